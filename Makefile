@@ -1,0 +1,50 @@
+# Every target sets up what it needs in .venv, from nothing, and can be run again at no cost.
+#   make demo   the main job, offline, on the embedded model
+#   make test   the tests
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+BIN := .venv/bin
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+INPUTS := pyproject.toml constraints.txt
+
+.PHONY: demo test check notebooks docs bench clean
+
+demo: .venv/with-local
+	$(BIN)/catlite demo
+
+test: .venv/with-dev
+	$(BIN)/python -m pytest
+
+check: .venv/with-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+notebooks: .venv/with-dev
+	$(BIN)/python -m pytest tests/test_notebooks.py
+
+docs: .venv/with-dev
+	$(BIN)/mkdocs build --strict
+
+bench: .venv/with-dev
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv site build dist
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "catlite needs Python 3.11, 3.12 or 3.13 with venv; set PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# A stamp per set of extras: it is remade only when the pins or the package's metadata change.
+.venv/with-local: .venv/bin/python $(INPUTS)
+	$(BIN)/python -m pip install --quiet --editable '.[local]'
+	@touch $@
+
+.venv/with-dev: .venv/bin/python $(INPUTS)
+	$(BIN)/python -m pip install --quiet --editable '.[local,notebooks,docs,dev]'
+	@touch $@

@@ -1,0 +1,87 @@
+"""catlite: Compute as Teacher (arXiv 2509.14234). Better answers and rewards from parallel rollouts.
+
+Names load what they need when they are first used; `import catlite` itself costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AnswerMatch": "catlite.rewards.answer_match",
+    "CatliteError": "catlite.errors",
+    "Endpoint": "catlite.models.endpoint",
+    "Evaluation": "catlite.evaluation",
+    "Example": "catlite.data",
+    "Group": "catlite.data",
+    "MajorityVote": "catlite.references.selection",
+    "Model": "catlite.models.base",
+    "Price": "catlite.models.prices",
+    "Reference": "catlite.data",
+    "Rollout": "catlite.data",
+    "ScriptedModel": "catlite.models.scripted",
+    "Synthesis": "catlite.references.synthesis",
+    "Task": "catlite.data",
+    "Usage": "catlite.data",
+    "asynthesize": "catlite.api",
+    "embedded": "catlite.models.embedded",
+    "evaluate": "catlite.evaluation",
+    "synthesize": "catlite.api",
+    "times_tables": "catlite.tasks.times_tables",
+}
+_MODULES = frozenset({"answers", "errors", "tasks", "models", "references", "rewards"})
+
+__all__ = sorted({*_HOME, *_MODULES})
+
+if TYPE_CHECKING:
+    from catlite import answers as answers
+    from catlite import errors as errors
+    from catlite.api import asynthesize as asynthesize
+    from catlite.api import synthesize as synthesize
+    from catlite.data import (
+        Example as Example,
+    )
+    from catlite.data import (
+        Group as Group,
+    )
+    from catlite.data import (
+        Reference as Reference,
+    )
+    from catlite.data import (
+        Rollout as Rollout,
+    )
+    from catlite.data import (
+        Task as Task,
+    )
+    from catlite.data import (
+        Usage as Usage,
+    )
+    from catlite.errors import CatliteError as CatliteError
+    from catlite.evaluation import Evaluation as Evaluation
+    from catlite.evaluation import evaluate as evaluate
+    from catlite.models.base import Model as Model
+    from catlite.models.embedded import embedded as embedded
+    from catlite.models.endpoint import Endpoint as Endpoint
+    from catlite.models.prices import Price as Price
+    from catlite.models.scripted import ScriptedModel as ScriptedModel
+    from catlite.references.selection import MajorityVote as MajorityVote
+    from catlite.references.synthesis import Synthesis as Synthesis
+    from catlite.rewards.answer_match import AnswerMatch as AnswerMatch
+    from catlite.tasks.times_tables import times_tables as times_tables
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f"catlite.{name}")
+    raise AttributeError(f"module 'catlite' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,108 @@
+"""What can go wrong, as a tree; each leaf also has the stdlib parent a caller would expect.
+
+    CatliteError
+    ├── ConfigError            ValueError       an argument or a setting is wrong; nothing was sent
+    │   └── MissingExtra       ImportError      an optional package is not installed
+    ├── ModelError             RuntimeError     a model did not answer
+    │   ├── AuthenticationFailed                401, 403: the key is missing, wrong or not allowed
+    │   ├── QuotaExhausted                      402, or a 429 that says there is no credit left
+    │   ├── RequestRejected                     400, 404, 413, 422: asking again would not help
+    │   │   └── ContextOverflow                 the prompt is longer than the model's context
+    │   ├── EndpointUnavailable ConnectionError  retries used up: 408, 409, 429, 5xx, connection, time-out
+    │   ├── BadReply                            a reply that is not a chat completion
+    │   └── EmbeddedModelError                  the embedded model: weights not found, wrong or not loadable
+    ├── GroupError             RuntimeError     no rollout of a group can be used; `.group` keeps what came
+    └── EstimationError        RuntimeError     the group is fine, its reference failed; `.group` keeps it
+    UndecidedWarning           UserWarning      two answers were compared and time ran out
+
+A message says what was given, what is wrong and what to do. None carries an API key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from catlite.data import Group
+
+
+class CatliteError(Exception):
+    """Anything catlite raises on purpose."""
+
+
+class ConfigError(CatliteError, ValueError):
+    """An argument or a setting is wrong; nothing was sent."""
+
+
+class MissingExtra(ConfigError, ImportError):
+    """An optional package is not installed; the message names the pip command."""
+
+
+class ModelError(CatliteError, RuntimeError):
+    """A model did not answer; `.status` is the HTTP status, where there was one."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class AuthenticationFailed(ModelError):
+    """401 or 403: the key is missing, wrong or not allowed. Never retried."""
+
+
+class QuotaExhausted(ModelError):
+    """402, or a 429 that says there is no credit left: waiting would not help. Never retried."""
+
+
+class RequestRejected(ModelError):
+    """400, 404, 413 or 422: the endpoint refuses this request, so it is not sent again."""
+
+
+class ContextOverflow(RequestRejected):
+    """The prompt is longer than the model's context; `.limit` and `.given` are tokens, None if not told."""
+
+    def __init__(
+        self, message: str, *, status: int | None = None, limit: int | None = None, given: int | None = None
+    ) -> None:
+        super().__init__(message, status=status)
+        self.limit = limit
+        self.given = given
+
+
+class EndpointUnavailable(ModelError, ConnectionError):
+    """Rate limits, server errors, lost connections or time-outs, retries used up.
+
+    `.retry_after` is the wait in seconds that the endpoint asked for, None if it did not say.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, status=status)
+        self.retry_after = retry_after
+
+
+class BadReply(ModelError):
+    """The endpoint answered 200 with something that is not a chat completion."""
+
+
+class EmbeddedModelError(ModelError):
+    """The embedded model cannot run: weights not found, wrong, or not loadable."""
+
+
+class GroupError(CatliteError, RuntimeError):
+    """No rollout of a group can be used; `.group` keeps every reply that came."""
+
+    def __init__(self, message: str, group: Group) -> None:
+        super().__init__(message)
+        self.group = group
+
+
+class EstimationError(CatliteError, RuntimeError):
+    """The rollouts are fine but no reference came of them; `.group` keeps what was paid for."""
+
+    def __init__(self, message: str, group: Group) -> None:
+        super().__init__(message)
+        self.group = group
+
+
+class UndecidedWarning(UserWarning):
+    """Two answers were compared symbolically and the time limit passed: they count as not shown equal."""
