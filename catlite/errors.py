@@ -3,6 +3,7 @@
     CatliteError
     ├── ConfigError            ValueError       an argument or a setting is wrong; nothing was sent
     │   └── MissingExtra       ImportError      an optional package is not installed
+    ├── DataError              ValueError       rows cannot be made a task, or cannot be had
     ├── ModelError             RuntimeError     a model did not answer
     │   ├── AuthenticationFailed                401, 403: the key is missing, wrong or not allowed
     │   ├── QuotaExhausted                      402, or a 429 that says there is no credit left
@@ -12,7 +13,8 @@
     │   ├── BadReply                            a reply that is not a chat completion
     │   └── EmbeddedModelError                  the embedded model: weights not found, wrong or not loadable
     ├── GroupError             RuntimeError     no rollout of a group can be used; `.group` keeps what came
-    └── EstimationError        RuntimeError     the group is fine, its reference failed; `.group` keeps it
+    ├── EstimationError        RuntimeError     the group is fine, its reference failed; `.group` keeps it
+    └── StoreError             OSError          a run's folder cannot be used, or a reply cannot be written
     UndecidedWarning           UserWarning      two answers were compared and time ran out
 
 A message says what was given, what is wrong and what to do. None carries an API key.
@@ -36,6 +38,10 @@ class ConfigError(CatliteError, ValueError):
 
 class MissingExtra(ConfigError, ImportError):
     """An optional package is not installed; the message names the pip command."""
+
+
+class DataError(CatliteError, ValueError):
+    """Rows cannot be made a task, or cannot be had; the message names the file and the line."""
 
 
 class ModelError(CatliteError, RuntimeError):
@@ -92,16 +98,26 @@ class GroupError(CatliteError, RuntimeError):
     """No rollout of a group can be used; `.group` keeps every reply that came."""
 
     def __init__(self, message: str, group: Group) -> None:
-        super().__init__(message)
+        super().__init__(message, group)
         self.group = group
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class EstimationError(CatliteError, RuntimeError):
     """The rollouts are fine but no reference came of them; `.group` keeps what was paid for."""
 
     def __init__(self, message: str, group: Group) -> None:
-        super().__init__(message)
+        super().__init__(message, group)
         self.group = group
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class StoreError(CatliteError, OSError):
+    """A run's folder cannot be used, is in use, or a reply cannot be written; what was written is intact."""
 
 
 class UndecidedWarning(UserWarning):

@@ -1,0 +1,280 @@
+"""The nouns of the pipeline, as frozen dataclasses: Example, Rubric, Task, Rollout, Group, Reference, Usage.
+
+Left out: multi-turn rollouts and tool calls (the paper has neither). Verdict, and the score of a rubric, join
+with the rubric rewards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from catlite import answers
+from catlite.errors import ConfigError
+
+_Number = TypeVar("_Number", int, float)
+Message = dict[str, str]
+Prompt = str | list[Message]
+
+# What servers call a reply that ended on its own; anything else was cut off, filtered or failed.
+COMPLETE = frozenset({"stop", "eos", "end_turn", "stop_sequence"})
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What calls cost: tokens, HTTP requests, seconds of waiting, US dollars. None means unknown, never 0.
+
+    Adding two gives the total; a total with an unknown part is unknown.
+    """
+
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
+    cached_tokens: int | None = 0  # the part of prompt_tokens the server had in its prefix cache
+    cost_usd: float | None = 0.0
+    requests: int = 0
+    seconds: float = 0.0  # from sending to the whole reply, summed over requests; retries included
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Prompt and completion tokens together."""
+        return _plus(self.prompt_tokens, self.completion_tokens)
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            _plus(self.prompt_tokens, other.prompt_tokens),
+            _plus(self.completion_tokens, other.completion_tokens),
+            _plus(self.cached_tokens, other.cached_tokens),
+            _plus(self.cost_usd, other.cost_usd),
+            self.requests + other.requests,
+            self.seconds + other.seconds,
+        )
+
+    @classmethod
+    def total(cls, parts: Iterable[Usage | None]) -> Usage:
+        """Sum of parts; a part that is None makes tokens and cost unknown."""
+        return sum((cls(None, None, None, None) if part is None else part for part in parts), cls())
+
+
+def _plus(a: _Number | None, b: _Number | None) -> _Number | None:
+    return None if a is None or b is None else a + b
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One sampled reply of a policy.
+
+    `finish_reason` is the server's word ("stop", "length", "content_filter", …) or "error" when the call
+    itself failed; then `error` says why and `text` is empty. `reasoning` is what a server returned beside the
+    text as the model's thinking: it is never the answer. `logprobs` are natural logs, one per token of `text`.
+    """
+
+    text: str
+    answer: str | None = None
+    finish_reason: str | None = "stop"
+    logprobs: tuple[float, ...] | None = None
+    usage: Usage | None = None
+    reasoning: str | None = None
+    error: str | None = None
+
+    @property
+    def defect(self) -> str | None:
+        """Why this rollout is left out of estimation, or None when it is usable (FAULTS 8, 9)."""
+        if self.error is not None:
+            return "failed"
+        if self.finish_reason in ("length", "max_tokens"):
+            return "truncated"
+        if self.finish_reason is not None and self.finish_reason not in COMPLETE:
+            return "filtered" if "filter" in self.finish_reason else f"ended by {self.finish_reason}"
+        return None if self.text.strip() else "empty"
+
+    @property
+    def usable(self) -> bool:
+        """True when the reply is complete and has text."""
+        return self.defect is None
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One thing a response does or does not do. `points` may be negative: then doing it costs."""
+
+    text: str
+    points: float = 1.0
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rubric:
+    """The criteria by which a response to one example is judged."""
+
+    criteria: tuple[Criterion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One question: a prompt, and what is known about its answer.
+
+    `answer_format` says how a final answer is written: "boxed" (the last `\\boxed{}`), a regular expression
+    with one capture group, or None for open-ended text, where there is no answer to compare.
+    """
+
+    prompt: Prompt
+    answer: str | None = None
+    rubric: Rubric | None = None
+    answer_format: str | None = None
+    id: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def messages(self) -> list[Message]:
+        """The prompt as chat messages."""
+        return as_messages(self.prompt)
+
+    def parse(self, text: str) -> str | None:
+        """The final answer in `text`, read the way this example's answers are written."""
+        return None if self.answer_format is None else answers.extract(text, self.answer_format)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A named sequence of examples. `verifiable`: every example writes its answer in a known format."""
+
+    name: str
+    examples: tuple[Example, ...]
+
+    @property
+    def verifiable(self) -> bool:
+        """True when answers can be parsed and compared in every example."""
+        return all(example.answer_format is not None for example in self.examples)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self.examples)
+
+    def __repr__(self) -> str:
+        kind = "verifiable" if self.verifiable else "open-ended"
+        return f"<Task {self.name}: {len(self)} {kind} examples>"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The G rollouts of one example, failed and truncated ones included."""
+
+    example: Example
+    rollouts: tuple[Rollout, ...]
+
+    @property
+    def usable(self) -> tuple[Rollout, ...]:
+        """The rollouts an estimator may read, in sampled order."""
+        return tuple(rollout for rollout in self.rollouts if rollout.usable)
+
+    @property
+    def usage(self) -> Usage:
+        """What sampling the group cost."""
+        return Usage.total(rollout.usage for rollout in self.rollouts)
+
+    @property
+    def defects(self) -> dict[str, int]:
+        """How many rollouts are left out, by reason: {"truncated": 2, "empty": 1}."""
+        counts: dict[str, int] = {}
+        for rollout in self.rollouts:
+            if rollout.defect is not None:
+                counts[rollout.defect] = counts.get(rollout.defect, 0) + 1
+        return counts
+
+    def __repr__(self) -> str:
+        left_out = "".join(f", {count} {reason}" for reason, count in self.defects.items())
+        return f"<Group of {len(self.rollouts)} rollouts{left_out}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A pseudo-reference: what a group was reconciled into, and by which estimator.
+
+    `usage` is what the estimator itself spent; `total_usage` adds the rollouts. `notes` says what a reader has
+    to know before trusting it: rollouts left out or trimmed, a text that was cut off.
+    """
+
+    text: str
+    answer: str | None
+    source: str
+    group: Group
+    rubric: Rubric | None = None
+    usage: Usage = Usage()
+    notes: tuple[str, ...] = ()
+    truncated: bool = False
+
+    @property
+    def rollouts(self) -> tuple[Rollout, ...]:
+        """All rollouts of the group."""
+        return self.group.rollouts
+
+    @property
+    def support(self) -> tuple[int, int] | None:
+        """(rollouts whose answer is equivalent to the reference's, all rollouts); None for open-ended text."""
+        if self.group.example.answer_format is None:
+            return None
+        agreeing = sum(
+            rollout.usable
+            and self.answer is not None
+            and rollout.answer is not None
+            and answers.equivalent(rollout.answer, self.answer)
+            for rollout in self.rollouts
+        )
+        return agreeing, len(self.rollouts)
+
+    @property
+    def total_usage(self) -> Usage:
+        """Rollouts and estimation together."""
+        return self.group.usage + self.usage
+
+    @property
+    def cost_usd(self) -> float | None:
+        """US dollars for rollouts and estimation; None when any price is unknown."""
+        return self.total_usage.cost_usd
+
+    def as_rollout(self) -> Rollout:
+        """The reference as a reply, so that what grades rollouts can grade it."""
+        return Rollout(self.text, self.answer)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        from catlite.display import reference_repr
+
+        return reference_repr(self)
+
+    def _repr_html_(self) -> str:
+        from catlite.display import reference_html
+
+        return reference_html(self)
+
+
+def as_messages(prompt: Prompt) -> list[Message]:
+    """`prompt` as a list of chat messages.
+
+    Raises ConfigError for an empty prompt, a message without role or content, or any other shape.
+    """
+    if isinstance(prompt, str):
+        if not prompt.strip():
+            raise ConfigError("the prompt is empty: give a question as text or a list of messages")
+        return [{"role": "user", "content": prompt}]
+    if not isinstance(prompt, list):
+        raise ConfigError(f"a prompt is a string or a list of messages, not {type(prompt).__name__}")
+    if not prompt:
+        raise ConfigError("the prompt is an empty list: give at least one message")
+    for number, message in enumerate(prompt):
+        if not isinstance(message, Mapping):
+            raise ConfigError(f'message {number} is {type(message).__name__}: want {{"role": …, "content": …}}')
+        for part in ("role", "content"):
+            if not isinstance(message.get(part), str):
+                raise ConfigError(
+                    f"message {number} has no {part!r} that is a string: "
+                    f'want {{"role": "user", "content": …}}, got keys {sorted(map(str, message))}'
+                )
+    if not any(message["content"].strip() for message in prompt):
+        raise ConfigError("every message of the prompt is empty")
+    return [dict(message) for message in prompt]

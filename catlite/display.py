@@ -1,0 +1,181 @@
+"""How results show themselves: one-line reprs, text tables for a terminal, small cards for a notebook.
+
+Model text is shown as text: control characters are made visible, and in HTML everything is escaped.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from catlite.data import Group, Reference, Rollout, Usage
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_LONG = 20_000  # characters of one text in a notebook card; the object keeps all of them
+
+
+def visible(text: str) -> str:
+    """`text` with control characters, direction overrides and lone surrogates written out as \\x1b and the like."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def short(text: str, width: int = 60) -> str:
+    """The beginning of `text` on one line."""
+    line = " ".join(visible(text[: 4 * width]).split())
+    return line if len(line) <= width and len(text) <= 4 * width else line[: width - 1] + "…"
+
+
+def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """`rows`, the first of them headings, as aligned text; columns in `right` are set flush right."""
+    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = []
+        for column, cell in enumerate(row):
+            space = " " * (widths[column] - _width(cell))
+            cells.append(space + cell if column in right else cell + space)
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([line(rows[0]), "  ".join("─" * width for width in widths), *map(line, rows[1:])])
+
+
+def _width(text: str) -> int:
+    """Columns `text` takes in a terminal."""
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
+def count(value: float | None) -> str:
+    """A count for people; "?" when it is unknown."""
+    return "?" if value is None else f"{value:,.0f}"
+
+
+def dollars(value: float | None) -> str:
+    """US dollars; "?" when the price is unknown."""
+    return "?" if value is None else f"${value:.4f}" if value else "$0"
+
+
+def support_text(reference: Reference) -> str:
+    """How many agree ("3/8 rollouts agree"), or how many rollouts there were when answers cannot be compared."""
+    support = reference.support
+    if support is None:
+        return f"{len(reference.rollouts)} rollouts"
+    return f"{support[0]}/{support[1]} rollouts agree"
+
+
+def usage_text(usage: Usage) -> str:
+    """Requests, tokens, seconds and dollars on one line."""
+    return (
+        f"{usage.requests} request{'s' * (usage.requests != 1)} · {count(usage.prompt_tokens)} prompt + "
+        f"{count(usage.completion_tokens)} completion tokens · {usage.seconds:.1f} s · {dollars(usage.cost_usd)}"
+    )
+
+
+def reference_repr(reference: Reference) -> str:
+    """<Reference '42' by Synthesis, 0/8 rollouts agree>."""
+    shown = reference.answer if reference.answer is not None else reference.text
+    return f"<Reference {short(shown)!r} by {reference.source}, {support_text(reference)}>"
+
+
+def reference_text(reference: Reference) -> str:
+    """A reference with its rollouts, for a terminal."""
+    lines = [visible(reference.text), ""]
+    if reference.answer is not None:
+        lines.append(f"answer   {visible(reference.answer)}")
+    lines.append(f"source   {reference.source}, {support_text(reference)}")
+    lines += [f"note     {visible(note)}" for note in reference.notes]
+    lines += [f"used     {usage_text(reference.total_usage)}", ""]
+    return "\n".join(lines) + rollouts_text(reference.group)
+
+
+def rollouts_text(group: Group) -> str:
+    """The rollouts of a group as a table."""
+    with_answers = group.example.answer_format is not None
+    head = ["#", *(["answer"] if with_answers else []), "ended", "text"]
+    rows = [head]
+    for number, rollout in enumerate(group.rollouts, 1):
+        answer = [short(rollout.answer or "–", 20)] if with_answers else []
+        rows.append([str(number), *answer, _ended(rollout), short(rollout.error or rollout.text, 80)])
+    return table(rows, right=(0,))
+
+
+def _ended(rollout: Rollout) -> str:
+    return rollout.defect or "complete"
+
+
+_STYLE = "border:1px solid #8886;border-radius:6px;padding:.6em .9em;max-width:60em;font-family:sans-serif"
+_FAINT = "opacity:.7;font-size:.9em"
+_TEXT = "white-space:pre-wrap;overflow-wrap:anywhere;margin:.4em 0"
+
+
+def escaped(text: str, limit: int = _LONG) -> str:
+    """`text` for the inside of an HTML element, cut when it is very long."""
+    cut = visible(text[:limit])
+    return html.escape(cut) + (f" … ({len(text):,} characters in all)" if len(text) > limit else "")
+
+
+def reference_html(reference: Reference) -> str:
+    """A card: the text, what stands behind it, and the rollouts folded."""
+    answer = ""
+    if reference.answer is not None:
+        answer = f"<div><b>Answer</b> <code>{escaped(reference.answer)}</code></div>"
+    notes = "".join(f"<div>⚠ {escaped(note)}</div>" for note in reference.notes)
+    items = "".join(
+        f'<li><span style="{_FAINT}">{escaped(_ended(rollout))}'
+        + (f" · answer <code>{escaped(rollout.answer)}</code>" if rollout.answer is not None else "")
+        + f'</span><div style="{_TEXT}">{escaped(rollout.error or rollout.text)}</div></li>'
+        for rollout in reference.rollouts
+    )
+    return (
+        f'<div style="{_STYLE}"><div style="{_TEXT}">{escaped(reference.text)}</div>{answer}{notes}'
+        f'<div style="{_FAINT}">{escaped(reference.source)} · {escaped(support_text(reference))} · '
+        f"{escaped(usage_text(reference.total_usage))}</div>"
+        f"<details><summary>{len(reference.rollouts)} rollouts</summary><ol>{items}</ol></details></div>"
+    )
+
+
+_COLUMNS = ("system", "score ± SE", "gen./question", "requests", "tokens in", "tokens out", "seconds", "cost")
+
+
+def _evaluation_rows(totals: Sequence[dict[str, Any]]) -> list[list[str]]:
+    rows = [list(_COLUMNS)]
+    for total in totals:
+        missing = total["questions"] - total["graded"]
+        error = "?" if math.isnan(total["se"]) else f"{total['se']:.3f}"
+        score = "?" if math.isnan(total["score"]) else f"{total['score']:.3f} ± {error}"
+        rows.append(
+            [
+                total["system"] + (f" ({missing} failed)" if missing else ""),
+                score,
+                f"{total['generations']:.0f}",
+                count(total["requests"]),
+                count(total["prompt_tokens"]),
+                count(total["completion_tokens"]),
+                f"{total['seconds']:.1f}",
+                dollars(total["cost_usd"]),
+            ]
+        )
+    return rows
+
+
+def _evaluation_title(task: str, policy: str, totals: Sequence[dict[str, Any]]) -> str:
+    questions = totals[0]["questions"] if totals else 0
+    return f"{task}, {questions} questions, policy {policy} (± standard error over questions)"
+
+
+def evaluation_text(task: str, policy: str, totals: Sequence[dict[str, Any]]) -> str:
+    """The comparison of systems as a text table."""
+    return _evaluation_title(task, policy, totals) + "\n" + table(_evaluation_rows(totals), right=range(1, 8))
+
+
+def evaluation_html(task: str, policy: str, totals: Sequence[dict[str, Any]]) -> str:
+    """The comparison of systems as an HTML table."""
+    head, *body = _evaluation_rows(totals)
+    cells = "".join(f"<th>{escaped(cell)}</th>" for cell in head)
+    rows = "".join("<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) + "</tr>" for row in body)
+    title = escaped(_evaluation_title(task, policy, totals))
+    return f"<table><caption>{title}</caption><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>"

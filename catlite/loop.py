@@ -1,0 +1,128 @@
+"""The sync face: one background event loop, so that blocking calls work everywhere.
+
+A script has no loop, Jupyter has one that is running, a web service has one that must not be blocked for
+long; a loop of our own, on a daemon thread, serves all three without patching asyncio. Asynchronous callers
+do not come through here: they await the core on their own loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextvars
+import os
+import threading
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
+
+from catlite.errors import ConfigError
+
+T = TypeVar("T")
+
+# After an interrupt: how long running calls get to close their sockets before the caller has control again.
+GRACE_SECONDS = 1.0
+
+
+class _Background:
+    """An event loop on a daemon thread."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._serve, name="catlite-loop", daemon=True)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.close()
+
+    @property
+    def alive(self) -> bool:
+        # A forked child inherits this object but not the thread.
+        return self.pid == os.getpid() and self.thread.is_alive()
+
+    def stop(self) -> None:
+        if not self.alive:
+            return
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self.loop)
+        self.thread.join(2 * GRACE_SECONDS)
+
+
+async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Results of all of `work`, run at once, in order; the first failure cancels the rest and is raised alone."""
+    failure: BaseException
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in work]
+    except BaseExceptionGroup as failures:
+        failure = failures.exceptions[0]
+    else:
+        return [task.result() for task in tasks]
+    # Raised outside the handler: nobody wants to read "during handling of an ExceptionGroup".
+    raise failure
+
+
+async def _cancel_others() -> None:
+    """Ends what still runs, then the loop."""
+    loop = asyncio.get_running_loop()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=GRACE_SECONDS)
+    await loop.shutdown_asyncgens()
+    await asyncio.sleep(0.01)  # sockets that were told to close do so in the loop's next rounds
+    loop.call_soon(loop.stop)
+
+
+_lock = threading.Lock()
+_background: _Background | None = None
+
+
+def _get() -> _Background:
+    global _background
+    with _lock:
+        if _background is None or not _background.alive:
+            _background = _Background()
+            atexit.register(_background.stop)
+        return _background
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs `work` on the background loop and returns its result; safe from any thread.
+
+    Ctrl-C cancels `work`, waits up to GRACE_SECONDS for it to clean up, and raises KeyboardInterrupt.
+    Raises ConfigError when called from the background loop itself, where waiting would never end.
+    """
+    background = _get()
+    if threading.current_thread() is background.thread:
+        work.close()
+        raise ConfigError(
+            "a blocking catlite function was called from inside catlite's own event loop "
+            "(an estimator or a reward, perhaps): await its asynchronous form there, asynthesize() for synthesize()"
+        )
+    finished = threading.Event()
+    task: asyncio.Task[T] | None = None
+
+    def finish(task: asyncio.Task[T]) -> None:
+        if not task.cancelled():
+            task.exception()  # retrieved: asyncio would complain about it when nobody waits any more
+        finished.set()
+
+    def start() -> None:
+        nonlocal task
+        task = background.loop.create_task(work)
+        task.add_done_callback(finish)
+
+    try:
+        background.loop.call_soon_threadsafe(start, context=contextvars.copy_context())
+        finished.wait()
+    except BaseException:
+        background.loop.call_soon_threadsafe(lambda: task.cancel() if task is not None else None)
+        finished.wait(GRACE_SECONDS)
+        raise
+    assert task is not None
+    return task.result()

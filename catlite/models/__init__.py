@@ -1,0 +1,1 @@
+"""Models: a protocol, and what fulfils it."""

@@ -1,0 +1,137 @@
+"""The Model protocol, and how a model string becomes one. Policy, anchor and judge are roles of a Model."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from catlite.data import Prompt, Rollout
+from catlite.errors import ConfigError
+from catlite.models.keys import Secret
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Anything that can be sampled."""
+
+    @property
+    def name(self) -> str:
+        """How the model is called in reports."""
+        ...
+
+    async def sample(self, prompt: Prompt, n: int = 1, **sampling: Any) -> list[Rollout]:
+        """`n` replies to `prompt`, in order; a reply that failed for good is a Rollout with `.error`."""
+        ...
+
+
+# The range a number must be in, as (low, high, whole). What is not here is passed on as given.
+_RANGES: dict[str, tuple[float, float, bool]] = {
+    "temperature": (0, math.inf, False),
+    "top_p": (0, 1, False),
+    "min_p": (0, 1, False),
+    "max_tokens": (1, math.inf, True),
+    "max_completion_tokens": (1, math.inf, True),
+    "top_k": (-1, math.inf, True),
+    "seed": (-math.inf, math.inf, True),
+    "presence_penalty": (-2, 2, False),
+    "frequency_penalty": (-2, 2, False),
+}
+# Parameters of vLLM, SGLang and llama.cpp that OpenAI's client only takes inside `extra_body`.
+_EXTENSIONS = frozenset(
+    {
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "repeat_penalty",
+        "grammar",
+        "cache_prompt",
+        "chat_template_kwargs",
+    }
+)
+_PLAIN = frozenset(
+    {
+        "extra_body",
+        "extra_headers",
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "metadata",
+        "presence_penalty",
+        "reasoning_effort",
+        "response_format",
+        "seed",
+        "service_tier",
+        "stop",
+        "temperature",
+        "top_logprobs",
+        "top_p",
+        "user",
+        "verbosity",
+    }
+)
+
+
+def check_n(n: Any) -> int:
+    """`n` as a count of rollouts; ConfigError for anything below 1 or not a whole number."""
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise ConfigError(f"n={n!r}: the number of rollouts is a whole number, such as 8")
+    if n < 1:
+        raise ConfigError(f"n={n}: ask for at least one rollout")
+    return n
+
+
+def check_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """Sampling parameters, validated and without the ones that are None.
+
+    Raises ConfigError for a name that no server knows and for values out of range. Parameters only some
+    servers know can be given inside `extra_body`.
+    """
+    checked = {name: value for name, value in sampling.items() if value is not None}
+    for name, value in checked.items():
+        if name not in _PLAIN | _EXTENSIONS:
+            close = difflib.get_close_matches(name, sorted(_PLAIN | _EXTENSIONS), n=1)
+            hint = f"did you mean {close[0]}?" if close else "server-specific ones go into extra_body={…}"
+            raise ConfigError(f"{name}={value!r}: not a sampling parameter; {hint}")
+        if name not in _RANGES:
+            continue
+        low, high, whole = _RANGES[name]
+        number = isinstance(value, int) or (isinstance(value, float) and not whole)
+        if isinstance(value, bool) or not number or not low <= value <= high:
+            kind = "a whole number" if whole else "a number"
+            bounds = f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
+            raise ConfigError(f"{name}={value!r}: want {kind}{bounds if math.isfinite(low) else ''}")
+    return checked
+
+
+def split_extensions(sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """The same parameters with server extensions moved into `extra_body`, where OpenAI's client wants them."""
+    plain = {name: value for name, value in sampling.items() if name not in _EXTENSIONS}
+    extensions = {name: value for name, value in sampling.items() if name in _EXTENSIONS}
+    if extensions:
+        plain["extra_body"] = {**extensions, **plain.get("extra_body", {})}
+    return plain
+
+
+def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:
+    """A Model from what a user names: "local", a bare name, "provider/name", or a Model as it is."""
+    if isinstance(model, str):
+        if model == "local":
+            if base_url is not None:
+                raise ConfigError(
+                    'model="local" is the embedded model and has no base_url: name the model your server serves'
+                )
+            from catlite.models.embedded import embedded
+
+            return embedded()
+        from catlite.models.endpoint import Endpoint
+
+        return Endpoint(model, base_url=base_url, api_key=api_key)
+    if not isinstance(model, Model):
+        raise ConfigError(f"a model is a string or an object with .name and .sample(), not {type(model).__name__}")
+    if base_url is not None or api_key is not None:
+        raise ConfigError("base_url= and api_key= go with a model's name: a Model object already has its own")
+    return model

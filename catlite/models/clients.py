@@ -1,0 +1,225 @@
+"""The two libraries that do the HTTP: `openai` for OpenAI-compatible servers, `litellm` for the rest.
+
+Both are imported on first use only. Their own retries are off (catlite's would multiply them) and their
+exceptions never leave this module: they hold the request with its key, and show it in tracebacks with locals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import weakref
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from catlite.data import Message
+from catlite.errors import BadReply, ConfigError, EndpointUnavailable, MissingExtra
+from catlite.models import wire
+from catlite.models.base import split_extensions
+from catlite.models.keys import Address, Secret
+
+
+class Client(Protocol):
+    """One HTTP exchange at a time, on the event loop it was made for."""
+
+    url: str
+    who: str  # how errors call the server
+
+    def __init__(self, model: str, address: Address, connections: int) -> None:
+        """Imports the library, which takes a while: call it in a thread."""
+
+    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> str | None:
+        """The body of a 200, or None when the provider's content filter refused; errors as in catlite.errors."""
+        ...
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        ...
+
+
+class OpenAIClient:
+    """`openai.AsyncOpenAI` for one server."""
+
+    def __init__(self, model: str, address: Address, connections: int) -> None:
+        openai = importlib.import_module("openai")
+        # The client would import this at its first request, and the caller's loop would stand still meanwhile.
+        importlib.import_module("openai.resources.chat.completions")
+        self.url = address.url
+        self.who = f"{address.url} ({model})"
+        self._model = model
+        self._address = address
+        limits = type(openai.DEFAULT_CONNECTION_LIMITS)(
+            max_connections=connections, max_keepalive_connections=connections
+        )
+        # A proxy from the environment cannot reach the loopback of this machine.
+        loopback = urlsplit(address.url).hostname in ("127.0.0.1", "localhost", "::1")
+        http = openai.DefaultAsyncHttpxClient(
+            limits=limits,
+            trust_env=not loopback,
+            auth=None if address.login is None else tuple(address.login.reveal().split(":", 1)),
+        )
+        self._client = openai.AsyncOpenAI(
+            base_url=address.url, api_key=address.key.reveal(), max_retries=0, http_client=http
+        )
+
+    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> str | None:
+        """See Client."""
+        import openai
+
+        failure: BaseException
+        try:
+            # A deadline for the whole exchange: a server that drips bytes never runs into a read time-out.
+            async with asyncio.timeout(timeout):
+                reply = await self._client.chat.completions.with_raw_response.create(
+                    model=self._model,
+                    messages=messages,
+                    timeout=timeout,
+                    **split_extensions(request),
+                )
+                return self._address.redact(reply.text)
+        except openai.APIStatusError as error:
+            body = self._address.redact(error.response.text)
+            if error.status_code == 400 and wire.is_content_filter(body):
+                return None
+            failure = wire.status_error(error.status_code, body, error.response.headers, self.who)
+        except (TimeoutError, openai.APITimeoutError):
+            failure = _late(self.who, timeout)
+        except openai.APIConnectionError as error:
+            failure = _lost(self.who, self._address.redact(_cause(error)))
+        except (TypeError, ValueError) as error:
+            failure = ConfigError(f"the request cannot be written as JSON: {error}")
+        except asyncio.CancelledError as error:
+            failure = _clean(error)
+        raise failure
+
+    async def close(self) -> None:
+        """See Client."""
+        await self._client.close()
+
+
+class LiteLLMClient:
+    """`litellm.acompletion`, for models named "provider/name"."""
+
+    def __init__(self, model: str, address: Address, connections: int) -> None:  # noqa: ARG002
+        # Before the import: no price map from the network. After it: no advice on stdout.
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        try:
+            litellm = importlib.import_module("litellm")
+        except ImportError as error:
+            raise MissingExtra(f"model names with a provider need litellm: pip install litellm ({error})") from None
+        litellm.suppress_debug_info = True  # type: ignore[attr-defined]
+        self.url = address.url
+        self.who = f"model {model!r}"
+        self._model = model
+        self._address = address
+
+    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> str | None:
+        """See Client."""
+        import litellm
+        import openai
+
+        await _close_litellm_with_the_loop()
+        failure: BaseException
+        try:
+            async with asyncio.timeout(timeout):
+                reply = await litellm.acompletion(
+                    model=self._model,
+                    messages=messages,
+                    timeout=timeout,
+                    num_retries=0,
+                    max_retries=0,
+                    api_key=self._address.key.reveal() or None,
+                    **request,
+                )
+                return self._redacted(json.dumps(reply.model_dump(mode="json")))
+        except (TimeoutError, openai.APITimeoutError):
+            failure = _late(self.who, timeout)
+        except openai.APIConnectionError as error:
+            failure = _lost(self.who, self._redacted(str(error)))
+        except asyncio.CancelledError as error:
+            failure = _clean(error)
+        except Exception as error:  # each provider's module raises what it likes
+            said, status = self._redacted(str(error)), getattr(error, "status_code", None)
+            code = _code(error, said)
+            filtered = code == "content_filter" or isinstance(error, litellm.exceptions.ContentPolicyViolationError)
+            if "LLM Provider NOT provided" in said:
+                failure = ConfigError(
+                    f"model={self._model!r} names no provider litellm knows: for an OpenAI-compatible server pass "
+                    f'base_url=…, or write "openai/{self._model}"'
+                )
+            elif status == 400 and filtered:
+                return None
+            elif isinstance(status, int) and status >= 400:
+                headers: Mapping[str, str] = getattr(error, "litellm_response_headers", None) or {}
+                failure = wire.status_error(status, json.dumps({"message": said, "code": code}), headers, self.who)
+            else:
+                failure = BadReply(f"{self.who} gave no reply litellm can read: {wire.snippet(said)}")
+        raise failure
+
+    def _redacted(self, text: str) -> str:
+        text = self._address.redact(text)
+        for key in _provider_keys():
+            text = key.redact(text)
+        return text
+
+    async def close(self) -> None:
+        """See Client. litellm's connections are shared by its callers on a loop, and close when the loop ends."""
+
+
+_litellm_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]]
+_litellm_loops = weakref.WeakKeyDictionary()
+
+
+async def _close_litellm_with_the_loop() -> None:
+    """On its own, litellm closes at exit only, on another loop, and takes a new loop for an old one it has known."""
+    running = asyncio.get_running_loop()
+    if running not in _litellm_loops:
+        _litellm_loops[running] = _litellm_lifetime(f"-{id(running)}")
+        await anext(_litellm_loops[running])
+
+
+async def _litellm_lifetime(suffix: str) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        import litellm
+
+        cached = litellm.in_memory_llm_clients_cache.cache_dict
+        for name in [name for name in cached if name.endswith(suffix)]:
+            await cached.pop(name).close()
+        await asyncio.sleep(0)  # a transport that was told to close does so in the loop's next round
+
+
+def _code(error: BaseException | None, said: str) -> str | None:
+    """What the provider called it; litellm leaves that in its message or on an error behind its own."""
+    known = ("insufficient_quota", "content_filter", "context_length_exceeded")
+    while error is not None:
+        said, error = f"{said} {getattr(error, 'code', None)}", error.__context__
+    return next((code for code in known if code in said), None)
+
+
+def _provider_keys() -> list[Secret]:
+    """Keys litellm may have taken from the environment."""
+    return [Secret(value) for name, value in os.environ.items() if name.upper().endswith("_API_KEY") and value]
+
+
+def _late(who: str, timeout: float) -> EndpointUnavailable:
+    return EndpointUnavailable(f"{who} gave no complete reply within timeout={timeout:g} s")
+
+
+def _lost(who: str, why: str) -> EndpointUnavailable:
+    return EndpointUnavailable(f"{who} cannot be reached or hung up: {wire.snippet(why)}")
+
+
+def _clean(error: asyncio.CancelledError) -> asyncio.CancelledError:
+    """The same without its traceback, whose frames have the request's headers among their locals."""
+    return asyncio.CancelledError(*error.args)
+
+
+def _cause(error: Exception) -> str:
+    """What the transport said; openai's own message is just "Connection error."."""
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__

@@ -1,0 +1,301 @@
+"""A model behind an OpenAI-compatible chat API, through `openai`, or any provider's, through `litellm`.
+
+One request carries a whole group where the server takes `n` (its prompt is then evaluated once, not G times);
+what a server takes is learned from its answers and kept for the process. Left out: streaming, tools, images.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Self
+
+from catlite import loop
+from catlite.data import Message, Prompt, Rollout, as_messages
+from catlite.errors import BadReply, ConfigError, ContextOverflow, EndpointUnavailable, RequestRejected
+from catlite.models import wire
+from catlite.models.base import check_n, check_sampling
+from catlite.models.clients import Client, LiteLLMClient, OpenAIClient
+from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
+from catlite.models.prices import Price, published
+from catlite.models.retry import retrying
+
+
+@dataclass
+class _Learned:
+    """What a server's answers have taught."""
+
+    most_choices: int | None  # per request; None is "as many as asked, so far"
+    tokens_name: str | None = None  # "max_tokens" or "max_completion_tokens", once the other was refused
+
+
+# Per (address, model), for the process: a model named by a string is a new Endpoint at every call.
+_known_servers: dict[tuple[str, str], _Learned] = {}
+
+
+@dataclass
+class _Connections:
+    """What an event loop has of its own: a client, and the limit on its requests in flight."""
+
+    slots: asyncio.Semaphore
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    client: Client | None = None
+    lifetime: AsyncGenerator[None, None] | None = None
+
+    async def open(self, client: Client) -> None:
+        self.client, self.lifetime = client, _lifetime(client)
+        await anext(self.lifetime)
+
+    async def close(self) -> None:
+        lifetime, self.client, self.lifetime = self.lifetime, None, None
+        if lifetime is not None:
+            await lifetime.aclose()
+
+
+async def _lifetime(client: Client) -> AsyncGenerator[None, None]:
+    """Closes `client` at its own end.
+
+    A loop that ends (asyncio.run, our background loop) ends its generators first, and so does one that sees them
+    dropped: connections nobody closed are closed all the same.
+    """
+    try:
+        yield
+    finally:
+        await client.close()
+
+
+class Endpoint:
+    """A model served over HTTP.
+
+    model: the server's name for it, or litellm's "provider/name" (when no base_url is given).
+    base_url, api_key: by default OPENAI_BASE_URL and OPENAI_API_KEY; never shown, logged or pickled.
+    max_connections: requests in flight per event loop; further ones wait.
+    timeout: seconds for one whole reply. retry_seconds: how long transient failures are retried.
+    price: US dollars per million tokens; by default the published price on OpenAI's own endpoint and through
+    litellm, unknown elsewhere. sampling: defaults of every call (temperature, top_p, max_tokens, …).
+
+    Raises ConfigError for a setting that is wrong. Usable as a context manager, which closes its connections.
+    """
+
+    # How many choices to ask for in the first request; None is all. Only the embedded server's limit is known.
+    _first_guess: int | None = None
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | Secret | None = None,
+        api_key: str | Secret | None = None,
+        max_connections: int = 32,
+        timeout: float = 600.0,
+        retry_seconds: float = 300.0,
+        price: Price | None = None,
+        **sampling: Any,
+    ) -> None:
+        # First of all: from here on no frame of ours has a key among its locals.
+        base_url, api_key = sealed(base_url), sealed(api_key)
+        if not isinstance(model, str) or not model.strip():
+            raise ConfigError(f"model={model!r}: give the name the endpoint serves the model under")
+        if not isinstance(max_connections, int) or max_connections < 1:
+            raise ConfigError(f"max_connections={max_connections!r}: want a whole number of at least 1")
+        for name, value in (("timeout", timeout), ("retry_seconds", retry_seconds)):
+            if not isinstance(value, int | float) or not value > 0:
+                raise ConfigError(f"{name}={value!r}: want a positive number of seconds")
+        self.model = model
+        self.via_litellm = "/" in model and base_url is None
+        self.max_connections = max_connections
+        self.timeout = timeout
+        self.retry_seconds = retry_seconds
+        self.sampling = check_sampling(sampling)
+        self._base_url = base_url
+        self._api_key = api_key
+        self._price = price
+        self._loops: dict[asyncio.AbstractEventLoop, _Connections] = {}
+        self._lock = threading.Lock()
+        if self.via_litellm:
+            check_key(api_key)
+        else:
+            address(base_url, api_key)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model
+
+    @property
+    def price(self) -> Price | None:
+        """US dollars per million tokens, None when unknown."""
+        if self._price is not None:
+            return self._price
+        if self.via_litellm:
+            # litellm's "openai/…" follows these to whatever server they name.
+            moved = any(os.environ.get(name) for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"))
+            own = not (moved and self.model.startswith("openai/"))
+        else:
+            own = address(self._base_url, Secret("unused")).url == OPENAI_URL
+        return published(self.model) if own else None
+
+    async def sample(self, prompt: Prompt, n: int = 1, **sampling: Any) -> list[Rollout]:
+        """`n` replies to `prompt`, in order, from as few requests as the server allows.
+
+        A reply that failed after all retries is a Rollout with `.error`; the others are kept. Raises ConfigError
+        for a bad argument, AuthenticationFailed, QuotaExhausted or RequestRejected (ContextOverflow) when asking
+        again would not help; then nothing further is sent.
+        """
+        messages = [_sendable(message) for message in as_messages(prompt)]
+        request = {**self.sampling, **check_sampling(sampling)}
+        missing = check_n(n)
+        client = await self._client()
+        learned = _known_servers.setdefault((client.url, self.model), _Learned(self._first_guess))
+        found: list[Rollout] = []
+        while missing:
+            size = min(missing, learned.most_choices or missing)
+            sizes = [size] * (missing // size) + [missing % size] * (missing % size > 0)
+            replies = await loop.together(self._ask(learned, messages, k, request) for k in sizes)
+            found += [rollout for reply in replies for rollout in reply]
+            missing = n - len(found)
+        return found[:n]
+
+    async def _ask(self, learned: _Learned, messages: list[Message], k: int, request: dict[str, Any]) -> list[Rollout]:
+        """Up to `k` choices from one request; learns when the server gives fewer, or refuses `n`."""
+        try:
+            async with self._mine().slots:
+                started = time.monotonic()
+                rollouts = await retrying(
+                    lambda: self._once(learned, messages, k, request, started), self.retry_seconds
+                )
+        except (EndpointUnavailable, BadReply) as error:
+            return [Rollout("", finish_reason="error", error=str(error))] * k
+        except ContextOverflow:
+            raise
+        except RequestRejected as error:
+            if k == 1 or error.status == 404:
+                raise
+            rollouts = []
+        if not rollouts:
+            # Perhaps it is n that is refused. A single answer tells, and if it comes it is kept.
+            rollouts = await self._ask(learned, messages, 1, request)
+        if len(rollouts) < k:
+            learned.most_choices = max(1, min(len(rollouts), learned.most_choices or k))
+        return rollouts
+
+    async def _once(
+        self, learned: _Learned, messages: list[Message], k: int, request: dict[str, Any], started: float
+    ) -> list[Rollout]:
+        """One HTTP exchange; two when the server's name for the token limit has to be learned."""
+        # Anew at each attempt: meanwhile the connections may have been closed, or the server have moved.
+        client = await self._client()
+        if learned.tokens_name is not None:
+            request = _renamed(request, learned.tokens_name)
+        if k > 1:
+            request = {**request, "n": k}
+        other = None
+        try:
+            body = await client.send(messages, request, self.timeout)
+        except ContextOverflow:
+            raise
+        except RequestRejected as error:
+            other = _other_tokens_name(str(error), request)
+            if other is None:
+                raise
+        if other is not None:
+            body = await client.send(messages, _renamed(request, other), self.timeout)
+            learned.tokens_name = other
+        if body is None:
+            return [Rollout("", finish_reason="content_filter")] * k
+        return wire.rollouts(wire.parse(body, client.who), client.who, self.price, time.monotonic() - started)
+
+    async def _address(self) -> Address:
+        """Where the server is now; the embedded one has to be started first."""
+        return address(self._base_url, self._api_key)
+
+    def _mine(self) -> _Connections:
+        """What the running loop has."""
+        running = asyncio.get_running_loop()
+        with self._lock:
+            for ended in [known for known in self._loops if known.is_closed()]:
+                del self._loops[ended]
+            if running not in self._loops:
+                self._loops[running] = _Connections(asyncio.Semaphore(self.max_connections))
+            return self._loops[running]
+
+    async def _client(self) -> Client:
+        """The running loop's client, made on first use and again when the address has changed."""
+        where = Address("litellm", self._api_key or Secret("")) if self.via_litellm else await self._address()
+        mine = self._mine()
+        if mine.client is not None and mine.client.url == where.url:
+            return mine.client
+        async with mine.opening:
+            if mine.client is None or mine.client.url != where.url:
+                await mine.close()
+                # In a thread: imports take most of a second, in which the caller's loop should not stand still.
+                await mine.open(await asyncio.to_thread(self._make, where))
+            assert mine.client is not None
+            return mine.client
+
+    def _make(self, where: Address) -> Client:
+        _ = self.price  # reads a large file, once
+        kind: type[Client] = LiteLLMClient if self.via_litellm else OpenAIClient
+        return kind(self.model, where, self.max_connections)
+
+    async def aclose(self) -> None:
+        """Closes the connections of the running loop; the next call opens new ones, as do calls in flight."""
+        mine = self._mine()
+        async with mine.opening:
+            await mine.close()
+
+    def close(self) -> None:
+        """Closes the connections that blocking calls have opened."""
+        loop.run(self.aclose())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise ConfigError(
+            f"{self!r} is not pickled or copied: it holds connections and a key. Make it anew where it is needed, "
+            "with the key from the environment"
+        )
+
+    def __repr__(self) -> str:
+        # Half-built, too: a traceback with locals shows the endpoint whose settings were refused.
+        known = vars(self)
+        settings = "".join(f", {name}={value!r}" for name, value in known.get("sampling", {}).items())
+        where = f", base_url={hide_login(known['_base_url'])!r}" if known.get("_base_url") else ""
+        return f"{type(self).__name__}({known.get('model')!r}{where}{settings})"
+
+
+def _sendable(message: Message) -> Message:
+    """The message without lone surrogates, which JSON over UTF-8 cannot carry."""
+    return {
+        key: value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+        for key, value in message.items()
+    }
+
+
+def _renamed(request: dict[str, Any], name: str) -> dict[str, Any]:
+    """`request` with its token limit under `name`."""
+    limit = request.get("max_completion_tokens") or request.get("max_tokens")
+    rest = {key: value for key, value in request.items() if key not in ("max_completion_tokens", "max_tokens")}
+    return rest if limit is None else {**rest, name: limit}
+
+
+def _other_tokens_name(said: str, request: dict[str, Any]) -> str | None:
+    """The other name of the token limit, when it is ours that the server refuses."""
+    for ours, other in (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")):
+        if ours in request and ours in said:
+            return other
+    return None

@@ -1,0 +1,122 @@
+"""API keys: held so that no repr, log, error, pickle or traceback can show one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import NoReturn
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+
+from catlite.errors import ConfigError
+
+OPENAI_URL = "https://api.openai.com/v1"
+_HIDDEN = "[key hidden]"
+
+
+class Secret:
+    """A string that shows itself only when asked by name."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The string itself, for the one call that needs it."""
+        return self._value
+
+    def redact(self, text: str) -> str:
+        """`text` without the secret: servers do echo keys in their error messages.
+
+        A placeholder ("none", "EMPTY", "lm-studio") is no secret, and may well be a word of an answer.
+        """
+        real = len(self._value) >= 8 and any(character.isdigit() for character in self._value)
+        return text.replace(self._value, _HIDDEN) if real else text
+
+    def __repr__(self) -> str:
+        return _HIDDEN
+
+    def __reduce__(self) -> NoReturn:
+        raise ConfigError("an API key is not pickled: pass the key to the other process in its environment")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is, and what it is shown. `login` is "user:password" from the URL, which `url` is without."""
+
+    url: str
+    key: Secret
+    login: Secret | None = None
+
+    def redact(self, text: str) -> str:
+        """`text` without key and login."""
+        return self.key.redact(text if self.login is None else self.login.redact(text))
+
+
+def sealed(value: str | Secret | None) -> Secret | None:
+    """`value` out of sight, None when it is empty. Keys are copied with spaces and line ends around them."""
+    if isinstance(value, Secret):
+        return value
+    if value is not None and not isinstance(value, str):
+        kind = type(value).__name__
+        raise ConfigError(f"a key and a base_url are strings, this one is {kind}")
+    return Secret(value.strip()) if value and value.strip() else None
+
+
+def check_key(key: Secret | None) -> None:
+    """ConfigError when `key` cannot stand in an HTTP header; libraries would quote it in their error."""
+    if key is not None and not (key.reveal().isascii() and key.reveal().isprintable()):
+        raise ConfigError("the API key has characters that no key has (not printable ASCII): copy it again")
+
+
+def address(base_url: Secret | None, api_key: Secret | None) -> Address:
+    """Where to send, and with which key: arguments first, then OPENAI_BASE_URL and OPENAI_API_KEY.
+
+    Raises ConfigError when the address is OpenAI's own and there is no key, when base_url is no URL, or when the
+    key cannot be one.
+    """
+    # No local variable here holds a key or a password in the open: tracebacks can show locals.
+    base_url = base_url or sealed(os.environ.get("OPENAI_BASE_URL")) or Secret(OPENAI_URL)
+    if "?" in base_url.reveal():
+        raise ConfigError(f"base_url={hide_login(base_url)!r} has a query: give it without what follows the ?")
+    url, login = _without_login(base_url), _login(base_url)
+    if _parts(url) is None:
+        raise ConfigError(f"base_url={url!r}: want a URL such as http://localhost:8000/v1")
+    key = api_key or sealed(os.environ.get("OPENAI_API_KEY"))
+    if key is None and url == OPENAI_URL:
+        raise ConfigError(
+            "no API key and no base_url: set OPENAI_API_KEY for OpenAI, pass base_url= (or set OPENAI_BASE_URL) "
+            'for another server, or use model="local", which needs neither'
+        )
+    check_key(key)
+    # Local servers want no key, but the client insists on one.
+    return Address(url, key or Secret("none"), login)
+
+
+def hide_login(url: Secret) -> str:
+    """The URL without user, password and query, for showing."""
+    return _without_login(url).partition("?")[0]
+
+
+def _parts(url: str) -> SplitResult | None:
+    """`url` taken apart; None when it is no address of a web server."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        return None
+    return parts if usable else None
+
+
+def _without_login(url: Secret) -> str:
+    parts = _parts(url.reveal())
+    if parts is None:
+        return url.reveal().rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
+
+
+def _login(url: Secret) -> Secret | None:
+    parts = _parts(url.reveal())
+    if parts is None or not parts.username:
+        return None
+    return Secret(f"{unquote(parts.username)}:{unquote(parts.password or '')}")

@@ -1,0 +1,26 @@
+"""Shared fixtures. `server` is real and local; `hurry` makes the waits between retries short."""
+
+import pytest
+import tenacity
+from server import Server
+
+from catlite.models import endpoint, retry
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """No key, address or knowledge of servers from outside a test."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"):
+        monkeypatch.delenv(name, raising=False)
+    endpoint._known_servers.clear()
+
+
+@pytest.fixture
+def server():
+    with Server(lambda body, i: f"answer {i}") as running:
+        yield running
+
+
+@pytest.fixture
+def hurry(monkeypatch):
+    monkeypatch.setattr(retry, "_backoff", tenacity.wait_random_exponential(multiplier=0.002, max=0.02))
