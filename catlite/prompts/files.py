@@ -1,0 +1,17 @@
+"""Fills in a prompt file."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import string
+
+
+@functools.cache
+def _template(name: str) -> string.Template:
+    return string.Template(importlib.resources.files("catlite.prompts").joinpath(f"{name}.md").read_text("utf-8"))
+
+
+def render(name: str, **fields: str) -> str:
+    """`prompts/<name>.md` with every `$field` replaced, in one pass: what is filled in is not expanded again."""
+    return _template(name).substitute(fields).strip()

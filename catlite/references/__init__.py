@@ -1,0 +1,1 @@
+"""Reference estimation (arXiv 2509.14234 §3.1): a group of rollouts becomes one pseudo-reference."""

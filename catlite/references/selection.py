@@ -1,0 +1,225 @@
+"""Estimators that pick one of the rollouts (arXiv 2509.14234 §4.4).
+
+Majority vote, best-of-N, min perplexity, mutual predictability: each returns the picked
+rollout's text and answer as the Reference. Left out: reward models as judges.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from catlite import answers, loop
+from catlite.data import Group, Message, Reference, Rollout, Usage
+from catlite.errors import ConfigError, EstimationError, RequestRejected
+from catlite.models.base import Model
+from catlite.prompts.fence import fenced
+from catlite.prompts.files import render
+
+
+@dataclass(frozen=True)
+class MajorityVote:
+    """The most common final answer (the reward of TTRL, arXiv 2504.16084); verifiable tasks only.
+
+    Votes count equivalence classes of answers, so 1/2 and 0.5 are one vote. A tie goes to the answer sampled
+    first; rollouts without an answer do not vote; without any vote the reference has answer None and no text.
+    The text is that of the first rollout with the winning answer. Raises EstimationError for a group whose
+    example has no answer format.
+    """
+
+    async def __call__(self, group: Group) -> Reference:
+        """The reference of `group`; costs nothing."""
+        if group.example.answer_format is None:
+            raise EstimationError(
+                "a majority vote compares final answers, and this example has no answer_format: use Synthesis, or "
+                'say how answers are written (answer_format="boxed")',
+                group,
+            )
+        voters = [rollout for rollout in group.usable if rollout.answer is not None]
+        classes = await equivalence_classes([rollout.answer or "" for rollout in voters])
+        notes = []
+        if len(voters) < len(group.rollouts):
+            notes.append(f"{len(group.rollouts) - len(voters)} of {len(group.rollouts)} rollouts gave no answer")
+        if not classes:
+            return Reference("", None, "MajorityVote", group, notes=tuple(notes))
+        winner = voters[max(classes, key=len)[0]]  # max keeps the first of equals
+        return Reference(winner.text, winner.answer, "MajorityVote", group, notes=tuple(notes))
+
+
+async def equivalence_classes(found: list[str]) -> list[list[int]]:
+    """Indices of equivalent answers together, classes in the order of their first member.
+
+    An answer joins the first class whose first member it is shown equal to; a comparison that ran out of time
+    does not join.
+    """
+    classes: list[list[int]] = []
+    for index, answer in enumerate(found):
+        for members in classes:
+            if await answers.acompare(found[members[0]], answer):
+                members.append(index)
+                break
+        else:
+            classes.append([index])
+    return classes
+
+
+@dataclass(frozen=True)
+class BestOfN:
+    """The rollout a judge picks (Self-BoN when the judge is the policy itself).
+
+    The order in which responses are shown is shuffled, by `seed` and the group, against position bias. The choice
+    is constrained to a number by a JSON schema where the endpoint takes one. An unreadable choice is asked for once
+    more, then EstimationError, which keeps the group: nothing is guessed.
+    """
+
+    judge: Model
+    seed: int = 0
+    include_question: bool = True
+    max_tokens: int | None = None
+
+    async def __call__(self, group: Group) -> Reference:
+        """The reference of `group`; one call, none when only one rollout is usable."""
+        usable = _usable(group)
+        if len(usable) == 1:
+            return _picked(group, usable[0], "BestOfN", Usage())
+        order = list(range(len(usable)))
+        _shuffler(self.seed, usable).shuffle(order)
+        messages = self.messages(group, [usable[position].text for position in order])
+        spent = Usage()
+        said = ""
+        for attempt in range(2):
+            reply = await self._ask(messages, len(order), attempt)
+            spent += Usage.total([reply.usage])
+            said = reply.error or reply.text
+            choice = None if reply.error else _choice(reply.text, len(order))
+            if choice is not None:
+                return _picked(group, usable[order[choice - 1]], "BestOfN", spent)
+        raise EstimationError(f"the judge {self.judge.name!r} made no readable choice: {said[:200]!r}", group)
+
+    async def _ask(self, messages: list[Message], count: int, attempt: int) -> Rollout:
+        # Asked again with another seed: a greedy or stored reply would just repeat itself.
+        sampling: dict[str, Any] = {"max_tokens": self.max_tokens, "seed": self.seed + attempt if attempt else None}
+        number = {"type": "integer", "minimum": 1, "maximum": count}
+        schema = {
+            "type": "object",
+            "properties": {"best": number},
+            "required": ["best"],
+            "additionalProperties": False,
+        }
+        constrained = {"type": "json_schema", "json_schema": {"name": "choice", "strict": True, "schema": schema}}
+        try:
+            return (await self.judge.sample(messages, 1, response_format=constrained, **sampling))[0]
+        except RequestRejected as error:
+            if "response_format" not in str(error) and "schema" not in str(error):
+                raise
+        return (await self.judge.sample(messages, 1, **sampling))[0]
+
+    def messages(self, group: Group, texts: Sequence[str]) -> list[Message]:
+        """The judge's prompt for `texts`, in the order they are shown."""
+        question = ""
+        if self.include_question:
+            tag, asked = fenced(["\n\n".join(message["content"] for message in group.example.messages)], "question")
+            question = render("question", tag=tag, asked=asked) + "\n"
+        tag, responses = fenced(texts, "response")
+        return [{"role": "user", "content": render("best_of_n", question=question, tag=tag, responses=responses)}]
+
+
+@dataclass(frozen=True)
+class MinPerplexity:
+    """The rollout with the lowest mean negative log-likelihood per token, in nats.
+
+    Uses the log-probabilities that came with the rollouts (sampled with logprobs=True); where one has none, `scorer`
+    gives them, as log p(rollout | question). Raises EstimationError when there is neither. A tie goes to the first.
+    """
+
+    scorer: Model | None = None
+
+    async def __call__(self, group: Group) -> Reference:
+        """The reference of `group`; free when the rollouts carry log-probabilities."""
+        usable = _usable(group)
+        if self.scorer is None:
+            if not all(rollout.logprobs for rollout in usable):
+                raise EstimationError(
+                    "min perplexity needs log-probabilities: sample with logprobs=True where the endpoint gives "
+                    "them, or pass MinPerplexity(scorer=…)",
+                    group,
+                )
+            losses = [-fmean(rollout.logprobs or ()) for rollout in usable]
+        else:
+            score = _scorer(self.scorer)
+            losses = await loop.together(_loss(score, group.example.messages, rollout.text) for rollout in usable)
+        return _picked(group, usable[losses.index(min(losses))], "MinPerplexity", Usage())
+
+
+@dataclass(frozen=True)
+class MutualPredictability:
+    """The rollout that the others predict best (Internal Coherence, Wen et al. 2025, as used in §4.4).
+
+    For each rollout the other ones are shown in an order shuffled by `seed`, then the candidate; the one with the
+    lowest mean negative log-likelihood per token, in nats, wins, a tie going to the first.
+    """
+
+    scorer: Model
+    seed: int = 0
+
+    async def __call__(self, group: Group) -> Reference:
+        """The reference of `group`; one scoring call per rollout."""
+        usable = _usable(group)
+        if len(usable) == 1:
+            return _picked(group, usable[0], "MutualPredictability", Usage())
+        score = _scorer(self.scorer)
+        shuffler = _shuffler(self.seed, usable)
+        scored = []
+        for j, candidate in enumerate(usable):
+            others = [rollout.text for i, rollout in enumerate(usable) if i != j]
+            shuffler.shuffle(others)
+            tag, shown = fenced(others, "response")
+            prompt: list[Message] = [{"role": "user", "content": render("mutual", tag=tag, responses=shown)}]
+            scored.append(_loss(score, prompt, candidate.text))
+        losses = await loop.together(scored)
+        return _picked(group, usable[losses.index(min(losses))], "MutualPredictability", Usage())
+
+
+_Score = Callable[[list[Message], str], Coroutine[Any, Any, list[float]]]
+
+
+def _scorer(model: Model) -> _Score:
+    score: _Score | None = getattr(model, "logprobs", None)
+    if score is None:
+        raise ConfigError(f"{model.name!r} cannot score given text: it has no logprobs(prompt, text)")
+    return score
+
+
+async def _loss(score: _Score, prompt: list[Message], text: str) -> float:
+    return -fmean(await score(prompt, text))
+
+
+def _usable(group: Group) -> tuple[Rollout, ...]:
+    if not group.usable:
+        raise EstimationError(f"no rollout to pick from: {group!r}", group)
+    return group.usable
+
+
+def _picked(group: Group, rollout: Rollout, source: str, usage: Usage) -> Reference:
+    notes = [f"{count} of {len(group.rollouts)} rollouts left out: {why}" for why, count in group.defects.items()]
+    return Reference(rollout.text, rollout.answer, source, group, usage=usage, notes=tuple(notes))
+
+
+def _shuffler(seed: int, rollouts: Sequence[Rollout]) -> random.Random:
+    """A generator that gives the same group the same order, and other groups other ones."""
+    texts = "\0".join(rollout.text for rollout in rollouts)
+    return random.Random(f"{seed}/{hashlib.sha256(texts.encode('utf-8', 'replace')).hexdigest()}")  # noqa: S311
+
+
+def _choice(text: str, count: int) -> int | None:
+    """The number chosen: the one in {"best": …}, else the only number in range that the reply names."""
+    said = answers.without_thinking(text)
+    named = re.findall(r"\"best\"\s*:\s*(\d+)", said) or re.findall(r"\d+", said)
+    numbers = {int(number) for number in named if len(number) < 6}
+    (only,) = numbers if len(numbers) == 1 else (None,)
+    return only if only is not None and 1 <= only <= count else None

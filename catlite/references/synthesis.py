@@ -1,0 +1,155 @@
+"""Synthesis (arXiv 2509.14234 §3.1): a frozen anchor reconciles the rollouts of a group into one reference.
+
+The anchor sees the rollouts and, as in the paper, not the question (`include_question=True` is the ablation of
+App. A.3). Truncated, filtered and empty rollouts are left out and counted; a group too long for the anchor's
+context is trimmed from its longest rollouts, in the middle, and the reference says so. Left out: multi-turn
+rollouts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from catlite import answers
+from catlite.data import Group, Message, Reference, Rollout, Usage
+from catlite.errors import ContextOverflow, EstimationError, RequestRejected
+from catlite.models.base import Model
+from catlite.prompts.fence import fenced
+from catlite.prompts.files import render
+
+_BOXED = r"End with the final answer in \boxed{}."
+_SAME_FORM = "End with the final answer, stated in exactly the form the attempts state theirs."
+_FEWEST_CHARACTERS = 100  # per rollout; below this a trimmed rollout says nothing
+_ROOM = 0.75  # of the context for the prompt, the rest for the reply
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """An estimator: `await Synthesis(anchor)(group)` is the group's Reference.
+
+    include_question: show the anchor the question. temperature: 0 where the anchor takes it, since the policy
+    explores and the anchor estimates; None leaves it to the endpoint. max_tokens: of the synthesis. worked:
+    (attempts, reference) pairs shown as earlier turns, for anchors too small to follow instructions alone.
+
+    Raises EstimationError, which keeps the group, when no rollout is usable, when the anchor gives no text, or when
+    even trimmed rollouts exceed its context.
+    """
+
+    anchor: Model
+    include_question: bool = False
+    temperature: float | None = 0.0
+    max_tokens: int | None = None
+    worked: tuple[tuple[tuple[str, ...], str], ...] = ()
+
+    async def __call__(self, group: Group) -> Reference:
+        """The reference of `group`."""
+        if not group.usable:
+            raise EstimationError(f"no rollout to synthesize from: {group!r}", group)
+        texts = [_shown(rollout.text) for rollout in group.usable]
+        notes = [f"{count} of {len(group.rollouts)} rollouts left out: {why}" for why, count in group.defects.items()]
+        longest = sum(map(len, texts))
+        while True:
+            cut, limit = trim(texts, longest)
+            try:
+                reply = await self._ask(self.messages(group, cut))
+                break
+            except ContextOverflow as error:
+                keep = _ROOM * error.limit / error.given if error.limit and error.given else _ROOM
+                longest = int(min(keep, 0.9) * sum(map(len, cut)))
+                if longest < _FEWEST_CHARACTERS * len(texts):
+                    raise EstimationError(
+                        f"{len(texts)} rollouts do not fit the anchor's context even when trimmed: use fewer, or an "
+                        f"anchor with a longer context ({error})",
+                        group,
+                    ) from None
+        if limit is not None:
+            trimmed = sum(len(text) > limit for text in texts)
+            notes.append(f"{trimmed} rollouts trimmed to {limit:,} characters each to fit the anchor's context")
+        if reply.error is not None or not reply.text.strip():
+            why = reply.error or f"it came back {reply.defect}"
+            raise EstimationError(f"the anchor {self.anchor.name!r} gave no synthesis: {why}", group)
+        if reply.defect == "truncated":
+            notes.append("the synthesis was cut off at its token limit: raise max_tokens")
+        return Reference(
+            reply.text,
+            group.example.parse(reply.text),
+            "Synthesis",
+            group,
+            usage=Usage.total([reply.usage]),
+            notes=tuple(notes),
+            truncated=reply.defect == "truncated",
+        )
+
+    async def _ask(self, messages: list[Message]) -> Rollout:
+        sampling = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        try:
+            return (await self.anchor.sample(messages, 1, **sampling))[0]
+        except RequestRejected as error:
+            if self.temperature is None or "temperature" not in str(error):
+                raise
+        # Reasoning models take no temperature but their own. Greedy was a preference, not a need.
+        return (await self.anchor.sample(messages, 1, max_tokens=self.max_tokens))[0]
+
+    def messages(self, group: Group, texts: Sequence[str]) -> list[Message]:
+        """The anchor's prompt for `texts`: the reasoning one when the example has an answer format.
+
+        What is the same for every group comes first, so that prefix caches hit.
+        """
+        if group.example.answer_format is None:
+            product, instructions = "response", render("synthesis_freeform")
+        else:
+            closing = _BOXED if group.example.answer_format == "boxed" else _SAME_FORM
+            product, instructions = "solution", render("synthesis_reasoning", closing=closing)
+        turns: list[Message] = []
+        for attempts, reference in self.worked:
+            turns.append({"role": "user", "content": _attempts(attempts, product)})
+            turns.append({"role": "assistant", "content": reference})
+        turns.append({"role": "user", "content": _attempts(texts, product, self._question(group))})
+        turns[0]["content"] = f"{instructions}\n\n{turns[0]['content']}"
+        return turns
+
+    def _question(self, group: Group) -> str:
+        if not self.include_question:
+            return ""
+        tag, asked = fenced(["\n\n".join(message["content"] for message in group.example.messages)], "question")
+        return render("question", tag=tag, asked=asked) + "\n\n"
+
+
+def _attempts(texts: Sequence[str], product: str, question: str = "") -> str:
+    """The fenced attempts, and the request once more: after long attempts it would be far away."""
+    tag, attempts = fenced(texts, "attempt")
+    return render("attempts", tag=tag, attempts=attempts, product=product, question=question)
+
+
+def trim(texts: Sequence[str], budget: int) -> tuple[list[str], int | None]:
+    """Texts of at most `budget` characters in all, and the length the longest were cut to (None: nothing was).
+
+    Short texts stay whole: the longest are cut first, all to one length, in their middle, because approach and
+    answer stand at the ends.
+    """
+    if sum(map(len, texts)) <= budget:
+        return list(texts), None
+    limit, left = 0, budget
+    ascending = sorted(map(len, texts))
+    for position, length in enumerate(ascending):
+        limit = left // (len(ascending) - position)
+        if length > limit:
+            break
+        left -= length
+    return [_cut(text, limit) for text in texts], limit
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    mark = f"\n[… {len(text) - limit:,} characters left out …]\n"
+    head = max(0, limit - len(mark)) * 2 // 5
+    tail = max(0, limit - len(mark) - head)
+    return text[:head] + mark + text[len(text) - tail :]
+
+
+def _shown(text: str) -> str:
+    """What a rollout says once it has stopped thinking; all of it when it never did."""
+    return re.sub(r"\s+\Z", "", answers.without_thinking(text)) or text

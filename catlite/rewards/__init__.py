@@ -1,0 +1,1 @@
+"""Reward derivation (arXiv 2509.14234 §3.2): a rollout and a reference become a reward."""

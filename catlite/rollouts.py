@@ -1,0 +1,43 @@
+"""Sampling a group (arXiv 2509.14234 §3.1): G parallel rollouts of one question from the policy.
+
+Left out: multi-turn rollouts, and filtering by content.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from catlite.data import Example, Group
+from catlite.errors import GroupError
+from catlite.models.base import Model
+
+_ADVICE = {
+    "truncated": "raise max_tokens",
+    "empty": "a reasoning model may have spent max_tokens on thinking: raise it",
+    "filtered": "the provider's content filter refused: reword the prompt or use another model",
+    "failed": "see the causes above",
+}
+
+
+async def sample_group(policy: Model, example: Example, n: int = 8, **sampling: Any) -> Group:
+    """`n` rollouts of `example`, with their answers parsed.
+
+    Raises GroupError when not one of them can be used: the message lists the causes, `.group` keeps the rollouts.
+    What `policy.sample` raises passes through.
+    """
+    rollouts = await policy.sample(example.prompt, n, **sampling)
+    group = Group(example, tuple(replace(one, answer=one.answer or example.parse(one.text)) for one in rollouts))
+    if not group.usable:
+        raise GroupError(_explain(group), group)
+    return group
+
+
+def _explain(group: Group) -> str:
+    counts = ", ".join(f"{count} {reason}" for reason, count in group.defects.items())
+    causes = Counter(rollout.error for rollout in group.rollouts if rollout.error)
+    listed = "".join(f"\n  {count} × {cause}" for cause, count in causes.items())
+    advice = "; ".join(_ADVICE[reason] for reason in group.defects if reason in _ADVICE)
+    total = len(group.rollouts)
+    return f"none of {total} rollouts can be used: {counts}{listed}\n  What to do: {advice or 'look at .group'}"

@@ -1,0 +1,1 @@
+"""Tasks: named sets of examples, a module each."""

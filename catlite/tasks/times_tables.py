@@ -1,0 +1,46 @@
+"""Times tables: the offline task on which the embedded model's one sample and its group really differ.
+
+    {"prompt": [system "Answer.", "What is 2 times 10?" → "2 times 10 is 20.", "What is 6 times 7?"], "answer": "42"}
+
+Factors are 4 to 12: 81 questions. The answer is read out of a sentence.
+"""
+
+from __future__ import annotations
+
+import random
+
+from catlite.data import Example, Task
+from catlite.errors import ConfigError
+
+_FACTORS = range(4, 13)
+# "6 times 7 is 42." The first number after "is" or "=", since a small model may run on with another line.
+SENTENCE = r"\A[^\n]*?(?:\bis|=)[ \t]*(\d[\d,]*)"
+
+# For anchors that need to see what reconciling means; no factor of theirs is asked about together.
+WORKED_SYNTHESES = (
+    (("2 times 10 is 20.", "2 times 10 is 12.", "2 times 10 is 20."), "2 times 10 is 20."),
+    (("3 times 13 is 36.", "3 times 13 is 39.", "3 × 13 = 39"), "3 times 13 is 39."),
+)
+
+
+def times_tables(limit: int | None = None, seed: int = 0) -> Task:
+    """`limit` of the 81 questions, drawn without repetition by `seed`; all of them in order by default.
+
+    Raises ConfigError when limit is not from 1 to 81.
+    """
+    pairs = [(a, b) for a in _FACTORS for b in _FACTORS]
+    if limit is not None:
+        if not isinstance(limit, int) or not 1 <= limit <= len(pairs):
+            raise ConfigError(f"limit={limit!r}: times tables has 1 to {len(pairs)} questions")
+        pairs = random.Random(seed).sample(pairs, limit)  # noqa: S311 - a draw of questions, no secret
+    return Task("times_tables", tuple(_example(a, b) for a, b in pairs))
+
+
+def _example(a: int, b: int) -> Example:
+    prompt = [
+        {"role": "system", "content": "Answer."},
+        {"role": "user", "content": "What is 2 times 10?"},
+        {"role": "assistant", "content": "2 times 10 is 20."},
+        {"role": "user", "content": f"What is {a} times {b}?"},
+    ]
+    return Example(prompt, answer=str(a * b), answer_format=SENTENCE, id=f"{a}x{b}")

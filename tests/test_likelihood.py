@@ -1,0 +1,127 @@
+"""Best-of-N, min perplexity and mutual predictability pick the rollout they say they pick."""
+
+import asyncio
+import re
+
+import pytest
+
+from catlite import Example, Group, Rollout, ScriptedModel
+from catlite.errors import ConfigError, EstimationError, RequestRejected
+from catlite.references.selection import BestOfN, MinPerplexity, MutualPredictability
+
+OPEN = Example("Name a colour.")
+TEXTS = ("red", "blue", "the one with gold", "green")
+
+
+def group(*texts, **more):
+    return Group(OPEN, tuple(one if isinstance(one, Rollout) else Rollout(one, **more) for one in texts))
+
+
+def pick(estimator, rollouts=None):
+    return asyncio.run(estimator(rollouts or group(*TEXTS)))
+
+
+def shown_as(prompt, wanted):
+    """The number under which a prompt shows the text `wanted`."""
+    return int(re.search(rf"<response-\w+ (\d+)>\n{re.escape(wanted)}\n", prompt[-1]["content"])[1])
+
+
+def judge(wanted="the one with gold", form='{{"best": {}}}'):
+    return ScriptedModel(lambda prompt, i: form.format(shown_as(prompt, wanted)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_judges_number_is_led_back_to_the_rollout_it_was_shown_under(seed):
+    assert pick(BestOfN(judge(), seed=seed)).text == "the one with gold"
+
+
+def test_the_order_shown_depends_on_the_seed_and_is_reproducible():
+    def order(seed):
+        model = judge()
+        pick(BestOfN(model, seed=seed))
+        return tuple(shown_as(model.calls[0][0], text) for text in TEXTS)
+
+    assert order(1) == order(1)
+    assert len({order(seed) for seed in range(8)}) > 1
+
+
+def test_the_choice_is_constrained_to_the_numbers_there_are():
+    model = judge()
+    pick(BestOfN(model))
+    schema = model.calls[0][2]["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["best"] == {"type": "integer", "minimum": 1, "maximum": 4}
+
+
+def test_an_endpoint_without_schemas_is_asked_in_words():
+    class Plain:
+        name = "plain"
+
+        async def sample(self, prompt, n=1, **sampling):
+            if "response_format" in sampling:
+                raise RequestRejected("response_format is not supported")
+            return [Rollout(f"I choose {shown_as(prompt, 'blue')}.")]
+
+    assert pick(BestOfN(Plain())).text == "blue"
+
+
+@pytest.mark.parametrize("said", ["", "1 or 2", "number 9", "none", '{"best": 0}', '{"best": 1} {"best": 2}'])
+def test_an_unreadable_choice_is_asked_for_once_more_and_then_an_error(said):
+    model = ScriptedModel(lambda prompt, i: said)
+    with pytest.raises(EstimationError, match="no readable choice"):
+        pick(BestOfN(model))
+    assert len(model.calls) == 2
+
+
+def test_a_single_usable_rollout_needs_no_judge():
+    model = judge()
+    assert pick(BestOfN(model), group("only", Rollout("", finish_reason="length"))).text == "only"
+    assert model.calls == []
+
+
+def test_the_likeliest_rollout_per_token_wins_and_not_the_shortest():
+    rollouts = group(Rollout("a", logprobs=(-1.0,)), Rollout("b", logprobs=(-0.5, -0.7, -0.6)))
+    assert pick(MinPerplexity(), rollouts).text == "b"
+
+
+def test_without_logprobs_or_a_scorer_the_error_says_what_to_do():
+    with pytest.raises(EstimationError, match=r"logprobs=True.*scorer="):
+        pick(MinPerplexity(), group(Rollout("a", logprobs=(-1.0,)), "b"))
+
+
+class Scorer:
+    """Finds a text likely when it says how often its words stand in the prompt."""
+
+    name = "scorer"
+
+    def __init__(self):
+        self.asked = []
+
+    async def sample(self, prompt, n=1, **sampling):
+        raise AssertionError("a scorer is not sampled")
+
+    async def logprobs(self, prompt, text):
+        self.asked.append((prompt[-1]["content"], text))
+        return [-1.0 / (1 + prompt[-1]["content"].count(word)) for word in text.split()]
+
+
+def test_a_scorer_reads_the_question_and_each_rollout():
+    scorer = Scorer()
+    pick(MinPerplexity(scorer))
+    assert scorer.asked == [("Name a colour.", text) for text in TEXTS]
+
+
+def test_the_rollout_the_others_predict_best_wins():
+    assert pick(MutualPredictability(Scorer()), group("red", "blue", "red", "green")).text == "red"
+
+
+def test_a_candidate_is_not_among_what_it_is_predicted_from():
+    scorer = Scorer()
+    pick(MutualPredictability(scorer))
+    for prompt, candidate in scorer.asked:
+        assert candidate not in prompt
+        assert all(other in prompt for other in TEXTS if other != candidate)
+
+
+def test_a_model_that_cannot_score_is_named():
+    with pytest.raises(ConfigError, match="'scripted' cannot score given text"):
+        pick(MutualPredictability(judge()))
