@@ -1,0 +1,103 @@
+"""The front door: a better answer from parallel rollouts, blocking or awaited.
+
+Read on in references/synthesis.py, where the reference comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from catlite import answers, loop
+from catlite.data import Example, Prompt, Reference, as_messages
+from catlite.models.base import Model, check_n, check_sampling, resolve
+from catlite.models.keys import Secret, sealed
+from catlite.references.synthesis import Synthesis
+from catlite.rollouts import sample_group
+
+
+async def asynthesize(
+    prompt: Prompt,
+    model: str | Model = "local",
+    *,
+    n: int = 8,
+    anchor: str | Model | None = None,
+    answer_format: str | None = None,
+    include_question: bool = False,
+    base_url: str | Secret | None = None,
+    api_key: str | Secret | None = None,
+    **sampling: Any,
+) -> Reference:
+    """`n` rollouts of `prompt`, reconciled into one reference (arXiv 2509.14234 §3.1, §4.1): n + 1 generations.
+
+    prompt: a question, or chat messages. model: the policy, as "local" (the embedded model), a name served at
+    base_url or OPENAI_BASE_URL, litellm's "provider/name", or a Model. anchor: the model that reconciles, by
+    default the policy's own; a name is served at base_url too. answer_format: "boxed" for maths, or a regular
+    expression with one group, when there is a final answer to compare; None for open-ended text. include_question:
+    shows the anchor the question too. sampling: temperature, top_p, max_tokens, … of the rollouts; the anchor is
+    held to the same max_tokens.
+
+    Raises ConfigError for a wrong argument before anything is sent; GroupError when no rollout can be used and
+    EstimationError when the synthesis fails, both with what was paid for in `.group`; ModelError (with its kinds)
+    when the endpoint refuses.
+    """
+    # First of all, so that no frame from here on shows a key among its locals.
+    where = base_url, api_key = sealed(base_url), sealed(api_key)
+    as_messages(prompt)
+    check_n(n)
+    checked = check_sampling(sampling)
+    if answer_format is not None:
+        answers.check_format(answer_format)
+    # An anchor given by name is served where the policy is, unless it is the embedded one.
+    nearby = where if isinstance(anchor, str) and anchor != "local" else (None, None)
+    async with _opened(model, *where) as policy, _opened(anchor or policy, *nearby) as reconciler:
+        example = Example(prompt, answer_format=answer_format)
+        group = await sample_group(policy, example, n, **checked)
+        limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
+        return await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
+
+
+def synthesize(
+    prompt: Prompt,
+    model: str | Model = "local",
+    *,
+    n: int = 8,
+    anchor: str | Model | None = None,
+    answer_format: str | None = None,
+    include_question: bool = False,
+    base_url: str | Secret | None = None,
+    api_key: str | Secret | None = None,
+    **sampling: Any,
+) -> Reference:
+    """`asynthesize`, blocking: for scripts, notebooks and threads. Arguments and errors are the same.
+
+    Ctrl-C cancels what is in flight.
+    """
+    base_url, api_key = sealed(base_url), sealed(api_key)
+    return loop.run(
+        asynthesize(
+            prompt,
+            model,
+            n=n,
+            anchor=anchor,
+            answer_format=answer_format,
+            include_question=include_question,
+            base_url=base_url,
+            api_key=api_key,
+            **sampling,
+        )
+    )
+
+
+@asynccontextmanager
+async def _opened(
+    model: str | Model, base_url: Secret | None = None, api_key: Secret | None = None
+) -> AsyncIterator[Model]:
+    """The Model; one that was made here from a string has its connections closed afterwards."""
+    opened = resolve(model, base_url=base_url, api_key=api_key)
+    try:
+        yield opened
+    finally:
+        if opened is not model:
+            await opened.aclose()  # type: ignore[attr-defined]

@@ -1,0 +1,121 @@
+"""The statistics say what they are said to say, on cases worked out by hand or by another implementation."""
+
+import math
+
+import numpy as np
+import pytest
+
+from catlite import Evaluation, Example, MajorityVote, Reference, ScriptedModel, Synthesis, Task, evaluate
+from catlite.analysis import differences, disagreement, scaling, traces
+from catlite.data import Usage
+from catlite.errors import ConfigError
+from catlite.evaluation import Row
+
+
+def made(**scores):
+    rows = [
+        Row(position, str(position), system, score, 1, Usage())
+        for system, values in scores.items()
+        for position, score in enumerate(values)
+    ]
+    return Evaluation("made", "nobody", 8, tuple(rows), 0.0)
+
+
+def test_a_difference_is_paired_over_the_questions_both_were_graded_on():
+    frame = differences(made(a=[1, 0, 1, None], b=[0, 0, 1, 1]), "a")
+    row = frame.iloc[0]
+    assert (row.system, row.questions) == ("b", 3)
+    assert row.difference == pytest.approx(-1 / 3)
+    assert row.se == pytest.approx(np.std([-1, 0, 0], ddof=1) / math.sqrt(3))
+    assert row.relative_gain == pytest.approx(-0.5)
+
+
+def test_pairing_narrows_what_welch_does_not_see():
+    base = np.linspace(0, 1, 40)
+    row = differences(made(a=base, b=base + 0.05), "a").iloc[0]
+    assert row.low == pytest.approx(0.05)
+    assert row.high == pytest.approx(0.05)
+    assert row.p_welch > 0.4
+
+
+def test_the_bootstrap_interval_is_that_of_the_normal_for_many_questions():
+    noise = np.random.default_rng(1).normal(0.1, 0.5, 2_000)
+    row = differences(made(a=np.zeros(2_000), b=noise), "a").iloc[0]
+    assert row.low == pytest.approx(noise.mean() - 1.96 * row.se, abs=0.003)
+    assert row.high == pytest.approx(noise.mean() + 1.96 * row.se, abs=0.003)
+
+
+def test_a_bootstrap_is_reproducible():
+    evaluation = made(a=[0, 1, 0, 1], b=[1, 1, 0, 1])
+    assert differences(evaluation, "a").equals(differences(evaluation, "a"))
+
+
+def test_welch_agrees_with_its_formula():
+    a, b = [0.1, 0.4, 0.35, 0.8], [0.5, 0.9, 0.6, 1.0]
+    va, vb = np.var(a, ddof=1) / 4, np.var(b, ddof=1) / 4
+    t, freedom = (np.mean(b) - np.mean(a)) / math.sqrt(va + vb), (va + vb) ** 2 / (va**2 / 3 + vb**2 / 3)
+    scale = math.gamma((freedom + 1) / 2) / (math.sqrt(freedom * math.pi) * math.gamma(freedom / 2))
+    grid = np.linspace(-t, t, 100_001)
+    inside = np.trapezoid(scale * (1 + grid**2 / freedom) ** (-(freedom + 1) / 2), grid)
+    assert differences(made(a=a, b=b), "a").iloc[0].p_welch == pytest.approx(1 - inside, abs=1e-6)
+
+
+def test_an_unknown_baseline_names_those_there_are():
+    with pytest.raises(ConfigError, match="a, b"):
+        differences(made(a=[1], b=[1]), "c")
+
+
+QUESTIONS = Task("q", tuple(Example(str(i), str(i), answer_format="boxed") for i in range(1, 5)))
+
+
+def rollout(prompt, i):
+    """1: all right. 2: majority wrong. 3: all wrong. 4: majority right."""
+    right = {"1": True, "2": i == 0, "3": False, "4": i < 3}[prompt]
+    return rf"First, \boxed{{{prompt if right else 99}}}"
+
+
+def evaluated(*estimators):
+    return evaluate(QUESTIONS, ScriptedModel(rollout), estimators=estimators, n=4)
+
+
+async def oracle(group):
+    text = rf"Then check: \boxed{{{group.example.answer}}}"
+    return Reference(text, group.example.answer, "oracle", group)
+
+
+def test_disagreement_counts_who_is_right_where_they_part():
+    frame = disagreement(evaluated(MajorityVote(), oracle), "oracle").set_index("other")
+    assert frame.loc["MajorityVote"].to_dict() == {"questions": 4, "disagree": 0.5, "right": 1.0, "other_right": 0.0}
+    assert frame.loc["every rollout"].to_dict() == {"questions": 4, "disagree": 0.25, "right": 1.0, "other_right": 0.0}
+
+
+def test_disagreement_of_a_system_that_is_not_there_is_refused():
+    with pytest.raises(ConfigError, match="no references by 'Synthesis'"):
+        disagreement(evaluated(MajorityVote()))
+
+
+def test_scaling_uses_the_first_rollouts_and_samples_no_new_ones():
+    policy = ScriptedModel(rollout)
+    evaluation = evaluate(QUESTIONS, policy, estimators=(MajorityVote(),), n=4)
+    calls = len(policy.calls)
+    frame = scaling(evaluation, MajorityVote(), sizes=(1, 4))
+    assert list(frame.score) == [0.75, 0.5]  # question 2 is right in its first rollout only
+    assert len(policy.calls) == calls
+
+
+def test_scaling_beyond_the_rollouts_there_are_is_refused():
+    with pytest.raises(ConfigError, match="groups have 4 rollouts"):
+        scaling(evaluated(MajorityVote()), MajorityVote(), sizes=(8,))
+
+
+def test_scaling_asks_the_anchor_once_per_question_and_size():
+    anchor = ScriptedModel(lambda prompt, i: r"\boxed{1}")
+    scaling(evaluated(MajorityVote()), Synthesis(anchor), sizes=(1, 2))
+    assert len(anchor.calls) == 8
+
+
+def test_traces_count_cues_per_hundred_words():
+    frame = traces(evaluated(oracle)).set_index("system")
+    assert frame.loc["rollouts", "step_words"] == pytest.approx(50.0)
+    assert frame.loc["oracle", "verification_cues"] == pytest.approx(100 / 3)
+    assert frame.loc["oracle", "texts"] == 4

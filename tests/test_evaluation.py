@@ -1,0 +1,176 @@
+"""Evaluation grades every system on the same rollouts, and no question is lost."""
+
+import asyncio
+import math
+
+import pytest
+
+from catlite import (
+    Endpoint,
+    Example,
+    MajorityVote,
+    Reference,
+    Rollout,
+    ScriptedModel,
+    Synthesis,
+    Task,
+    Usage,
+    evaluate,
+    times_tables,
+)
+from catlite.errors import AuthenticationFailed, ConfigError, EstimationError
+
+TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(4)))
+
+
+def policy(prompt, i):
+    """Right in three of four samples; question 3 is always wrong."""
+    a = int(prompt.split("+")[0])
+    return rf"\boxed{{{a + 1 if i % 4 and a != 3 else 0}}}"
+
+
+def run(*estimators, task=TASK, model=None, **options):
+    return evaluate(task, model or ScriptedModel(lambda p, i: policy(p, i)), estimators=estimators, **options)
+
+
+def test_a_single_samples_score_is_the_mean_over_rollouts_with_its_error_over_questions():
+    mean, error, graded = run(n=8).score("single sample")
+    assert mean == pytest.approx(0.5625)  # 0.75, 0.75, 0.75, 0
+    assert error == pytest.approx(0.375 / math.sqrt(4))
+    assert graded == 4
+
+
+def test_estimators_are_graded_on_their_references():
+    result = run(MajorityVote(), n=8)
+    assert result.score("MajorityVote")[0] == 0.75
+    assert [reference.answer for reference in result.references] == ["1", "2", "3", "0"]
+
+
+def test_costs_are_those_of_what_a_system_needs():
+    anchor = ScriptedModel(lambda prompt, i: r"\boxed{1}")
+    summary = run(MajorityVote(), Synthesis(anchor), n=8).summary
+    assert list(summary["generations"]) == [1, 8, 9]
+    assert list(summary["requests"]) == [0.5, 4, 8]
+    assert summary.loc["single sample", "completion_tokens"] == summary.loc["MajorityVote", "completion_tokens"] / 8
+
+
+def test_a_question_that_fails_is_counted_and_the_others_are_finished():
+    def broken(prompt, i):
+        if prompt.startswith("2"):
+            return Rollout("", finish_reason="error", error="500 after 8 attempts")
+        return policy(prompt, i)
+
+    result = run(MajorityVote(), model=ScriptedModel(broken), n=4)
+    failed = [row for row in result.rows if row.score is None]
+    assert [(row.id, row.system) for row in failed] == [("2", "single sample"), ("2", "MajorityVote")]
+    assert "500 after 8 attempts" in failed[0].error
+    assert result.score("MajorityVote")[2] == 3
+    assert "(1 failed)" in str(result)
+
+
+def test_an_estimator_that_fails_on_a_question_does_not_fail_the_run():
+    async def moody(group):
+        if group.example.id == "1":
+            raise EstimationError("not today", group)
+        return Reference("", group.example.answer, "moody", group)
+
+    result = run(moody, n=2)
+    assert result.score("moody") == (1.0, 0.0, 3)
+
+
+def test_a_plain_async_function_is_an_estimator():
+    async def longest(group):
+        best = max(group.usable, key=lambda rollout: len(rollout.text))
+        return Reference(best.text, best.answer, "longest", group)
+
+    assert run(longest).systems == ["single sample", "longest"]
+
+
+def test_the_same_estimator_twice_keeps_two_names():
+    assert run(MajorityVote(), MajorityVote()).systems == ["single sample", "MajorityVote", "MajorityVote 2"]
+
+
+def test_a_refused_key_ends_the_run(server):
+    server.key = "another"
+    model = Endpoint("test-model", base_url=server.url, api_key="sk-wrong-0000", retry_seconds=1)
+    with pytest.raises(AuthenticationFailed):
+        run(model=model)
+    model.close()
+
+
+def test_unknown_token_counts_stay_unknown_in_the_summary():
+    model = ScriptedModel(lambda prompt, i: Rollout(r"\boxed{1}", usage=Usage(5, None, 0, None, 1)))
+    assert run(model=model, n=2).summary["completion_tokens"].isna().all()
+
+
+def test_progress_is_told_of_every_question():
+    seen = []
+    run(progress=lambda done, total: seen.append((done, total)))
+    assert sorted(seen) == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        (Task("none", ()), "no examples"),
+        (Task("open", (Example("q", "a"),)), "no answer_format"),
+        (Task("unlabelled", (Example("q", answer_format="boxed"),)), "no answer to grade against"),
+    ],
+)
+def test_a_task_that_cannot_be_graded_is_refused(task, said):
+    with pytest.raises(ConfigError, match=said):
+        run(task=task)
+
+
+def test_evaluation_works_inside_a_running_loop():
+    async def inside():
+        return run(MajorityVote(), n=4)
+
+    assert asyncio.run(inside()).score("MajorityVote")[0] == 0.75
+
+
+def test_the_frame_has_a_row_per_question_and_system():
+    frame = run(MajorityVote()).to_frame()
+    assert len(frame) == 8
+    assert {"id", "system", "score", "requests", "seconds"} <= set(frame.columns)
+
+
+def test_the_html_table_escapes_names():
+    task = Task("<b>", TASK.examples)
+    assert "<b>" not in run(task=task)._repr_html_()
+
+
+# --- the offline task ---
+
+
+def test_times_tables_has_81_questions_with_right_answers():
+    task = times_tables()
+    assert len(task) == 81
+    assert {(example.id, example.answer) for example in task} >= {("4x4", "16"), ("12x12", "144"), ("7x8", "56")}
+    assert len({example.id for example in task}) == 81
+
+
+def test_a_seed_draws_the_same_questions():
+    assert times_tables(10, seed=3) == times_tables(10, seed=3)
+    assert times_tables(10, seed=3) != times_tables(10, seed=4)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 82, 1.5])
+def test_a_limit_out_of_range_is_refused(limit):
+    with pytest.raises(ConfigError, match="1 to 81"):
+        times_tables(limit)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("6 times 7 is 42.", "42"),
+        ("6 × 7 = 42", "42"),
+        ("6 times 7 is 42. 6 times 8 is 48.", "42"),
+        ("6 times 7 is\n42.", None),
+        ("I would say forty-two.", None),
+        ("12 times 100 is 1,200.", "1,200"),
+    ],
+)
+def test_answers_are_read_from_the_sentence(text, answer):
+    assert times_tables(1).examples[0].parse(text) == answer
