@@ -12,16 +12,22 @@ __version__ = "0.1.0"
 
 _HOME = {
     "AnswerMatch": "catlite.rewards.answer_match",
+    "BestOfN": "catlite.references.selection",
+    "Budget": "catlite.budget",
     "CatliteError": "catlite.errors",
+    "Criterion": "catlite.data",
     "Endpoint": "catlite.models.endpoint",
     "Evaluation": "catlite.evaluation",
     "Example": "catlite.data",
     "Group": "catlite.data",
     "MajorityVote": "catlite.references.selection",
+    "MinPerplexity": "catlite.references.selection",
     "Model": "catlite.models.base",
+    "MutualPredictability": "catlite.references.selection",
     "Price": "catlite.models.prices",
     "Reference": "catlite.data",
     "Rollout": "catlite.data",
+    "Rubric": "catlite.data",
     "ScriptedModel": "catlite.models.scripted",
     "Synthesis": "catlite.references.synthesis",
     "Task": "catlite.data",
@@ -29,6 +35,10 @@ _HOME = {
     "asynthesize": "catlite.api",
     "embedded": "catlite.models.embedded",
     "evaluate": "catlite.evaluation",
+    "from_records": "catlite.tasks.records",
+    "gsm8k": "catlite.tasks.gsm8k",
+    "healthbench": "catlite.tasks.healthbench",
+    "math500": "catlite.tasks.math500",
     "synthesize": "catlite.api",
     "times_tables": "catlite.tasks.times_tables",
 }
@@ -37,39 +47,38 @@ _MODULES = frozenset({"answers", "errors", "tasks", "models", "references", "rew
 __all__ = sorted({*_HOME, *_MODULES})
 
 if TYPE_CHECKING:
-    from catlite import answers as answers
-    from catlite import errors as errors
-    from catlite.api import asynthesize as asynthesize
-    from catlite.api import synthesize as synthesize
+    from catlite import answers as answers, errors as errors
+    from catlite.api import asynthesize as asynthesize, synthesize as synthesize
+    from catlite.budget import Budget as Budget
     from catlite.data import (
+        Criterion as Criterion,
         Example as Example,
-    )
-    from catlite.data import (
         Group as Group,
-    )
-    from catlite.data import (
         Reference as Reference,
-    )
-    from catlite.data import (
         Rollout as Rollout,
-    )
-    from catlite.data import (
+        Rubric as Rubric,
         Task as Task,
-    )
-    from catlite.data import (
         Usage as Usage,
     )
     from catlite.errors import CatliteError as CatliteError
-    from catlite.evaluation import Evaluation as Evaluation
-    from catlite.evaluation import evaluate as evaluate
+    from catlite.evaluation import Evaluation as Evaluation, evaluate as evaluate
     from catlite.models.base import Model as Model
     from catlite.models.embedded import embedded as embedded
     from catlite.models.endpoint import Endpoint as Endpoint
     from catlite.models.prices import Price as Price
     from catlite.models.scripted import ScriptedModel as ScriptedModel
-    from catlite.references.selection import MajorityVote as MajorityVote
+    from catlite.references.selection import (
+        BestOfN as BestOfN,
+        MajorityVote as MajorityVote,
+        MinPerplexity as MinPerplexity,
+        MutualPredictability as MutualPredictability,
+    )
     from catlite.references.synthesis import Synthesis as Synthesis
     from catlite.rewards.answer_match import AnswerMatch as AnswerMatch
+    from catlite.tasks.gsm8k import gsm8k as gsm8k
+    from catlite.tasks.healthbench import healthbench as healthbench
+    from catlite.tasks.math500 import math500 as math500
+    from catlite.tasks.records import from_records as from_records
     from catlite.tasks.times_tables import times_tables as times_tables
 
 

@@ -175,8 +175,8 @@ def _demo(arguments: argparse.Namespace) -> int:
         print(display.reference_text(shown))
     print(
         f"\n{result.seconds:.0f} s. What this shows: the chain works, offline and for real. What it does not show: how "
-        "good the method is.\nOver all 81 questions a model this small gains from a vote and no further from a synthesis "
-        "(README). Try yours:\n"
+        "good the method is.\nOver all 81 questions a model this small gains from a vote, and from synthesis no more "
+        "than that (README). Try yours:\n"
         '  OPENAI_API_KEY=… catlite synthesize "your question" --model gpt-4o-mini'
     )
     return 0

@@ -14,6 +14,7 @@
     │   └── EmbeddedModelError                  the embedded model: weights not found, wrong or not loadable
     ├── GroupError             RuntimeError     no rollout of a group can be used; `.group` keeps what came
     ├── EstimationError        RuntimeError     the group is fine, its reference failed; `.group` keeps it
+    ├── BudgetReached          RuntimeError     the next request could exceed the run's budget; nothing was sent
     └── StoreError             OSError          a run's folder cannot be used, or a reply cannot be written
     UndecidedWarning           UserWarning      two answers were compared and time ran out
 
@@ -114,6 +115,10 @@ class EstimationError(CatliteError, RuntimeError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class BudgetReached(CatliteError, RuntimeError):
+    """The next request could exceed the run's budget, so it was not sent; what came before is kept."""
 
 
 class StoreError(CatliteError, OSError):

@@ -1,8 +1,7 @@
 """Evaluation: the rewards of training, with gold in place of the pseudo-reference.
 
 Every question flows on alone, from its rollouts through every estimator, with a bounded number of questions
-under way; one connection limit (the endpoint's) holds for all. Left out so far: repeats, resume, budgets, paired
-tests between systems.
+under way; one connection limit (the endpoint's) holds for all. Left out: repeats with fresh rollouts.
 """
 
 from __future__ import annotations
@@ -11,15 +10,18 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from catlite import display, loop
+from catlite.budget import Budget, capped
 from catlite.data import Example, Group, Reference, Task, Usage
-from catlite.errors import ConfigError, EstimationError, GroupError
+from catlite.errors import BudgetReached, ConfigError, EstimationError, GroupError
 from catlite.models.base import Model, check_n, resolve
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rollouts import sample_group
+from catlite.store import open_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +60,7 @@ class Evaluation:
     n: int
     rows: tuple[Row, ...] = field(repr=False)
     seconds: float  # wall time of the whole evaluation
+    stopped: str | None = None  # why not every question was done, when a budget ended it
 
     @property
     def references(self) -> list[Reference]:
@@ -132,7 +135,8 @@ class Evaluation:
         return totals
 
     def __str__(self) -> str:
-        return display.evaluation_text(self.task, self.policy, self._totals())
+        text = display.evaluation_text(self.task, self.policy, self._totals())
+        return text if self.stopped is None else f"{text}\nStopped early: {self.stopped}."
 
     def _repr_html_(self) -> str:
         return display.evaluation_html(self.task, self.policy, self._totals())
@@ -145,36 +149,54 @@ async def aevaluate(
     estimators: Sequence[Estimator] = (),
     grader: Reward | None = None,
     n: int = 8,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
     progress: Callable[[int, int], None] | None = None,
     **sampling: Any,
 ) -> Evaluation:
-    """`evaluate`, awaited; `progress(done, questions)` is called after each question."""
+    """`evaluate`, awaited; `policy` is a Model."""
     check_n(n)
     grader = _grader(task, grader)
     names = _names(estimators)
+    with open_run(run) as store, capped(budget, store.usage() if store and budget else Usage()):
+        return await _evaluate(task, policy, names, grader, n, progress, sampling)
+
+
+async def _evaluate(
+    task: Task,
+    policy: Model,
+    estimators: dict[str, Estimator],
+    grader: Reward,
+    n: int,
+    progress: Callable[[int, int], None] | None,
+    sampling: dict[str, Any],
+) -> Evaluation:
     started = time.monotonic()
     results: list[list[Row]] = [[] for _ in task]
     waiting = iter(enumerate(task))
+    systems = (SINGLE, *estimators)
     done = 0
+    stops: list[BudgetReached] = []
 
     async def worker() -> None:
         nonlocal done
         for position, example in waiting:
-            results[position] = await _one(example, position, policy, names, grader, n, sampling)
+            if stops:
+                results[position] = [
+                    _ungraded(example, position, system, f"not done: {stops[0]}") for system in systems
+                ]
+            else:
+                results[position] = await _one(example, position, policy, estimators, grader, n, sampling, stops)
             done += 1
             if progress is not None:
                 progress(done, len(task))
 
-    # Twice the connections: while some questions are in their last stage, others keep the endpoint busy.
+    # Twice the connections: while some questions are in their last stage, others keep the endpoint busy. No more,
+    # so that memory does not grow with the task.
     workers = min(len(task), 2 * getattr(policy, "max_connections", 32))
     await loop.together(worker() for _ in range(workers))
-    return Evaluation(
-        task.name,
-        policy.name,
-        n,
-        tuple(row for rows in results for row in rows),
-        time.monotonic() - started,
-    )
+    rows = tuple(row for rows in results for row in rows)
+    return Evaluation(task.name, policy.name, n, rows, time.monotonic() - started, str(stops[0]) if stops else None)
 
 
 def evaluate(
@@ -184,30 +206,48 @@ def evaluate(
     estimators: Sequence[Estimator] = (),
     grader: Reward | None = None,
     n: int = 8,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
     progress: Callable[[int, int], None] | None = None,
     **sampling: Any,
 ) -> Evaluation:
     """Scores a single sample of the policy and every estimator's reference, on the same rollouts of each question.
 
-    A single sample's score on a question is the mean over its `n` rollouts, and its cost their mean cost. grader: a
-    reward, by default AnswerMatch against each example's answer. A question that fails is a row with score None
-    and its error; the others are finished. Standard errors are over questions.
+    A single sample's score on a question is the mean over its `n` rollouts (avg@n), and its cost their mean cost.
+    grader: a reward, by default AnswerMatch against each example's answer. run: a folder in which every reply is
+    kept as it arrives; the same call again, after success, Ctrl-C or a crash, asks only for what is missing. budget:
+    a hard cap on the run; once it is reached, the questions that were not done are rows without a score, and the
+    same call with a larger one goes on. progress: called with (questions done, questions). A question that fails is
+    a row with score None and its error; the others are finished. Standard errors are over questions.
 
-    Raises ConfigError for wrong arguments, such as a task without answers, and ModelError when the endpoint
-    refuses altogether (a wrong key, an unknown model).
+    Raises ConfigError for wrong arguments, such as a task without answers; ModelError when the endpoint refuses
+    altogether (a wrong key, an unknown model); StoreError when the run's folder cannot be used or written.
     """
 
     async def work() -> Evaluation:
         model = resolve(policy)
         try:
             return await aevaluate(
-                task, model, estimators=estimators, grader=grader, n=n, progress=progress, **sampling
+                task,
+                model,
+                estimators=estimators,
+                grader=grader,
+                n=n,
+                run=run,
+                budget=budget,
+                progress=progress,
+                **sampling,
             )
         finally:
             if model is not policy:
                 await model.aclose()  # type: ignore[attr-defined]
 
     return loop.run(work())
+
+
+def _ungraded(example: Example, position: int, system: str, why: str, spent: Usage | None = None) -> Row:
+    name = example.id if example.id is not None else str(position)
+    return Row(position, name, system, None, 0, spent or Usage(), error=why)
 
 
 async def _one(
@@ -218,14 +258,17 @@ async def _one(
     grader: Reward,
     n: int,
     sampling: dict[str, Any],
+    stops: list[BudgetReached],
 ) -> list[Row]:
-    """Every system on one question."""
-    name = example.id if example.id is not None else str(position)
+    """Every system on one question; a budget that is reached is added to `stops`."""
     try:
         group = await sample_group(policy, example, n, **sampling)
-    except GroupError as error:
-        spent, why = error.group.usage, str(error)
-        return [Row(position, name, system, None, 0, spent, error=why) for system in (SINGLE, *estimators)]
+    except (GroupError, BudgetReached) as error:
+        spent = error.group.usage if isinstance(error, GroupError) else Usage()
+        if isinstance(error, BudgetReached):
+            stops.append(error)
+        return [_ungraded(example, position, system, str(error), spent) for system in (SINGLE, *estimators)]
+    name = example.id if example.id is not None else str(position)
     gold = Reference(example.answer or "", example.answer, "gold", group)
     scores = await grader(group, gold)
     graded = [score for score in scores if score is not None]
@@ -235,8 +278,10 @@ async def _one(
     async def estimated(system: str, estimator: Estimator) -> Row:
         try:
             reference = await estimator(group)
-        except EstimationError as error:
-            return Row(position, name, system, None, n, group.usage, error=str(error))
+        except (EstimationError, BudgetReached) as error:
+            if isinstance(error, BudgetReached):
+                stops.append(error)
+            return _ungraded(example, position, system, str(error), group.usage)
         (score,) = await grader(Group(example, (reference.as_rollout(),)), gold)
         why = None if score is not None else "could not be graded"
         generations = n + reference.usage.requests

@@ -13,7 +13,7 @@ FLOORS = [
         "errors",
         "data",
         "answers",
-        "answers_worker",
+        "answers_worker", "budget",
         "notation",
         "parsing",
         "display",

@@ -137,6 +137,10 @@ class Embedded(Endpoint):
         with _servers_lock:
             self._server = _servers.setdefault(self.gguf, _Server(self.gguf))
 
+    def _shown_address(self) -> str:
+        # The port is another one every time; the weights are what the replies depend on.
+        return f"embedded:{Path(weights.FILE).name if self.gguf is None else self.gguf}"
+
     async def _address(self) -> Address:
         return await asyncio.to_thread(self._server.address)
 

@@ -10,19 +10,29 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Self
 
 from catlite import loop
-from catlite.data import Message, Prompt, Rollout, as_messages
-from catlite.errors import BadReply, ConfigError, ContextOverflow, EndpointUnavailable, RequestRejected
+from catlite.budget import Ledger, current_ledger
+from catlite.data import Message, Prompt, Rollout, Usage, as_messages
+from catlite.errors import (
+    BadReply,
+    BudgetReached,
+    ConfigError,
+    ContextOverflow,
+    EndpointUnavailable,
+    RequestRejected,
+)
 from catlite.models import wire
 from catlite.models.base import check_n, check_sampling
 from catlite.models.clients import Client, LiteLLMClient, OpenAIClient
 from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
 from catlite.models.prices import Price, published
 from catlite.models.retry import retrying
+from catlite.store import Asked, Store, current_run, missing_samples
 
 
 @dataclass
@@ -35,6 +45,34 @@ class _Learned:
 
 # Per (address, model), for the process: a model named by a string is a new Endpoint at every call.
 _known_servers: dict[tuple[str, str], _Learned] = {}
+
+
+@dataclass
+class _Work:
+    """One call of `sample` on its way: what was asked, and what has come so far."""
+
+    messages: list[Message]
+    request: dict[str, Any]
+    n: int
+    store: Store | None
+    ledger: Ledger | None
+    asked: Asked | None = None
+    found: dict[int, Rollout] = field(default_factory=dict)  # by sample index
+    lost: list[Rollout] = field(default_factory=list)  # failed for good
+    refused: BudgetReached | None = None
+    learned: _Learned = field(default_factory=lambda: _Learned(None))
+
+    async def keep(self, rollouts: list[Rollout]) -> None:
+        """Gives `rollouts` the next free sample indices; with a store, returns when they are on disk."""
+        fresh = dict(zip(missing_samples(self.found, self.n), rollouts, strict=False))
+        self.found |= fresh
+        if self.store is not None and self.asked is not None and fresh:
+            await self.store.keep(self.asked, fresh)
+
+    def in_order(self) -> list[Rollout]:
+        """All `n`, the lost ones in the places that stayed free."""
+        lost = iter(self.lost)
+        return [self.found[sample] if sample in self.found else next(lost) for sample in range(self.n)]
 
 
 @dataclass
@@ -148,66 +186,102 @@ class Endpoint:
         """
         messages = [_sendable(message) for message in as_messages(prompt)]
         request = {**self.sampling, **check_sampling(sampling)}
-        missing = check_n(n)
-        client = await self._client()
-        learned = _known_servers.setdefault((client.url, self.model), _Learned(self._first_guess))
-        found: list[Rollout] = []
-        while missing:
-            size = min(missing, learned.most_choices or missing)
-            sizes = [size] * (missing // size) + [missing % size] * (missing % size > 0)
-            replies = await loop.together(self._ask(learned, messages, k, request) for k in sizes)
-            found += [rollout for reply in replies for rollout in reply]
-            missing = n - len(found)
-        return found[:n]
+        work = _Work(messages, request, check_n(n), current_run(), current_ledger())
+        if work.store is None:
+            return await self._draw(work)
+        work.asked = Asked(self.model, self._shown_address(), messages, request)
+        async with work.store.turn(work.asked):
+            work.found = work.store.find(work.asked, n)
+            return work.in_order() if len(work.found) == n else await self._draw(work)
 
-    async def _ask(self, learned: _Learned, messages: list[Message], k: int, request: dict[str, Any]) -> list[Rollout]:
-        """Up to `k` choices from one request; learns when the server gives fewer, or refuses `n`."""
+    async def _draw(self, work: _Work) -> list[Rollout]:
+        """Asks for what `work` still lacks."""
+        client = await self._client()
+        work.learned = _known_servers.setdefault((client.url, self.model), _Learned(self._first_guess))
+        while missing := work.n - len(work.found) - len(work.lost):
+            size = min(missing, work.learned.most_choices or missing)
+            sizes = [size] * (missing // size) + [missing % size] * (missing % size > 0)
+            await loop.together(self._ask(work, k) for k in sizes)
+        if work.refused is not None:
+            raise work.refused
+        return work.in_order()
+
+    async def _ask(self, work: _Work, k: int) -> int:
+        """Up to `k` choices from one request, and how many came; learns when the server gives fewer."""
+        learned = work.learned
         try:
             async with self._mine().slots:
                 started = time.monotonic()
-                rollouts = await retrying(
-                    lambda: self._once(learned, messages, k, request, started), self.retry_seconds
-                )
+                rollouts = await retrying(lambda: self._once(work, k, started), self.retry_seconds)
         except (EndpointUnavailable, BadReply) as error:
-            return [Rollout("", finish_reason="error", error=str(error))] * k
+            work.lost += [Rollout("", finish_reason="error", error=str(error))] * k
+            return k
+        except BudgetReached as error:
+            # Not raised here: that would cancel requests under way, whose replies are being paid for.
+            work.refused = error
+            work.lost += [Rollout("", finish_reason="error", error=str(error))] * k
+            return k
         except ContextOverflow:
             raise
         except RequestRejected as error:
             if k == 1 or error.status == 404:
                 raise
             rollouts = []
-        if not rollouts:
-            # Perhaps it is n that is refused. A single answer tells, and if it comes it is kept.
-            rollouts = await self._ask(learned, messages, 1, request)
-        if len(rollouts) < k:
-            learned.most_choices = max(1, min(len(rollouts), learned.most_choices or k))
-        return rollouts
+        await work.keep(rollouts)
+        # Perhaps it is n that was refused. A single answer tells, and if it comes it is kept.
+        came = len(rollouts) or await self._ask(work, 1)
+        if came < k:
+            learned.most_choices = max(1, min(came, learned.most_choices or k))
+        return came
 
-    async def _once(
-        self, learned: _Learned, messages: list[Message], k: int, request: dict[str, Any], started: float
-    ) -> list[Rollout]:
+    async def _once(self, work: _Work, k: int, started: float) -> list[Rollout]:
         """One HTTP exchange; two when the server's name for the token limit has to be learned."""
         # Anew at each attempt: meanwhile the connections may have been closed, or the server have moved.
         client = await self._client()
-        if learned.tokens_name is not None:
-            request = _renamed(request, learned.tokens_name)
-        if k > 1:
-            request = {**request, "n": k}
+        request = work.request if k == 1 else {**work.request, "n": k}
+        if work.learned.tokens_name is not None:
+            request = _renamed(request, work.learned.tokens_name)
         other = None
-        try:
-            body = await client.send(messages, request, self.timeout)
-        except ContextOverflow:
-            raise
-        except RequestRejected as error:
-            other = _other_tokens_name(str(error), request)
-            if other is None:
+        async with self._budgeted(work, k) as book:
+            try:
+                body = await client.send(work.messages, request, self.timeout)
+            except ContextOverflow:
                 raise
-        if other is not None:
-            body = await client.send(messages, _renamed(request, other), self.timeout)
-            learned.tokens_name = other
-        if body is None:
-            return [Rollout("", finish_reason="content_filter")] * k
-        return wire.rollouts(wire.parse(body, client.who), client.who, self.price, time.monotonic() - started)
+            except RequestRejected as error:
+                other = _other_tokens_name(str(error), request)
+                if other is None:
+                    raise
+            if other is not None:
+                body = await client.send(work.messages, _renamed(request, other), self.timeout)
+                work.learned.tokens_name = other
+            if body is None:
+                return [Rollout("", finish_reason="content_filter")] * k
+            reply = wire.parse(body, client.who)
+            rollouts = wire.rollouts(reply, client.who, self.price, time.monotonic() - started)
+            book(Usage.total(rollout.usage for rollout in rollouts))
+            return rollouts
+
+    @asynccontextmanager
+    async def _budgeted(self, work: _Work, k: int) -> AsyncIterator[Callable[[Usage], None]]:
+        """Room in the budget for one request; what is yielded books what it cost."""
+        if work.ledger is None:
+            yield lambda _: None
+            return
+        ledger = work.ledger
+        limit = work.request.get("max_completion_tokens") or work.request.get("max_tokens")
+        tokens = ledger.most(work.messages, k, limit)
+        if ledger.budget.usd is not None and self.price is None:
+            raise ConfigError(
+                f"a budget in dollars needs the price of {self.model!r}, which is not known: pass price=Price(prompt, "
+                "completion) in dollars per million tokens, or cap tokens or requests instead"
+            )
+        most = Usage(*tokens, 0, self.price.cost(*tokens, 0) if self.price else 0.0, 1)
+        async with ledger.room_for(most):
+            yield lambda usage: ledger.book(usage, most)
+
+    def _shown_address(self) -> str:
+        """What stands for the server in a run store: its URL without login, "litellm", or the embedded model."""
+        return "litellm" if self.via_litellm else address(self._base_url, Secret("unused")).url
 
     async def _address(self) -> Address:
         """Where the server is now; the embedded one has to be started first."""

@@ -1,0 +1,79 @@
+r"""GSM8K: grade-school word problems whose answers are whole numbers (Cobbe et al. 2021).
+
+    {"question": "Ola has 3 bags of 4 plums. How many plums?", "answer": "3 * 4 = <<3*4=12>>12 plums.\n#### 12"}
+
+The gold answer is what follows `####`, without thousands commas. A local file may also hold the answer alone, as
+{"problem": "…", "answer": "12"}. Left out: the worked solutions and the "socratic" variant.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from catlite.data import Example, Task
+from catlite.errors import ConfigError, DataError
+from catlite.tasks import fetch, tables
+from catlite.tasks.records import Layout, boxed, check_draw, load
+
+REPOSITORY = "openai/gsm8k"  # Parquet; the same rows as JSONL are where they were first published:
+URL = (
+    "https://raw.githubusercontent.com/openai/grade-school-math/3101c7d5072418e28b9008a6636bde82a006892c"
+    "/grade_school_math/data/{split}.jsonl"
+)
+SHA256 = {
+    "train": "17f347dc51477c50d4efb83959dbb7c56297aba886e5544ee2aaed3024813465",  # 7,473 rows
+    "test": "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14",  # 1,319 rows
+}
+
+
+def gsm8k(
+    path: str | os.PathLike[str] | None = None,
+    split: str = "test",
+    *,
+    limit: int | None = None,
+    seed: int | None = None,
+) -> Task:
+    r"""The 1,319 problems of "test" or the 7,473 of "train", or `limit` of them: the first, or drawn by `seed`.
+
+    path: a local copy (JSONL). Without, the rows come from Hugging Face through `datasets` where that is installed,
+    else from the authors' repository as one file, checked and kept in the user cache. Prompts ask for a `\boxed{}`
+    answer; ids are gsm8k/test/0 and so on.
+
+    Raises DataError when they cannot be had or read, ConfigError for a wrong split, limit or seed.
+    """
+    if split not in SHA256:
+        raise ConfigError(f'split={split!r}: GSM8K has "train" and "test"')
+    check_draw(limit, seed)
+    rows, layout = path, Layout("question", "answer", answer_format="boxed")
+    if path is None:
+        rows = fetch.rows(
+            URL.format(split=split),
+            f"gsm8k_{split}.jsonl",
+            call=f'gsm8k(path="{split}.jsonl", split="{split}")',
+            hub=(REPOSITORY, "main", split),
+            sha256=SHA256[split],
+        )
+    elif isinstance(path, (str, os.PathLike)):
+        layout = _layout(Path(path).expanduser())
+
+    def finish(example: Example) -> Example:
+        _, mark, gold = (example.answer or "").rpartition("####")
+        if not gold.strip() or (layout.prompt == "question" and not mark):
+            raise DataError("the answer has no '#### ' with the final number after it")
+        name = example.id if layout.id else f"gsm8k/{split}/{int(example.id or 0) - 1}"
+        return replace(
+            example, prompt=boxed(example.prompt), answer=gold.strip().replace(",", ""), id=name, metadata={}
+        )
+
+    return load(rows, layout, name="gsm8k", limit=limit, seed=seed, finish=finish)
+
+
+def _layout(path: Path) -> Layout:
+    """Which of the two layouts a local file has, by the columns of its first row."""
+    _, first = next(tables.read(path), ("", {}))
+    alone = "problem" in first and "question" not in first
+    return Layout(
+        "problem" if alone else "question", "answer", "id" if alone and "id" in first else None, answer_format="boxed"
+    )

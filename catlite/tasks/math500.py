@@ -1,0 +1,43 @@
+r"""MATH-500: 500 competition problems with a final answer (Lightman et al. 2023, out of Hendrycks' MATH).
+
+    {"problem": "How many primes lie below $10$?", "answer": "4", "solution": "They are …", "subject":
+     "Number Theory", "level": 1, "unique_id": "test/number_theory/0.json"}
+
+Test-time training and testing both use these 500. Left out: the worked solutions, which nothing here reads and a
+trace of a run should not carry.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from catlite.data import Example, Task
+from catlite.tasks import fetch
+from catlite.tasks.records import Layout, boxed, check_draw, load
+
+REPOSITORY = "HuggingFaceH4/MATH-500"
+URL = f"https://huggingface.co/datasets/{REPOSITORY}/resolve/main/test.jsonl"
+_LAYOUT = Layout("problem", "answer", "unique_id", answer_format="boxed")
+
+
+def math500(path: str | os.PathLike[str] | None = None, *, limit: int | None = None, seed: int | None = None) -> Task:
+    r"""The 500 problems, or `limit` of them: the first ones, or drawn by `seed`. Prompts ask for a `\boxed{}` answer.
+
+    path: a local copy (JSONL). Without, the rows come from Hugging Face: through `datasets` where that is installed,
+    else as one file that is kept in the user cache.
+
+    Raises DataError when they cannot be had or read, ConfigError for a wrong limit or seed.
+    """
+    check_draw(limit, seed)
+    if path is None:
+        hub = (REPOSITORY, None, "test")
+        rows = fetch.rows(URL, "math500.jsonl", call='math500(path="test.jsonl")', hub=hub, count=500)
+    else:
+        rows = path
+    return load(rows, _LAYOUT, name="math500", limit=limit, seed=seed, finish=_finish)
+
+
+def _finish(example: Example) -> Example:
+    kept = {key: example.metadata[key] for key in ("subject", "level") if key in example.metadata}
+    return replace(example, prompt=boxed(example.prompt), metadata=kept)

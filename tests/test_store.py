@@ -1,0 +1,324 @@
+"""A reply that was paid for is on disk before it is used, and is never asked for again."""
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from faults import status
+from server import Server
+
+from catlite import Budget, Endpoint, Example, MajorityVote, Price, Synthesis, Task, evaluate, loop
+from catlite.data import Rollout, Usage
+from catlite.errors import ConfigError, StoreError
+from catlite.store import Asked, open_run
+
+TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(12)))
+
+
+def reply(body, i):
+    """Depends on the whole prompt, so that no two questions of a run are alike."""
+    return rf"\boxed{{{sum(map(ord, body['messages'][-1]['content'])) + i % 3}}}"
+
+
+@pytest.fixture
+def server():
+    with Server(reply) as running:
+        yield running
+
+
+@pytest.fixture
+def connect(server):
+    """Makes an Endpoint on the server, closed at the end."""
+    with ExitStack() as stack:
+
+        def connect(name="test-model", at=server, **settings):
+            return stack.enter_context(Endpoint(name, base_url=at.url, api_key=at.key, retry_seconds=2, **settings))
+
+        yield connect
+
+
+@pytest.fixture
+def model(connect):
+    return connect(max_tokens=20)
+
+
+def sample(model, *arguments, **options):
+    return loop.run(model.sample(*arguments, **options))
+
+
+def run(model, folder, **options):
+    return evaluate(TASK, model, estimators=(MajorityVote(), Synthesis(model)), n=4, run=folder, **options)
+
+
+def outcome(evaluation):
+    return [(row.id, row.system, row.score, row.answer, row.usage.total_tokens) for row in evaluation.rows]
+
+
+def test_a_run_that_is_done_sends_nothing_and_says_the_same(model, server, tmp_path):
+    first = run(model, tmp_path)
+    assert len(server.requests) == 24
+    again = run(model, tmp_path)
+    assert len(server.requests) == 24
+    assert outcome(again) == outcome(first)
+
+
+def test_a_larger_group_asks_only_for_the_rollouts_it_lacks(model, server, tmp_path):
+    with open_run(tmp_path):
+        short = sample(model, "q", 3)
+        long = sample(model, "q", 8)
+    assert long[:3] == short
+    assert [request.body.get("n", 1) for request in server.requests] == [3, 5]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"temperature": 0.5}, {"max_tokens": 21}, {"seed": 1}, {"top_k": 3}, {"prompt": "q "}, {"model": "other"}],
+)
+def test_anything_that_changes_a_reply_asks_again(model, connect, server, tmp_path, changed):
+    server.models = None
+    with open_run(tmp_path):
+        sample(model, "q", 2)
+        if "model" in changed:
+            sample(connect("other", max_tokens=20), "q", 2)
+        else:
+            sample(model, changed.pop("prompt", "q"), 2, **changed)
+    assert len(server.requests) == 2
+
+
+def test_another_address_asks_again(model, connect, tmp_path):
+    with open_run(tmp_path), Server(reply) as second:
+        sample(model, "q")
+        sample(connect(at=second, max_tokens=20), "q")
+        assert len(second.requests) == 1
+
+
+def test_the_same_question_at_the_same_time_is_asked_once(model, server, tmp_path):
+    server.latency = 0.05
+
+    async def both():
+        return await asyncio.gather(model.sample("q", 3), model.sample("q", 2))
+
+    with open_run(tmp_path):
+        long, short = loop.run(both())
+    assert long[:2] == short
+    assert len(server.requests) == 1
+
+
+def test_a_failed_reply_is_not_kept(model, server, tmp_path):
+    server.script([status(500)] * 20)
+    with open_run(tmp_path):
+        (failed,) = sample(model, "q")
+        server.script([])
+        (fine,) = sample(model, "q")
+    assert failed.error is not None
+    assert fine.error is None
+
+
+def test_a_truncated_reply_is_kept_as_what_it_is(model, server, tmp_path):
+    server.reply = {"content": "half", "finish_reason": "length"}
+    with open_run(tmp_path):
+        sample(model, "q")
+        (again,) = sample(model, "q")
+    assert len(server.requests) == 1
+    assert again.defect == "truncated"
+
+
+def test_every_text_survives(model, server, tmp_path):
+    text = "lone \ud800 surrogate, NUL \x00, ANSI \x1b[31m, ‮RTL, 日本"
+    server.reply = text
+    with open_run(tmp_path):
+        first = sample(model, "q")
+        assert sample(model, "q") == first
+    assert first[0].text == text
+
+
+def test_a_run_is_json_in_one_private_file_without_the_key(model, server, tmp_path):
+    run(model, tmp_path)
+    path = tmp_path / "replies.sqlite"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with sqlite3.connect(path) as connection:
+        for table, column in (("requests", "asked"), ("replies", "rollout")):
+            for (text,) in connection.execute(f"SELECT {column} FROM {table}"):
+                json.loads(text)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+    for file in tmp_path.iterdir():
+        assert server.key.encode() not in file.read_bytes()
+
+
+def test_headers_are_neither_stored_nor_part_of_the_question():
+    plain = Asked("m", "a", [{"role": "user", "content": "q"}], {"seed": 1})
+    with_header = Asked("m", "a", [{"role": "user", "content": "q"}], {"seed": 1, "extra_headers": {"X-Key": "s3cret"}})
+    assert plain.key == with_header.key
+    assert "s3cret" not in with_header.json
+
+
+def test_replies_arrive_on_disk_one_by_one_and_not_at_the_end(connect, server, tmp_path):
+    server.takes_n = False
+    server.most_choices = 1
+    server.script([None, None, status(401)])
+    model = connect(max_connections=1)
+    with open_run(tmp_path) as store, pytest.raises(Exception, match="401"):
+        sample(model, "q", 3)
+    with open_run(tmp_path) as store:
+        kept = [replies for _, replies in store]
+    assert [len(replies) for replies in kept] == [2]
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_store import TASK, run, outcome
+from catlite import Endpoint
+model = Endpoint("test-model", base_url=sys.argv[1], api_key=sys.argv[2], retry_seconds=2, max_tokens=20,
+                 max_connections=2)
+print("started", flush=True)
+run(model, sys.argv[3])
+"""
+
+
+def program(server, folder):
+    code = textwrap.dedent(PROGRAM.format(tests=str(Path(__file__).parent)))
+    command = [sys.executable, "-c", code, server.url, server.key, str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("after", [3, 9, 16])
+def test_a_killed_run_goes_on_without_paying_twice(model, server, tmp_path, after):
+    server.latency = 0.02
+    with program(server, tmp_path) as process:
+        server.wait(lambda s: len(s.requests) >= after, timeout=30)
+        process.send_signal(signal.SIGKILL)
+    server.wait(lambda s: s.in_flight == 0)
+    before = len(server.requests)
+    resumed = run(model, tmp_path)
+    # Killed with at most two requests in flight: no more than those are asked twice.
+    assert 24 <= len(server.requests) <= 24 + 2
+    assert before < len(server.requests)
+    assert outcome(resumed) == outcome(run(model, tmp_path / "fresh"))
+
+
+def test_a_second_process_on_the_same_run_is_refused(model, server, tmp_path):
+    with open_run(tmp_path), program(server, tmp_path) as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"is in use by process {os.getpid()}".encode() in errors
+
+
+def test_two_evaluations_of_one_process_may_share_a_run(model, server, tmp_path):
+    with open_run(tmp_path) as outer, open_run(tmp_path) as inner:
+        assert outer is inner
+    run(model, tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(model, server, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be used"):
+        run(model, tmp_path / "file" / "run")
+    assert server.requests == []
+
+
+def test_a_file_that_is_no_store_is_refused(model, server, tmp_path):
+    (tmp_path / "replies.sqlite").write_text("not a database, and long enough to be looked at " * 50)
+    with pytest.raises(StoreError, match="cannot be opened as a run store"):
+        run(model, tmp_path)
+    assert server.requests == []
+
+
+def test_a_disk_that_fills_up_stops_the_run_with_everything_intact(server, tmp_path):
+    server.reply = "x" * 20_000
+    code = """
+    import asyncio, resource, signal, sys
+    from catlite import Endpoint
+    from catlite.store import open_run
+    model = Endpoint("test-model", base_url=sys.argv[1], api_key=sys.argv[2])
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+    async def work():
+        for number in range(200):
+            await model.sample(f"question {number}")
+    with open_run(sys.argv[3]):
+        asyncio.run(work())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), server.url, server.key, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "StoreError: a reply could not be written" in done.stderr
+    assert len(server.requests) < 200
+    with open_run(tmp_path) as store:
+        kept = list(store)
+    # Every reply but the one that did not fit was written.
+    assert len(kept) == len(server.requests) - 1
+    assert all(replies[0].text == server.reply for _, replies in kept)
+
+
+# --- budgets ---
+
+
+@pytest.mark.parametrize("cap", [{"requests": 9}, {"tokens": 700}, {"usd": 0.002}])
+def test_a_budget_is_never_exceeded_and_a_larger_one_goes_on(connect, server, tmp_path, cap):
+    server.latency = 0.002
+    price = Price(1.0, 10.0)
+    model = connect(max_tokens=20, price=price)
+    short = run(model, tmp_path, budget=Budget(**cap))
+    with open_run(tmp_path) as store:
+        spent = store.usage()
+    assert spent.requests <= cap.get("requests", 99)
+    assert spent.total_tokens <= cap.get("tokens", 10**9)
+    assert spent.cost_usd <= cap.get("usd", 1.0)
+    assert len(server.requests) == spent.requests < 24
+    assert "the budget is reached" in short.stopped
+    assert "Stopped early" in str(short)
+    assert any(row.score is not None for row in short.rows)
+    assert any("the budget is reached" in (row.error or "") for row in short.rows)
+
+    whole = run(model, tmp_path, budget=Budget(requests=100, tokens=10**6, usd=1.0))
+    assert whole.stopped is None
+    assert len(server.requests) == 24
+    assert all(row.score is not None for row in whole.rows)
+
+
+def test_a_budget_counts_what_the_run_spent_before(model, server, tmp_path):
+    run(model, tmp_path)
+    again = run(model, tmp_path, budget=Budget(requests=1))
+    assert again.stopped is None  # nothing was missing, so nothing was sent
+    more = evaluate(TASK, model, n=5, run=tmp_path, budget=Budget(requests=24))
+    assert more.stopped is not None
+    assert len(server.requests) == 24
+
+
+def test_a_budget_in_dollars_needs_a_price(model, tmp_path):
+    with pytest.raises(ConfigError, match="needs the price of 'test-model'"):
+        run(model, tmp_path, budget=Budget(usd=1))
+
+
+def test_a_budget_in_tokens_needs_a_limit_per_reply(connect, tmp_path):
+    model = connect()
+    with pytest.raises(ConfigError, match="needs max_tokens"):
+        run(model, tmp_path, budget=Budget(tokens=1000))
+
+
+@pytest.mark.parametrize("wrong", [{"usd": 0}, {"tokens": -1}, {"requests": "many"}, {"usd": float("nan")}])
+def test_a_cap_that_is_no_positive_number_is_refused(wrong):
+    with pytest.raises(ConfigError, match="want a positive number"):
+        Budget(**wrong)
+
+
+def test_usage_of_a_run_is_what_its_replies_cost(tmp_path):
+    asked = Asked("m", "a", [{"role": "user", "content": "q"}], {})
+
+    async def work(store):
+        await store.keep(asked, {0: Rollout("a", usage=Usage(5, 2, 0, 0.1, 1)), 1: Rollout("b", usage=Usage(0, 3))})
+
+    with open_run(tmp_path) as store:
+        asyncio.run(work(store))
+        assert store.usage() == Usage(5, 5, 0, 0.1, 1)
