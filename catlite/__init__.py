@@ -34,6 +34,7 @@ _HOME = {
     "Usage": "catlite.data",
     "asynthesize": "catlite.api",
     "embedded": "catlite.models.embedded",
+    "estimate": "catlite.api",
     "evaluate": "catlite.evaluation",
     "from_records": "catlite.tasks.records",
     "gsm8k": "catlite.tasks.gsm8k",
@@ -48,7 +49,7 @@ __all__ = sorted({*_HOME, *_MODULES})
 
 if TYPE_CHECKING:
     from catlite import answers as answers, errors as errors
-    from catlite.api import asynthesize as asynthesize, synthesize as synthesize
+    from catlite.api import asynthesize as asynthesize, estimate as estimate, synthesize as synthesize
     from catlite.budget import Budget as Budget
     from catlite.data import (
         Criterion as Criterion,

@@ -5,16 +5,21 @@ Read on in references/synthesis.py, where the reference comes from.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from catlite import answers, loop
-from catlite.data import Example, Prompt, Reference, as_messages
+from catlite.budget import Budget, capped
+from catlite.data import Example, Group, Prompt, Reference, Task, Usage, as_messages
+from catlite.errors import BudgetReached, EstimationError, GroupError
+from catlite.evaluation import Estimator, estimator_name
 from catlite.models.base import Model, check_n, check_sampling, resolve
 from catlite.models.keys import Secret, sealed
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import sample_group
+from catlite.rollouts import sample_group, under_way
+from catlite.store import open_run
 
 
 async def asynthesize(
@@ -88,6 +93,64 @@ def synthesize(
             **sampling,
         )
     )
+
+
+def estimate(
+    task: Task | Iterable[Example | Prompt],
+    model: str | Model = "local",
+    *,
+    estimator: Estimator | None = None,
+    n: int = 8,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    base_url: str | Secret | None = None,
+    api_key: str | Secret | None = None,
+    **sampling: Any,
+) -> list[Reference]:
+    """A reference for every example of a task, without labels: what `synthesize` does, for thousands of questions.
+
+    task: a Task, Examples or prompts. estimator: by default Synthesis by the model itself. run, budget, progress: as
+    in `evaluate`. Returns one Reference per example, in order; one that failed, or that a budget left undone, has
+    `.error` and no text, and the others are finished.
+
+    Raises ConfigError for wrong arguments, ModelError when the endpoint refuses altogether, StoreError when the run's
+    folder cannot be used or written.
+    """
+    where = base_url, api_key = sealed(base_url), sealed(api_key)
+    check_n(n)
+    checked = check_sampling(sampling)
+    examples = [one if isinstance(one, Example) else Example(one) for one in task]
+    limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
+
+    async def work() -> list[Reference]:
+        async with _opened(model, *where) as policy:
+            estimating = estimator or Synthesis(policy, max_tokens=limit)
+            stops: list[BudgetReached] = []
+            done = 0
+
+            async def one(example: Example) -> Reference:
+                nonlocal done
+                group = Group(example, ())
+                try:
+                    if stops:
+                        raise stops[0]
+                    group = await sample_group(policy, example, n, **checked)
+                    reference = await estimating(group)
+                except (GroupError, EstimationError) as error:
+                    reference = Reference("", None, estimator_name(estimating), error.group, error=str(error))
+                except BudgetReached as error:
+                    stops.append(error)
+                    reference = Reference("", None, estimator_name(estimating), group, error=str(error))
+                done += 1
+                if progress is not None:
+                    progress(done, len(examples))
+                return reference
+
+            with open_run(run) as store, capped(budget, store.usage() if store and budget else Usage()):
+                return await loop.each(one, examples, under_way(policy))
+
+    return loop.run(work())
 
 
 @asynccontextmanager

@@ -194,7 +194,8 @@ class Reference:
     """A pseudo-reference: what a group was reconciled into, and by which estimator.
 
     `usage` is what the estimator itself spent; `total_usage` adds the rollouts. `notes` says what a reader has
-    to know before trusting it: rollouts left out or trimmed, a text that was cut off.
+    to know before trusting it: rollouts left out or trimmed, a text that was cut off. `error` is set where there is no
+    reference, because every rollout or the estimator failed; then `text` is empty.
     """
 
     text: str
@@ -205,6 +206,7 @@ class Reference:
     usage: Usage = Usage()
     notes: tuple[str, ...] = ()
     truncated: bool = False
+    error: str | None = None
 
     @property
     def rollouts(self) -> tuple[Rollout, ...]:

@@ -77,6 +77,8 @@ def usage_text(usage: Usage) -> str:
 
 def reference_repr(reference: Reference) -> str:
     """<Reference '42' by Synthesis, 0/8 rollouts agree>."""
+    if reference.error is not None:
+        return f"<Reference failed by {reference.source}: {short(reference.error)}>"
     shown = reference.answer if reference.answer is not None else reference.text
     return f"<Reference {short(shown)!r} by {reference.source}, {support_text(reference)}>"
 

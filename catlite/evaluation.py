@@ -20,7 +20,7 @@ from catlite.data import Example, Group, Reference, Task, Usage
 from catlite.errors import BudgetReached, ConfigError, EstimationError, GroupError
 from catlite.models.base import Model, check_n, resolve
 from catlite.rewards.answer_match import AnswerMatch
-from catlite.rollouts import sample_group
+from catlite.rollouts import sample_group, under_way
 from catlite.store import open_run
 
 if TYPE_CHECKING:
@@ -172,30 +172,24 @@ async def _evaluate(
     sampling: dict[str, Any],
 ) -> Evaluation:
     started = time.monotonic()
-    results: list[list[Row]] = [[] for _ in task]
-    waiting = iter(enumerate(task))
-    systems = (SINGLE, *estimators)
     done = 0
     stops: list[BudgetReached] = []
 
-    async def worker() -> None:
+    async def one(numbered: tuple[int, Example]) -> list[Row]:
         nonlocal done
-        for position, example in waiting:
-            if stops:
-                results[position] = [
-                    _ungraded(example, position, system, f"not done: {stops[0]}") for system in systems
-                ]
-            else:
-                results[position] = await _one(example, position, policy, estimators, grader, n, sampling, stops)
-            done += 1
-            if progress is not None:
-                progress(done, len(task))
+        position, example = numbered
+        if stops:
+            why = f"not done: {stops[0]}"
+            rows = [_ungraded(example, position, system, why) for system in (SINGLE, *estimators)]
+        else:
+            rows = await _one(example, position, policy, estimators, grader, n, sampling, stops)
+        done += 1
+        if progress is not None:
+            progress(done, len(task))
+        return rows
 
-    # Twice the connections: while some questions are in their last stage, others keep the endpoint busy. No more,
-    # so that memory does not grow with the task.
-    workers = min(len(task), 2 * getattr(policy, "max_connections", 32))
-    await loop.together(worker() for _ in range(workers))
-    rows = tuple(row for rows in results for row in rows)
+    found = await loop.each(one, list(enumerate(task)), under_way(policy))
+    rows = tuple(row for rows in found for row in rows)
     return Evaluation(task.name, policy.name, n, rows, time.monotonic() - started, str(stops[0]) if stops else None)
 
 

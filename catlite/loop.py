@@ -12,11 +12,12 @@ import atexit
 import contextvars
 import os
 import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
 from catlite.errors import ConfigError
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 # After an interrupt: how long running calls get to close their sockets before the caller has control again.
@@ -63,6 +64,22 @@ async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         return [task.result() for task in tasks]
     # Raised outside the handler: nobody wants to read "during handling of an ExceptionGroup".
     raise failure
+
+
+async def each(work: Callable[[S], Coroutine[Any, Any, T]], items: Sequence[S], workers: int) -> list[T]:
+    """`work` on every item, in order, with at most `workers` under way, so that memory does not grow with items.
+
+    The first failure cancels what is under way and is raised.
+    """
+    results: dict[int, T] = {}
+    waiting = iter(enumerate(items))
+
+    async def worker() -> None:
+        for position, item in waiting:
+            results[position] = await work(item)
+
+    await together(worker() for _ in range(min(workers, len(items))))
+    return [results[position] for position in range(len(items))]
 
 
 async def _cancel_others() -> None:

@@ -34,6 +34,14 @@ async def sample_group(policy: Model, example: Example, n: int = 8, **sampling: 
     return group
 
 
+def under_way(policy: Model) -> int:
+    """How many questions to have under way: twice what the endpoint takes at once.
+
+    While some questions are in their last stage, others keep it busy.
+    """
+    return 2 * getattr(policy, "max_connections", 32)
+
+
 def _explain(group: Group) -> str:
     counts = ", ".join(f"{count} {reason}" for reason, count in group.defects.items())
     causes = Counter(rollout.error for rollout in group.rollouts if rollout.error)

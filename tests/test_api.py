@@ -161,3 +161,33 @@ def test_a_prompt_longer_than_the_context_is_a_clear_error(ask, server):
     server.context = 100
     with pytest.raises(RequestRejected, match="maximum context length is 100 tokens"):
         ask("word " * 1000)
+
+
+# --- estimate: many questions ---
+
+
+def test_every_question_gets_its_reference_in_order(server):
+    server.reply = lambda body, i: "re: " + body["messages"][-1]["content"]
+    questions = [f"question {number}" for number in range(20)]
+    with catlite.Endpoint("test-model", base_url=server.url, api_key=server.key) as model:
+        found = catlite.estimate(questions, model, estimator=catlite.MinPerplexity(), n=2, logprobs=True)
+    assert [reference.text for reference in found] == [f"re: question {number}" for number in range(20)]
+
+
+def test_a_question_that_fails_keeps_its_place_and_its_reason(server):
+    server.reply = lambda body, i: {"content": None} if "bad" in body["messages"][-1]["content"] else "fine"
+    with catlite.Endpoint("test-model", base_url=server.url, api_key=server.key) as model:
+        found = catlite.estimate(["good", "bad", "good too"], model, n=2)
+    assert [reference.text for reference in found] == ["fine", "", "fine"]
+    assert "2 empty" in found[1].error
+    assert repr(found[1]).startswith("<Reference failed by Synthesis: none of 2 rollouts can be used")
+
+
+def test_an_estimate_is_resumed_from_its_run(server, tmp_path):
+    server.reply = lambda body, i: "re: " + body["messages"][-1]["content"]
+    options = {"n": 2, "max_tokens": 200, "base_url": server.url, "api_key": server.key, "run": tmp_path}
+    short = catlite.estimate(["a", "b", "c"], "test-model", budget=catlite.Budget(requests=4), **options)
+    assert any(reference.error for reference in short)
+    whole = catlite.estimate(["a", "b", "c"], "test-model", **options)
+    assert not any(reference.error for reference in whole)
+    assert len(server.requests) == 6
