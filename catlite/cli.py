@@ -21,6 +21,9 @@ import catlite
 from catlite import display
 from catlite.data import Message, Prompt, Reference
 from catlite.errors import CatliteError, ConfigError, EstimationError, GroupError
+from catlite.evaluation import Estimator
+from catlite.models.base import Model
+from catlite.models.endpoint import Endpoint
 
 _EPILOG = """\
 examples:
@@ -28,6 +31,8 @@ examples:
   OPENAI_API_KEY=… catlite synthesize "Why is the sky blue?" --model gpt-4o-mini --n 8
   catlite synthesize "What is 17 × 23?" --model Qwen/Qwen3-4B --base-url http://localhost:8000/v1 --answer-format boxed
   cat question.txt | catlite synthesize - --json | jq .answer
+  catlite estimate questions.jsonl --prompt question --model gpt-4o-mini --run runs/q --max-tokens 800 --budget-usd 2
+  catlite evaluate math500 --limit 50 --model gpt-4o-mini --estimators majority,synthesis --run runs/math
   catlite demo                                                       single sample, vote and synthesis compared
 """
 
@@ -56,23 +61,45 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     one.add_argument("prompt", help="the question; - reads it from stdin; JSON [{role, content}, …] is a conversation")
-    one.add_argument(
-        "--model",
-        default="local",
-        help='"local" (embedded, offline), a name your endpoint serves, or provider/name through litellm',
-    )
-    one.add_argument("--n", type=int, default=8, help="rollouts (default: 8)")
-    one.add_argument("--base-url", help="an OpenAI-compatible server, such as http://localhost:8000/v1")
+    _add_model(one)
     one.add_argument("--anchor", help="the model that reconciles (default: the same as --model)")
     one.add_argument("--answer-format", help='"boxed", or a regular expression with one group, for a final answer')
     one.add_argument("--include-question", action="store_true", help="show the anchor the question too")
-    one.add_argument("--temperature", type=float, help="of the rollouts (default: the endpoint's)")
-    one.add_argument("--top-p", type=float)
-    one.add_argument("--max-tokens", type=int, help="per reply")
-    one.add_argument("--seed", type=int)
     one.add_argument("--rollouts", action="store_true", help="print the rollouts and what was spent too")
     one.add_argument("--json", action="store_true", help="print everything as one JSON object")
     one.set_defaults(run=_synthesize)
+
+    many = commands.add_parser(
+        "estimate",
+        help="a reference for every question of a file, without labels",
+        description="Writes one JSON line per question of a CSV, JSONL or JSON file: its reference, without labels.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    many.add_argument("file", help="CSV, TSV, JSONL or JSON; one question a row")
+    many.add_argument("--prompt", default="prompt", help='the column with the question (default: "prompt")')
+    many.add_argument("--answer-format", help='"boxed", or a regular expression with one group, for a final answer')
+    many.add_argument("--limit", type=int, help="only the first so many questions")
+    many.add_argument("--estimator", default="synthesis", choices=sorted(_ESTIMATORS))
+    _add_model(many)
+    _add_run(many)
+    many.set_defaults(run=_estimate)
+
+    scored = commands.add_parser(
+        "evaluate",
+        help="score a single sample and estimators on a task with answers",
+        description="Scores a single sample of the model and each estimator, with standard errors and costs.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    scored.add_argument("task", choices=sorted(_TASKS), help="which task")
+    scored.add_argument("--path", help="the task's file, when it is on this machine already")
+    scored.add_argument("--limit", type=int, help="so many questions, drawn by --seed (default: all)")
+    scored.add_argument("--estimators", default="majority,synthesis", help=f"from {', '.join(sorted(_ESTIMATORS))}")
+    _add_model(scored)
+    _add_run(scored)
+    scored.add_argument("--json", action="store_true", help="print the summary as JSON")
+    scored.set_defaults(run=_evaluate)
 
     demo = commands.add_parser(
         "demo",
@@ -85,10 +112,111 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        default="local",
+        help='"local" (embedded, offline), a name your endpoint serves, or provider/name through litellm',
+    )
+    parser.add_argument("--n", type=int, default=8, help="rollouts (default: 8)")
+    parser.add_argument("--base-url", help="an OpenAI-compatible server, such as http://localhost:8000/v1")
+    parser.add_argument("--temperature", type=float, help="of the rollouts (default: the endpoint's)")
+    parser.add_argument("--top-p", type=float)
+    parser.add_argument("--max-tokens", type=int, help="per reply")
+    parser.add_argument("--seed", type=int)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run-dir", "--run", dest="folder", help="keep every reply here, and go on from there")
+    parser.add_argument("--max-connections", type=int, default=32, help="requests in flight (default: 32)")
+    parser.add_argument("--budget-usd", type=float, help="stop before spending more, in US dollars")
+    parser.add_argument("--budget-tokens", type=int, help="stop before using more tokens")
+    parser.add_argument("--budget-requests", type=int, help="stop before sending more requests")
+
+
+# By name on the command line: each made for the policy that samples.
+_ESTIMATORS: dict[str, Callable[[Model, int | None], Estimator]] = {
+    "best-of-n": lambda model, limit: catlite.BestOfN(model, max_tokens=limit),
+    "majority": lambda model, limit: catlite.MajorityVote(),  # noqa: ARG005
+    "min-perplexity": lambda model, limit: catlite.MinPerplexity(),  # noqa: ARG005
+    "synthesis": lambda model, limit: catlite.Synthesis(model, max_tokens=limit),
+}
+_TASKS = ("gsm8k", "math500", "times_tables")
+
+
+def _sampling(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in ("temperature", "top_p", "max_tokens", "seed")}
+
+
+def _budget(arguments: argparse.Namespace) -> catlite.Budget | None:
+    caps = arguments.budget_usd, arguments.budget_tokens, arguments.budget_requests
+    return None if caps == (None, None, None) else catlite.Budget(*caps)
+
+
+def _model(arguments: argparse.Namespace) -> Endpoint:
+    if arguments.model == "local" and arguments.base_url is None:
+        return catlite.embedded(max_connections=min(arguments.max_connections, 2))
+    return catlite.Endpoint(arguments.model, base_url=arguments.base_url, max_connections=arguments.max_connections)
+
+
+def _named_estimators(names: str, model: Model, limit: int | None) -> list[Estimator]:
+    found = []
+    for name in names.split(","):
+        if name not in _ESTIMATORS:
+            raise ConfigError(f"--estimators {name!r}: there are {', '.join(sorted(_ESTIMATORS))}")
+        found.append(_ESTIMATORS[name](model, limit))
+    return found
+
+
+def _estimate(arguments: argparse.Namespace) -> int:
+    task = catlite.from_records(
+        arguments.file, prompt=arguments.prompt, answer_format=arguments.answer_format, limit=arguments.limit
+    )
+    with _model(arguments) as model, _progress(len(task)) as progress:
+        found = catlite.estimate(
+            task,
+            model,
+            estimator=_ESTIMATORS[arguments.estimator](model, arguments.max_tokens),
+            n=arguments.n,
+            run=arguments.folder,
+            budget=_budget(arguments),
+            progress=progress,
+            **_sampling(arguments),
+        )
+    failed = [reference for reference in found if reference.error is not None]
+    for example, reference in zip(task, found, strict=True):
+        line = {"id": example.id, "text": reference.text, "answer": reference.answer, "support": reference.support}
+        print(json.dumps(line | {"notes": reference.notes, "error": reference.error}))
+    if failed:
+        reason = " ".join(str(failed[0].error).split())
+        print(f"catlite: {len(failed)} of {len(found)} questions have no reference: {reason}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    draw = {"limit": arguments.limit, "seed": arguments.seed or 0}
+    if arguments.task == "times_tables":
+        task = catlite.times_tables(**draw)
+    else:
+        load = catlite.math500 if arguments.task == "math500" else catlite.gsm8k
+        task = load(arguments.path, **draw)
+    with _model(arguments) as model, _progress(len(task)) as progress:
+        result = catlite.evaluate(
+            task,
+            model,
+            estimators=_named_estimators(arguments.estimators, model, arguments.max_tokens),
+            n=arguments.n,
+            run=arguments.folder,
+            budget=_budget(arguments),
+            progress=progress,
+            **_sampling(arguments),
+        )
+    print(result.summary.reset_index().to_json(orient="records", indent=2) if arguments.json else result)
+    return 1 if result.stopped is not None else 0
+
+
 def _synthesize(arguments: argparse.Namespace) -> int:
     prompt = _prompt(arguments.prompt)
-    names = ("temperature", "top_p", "max_tokens", "seed")
-    sampling = {name: getattr(arguments, name) for name in names}
     with _waiting(f"{arguments.n} rollouts and a synthesis from {arguments.model}"):
         reference = catlite.synthesize(
             prompt,
@@ -98,7 +226,7 @@ def _synthesize(arguments: argparse.Namespace) -> int:
             answer_format=arguments.answer_format,
             include_question=arguments.include_question,
             base_url=arguments.base_url,
-            **sampling,
+            **_sampling(arguments),
         )
     if arguments.json:
         print(json.dumps(_as_json(reference), indent=2))

@@ -67,6 +67,9 @@ def test_the_prompt_can_come_from_stdin_as_a_conversation(run, server, monkeypat
         ("synthesize", "q", "--model", "test-model", "--temperature", "-1"),
         ("synthesize", "q", "--model", "test-model", "--base-url", "nowhere"),
         ("demo", "--questions", "0"),
+        ("evaluate", "maths"),
+        ("evaluate", "times_tables", "--estimators", "magic", "--model", "test-model"),
+        ("evaluate", "times_tables", "--budget-usd", "0", "--model", "test-model"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(run, server, arguments):
@@ -98,6 +101,51 @@ def test_a_truncated_synthesis_is_noted_on_stderr(run, server):
     code, out, err = run("synthesize", "q", "--model", "test-model", "--n", "2")
     assert (code, out) == (0, "half a\n")
     assert "cut off" in err
+
+
+def test_a_file_of_questions_becomes_a_file_of_references(run, server, tmp_path):
+    server.reply = lambda body, i: "re: " + body["messages"][-1]["content"]
+    questions = tmp_path / "questions.csv"
+    questions.write_text("id,question\na,one?\nb,two?\n")
+    arguments = ("estimate", str(questions), "--prompt", "question", "--model", "test-model", "--n", "2")
+    code, out, err = run(*arguments, "--estimator", "best-of-n", "--run", str(tmp_path / "run"))
+    assert code == 1  # a judge that only echoes makes no choice
+    assert "2 of 2 questions have no reference" in err
+    code, out, err = run(*arguments, "--run", str(tmp_path / "run"))
+    assert (code, err) == (0, "")
+    assert len([json.loads(line)["text"] for line in out.splitlines()]) == 2
+    sent = len(server.requests)
+    assert run(*arguments, "--run", str(tmp_path / "run"))[1] == out
+    assert len(server.requests) == sent
+
+
+@pytest.mark.parametrize("file", ["nowhere.csv", __file__])
+def test_a_file_that_cannot_be_read_is_one_line_and_exit_code_1(run, server, file):
+    code, out, err = run("estimate", file, "--model", "test-model")
+    assert (code, out, err.count("\n"), server.requests) == (1, "", 1, [])
+
+
+def test_evaluate_prints_a_table_and_stops_at_its_budget(run, server, tmp_path):
+    server.reply = "6 times 7 is 42."
+    arguments = ("evaluate", "times_tables", "--limit", "6", "--model", "test-model", "--n", "2")
+    code, out, _ = run(*arguments, "--estimators", "majority", "--run", str(tmp_path), "--budget-requests", "4")
+    assert code == 1
+    assert "Stopped early: the budget is reached" in out
+    code, out, _ = run(*arguments, "--estimators", "majority", "--run", str(tmp_path), "--json")
+    assert code == 0
+    assert [row["system"] for row in json.loads(out)] == ["single sample", "MajorityVote"]
+    assert len(server.requests) == 6
+
+
+def test_a_local_task_file_is_evaluated(run, server, tmp_path):
+    server.reply = r"It is \boxed{5}."
+    row = {"problem": "2+3?", "solution": "s", "answer": "5", "subject": "Algebra", "level": 1, "unique_id": "t/1"}
+    (tmp_path / "math.jsonl").write_text(json.dumps(row) + "\n")
+    code, out, _ = run(
+        "evaluate", "math500", "--path", str(tmp_path / "math.jsonl"), "--model", "test-model", "--n", "2"
+    )
+    assert code == 0
+    assert "1.000" in out
 
 
 @pytest.mark.parametrize("command", [(), ("synthesize",), ("demo",)])
