@@ -28,7 +28,7 @@ notebooks: .venv/with-dev
 	$(BIN)/python -m pytest tests/test_notebooks.py
 
 docs: .venv/with-dev
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: .venv/with-dev
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

@@ -17,7 +17,7 @@ Decided on purpose, where graders differ:
 * What the question already says may be left out, on one side: "x =", a unit, a currency, `^\circ`, a percent
   sign, a numeral's base. Given on both sides it must agree: 5 cm is not 5 m, 204_5 is not 204_8.
 * 50% equals 50 (the sign left out) and equals 1/2 (its value); 50 and 1/2 stay different.
-* (1,2) is a pair or an open interval, so it is neither [1,2] nor (2,1) nor \{1,2\}. A bare list equals a set
+* (1,2) is a pair or an open interval, so it is neither [1,2] nor (2,1) nor `\{1,2\}`. A bare list equals a set
   or another bare list in any order, and a tuple in the same order. \pm is both of its values.
 * "1,000" is a thousand; "1,2" and "1, 000" are lists; (1,100) is a pair. "2 3" is not 23, "1 4/5" not 14/5.
 * An answer over MAX_LENGTH characters is compared as text only.

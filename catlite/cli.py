@@ -27,13 +27,14 @@ from catlite.models.endpoint import Endpoint
 
 _EPILOG = """\
 examples:
-  catlite synthesize "Why is the sky blue?"                          offline, on the embedded model
+  catlite demo                                       offline: single sample, vote and synthesis compared
+  catlite synthesize "Why is the sky blue?"          on the embedded model: runs anywhere, knows little
   OPENAI_API_KEY=… catlite synthesize "Why is the sky blue?" --model gpt-4o-mini --n 8
-  catlite synthesize "What is 17 × 23?" --model Qwen/Qwen3-4B --base-url http://localhost:8000/v1 --answer-format boxed
+  catlite synthesize "What is 17 × 23? Put the final answer in \\boxed{}." --answer-format boxed \\
+      --model Qwen/Qwen3-4B --base-url http://localhost:8000/v1
   cat question.txt | catlite synthesize - --json | jq .answer
   catlite estimate questions.jsonl --prompt question --model gpt-4o-mini --run runs/q --max-tokens 800 --budget-usd 2
   catlite evaluate math500 --limit 50 --model gpt-4o-mini --estimators majority,synthesis --run runs/math
-  catlite demo                                                       single sample, vote and synthesis compared
 """
 
 
@@ -291,7 +292,7 @@ def _demo(arguments: argparse.Namespace) -> int:
                 top_p=1.0,
                 top_k=0,
                 min_p=0.0,
-                max_tokens=14,
+                max_tokens=24,
                 seed=arguments.seed,
             )
     print(result)

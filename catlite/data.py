@@ -79,7 +79,7 @@ class Rollout:
 
     @property
     def defect(self) -> str | None:
-        """Why this rollout is left out of estimation, or None when it is usable (FAULTS 8, 9)."""
+        """Why this rollout is left out of estimation, or None when it is usable."""
         if self.error is not None:
             return "failed"
         if self.finish_reason in ("length", "max_tokens"):

@@ -70,6 +70,7 @@ class Server(Rules):
         self.requests: list[Request] = []
         self.statuses: Counter[int | None] = Counter()
         self.in_flight = self.peak_in_flight = self.connections_opened = self.aborted = self.completions = 0
+        self.service_s = 0.0  # the seconds that all replies were made to take
         self.errors: list[Exception] = []  # raised by the test's own callables; raised again on exit
         self._connections: set[_Connection] = set()
         self.script(self.faults)
@@ -92,7 +93,7 @@ class Server(Rules):
         names = ("completions", "in_flight", "peak_in_flight", "connections_opened", "aborted")
         counts: dict[str, Any] = {name: getattr(self, name) for name in names}
         by_status = {str(code): count for code, count in self.statuses.items()}
-        return counts | {"statuses": by_status, "cpu_s": time.process_time()}
+        return counts | {"statuses": by_status, "cpu_s": time.process_time(), "service_s": self.service_s}
 
     def wait(self, condition: Callable[[Server], Any], timeout: float = 5.0) -> None:
         """Block until `condition(server)` holds: what a client did shows here a moment later."""
@@ -300,6 +301,7 @@ class _Connection(asyncio.Protocol):
         except Exception as problem:
             server.errors.append(problem)
             answer, delay = status(500, f"The test's own callable raised {problem!r}"), 0.0
+        server.service_s += delay
         if delay > 0:
             self.timer = server.loop.call_later(delay, self.send, answer)
         else:

@@ -15,8 +15,7 @@ import pytest
 import catlite
 from catlite import Usage, loop
 from catlite.errors import ConfigError, ContextOverflow, EmbeddedModelError, GroupError, MissingExtra
-from catlite.models import embedded as module
-from catlite.models import weights
+from catlite.models import embedded as module, weights
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 SHORT = {"max_tokens": 6}

@@ -228,7 +228,7 @@ def test_logs_at_debug_level_show_neither_key_nor_password(server, caplog):
     failure(ask, Endpoint("test-model", base_url=server.url, api_key="sk-wrong-9876543210"))
     server.key = None
     ask(Endpoint("test-model", base_url=server.url.replace("://", f"://somebody:{PASSWORD}@"), api_key=KEY))
-    assert {"openai._base_client", "httpx", "httpcore.http11", "catlite"} <= {one.name for one in caplog.records}
+    assert {"openai._base_client", "httpx", "catlite"} <= {one.name for one in caplog.records}
     text = caplog.text + repr([vars(record) for record in caplog.records])
     for secret in (KEY, PASSWORD, "sk-wrong-9876543210"):
         assert secret not in text

@@ -201,8 +201,8 @@ def test_a_killed_run_goes_on_without_paying_twice(model, server, tmp_path, afte
     server.wait(lambda s: s.in_flight == 0)
     before = len(server.requests)
     resumed = run(model, tmp_path)
-    # Killed with at most two requests in flight: no more than those are asked twice.
-    assert 24 <= len(server.requests) <= 24 + 2
+    # Two requests were in flight and at most two replies on their way to the disk: no more is asked twice.
+    assert 24 <= len(server.requests) <= 24 + 4
     assert before < len(server.requests)
     assert outcome(resumed) == outcome(run(model, tmp_path / "fresh"))
 

@@ -56,7 +56,9 @@ class OpenAIClient:
         )
         # A proxy from the environment cannot reach the loopback of this machine.
         loopback = urlsplit(address.url).hostname in ("127.0.0.1", "localhost", "::1")
-        http = openai.DefaultAsyncHttpxClient(
+        # aiohttp under httpx's face: httpx's own pool looks at every connection for every request, which at 64
+        # connections takes three times the CPU (benchmarks/scheduling.py).
+        http = openai.DefaultAioHttpClient(
             limits=limits,
             trust_env=not loopback,
             auth=None if address.login is None else tuple(address.login.reveal().split(":", 1)),
@@ -85,10 +87,12 @@ class OpenAIClient:
             if error.status_code == 400 and wire.is_content_filter(body):
                 return None
             failure = wire.status_error(error.status_code, body, error.response.headers, self.who)
-        except (TimeoutError, openai.APITimeoutError):
+        except TimeoutError:
             failure = _late(self.who, timeout)
-        except openai.APIConnectionError as error:
-            failure = _lost(self.who, self._address.redact(_cause(error)))
+        except openai.APIConnectionError as error:  # also what it calls a time-out: a refused connection is one to it
+            late = isinstance(error, openai.APITimeoutError) and not _refused(error)
+            lost = self._address.redact(_cause(error))
+            failure = _late(self.who, timeout) if late else _lost(self.who, lost)
         except (TypeError, ValueError) as error:
             failure = ConfigError(f"the request cannot be written as JSON: {error}")
         except asyncio.CancelledError as error:
@@ -217,6 +221,16 @@ def _lost(who: str, why: str) -> EndpointUnavailable:
 def _clean(error: asyncio.CancelledError) -> asyncio.CancelledError:
     """The same without its traceback, whose frames have the request's headers among their locals."""
     return asyncio.CancelledError(*error.args)
+
+
+def _refused(error: BaseException) -> bool:
+    """True when the operating system itself gave a reason, such as nobody listening."""
+    causes: BaseException | None = error
+    while causes is not None:
+        if isinstance(causes, OSError) and not isinstance(causes, TimeoutError):
+            return True
+        causes = causes.__cause__
+    return False
 
 
 def _cause(error: Exception) -> str:

@@ -68,7 +68,7 @@ def _installed() -> Path | None:
         path = Path(str(importlib.metadata.distribution(_PACKAGE).locate_file(FILE)))
     except importlib.metadata.PackageNotFoundError:
         return None
-    return path if path.is_file() and path.stat().st_size == SIZE else None
+    return path if path.is_file() and path.stat().st_size == SIZE and _digest(path) == SHA256 else None
 
 
 def _digest(path: Path) -> str:

@@ -13,8 +13,8 @@ from catlite.data import Example, Task
 from catlite.errors import ConfigError
 
 _FACTORS = range(4, 13)
-# "6 times 7 is 42." The first number after "is" or "=", since a small model may run on with another line.
-SENTENCE = r"\A[^\n]*?(?:\bis|=)[ \t]*(\d[\d,]*)"
+# "6 times 7 is 42." The first number after "is", "equals" or "=", since a small model may run on with another line.
+SENTENCE = r"\A[^\n]*?(?:\bis|\bequals|=)[ \t]*(\d[\d,]*)"
 
 # For anchors that need to see what reconciling means; no factor of theirs is asked about together.
 WORKED_SYNTHESES = (

@@ -1,0 +1,110 @@
+"""Wall time of a whole evaluation against its lower bound, and against raw aiohttp with the same pipelining.
+
+    python benchmarks/scheduling.py [--questions 200] [--rounds 3]
+
+Every question is 8 rollouts and then 1 synthesis, one request each (the server takes no n), 64 connections, service
+times lognormal with mean 0.2 s and sigma 0.6. The lower bound is what the server served, divided by 64. Each arm is a
+fresh process against a fresh server with the same seed; arms take turns. Part 2 asks for at most 1.12 times the
+bound, 1.03 times aiohttp, and 3% for the store.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+SERVER = Path(__file__).parent.parent / "tests" / "server.py"
+KEY = "sk-test-0123456789abcdefghijklmnop"
+CONNECTIONS, ROLLOUTS = 64, 8
+ARMS = {"aiohttp": "raw aiohttp", "plain": "catlite", "store": "catlite with a run store"}
+
+
+async def raw(url: str, questions: int) -> None:
+    import aiohttp
+
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+        slots = asyncio.Semaphore(CONNECTIONS)
+
+        async def ask(prompt: str) -> str:
+            body = {"model": "test-model", "messages": [{"role": "user", "content": prompt}], "max_tokens": 64}
+            async with slots, session.post(f"{url}/chat/completions", json=body) as reply:
+                return (await reply.json())["choices"][0]["message"]["content"]
+
+        async def question(number: int) -> str:
+            group = await asyncio.gather(*(ask(f"Question {number}?") for _ in range(ROLLOUTS)))
+            return await ask(f"Question {number}, from: " + " ".join(group))
+
+        await asyncio.gather(*(question(number) for number in range(questions)))
+
+
+def ours(url: str, questions: int, run: str | None) -> None:
+    import catlite
+
+    with catlite.Endpoint("test-model", base_url=url, api_key=KEY, max_connections=CONNECTIONS, max_tokens=64) as model:
+        prompts = [f"Question {number}?" for number in range(questions)]
+        found = catlite.estimate(prompts, model, n=ROLLOUTS, run=run)
+        assert not any(reference.error for reference in found)
+
+
+def arm(name: str, questions: int) -> dict[str, float]:
+    command = [sys.executable, str(SERVER), "--port", "0", "--latency", "0.2", "--sigma", "0.6", "--seed", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        url = server.stdout.readline().strip()
+        child = [sys.executable, __file__, "--arm", name, "--url", url, "--questions", str(questions)]
+        done = subprocess.run(child, capture_output=True, text=True, check=True)
+        with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as reply:
+            stats = json.load(reply)
+        server.terminate()
+    result = json.loads(done.stdout)
+    return result | {"bound": stats["service_s"] / CONNECTIONS, "requests": stats["completions"]}
+
+
+def run_arm(name: str, url: str, questions: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        cpu, wall = time.process_time(), time.perf_counter()
+        if name == "aiohttp":
+            asyncio.run(raw(url, questions))
+        else:
+            ours(url, questions, folder if name == "store" else None)
+        print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--arm", choices=ARMS, help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.arm:
+        run_arm(options.arm, options.url, options.questions)
+        return
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in ARMS}
+    for _ in range(options.rounds):
+        for name, results in found.items():
+            results.append(arm(name, options.questions))
+    print(
+        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}; {options.rounds} rounds\n"
+    )
+    print("| client | wall s | wall / bound | client CPU s | requests |\n|---|---|---|---|---|")
+    for name, label in ARMS.items():
+        ratio = statistics.median(result["wall"] / result["bound"] for result in found[name])
+        wall, cpu = (statistics.median(result[key] for result in found[name]) for key in ("wall", "cpu"))
+        print(f"| {label} | {wall:.2f} | {ratio:.3f} | {cpu:.2f} | {found[name][0]['requests']:.0f} |")
+    for name, other in (("plain", "aiohttp"), ("store", "plain")):
+        pairs = [mine["wall"] / theirs["wall"] for mine, theirs in zip(found[name], found[other], strict=True)]
+        print(f"\n{ARMS[name]} / {ARMS[other]}, median of pairs: {statistics.median(pairs):.3f}")
+
+
+if __name__ == "__main__":
+    main()
