@@ -277,7 +277,8 @@ def _demo(arguments: argparse.Namespace) -> int:
     task = catlite.times_tables(arguments.questions, arguments.seed)
     print(
         f"Times tables, {len(task)} questions such as “What is 6 times 7?”, on the embedded model (SmolLM2, 135M\n"
-        "parameters, on this machine's CPU). 8 rollouts each at temperature 1, then one reference without labels.\n"
+        "parameters, on this machine's CPU). 8 rollouts each at temperature 1, then a reference without labels. The\n"
+        "anchor is shown two worked examples: one this small hardly follows instructions alone.\n"
     )
     # One request at a time: this CPU is the limit anyway, and the seconds of a system are then its own.
     with catlite.embedded(max_connections=1) as model:
