@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextvars
+import heapq
+import itertools
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -52,6 +54,47 @@ class _Background:
         self.thread.join(2 * GRACE_SECONDS)
 
 
+# The place in line of what is being worked on: lower goes first where something is scarce.
+_place: contextvars.ContextVar[int] = contextvars.ContextVar("catlite_place", default=0)
+
+
+class Slots:
+    """A semaphore whose waiters go in the order of their questions, and within a question as they came.
+
+    First come, first served would let the first stage of every question pass before the second stage of any, and
+    leave the second stages to trickle through half-empty connections at the end. Belongs to one event loop.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._free = limit
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._arrivals = itertools.count()
+
+    async def __aenter__(self) -> None:
+        if self._free > 0:
+            self._free -= 1
+            return
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (_place.get(), next(self._arrivals), granted))
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled():  # granted and cancelled in one breath: passed on
+                self._release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        while self._waiting:
+            granted = heapq.heappop(self._waiting)[2]
+            if not granted.done():
+                granted.set_result(None)
+                return
+        self._free += 1
+
+
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Results of all of `work`, run at once, in order; the first failure cancels the rest and is raised alone."""
     failure: BaseException
@@ -76,6 +119,7 @@ async def each(work: Callable[[S], Coroutine[Any, Any, T]], items: Sequence[S], 
 
     async def worker() -> None:
         for position, item in waiting:
+            _place.set(position)
             results[position] = await work(item)
 
     await together(worker() for _ in range(min(workers, len(items))))

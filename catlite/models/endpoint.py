@@ -79,7 +79,7 @@ class _Work:
 class _Connections:
     """What an event loop has of its own: a client, and the limit on its requests in flight."""
 
-    slots: asyncio.Semaphore
+    slots: loop.Slots
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     client: Client | None = None
     lifetime: AsyncGenerator[None, None] | None = None
@@ -294,7 +294,7 @@ class Endpoint:
             for ended in [known for known in self._loops if known.is_closed()]:
                 del self._loops[ended]
             if running not in self._loops:
-                self._loops[running] = _Connections(asyncio.Semaphore(self.max_connections))
+                self._loops[running] = _Connections(loop.Slots(self.max_connections))
             return self._loops[running]
 
     async def _client(self) -> Client:
