@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,6 @@ def differences(evaluation: Evaluation, baseline: str = SINGLE, *, seed: int = 0
     ignores the pairing and is therefore the more cautious; questions. Raises ConfigError for an unknown baseline.
     """
     import pandas as pd
-    from scipy import stats
 
     if baseline not in evaluation.systems:
         raise ConfigError(f"baseline={baseline!r}: the evaluation has {', '.join(evaluation.systems)}")
@@ -61,7 +61,7 @@ def differences(evaluation: Evaluation, baseline: str = SINGLE, *, seed: int = 0
                 "low": low,
                 "high": high,
                 "relative_gain": delta.mean() / y.mean() if both and y.mean() else math.nan,
-                "p_welch": math.nan if flat else float(stats.ttest_ind(x, y, equal_var=False).pvalue),
+                "p_welch": math.nan if flat else _welch(x, y),
                 "questions": len(both),
             }
         )
@@ -77,6 +77,15 @@ def _interval(delta: np.ndarray[Any, Any], seed: int) -> tuple[float, float]:
     draws = np.random.default_rng(seed).integers(0, len(delta), (RESAMPLES, len(delta)))
     low, high = np.quantile(delta[draws].mean(axis=1), [0.025, 0.975])
     return float(low), float(high)
+
+
+def _welch(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
+    from scipy import stats
+
+    with warnings.catch_warnings():
+        # One list of equal scores (all right, say) is no loss of precision: the test rests on the other's variance.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return float(stats.ttest_ind(x, y, equal_var=False).pvalue)
 
 
 def disagreement(evaluation: Evaluation, system: str = "Synthesis") -> pd.DataFrame:
@@ -153,6 +162,26 @@ def scaling(evaluation: Evaluation, estimator: Estimator, sizes: tuple[int, ...]
         spread = float(np.std(scores, ddof=1)) / math.sqrt(len(scores)) if len(scores) > 1 else math.nan
         name = estimator_name(estimator)
         rows.append({"estimator": name, "g": size, "score": np.mean(scores), "se": spread, "questions": len(scores)})
+    return pd.DataFrame(rows)
+
+
+def pass_at_k(evaluation: Evaluation, ks: tuple[int, ...] = (1, 2, 4, 8)) -> pd.DataFrame:
+    """How often at least one of k rollouts is right, without bias from the n there are (Chen et al. 2021).
+
+    Columns: k, pass_at_k, se, questions. pass@1 is the single sample's score (avg@n). What a vote of k reaches
+    (maj@k) is `scaling(evaluation, MajorityVote())`. Raises ConfigError when some k is larger than the groups.
+    """
+    import pandas as pd
+
+    scores = [row.scores for row in evaluation.rows if row.system == SINGLE and row.score is not None]
+    graded = [[score for score in each if score is not None] for each in scores]
+    if min(ks) < 1 or any(len(each) < max(ks) for each in graded):
+        raise ConfigError(f"ks={ks}: every question needs as many graded rollouts, and groups have {evaluation.n}")
+    rows = []
+    for k in ks:
+        found = [1 - math.comb(len(each) - sum(s >= 1 for s in each), k) / math.comb(len(each), k) for each in graded]
+        spread = float(np.std(found, ddof=1)) / math.sqrt(len(found)) if len(found) > 1 else math.nan
+        rows.append({"k": k, "pass_at_k": float(np.mean(found)), "se": spread, "questions": len(found)})
     return pd.DataFrame(rows)
 
 

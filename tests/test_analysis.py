@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from catlite import Evaluation, Example, MajorityVote, Reference, ScriptedModel, Synthesis, Task, evaluate
-from catlite.analysis import differences, disagreement, scaling, traces
+from catlite.analysis import differences, disagreement, pass_at_k, scaling, traces
 from catlite.data import Usage
 from catlite.errors import ConfigError
 from catlite.evaluation import Row
@@ -114,8 +114,26 @@ def test_scaling_asks_the_anchor_once_per_question_and_size():
     assert len(anchor.calls) == 8
 
 
+def test_pass_at_k_is_the_share_of_draws_that_hold_a_right_one():
+    frame = pass_at_k(evaluated(), ks=(1, 2, 4)).set_index("k")
+    # Right of four: 4, 1, 0, 3. Pairs without a right one: 0, 3, 6, 0 of 6.
+    assert frame.loc[1, "pass_at_k"] == pytest.approx((4 + 1 + 0 + 3) / 16)
+    assert frame.loc[2, "pass_at_k"] == pytest.approx((1 + 3 / 6 + 0 + 1) / 4)
+    assert frame.loc[4, "pass_at_k"] == pytest.approx(3 / 4)
+
+
+def test_pass_at_more_than_there_are_is_refused():
+    with pytest.raises(ConfigError, match="groups have 4"):
+        pass_at_k(evaluated(), ks=(5,))
+
+
 def test_traces_count_cues_per_hundred_words():
     frame = traces(evaluated(oracle)).set_index("system")
     assert frame.loc["rollouts", "step_words"] == pytest.approx(50.0)
     assert frame.loc["oracle", "verification_cues"] == pytest.approx(100 / 3)
     assert frame.loc["oracle", "texts"] == 4
+
+
+def test_a_system_that_is_always_right_can_be_tested_too():
+    row = differences(made(a=[0.1, 0.4, 0.35, 0.8], b=[1, 1, 1, 1]), "a").iloc[0]
+    assert 0 < row.p_welch < 0.1
