@@ -25,6 +25,7 @@ _HOME = {
     "Model": "catlite.models.base",
     "MutualPredictability": "catlite.references.selection",
     "Price": "catlite.models.prices",
+    "RecursiveSynthesis": "catlite.references.recursive",
     "Reference": "catlite.data",
     "Rollout": "catlite.data",
     "Rubric": "catlite.data",
@@ -40,6 +41,7 @@ _HOME = {
     "gsm8k": "catlite.tasks.gsm8k",
     "healthbench": "catlite.tasks.healthbench",
     "math500": "catlite.tasks.math500",
+    "report": "catlite.reporting",
     "synthesize": "catlite.api",
     "times_tables": "catlite.tasks.times_tables",
 }
@@ -68,6 +70,7 @@ if TYPE_CHECKING:
     from catlite.models.endpoint import Endpoint as Endpoint
     from catlite.models.prices import Price as Price
     from catlite.models.scripted import ScriptedModel as ScriptedModel
+    from catlite.references.recursive import RecursiveSynthesis as RecursiveSynthesis
     from catlite.references.selection import (
         BestOfN as BestOfN,
         MajorityVote as MajorityVote,
@@ -75,6 +78,7 @@ if TYPE_CHECKING:
         MutualPredictability as MutualPredictability,
     )
     from catlite.references.synthesis import Synthesis as Synthesis
+    from catlite.reporting import report as report
     from catlite.rewards.answer_match import AnswerMatch as AnswerMatch
     from catlite.tasks.gsm8k import gsm8k as gsm8k
     from catlite.tasks.healthbench import healthbench as healthbench

@@ -13,12 +13,12 @@ from typing import Any
 from catlite import answers, loop
 from catlite.budget import Budget, capped
 from catlite.data import Example, Group, Prompt, Reference, Task, Usage, as_messages
-from catlite.errors import BudgetReached, EstimationError, GroupError
+from catlite.errors import BudgetReached, ConfigError, EstimationError, GroupError, ModelError, RequestRejected
 from catlite.evaluation import Estimator, estimator_name
 from catlite.models.base import Model, check_n, check_sampling, resolve
 from catlite.models.keys import Secret, sealed
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import sample_group, under_way
+from catlite.rollouts import is_hopeless, sample_group, under_way
 from catlite.store import open_run
 
 
@@ -45,7 +45,8 @@ async def asynthesize(
 
     Raises ConfigError for a wrong argument before anything is sent; GroupError when no rollout can be used and
     EstimationError when the synthesis fails, both with what was paid for in `.group`; ModelError (with its kinds)
-    when the endpoint refuses.
+    when the endpoint refuses, with `.group` when it was the anchor's. A model given by name has connections of its
+    own for each call: for many calls at once pass one Endpoint, whose max_connections then holds for all.
     """
     # First of all, so that no frame from here on shows a key among its locals.
     where = base_url, api_key = sealed(base_url), sealed(api_key)
@@ -60,7 +61,11 @@ async def asynthesize(
         example = Example(prompt, answer_format=answer_format)
         group = await sample_group(policy, example, n, **checked)
         limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
-        return await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
+        try:
+            return await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
+        except ModelError as error:
+            error.group = group  # paid for, whatever became of the anchor
+            raise
 
 
 def synthesize(
@@ -120,7 +125,11 @@ def estimate(
     where = base_url, api_key = sealed(base_url), sealed(api_key)
     check_n(n)
     checked = check_sampling(sampling)
+    if isinstance(task, str):
+        raise ConfigError(f"estimate() takes many questions, not one text: [{task[:40]!r}], or synthesize() for one")
     examples = [one if isinstance(one, Example) else Example(one) for one in task]
+    for example in examples:
+        as_messages(example.prompt)
     limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
 
     async def work() -> list[Reference]:
@@ -137,8 +146,13 @@ def estimate(
                         raise stops[0]
                     group = await sample_group(policy, example, n, **checked)
                     reference = await estimating(group)
-                except (GroupError, EstimationError) as error:
-                    reference = Reference("", None, estimator_name(estimating), error.group, error=str(error))
+                except (GroupError, EstimationError, RequestRejected) as error:
+                    if is_hopeless(error):
+                        raise
+                    spent = getattr(error, "usage", None) or Usage()
+                    group = getattr(error, "group", None) or group
+                    name = estimator_name(estimating)
+                    reference = Reference("", None, name, group, usage=spent, error=str(error))
                 except BudgetReached as error:
                     stops.append(error)
                     reference = Reference("", None, estimator_name(estimating), group, error=str(error))

@@ -7,8 +7,10 @@ line is visible to every process of the machine.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -20,7 +22,7 @@ from typing import Any, NoReturn
 import catlite
 from catlite import display
 from catlite.data import Message, Prompt, Reference
-from catlite.errors import CatliteError, ConfigError, EstimationError, GroupError
+from catlite.errors import CatliteError, ConfigError
 from catlite.evaluation import Estimator
 from catlite.models.base import Model
 from catlite.models.endpoint import Endpoint
@@ -102,12 +104,16 @@ def _parser() -> argparse.ArgumentParser:
     scored.add_argument("--json", action="store_true", help="print the summary as JSON")
     scored.set_defaults(run=_evaluate)
 
+    page = commands.add_parser("report", help="an evaluated run as one HTML page", description=_report.__doc__)
+    page.add_argument("folder", metavar="RUN", help="what --run of evaluate was, or an evaluation.json")
+    page.add_argument("--output", metavar="PATH", help="the page (default: report.html in RUN)")
+    page.set_defaults(run=_report)
     demo = commands.add_parser(
         "demo",
         help="single sample, majority vote and synthesis on times tables, on the embedded model",
         description="Compares a single sample, a majority vote of 8 and a synthesis of 8 on times tables, offline.",
     )
-    demo.add_argument("--questions", type=int, default=24, help="how many of the 81 (default: 24)")
+    demo.add_argument("--questions", type=int, default=16, help="how many of the 81 (default: 16)")
     demo.add_argument("--seed", type=int, default=0, help="which ones, and how they are sampled (default: 0)")
     demo.set_defaults(run=_demo)
     return parser
@@ -199,8 +205,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.task == "times_tables":
         task = catlite.times_tables(**draw)
     else:
-        load = catlite.math500 if arguments.task == "math500" else catlite.gsm8k
-        task = load(arguments.path, **draw)
+        task = (catlite.math500 if arguments.task == "math500" else catlite.gsm8k)(arguments.path, **draw)
     with _model(arguments) as model, _progress(len(task)) as progress:
         result = catlite.evaluate(
             task,
@@ -214,6 +219,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         )
     print(result.summary.reset_index().to_json(orient="records", indent=2) if arguments.json else result)
     return 1 if result.stopped is not None else 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    """Writes a run's scores, costs and questions as one HTML page that needs no network, and prints where."""
+    print(catlite.report(arguments.folder, arguments.output))
+    return 0
 
 
 def _synthesize(arguments: argparse.Namespace) -> int:
@@ -249,11 +260,11 @@ def _synthesize(arguments: argparse.Namespace) -> int:
 def _prompt(argument: str) -> Prompt:
     """The prompt as given, from stdin, or as a JSON conversation."""
     text = sys.stdin.read() if argument == "-" else argument
-    if text.lstrip().startswith("[{"):
+    if re.match(r"\s*\[\s*\{", text):
         try:
             messages: list[Message] = json.loads(text)
-        except ValueError:
-            return text
+        except ValueError as error:
+            raise ConfigError(f"the prompt begins like a JSON conversation and is none: {error}") from None
         return messages
     return text
 
@@ -353,18 +364,21 @@ def _progress(total: int) -> Iterator[Callable[[int, int], None] | None]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a model may write what a terminal cannot
     try:
         arguments = _parser().parse_args(argv)
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except ConfigError as error:
         return _fail(error, 2)
-    except (GroupError, EstimationError) as error:
-        # What was paid for is shown before the reason why it did not suffice.
-        print(display.rollouts_text(error.group), file=sys.stderr)
-        return _fail(error, 1)
     except CatliteError as error:
+        # What was paid for is shown before the reason why it did not suffice.
+        if getattr(error, "group", None) is not None:
+            print(display.rollouts_text(error.group), file=sys.stderr)  # type: ignore[attr-defined]
         return _fail(error, 1)
+    except UnicodeDecodeError as error:
+        return _fail(ConfigError(f"the input is not {error.encoding}: byte {error.start}: {error.reason}"), 2)
     except KeyboardInterrupt:
         print("catlite: interrupted", file=sys.stderr)
         return 130
@@ -372,6 +386,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader has left (`| head`): nobody to tell, and nothing to flush at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        return _fail(error, 1)
     return code
 
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from catlite.data import Group
+    from catlite.data import Group, Usage
 
 
 class CatliteError(Exception):
@@ -46,7 +46,12 @@ class DataError(CatliteError, ValueError):
 
 
 class ModelError(CatliteError, RuntimeError):
-    """A model did not answer; `.status` is the HTTP status, where there was one."""
+    """A model did not answer; `.status` is the HTTP status, where there was one.
+
+    `.group` keeps the rollouts that were paid for before, when it was the anchor that failed.
+    """
+
+    group: Group | None = None
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
@@ -107,11 +112,15 @@ class GroupError(CatliteError, RuntimeError):
 
 
 class EstimationError(CatliteError, RuntimeError):
-    """The rollouts are fine but no reference came of them; `.group` keeps what was paid for."""
+    """The rollouts are fine but no reference came of them; `.group` keeps what was paid for.
 
-    def __init__(self, message: str, group: Group) -> None:
-        super().__init__(message, group)
+    `.usage` is what the estimator itself had spent, None when nothing.
+    """
+
+    def __init__(self, message: str, group: Group, usage: Usage | None = None) -> None:
+        super().__init__(message, group, usage)
         self.group = group
+        self.usage = usage
 
     def __str__(self) -> str:
         return str(self.args[0])

@@ -6,6 +6,7 @@ under way; one connection limit (the endpoint's) holds for all. Left out: repeat
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from catlite import display, loop
 from catlite.budget import Budget, capped
 from catlite.data import Example, Group, Reference, Task, Usage
-from catlite.errors import BudgetReached, ConfigError, EstimationError, GroupError
+from catlite.errors import BudgetReached, ConfigError, EstimationError, GroupError, RequestRejected
 from catlite.models.base import Model, check_n, resolve
+from catlite.models.keys import Secret, sealed
 from catlite.rewards.answer_match import AnswerMatch
-from catlite.rollouts import sample_group, under_way
+from catlite.rollouts import is_hopeless, sample_group, under_way
 from catlite.store import open_run
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class Evaluation:
     rows: tuple[Row, ...] = field(repr=False)
     seconds: float  # wall time of the whole evaluation
     stopped: str | None = None  # why not every question was done, when a budget ended it
+    groups: tuple[Group, ...] = field(default=(), repr=False)  # by position; without rollouts where it was not done
 
     @property
     def references(self) -> list[Reference]:
@@ -124,7 +127,7 @@ class Evaluation:
                     "se": error,
                     "graded": graded,
                     "questions": len(rows),
-                    "generations": fmean(row.generations for row in rows),
+                    "generations": fmean([row.generations for row in rows if row.score is not None] or [math.nan]),
                     "requests": usage.requests,
                     "prompt_tokens": usage.prompt_tokens,
                     "completion_tokens": usage.completion_tokens,
@@ -133,6 +136,25 @@ class Evaluation:
                 }
             )
         return totals
+
+    def save(self, path: str | Path) -> Path:
+        """Writes everything as JSON, readable by the owner only, and returns where; a folder gets evaluation.json.
+
+        The file is there whole or not at all. Metadata of examples that is no JSON is kept as its repr.
+        """
+        from catlite import saved
+
+        return saved.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Evaluation:
+        """What `save`, or `evaluate` at the end of a run, wrote: a file, or the folder of a run.
+
+        Raises StoreError when there is none, or when it is no evaluation of this version.
+        """
+        from catlite import saved
+
+        return saved.load(Path(path))
 
     def __str__(self) -> str:
         text = display.evaluation_text(self.task, self.policy, self._totals())
@@ -159,7 +181,11 @@ async def aevaluate(
     grader = _grader(task, grader)
     names = _names(estimators)
     with open_run(run) as store, capped(budget, store.usage() if store and budget else Usage()):
-        return await _evaluate(task, policy, names, grader, n, progress, sampling)
+        result = await _evaluate(task, policy, names, grader, n, progress, sampling)
+        if run is not None:
+            assert store is not None
+            await asyncio.to_thread(result.save, store.folder)
+        return result
 
 
 async def _evaluate(
@@ -175,22 +201,25 @@ async def _evaluate(
     done = 0
     stops: list[BudgetReached] = []
 
-    async def one(numbered: tuple[int, Example]) -> list[Row]:
+    async def one(numbered: tuple[int, Example]) -> tuple[Group, list[Row]]:
         nonlocal done
         position, example = numbered
         if stops:
             why = f"not done: {stops[0]}"
+            group = Group(example, ())
             rows = [_ungraded(example, position, system, why) for system in (SINGLE, *estimators)]
         else:
-            rows = await _one(example, position, policy, estimators, grader, n, sampling, stops)
+            group, rows = await _one(example, position, policy, estimators, grader, n, sampling, stops)
         done += 1
         if progress is not None:
             progress(done, len(task))
-        return rows
+        return group, rows
 
     found = await loop.each(one, list(enumerate(task)), under_way(policy))
-    rows = tuple(row for rows in found for row in rows)
-    return Evaluation(task.name, policy.name, n, rows, time.monotonic() - started, str(stops[0]) if stops else None)
+    groups = tuple(group for group, _ in found)
+    rows = tuple(row for _, rows in found for row in rows)
+    stopped = str(stops[0]) if stops else None
+    return Evaluation(task.name, policy.name, n, rows, time.monotonic() - started, stopped, groups)
 
 
 def evaluate(
@@ -203,13 +232,16 @@ def evaluate(
     run: str | Path | None = None,
     budget: Budget | None = None,
     progress: Callable[[int, int], None] | None = None,
+    base_url: str | Secret | None = None,
+    api_key: str | Secret | None = None,
     **sampling: Any,
 ) -> Evaluation:
     """Scores a single sample of the policy and every estimator's reference, on the same rollouts of each question.
 
-    A single sample's score on a question is the mean over its `n` rollouts (avg@n), and its cost their mean cost.
+    A single sample's score on a question is the mean over its `n` rollouts (avg@n), its cost that of one of them alone.
     grader: a reward, by default AnswerMatch against each example's answer. run: a folder in which every reply is
-    kept as it arrives; the same call again, after success, Ctrl-C or a crash, asks only for what is missing. budget:
+    kept as it arrives, and at the end the result as evaluation.json (what `report` reads; the latest evaluation of a
+    run is kept); the same call again, after success, Ctrl-C or a crash, asks only for what is missing. budget:
     a hard cap on the run; once it is reached, the questions that were not done are rows without a score, and the
     same call with a larger one goes on. progress: called with (questions done, questions). A question that fails is
     a row with score None and its error; the others are finished. Standard errors are over questions.
@@ -217,9 +249,11 @@ def evaluate(
     Raises ConfigError for wrong arguments, such as a task without answers; ModelError when the endpoint refuses
     altogether (a wrong key, an unknown model); StoreError when the run's folder cannot be used or written.
     """
+    where = {"base_url": sealed(base_url), "api_key": sealed(api_key)}
+    base_url = api_key = None
 
     async def work() -> Evaluation:
-        model = resolve(policy)
+        model = resolve(policy, **where)
         try:
             return await aevaluate(
                 task,
@@ -253,50 +287,65 @@ async def _one(
     n: int,
     sampling: dict[str, Any],
     stops: list[BudgetReached],
-) -> list[Row]:
-    """Every system on one question; a budget that is reached is added to `stops`."""
+) -> tuple[Group, list[Row]]:
+    """Its rollouts, and every system on one question; a budget that is reached is added to `stops`."""
     try:
         group = await sample_group(policy, example, n, **sampling)
-    except (GroupError, BudgetReached) as error:
-        spent = error.group.usage if isinstance(error, GroupError) else Usage()
+    except (GroupError, BudgetReached, RequestRejected) as error:
+        if is_hopeless(error):
+            raise
+        group = error.group if isinstance(error, GroupError) else Group(example, ())
         if isinstance(error, BudgetReached):
             stops.append(error)
-        return [_ungraded(example, position, system, str(error), spent) for system in (SINGLE, *estimators)]
+        return group, [
+            _ungraded(example, position, system, str(error), group.usage) for system in (SINGLE, *estimators)
+        ]
     name = example.id if example.id is not None else str(position)
     gold = Reference(example.answer or "", example.answer, "gold", group)
     scores = await grader(group, gold)
     graded = [score for score in scores if score is not None]
-    row = Row(position, name, SINGLE, None, 1, _mean(group.usage, n), scores=tuple(scores))
+    row = Row(position, name, SINGLE, None, 1, _single(group), scores=tuple(scores))
     row = replace(row, score=fmean(graded)) if graded else replace(row, error="nothing could be graded")
 
     async def estimated(system: str, estimator: Estimator) -> Row:
         try:
             reference = await estimator(group)
-        except (EstimationError, BudgetReached) as error:
+        except (EstimationError, BudgetReached, RequestRejected) as error:
+            if is_hopeless(error):
+                raise
             if isinstance(error, BudgetReached):
                 stops.append(error)
-            return _ungraded(example, position, system, str(error), group.usage)
+            spent = getattr(error, "usage", None) or Usage()
+            return _ungraded(example, position, system, str(error), group.usage + spent)
         (score,) = await grader(Group(example, (reference.as_rollout(),)), gold)
         why = None if score is not None else "could not be graded"
         generations = n + reference.usage.requests
         return Row(position, name, system, score, generations, reference.total_usage, reference, why)
 
-    return [row, *await loop.together(estimated(system, estimator) for system, estimator in estimators.items())]
+    found = await loop.together(estimated(system, estimator) for system, estimator in estimators.items())
+    return group, [row, *found]
 
 
-def _mean(usage: Usage, n: int) -> Usage:
-    """An n-th of a group's usage: what one of its rollouts cost on average."""
+def _single(group: Group) -> Usage:
+    """What one rollout alone would have cost, on average: a request of its own, with the whole prompt.
 
-    def share(value: Any) -> Any:
-        return None if value is None else value / n
+    The seconds are those of the request that brought the group, so no less than one rollout alone takes.
+    """
+    parts = [rollout.usage for rollout in group.rollouts if rollout.usage is not None]
+    first = [usage for usage in parts if usage.requests]  # on these stand prompt and seconds of their request
+    if not first:
+        return Usage.total([None])
+
+    def mean(values: list[Any]) -> Any:
+        return None if None in values else fmean(values)
 
     return Usage(
-        share(usage.prompt_tokens),
-        share(usage.completion_tokens),
-        share(usage.cached_tokens),
-        share(usage.cost_usd),
-        share(usage.requests),
-        share(usage.seconds),
+        mean([usage.prompt_tokens for usage in first]),
+        mean([usage.completion_tokens for usage in parts]),
+        mean([usage.cached_tokens for usage in first]),
+        mean([usage.cost_usd for usage in first]),
+        1,
+        mean([usage.seconds for usage in first]),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from catlite.data import Example, Group
-from catlite.errors import GroupError
+from catlite.errors import GroupError, RequestRejected
 from catlite.models.base import Model
 
 _ADVICE = {
@@ -32,6 +32,11 @@ async def sample_group(policy: Model, example: Example, n: int = 8, **sampling: 
     if not group.usable:
         raise GroupError(_explain(group), group)
     return group
+
+
+def is_hopeless(error: Exception) -> bool:
+    """True when one question's refusal is every question's: the model is not there (404)."""
+    return isinstance(error, RequestRejected) and error.status == 404
 
 
 def under_way(policy: Model) -> int:

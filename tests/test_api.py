@@ -191,3 +191,20 @@ def test_an_estimate_is_resumed_from_its_run(server, tmp_path):
     whole = catlite.estimate(["a", "b", "c"], "test-model", **options)
     assert not any(reference.error for reference in whole)
     assert len(server.requests) == 6
+
+
+def test_rollouts_outlive_an_anchor_that_is_refused(ask):
+    with pytest.raises(RequestRejected, match="no-such-anchor") as caught:
+        ask(n=2, anchor="no-such-anchor")
+    assert len(caught.value.group.rollouts) == 2
+
+
+def test_one_text_is_not_taken_for_many_questions():
+    with pytest.raises(ConfigError, match="synthesize"):
+        catlite.estimate("What?")
+
+
+def test_a_wrong_question_late_in_the_list_is_refused_before_anything_is_sent(server):
+    with pytest.raises(ConfigError, match="empty"):
+        catlite.estimate(["fine", ""], "test-model", base_url=server.url, api_key=server.key)
+    assert server.requests == []

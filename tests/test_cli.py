@@ -30,6 +30,21 @@ def test_the_text_alone_goes_to_stdout_and_nothing_to_stderr_when_piped(run):
     assert run("synthesize", "q", "--model", "test-model", "--n", "2") == (0, "answer 0\n", "")
 
 
+@pytest.mark.parametrize(
+    "prompt", ['[\n  {"role": "user", "content": "Hello?"}\n]', '[{"role": "user", "content": "Hello?"}]']
+)
+def test_a_conversation_may_be_laid_out_in_any_way(run, server, prompt):
+    assert run("synthesize", prompt, "--model", "test-model", "--n", "1")[0] == 0
+    assert server.requests[0].body["messages"] == [{"role": "user", "content": "Hello?"}]
+
+
+def test_a_broken_conversation_is_wrong_use(run, server):
+    code, _, err = run("synthesize", '[{"role": "user", "content": ]', "--model", "test-model")
+    assert code == 2
+    assert "JSON conversation" in err
+    assert server.requests == []
+
+
 def test_json_holds_everything(run, server):
     server.reply = r"\boxed{7}"
     code, out, _ = run("synthesize", "q", "--model", "test-model", "--n", "2", "--answer-format", "boxed", "--json")

@@ -269,6 +269,7 @@ def test_without_the_engine_the_error_names_the_pip_command():
             print(isinstance(error, ImportError), error)
     """
     code, out, err = run(code)
-    assert (code, err) == (0, "")
-    assert out == 'True model="local" needs the embedded engine: pip install "catlite[local]"\n'
+    assert code == 0
+    assert "Traceback" not in err
+    assert out == 'True model="local" needs the embedded engine, catlite[local]: pip install "xllamacpp>=2026.10"\n'
     assert issubclass(MissingExtra, ConfigError)

@@ -50,8 +50,10 @@ def test_costs_are_those_of_what_a_system_needs():
     anchor = ScriptedModel(lambda prompt, i: r"\boxed{1}")
     summary = run(MajorityVote(), Synthesis(anchor), n=8).summary
     assert list(summary["generations"]) == [1, 8, 9]
-    assert list(summary["requests"]) == [0.5, 4, 8]
-    assert summary.loc["single sample", "completion_tokens"] == summary.loc["MajorityVote", "completion_tokens"] / 8
+    assert list(summary["requests"]) == [4, 4, 8]
+    alone, group = summary.loc["single sample"], summary.loc["MajorityVote"]
+    assert alone["prompt_tokens"] == group["prompt_tokens"]  # one sample needs the whole prompt
+    assert alone["completion_tokens"] == group["completion_tokens"] / 8
 
 
 def test_a_question_that_fails_is_counted_and_the_others_are_finished():
@@ -174,3 +176,20 @@ def test_a_limit_out_of_range_is_refused(limit):
 )
 def test_answers_are_read_from_the_sentence(text, answer):
     assert times_tables(1).examples[0].parse(text) == answer
+
+
+def test_a_question_the_endpoint_rejects_is_a_row_and_not_the_end(server):
+    server.context = 60
+    task = Task(
+        "two", (Example("short?", "1", answer_format="boxed"), Example("long " * 500, "1", answer_format="boxed"))
+    )
+    result = evaluate(task, "test-model", n=2, base_url=server.url, api_key=server.key)
+    assert [row.error is None or "context" in row.error for row in result.rows] == [True, True]
+    assert "maximum context length" in result.rows[1].error
+
+
+def test_what_a_failed_synthesis_cost_is_booked():
+    anchor = ScriptedModel(lambda prompt, i: "")
+    result = run(Synthesis(anchor), n=2)
+    failed = [row for row in result.rows if row.system == "Synthesis"]
+    assert all(row.score is None and row.usage.requests == 2 for row in failed)

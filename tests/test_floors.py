@@ -26,7 +26,7 @@ FLOORS = [
     {"models"},
     {"rollouts"},
     {"references", "rewards"},
-    {"training", "evaluation"},
+    {"training", "evaluation", "saved"},
     {"analysis"},
     {"reporting"},
     {"api"},

@@ -133,3 +133,11 @@ def test_retry_after_is_read_in_each_form(header, low, high):
 @pytest.mark.parametrize("value", ["", "soon", "Wed, 99 Oct 99999 07:28:00 GMT"])
 def test_retry_after_that_cannot_be_read_is_none(value):
     assert retry_after({"retry-after": value}) is None
+
+
+def test_a_dropped_connection_is_not_called_a_time_out(server):
+    server.script([faults.close()] * 20)
+    with Endpoint("test-model", base_url=server.url, api_key=server.key, retry_seconds=0.5) as model:
+        (failed,) = loop.run(model.sample("q"))
+    assert "hung up" in failed.error
+    assert "within timeout" not in failed.error

@@ -294,3 +294,11 @@ def test_litellm_shows_no_key_either(provider, model, caplog):
     # A server's own words are in litellm's records as the server wrote them; what we send is not.
     lines = [record.getMessage() for record in caplog.records]
     assert not [line for line in lines if KEY in line and f"no {KEY}" not in line and "500" not in line]
+
+
+def test_a_key_under_a_wrong_name_or_in_a_header_is_not_shown():
+    with pytest.raises(ConfigError) as caught:
+        Endpoint("m", base_url="http://127.0.0.1:9/v1", openai_api_key=KEY)
+    assert KEY not in str(caught.value)
+    endpoint = Endpoint("m", base_url="http://127.0.0.1:9/v1", extra_headers={"Authorization": f"Bearer {KEY}"})
+    assert KEY not in repr(endpoint)

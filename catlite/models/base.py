@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from catlite.data import Prompt, Rollout
+from catlite.data import Message, Prompt, Rollout
 from catlite.errors import ConfigError
 from catlite.models.keys import Secret
 
@@ -95,7 +95,7 @@ def check_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
         if name not in _PLAIN | _EXTENSIONS:
             close = difflib.get_close_matches(name, sorted(_PLAIN | _EXTENSIONS), n=1)
             hint = f"did you mean {close[0]}?" if close else "server-specific ones go into extra_body={…}"
-            raise ConfigError(f"{name}={value!r}: not a sampling parameter; {hint}")
+            raise ConfigError(f"{name}=…: not a sampling parameter; {hint}")  # unshown: it may be a key
         if name not in _RANGES:
             continue
         low, high, whole = _RANGES[name]
@@ -114,6 +114,29 @@ def split_extensions(sampling: Mapping[str, Any]) -> dict[str, Any]:
     if extensions:
         plain["extra_body"] = {**extensions, **plain.get("extra_body", {})}
     return plain
+
+
+def sendable(message: Message) -> Message:
+    """The message without lone surrogates, which JSON over UTF-8 cannot carry."""
+    return {
+        key: value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+        for key, value in message.items()
+    }
+
+
+def renamed(request: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """`request` with its token limit under `name`."""
+    limit = request.get("max_completion_tokens") or request.get("max_tokens")
+    rest = {key: value for key, value in request.items() if key not in ("max_completion_tokens", "max_tokens")}
+    return rest if limit is None else {**rest, name: limit}
+
+
+def other_tokens_name(said: str, request: Mapping[str, Any]) -> str | None:
+    """The other name of the token limit, when it is ours that the server refuses."""
+    for ours, other in (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")):
+        if ours in request and ours in said:
+            return other
+    return None
 
 
 def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:

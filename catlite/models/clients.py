@@ -11,7 +11,7 @@ import importlib
 import json
 import os
 import weakref
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -33,6 +33,10 @@ class Client(Protocol):
 
     async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> str | None:
         """The body of a 200, or None when the provider's content filter refused; errors as in catlite.errors."""
+        ...
+
+    async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> str | None:
+        """The body of a 200 from another path of the same server; errors as with `send`."""
         ...
 
     async def close(self) -> None:
@@ -69,18 +73,29 @@ class OpenAIClient:
 
     async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> str | None:
         """See Client."""
+        return await self._exchange(
+            lambda: self._client.chat.completions.with_raw_response.create(
+                model=self._model, messages=messages, timeout=timeout, **split_extensions(request)
+            ),
+            timeout,
+        )
+
+    async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> str | None:
+        """See Client."""
+        import httpx
+
+        return await self._exchange(
+            lambda: self._client.post(url, cast_to=httpx.Response, body=body, options={"timeout": timeout}), timeout
+        )
+
+    async def _exchange(self, call: Callable[[], Awaitable[Any]], timeout: float) -> str | None:
         import openai
 
         failure: BaseException
         try:
             # A deadline for the whole exchange: a server that drips bytes never runs into a read time-out.
             async with asyncio.timeout(timeout):
-                reply = await self._client.chat.completions.with_raw_response.create(
-                    model=self._model,
-                    messages=messages,
-                    timeout=timeout,
-                    **split_extensions(request),
-                )
+                reply = await call()
                 return self._address.redact(reply.text)
         except openai.APIStatusError as error:
             body = self._address.redact(error.response.text)
@@ -89,8 +104,8 @@ class OpenAIClient:
             failure = wire.status_error(error.status_code, body, error.response.headers, self.who)
         except TimeoutError:
             failure = _late(self.who, timeout)
-        except openai.APIConnectionError as error:  # also what it calls a time-out: a refused connection is one to it
-            late = isinstance(error, openai.APITimeoutError) and not _refused(error)
+        except openai.APIConnectionError as error:  # a lost connection may be called a time-out, too
+            late = isinstance(error, openai.APITimeoutError) and _timed_out(error)
             lost = self._address.redact(_cause(error))
             failure = _late(self.who, timeout) if late else _lost(self.who, lost)
         except (TypeError, ValueError) as error:
@@ -163,6 +178,10 @@ class LiteLLMClient:
                 failure = BadReply(f"{self.who} gave no reply litellm can read: {wire.snippet(said)}")
         raise failure
 
+    async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> str | None:  # noqa: ARG002
+        """See Client. litellm has chat completions only."""
+        raise ConfigError(f"{self.who} is reached through litellm, which has no {url}")
+
     def _redacted(self, text: str) -> str:
         text = self._address.redact(text)
         for key in _provider_keys():
@@ -223,17 +242,20 @@ def _clean(error: asyncio.CancelledError) -> asyncio.CancelledError:
     return asyncio.CancelledError(*error.args)
 
 
-def _refused(error: BaseException) -> bool:
-    """True when the operating system itself gave a reason, such as nobody listening."""
-    causes: BaseException | None = error
-    while causes is not None:
-        if isinstance(causes, OSError) and not isinstance(causes, TimeoutError):
-            return True
-        causes = causes.__cause__
-    return False
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """`error` and what it came from, outermost first."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def _timed_out(error: BaseException) -> bool:
+    """True when there was a time-out below what the libraries on top made of it."""
+    return any(isinstance(cause, TimeoutError) for cause in _causes(error))
 
 
 def _cause(error: Exception) -> str:
-    """What the transport said; openai's own message is just "Connection error."."""
-    cause = error.__cause__ or error
+    """What the transport said, at the bottom; openai's own message is just "Connection error."."""
+    *_, cause = _causes(error)
     return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__

@@ -52,14 +52,16 @@ class _Server:
 
     def _start(self) -> Address:
         if importlib.util.find_spec("xllamacpp") is None:
-            raise MissingExtra('model="local" needs the embedded engine: pip install "catlite[local]"')
+            raise MissingExtra(
+                'model="local" needs the embedded engine, catlite[local]: pip install "xllamacpp>=2026.10"'
+            )
         model = weights.find() if self._gguf is None else weights.check_gguf(self._gguf, "gguf")
         key = Secret(secrets.token_urlsafe(24))
         settings = {
             "model": str(model),
             "context": CONTEXT,
             "parallel": PARALLEL,
-            "threads": max(1, (os.cpu_count() or 2) - 1),
+            "threads": max(1, _cores() - 1),
         }
         with tempfile.TemporaryFile() as log:
             self._process = process = subprocess.Popen(
@@ -118,6 +120,11 @@ class _Server:
             process.wait()
 
 
+def _cores() -> int:
+    """The cores this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+
+
 _servers: dict[Path | None, _Server] = {}
 _servers_lock = threading.Lock()
 
@@ -142,7 +149,11 @@ class Embedded(Endpoint):
         return f"embedded:{Path(weights.FILE).name if self.gguf is None else self.gguf}"
 
     async def _address(self) -> Address:
-        return await asyncio.to_thread(self._server.address)
+        try:
+            return await asyncio.to_thread(self._server.address)
+        except asyncio.CancelledError:
+            weights.stop_fetching()  # or the thread would hold up the end of the program
+            raise
 
     def __enter__(self) -> Self:
         self._server.address()

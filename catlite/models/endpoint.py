@@ -7,9 +7,11 @@ what a server takes is learned from its answers and kept for the process. Left o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,8 +28,8 @@ from catlite.errors import (
     EndpointUnavailable,
     RequestRejected,
 )
-from catlite.models import wire
-from catlite.models.base import check_n, check_sampling
+from catlite.models import scoring, wire
+from catlite.models.base import check_n, check_sampling, other_tokens_name, renamed, sendable
 from catlite.models.clients import Client, LiteLLMClient, OpenAIClient
 from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
 from catlite.models.prices import Price, published
@@ -41,6 +43,7 @@ class _Learned:
 
     most_choices: int | None  # per request; None is "as many as asked, so far"
     tokens_name: str | None = None  # "max_tokens" or "max_completion_tokens", once the other was refused
+    scores: scoring.Known = field(default_factory=scoring.Known)
 
 
 # Per (address, model), for the process: a model named by a string is a new Endpoint at every call.
@@ -154,6 +157,8 @@ class Endpoint:
         self._price = price
         self._loops: dict[asyncio.AbstractEventLoop, _Connections] = {}
         self._lock = threading.Lock()
+        # Until this runs, connections stay alive: dropped without a close they would complain on stderr.
+        weakref.finalize(self, _close_soon, self._loops).atexit = False
         if self.via_litellm:
             check_key(api_key)
         else:
@@ -184,7 +189,7 @@ class Endpoint:
         for a bad argument, AuthenticationFailed, QuotaExhausted or RequestRejected (ContextOverflow) when asking
         again would not help; then nothing further is sent.
         """
-        messages = [_sendable(message) for message in as_messages(prompt)]
+        messages = [sendable(message) for message in as_messages(prompt)]
         request = {**self.sampling, **check_sampling(sampling)}
         work = _Work(messages, request, check_n(n), current_run(), current_ledger())
         if work.store is None:
@@ -193,6 +198,23 @@ class Endpoint:
         async with work.store.turn(work.asked):
             work.found = work.store.find(work.asked, n)
             return work.in_order() if len(work.found) == n else await self._draw(work)
+
+    async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
+        """The natural log of the probability of each token of `text`, as the assistant's reply to `prompt`.
+
+        The end of the reply is not among them, as it is among a rollout's own. Needs a llama.cpp or vLLM server, else
+        ConfigError. Booked in a budget (a llama.cpp server takes four requests), kept by a run. Raises as `sample`
+        does, and EndpointUnavailable or BadReply when retries are used up.
+        """
+        messages = [sendable(message) for message in as_messages(prompt)]
+        text = sendable({"content": scoring.check_text(text)})["content"]
+        if self.via_litellm:
+            raise scoring.unable(f"model {self.model!r} through litellm")
+        client = await self._client()
+        learned = _known_servers.setdefault((client.url, self.model), _Learned(self._first_guess))
+        limits = (self._budgeted, self.price, self.timeout, self.retry_seconds)
+        scorer = scoring.Scorer(client.who, self._client, learned.scores, self._mine().slots, *limits, self.sampling)
+        return await scorer.stored(self.model, self._shown_address(), messages, text)
 
     async def _draw(self, work: _Work) -> list[Rollout]:
         """Asks for what `work` still lacks."""
@@ -240,19 +262,20 @@ class Endpoint:
         client = await self._client()
         request = work.request if k == 1 else {**work.request, "n": k}
         if work.learned.tokens_name is not None:
-            request = _renamed(request, work.learned.tokens_name)
+            request = renamed(request, work.learned.tokens_name)
+        limit = work.request.get("max_completion_tokens") or work.request.get("max_tokens")
         other = None
-        async with self._budgeted(work, k) as book:
+        async with self._budgeted(work.ledger, lambda ledger: ledger.most(work.messages, k, limit)) as book:
             try:
                 body = await client.send(work.messages, request, self.timeout)
             except ContextOverflow:
                 raise
             except RequestRejected as error:
-                other = _other_tokens_name(str(error), request)
+                other = other_tokens_name(str(error), request)
                 if other is None:
                     raise
             if other is not None:
-                body = await client.send(work.messages, _renamed(request, other), self.timeout)
+                body = await client.send(work.messages, renamed(request, other), self.timeout)
                 work.learned.tokens_name = other
             if body is None:
                 return [Rollout("", finish_reason="content_filter")] * k
@@ -262,22 +285,27 @@ class Endpoint:
             return rollouts
 
     @asynccontextmanager
-    async def _budgeted(self, work: _Work, k: int) -> AsyncIterator[Callable[[Usage], None]]:
+    async def _budgeted(
+        self, ledger: Ledger | None, most_tokens: Callable[[Ledger], tuple[int, int]]
+    ) -> AsyncIterator[Callable[[Usage], None]]:
         """Room in the budget for one request; what is yielded books what it cost."""
-        if work.ledger is None:
+        if ledger is None:
             yield lambda _: None
             return
-        ledger = work.ledger
-        limit = work.request.get("max_completion_tokens") or work.request.get("max_tokens")
-        tokens = ledger.most(work.messages, k, limit)
+        tokens = most_tokens(ledger)
         if ledger.budget.usd is not None and self.price is None:
             raise ConfigError(
                 f"a budget in dollars needs the price of {self.model!r}, which is not known: pass price=Price(prompt, "
                 "completion) in dollars per million tokens, or cap tokens or requests instead"
             )
         most = Usage(*tokens, 0, self.price.cost(*tokens, 0) if self.price else 0.0, 1)
+        failed = Usage(requests=1)
+        spent = [failed]
         async with ledger.room_for(most):
-            yield lambda usage: ledger.book(usage, most)
+            try:
+                yield lambda usage: spent.append(usage)
+            finally:
+                ledger.book(spent[-1], most)
 
     def _shown_address(self) -> str:
         """What stands for the server in a run store: its URL without login, "litellm", or the embedded model."""
@@ -347,29 +375,24 @@ class Endpoint:
     def __repr__(self) -> str:
         # Half-built, too: a traceback with locals shows the endpoint whose settings were refused.
         known = vars(self)
-        settings = "".join(f", {name}={value!r}" for name, value in known.get("sampling", {}).items())
+        shown = {name: value for name, value in known.get("sampling", {}).items() if not name.startswith("extra_")}
+        settings = "".join(f", {name}={value!r}" for name, value in shown.items())
         where = f", base_url={hide_login(known['_base_url'])!r}" if known.get("_base_url") else ""
         return f"{type(self).__name__}({known.get('model')!r}{where}{settings})"
 
 
-def _sendable(message: Message) -> Message:
-    """The message without lone surrogates, which JSON over UTF-8 cannot carry."""
-    return {
-        key: value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
-        for key, value in message.items()
-    }
+def _close_soon(loops: dict[asyncio.AbstractEventLoop, _Connections]) -> None:
+    """Closes what a dropped endpoint has open, each on its own loop; a loop that has ended has closed it already."""
+    for running, connections in list(loops.items()):
+        if running.is_running():
+            with contextlib.suppress(RuntimeError):
+                running.call_soon_threadsafe(_close_now, running, connections)
 
 
-def _renamed(request: dict[str, Any], name: str) -> dict[str, Any]:
-    """`request` with its token limit under `name`."""
-    limit = request.get("max_completion_tokens") or request.get("max_tokens")
-    rest = {key: value for key, value in request.items() if key not in ("max_completion_tokens", "max_tokens")}
-    return rest if limit is None else {**rest, name: limit}
+def _close_now(running: asyncio.AbstractEventLoop, connections: _Connections) -> None:
+    _closing.add(task := running.create_task(connections.close()))
+    task.add_done_callback(_closing.discard)
 
 
-def _other_tokens_name(said: str, request: dict[str, Any]) -> str | None:
-    """The other name of the token limit, when it is ours that the server refuses."""
-    for ours, other in (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")):
-        if ours in request and ours in said:
-            return other
-    return None
+# A loop holds its tasks weakly.
+_closing: set[asyncio.Task[None]] = set()

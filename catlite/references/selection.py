@@ -99,7 +99,7 @@ class BestOfN:
             choice = None if reply.error else _choice(reply.text, len(order))
             if choice is not None:
                 return _picked(group, usable[order[choice - 1]], "BestOfN", spent)
-        raise EstimationError(f"the judge {self.judge.name!r} made no readable choice: {said[:200]!r}", group)
+        raise EstimationError(f"the judge {self.judge.name!r} made no readable choice: {said[:200]!r}", group, spent)
 
     async def _ask(self, messages: list[Message], count: int, attempt: int) -> Rollout:
         # Asked again with another seed: a greedy or stored reply would just repeat itself.

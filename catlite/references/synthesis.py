@@ -8,7 +8,6 @@ rollouts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from catlite.errors import ContextOverflow, EstimationError, RequestRejected
 from catlite.models.base import Model
 from catlite.prompts.fence import fenced
 from catlite.prompts.files import render
+from catlite.references.selection import equivalence_classes
 
 _BOXED = r"End with the final answer in \boxed{}."
 _SAME_FORM = "End with the final answer, stated in exactly the form the attempts state theirs."
@@ -32,6 +32,9 @@ class Synthesis:
     include_question: show the anchor the question. temperature: 0 where the anchor takes it, since the policy
     explores and the anchor estimates; None leaves it to the endpoint. max_tokens: of the synthesis. worked:
     (attempts, reference) pairs shown as earlier turns, for anchors too small to follow instructions alone.
+    Two options the paper has not, for examples with an answer format: skip_unanimous makes no call when the answers of
+    at least two usable rollouts, none without one, are all equivalent, and returns the first of these rollouts; weigh
+    tells the anchor with each attempt how many attempts reach its answer.
 
     Raises EstimationError, which keeps the group, when no rollout is usable, when the anchor gives no text, or when
     even trimmed rollouts exceed its context.
@@ -42,6 +45,8 @@ class Synthesis:
     temperature: float | None = 0.0
     max_tokens: int | None = None
     worked: tuple[tuple[tuple[str, ...], str], ...] = ()
+    skip_unanimous: bool = False
+    weigh: bool = False
 
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`."""
@@ -49,11 +54,17 @@ class Synthesis:
             raise EstimationError(f"no rollout to synthesize from: {group!r}", group)
         texts = [_shown(rollout.text) for rollout in group.usable]
         notes = [f"{count} of {len(group.rollouts)} rollouts left out: {why}" for why, count in group.defects.items()]
+        agreeing = await self._agreeing(group)
+        if self.skip_unanimous and len(agreeing) > 1 and set(agreeing) == {len(agreeing)}:
+            notes.append(f"no synthesis call was made: the answers of all {len(agreeing)} usable rollouts agree")
+            first = group.usable[0]
+            return Reference(first.text, first.answer, "Synthesis", group, notes=tuple(notes))
+        weights = agreeing if self.weigh else []
         longest = sum(map(len, texts))
         while True:
             cut, limit = trim(texts, longest)
             try:
-                reply = await self._ask(self.messages(group, cut))
+                reply = await self._ask(self.messages(group, cut, weights))
                 break
             except ContextOverflow as error:
                 keep = _ROOM * error.limit / error.given if error.limit and error.given else _ROOM
@@ -69,7 +80,8 @@ class Synthesis:
             notes.append(f"{trimmed} rollouts trimmed to {limit:,} characters each to fit the anchor's context")
         if reply.error is not None or not reply.text.strip():
             why = reply.error or f"it came back {reply.defect}"
-            raise EstimationError(f"the anchor {self.anchor.name!r} gave no synthesis: {why}", group)
+            spent = Usage.total([reply.usage])
+            raise EstimationError(f"the anchor {self.anchor.name!r} gave no synthesis: {why}", group, spent)
         if reply.defect == "truncated":
             notes.append("the synthesis was cut off at its token limit: raise max_tokens")
         return Reference(
@@ -92,8 +104,22 @@ class Synthesis:
         # Reasoning models take no temperature but their own. Greedy was a preference, not a need.
         return (await self.anchor.sample(messages, 1, max_tokens=self.max_tokens))[0]
 
-    def messages(self, group: Group, texts: Sequence[str]) -> list[Message]:
+    async def _agreeing(self, group: Group) -> list[int]:
+        """For each usable rollout, how many of them have its answer, 0 when it has none; [] when nobody asks."""
+        if group.example.answer_format is None or not (self.skip_unanimous or self.weigh):
+            return []
+        found = [rollout.answer for rollout in group.usable]
+        voters = [position for position, answer in enumerate(found) if answer is not None]
+        agreeing = [0] * len(found)
+        for members in await equivalence_classes([answer for answer in found if answer is not None]):
+            for member in members:
+                agreeing[voters[member]] = len(members)
+        return agreeing
+
+    def messages(self, group: Group, texts: Sequence[str], agreeing: Sequence[int] = ()) -> list[Message]:
         """The anchor's prompt for `texts`: the reasoning one when the example has an answer format.
+
+        agreeing: for each text, how many have its answer; left out, the anchor is not told.
 
         What is the same for every group comes first, so that prefix caches hit.
         """
@@ -102,11 +128,13 @@ class Synthesis:
         else:
             closing = _BOXED if group.example.answer_format == "boxed" else _SAME_FORM
             product, instructions = "solution", render("synthesis_reasoning", closing=closing)
+        if agreeing:
+            instructions = f"{instructions}\n\n{render('weighing')}"
         turns: list[Message] = []
         for attempts, reference in self.worked:
             turns.append({"role": "user", "content": _attempts(attempts, product)})
             turns.append({"role": "assistant", "content": reference})
-        turns.append({"role": "user", "content": _attempts(texts, product, self._question(group))})
+        turns.append({"role": "user", "content": _attempts(texts, product, self._question(group), agreeing)})
         turns[0]["content"] = f"{instructions}\n\n{turns[0]['content']}"
         return turns
 
@@ -117,9 +145,13 @@ class Synthesis:
         return render("question", tag=tag, asked=asked) + "\n\n"
 
 
-def _attempts(texts: Sequence[str], product: str, question: str = "") -> str:
+def _attempts(texts: Sequence[str], product: str, question: str = "", agreeing: Sequence[int] = ()) -> str:
     """The fenced attempts, and the request once more: after long attempts it would be far away."""
     tag, attempts = fenced(texts, "attempt")
+    for number, count in enumerate(agreeing, 1):
+        weight = render("weight", count=str(count), total=str(len(agreeing))) if count else render("no_answer")
+        # The tag stands in no text, so what is found is the fence.
+        attempts = attempts.replace(f"<{tag} {number}>", f"<{tag} {number}: {weight}>")
     return render("attempts", tag=tag, attempts=attempts, product=product, question=question)
 
 
@@ -152,4 +184,4 @@ def _cut(text: str, limit: int) -> str:
 
 def _shown(text: str) -> str:
     """What a rollout says once it has stopped thinking; all of it when it never did."""
-    return re.sub(r"\s+\Z", "", answers.without_thinking(text)) or text
+    return answers.without_thinking(text).strip() or text

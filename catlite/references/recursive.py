@@ -1,0 +1,88 @@
+"""Recursive synthesis: subsets of a group, then their syntheses, until one is left.
+
+The paper leaves this open (arXiv 2509.14234 §3.1 shows the anchor all rollouts at once). It is for groups longer than
+an anchor's context or attention, at the price of more calls. Left out: subsets by content; they follow sampled order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from catlite import loop
+from catlite.data import Group, Reference, Rollout, Usage
+from catlite.errors import ConfigError, EstimationError
+from catlite.models.base import Model
+from catlite.references.synthesis import Synthesis
+
+
+@dataclass(frozen=True)
+class RecursiveSynthesis:
+    """An estimator that synthesizes at most `width` texts at a time.
+
+    Subsets of a level are as equal in size as can be and synthesized at once; a subset of one goes up as it is. 8
+    rollouts and width 4 take 3 calls, 16 take 5. The other settings are those of Synthesis. `usage` is the sum of all
+    calls, and a note says how many there were.
+
+    Raises ConfigError for a width below 2, and EstimationError, which keeps the group, when any of the syntheses fails.
+    """
+
+    anchor: Model
+    width: int = 4
+    include_question: bool = False
+    temperature: float | None = 0.0
+    max_tokens: int | None = None
+    worked: tuple[tuple[tuple[str, ...], str], ...] = ()
+    weigh: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 2:
+            raise ConfigError(f"width={self.width!r}: want a whole number of at least 2, or the texts never get fewer")
+
+    async def __call__(self, group: Group) -> Reference:
+        """The reference of `group`."""
+        if not group.usable:
+            raise EstimationError(f"no rollout to synthesize from: {group!r}", group)
+        notes = [f"{count} of {len(group.rollouts)} rollouts left out: {why}" for why, count in group.defects.items()]
+        made: list[Reference] = []
+        level, levels = group.usable, 0
+        while not made or len(level) > 1:
+            subsets = split(level, self.width)
+            several = [subset for subset in subsets if len(subset) > 1] or subsets
+            references = await self._synthesized(group, several, Usage.total(reference.usage for reference in made))
+            alone = [rollout for subset in subsets if subset not in several for rollout in subset]
+            level = (*(reference.as_rollout() for reference in references), *alone)
+            made += references
+            levels += 1
+        notes += dict.fromkeys(note for reference in made for note in reference.notes)
+        notes.append(f"{len(made)} synthesis calls on {levels} levels, of at most {self.width} texts each")
+        last = made[-1]
+        usage = Usage.total(reference.usage for reference in made)
+        return Reference(
+            last.text,
+            last.answer,
+            "RecursiveSynthesis",
+            group,
+            usage=usage,
+            notes=tuple(notes),
+            truncated=last.truncated,
+        )
+
+    async def _synthesized(self, group: Group, subsets: list[tuple[Rollout, ...]], spent: Usage) -> list[Reference]:
+        synthesis = Synthesis(
+            self.anchor, self.include_question, self.temperature, self.max_tokens, self.worked, weigh=self.weigh
+        )
+        try:
+            return await loop.together(synthesis(Group(group.example, subset)) for subset in subsets)
+        except EstimationError as error:
+            failure = EstimationError(
+                str(error), group, Usage.total([spent, error.usage or Usage()])
+            )  # the whole group, not the subset
+        raise failure
+
+
+def split(rollouts: tuple[Rollout, ...], width: int) -> list[tuple[Rollout, ...]]:
+    """`rollouts` in order, in as few runs of at most `width` as there can be, as equal in size as can be."""
+    runs = -(-len(rollouts) // width)
+    edges = [len(rollouts) * number // runs for number in range(runs + 1)]
+    return [rollouts[start:end] for start, end in pairwise(edges)]

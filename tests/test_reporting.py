@@ -1,0 +1,354 @@
+"""A run's page: everything is on it, nothing on it runs, and it stays quick; looked at in a real browser."""
+
+import html
+import json
+import re
+import shutil
+import stat
+import subprocess
+
+import pytest
+
+import catlite
+from catlite import (
+    Evaluation,
+    Example,
+    MajorityVote,
+    Reference,
+    Rollout,
+    ScriptedModel,
+    Task,
+    Usage,
+    cli,
+    display,
+    evaluate,
+    report,
+    reporting,
+)
+from catlite.errors import ConfigError, EstimationError, StoreError
+from catlite.evaluation import Row
+
+CHROMIUM = shutil.which("chromium")
+browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt-get install chromium")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+LOADED = ("--virtual-time-budget=20000", "--dump-dom")
+HOSTILE = (
+    "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+    "<!--<script> \x00 \x1b[31m \u202egnp.exe \u2066 \ud800 {{ 7 * 7 }} &amp; ' \" `"
+)
+TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=f"q{a}") for a in range(4)))
+
+
+def policy(prompt, i):
+    a = int(prompt.split("+")[0])
+    return rf"I add. \boxed{{{a + 1 if i % 4 and a != 3 else 0}}}"
+
+
+def made(task=TASK, reply=policy, estimators=None, n=4, **options):
+    estimators = (MajorityVote(),) if estimators is None else estimators
+    return evaluate(task, ScriptedModel(reply), estimators=estimators, n=n, **options)
+
+
+def hostile():
+    """A run whose every text is hostile, and one of them long."""
+
+    async def odd(group):
+        return Reference(HOSTILE, HOSTILE, "odd", group, notes=(HOSTILE,), usage=Usage(None, None, None, None, 1))
+
+    def reply(prompt, i):
+        return Rollout("x" * 1_000_000 if i else HOSTILE, reasoning=HOSTILE, usage=Usage(1, 1))
+
+    examples = tuple(
+        Example([{"role": "user", "content": HOSTILE}], HOSTILE, answer_format="boxed", id=f"{a}{HOSTILE}")
+        for a in range(2)
+    )
+    return made(Task(HOSTILE, examples), reply, (odd,), n=2)
+
+
+def data(page):
+    """The questions of a page, as its script reads them."""
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def dumped(page, tmp_path, hash_=""):
+    """The page's document after its scripts ran, from the file system, in a browser that knows nothing."""
+    done = subprocess.run(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", *LOADED, f"{page.as_uri()}{hash_}"],
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    return done.stdout.decode()
+
+
+def shown(dom):
+    """The document without what scripts and styles say."""
+    return re.sub(r"<(script|style)\b.*?</\1>", "", dom, flags=re.DOTALL)
+
+
+def status(dom):
+    return re.search(r'<output id="status"[^>]*>(.*?)</output>', dom)[1]
+
+
+# --- saving ---
+
+
+def test_a_run_keeps_its_evaluation_and_it_comes_back_equal(tmp_path):
+    result = made(run=tmp_path / "run")
+    file = tmp_path / "run" / "evaluation.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    for place in (file, tmp_path / "run", str(file)):
+        back = Evaluation.load(place)
+        assert back == result
+        assert (back.rows, back.references, back.groups) == (result.rows, result.references, result.groups)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.name[0] == ".") == []
+
+
+def test_hostile_text_log_probabilities_and_metadata_survive_saving(tmp_path):
+    def reply(prompt, i):
+        return Rollout(HOSTILE, logprobs=(-0.5, float("-inf")), usage=Usage(None, 3, None, None, 1), reasoning="\udfff")
+
+    metadata = {"level": 1, "tags": ["a"], "nested": {"\ud800": None}}
+    rubric = catlite.Rubric((catlite.Criterion("says so", -2.0, ("tag",)),))
+    example = Example([{"role": "user", "content": HOSTILE}], "1", rubric, "boxed", "q", metadata)
+    result = made(Task("t", (example,)), reply, ())
+    assert Evaluation.load(result.save(tmp_path / "e.json")) == result
+    assert (tmp_path / "e.json").read_bytes().isascii()
+
+
+def test_failures_and_references_of_other_groups_survive_saving(tmp_path):
+    async def moody(group):
+        if group.example.id == "q1":
+            raise EstimationError("not today", group)
+        return Reference("x", None, "moody", catlite.Group(group.example, group.rollouts[:1]), truncated=True)
+
+    result = made(estimators=(moody,))
+    assert Evaluation.load(result.save(tmp_path)) == result
+    assert (tmp_path / "evaluation.json").exists()
+
+
+def test_a_stopped_evaluation_knows_the_questions_it_did_not_reach(tmp_path, server):
+    with catlite.Endpoint("test-model", base_url=server.url, api_key=server.key, max_connections=1) as model:
+        result = evaluate(TASK, model, n=2, run=tmp_path, budget=catlite.Budget(requests=2))
+    back = Evaluation.load(tmp_path)
+    assert back == result
+    assert [group.example for group in back.groups] == list(TASK)
+    assert {len(group.rollouts) for group in back.groups} == {0, 2}
+    assert "Stopped early" in report(tmp_path).read_text("utf-8")
+
+
+def test_metadata_that_is_no_json_is_kept_as_its_repr(tmp_path):
+    task = Task("t", (Example("1+1?", "2", answer_format="boxed", metadata={"a": {1}, (1, 2): "key"}),))
+    back = Evaluation.load(made(task).save(tmp_path))
+    assert back.groups[0].example.metadata == {"a": "{1}"}
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "nonsense", '{"catlite_evaluation": 1}', "\u00e9", '"\\ud800"'])
+def test_what_is_no_evaluation_is_refused(tmp_path, text):
+    (tmp_path / "evaluation.json").write_text(text, "utf-8")
+    with pytest.raises(StoreError, match="not an evaluation"):
+        Evaluation.load(tmp_path)
+
+
+def test_a_file_of_another_version_is_refused(tmp_path):
+    (tmp_path / "evaluation.json").write_text('{"catlite_evaluation": 9}')
+    with pytest.raises(StoreError, match="another version"):
+        Evaluation.load(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["nowhere", "."])
+def test_a_run_without_an_evaluation_says_what_to_run(tmp_path, place):
+    with pytest.raises(StoreError, match=r"catlite evaluate … --run"):
+        report(tmp_path / place)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    first = made().save(tmp_path).read_text()
+    broken = Evaluation("t", "p", 1, (Row(0, "a", "s", 1.0, 1, Usage()), None), 0.0)
+    with pytest.raises(TypeError):
+        broken.save(tmp_path)
+    assert [path.read_text() for path in tmp_path.iterdir()] == [first]
+
+
+def test_only_a_file_is_written_over(tmp_path):
+    with pytest.raises(ConfigError, match="not a file"):
+        report(made(), tmp_path)
+    with pytest.raises(ConfigError, match="not a file"):
+        report(made(), "/dev/null")
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot be written"):
+        report(made(), tmp_path / "file" / "page.html")
+
+
+# --- the page ---
+
+
+def test_the_page_lies_in_the_run_or_where_it_was_asked_for(tmp_path, monkeypatch):
+    result = made(run=tmp_path / "run")
+    assert report(tmp_path / "run") == tmp_path / "run" / "report.html"
+    assert report(tmp_path / "run" / "evaluation.json", tmp_path / "new" / "a.html") == tmp_path / "new" / "a.html"
+    monkeypatch.chdir(tmp_path)
+    assert report(result) == tmp_path / "report.html"
+    assert (tmp_path / "report.html").read_bytes() == (tmp_path / "run" / "report.html").read_bytes()
+
+
+def test_the_summary_has_scores_differences_and_costs(tmp_path):
+    page = report(made(), tmp_path / "r.html").read_text("utf-8")
+    text = " ".join(re.sub(r"<[^>]+>", " ", shown(page)).split())
+    assert "0.562 ± 0.188" in text
+    assert "MajorityVote 0.750 ± 0.250 +0.188 [+0.062, +0.250] 4 of 4 4.0 4.0×" in text
+    assert page.count('class="bar') == 2
+
+
+def test_the_page_is_alone_and_its_policy_allows_its_script_only(tmp_path):
+    page = report(made(), tmp_path / "r.html").read_text("utf-8")
+    assert "default-src 'none'; script-src 'sha256-" in page
+    assert re.findall(r"<(?:link|iframe|img|script)[^>]* (?:src|href)=", page) == []
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_scores_below_zero_above_one_or_missing_are_drawn():
+    rows = [Row(p, str(p), s, v, 1, Usage()) for p in range(2) for s, v in (("a", -2.0), ("b", 3.0), ("c", None))]
+    bars = reporting._figure(reporting._systems(Evaluation("t", "p", 1, tuple(rows), 0.0)))["bars"]
+    assert (bars[0]["left"], bars[0]["width"], bars[1]["left"], bars[1]["width"]) == (0, 40, 40, 60)
+    assert "left" not in bars[2]
+
+
+def test_a_run_in_which_nothing_could_be_graded_has_a_page(tmp_path):
+    result = made(reply=lambda prompt, i: Rollout("", finish_reason="error", error="500 after 8 attempts"))
+    page = report(result, tmp_path / "r.html").read_text("utf-8")
+    assert page.count("0 of 4") == 2
+    assert data(page)["questions"][0]["rollouts"][0]["text"] == "500 after 8 attempts"
+
+
+def test_an_evaluation_made_by_hand_has_a_page(tmp_path):
+    rows = (Row(0, "a", "alone", float("nan"), 1, Usage()),)
+    page = report(Evaluation("t", "p", 1, rows, 0.0), tmp_path / "r.html").read_text("utf-8")
+    assert data(page)["questions"][0]["prompt"][0]["text"] == "(not recorded)"
+
+
+def test_long_texts_are_cut_with_their_length(tmp_path):
+    page = report(hostile(), tmp_path / "r.html").read_text("utf-8")
+    assert data(page)["questions"][0]["rollouts"][1]["text"] == {"text": "x" * 20_000, "length": 1_000_000}
+    assert len(page) < 1_000_000
+
+
+def test_texts_are_cut_shorter_until_all_questions_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(reporting, "PAGE_BYTES", 12_000)
+    page = report(made(reply=lambda prompt, i: "é" * 3_000), tmp_path / "r.html").read_text("utf-8")
+    assert data(page)["questions"][0]["rollouts"][0]["text"]["length"] == 3_000
+    assert len(page.encode()) < 50_000
+
+
+def test_hostile_text_closes_no_script_and_control_characters_are_written_out(tmp_path):
+    page = report(hostile(), tmp_path / "r.html").read_text("utf-8")
+    assert page.count("<script") == 2
+    assert page.count("</script") == 2
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", page)
+    found = data(page)["questions"][0]["rollouts"][0]["text"]
+    assert r"\x00 \x1b[31m \u202egnp.exe \u2066 \ud800" in found
+    assert "<script>" in found
+
+
+def test_the_command_prints_where_the_page_is(tmp_path, capsys):
+    made(run=tmp_path)
+    assert cli.main(["report", str(tmp_path), "--output", str(tmp_path / "p.html")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'p.html'}\n"
+    assert cli.main(["report", str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err.startswith("catlite: ")
+
+
+# --- in a browser ---
+
+
+@browser
+def test_a_browser_lists_every_question_and_opens_one(tmp_path):
+    dom = dumped(report(made(), tmp_path / "r.html"), tmp_path, "#open=2")
+    assert status(dom) == "4 questions"
+    assert dom.count('class="row"') == 4
+    details = shown(dom[dom.index('id="details-2"') :])
+    assert "Rollouts (4)" in details
+    assert details.count(r"I add. \boxed{3}") == 4  # three rollouts and the vote
+    assert details.count("answer <code") == 5
+
+
+@browser
+def test_a_browser_searches_filters_and_sorts(tmp_path):
+    page = report(made(), tmp_path / "r.html")
+    found = dumped(page, tmp_path, "#q=BOXED%7B3%7D")
+    assert status(found) == "1 of 4 questions"
+    assert re.findall(r'aria-controls="details-(\d)"', shown(found)) == ["2"]
+    assert status(dumped(page, tmp_path, "#q=nowhere")) == "0 of 4 questions"
+    worst = dumped(page, tmp_path, "#sort=4")
+    assert re.findall(r'aria-controls="details-(\d)"', shown(worst)) == ["3", "0", "1", "2"]
+    assert 'aria-sort="ascending"' in worst
+
+
+@browser
+def test_a_browser_runs_nothing_of_hostile_text(tmp_path):
+    page = report(hostile(), tmp_path / "r.html")
+    dom = dumped(page, tmp_path, "#open=0,1&q=%3Cscript%3E")
+    title = html.unescape(re.search("<title>(.*?)</title>", dom)[1])
+    assert title == display.visible(HOSTILE[:200]) + " · catlite report"
+    assert status(dom) == "2 questions"
+    assert dom.count("<script") == dom.count("</script>") == 2
+    assert "<img" not in dom
+    assert "cut here: 1,000,000 characters in all" in dom
+    assert r"\u202egnp.exe" in shown(dom)
+
+
+@browser
+def test_a_script_that_got_into_the_page_would_not_run(tmp_path):
+    page = report(made(), tmp_path / "r.html")
+    added = "<p onclick=1><script>document.title='owned'</script><img src=x: onerror=\"document.title='owned'\"></main>"
+    page.write_text(page.read_text("utf-8").replace("</main>", added), "utf-8")
+    assert "<title>sums" in dumped(page, tmp_path)
+
+
+@browser
+def test_clicks_and_typing_sort_open_close_and_search(tmp_path, monkeypatch):
+    templates = shutil.copytree(reporting._TEMPLATES, tmp_path / "templates")
+    monkeypatch.setattr(reporting, "_TEMPLATES", templates)
+    with (templates / "report.js").open("a") as script:
+        script.write(
+            """
+            const sort = document.querySelector("#head th:nth-child(4) button");
+            sort.click();
+            sort.click();
+            for (const button of document.querySelectorAll(".row button")) button.click();
+            document.querySelector(".row button").click();
+            document.getElementById("search").value = "+1?";
+            document.getElementById("search").dispatchEvent(new Event("input"));
+            setTimeout(() => document.body.setAttribute("data-hash", location.hash), 1000);
+            """
+        )
+    dom = dumped(report(made(), tmp_path / "r.html"), tmp_path)
+    assert re.findall(r'aria-expanded="(\w+)" aria-controls="details-(\d)"', dom) == [
+        *(("false", "0"), ("true", "1"), ("true", "2"), ("true", "3")),
+    ]
+    assert 'aria-sort="descending"' in dom
+    assert 'data-hash="#q=%2B1%3F&amp;sort=3&amp;desc=1&amp;open=1%2C2%2C3"' in dom
+
+
+@browser
+def test_five_thousand_questions_are_listed_fifty_at_a_time(tmp_path):
+    text = "Trains and boats leave the harbour at their own speed. " * 20
+    task = Task("many", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=f"q{a}") for a in range(5000)))
+    rows, groups = [], []
+    for position, example in enumerate(task):
+        group = catlite.Group(example, (Rollout(text + rf"\boxed{{{position}}}", str(position)),) * 8)
+        reference = Reference(text, example.answer, "made", group)
+        rows.append(Row(position, example.id, "single sample", 0.0, 1, Usage(), scores=(0.0,) * 8))
+        rows.append(Row(position, example.id, "made", 1.0, 9, Usage(), reference))
+        groups.append(group)
+    page = report(Evaluation("many", "nobody", 8, tuple(rows), 1.0, groups=tuple(groups)), tmp_path / "r.html")
+    assert page.stat().st_size < 40_000_000
+    dom = dumped(page, tmp_path, "#q=harbour+q4321&open=4321")
+    assert status(dom) == "1 of 5,000 questions"
+    assert "Rollouts (8)" in dom
+    dom = dumped(page, tmp_path, "#page=100")
+    assert dom.count('class="row"') == 50
+    assert "page 100 of 100" in dom
