@@ -184,6 +184,10 @@ class Group:
                 counts[rollout.defect] = counts.get(rollout.defect, 0) + 1
         return counts
 
+    def left_out(self) -> list[str]:
+        """A note per reason for which rollouts are left out of estimation."""
+        return [f"{count} of {len(self.rollouts)} rollouts left out: {why}" for why, count in self.defects.items()]
+
     def __repr__(self) -> str:
         left_out = "".join(f", {count} {reason}" for reason, count in self.defects.items())
         return f"<Group of {len(self.rollouts)} rollouts{left_out}>"

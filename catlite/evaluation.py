@@ -273,9 +273,12 @@ def evaluate(
     return loop.run(work())
 
 
+def _name(example: Example, position: int) -> str:
+    return example.id if example.id is not None else str(position)
+
+
 def _ungraded(example: Example, position: int, system: str, why: str, spent: Usage | None = None) -> Row:
-    name = example.id if example.id is not None else str(position)
-    return Row(position, name, system, None, 0, spent or Usage(), error=why)
+    return Row(position, _name(example, position), system, None, 0, spent or Usage(), error=why)
 
 
 async def _one(
@@ -300,7 +303,7 @@ async def _one(
         return group, [
             _ungraded(example, position, system, str(error), group.usage) for system in (SINGLE, *estimators)
         ]
-    name = example.id if example.id is not None else str(position)
+    name = _name(example, position)
     gold = Reference(example.answer or "", example.answer, "gold", group)
     scores = await grader(group, gold)
     graded = [score for score in scores if score is not None]

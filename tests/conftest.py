@@ -24,3 +24,15 @@ def server():
 @pytest.fixture
 def hurry(monkeypatch):
     monkeypatch.setattr(retry, "_backoff", tenacity.wait_random_exponential(multiplier=0.002, max=0.02))
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Writes a file of that name and content, and gives its path."""
+
+    def write(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write

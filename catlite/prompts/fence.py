@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from catlite.prompts.files import render
 
 # Chat templates' own marks. Some servers turn them into control tokens wherever they stand.
 _CONTROL = re.compile(
@@ -27,6 +29,12 @@ def fenced(texts: Sequence[str], label: str) -> tuple[str, str]:
     tag = f"{label}-{digest[:length]}"
     blocks = (f"<{tag} {i}>\n{disarm(text).strip()}\n</{tag}>" for i, text in enumerate(texts, 1))
     return tag, "\n".join(blocks)
+
+
+def fenced_question(messages: Sequence[Mapping[str, str]]) -> str:
+    """What was asked, fenced, with a line that says what it is."""
+    tag, asked = fenced(["\n\n".join(message["content"] for message in messages)], "question")
+    return render("question", tag=tag, asked=asked)
 
 
 def disarm(text: str) -> str:

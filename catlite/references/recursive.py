@@ -43,7 +43,7 @@ class RecursiveSynthesis:
         """The reference of `group`."""
         if not group.usable:
             raise EstimationError(f"no rollout to synthesize from: {group!r}", group)
-        notes = [f"{count} of {len(group.rollouts)} rollouts left out: {why}" for why, count in group.defects.items()]
+        notes = group.left_out()
         made: list[Reference] = []
         level, levels = group.usable, 0
         while not made or len(level) > 1:

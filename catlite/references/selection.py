@@ -18,7 +18,7 @@ from catlite import answers, loop
 from catlite.data import Group, Message, Reference, Rollout, Usage
 from catlite.errors import ConfigError, EstimationError, RequestRejected
 from catlite.models.base import Model
-from catlite.prompts.fence import fenced
+from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
 
 
@@ -121,10 +121,7 @@ class BestOfN:
 
     def messages(self, group: Group, texts: Sequence[str]) -> list[Message]:
         """The judge's prompt for `texts`, in the order they are shown."""
-        question = ""
-        if self.include_question:
-            tag, asked = fenced(["\n\n".join(message["content"] for message in group.example.messages)], "question")
-            question = render("question", tag=tag, asked=asked) + "\n"
+        question = fenced_question(group.example.messages) + "\n" if self.include_question else ""
         tag, responses = fenced(texts, "response")
         return [{"role": "user", "content": render("best_of_n", question=question, tag=tag, responses=responses)}]
 
@@ -206,7 +203,7 @@ def _usable(group: Group) -> tuple[Rollout, ...]:
 
 
 def _picked(group: Group, rollout: Rollout, source: str, usage: Usage) -> Reference:
-    notes = [f"{count} of {len(group.rollouts)} rollouts left out: {why}" for why, count in group.defects.items()]
+    notes = group.left_out()
     return Reference(rollout.text, rollout.answer, source, group, usage=usage, notes=tuple(notes))
 
 

@@ -15,7 +15,7 @@ from catlite import answers
 from catlite.data import Group, Message, Reference, Rollout, Usage
 from catlite.errors import ContextOverflow, EstimationError, RequestRejected
 from catlite.models.base import Model
-from catlite.prompts.fence import fenced
+from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
 from catlite.references.selection import equivalence_classes
 
@@ -53,7 +53,7 @@ class Synthesis:
         if not group.usable:
             raise EstimationError(f"no rollout to synthesize from: {group!r}", group)
         texts = [_shown(rollout.text) for rollout in group.usable]
-        notes = [f"{count} of {len(group.rollouts)} rollouts left out: {why}" for why, count in group.defects.items()]
+        notes = group.left_out()
         agreeing = await self._agreeing(group)
         if self.skip_unanimous and len(agreeing) > 1 and set(agreeing) == {len(agreeing)}:
             notes.append(f"no synthesis call was made: the answers of all {len(agreeing)} usable rollouts agree")
@@ -141,8 +141,7 @@ class Synthesis:
     def _question(self, group: Group) -> str:
         if not self.include_question:
             return ""
-        tag, asked = fenced(["\n\n".join(message["content"] for message in group.example.messages)], "question")
-        return render("question", tag=tag, asked=asked) + "\n\n"
+        return fenced_question(group.example.messages) + "\n\n"
 
 
 def _attempts(texts: Sequence[str], product: str, question: str = "", agreeing: Sequence[int] = ()) -> str:
