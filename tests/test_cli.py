@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from catlite import cli
+from catlite.cli.main import main
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def run(server, monkeypatch, capsys):
 
     def run(*arguments):
         try:
-            code = cli.main(arguments)
+            code = main(arguments)
         except SystemExit as exit_:  # argparse's own way out
             code = exit_.code
         out, err = capsys.readouterr()
@@ -172,7 +172,7 @@ def test_help_teaches_by_example(run, command):
 
 def test_a_reader_that_leaves_early_is_no_traceback(server):
     server.reply = "long line\n" * 50_000
-    command = [sys.executable, "-m", "catlite.cli", "synthesize", "q", "--model", "test-model", "--n", "1"]
+    command = [sys.executable, "-m", "catlite", "synthesize", "q", "--model", "test-model", "--n", "1"]
     environment = {**os.environ, "OPENAI_API_KEY": server.key, "OPENAI_BASE_URL": server.url}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         process.stdout.read(10)

@@ -1,0 +1,115 @@
+"""What sub-commands share: how one is added, the options of a model and of a run, and what these become."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import catlite
+from catlite.errors import ConfigError
+from catlite.evaluation import Estimator
+from catlite.models.base import Model
+from catlite.models.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction["Parser"]  # noqa: SLF001 - what add_subparsers returns has no public name
+
+EXAMPLES = """\
+examples:
+  catlite demo                                       offline: single sample, vote and synthesis compared
+  catlite synthesize "Why is the sky blue?"          on the embedded model: runs anywhere, knows little
+  OPENAI_API_KEY=… catlite synthesize "Why is the sky blue?" --model gpt-4o-mini --n 8
+  catlite synthesize "What is 17 × 23? Put the final answer in \\boxed{}." --answer-format boxed \\
+      --model Qwen/Qwen3-4B --base-url http://localhost:8000/v1
+  cat question.txt | catlite synthesize - --json | jq .answer
+  catlite estimate questions.jsonl --prompt question --model gpt-4o-mini --run runs/q --max-tokens 800 --budget-usd 2
+  catlite evaluate math500 --limit 50 --model gpt-4o-mini --estimators majority,synthesis --run runs/math
+"""
+
+# By name on the command line: each made for the policy that samples.
+ESTIMATORS: dict[str, Callable[[Model, int | None], Estimator]] = {
+    "best-of-n": lambda model, limit: catlite.BestOfN(model, max_tokens=limit),
+    "majority": lambda model, limit: catlite.MajorityVote(),  # noqa: ARG005
+    "min-perplexity": lambda model, limit: catlite.MinPerplexity(),  # noqa: ARG005
+    "synthesis": lambda model, limit: catlite.Synthesis(model, max_tokens=limit),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong use is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """One line and exit code 2; the usage is what --help is for."""
+        self.exit(2, f"catlite: {message} (see `{self.prog} --help`)\n")
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    summary: str,
+    description: str,
+    epilog: str | None = None,
+) -> Parser:
+    """A sub-command that calls `run` with its arguments and exits with the code that returns."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Which model samples, where it is, and how."""
+    parser.add_argument(
+        "--model",
+        default="local",
+        help='"local" (embedded, offline), a name your endpoint serves, or provider/name through litellm',
+    )
+    parser.add_argument("--n", type=int, default=8, help="rollouts (default: 8)")
+    parser.add_argument("--base-url", help="an OpenAI-compatible server, such as http://localhost:8000/v1")
+    parser.add_argument("--temperature", type=float, help="of the rollouts (default: the endpoint's)")
+    parser.add_argument("--top-p", type=float)
+    parser.add_argument("--max-tokens", type=int, help="per reply")
+    parser.add_argument("--seed", type=int)
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Where replies are kept, and what the run may cost."""
+    parser.add_argument("--run-dir", "--run", dest="folder", help="keep every reply here, and go on from there")
+    parser.add_argument("--max-connections", type=int, default=32, help="requests in flight (default: 32)")
+    parser.add_argument("--budget-usd", type=float, help="stop before spending more, in US dollars")
+    parser.add_argument("--budget-tokens", type=int, help="stop before using more tokens")
+    parser.add_argument("--budget-requests", type=int, help="stop before sending more requests")
+
+
+def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The sampling parameters of `add_model`."""
+    return {name: getattr(arguments, name) for name in ("temperature", "top_p", "max_tokens", "seed")}
+
+
+def of_run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `estimate` and `evaluate` take from `add_model` and `add_run`, sampling included."""
+    caps = arguments.budget_usd, arguments.budget_tokens, arguments.budget_requests
+    budget = None if caps == (None, None, None) else catlite.Budget(*caps)
+    return {"n": arguments.n, "run": arguments.folder, "budget": budget, **sampling(arguments)}
+
+
+def opened(arguments: argparse.Namespace) -> Endpoint:
+    """The policy, with its connections limited; to be closed."""
+    if arguments.model == "local" and arguments.base_url is None:
+        return catlite.embedded(max_connections=min(arguments.max_connections, 2))
+    return catlite.Endpoint(arguments.model, base_url=arguments.base_url, max_connections=arguments.max_connections)
+
+
+def estimator(name: str, model: Model, arguments: argparse.Namespace) -> Estimator:
+    """The estimator of that name; what it generates is held to --max-tokens too."""
+    if name not in ESTIMATORS:
+        raise ConfigError(f"there is no estimator {name!r}: there are {', '.join(sorted(ESTIMATORS))}")
+    return ESTIMATORS[name](model, arguments.max_tokens)

@@ -1,0 +1,48 @@
+"""What a terminal shows while a command waits; nothing when stderr is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """A line on the terminal that counts the seconds."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    over = threading.Event()
+    started = time.monotonic()
+
+    def count() -> None:
+        while not over.wait(0.5):
+            print(f"\rcatlite: {what} … {time.monotonic() - started:.0f} s", end="", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=count, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar for questions."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit="question", leave=False) as bar:
+
+        def advance(done: int, _: int) -> None:
+            bar.update(done - bar.n)
+
+        yield advance

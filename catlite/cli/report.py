@@ -1,0 +1,31 @@
+"""`catlite report`: an evaluated run as one HTML page."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+import catlite
+from catlite.cli.options import add_command
+
+if TYPE_CHECKING:
+    from catlite.cli.options import Commands
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    parser = add_command(
+        commands,
+        "report",
+        _report,
+        summary="an evaluated run as one HTML page",
+        description="Writes a run's scores, costs and questions as one HTML page that needs no network, "
+        "and prints where.",
+    )
+    parser.add_argument("folder", metavar="RUN", help="what --run of evaluate was, or an evaluation.json")
+    parser.add_argument("--output", metavar="PATH", help="the page (default: report.html in RUN)")
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    print(catlite.report(arguments.folder, arguments.output))
+    return 0

@@ -1,0 +1,96 @@
+"""`catlite synthesize`: one question, from the command line or a pipe."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import catlite
+from catlite import display
+from catlite.cli.options import EXAMPLES, add_command, add_model, sampling
+from catlite.cli.progress import waiting
+from catlite.data import Message, Prompt, Reference
+from catlite.errors import ConfigError
+
+if TYPE_CHECKING:
+    from catlite.cli.options import Commands
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    parser = add_command(
+        commands,
+        "synthesize",
+        _synthesize,
+        summary="sample n rollouts of one question and reconcile them into one answer",
+        description="Samples n rollouts of one question and has an anchor reconcile them into one answer.",
+        epilog=EXAMPLES,
+    )
+    parser.add_argument(
+        "prompt", help="the question; - reads it from stdin; JSON [{role, content}, …] is a conversation"
+    )
+    add_model(parser)
+    parser.add_argument("--anchor", help="the model that reconciles (default: the same as --model)")
+    parser.add_argument("--answer-format", help='"boxed", or a regular expression with one group, for a final answer')
+    parser.add_argument("--include-question", action="store_true", help="show the anchor the question too")
+    parser.add_argument("--rollouts", action="store_true", help="print the rollouts and what was spent too")
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
+
+
+def _synthesize(arguments: argparse.Namespace) -> int:
+    prompt = _prompt(arguments.prompt)
+    with waiting(f"{arguments.n} rollouts and a synthesis from {arguments.model}"):
+        reference = catlite.synthesize(
+            prompt,
+            arguments.model,
+            n=arguments.n,
+            anchor=arguments.anchor,
+            answer_format=arguments.answer_format,
+            include_question=arguments.include_question,
+            base_url=arguments.base_url,
+            **sampling(arguments),
+        )
+    if arguments.json:
+        print(json.dumps(_as_json(reference), indent=2))
+    elif arguments.rollouts:
+        print(display.reference_text(reference))
+    else:
+        print(display.visible(reference.text) if sys.stdout.isatty() else reference.text)
+    if not arguments.rollouts:
+        for note in reference.notes:
+            print(f"catlite: note: {note}", file=sys.stderr)
+        if sys.stderr.isatty():
+            print(
+                f"catlite: {display.support_text(reference)}; {display.usage_text(reference.total_usage)}",
+                file=sys.stderr,
+            )
+    return 0
+
+
+def _prompt(argument: str) -> Prompt:
+    """The prompt as given, from stdin, or as a JSON conversation."""
+    text = sys.stdin.read() if argument == "-" else argument
+    if re.match(r"\s*\[\s*\{", text):
+        try:
+            messages: list[Message] = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"the prompt begins like a JSON conversation and is none: {error}") from None
+        return messages
+    return text
+
+
+def _as_json(reference: Reference) -> dict[str, Any]:
+    return {
+        "text": reference.text,
+        "answer": reference.answer,
+        "source": reference.source,
+        "support": reference.support,
+        "truncated": reference.truncated,
+        "notes": reference.notes,
+        "usage": asdict(reference.total_usage),
+        "rollouts": [asdict(rollout) for rollout in reference.rollouts],
+    }
