@@ -178,7 +178,7 @@ def test_no_client_is_shared_between_loops(server):
     first, second, third = asyncio.run(client()), asyncio.run(client()), loop.run(client())
     assert len({id(one) for one in (first, second, third)}) == 3
     assert loop.run(client()) is third
-    assert len(endpoint._loops) == 1  # ended loops are forgotten
+    assert len(endpoint._connections.loops) == 1  # ended loops are forgotten
     endpoint.close()
 
 

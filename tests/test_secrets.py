@@ -173,8 +173,8 @@ def test_what_an_endpoint_shows_of_itself_has_no_key_and_no_password(server):
         if used:
             server.key = None
             loop.run(_attempt(endpoint))
-        seen = [repr(endpoint), str(endpoint), f"{endpoint}", repr(vars(endpoint)), repr(endpoint._loops)]
-        seen += [repr(vars(client.client)) for client in endpoint._loops.values() if client.client]
+        seen = [repr(endpoint), str(endpoint), f"{endpoint}", repr(vars(endpoint)), repr(endpoint._connections.loops)]
+        seen += [repr(vars(client.client)) for client in endpoint._connections.loops.values() if client.client]
         seen += [json.dumps(vars(endpoint), default=repr, skipkeys=True)]
         assert KEY not in "".join(seen)
         assert PASSWORD not in "".join(seen)

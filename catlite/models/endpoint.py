@@ -6,13 +6,9 @@ what a server takes is learned from its answers and kept for the process. Left o
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import threading
 import time
-import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Self
@@ -31,6 +27,7 @@ from catlite.errors import (
 from catlite.models import scoring, wire
 from catlite.models.base import check_n, check_sampling, other_tokens_name, renamed, sendable
 from catlite.models.clients import Client, LiteLLMClient, OpenAIClient
+from catlite.models.connections import Connections
 from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
 from catlite.models.prices import Price, published
 from catlite.models.retry import retrying
@@ -76,37 +73,6 @@ class _Work:
         """All `n`, the lost ones in the places that stayed free."""
         lost = iter(self.lost)
         return [self.found[sample] if sample in self.found else next(lost) for sample in range(self.n)]
-
-
-@dataclass
-class _Connections:
-    """What an event loop has of its own: a client, and the limit on its requests in flight."""
-
-    slots: loop.Slots
-    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
-    client: Client | None = None
-    lifetime: AsyncGenerator[None, None] | None = None
-
-    async def open(self, client: Client) -> None:
-        self.client, self.lifetime = client, _lifetime(client)
-        await anext(self.lifetime)
-
-    async def close(self) -> None:
-        lifetime, self.client, self.lifetime = self.lifetime, None, None
-        if lifetime is not None:
-            await lifetime.aclose()
-
-
-async def _lifetime(client: Client) -> AsyncGenerator[None, None]:
-    """Closes `client` at its own end.
-
-    A loop that ends (asyncio.run, our background loop) ends its generators first, and so does one that sees them
-    dropped: connections nobody closed are closed all the same.
-    """
-    try:
-        yield
-    finally:
-        await client.close()
 
 
 class Endpoint:
@@ -155,10 +121,7 @@ class Endpoint:
         self._base_url = base_url
         self._api_key = api_key
         self._price = price
-        self._loops: dict[asyncio.AbstractEventLoop, _Connections] = {}
-        self._lock = threading.Lock()
-        # Until this runs, connections stay alive: dropped without a close they would complain on stderr.
-        weakref.finalize(self, _close_soon, self._loops).atexit = False
+        self._connections = Connections(max_connections)
         if self.via_litellm:
             check_key(api_key)
         else:
@@ -213,7 +176,9 @@ class Endpoint:
         client = await self._client()
         learned = _known_servers.setdefault((client.url, self.model), _Learned(self._first_guess))
         limits = (self._budgeted, self.price, self.timeout, self.retry_seconds)
-        scorer = scoring.Scorer(client.who, self._client, learned.scores, self._mine().slots, *limits, self.sampling)
+        scorer = scoring.Scorer(
+            client.who, self._client, learned.scores, self._connections.mine.slots, *limits, self.sampling
+        )
         return await scorer.stored(self.model, self._shown_address(), messages, text)
 
     async def _draw(self, work: _Work) -> list[Rollout]:
@@ -232,7 +197,7 @@ class Endpoint:
         """Up to `k` choices from one request, and how many came; learns when the server gives fewer."""
         learned = work.learned
         try:
-            async with self._mine().slots:
+            async with self._connections.mine.slots:
                 started = time.monotonic()
                 rollouts = await retrying(lambda: self._once(work, k, started), self.retry_seconds)
         except (EndpointUnavailable, BadReply) as error:
@@ -315,29 +280,10 @@ class Endpoint:
         """Where the server is now; the embedded one has to be started first."""
         return address(self._base_url, self._api_key)
 
-    def _mine(self) -> _Connections:
-        """What the running loop has."""
-        running = asyncio.get_running_loop()
-        with self._lock:
-            for ended in [known for known in self._loops if known.is_closed()]:
-                del self._loops[ended]
-            if running not in self._loops:
-                self._loops[running] = _Connections(loop.Slots(self.max_connections))
-            return self._loops[running]
-
     async def _client(self) -> Client:
-        """The running loop's client, made on first use and again when the address has changed."""
+        """The running loop's client."""
         where = Address("litellm", self._api_key or Secret("")) if self.via_litellm else await self._address()
-        mine = self._mine()
-        if mine.client is not None and mine.client.url == where.url:
-            return mine.client
-        async with mine.opening:
-            if mine.client is None or mine.client.url != where.url:
-                await mine.close()
-                # In a thread: imports take most of a second, in which the caller's loop should not stand still.
-                await mine.open(await asyncio.to_thread(self._make, where))
-            assert mine.client is not None
-            return mine.client
+        return await self._connections.client(where, self._make)
 
     def _make(self, where: Address) -> Client:
         _ = self.price  # reads a large file, once
@@ -346,9 +292,7 @@ class Endpoint:
 
     async def aclose(self) -> None:
         """Closes the connections of the running loop; the next call opens new ones, as do calls in flight."""
-        mine = self._mine()
-        async with mine.opening:
-            await mine.close()
+        await self._connections.close()
 
     def close(self) -> None:
         """Closes the connections that blocking calls have opened."""
@@ -379,20 +323,3 @@ class Endpoint:
         settings = "".join(f", {name}={value!r}" for name, value in shown.items())
         where = f", base_url={hide_login(known['_base_url'])!r}" if known.get("_base_url") else ""
         return f"{type(self).__name__}({known.get('model')!r}{where}{settings})"
-
-
-def _close_soon(loops: dict[asyncio.AbstractEventLoop, _Connections]) -> None:
-    """Closes what a dropped endpoint has open, each on its own loop; a loop that has ended has closed it already."""
-    for running, connections in list(loops.items()):
-        if running.is_running():
-            with contextlib.suppress(RuntimeError):
-                running.call_soon_threadsafe(_close_now, running, connections)
-
-
-def _close_now(running: asyncio.AbstractEventLoop, connections: _Connections) -> None:
-    _closing.add(task := running.create_task(connections.close()))
-    task.add_done_callback(_closing.discard)
-
-
-# A loop holds its tasks weakly.
-_closing: set[asyncio.Task[None]] = set()
