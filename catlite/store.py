@@ -17,7 +17,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
@@ -95,11 +95,12 @@ class Store:
         connection.execute("PRAGMA synchronous = FULL")
         return connection
 
-    def find(self, asked: Asked, n: int) -> dict[int, Rollout]:
-        """The kept replies to `asked` among its samples 0 to n - 1, by sample index."""
+    def find(self, asked: Asked, n: int, first: int = 0) -> dict[int, Rollout]:
+        """The kept replies to `asked` among the `n` samples from `first` on, by sample index."""
         with self._reading:
             rows = self._reader.execute(
-                "SELECT sample, rollout FROM replies WHERE key = ? AND sample < ?", (asked.key, n)
+                "SELECT sample, rollout FROM replies WHERE key = ? AND sample >= ? AND sample < ?",
+                (asked.key, first, first + n),
             ).fetchall()
         return {sample: _rollout(text) for sample, text in rows}
 
@@ -261,7 +262,19 @@ def current_run() -> Store | None:
     return _current.get()
 
 
-def missing_samples(found: Iterable[int], n: int) -> list[int]:
-    """Sample indices below `n` that are not in `found`."""
-    have = set(found)
-    return [sample for sample in range(n) if sample not in have]
+_first: contextvars.ContextVar[int] = contextvars.ContextVar("catlite_first_sample", default=0)
+
+
+@contextmanager
+def samples_from(first: int) -> Iterator[None]:
+    """Models sampled inside give the replies from index `first` on: fresh ones, beside those before them."""
+    token = _first.set(first)
+    try:
+        yield
+    finally:
+        _first.reset(token)
+
+
+def first_sample() -> int:
+    """The index of the first reply that a call of `sample` gives; 0 outside of `samples_from`."""
+    return _first.get()

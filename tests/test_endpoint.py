@@ -57,6 +57,12 @@ def test_a_server_that_caps_n_is_asked_for_its_cap_from_then_on(server):
     assert sorted(asked(server)) == [2, 3, 3]
 
 
+def test_requests_for_one_group_have_seeds_of_their_own(server):
+    server.takes_n = False
+    ask(server, 3, seed=7)
+    assert sorted(request.body["seed"] for request in server.requests) == [7, 8, 9]
+
+
 def test_choices_that_are_missing_are_asked_for_again_and_kept_in_order(server):
     server.script([faults.fewer_choices(5)])
     assert len(ask(server, 8)) == 8

@@ -19,7 +19,7 @@ from server import Server
 from catlite import Budget, Endpoint, Example, MajorityVote, Price, Synthesis, Task, evaluate, loop
 from catlite.data import Rollout, Usage
 from catlite.errors import ConfigError, StoreError
-from catlite.store import Asked, open_run
+from catlite.store import Asked, open_run, samples_from
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(12)))
 
@@ -99,6 +99,18 @@ def test_another_address_asks_again(model, connect, tmp_path):
         sample(model, "q")
         sample(connect(at=second, max_tokens=20), "q")
         assert len(second.requests) == 1
+
+
+def test_samples_from_an_index_are_fresh_and_found_by_a_larger_group(model, server, tmp_path):
+    async def work():
+        first = await model.sample("q", 2, seed=5)
+        with samples_from(2):
+            return [*first, *await model.sample("q", 2, seed=5)]
+
+    with open_run(tmp_path):
+        rollouts = loop.run(work())
+        assert sample(model, "q", 4, seed=5) == rollouts
+    assert [(request.body["n"], request.body["seed"]) for request in server.requests] == [(2, 5), (2, 7)]
 
 
 def test_the_same_question_at_the_same_time_is_asked_once(model, server, tmp_path):

@@ -31,7 +31,7 @@ from catlite.models.connections import Connections
 from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
 from catlite.models.prices import Price, published
 from catlite.models.retry import retrying
-from catlite.store import Asked, Store, current_run, missing_samples
+from catlite.store import Asked, Store, current_run, first_sample
 
 
 @dataclass
@@ -53,7 +53,7 @@ class _Work:
 
     messages: list[Message]
     request: dict[str, Any]
-    n: int
+    samples: range  # the indices of the replies that are wanted
     store: Store | None
     ledger: Ledger | None
     asked: Asked | None = None
@@ -64,15 +64,16 @@ class _Work:
 
     async def keep(self, rollouts: list[Rollout]) -> None:
         """Gives `rollouts` the next free sample indices; with a store, returns when they are on disk."""
-        fresh = dict(zip(missing_samples(self.found, self.n), rollouts, strict=False))
+        free = (sample for sample in self.samples if sample not in self.found)
+        fresh = dict(zip(free, rollouts, strict=False))
         self.found |= fresh
         if self.store is not None and self.asked is not None and fresh:
             await self.store.keep(self.asked, fresh)
 
     def in_order(self) -> list[Rollout]:
-        """All `n`, the lost ones in the places that stayed free."""
+        """All of `samples`, the lost ones in the places that stayed free."""
         lost = iter(self.lost)
-        return [self.found[sample] if sample in self.found else next(lost) for sample in range(self.n)]
+        return [self.found[sample] if sample in self.found else next(lost) for sample in self.samples]
 
 
 class Endpoint:
@@ -154,12 +155,13 @@ class Endpoint:
         """
         messages = [sendable(message) for message in as_messages(prompt)]
         request = {**self.sampling, **check_sampling(sampling)}
-        work = _Work(messages, request, check_n(n), current_run(), current_ledger())
+        samples = range(first_sample(), first_sample() + check_n(n))
+        work = _Work(messages, request, samples, current_run(), current_ledger())
         if work.store is None:
             return await self._draw(work)
         work.asked = Asked(self.model, self._shown_address(), messages, request)
         async with work.store.turn(work.asked):
-            work.found = work.store.find(work.asked, n)
+            work.found = work.store.find(work.asked, n, samples.start)
             return work.in_order() if len(work.found) == n else await self._draw(work)
 
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
@@ -185,21 +187,24 @@ class Endpoint:
         """Asks for what `work` still lacks."""
         client = await self._client()
         work.learned = _known_servers.setdefault((client.url, self.model), _Learned(self._first_guess))
-        while missing := work.n - len(work.found) - len(work.lost):
+        while missing := len(work.samples) - len(work.found) - len(work.lost):
             size = min(missing, work.learned.most_choices or missing)
-            sizes = [size] * (missing // size) + [missing % size] * (missing % size > 0)
-            await loop.together(self._ask(work, k) for k in sizes)
+            starts = range(work.samples.stop - missing, work.samples.stop, size)
+            await loop.together(self._ask(work, min(size, work.samples.stop - start), start) for start in starts)
         if work.refused is not None:
             raise work.refused
         return work.in_order()
 
-    async def _ask(self, work: _Work, k: int) -> int:
-        """Up to `k` choices from one request, and how many came; learns when the server gives fewer."""
+    async def _ask(self, work: _Work, k: int, start: int) -> int:
+        """Up to `k` choices from one request, and how many came; learns when the server gives fewer.
+
+        start: the index of the first of them, as far as the seed goes.
+        """
         learned = work.learned
         try:
             async with self._connections.mine.slots:
                 started = time.monotonic()
-                rollouts = await retrying(lambda: self._once(work, k, started), self.retry_seconds)
+                rollouts = await retrying(lambda: self._once(work, k, start, started), self.retry_seconds)
         except (EndpointUnavailable, BadReply) as error:
             work.lost += [Rollout("", finish_reason="error", error=str(error))] * k
             return k
@@ -216,16 +221,19 @@ class Endpoint:
             rollouts = []
         await work.keep(rollouts)
         # Perhaps it is n that was refused. A single answer tells, and if it comes it is kept.
-        came = len(rollouts) or await self._ask(work, 1)
+        came = len(rollouts) or await self._ask(work, 1, start)
         if came < k:
             learned.most_choices = max(1, min(came, learned.most_choices or k))
         return came
 
-    async def _once(self, work: _Work, k: int, started: float) -> list[Rollout]:
+    async def _once(self, work: _Work, k: int, start: int, started: float) -> list[Rollout]:
         """One HTTP exchange; two when the server's name for the token limit has to be learned."""
         # Anew at each attempt: meanwhile the connections may have been closed, or the server have moved.
         client = await self._client()
         request = work.request if k == 1 else {**work.request, "n": k}
+        if start and "seed" in request:
+            # The same seed again would bring the same replies again.
+            request = {**request, "seed": request["seed"] + start}
         if work.learned.tokens_name is not None:
             request = renamed(request, work.learned.tokens_name)
         limit = work.request.get("max_completion_tokens") or work.request.get("max_tokens")

@@ -9,6 +9,7 @@ from typing import Any
 
 from catlite.data import Message, Prompt, Rollout, Usage, as_messages
 from catlite.models.base import check_n, check_sampling
+from catlite.store import first_sample
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,11 @@ class ScriptedModel:
         await asyncio.sleep(0)
         words = sum(len(message["content"].split()) for message in messages)
         replies = []
-        for i in range(n):
+        first = first_sample()
+        for i in range(first, first + n):
             reply = self.reply(prompt, i)
             if isinstance(reply, str):
-                usage = Usage(words if i == 0 else 0, len(reply.split()), 0, 0.0, int(i == 0))
+                usage = Usage(words if i == first else 0, len(reply.split()), 0, 0.0, int(i == first))
                 reply = Rollout(reply, usage=usage)
             replies.append(reply)
         return replies
