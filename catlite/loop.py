@@ -15,6 +15,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from catlite.errors import ConfigError
@@ -54,20 +55,29 @@ class _Background:
         self.thread.join(2 * GRACE_SECONDS)
 
 
-# The place in line of what is being worked on: lower goes first where something is scarce.
-_place: contextvars.ContextVar[int] = contextvars.ContextVar("catlite_place", default=0)
+@dataclass
+class _Place:
+    """Where a question stands in line for something scarce; lower goes first."""
+
+    number: int = 0
+    order: int = 0  # as `number`, but the same for all of the last ones
+    served: int = 0  # requests that are done
+
+
+_place: contextvars.ContextVar[_Place | None] = contextvars.ContextVar("catlite_place", default=None)
 
 
 class Slots:
-    """A semaphore whose waiters go in the order of their questions, and within a question as they came.
+    """A semaphore whose waiters go in the order of their questions, so that first questions finish first.
 
-    First come, first served would let the first stage of every question pass before the second stage of any, and
-    leave the second stages to trickle through half-empty connections at the end. Belongs to one event loop.
+    Among the last ones, with no further question waiting to begin, the least served goes first: the longer chain of
+    stages is still before it, and one that began last would leave connections empty at the end. Belongs to one event
+    loop.
     """
 
     def __init__(self, limit: int) -> None:
         self._free = limit
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, int, int, asyncio.Future[None]]] = []
         self._arrivals = itertools.count()
 
     async def __aenter__(self) -> None:
@@ -75,7 +85,8 @@ class Slots:
             self._free -= 1
             return
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (_place.get(), next(self._arrivals), granted))
+        place = _place.get() or _Place()
+        heapq.heappush(self._waiting, (place.order, place.served, place.number, next(self._arrivals), granted))
         try:
             await granted
         except asyncio.CancelledError:
@@ -84,11 +95,14 @@ class Slots:
             raise
 
     async def __aexit__(self, *_: object) -> None:
+        place = _place.get()
+        if place is not None:
+            place.served += 1
         self._release()
 
     def _release(self) -> None:
         while self._waiting:
-            granted = heapq.heappop(self._waiting)[2]
+            granted = heapq.heappop(self._waiting)[-1]
             if not granted.done():
                 granted.set_result(None)
                 return
@@ -116,10 +130,11 @@ async def each(work: Callable[[S], Coroutine[Any, Any, T]], items: Sequence[S], 
     """
     results: dict[int, T] = {}
     waiting = iter(enumerate(items))
+    last = max(0, len(items) - workers)
 
     async def worker() -> None:
         for position, item in waiting:
-            _place.set(position)
+            _place.set(_Place(position, min(position, last)))
             results[position] = await work(item)
 
     await together(worker() for _ in range(min(workers, len(items))))

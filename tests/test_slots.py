@@ -37,11 +37,29 @@ def test_a_later_stage_of_an_older_question_goes_before_a_newer_question():
                     order.append(f"{number}{stage}")
                     await asyncio.sleep(0)
 
+        await each(question, range(4), workers=2)
+
+    asyncio.run(work())
+    # 1 was waiting when 0 left for the first time; then the older question goes first, until the last two.
+    assert order == ["0a", "1a", "0b", "1b", "2a", "3a", "2b", "3b"]
+
+
+def test_of_the_last_questions_the_one_with_more_stages_to_come_goes_first():
+    order = []
+
+    async def work():
+        slots = Slots(1)
+
+        async def question(number):
+            for stage in "abc":
+                async with slots:
+                    order.append(f"{number}{stage}")
+                    await asyncio.sleep(0)
+
         await each(question, range(3), workers=3)
 
     asyncio.run(work())
-    # 1 was waiting when 0 left for the first time; from then on the older question goes first.
-    assert order == ["0a", "1a", "0b", "1b", "2a", "2b"]
+    assert order == ["0a", "1a", "2a", "0b", "1b", "2b", "0c", "1c", "2c"]
 
 
 @pytest.mark.parametrize("granted_first", [False, True])

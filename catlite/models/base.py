@@ -38,7 +38,7 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "presence_penalty": (-2, 2, False),
     "frequency_penalty": (-2, 2, False),
 }
-# Parameters of vLLM, SGLang and llama.cpp that OpenAI's client only takes inside `extra_body`.
+# Parameters of vLLM, SGLang and llama.cpp.
 _EXTENSIONS = frozenset(
     {
         "top_k",
@@ -105,15 +105,6 @@ def check_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
             bounds = f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
             raise ConfigError(f"{name}={value!r}: want {kind}{bounds if math.isfinite(low) else ''}")
     return checked
-
-
-def split_extensions(sampling: Mapping[str, Any]) -> dict[str, Any]:
-    """The same parameters with server extensions moved into `extra_body`, where OpenAI's client wants them."""
-    plain = {name: value for name, value in sampling.items() if name not in _EXTENSIONS}
-    extensions = {name: value for name, value in sampling.items() if name in _EXTENSIONS}
-    if extensions:
-        plain["extra_body"] = {**extensions, **plain.get("extra_body", {})}
-    return plain
 
 
 def sendable(message: Message) -> Message:

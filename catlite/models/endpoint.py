@@ -123,10 +123,12 @@ class Endpoint:
         self._api_key = api_key
         self._price = price
         self._connections = Connections(max_connections)
+        self._fixed: Address | None = None  # unless the environment has a part in it, which may change
         if self.via_litellm:
             check_key(api_key)
         else:
-            address(base_url, api_key)
+            where = address(base_url, api_key)
+            self._fixed = where if base_url and api_key else None
 
     @property
     def name(self) -> str:
@@ -143,7 +145,7 @@ class Endpoint:
             moved = any(os.environ.get(name) for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"))
             own = not (moved and self.model.startswith("openai/"))
         else:
-            own = address(self._base_url, Secret("unused")).url == OPENAI_URL
+            own = self._url() == OPENAI_URL
         return published(self.model) if own else None
 
     async def sample(self, prompt: Prompt, n: int = 1, **sampling: Any) -> list[Rollout]:
@@ -282,11 +284,14 @@ class Endpoint:
 
     def _shown_address(self) -> str:
         """What stands for the server in a run store: its URL without login, "litellm", or the embedded model."""
-        return "litellm" if self.via_litellm else address(self._base_url, Secret("unused")).url
+        return "litellm" if self.via_litellm else self._url()
+
+    def _url(self) -> str:
+        return self._fixed.url if self._fixed else address(self._base_url, Secret("unused")).url
 
     async def _address(self) -> Address:
         """Where the server is now; the embedded one has to be started first."""
-        return address(self._base_url, self._api_key)
+        return self._fixed or address(self._base_url, self._api_key)
 
     async def _client(self) -> Client:
         """The running loop's client."""
