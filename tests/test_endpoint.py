@@ -76,6 +76,25 @@ def test_a_group_that_is_refused_for_another_reason_costs_one_probe(server):
     assert asked(server) == [4, 1]
 
 
+def test_a_refusal_of_one_of_several_single_requests_keeps_the_others(server):
+    server.takes_n = False
+    server.script(lambda number, body: faults.status(400, "flagged") if number == 3 else None)
+    rollouts = ask(server, 6)
+    assert [one.defect for one in rollouts].count("failed") == 1
+    assert "flagged" in next(one.error for one in rollouts if one.error)
+    assert len(server.requests) == 6  # and what was refused is not sent again
+
+
+def test_a_request_that_is_refused_from_the_start_is_not_sent_for_every_rollout(server):
+    server.takes_n = False
+    ask(server, 2)  # learns that
+    server.requests.clear()
+    server.rejects = ("temperature",)
+    with pytest.raises(RequestRejected, match="temperature"):
+        ask(server, 8, temperature=0.5, settings={"max_connections": 2})
+    assert len(server.requests) <= 3
+
+
 def test_models_on_one_server_are_learned_about_apart(server):
     server.models, server.takes_n = None, False
     ask(server, 2)

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from catlite import Example, Group, Rollout, ScriptedModel
-from catlite.errors import ConfigError, EstimationError, RequestRejected
+from catlite import Example, Group, Rollout, ScriptedModel, Usage
+from catlite.errors import ConfigError, EndpointUnavailable, EstimationError, RequestRejected
 from catlite.references.selection import BestOfN, MinPerplexity, MutualPredictability
 
 OPEN = Example("Name a colour.")
@@ -125,3 +125,18 @@ def test_a_candidate_is_not_among_what_it_is_predicted_from():
 def test_a_model_that_cannot_score_is_named():
     with pytest.raises(ConfigError, match="'scripted' cannot score given text"):
         pick(MutualPredictability(judge()))
+
+
+def test_a_scorer_that_says_nothing_of_its_cost_makes_it_unknown():
+    assert pick(MutualPredictability(Scorer())).usage == Usage(None, None, None, None)
+    assert pick(MinPerplexity(), group(Rollout("a", logprobs=(-1.0,)))).usage == Usage()
+
+
+def test_a_scorer_that_is_down_fails_the_question_and_keeps_its_group():
+    class Down(Scorer):
+        async def logprobs(self, prompt, text):
+            raise EndpointUnavailable("no route")
+
+    with pytest.raises(EstimationError, match="'scorer' failed: no route") as caught:
+        pick(MinPerplexity(Down()))
+    assert caught.value.group.rollouts[0].text == "red"

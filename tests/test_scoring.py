@@ -171,6 +171,17 @@ def test_a_score_is_booked_in_the_budget():
         assert len(server.requests) == 4
 
 
+def test_what_scores_cost_is_the_estimators_usage_also_when_a_run_replays_them(tmp_path):
+    group = Group(Example("q"), (Rollout("ab"), Rollout("a")))
+    with Server(routes=Llama().routes) as server, on(server, price=catlite.Price(1.0, 0.0)) as model:
+        for _ in range(2):
+            with open_run(tmp_path):
+                usage = loop.run(MinPerplexity(model)(group)).usage
+            assert (usage.requests, usage.completion_tokens, usage.prompt_tokens) == (8, 3, 2 * len("Q: q\nA: "))
+            assert usage.cost_usd == pytest.approx(usage.prompt_tokens / 1e6)
+        assert len(server.requests) == 8
+
+
 def test_a_run_scores_nothing_twice(tmp_path):
     with Server(routes=Llama().routes) as server, on(server) as model:
         for _ in range(2):

@@ -4,6 +4,7 @@ import asyncio
 import re
 
 import pytest
+from asking import on
 
 from catlite import Example, Group, Rollout, ScriptedModel, Synthesis
 from catlite.errors import ContextOverflow, EstimationError, RequestRejected
@@ -67,6 +68,21 @@ def test_an_anchor_that_takes_no_temperature_is_asked_without():
             return [Rollout(r"\boxed{42}")]
 
     assert asyncio.run(Synthesis(Reasoner())(group("a"))).answer == "42"
+
+
+def test_that_an_endpoint_takes_no_temperature_is_learned(server):
+    server.reply, server.rejects = "so", ("temperature",)
+    for expected in ([True, False], [False]):
+        server.requests.clear()
+        with on(server) as anchor:  # another Endpoint each time, as when models are named by strings
+            assert asyncio.run(Synthesis(anchor)(group("a"))).text == "so"
+        assert ["temperature" in request.body for request in server.requests] == expected
+
+
+def test_a_temperature_the_user_set_on_the_anchor_is_not_dropped(server):
+    server.rejects = ("temperature",)
+    with on(server, temperature=0.5) as anchor, pytest.raises(RequestRejected, match="temperature"):
+        asyncio.run(Synthesis(anchor, temperature=None)(group("a")))
 
 
 def test_defective_rollouts_are_left_out_and_counted():

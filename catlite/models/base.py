@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from catlite.data import Message, Prompt, Rollout
-from catlite.errors import ConfigError
+from catlite.errors import ConfigError, RequestRejected
 from catlite.models.keys import Secret
 
 
@@ -105,6 +105,27 @@ def check_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
             bounds = f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
             raise ConfigError(f"{name}={value!r}: want {kind}{bounds if math.isfinite(low) else ''}")
     return checked
+
+
+async def sample_preferring(
+    model: Model, messages: list[Message], preferred: Mapping[str, Any], **sampling: Any
+) -> Rollout:
+    """One reply, under the `preferred` settings as far as the model takes them.
+
+    One that the model refuses by name is left out, and with an endpoint not tried again: reasoning models take no
+    temperature but their own, and many servers no JSON schema.
+    """
+    refused: set[str] = getattr(model, "refused", set())
+    wanted = {name: value for name, value in preferred.items() if f"{name}={value!r}" not in refused}
+    while True:
+        try:
+            return (await model.sample(messages, 1, **wanted, **sampling))[0]
+        except RequestRejected as error:
+            said = str(error).replace("schema", "response_format")
+            named = [name for name, value in wanted.items() if value is not None and name in said]
+            if not named:
+                raise
+        refused.update(f"{name}={wanted.pop(name)!r}" for name in named)
 
 
 def sendable(message: Message) -> Message:

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, cast
 
 from catlite import loop
 from catlite.budget import Ledger, current_ledger
@@ -41,9 +41,10 @@ class _Learned:
     most_choices: int | None  # per request; None is "as many as asked, so far"
     tokens_name: str | None = None  # "max_tokens" or "max_completion_tokens", once the other was refused
     scores: scoring.Known = field(default_factory=scoring.Known)
+    refused: set[str] = field(default_factory=set)  # settings, as "temperature=0.0"
 
 
-# Per (address, model), for the process: a model named by a string is a new Endpoint at every call.
+# Per (address as shown, model), for the process: a model named by a string is a new Endpoint at every call.
 _known_servers: dict[tuple[str, str], _Learned] = {}
 
 
@@ -60,7 +61,17 @@ class _Work:
     found: dict[int, Rollout] = field(default_factory=dict)  # by sample index
     lost: list[Rollout] = field(default_factory=list)  # failed for good
     refused: BudgetReached | None = None
+    rejected: RequestRejected | None = None
     learned: _Learned = field(default_factory=lambda: _Learned(None))
+
+    @property
+    def hopeless(self) -> bool:
+        """True when the server has refused the request and has answered none like it."""
+        return self.rejected is not None and not self.found
+
+    def lose(self, count: int, error: Exception) -> None:
+        """Puts down `count` replies as failed for good."""
+        self.lost += [Rollout("", finish_reason="error", error=str(error))] * count
 
     async def keep(self, rollouts: list[Rollout]) -> None:
         """Gives `rollouts` the next free sample indices; with a store, returns when they are on disk."""
@@ -177,8 +188,7 @@ class Endpoint:
         text = sendable({"content": scoring.check_text(text)})["content"]
         if self.via_litellm:
             raise scoring.unable(f"model {self.model!r} through litellm")
-        client = await self._client()
-        learned = _known_servers.setdefault((client.url, self.model), _Learned(self._first_guess))
+        client, learned = await self._client(), self._learned
         limits = (self._budgeted, self.price, self.timeout, self.retry_seconds)
         scorer = scoring.Scorer(
             client.who, self._client, learned.scores, self._connections.mine.slots, *limits, self.sampling
@@ -187,44 +197,52 @@ class Endpoint:
 
     async def _draw(self, work: _Work) -> list[Rollout]:
         """Asks for what `work` still lacks."""
-        client = await self._client()
-        work.learned = _known_servers.setdefault((client.url, self.model), _Learned(self._first_guess))
+        work.learned = self._learned
         while missing := len(work.samples) - len(work.found) - len(work.lost):
             size = min(missing, work.learned.most_choices or missing)
             starts = range(work.samples.stop - missing, work.samples.stop, size)
             await loop.together(self._ask(work, min(size, work.samples.stop - start), start) for start in starts)
+            if work.hopeless:
+                raise cast(RequestRejected, work.rejected)
         if work.refused is not None:
             raise work.refused
         return work.in_order()
 
     async def _ask(self, work: _Work, k: int, start: int) -> int:
-        """Up to `k` choices from one request, and how many came; learns when the server gives fewer.
+        """Up to `k` choices from one request, and how many are settled; learns when the server gives fewer.
 
         start: the index of the first of them, as far as the seed goes.
         """
         learned = work.learned
         try:
             async with self._connections.mine.slots:
+                if work.hopeless:
+                    return 0
                 started = time.monotonic()
                 rollouts = await retrying(lambda: self._once(work, k, start, started), self.retry_seconds)
         except (EndpointUnavailable, BadReply) as error:
-            work.lost += [Rollout("", finish_reason="error", error=str(error))] * k
+            work.lose(k, error)
             return k
         except BudgetReached as error:
             # Not raised here: that would cancel requests under way, whose replies are being paid for.
             work.refused = error
-            work.lost += [Rollout("", finish_reason="error", error=str(error))] * k
+            work.lose(k, error)
             return k
         except ContextOverflow:
             raise
         except RequestRejected as error:
-            if k == 1 or error.status == 404:
+            if error.status == 404:
                 raise
+            if k == 1:
+                # Not raised while others, of the same request, may be answered: a filter can refuse one of eight.
+                work.rejected = error
+                work.lose(1, error)
+                return 0
             rollouts = []
         await work.keep(rollouts)
         # Perhaps it is n that was refused. A single answer tells, and if it comes it is kept.
         came = len(rollouts) or await self._ask(work, 1, start)
-        if came < k:
+        if 0 < came < k:
             learned.most_choices = max(1, min(came, learned.most_choices or k))
         return came
 
@@ -281,6 +299,16 @@ class Endpoint:
                 yield lambda usage: spent.append(usage)
             finally:
                 ledger.book(spent[-1], most)
+
+    @property
+    def refused(self) -> set[str]:
+        """Settings this model was seen to refuse, as "temperature=0.0"; see `sample_preferring`."""
+        return self._learned.refused
+
+    @property
+    def _learned(self) -> _Learned:
+        known = (self._shown_address(), self.model)
+        return _known_servers.setdefault(known, _Learned(self._first_guess))
 
     def _shown_address(self) -> str:
         """What stands for the server in a run store: its URL without login, "litellm", or the embedded model."""

@@ -11,10 +11,11 @@ another count of them. Left out: servers that can neither (OpenAI, and what lite
 
 from __future__ import annotations
 
+import contextvars
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -63,18 +64,25 @@ class Scorer:
         """As `score`; what the run in force has scored before is not asked again."""
         store = current_run()
         if store is None:
-            return await self.score(messages, text)
+            return await self._noted(messages, text)
         asked = Asked(model, address, messages, {"scored": text, **self._template()})
         async with store.turn(asked):
             found = store.find(asked, 1)
             if found:
+                _note(found[0].usage)
                 return list(found[0].logprobs or ())
-            logprobs = await self.score(messages, text)
+            logprobs = await self._noted(messages, text)
             usage = Usage.total(self.spent)
             # A score is no reply: it has no text, and whoever counts usable rollouts passes it by.
             kept = Rollout("", finish_reason="scored", logprobs=tuple(logprobs), usage=usage)
             await store.keep(asked, {0: kept})
             return logprobs
+
+    async def _noted(self, messages: list[Message], text: str) -> list[float]:
+        try:
+            return await self.score(messages, text)
+        finally:
+            _note(Usage.total(self.spent))
 
     async def score(self, messages: list[Message], text: str) -> list[float]:
         """The natural log of the probability of each token of `text` as the reply to `messages`."""
@@ -264,6 +272,26 @@ class Scorer:
 
         async with self.slots:
             return await retrying(once, self.retry_seconds)
+
+
+_meter: contextvars.ContextVar[list[Usage | None] | None] = contextvars.ContextVar("catlite_scoring", default=None)
+
+
+@contextmanager
+def metered() -> Iterator[list[Usage | None]]:
+    """What each score asked for inside has cost, also those a run has kept: `logprobs` returns numbers alone."""
+    spent: list[Usage | None] = []
+    token = _meter.set(spent)
+    try:
+        yield spent
+    finally:
+        _meter.reset(token)
+
+
+def _note(usage: Usage | None) -> None:
+    spent = _meter.get()
+    if spent is not None:
+        spent.append(usage)
 
 
 def unable(who: str) -> ConfigError:

@@ -16,8 +16,9 @@ from typing import Any
 
 from catlite import answers, loop
 from catlite.data import Group, Message, Reference, Rollout, Usage
-from catlite.errors import ConfigError, EstimationError, RequestRejected
-from catlite.models.base import Model
+from catlite.errors import BadReply, ConfigError, EndpointUnavailable, EstimationError
+from catlite.models.base import Model, sample_preferring
+from catlite.models.scoring import metered
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
 
@@ -112,12 +113,7 @@ class BestOfN:
             "additionalProperties": False,
         }
         constrained = {"type": "json_schema", "json_schema": {"name": "choice", "strict": True, "schema": schema}}
-        try:
-            return (await self.judge.sample(messages, 1, response_format=constrained, **sampling))[0]
-        except RequestRejected as error:
-            if "response_format" not in str(error) and "schema" not in str(error):
-                raise
-        return (await self.judge.sample(messages, 1, **sampling))[0]
+        return await sample_preferring(self.judge, messages, {"response_format": constrained}, **sampling)
 
     def messages(self, group: Group, texts: Sequence[str]) -> list[Message]:
         """The judge's prompt for `texts`, in the order they are shown."""
@@ -146,11 +142,11 @@ class MinPerplexity:
                     "them, or pass MinPerplexity(scorer=…)",
                     group,
                 )
-            losses = [-fmean(rollout.logprobs or ()) for rollout in usable]
+            losses, spent = [-fmean(rollout.logprobs or ()) for rollout in usable], Usage()
         else:
-            score = _scorer(self.scorer)
-            losses = await loop.together(_loss(score, group.example.messages, rollout.text) for rollout in usable)
-        return _picked(group, usable[losses.index(min(losses))], "MinPerplexity", Usage())
+            texts = [(group.example.messages, rollout.text) for rollout in usable]
+            losses, spent = await _losses(self.scorer, texts, group)
+        return _picked(group, usable[losses.index(min(losses))], "MinPerplexity", spent)
 
 
 @dataclass(frozen=True)
@@ -169,31 +165,36 @@ class MutualPredictability:
         usable = _usable(group)
         if len(usable) == 1:
             return _picked(group, usable[0], "MutualPredictability", Usage())
-        score = _scorer(self.scorer)
         shuffler = _shuffler(self.seed, usable)
-        scored = []
+        texts = []
         for j, candidate in enumerate(usable):
             others = [rollout.text for i, rollout in enumerate(usable) if i != j]
             shuffler.shuffle(others)
             tag, shown = fenced(others, "response")
             prompt: list[Message] = [{"role": "user", "content": render("mutual", tag=tag, responses=shown)}]
-            scored.append(_loss(score, prompt, candidate.text))
-        losses = await loop.together(scored)
-        return _picked(group, usable[losses.index(min(losses))], "MutualPredictability", Usage())
+            texts.append((prompt, candidate.text))
+        losses, spent = await _losses(self.scorer, texts, group)
+        return _picked(group, usable[losses.index(min(losses))], "MutualPredictability", spent)
 
 
-_Score = Callable[[list[Message], str], Coroutine[Any, Any, list[float]]]
-
-
-def _scorer(model: Model) -> _Score:
-    score: _Score | None = getattr(model, "logprobs", None)
+async def _losses(scorer: Model, texts: Sequence[tuple[list[Message], str]], group: Group) -> tuple[list[float], Usage]:
+    """The mean negative log-likelihood per token of each (prompt, text), and what scoring them cost."""
+    score: Callable[[list[Message], str], Coroutine[Any, Any, list[float]]] | None = getattr(scorer, "logprobs", None)
     if score is None:
-        raise ConfigError(f"{model.name!r} cannot score given text: it has no logprobs(prompt, text)")
-    return score
+        raise ConfigError(f"{scorer.name!r} cannot score given text: it has no logprobs(prompt, text)")
 
+    async def loss(prompt: list[Message], text: str) -> float:
+        return -fmean(await score(prompt, text))
 
-async def _loss(score: _Score, prompt: list[Message], text: str) -> float:
-    return -fmean(await score(prompt, text))
+    with metered() as spent:
+        try:
+            found = await loop.together(loss(*one) for one in texts)
+        except (EndpointUnavailable, BadReply) as error:
+            failure = EstimationError(f"the scorer {scorer.name!r} failed: {error}", group, Usage.total(spent))
+        else:
+            # A scorer that says nothing of its cost has an unknown one.
+            return found, Usage.total(spent or [None])
+    raise failure
 
 
 def _usable(group: Group) -> tuple[Rollout, ...]:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from catlite import answers
-from catlite.data import Group, Message, Reference, Rollout, Usage
-from catlite.errors import ContextOverflow, EstimationError, RequestRejected
-from catlite.models.base import Model
+from catlite.data import Group, Message, Reference, Usage
+from catlite.errors import ContextOverflow, EstimationError
+from catlite.models.base import Model, sample_preferring
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
 from catlite.references.selection import equivalence_classes
@@ -64,7 +64,13 @@ class Synthesis:
         while True:
             cut, limit = trim(texts, longest)
             try:
-                reply = await self._ask(self.messages(group, cut, weights))
+                # Greedy is a preference, not a need.
+                reply = await sample_preferring(
+                    self.anchor,
+                    self.messages(group, cut, weights),
+                    {"temperature": self.temperature},
+                    max_tokens=self.max_tokens,
+                )
                 break
             except ContextOverflow as error:
                 keep = _ROOM * error.limit / error.given if error.limit and error.given else _ROOM
@@ -93,16 +99,6 @@ class Synthesis:
             notes=tuple(notes),
             truncated=reply.defect == "truncated",
         )
-
-    async def _ask(self, messages: list[Message]) -> Rollout:
-        sampling = {"temperature": self.temperature, "max_tokens": self.max_tokens}
-        try:
-            return (await self.anchor.sample(messages, 1, **sampling))[0]
-        except RequestRejected as error:
-            if self.temperature is None or "temperature" not in str(error):
-                raise
-        # Reasoning models take no temperature but their own. Greedy was a preference, not a need.
-        return (await self.anchor.sample(messages, 1, max_tokens=self.max_tokens))[0]
 
     async def _agreeing(self, group: Group) -> list[int]:
         """For each usable rollout, how many of them have its answer, 0 when it has none; [] when nobody asks."""
