@@ -15,24 +15,30 @@ _HOME = {
     "BestOfN": "catlite.references.selection",
     "Budget": "catlite.budget",
     "CatliteError": "catlite.errors",
-    "Criterion": "catlite.data",
+    "Criterion": "catlite.criteria",
     "Endpoint": "catlite.models.endpoint",
     "Evaluation": "catlite.evaluation",
     "Example": "catlite.data",
+    "ExpertRubric": "catlite.rewards.rubric",
     "Group": "catlite.data",
+    "Judgement": "catlite.data",
+    "LengthPenalty": "catlite.rewards.length",
     "MajorityVote": "catlite.references.selection",
     "MinPerplexity": "catlite.references.selection",
     "Model": "catlite.models.base",
+    "ModelAsJudge": "catlite.rewards.model_as_judge",
     "MutualPredictability": "catlite.references.selection",
     "Price": "catlite.models.prices",
     "RecursiveSynthesis": "catlite.references.recursive",
     "Reference": "catlite.data",
     "Rollout": "catlite.data",
-    "Rubric": "catlite.data",
+    "Rubric": "catlite.criteria",
+    "RubricReward": "catlite.rewards.rubric",
     "ScriptedModel": "catlite.models.scripted",
     "Synthesis": "catlite.references.synthesis",
     "Task": "catlite.data",
     "Usage": "catlite.data",
+    "Verdict": "catlite.criteria",
     "asynthesize": "catlite.api",
     "embedded": "catlite.models.embedded",
     "estimate": "catlite.api",
@@ -41,25 +47,26 @@ _HOME = {
     "gsm8k": "catlite.tasks.gsm8k",
     "healthbench": "catlite.tasks.healthbench",
     "math500": "catlite.tasks.math500",
+    "propose_rubric": "catlite.rewards.proposal",
     "report": "catlite.reporting",
     "synthesize": "catlite.api",
     "times_tables": "catlite.tasks.times_tables",
 }
-_MODULES = frozenset({"answers", "errors", "tasks", "models", "references", "rewards"})
+_MODULES = frozenset({"answers", "errors", "parsing", "tasks", "models", "references", "rewards"})
 
 __all__ = sorted({*_HOME, *_MODULES})
 
 if TYPE_CHECKING:
-    from catlite import answers as answers, errors as errors
+    from catlite import answers as answers, errors as errors, parsing as parsing
     from catlite.api import asynthesize as asynthesize, estimate as estimate, synthesize as synthesize
     from catlite.budget import Budget as Budget
+    from catlite.criteria import Criterion as Criterion, Rubric as Rubric, Verdict as Verdict
     from catlite.data import (
-        Criterion as Criterion,
         Example as Example,
         Group as Group,
+        Judgement as Judgement,
         Reference as Reference,
         Rollout as Rollout,
-        Rubric as Rubric,
         Task as Task,
         Usage as Usage,
     )
@@ -80,6 +87,10 @@ if TYPE_CHECKING:
     from catlite.references.synthesis import Synthesis as Synthesis
     from catlite.reporting import report as report
     from catlite.rewards.answer_match import AnswerMatch as AnswerMatch
+    from catlite.rewards.length import LengthPenalty as LengthPenalty
+    from catlite.rewards.model_as_judge import ModelAsJudge as ModelAsJudge
+    from catlite.rewards.proposal import propose_rubric as propose_rubric
+    from catlite.rewards.rubric import ExpertRubric as ExpertRubric, RubricReward as RubricReward
     from catlite.tasks.gsm8k import gsm8k as gsm8k
     from catlite.tasks.healthbench import healthbench as healthbench
     from catlite.tasks.math500 import math500 as math500

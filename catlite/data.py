@@ -1,17 +1,20 @@
-"""The nouns of the pipeline, as frozen dataclasses: Example, Rubric, Task, Rollout, Group, Reference, Usage.
+"""The nouns of the pipeline, as frozen dataclasses: Example, Task, Rollout, Group, Reference, Judgement, Usage.
 
-Left out: multi-turn rollouts and tool calls (the paper has neither). Verdict, and the score of a rubric, join
-with the rubric rewards.
+Left out: multi-turn rollouts and tool calls (the paper has neither).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from catlite import answers
+from catlite.criteria import Rubric, Verdict
 from catlite.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _Number = TypeVar("_Number", int, float)
 Message = dict[str, str]
@@ -67,6 +70,7 @@ class Rollout:
     `finish_reason` is the server's word ("stop", "length", "content_filter", …) or "error" when the call
     itself failed; then `error` says why and `text` is empty. `reasoning` is what a server returned beside the
     text as the model's thinking: it is never the answer. `logprobs` are natural logs, one per token of `text`.
+    `alternatives` are the likeliest first tokens with their natural logs, where more than one was asked for.
     """
 
     text: str
@@ -76,6 +80,7 @@ class Rollout:
     usage: Usage | None = None
     reasoning: str | None = None
     error: str | None = None
+    alternatives: tuple[tuple[str, float], ...] | None = None
 
     @property
     def defect(self) -> str | None:
@@ -93,21 +98,20 @@ class Rollout:
         """True when the reply is complete and has text."""
         return self.defect is None
 
-
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """One thing a response does or does not do. `points` may be negative: then doing it costs."""
-
-    text: str
-    points: float = 1.0
-    tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Rubric:
-    """The criteria by which a response to one example is judged."""
-
-    criteria: tuple[Criterion, ...]
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Rollout:
+        """What `dataclasses.asdict` and JSON made of a rollout, made one again."""
+        usage, logprobs, alternatives = (fields.get(name) for name in ("usage", "logprobs", "alternatives"))
+        return cls(
+            **{
+                **fields,
+                "usage": None if usage is None else Usage(**usage),
+                "logprobs": None if logprobs is None else tuple(logprobs),
+                "alternatives": None
+                if alternatives is None
+                else tuple((token, value) for token, value in alternatives),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +261,69 @@ class Reference:
         from catlite.display import reference_html
 
         return reference_html(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A group judged by a rubric: why each rollout has its reward.
+
+    Axes: G is the group's rollouts, C the rubric's criteria. `usage` is what the judge spent, the rubric's proposal
+    aside; `notes` says what a reader has to know.
+    """
+
+    group: Group
+    rubric: Rubric
+    verdicts_GC: tuple[tuple[Verdict, ...], ...]  # noqa: N815 - the suffix names the axes
+    rewards_G: tuple[float | None, ...]  # noqa: N815
+    judge: str
+    usage: Usage = Usage()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def coverage(self) -> tuple[float, ...]:
+        """Of each rollout, the share of criteria that were judged."""
+        return tuple(
+            sum(verdict.met is not None for verdict in verdicts) / max(1, len(verdicts))
+            for verdicts in self.verdicts_GC
+        )
+
+    @property
+    def separating(self) -> tuple[bool, ...]:
+        """Of each criterion, whether it tells the rollouts apart: without that it moves no advantage."""
+        columns = zip(*self.verdicts_GC, strict=True)
+        return tuple(len({v.value for v in column if v.value is not None}) > 1 for column in columns)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per rollout and criterion: verdict, reason, probability, and the rollout's reward beside them."""
+        import pandas as pd
+
+        separating = self.separating
+        return pd.DataFrame(
+            [
+                {
+                    "rollout": number,
+                    "reward": reward,
+                    "criterion": verdict.criterion.text,
+                    "points": verdict.criterion.points,
+                    "met": verdict.met,
+                    "probability": verdict.probability,
+                    "reason": verdict.reason,
+                    "separates": separating[position],
+                }
+                for number, (verdicts, reward) in enumerate(zip(self.verdicts_GC, self.rewards_G, strict=True))
+                for position, verdict in enumerate(verdicts)
+            ]
+        )
+
+    def __repr__(self) -> str:
+        from catlite.display import judgement_repr
+
+        return judgement_repr(self)
+
+    def _repr_html_(self) -> str:
+        from catlite.display import judgement_html
+
+        return judgement_html(self)
 
 
 def as_messages(prompt: Prompt) -> list[Message]:

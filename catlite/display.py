@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from catlite.data import Group, Reference, Rollout, Usage
+    from catlite.criteria import Criterion, Verdict
+    from catlite.data import Group, Judgement, Reference, Rollout, Usage
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONG = 20_000  # characters of one text in a notebook card; the object keeps all of them
@@ -138,6 +139,88 @@ def reference_html(reference: Reference) -> str:
         f"{escaped(usage_text(reference.total_usage))}</div>"
         f"<details><summary>{len(reference.rollouts)} rollouts</summary><ol>{items}</ol></details></div>"
     )
+
+
+def mark(verdict: Verdict) -> str:
+    """A verdict in a cell: its probability where there is one, else ✓, ✗ or ? for one that could not be had."""
+    if verdict.met is None:
+        return "?"
+    return ("✓" if verdict.met else "✗") if verdict.probability is None else f"{verdict.probability:.2f}"
+
+
+def reward_text(reward: float | None) -> str:
+    """A reward with two decimals; "–" for one that could not be given."""
+    return "–" if reward is None else f"{reward:.2f}"
+
+
+def worth(criterion: Criterion) -> str:
+    """The points of a criterion, where they are not 1: "+5", "-4"."""
+    return "" if criterion.points == 1 else f"{criterion.points:+g}"
+
+
+def judgement_repr(judgement: Judgement) -> str:
+    """<Judgement by gpt-4o: 8 rollouts × 6 criteria, rewards 0.50 0.67 –>."""
+    rewards = " ".join(map(reward_text, judgement.rewards_G))
+    shape = f"{len(judgement.group.rollouts)} rollouts × {len(judgement.rubric)} criteria"
+    return f"<Judgement by {short(judgement.judge)}: {shape}, rewards {short(rewards)}>"
+
+
+def judgement_text(judgement: Judgement) -> str:
+    """Criteria down, rollouts across, rewards at the foot; a criterion that separates nobody is marked =."""
+    rollouts = [f"{number}" for number in range(1, len(judgement.rewards_G) + 1)]
+    rows = [["", *rollouts, "criterion"]]
+    for position, criterion in enumerate(judgement.rubric.criteria):
+        marks = [mark(verdicts[position]) for verdicts in judgement.verdicts_GC]
+        text = short(" ".join([worth(criterion), criterion.text]).strip(), 80)
+        rows.append(["" if judgement.separating[position] else "=", *marks, text])
+    rows.append(["", *map(reward_text, judgement.rewards_G), "reward"])
+    notes = "".join(f"\nnote     {visible(note)}" for note in judgement.notes)
+    used = f"\nused     {usage_text(judgement.usage)}"
+    return table(rows, right=range(1, len(rollouts) + 1)) + "\n" + notes + used
+
+
+_CELL = "text-align:center;padding:.15em .5em;border-top:1px solid #8884"
+_TONES = {True: "#2a9d5c33", False: "#d1495b33", None: "#8883"}
+
+
+def judgement_html(judgement: Judgement) -> str:
+    """The matrix as a table; a cell's reason is its tooltip, and all reasons are listed, folded, below."""
+    head = "".join(f'<th style="{_CELL}">{number}</th>' for number in range(1, len(judgement.rewards_G) + 1))
+    body = ""
+    for position, criterion in enumerate(judgement.rubric.criteria):
+        faint = "" if judgement.separating[position] else ' title="the same for every rollout" style="opacity:.45"'
+        body += (
+            f'<tr{faint}><td style="text-align:left">{escaped(criterion.text)} <b>{escaped(worth(criterion))}</b></td>'
+        )
+        for verdicts in judgement.verdicts_GC:
+            verdict = verdicts[position]
+            tone = f"{_CELL};background:{_TONES[verdict.met]}"
+            body += f'<td style="{tone}" title="{escaped(verdict.reason, 500)}">{mark(verdict)}</td>'
+        body += "</tr>"
+    foot = "".join(f'<td style="{_CELL}"><b>{reward_text(reward)}</b></td>' for reward in judgement.rewards_G)
+    notes = "".join(f"<div>⚠ {escaped(note)}</div>" for note in judgement.notes)
+    reasons = "".join(
+        f"<li>rollout {number}, {escaped(short(verdict.criterion.text))}: {mark(verdict)} "
+        f"{escaped(verdict.reason, 500)}</li>"
+        for number, verdicts in enumerate(judgement.verdicts_GC, 1)
+        for verdict in verdicts
+        if verdict.reason
+    )
+    return (
+        f'<div style="{_STYLE};overflow-x:auto"><table><thead><tr><th style="text-align:left">criterion</th>{head}</tr>'
+        f'</thead><tbody>{body}<tr><td style="text-align:left"><b>reward</b></td>{foot}</tr></tbody></table>{notes}'
+        f'<div style="{_FAINT}">judge {escaped(judgement.judge)} · {escaped(usage_text(judgement.usage))} · '
+        f"faint: the same for every rollout</div><details><summary>reasons</summary><ul>{reasons}</ul></details></div>"
+    )
+
+
+def judgements_html(title: str, judgements: Sequence[Judgement]) -> str:
+    """The last group judged, and how many before it."""
+    shown = judgement_html(judgements[-1]) if judgements else ""
+    many = f"{len(judgements)} group{'s' * (len(judgements) != 1)} remembered" + (
+        "; the last one:" if judgements else ""
+    )
+    return f"<div><code>{escaped(title, 500)}</code> · {many}</div>{shown}"
 
 
 _COLUMNS = ("system", "score ± SE", "gen./question", "requests", "tokens in", "tokens out", "seconds", "cost")

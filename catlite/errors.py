@@ -14,9 +14,11 @@
     │   └── EmbeddedModelError                  the embedded model: weights not found, wrong or not loadable
     ├── GroupError             RuntimeError     no rollout of a group can be used; `.group` keeps what came
     ├── EstimationError        RuntimeError     the group is fine, its reference failed; `.group` keeps it
+    ├── RubricError            RuntimeError     no usable rubric came; `.raw` keeps what the proposer wrote
     ├── BudgetReached          RuntimeError     the next request could exceed the run's budget; nothing was sent
     └── StoreError             OSError          a run's folder cannot be used, or a reply cannot be written
     UndecidedWarning           UserWarning      two answers were compared and time ran out
+    OwnJudgeWarning            UserWarning      a model judges its own replies
 
 A message says what was given, what is wrong and what to do. None carries an API key.
 """
@@ -126,6 +128,18 @@ class EstimationError(CatliteError, RuntimeError):
         return str(self.args[0])
 
 
+class RubricError(CatliteError, RuntimeError):
+    """No usable rubric came of a reference. `.raw` keeps every text the proposer wrote, `.usage` what that cost."""
+
+    def __init__(self, message: str, raw: tuple[str, ...], usage: Usage) -> None:
+        super().__init__(message, raw, usage)
+        self.raw = raw
+        self.usage = usage
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class BudgetReached(CatliteError, RuntimeError):
     """The next request could exceed the run's budget, so it was not sent; what came before is kept."""
 
@@ -136,3 +150,7 @@ class StoreError(CatliteError, OSError):
 
 class UndecidedWarning(UserWarning):
     """Two answers were compared symbolically and the time limit passed: they count as not shown equal."""
+
+
+class OwnJudgeWarning(UserWarning):
+    """The judge is the model whose replies it judges: it shares their mistakes, and training can exploit that."""

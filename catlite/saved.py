@@ -13,7 +13,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from catlite.data import Criterion, Example, Group, Reference, Rollout, Rubric, Usage
+from catlite.criteria import Criterion, Rubric
+from catlite.data import Example, Group, Reference, Rollout, Usage
 from catlite.errors import ConfigError, StoreError
 from catlite.evaluation import Evaluation, Row
 
@@ -133,18 +134,7 @@ def _evaluation(found: dict[str, Any]) -> Evaluation:
 
 def _read_group(found: dict[str, Any]) -> Group:
     example = found["example"] | {"rubric": _read_rubric(found["example"]["rubric"])}
-    return Group(Example(**example), tuple(_read_rollout(rollout) for rollout in found["rollouts"]))
-
-
-def _read_rollout(found: dict[str, Any]) -> Rollout:
-    usage, logprobs = found["usage"], found["logprobs"]
-    return Rollout(
-        **found
-        | {
-            "usage": None if usage is None else Usage(**usage),
-            "logprobs": None if logprobs is None else tuple(logprobs),
-        }
-    )
+    return Group(Example(**example), tuple(Rollout.from_json(rollout) for rollout in found["rollouts"]))
 
 
 def _read_rubric(found: dict[str, Any] | None) -> Rubric | None:

@@ -196,11 +196,7 @@ class Store:
 
 
 def _rollout(text: str) -> Rollout:
-    fields = json.loads(text)
-    usage, logprobs = fields.pop("usage"), fields.pop("logprobs")
-    return Rollout(
-        **fields, usage=Usage(**usage) if usage else None, logprobs=tuple(logprobs) if logprobs is not None else None
-    )
+    return Rollout.from_json(json.loads(text))
 
 
 def _locked(folder: Path) -> IO[str]:

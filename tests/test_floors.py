@@ -15,9 +15,11 @@ FLOORS = [
         "answers",
         "answers_worker",
         "budget",
+        "criteria",
         "notation",
         "parsing",
         "display",
+        "lazy",
         "loop",
         "store",
         "prompts",
@@ -80,10 +82,17 @@ def test_imports_point_left_only():
     assert wrong == []
 
 
-def test_folders_export_nothing():
+def test_folders_export_nothing_but_their_modules():
+    lazily = ["from catlite.lazy import submodules", "__getattr__ = submodules(__name__)"]
     for init in ROOT.glob("*/__init__.py"):
-        body = ast.parse(init.read_text("utf-8")).body
-        assert all(isinstance(node, ast.Expr) for node in body), init
+        _, *body = ast.parse(init.read_text("utf-8")).body
+        assert [ast.unparse(node) for node in body] in ([], lazily), init
+
+
+def test_modules_of_a_room_are_its_attributes():
+    code = "import catlite; print(catlite.rewards.judge.judge_group.__name__, hasattr(catlite.rewards, 'nothing'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["judge_group", "False"]
 
 
 def test_no_file_is_over_400_lines():

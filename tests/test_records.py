@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from catlite.data import Criterion, Rubric, Task
+from catlite.criteria import Criterion, Rubric
+from catlite.data import Task
 from catlite.errors import CatliteError, ConfigError, DataError
 from catlite.tasks.records import from_records
 

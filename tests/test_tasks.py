@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 import catlite
-from catlite.data import Criterion, Rubric
+from catlite.criteria import Criterion, Rubric
 from catlite.errors import ConfigError, DataError
 from catlite.tasks import fetch, gsm8k, healthbench, math500, times_tables
 

@@ -133,6 +133,8 @@ class Embedded(Endpoint):
     """The embedded model as an Endpoint; see `embedded`."""
 
     _first_guess = PARALLEL
+    # Its prefix cache is that of a slot: prompts that begin alike gain from it one after the other, not side by side.
+    caches_per_slot = True
 
     def __init__(self, gguf: str | Path | None = None, **settings: Any) -> None:
         self.gguf = None if gguf is None else Path(gguf).expanduser()

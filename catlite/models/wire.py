@@ -52,15 +52,18 @@ def rollouts(reply: Mapping[str, Any], who: str, price: Price | None, seconds: f
     choices = [_choice(choice, who) for choice in reply["choices"]]
     prompt, completion, cached = _counts(reply, [text for text, *_ in choices], [c[3] for c in choices])
     found = []
-    for number, (text, finish_reason, reasoning, logprobs) in enumerate(choices):
+    for number, (text, finish_reason, reasoning, logprobs, alternatives) in enumerate(choices):
         mine = (prompt, completion[number], cached) if number == 0 else (0, completion[number], 0)
         cost = price.cost(*mine) if price else None
         usage = Usage(*mine, cost, int(number == 0), seconds if number == 0 else 0.0)
-        found.append(Rollout(text, None, finish_reason, logprobs, usage, reasoning))
+        found.append(Rollout(text, None, finish_reason, logprobs, usage, reasoning, alternatives=alternatives))
     return found
 
 
-def _choice(choice: Any, who: str) -> tuple[str, str | None, str | None, tuple[float, ...] | None]:
+_Choice = tuple[str, str | None, str | None, tuple[float, ...] | None, tuple[tuple[str, float], ...] | None]
+
+
+def _choice(choice: Any, who: str) -> _Choice:
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
         raise BadReply(f"{who} returned a choice without a message: {snippet(json.dumps(choice))}")
@@ -77,7 +80,8 @@ def _choice(choice: Any, who: str) -> tuple[str, str | None, str | None, tuple[f
     if not isinstance(finish_reason, str):
         finish_reason = None
     reasoning = reasoning if isinstance(reasoning, str) else None
-    return content or "", finish_reason, reasoning, _logprobs(choice.get("logprobs"))
+    given = choice.get("logprobs")
+    return content or "", finish_reason, reasoning, _logprobs(given), _alternatives(given)
 
 
 def _logprobs(given: Any) -> tuple[float, ...] | None:
@@ -86,6 +90,17 @@ def _logprobs(given: Any) -> tuple[float, ...] | None:
         return None
     numbers: list[Any] = [token.get("logprob") if isinstance(token, dict) else None for token in tokens]
     return tuple(map(float, numbers)) if all(isinstance(number, int | float) for number in numbers) else None
+
+
+def _alternatives(given: Any) -> tuple[tuple[str, float], ...] | None:
+    """The likeliest first tokens with their log-probabilities; None where no more than the sampled one is listed."""
+    tokens = given.get("content") if isinstance(given, dict) else None
+    first = tokens[0] if isinstance(tokens, list) and tokens else None
+    listed = first.get("top_logprobs") if isinstance(first, dict) else None
+    if not isinstance(listed, list) or len(listed) < 2:
+        return None
+    pairs = [(one.get("token"), one.get("logprob")) for one in listed if isinstance(one, dict)]
+    return tuple((t, float(p)) for t, p in pairs if isinstance(t, str) and isinstance(p, int | float)) or None
 
 
 def _counts(

@@ -1,1 +1,5 @@
 """Tasks: named sets of examples, a module each."""
+
+from catlite.lazy import submodules
+
+__getattr__ = submodules(__name__)

@@ -6,18 +6,23 @@
      "example_tags": ["theme:context_seeking"], "ideal_completions_data": null}
 
 (Invented: the authors ask that no example be posted in plain text, so no error message quotes one either.) Left
-out: the physicians' ideal completions, and the meta-evaluation set. Scoring comes with the rubric rewards.
+out: the physicians' ideal completions, and the meta-evaluation set. Replies are graded by `ExpertRubric(judge)`, and
+`aggregate` makes the official metrics out of verdicts.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
+from typing import Any
 
+from catlite.criteria import Criterion, Rubric, Verdict
 from catlite.data import Example, Task
 from catlite.errors import ConfigError, DataError
 from catlite.tasks import fetch
-from catlite.tasks.records import Layout, check_draw, load
+from catlite.tasks.records import Layout, as_rubric, check_draw, load
 
 URL = "https://openaipublic.blob.core.windows.net/simple-evals/healthbench/"
 # As simple-evals names them at ee3b031.
@@ -69,3 +74,65 @@ def _finish(example: Example) -> Example:
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         raise DataError("'example_tags' is not a list of text")
     return replace(example, metadata={"example_tags": tags})
+
+
+def aggregate(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """The official metrics (simple-evals, healthbench_eval.py at ee3b031): "overall_score" and one per tag.
+
+    Each row has "rubrics" (a Rubric, or a list of {criterion, points, tags}), "example_tags", and "verdicts", one per
+    criterion: True, False, a Verdict, or None where it could not be judged. A row's score is that of Rubric.score, not
+    clipped; an example's tag takes it over, a criterion's tag is scored over the criteria that carry it. Every metric
+    is a mean over rows, clipped to [0, 1]; scores without positive points are left out.
+
+    Raises DataError for a row that lacks one of these or has other than one verdict per criterion, or when there is
+    nothing to score.
+    """
+    found = _metrics(rows)
+    return {name: _clipped(values) for name, values in found.items()}
+
+
+def deviations(rows: Iterable[Mapping[str, Any]], *, seed: int = 0) -> dict[str, float]:
+    """The official deviation of each metric of `aggregate`: over 1,000 bootstrap resamples of its rows, by `seed`."""
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    found = {}
+    for name, values in _metrics(rows).items():
+        draws = np.asarray(values)[generator.integers(0, len(values), (1_000, len(values)))]
+        found[name] = float(draws.mean(axis=1).clip(0, 1).std())
+    return found
+
+
+def _clipped(values: Sequence[float]) -> float:
+    return min(1.0, max(0.0, fmean(values)))
+
+
+def _metrics(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Of each metric the scores of the rows that have it; "overall_score" first."""
+    found: dict[str, list[float]] = {"overall_score": []}
+    for number, row in enumerate(rows, 1):
+        lacking = [name for name in ("rubrics", "example_tags", "verdicts") if name not in row]
+        if lacking:
+            raise DataError(f"row {number} has no {lacking[0]!r}: want rubrics, example_tags and verdicts")
+        try:
+            rubric = as_rubric(row["rubrics"], "rubrics") or Rubric(())
+        except DataError as error:
+            raise DataError(f"row {number}: {error}") from None
+        verdicts = [one.met if isinstance(one, Verdict) else one for one in row["verdicts"]]
+        if len(verdicts) != len(rubric) or not all(one is None or one in (True, False) for one in verdicts):
+            raise DataError(f"row {number} has {len(rubric)} criteria and other verdicts than one for each")
+        mine: dict[str, float | None] = dict.fromkeys(("overall_score", *row["example_tags"]), rubric.score(verdicts))
+        tagged: dict[str, list[tuple[Criterion, bool | None]]] = {}
+        for criterion, met in zip(rubric.criteria, verdicts, strict=True):
+            for tag in dict.fromkeys(criterion.tags):
+                tagged.setdefault(tag, []).append((criterion, met))
+        for tag, pairs in tagged.items():
+            score = Rubric(tuple(one for one, _ in pairs)).score([met for _, met in pairs])
+            if score is not None:
+                mine[tag] = score
+        for name, value in mine.items():
+            if value is not None:
+                found.setdefault(name, []).append(value)
+    if not found["overall_score"]:
+        raise DataError("there is nothing to score: no row has a judged criterion with positive points")
+    return found

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from catlite import answers
-from catlite.data import Criterion, Example, Prompt, Rubric, Task, as_messages
+from catlite.criteria import Criterion, Rubric
+from catlite.data import Example, Prompt, Task, as_messages
 from catlite.errors import ConfigError, DataError
 from catlite.prompts.files import render
 from catlite.tasks import tables
@@ -243,7 +244,7 @@ def _example(
     return Example(
         _prompt(row[layout.prompt], layout.prompt),
         None if layout.answer is None else _text(row[layout.answer], layout.answer, where, kinds),
-        None if layout.rubric is None else _rubric(row[layout.rubric], layout.rubric),
+        None if layout.rubric is None else as_rubric(row[layout.rubric], layout.rubric),
         layout.answer_format,
         name,
         {column: _plain(value) for column, value in row.items() if column not in used},
@@ -309,7 +310,8 @@ def _text(value: Any, column: str, where: str, kinds: dict[str, tuple[str, str]]
     return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else str(value)
 
 
-def _rubric(value: Any, column: str) -> Rubric | None:
+def as_rubric(value: Any, column: str) -> Rubric | None:
+    """A Rubric out of a list of texts or of {criterion, points, tags}, or the JSON of one; None for an empty cell."""
     value = _plain(value)
     if value is None or isinstance(value, Rubric):
         return value

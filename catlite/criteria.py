@@ -1,0 +1,66 @@
+"""What a response is judged by: criteria, the rubric they make, and the verdicts on them.
+
+A rubric's score is HealthBench's, of which the paper's reward, the fraction of criteria met, is the case without
+weights. Left out: where criteria come from (rewards/proposal.py) and who judges (rewards/judge.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from catlite.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One thing a response does or does not do. `points` may be negative: then doing it costs."""
+
+    text: str
+    points: float = 1.0
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rubric:
+    """The criteria by which a response to one example is judged."""
+
+    criteria: tuple[Criterion, ...]
+
+    def score(self, verdicts: Sequence[bool | float | None]) -> float | None:
+        """Points of the met criteria over all positive points (HealthBench's rule; simple-evals, healthbench_eval.py).
+
+        verdicts: one per criterion, in order; a probability counts in proportion. A met criterion with negative points
+        subtracts, and nothing is clipped. A criterion without a verdict (None) leaves both sums. None when no judged
+        criterion has positive points. With points of 1 throughout it is the fraction met, the paper's reward.
+
+        Raises ConfigError when there is not one verdict per criterion.
+        """
+        if len(verdicts) != len(self.criteria):
+            raise ConfigError(
+                f"{len(verdicts)} verdicts for a rubric of {len(self.criteria)} criteria: want one for each"
+            )
+        judged = [(one.points, met) for one, met in zip(self.criteria, verdicts, strict=True) if met is not None]
+        possible = sum(points for points, _ in judged if points > 0)
+        return sum(points * met for points, met in judged) / possible if possible else None
+
+    def __len__(self) -> int:
+        return len(self.criteria)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a response meets a criterion; `met` is None when that could not be judged, and `reason` says why.
+
+    `probability` of yes is set by a judge that was asked for one (mode "soft").
+    """
+
+    criterion: Criterion
+    met: bool | None
+    reason: str = ""
+    probability: float | None = None
+
+    @property
+    def value(self) -> float | None:
+        """What enters the score: the probability where there is one, else 1.0 or 0.0; None when not judged."""
+        return self.probability if self.probability is not None else None if self.met is None else float(self.met)

@@ -1,0 +1,219 @@
+"""Judging a group by a rubric (arXiv 2509.14234 §3.2.2): a verdict for every rollout and criterion.
+
+Three modes, one result. "single" asks about one criterion a call, as the paper does; "batch" about all criteria of a
+rollout in one; "soft" takes the probability of yes from the log-probabilities of one word, which tells something
+even where a weak judge's hard verdict does not. What repeats stands first in the prompt (instructions, rollout, then
+the criterion), and the first criterion goes ahead of the others, so that prefix caches hit. A verdict that cannot be
+read is asked for once more and then is None. Left out: several judges, and pairwise comparison.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
+
+from catlite import loop
+from catlite.criteria import Criterion, Rubric, Verdict
+from catlite.data import Example, Group, Judgement, Message, Rollout, Usage
+from catlite.errors import ConfigError, ContextOverflow
+from catlite.models.base import Model
+from catlite.models.preferences import ask, json_schema
+from catlite.prompts.fence import disarm, fenced
+from catlite.prompts.files import render
+from catlite.rewards.verdicts import criterion_verdicts, read_verdict
+
+if TYPE_CHECKING:
+    pass
+
+Mode = Literal["single", "batch", "soft"]
+_ALTERNATIVES = 20  # of the likeliest tokens: what OpenAI and vLLM give at most
+_VERDICT = {"reason": {"type": "string"}, "met": {"type": "boolean"}}
+_ENTRY = {
+    "type": "object",
+    "properties": {"criterion": {"type": "integer"}, **_VERDICT},
+    "required": ["criterion", "reason", "met"],
+    "additionalProperties": False,
+}
+_FORMS = {
+    "single": json_schema("verdict", _VERDICT),
+    "batch": json_schema("verdicts", {"verdicts": {"type": "array", "items": _ENTRY}}),
+}
+# A reply that only announces one: judges are known to wave these through.
+_ANNOUNCEMENT = re.compile(
+    r"[\W_]*(?:(?:the )?(?:solution|(?:final )?answer|response|reasoning|thought process|let'?s (?:solve|think)[\w ,]*)"
+    r"[\W_]*)*",
+    re.IGNORECASE,
+)
+_Asked = Callable[[Rollout], list[tuple[bool | None, str]]]
+
+
+def check_mode(mode: str) -> None:
+    """ConfigError unless `mode` is one of the three."""
+    if mode not in get_args(Mode):
+        raise ConfigError(f"mode={mode!r}: a judge is asked in mode {', '.join(map(repr, get_args(Mode)))}")
+
+
+async def judge_group(
+    judge: Model,
+    group: Group,
+    rubric: Rubric,
+    *,
+    mode: Mode = "single",
+    conversation: bool = False,
+    min_coverage: float = 0.0,
+    temperature: float | None = 0.0,
+    max_tokens: int | None = None,
+) -> Judgement:
+    """Verdicts of shape (rollouts, criteria), and by Rubric.score the reward of each rollout.
+
+    conversation: shows the judge what was asked, for criteria that speak of it. min_coverage: a rollout with a smaller
+    share of its criteria judged has reward None. temperature, max_tokens: of the judge's replies. A rollout whose call
+    failed is not judged (None), an empty one meets nothing. Costs one call per rollout and criterion, in "batch" one
+    per rollout, and one more for what cannot be read; with repeated criteria of an empty rollout none.
+
+    Raises ConfigError for an unknown mode, for an empty rubric, and where "soft" finds a judge that gives no
+    log-probabilities; what `judge.sample` raises passes through, but for a rollout too long for the judge: that
+    is not judged.
+    """
+    check_mode(mode)
+    if not rubric.criteria:
+        raise ConfigError("the rubric has no criteria: there is nothing to judge by")
+    asking = _Asking(judge, rubric, mode, temperature, max_tokens)
+    asked = group.example if conversation else None
+    verdicts = tuple(await loop.together(asking.rollout(rollout, asked) for rollout in group.rollouts))
+    rewards = []
+    for mine in verdicts:
+        covered = sum(verdict.met is not None for verdict in mine) / len(mine)
+        rewards.append(rubric.score([verdict.value for verdict in mine]) if covered >= min_coverage else None)
+    unread = sum(verdict.met is None for mine in verdicts for verdict in mine)
+    notes = (f"{unread} of {len(verdicts) * len(rubric)} verdicts could not be had",) if unread else ()
+    return Judgement(group, rubric, verdicts, tuple(rewards), judge.name, Usage.total(asking.spent), notes)
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """One group's judging on its way."""
+
+    judge: Model
+    rubric: Rubric
+    mode: Mode
+    temperature: float | None
+    max_tokens: int | None
+    spent: list[Usage | None] = field(default_factory=list)
+
+    async def rollout(self, rollout: Rollout, asked: Example | None) -> tuple[Verdict, ...]:
+        """A verdict per criterion."""
+        criteria = self.rubric.criteria
+        if rollout.error is not None:
+            return tuple(Verdict(one, None, f"the rollout failed: {rollout.error}") for one in criteria)
+        if says_nothing(rollout.text):
+            return tuple(Verdict(one, False, "the rollout says nothing") for one in criteria)
+        shown = _shown(rollout.text, asked)
+        try:
+            if self.mode == "batch":
+                return tuple(await self._all(shown))
+            if getattr(self.judge, "caches_per_slot", False):
+                return tuple([await self._one(shown, one) for one in criteria])
+            # Once the first is back the server has the rest of the prompt in its cache.
+            first = await self._one(shown, criteria[0])
+            return (first, *await loop.together(self._one(shown, one) for one in criteria[1:]))
+        except ContextOverflow as error:
+            why = f"the rollout does not fit the judge's context: {error}"
+            return tuple(Verdict(one, None, why) for one in criteria)
+
+    async def _one(self, shown: str, criterion: Criterion) -> Verdict:
+        if self.mode == "soft":
+            return await self._soft(shown, criterion)
+        question = render("judge_single", criterion=worded(criterion))
+        ((met, reason),) = await self._read(shown, question, lambda reply: [read_verdict(reply)])
+        return Verdict(criterion, met, reason)
+
+    async def _all(self, shown: str) -> list[Verdict]:
+        """All criteria in one call; those it leaves without a verdict in one more."""
+        criteria = list(self.rubric.criteria)
+        found: list[tuple[bool | None, str]] = [(None, "")] * len(criteria)
+        for _ in range(2):
+            left = [number for number, (met, _) in enumerate(found) if met is None]
+            if not left:
+                break
+            listed = "\n".join(f"{number}. {worded(criteria[place])}" for number, place in enumerate(left, 1))
+            reply = await self._ask([_user(shown, render("judge_batch", criteria=listed))])
+            for place, verdict in zip(left, criterion_verdicts(reply, len(left)), strict=True):
+                found[place] = verdict
+        return [Verdict(one, met, reason) for one, (met, reason) in zip(criteria, found, strict=True)]
+
+    async def _read(self, shown: str, question: str, read: _Asked) -> list[tuple[bool | None, str]]:
+        """What `read` makes of the reply; where it finds nothing, of the reply to being asked again."""
+        messages = [_user(shown, question)]
+        reply = await self._ask(messages)
+        found = read(reply)
+        if reply.error is not None or all(met is not None for met, _ in found):
+            return found
+        said = [{"role": "assistant", "content": reply.text}] if reply.text.strip() else []
+        again = await self._ask([*messages, *said, {"role": "user", "content": render("judge_again")}])
+        better = read(again)
+        return better if any(met is not None for met, _ in better) else found
+
+    async def _ask(self, messages: list[Message]) -> Rollout:
+        preferred = {"response_format": _FORMS[self.mode], "temperature": self.temperature}
+        reply = await ask(self.judge, messages, preferred, max_tokens=self.max_tokens)
+        self.spent.append(reply.usage)
+        return reply
+
+    async def _soft(self, shown: str, criterion: Criterion) -> Verdict:
+        messages = [_user(shown, render("judge_soft", criterion=worded(criterion)))]
+        sampling = {"max_tokens": 1, "logprobs": True, "top_logprobs": _ALTERNATIVES}
+        reply = await ask(self.judge, messages, {"temperature": self.temperature}, **sampling)
+        self.spent.append(reply.usage)
+        if reply.error is not None:
+            return Verdict(criterion, None, reply.error)
+        if reply.alternatives is None:
+            raise ConfigError(
+                f"{self.judge.name!r} gives no log-probabilities of the likeliest tokens, which mode='soft' reads: use "
+                "mode='single' or 'batch', or a judge on a llama.cpp, vLLM or OpenAI server"
+            )
+        probability = yes_probability(reply.alternatives)
+        if probability is None:
+            likeliest = ", ".join(repr(token) for token, _ in reply.alternatives[:3])
+            return Verdict(criterion, None, f"neither yes nor no is among the likeliest words ({likeliest}, …)")
+        return Verdict(criterion, probability > 0.5, "", probability)
+
+
+def says_nothing(text: str) -> bool:
+    """True for a text that is empty or no more than an announcement ("Solution:"), which meets no criterion."""
+    return len(text) < 1_000 and _ANNOUNCEMENT.fullmatch(text) is not None
+
+
+def yes_probability(alternatives: Sequence[tuple[str, float]]) -> float | None:
+    """p(yes) / (p(yes) + p(no)) over the likeliest first tokens, however they are spelt; None when neither is there."""
+    mass = {"yes": 0.0, "no": 0.0}
+    for token, logprob in alternatives:
+        word = token.strip(" \t\n▁Ġ\"'*.").lower()
+        if word in mass:
+            mass[word] += math.exp(logprob)
+    total = mass["yes"] + mass["no"]
+    return mass["yes"] / total if total > 0 else None
+
+
+def worded(criterion: Criterion) -> str:
+    """A criterion on one line; HealthBench's way of weights in brackets where there are any."""
+    text = " ".join(disarm(criterion.text).split())
+    return text if criterion.points == 1 else f"[{criterion.points:g}] {text}"
+
+
+def _shown(response: str, asked: Example | None) -> str:
+    """What all criteria of a rollout have in common, which therefore comes first."""
+    conversation = ""
+    if asked is not None:
+        turns = [f"{message['role']}: {message['content']}" for message in asked.messages]
+        tag, shown = fenced(["\n\n".join(turns)], "conversation")
+        conversation = render("judge_conversation", tag=tag, conversation=shown) + "\n\n"
+    tag, shown = fenced([response], "response")
+    return render("judge", conversation=conversation, tag=tag, response=shown)
+
+
+def _user(shown: str, question: str) -> Message:
+    return {"role": "user", "content": f"{shown}\n\n{question}"}

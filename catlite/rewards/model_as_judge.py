@@ -1,0 +1,83 @@
+"""Model-as-judge (arXiv 2509.14234 §4.3): does a rollout say what the reference says? A baseline, and no more.
+
+One verdict over a whole text rewards what sounds alike, length and style with it; the rubric rewards are there because
+of that. Left out: pairwise preference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from catlite import loop
+from catlite.data import Group, Message, Reference, Rollout
+from catlite.errors import ConfigError, ContextOverflow
+from catlite.models.base import Model
+from catlite.models.preferences import ask, json_schema
+from catlite.parsing import parse_reply
+from catlite.prompts.fence import fenced
+from catlite.prompts.files import render
+from catlite.rewards.judge import says_nothing
+from catlite.rewards.verdicts import read_verdict
+
+_SAME = json_schema("verdict", {"reason": {"type": "string"}, "met": {"type": "boolean"}})
+_SCORE = json_schema("score", {"reason": {"type": "string"}, "score": {"type": "integer", "minimum": 1, "maximum": 10}})
+
+
+@dataclass(frozen=True)
+class ModelAsJudge:
+    """A reward: 1.0 when the judge finds that a rollout says the same as the reference, else 0.0.
+
+    scale: a score from 1 to 10 in place of yes and no, as a reward from 0 to 1. A reply that cannot be read is asked
+    for once more, then the reward is None, as it is for a rollout whose call failed; one that says nothing has 0.
+
+    Raises ConfigError when called with a reference that has no text.
+    """
+
+    judge: Model
+    scale: bool = False
+    max_tokens: int | None = None
+
+    async def __call__(self, group: Group, reference: Reference) -> list[float | None]:
+        """Rewards of shape (len(group.rollouts),); one call per rollout."""
+        if not reference.text.strip():
+            raise ConfigError("the reference has no text to compare with")
+        return await loop.together(self._reward(rollout, reference.text) for rollout in group.rollouts)
+
+    async def _reward(self, rollout: Rollout, reference: str) -> float | None:
+        if rollout.error is not None:
+            return None
+        if says_nothing(rollout.text):
+            return 0.0
+        tag, texts = fenced([reference, rollout.text], "text")
+        question = render("same_meaning_score" if self.scale else "same_meaning_binary")
+        shown = render("same_meaning", tag=tag, texts=texts)
+        messages: list[Message] = [{"role": "user", "content": f"{shown}\n\n{question}"}]
+        read: Callable[[Rollout], float | None] = _score if self.scale else _same
+        for _ in range(2):
+            preferred: dict[str, Any] = {"response_format": _SCORE if self.scale else _SAME, "temperature": 0.0}
+            try:
+                reply = await ask(self.judge, messages, preferred, max_tokens=self.max_tokens)
+            except ContextOverflow:
+                return None
+            reward = read(reply)
+            if reward is not None or reply.error is not None:
+                return reward
+            said: list[Message] = [{"role": "assistant", "content": reply.text}] if reply.text.strip() else []
+            messages = [*messages, *said, {"role": "user", "content": render("judge_again")}]
+        return None
+
+
+def _same(reply: Rollout) -> float | None:
+    met, _ = read_verdict(reply)
+    return None if met is None else float(met)
+
+
+def _score(reply: Rollout) -> float | None:
+    """(score - 1) / 9 of the score in the reply's own field, when that is a number from 1 to 10."""
+    given = (parse_reply(reply.text) or {}).get("score") if reply.error is None else None
+    if isinstance(given, str) and given.strip().isdecimal() and len(given) < 9:
+        given = int(given)
+    inside = isinstance(given, int | float) and not isinstance(given, bool) and 1 <= given <= 10
+    return (float(given) - 1) / 9 if inside and given is not None else None

@@ -1,0 +1,177 @@
+"""Self-proposed rubrics (arXiv 2509.14234 §3.2.2): a pseudo-reference becomes yes/no criteria for other responses.
+
+The proposer, in the paper the anchor, sees the reference alone; the question in its place is the ablation of App. A.2.
+What comes is read from JSON, tags or a list, and checked: criteria that ask for more than yes or no, point to a text
+the judge will not see, or copy one are dropped and asked for again, a bounded number of times. Left out: weights, which
+the paper's rubrics do not have, and refining a rubric by how it judges.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from catlite import answers
+from catlite.criteria import Criterion, Rubric
+from catlite.data import Message, Prompt, Rollout, Usage, as_messages
+from catlite.errors import ConfigError, RubricError
+from catlite.models.base import Model
+from catlite.models.preferences import ask, json_schema
+from catlite.parsing import parse_values
+from catlite.prompts.fence import disarm, fenced
+from catlite.prompts.files import render
+
+MOST = 20  # criteria of a rubric; each costs a judge call per rollout
+ATTEMPTS = 3
+_LONGEST = 400  # characters of a criterion; a longer one checks more than one thing
+_COPIED = 12  # words in a row out of the material
+_LISTS = ("criteria", "rubric", "rubrics", "criterion", "items", "checklist", "questions")
+_TEXTS = ("criterion", "text", "description", "question", "requirement", "name")
+_BULLET = re.compile(r"^\s{0,8}(?:\d{1,3}[.):]|[-*•–])\s+(.+)$", re.MULTILINE)
+_OPEN = re.compile(
+    r"\W*(?:how|what|which|why|who|whom|where|when|to what extent|list|describe|explain|rate|score|rank|compare)\b"
+    r"|.*\b(?:on a scale|from (?:1|one|0|zero) to (?:5|10|five|ten|100)|out of (?:5|10|ten|100))\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_POINTING = re.compile(
+    r"\b(?:the|this|that) (?:pseudo-?)?(?:reference|good response|original (?:text|response|answer)|given text|"
+    r"text above|response above|passage|rubric)\b|\b(?:as|mentioned|stated|described) above\b",
+    re.IGNORECASE,
+)
+
+
+async def propose_rubric(
+    reference: str,
+    proposer: Model,
+    *,
+    question: Prompt | None = None,
+    fewest: int = 5,
+    most: int = MOST,
+    temperature: float | None = 0.0,
+    max_tokens: int | None = None,
+) -> tuple[Rubric, Usage]:
+    """Criteria by which other responses to the task of `reference` can be judged, and what they cost.
+
+    reference: the text of a pseudo-reference. question: proposes from the question instead, and then `reference` is not
+    shown (App. A.2). fewest: the paper's n ≥ 5. most: what is beyond is dropped, with the least important last.
+
+    Raises RubricError, which keeps the raw texts, when ATTEMPTS replies leave fewer than `fewest` usable criteria;
+    ConfigError for empty material or bounds that cannot hold; what `proposer.sample` raises passes through.
+    """
+    if not (isinstance(fewest, int) and isinstance(most, int) and 1 <= fewest <= most):
+        raise ConfigError(f"fewest={fewest!r}, most={most!r}: want whole numbers, 1 ≤ fewest ≤ most")
+    if question is None:
+        name, material = "rubric", answers.without_thinking(reference).strip() or reference.strip()
+    else:
+        name, material = "rubric_question", "\n\n".join(message["content"] for message in as_messages(question))
+    if not material:
+        raise ConfigError("the reference is empty: there is nothing to propose a rubric from")
+    tag, shown = fenced([material], "material")
+    opening = render(name, tag=tag, material=shown, fewest=str(fewest), most=str(most))
+    messages: list[Message] = [{"role": "user", "content": opening}]
+    listed = {"type": "array", "items": {"type": "string"}, "minItems": fewest, "maxItems": most}
+    preferred = {"response_format": json_schema("rubric", {"criteria": listed}), "temperature": temperature}
+    kept: dict[str, str] = {}  # by what makes two of them the same
+    raw: list[str] = []
+    spent = Usage()
+    faults: list[str] = []
+    for _ in range(ATTEMPTS):
+        reply = await ask(proposer, messages, preferred, max_tokens=max_tokens)
+        spent += Usage.total([reply.usage])
+        raw.append(reply.error or reply.text)
+        faults = []
+        for text in _criteria(reply):
+            fault = _fault(text, material, tag)
+            if fault is None:
+                kept.setdefault(_likeness(text), text)
+            else:
+                faults.append(fault)
+        if len(kept) >= fewest:
+            return Rubric(tuple(Criterion(text) for text in list(kept.values())[:most])), spent
+        if reply.error is not None:
+            break
+        messages = [messages[0], *_again(reply, list(kept.values()), faults, fewest)]
+    why = f" ({_counted(faults)})" if faults else ""
+    raise RubricError(
+        f"{proposer.name!r} proposed {len(kept)} usable criteria in {len(raw)} replies, and at least {fewest} are "
+        f"wanted{why}. The last reply: {raw[-1][:200]!r}. Use a stronger proposer, or a smaller fewest=",
+        tuple(raw),
+        spent,
+    )
+
+
+def _again(reply: Rollout, kept: Sequence[str], faults: Sequence[str], fewest: int) -> list[Message]:
+    """The turns that ask for what is missing, and say what was wrong."""
+    complaint = f"Not all of these can be used: {_counted(faults)}." if faults else "These are too few."
+    if not kept and not faults:
+        complaint = "That cannot be read as a list of criteria."
+    listed = "\n".join(f"- {text}" for text in kept) or "- (none so far)"
+    wanted = str(fewest - len(kept))
+    again = render("rubric_again", complaint=complaint, wanted=wanted, kept=listed)
+    said: list[Message] = [{"role": "assistant", "content": reply.text}] if reply.text.strip() else []
+    return [*said, {"role": "user", "content": again}]
+
+
+def _counted(faults: Iterable[str]) -> str:
+    listed = list(faults)
+    return "; ".join(f"{listed.count(fault)} {fault}" for fault in dict.fromkeys(listed))
+
+
+def _criteria(reply: Rollout) -> list[str]:
+    """The texts of the criteria in a reply: of its JSON or tags, else of its list."""
+    if reply.error is not None:
+        return []
+    found = [" ".join(text.split()) for text in _texts(parse_values(reply.text))]
+    if not found:
+        said = answers.without_thinking(reply.text)
+        found = [" ".join(line.strip(' *_`"').split()) for line in _BULLET.findall(said)]
+    return [text for text in found if text]
+
+
+def _texts(value: Any, depth: int = 0) -> Iterator[str]:
+    """Criteria out of {"criteria": ["…"]}, [{"criterion": "…"}], {"criterion 1": "…"} and the like."""
+    if isinstance(value, list) and depth < 6:
+        for item in value:
+            if isinstance(item, str):
+                yield item
+            else:
+                yield from _texts(item, depth + 1)
+    elif isinstance(value, dict) and depth < 6:
+        lists = [value[name] for name in _LISTS if isinstance(value.get(name), list | dict)]
+        texts = [value[name] for name in _TEXTS if isinstance(value.get(name), str)]
+        if lists:
+            yield from _texts(lists[0], depth + 1)
+        elif texts:
+            yield texts[0]
+        else:
+            yield from _texts(list(value.values()), depth + 1)
+
+
+def _fault(text: str, material: str, tag: str) -> str | None:
+    """What is wrong with a criterion, in words for the proposer; None when nothing is."""
+    words = text.split()
+    if len(words) < 3:
+        return "too short to say what is checked"
+    if len(text) > _LONGEST:
+        return f"longer than {_LONGEST} characters"
+    if _OPEN.match(text):
+        return "not answered by yes or no"
+    if tag in text or _POINTING.search(text):
+        return "not understandable without the text above"
+    if _copies(words, material):
+        return f"a copy of {_COPIED} words or more of the text"
+    return None
+
+
+def _copies(words: Sequence[str], material: str) -> bool:
+    plain = " " + " ".join(re.findall(r"\w+", material.lower())) + " "
+    mine = re.findall(r"\w+", " ".join(words).lower())
+    runs = (" ".join(mine[start : start + _COPIED]) for start in range(len(mine) - _COPIED + 1))
+    return any(f" {run} " in plain for run in runs)
+
+
+def _likeness(text: str) -> str:
+    """The same for criteria that differ in case, punctuation and little words only."""
+    words = re.findall(r"\w+", disarm(text).lower())
+    return " ".join(word for word in words if word not in {"the", "a", "an", "does", "is", "that", "response"})

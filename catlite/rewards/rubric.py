@@ -1,0 +1,150 @@
+"""Rubric rewards (arXiv 2509.14234 §3.2.2, §4.3): self-proposed criteria, or experts', judged one by one.
+
+RubricReward turns the pseudo-reference of a group into criteria and rewards each rollout with the share of them it
+meets. ExpertRubric judges by the rubric an example comes with, as HealthBench does. Both remember what they judged:
+`to_frame()` answers why a rollout got its reward. Left out: training a judge.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from catlite.data import Group, Judgement, Reference
+from catlite.display import judgements_html
+from catlite.errors import ConfigError
+from catlite.models.base import Model
+from catlite.rewards.judge import Mode, check_mode, judge_group
+from catlite.rewards.proposal import MOST, propose_rubric
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REMEMBERED = 200  # groups; a training run judges many more
+
+
+@dataclass(frozen=True)
+class _Audited:
+    """What both rewards have: the groups judged last, and how they show them."""
+
+    judged: deque[Judgement] = field(
+        default_factory=lambda: deque(maxlen=REMEMBERED), repr=False, compare=False, kw_only=True
+    )
+
+    async def audit(self, group: Group, reference: Reference) -> Judgement:
+        """The verdicts behind the rewards; see the class."""
+        raise NotImplementedError
+
+    async def __call__(self, group: Group, reference: Reference) -> list[float | None]:
+        """Rewards of shape (len(group.rollouts),)."""
+        return list((await self.audit(group, reference)).rewards_G)
+
+    def _remember(self, judgement: Judgement) -> Judgement:
+        self.judged.append(judgement)
+        return judgement
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per group, rollout and criterion of what was judged last (REMEMBERED groups), newest last."""
+        import pandas as pd
+
+        frames = [
+            one.to_frame().assign(group=number, id=one.group.example.id) for number, one in enumerate(self.judged)
+        ]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+    def _repr_html_(self) -> str:
+        return judgements_html(repr(self), list(self.judged))
+
+
+@dataclass(frozen=True)
+class RubricReward(_Audited):
+    """A reward: the share of self-proposed criteria that a rollout meets, None where too few could be judged.
+
+    proposer: writes the criteria from the reference alone, in the paper the anchor. judge: answers them; a model that
+    is not the policy, or the policy learns what its own judge lets pass. mode: "single", "batch" or "soft" (see
+    rewards/judge.py). from_question: the ablation of App. A.2. fewest, most: criteria per rubric. min_coverage: the
+    share of criteria that have to be judged for a reward. max_tokens: of each reply of proposer and judge.
+    A reference that brings a rubric is judged by that, and nothing is proposed.
+
+    Raises ConfigError for settings that cannot hold. Called, it raises RubricError when no usable rubric came.
+    """
+
+    proposer: Model
+    judge: Model
+    mode: Mode = "single"
+    from_question: bool = False
+    fewest: int = 5
+    most: int = MOST
+    min_coverage: float = 0.5
+    max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        check_mode(self.mode)
+        _check_coverage(self.min_coverage)
+
+    async def audit(self, group: Group, reference: Reference) -> Judgement:
+        """Proposes the rubric and judges every rollout by it: 1 call and one per rollout and criterion."""
+        rubric, proposed = reference.rubric, None
+        if rubric is None:
+            question = group.example.prompt if self.from_question else None
+            rubric, proposed = await propose_rubric(
+                reference.text,
+                self.proposer,
+                question=question,
+                fewest=self.fewest,
+                most=self.most,
+                max_tokens=self.max_tokens,
+            )
+        judgement = await judge_group(
+            self.judge, group, rubric, mode=self.mode, min_coverage=self.min_coverage, max_tokens=self.max_tokens
+        )
+        if proposed is not None:
+            judgement = replace(judgement, usage=proposed + judgement.usage)
+        return self._remember(judgement)
+
+
+@dataclass(frozen=True)
+class ExpertRubric(_Audited):
+    """A reward: HealthBench's score of each rollout by its example's own rubric (simple-evals ee3b031).
+
+    Points of met criteria over all positive points; met criteria with negative points subtract, and nothing is
+    clipped. The judge sees the whole conversation and one criterion a call, with its points, as there. The reference is
+    not used. min_coverage: 1.0, so that a score is over the whole rubric or None.
+
+    Raises ConfigError for an example without a rubric, or one whose rubric has no positive points.
+    """
+
+    judge: Model
+    mode: Mode = "single"
+    min_coverage: float = 1.0
+    max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        check_mode(self.mode)
+        _check_coverage(self.min_coverage)
+
+    async def audit(self, group: Group, reference: Reference) -> Judgement:  # noqa: ARG002 - a reward's arguments
+        """Judges every rollout by the example's rubric: one call per rollout and criterion."""
+        rubric = group.example.rubric
+        if rubric is None:
+            raise ConfigError(
+                f"example {group.example.id!r} has no rubric to grade by: use a task with rubrics, such as "
+                "healthbench(), or RubricReward, which proposes one"
+            )
+        return self._remember(
+            await judge_group(
+                self.judge,
+                group,
+                rubric,
+                mode=self.mode,
+                conversation=True,
+                min_coverage=self.min_coverage,
+                max_tokens=self.max_tokens,
+            )
+        )
+
+
+def _check_coverage(share: float) -> None:
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ConfigError(f"min_coverage={share!r}: want a share of the criteria, from 0 to 1")

@@ -1,0 +1,258 @@
+"""Rubrics: how they score, how they are proposed, and what they are worth as rewards."""
+
+import asyncio
+import json
+
+import pytest
+
+from catlite import (
+    Criterion,
+    Example,
+    ExpertRubric,
+    Group,
+    LengthPenalty,
+    ModelAsJudge,
+    Reference,
+    Rollout,
+    Rubric,
+    RubricReward,
+    ScriptedModel,
+    Usage,
+)
+from catlite.errors import ConfigError, RubricError
+from catlite.rewards.proposal import propose_rubric
+
+FIVE = [
+    "The response says that zinc and iron compete for uptake.",
+    "The response advises taking them at different times.",
+    "The response names a gap of at least two hours.",
+    "The response tells the reader to ask a pharmacist.",
+    "The response does not tell the reader to stop taking iron.",
+]
+
+
+def rubric(*points):
+    return Rubric(tuple(Criterion(f"criterion {number}", value) for number, value in enumerate(points)))
+
+
+def test_a_score_is_points_met_over_positive_points():
+    assert rubric(5, 3, 2).score([True, False, True]) == 0.7
+
+
+def test_a_met_negative_criterion_subtracts_and_nothing_is_clipped():
+    assert rubric(5, -10).score([False, True]) == -2.0
+    assert rubric(5, -10).score([True, False]) == 1.0
+
+
+def test_a_rubric_without_positive_points_has_no_score():
+    assert rubric(-5, -1).score([True, False]) is None
+
+
+def test_an_unjudged_criterion_leaves_both_sums():
+    assert rubric(5, 3).score([True, None]) == 1.0
+    assert rubric(5, 3).score([None, None]) is None
+
+
+def test_a_score_wants_one_verdict_per_criterion():
+    with pytest.raises(ConfigError, match="1 verdicts for a rubric of 2"):
+        rubric(1, 1).score([True])
+
+
+def propose(*replies, reference="Zinc competes with iron: take them two hours apart.", **options):
+    script = iter(replies)
+    proposer = ScriptedModel(lambda prompt, i: next(script), "proposer")
+    return asyncio.run(propose_rubric(reference, proposer, **options)), proposer
+
+
+def criteria(found):
+    return [criterion.text for criterion in found[0].criteria]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        json.dumps({"criteria": FIVE}),
+        "Sure!\n```json\n" + json.dumps({"criteria": [{"criterion": text} for text in FIVE]}) + "\n```",
+        "<rubric>" + "".join(f"<criterion>{text}</criterion>" for text in FIVE) + "</rubric>",
+        "Here are the criteria:\n" + "\n".join(f"{n}. {text}" for n, text in enumerate(FIVE, 1)),
+        "\n".join(f"- **{text}**" for text in FIVE),
+        json.dumps(FIVE),
+    ],
+    ids=["json", "objects in fences", "tags", "a numbered list", "bullets", "a bare array"],
+)
+def test_a_rubric_is_read_however_it_is_written(reply):
+    found, proposer = propose(reply)
+    assert criteria(found) == FIVE
+    assert len(proposer.calls) == 1
+
+
+def test_the_proposer_sees_the_reference_and_is_held_to_a_schema():
+    _, proposer = propose(json.dumps({"criteria": FIVE}), max_tokens=500)
+    messages, _, sampling = proposer.calls[0]
+    assert "two hours apart" in messages[0]["content"]
+    assert sampling["response_format"]["json_schema"]["schema"]["properties"]["criteria"]["minItems"] == 5
+    assert (sampling["temperature"], sampling["max_tokens"]) == (0.0, 500)
+
+
+def test_the_question_in_place_of_the_reference_is_the_ablation():
+    _, proposer = propose(json.dumps({"criteria": FIVE}), question="Can I take zinc with iron?")
+    assert "Can I take zinc" in proposer.calls[0][0][0]["content"]
+    assert "two hours apart" not in proposer.calls[0][0][0]["content"]
+
+
+def test_duplicates_are_merged_and_the_rest_asked_for():
+    twice = [*FIVE[:3], FIVE[0].upper(), FIVE[1].rstrip(".")]
+    found, proposer = propose(json.dumps({"criteria": twice}), json.dumps({"criteria": FIVE[3:]}))
+    assert criteria(found) == FIVE
+    assert "Write 2 more" in proposer.calls[1][0][-1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        ("How many hours apart does the response recommend?", "not answered by yes or no"),
+        ("Rate the clarity of the response from 1 to 10.", "not answered by yes or no"),
+        ("The response agrees with the reference answer.", "without the text above"),
+        ("Accurate.", "too short"),
+        ("The response says " + "very " * 100, "longer than"),
+        ("Zinc competes with iron so take them two hours apart with water and never at night", "a copy of 12 words"),
+    ],
+)
+def test_criteria_that_cannot_be_judged_are_asked_for_again(bad, why):
+    material = "Zinc competes with iron so take them two hours apart with water and never at night."
+    found, proposer = propose(
+        json.dumps({"criteria": [*FIVE[:4], bad]}), json.dumps({"criteria": FIVE[4:]}), reference=material
+    )
+    assert criteria(found) == FIVE
+    assert why in proposer.calls[1][0][-1]["content"]
+
+
+def test_too_few_after_three_replies_is_an_error_that_keeps_them():
+    with pytest.raises(RubricError, match="proposed 1 usable criteria in 3 replies, and at least 5") as caught:
+        propose("I cannot.", "No list.", json.dumps({"criteria": FIVE[:1]}))
+    assert caught.value.raw[0] == "I cannot."
+    assert caught.value.usage.requests == 3
+
+
+def test_a_rubric_of_500_is_capped():
+    many = [f"The response names the fact with number {number}." for number in range(500)]
+    found, _ = propose(json.dumps({"criteria": many}), most=12)
+    assert criteria(found) == many[:12]
+
+
+def test_an_empty_reference_is_refused():
+    with pytest.raises(ConfigError, match="reference is empty"):
+        propose(json.dumps({"criteria": FIVE}), reference=" ")
+
+
+GROUP = Group(Example("Can I take both?", rubric=rubric(4, -2)), (Rollout("zinc"), Rollout("iron")))
+REFERENCE = Reference("Zinc competes with iron.", None, "test", GROUP)
+
+
+def judge(verdict='{"reason": "r", "met": true}'):
+    return ScriptedModel(lambda prompt, i: verdict, "judge")
+
+
+def proposer():
+    return ScriptedModel(lambda prompt, i: json.dumps({"criteria": FIVE}), "proposer")
+
+
+def test_a_rubric_reward_proposes_once_and_judges_every_rollout():
+    reward = RubricReward(proposer(), judge())
+    assert asyncio.run(reward(GROUP, REFERENCE)) == [1.0, 1.0]
+    assert len(reward.proposer.calls) == 1
+    assert len(reward.judge.calls) == 10
+    (judgement,) = reward.judged
+    assert judgement.usage.requests == 11
+    assert len(reward.to_frame()) == 10
+
+
+def test_a_reference_that_brings_a_rubric_is_judged_by_it():
+    reward = RubricReward(proposer(), judge())
+    given = Reference("x", None, "test", GROUP, rubric=rubric(1))
+    assert asyncio.run(reward(GROUP, given)) == [1.0, 1.0]
+    assert reward.proposer.calls == []
+
+
+def test_a_rubric_reward_is_its_own_manifest():
+    shown = repr(RubricReward(proposer(), judge(), mode="batch"))
+    assert "mode='batch'" in shown
+    assert "judged" not in shown
+
+
+def test_experts_are_judged_with_the_conversation_and_points():
+    reward = ExpertRubric(judge())
+    assert asyncio.run(reward(GROUP, REFERENCE)) == [0.5, 0.5]
+    asked = reward.judge.calls[0][0][0]["content"]
+    assert "Can I take both?" in asked
+    assert "[4] criterion 0" in asked
+
+
+def test_an_expert_score_is_over_the_whole_rubric_or_none():
+    assert asyncio.run(ExpertRubric(judge("maybe"))(GROUP, REFERENCE)) == [None, None]
+
+
+def test_an_example_without_a_rubric_cannot_be_graded_by_experts():
+    plain = Group(Example("q", id="q1"), GROUP.rollouts)
+    with pytest.raises(ConfigError, match="'q1' has no rubric"):
+        asyncio.run(ExpertRubric(judge())(plain, REFERENCE))
+
+
+@pytest.mark.parametrize("settings", [{"mode": "fast"}, {"min_coverage": 2}, {"min_coverage": True}])
+def test_settings_that_cannot_hold_are_refused(settings):
+    with pytest.raises(ConfigError):
+        RubricReward(proposer(), judge(), **settings)
+
+
+def test_model_as_judge_compares_with_the_reference():
+    reward = ModelAsJudge(judge('{"reason": "r", "met": false}'))
+    failed = Rollout("", finish_reason="error", error="500")
+    rollouts = Group(GROUP.example, (Rollout("zinc"), failed, Rollout("Answer:")))
+    assert asyncio.run(reward(rollouts, REFERENCE)) == [0.0, None, 0.0]
+    assert len(reward.judge.calls) == 1
+
+
+@pytest.mark.parametrize(("said", "reward"), [("1", 0.0), ("10", 1.0), ("5.5", 0.5), ('"10"', 1.0), ("11", None)])
+def test_a_score_from_1_to_10_is_a_reward_from_0_to_1(said, reward):
+    judging = ModelAsJudge(judge(f'{{"reason": "r", "score": {said}}}'), scale=True)
+    assert asyncio.run(judging(GROUP, REFERENCE)) == [reward, reward]
+
+
+def test_a_comparison_that_cannot_be_read_is_asked_for_once_more():
+    reward = ModelAsJudge(judge("hm"))
+    assert asyncio.run(reward(GROUP, REFERENCE)) == [None, None]
+    assert len(reward.judge.calls) == 4
+
+
+def lengths(*texts, **options):
+    async def one(group, reference):
+        return [1.0] * len(group.rollouts)
+
+    rollouts = tuple(one if isinstance(one, Rollout) else Rollout(one) for one in texts)
+    return asyncio.run(LengthPenalty(one, **options)(Group(GROUP.example, rollouts), REFERENCE))
+
+
+def test_a_rollout_over_the_limit_loses_one():
+    assert lengths("word " * 750, "word " * 751) == [1.0, 0.0]
+
+
+def test_the_servers_own_count_goes_before_words_and_a_tokenizer_before_both():
+    counted = Rollout("word", usage=Usage(1, 800))
+    assert lengths(counted) == [0.0]
+    assert lengths(counted, count=len) == [1.0]
+
+
+def test_a_reward_of_none_stays_none():
+    async def nothing(group, reference):
+        return [None] * len(group.rollouts)
+
+    long = Group(GROUP.example, (Rollout("word " * 900),))
+    assert asyncio.run(LengthPenalty(nothing)(long, REFERENCE)) == [None]
+
+
+def test_a_penalized_rubric_can_still_be_audited():
+    reward = LengthPenalty(RubricReward(proposer(), judge()), limit=1, count=len)
+    judgement = asyncio.run(reward.audit(GROUP, REFERENCE))
+    assert judgement.rewards_G == (0.0, 0.0)
+    assert judgement.notes == ("2 of 2 rollouts have over 1 tokens: −1",)
+    assert LengthPenalty(ModelAsJudge(judge())).audit is None
