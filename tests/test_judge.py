@@ -153,7 +153,7 @@ class Picky:
     name = "picky"
 
     def __init__(self):
-        self.calls = []
+        self.calls, self.refused = [], set()
 
     async def sample(self, prompt, n=1, **sampling):
         self.calls.append(sampling)

@@ -128,6 +128,13 @@ async def sample_preferring(
         refused.update(f"{name}={wanted.pop(name)!r}" for name in named)
 
 
+def json_schema(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """A `response_format` that holds a reply to an object of these properties, all of them required, in this order."""
+    held = {"properties": dict(properties), "required": list(properties), "additionalProperties": False}
+    schema = {"type": "object", **held}
+    return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
+
+
 def sendable(message: Message) -> Message:
     """The message without lone surrogates, which JSON over UTF-8 cannot carry."""
     return {

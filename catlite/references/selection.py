@@ -17,7 +17,7 @@ from typing import Any
 from catlite import answers, loop
 from catlite.data import Group, Message, Reference, Rollout, Usage
 from catlite.errors import BadReply, ConfigError, EndpointUnavailable, EstimationError
-from catlite.models.base import Model, sample_preferring
+from catlite.models.base import Model, json_schema, sample_preferring
 from catlite.models.scoring import metered
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
@@ -106,13 +106,7 @@ class BestOfN:
         # Asked again with another seed: a greedy or stored reply would just repeat itself.
         sampling: dict[str, Any] = {"max_tokens": self.max_tokens, "seed": self.seed + attempt if attempt else None}
         number = {"type": "integer", "minimum": 1, "maximum": count}
-        schema = {
-            "type": "object",
-            "properties": {"best": number},
-            "required": ["best"],
-            "additionalProperties": False,
-        }
-        constrained = {"type": "json_schema", "json_schema": {"name": "choice", "strict": True, "schema": schema}}
+        constrained = json_schema("choice", {"best": number})
         return await sample_preferring(self.judge, messages, {"response_format": constrained}, **sampling)
 
     def messages(self, group: Group, texts: Sequence[str]) -> list[Message]:

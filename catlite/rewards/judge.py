@@ -19,8 +19,7 @@ from catlite import loop
 from catlite.criteria import Criterion, Rubric, Verdict
 from catlite.data import Example, Group, Judgement, Message, Rollout, Usage
 from catlite.errors import ConfigError, ContextOverflow
-from catlite.models.base import Model
-from catlite.models.preferences import ask, json_schema
+from catlite.models.base import Model, json_schema, sample_preferring
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
 from catlite.rewards.verdicts import criterion_verdicts, read_verdict
@@ -159,14 +158,14 @@ class _Asking:
 
     async def _ask(self, messages: list[Message]) -> Rollout:
         preferred = {"response_format": _FORMS[self.mode], "temperature": self.temperature}
-        reply = await ask(self.judge, messages, preferred, max_tokens=self.max_tokens)
+        reply = await sample_preferring(self.judge, messages, preferred, max_tokens=self.max_tokens)
         self.spent.append(reply.usage)
         return reply
 
     async def _soft(self, shown: str, criterion: Criterion) -> Verdict:
         messages = [_user(shown, render("judge_soft", criterion=worded(criterion)))]
         sampling = {"max_tokens": 1, "logprobs": True, "top_logprobs": _ALTERNATIVES}
-        reply = await ask(self.judge, messages, {"temperature": self.temperature}, **sampling)
+        reply = await sample_preferring(self.judge, messages, {"temperature": self.temperature}, **sampling)
         self.spent.append(reply.usage)
         if reply.error is not None:
             return Verdict(criterion, None, reply.error)

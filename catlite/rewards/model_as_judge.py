@@ -13,8 +13,7 @@ from typing import Any
 from catlite import loop
 from catlite.data import Group, Message, Reference, Rollout
 from catlite.errors import ConfigError, ContextOverflow
-from catlite.models.base import Model
-from catlite.models.preferences import ask, json_schema
+from catlite.models.base import Model, json_schema, sample_preferring
 from catlite.parsing import parse_reply
 from catlite.prompts.fence import fenced
 from catlite.prompts.files import render
@@ -58,7 +57,7 @@ class ModelAsJudge:
         for _ in range(2):
             preferred: dict[str, Any] = {"response_format": _SCORE if self.scale else _SAME, "temperature": 0.0}
             try:
-                reply = await ask(self.judge, messages, preferred, max_tokens=self.max_tokens)
+                reply = await sample_preferring(self.judge, messages, preferred, max_tokens=self.max_tokens)
             except ContextOverflow:
                 return None
             reward = read(reply)

@@ -16,8 +16,7 @@ from catlite import answers
 from catlite.criteria import Criterion, Rubric
 from catlite.data import Message, Prompt, Rollout, Usage, as_messages
 from catlite.errors import ConfigError, RubricError
-from catlite.models.base import Model
-from catlite.models.preferences import ask, json_schema
+from catlite.models.base import Model, json_schema, sample_preferring
 from catlite.parsing import parse_values
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
@@ -77,7 +76,7 @@ async def propose_rubric(
     spent = Usage()
     faults: list[str] = []
     for _ in range(ATTEMPTS):
-        reply = await ask(proposer, messages, preferred, max_tokens=max_tokens)
+        reply = await sample_preferring(proposer, messages, preferred, max_tokens=max_tokens)
         spent += Usage.total([reply.usage])
         raw.append(reply.error or reply.text)
         faults = []
