@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from catlite import display, loop
 from catlite.budget import Budget, capped
-from catlite.data import Example, Group, Reference, Task, Usage
-from catlite.errors import BudgetReached, ConfigError, EstimationError, GroupError, RequestRejected
+from catlite.data import Example, Group, Judgement, Reference, Task, Usage
+from catlite.errors import BudgetReached, ConfigError, EstimationError, GroupError, RequestRejected, RubricError
 from catlite.models.base import Model, check_n, resolve
 from catlite.models.keys import Secret, sealed
 from catlite.rewards.answer_match import AnswerMatch
+from catlite.rewards.audit import Reward, audited, check_gradable, warn_own_judge
 from catlite.rollouts import is_hopeless, sample_group, under_way
 from catlite.store import open_run
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Estimator = Callable[[Group], Awaitable[Reference]]
-Reward = Callable[[Group, Reference], Awaitable[list[float | None]]]
 SINGLE = "single sample"
 
 
@@ -45,7 +45,8 @@ class Row:
     usage: Usage
     reference: Reference | None = field(default=None, repr=False)
     error: str | None = None
-    scores: tuple[float | None, ...] = ()  # of each rollout, for the single sample
+    scores: tuple[float | None, ...] = ()  # of each rollout graded: of one, but for the single sample
+    judgement: Judgement | None = field(default=None, repr=False)  # the verdicts behind the score, by a rubric
 
     @property
     def answer(self) -> str | None:
@@ -179,6 +180,7 @@ async def aevaluate(
     """`evaluate`, awaited; `policy` is a Model."""
     check_n(n)
     grader = _grader(task, grader)
+    warn_own_judge(policy, grader)
     names = _names(estimators)
     with open_run(run) as store, capped(budget, store.usage() if store and budget else Usage()):
         result = await _evaluate(task, policy, names, grader, n, progress, sampling)
@@ -305,10 +307,23 @@ async def _one(
         ]
     name = _name(example, position)
     gold = Reference(example.answer or "", example.answer, "gold", group)
-    scores = await grader(group, gold)
-    graded = [score for score in scores if score is not None]
-    row = Row(position, name, SINGLE, None, 1, _single(group), scores=tuple(scores))
-    row = replace(row, score=fmean(graded)) if graded else replace(row, error="nothing could be graded")
+
+    async def graded(row: Row, rollouts: Group) -> Row:
+        """`row` with the mean score of `rollouts`, or with why there is none."""
+        try:
+            scores, judgement = await audited(grader, rollouts, gold)
+        except (BudgetReached, RequestRejected, RubricError) as error:
+            if is_hopeless(error):
+                raise
+            if isinstance(error, BudgetReached):
+                stops.append(error)
+            return replace(row, error=f"not graded: {error}")
+        known = [score for score in scores if score is not None]
+        found = {"score": fmean(known)} if known else {"error": "could not be graded"}
+        return replace(row, scores=tuple(scores), judgement=judgement, **found)
+
+    async def sampled() -> Row:
+        return await graded(Row(position, name, SINGLE, None, 1, _single(group)), group)
 
     async def estimated(system: str, estimator: Estimator) -> Row:
         try:
@@ -320,13 +335,12 @@ async def _one(
                 stops.append(error)
             spent = getattr(error, "usage", None) or Usage()
             return _ungraded(example, position, system, str(error), group.usage + spent)
-        (score,) = await grader(Group(example, (reference.as_rollout(),)), gold)
-        why = None if score is not None else "could not be graded"
         generations = n + reference.usage.requests
-        return Row(position, name, system, score, generations, reference.total_usage, reference, why)
+        row = Row(position, name, system, None, generations, reference.total_usage, reference)
+        return await graded(row, Group(example, (reference.as_rollout(),)))
 
-    found = await loop.together(estimated(system, estimator) for system, estimator in estimators.items())
-    return group, [row, *found]
+    found = await loop.together([sampled(), *(estimated(name, each) for name, each in estimators.items())])
+    return group, found
 
 
 def _single(group: Group) -> Usage:
@@ -356,6 +370,7 @@ def _grader(task: Task, grader: Reward | None) -> Reward:
     if len(task) == 0:
         raise ConfigError(f"the task {task.name!r} has no examples")
     if grader is not None:
+        check_gradable(grader, task)
         return grader
     without = sum(example.answer is None for example in task)
     if without or not task.verifiable:

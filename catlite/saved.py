@@ -13,8 +13,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from catlite.criteria import Criterion, Rubric
-from catlite.data import Example, Group, Reference, Rollout, Usage
+from catlite.criteria import Criterion, Rubric, Verdict
+from catlite.data import Example, Group, Judgement, Reference, Rollout, Usage
 from catlite.errors import ConfigError, StoreError
 from catlite.evaluation import Evaluation, Row
 
@@ -122,6 +122,9 @@ def _row(row: Row, groups: tuple[Group, ...]) -> dict[str, Any]:
     if row.reference is not None:
         shared = row.position < len(groups) and groups[row.position] == row.reference.group
         found["reference"] = _plain(row.reference) | {"group": None if shared else _group(row.reference.group)}
+    if row.judgement is not None:
+        verdicts = [[(one.met, one.reason, one.probability) for one in mine] for mine in row.judgement.verdicts_GC]
+        found["judgement"] = _plain(row.judgement) | {"verdicts_GC": verdicts, "group": None}
     return found
 
 
@@ -156,4 +159,22 @@ def _read_row(found: dict[str, Any], groups: tuple[Group, ...]) -> Row:
                 "notes": tuple(reference["notes"]),
             }
         )
-    return Row(**found | {"usage": Usage(**found["usage"]), "scores": tuple(found["scores"]), "reference": reference})
+    rest = {"usage": Usage(**found["usage"]), "scores": tuple(found["scores"]), "reference": reference}
+    judgement = found.get("judgement")
+    if judgement is not None:
+        # What was judged is what was scored: the reference of the row, or the rollouts of its question.
+        scored = groups[found["position"]]
+        if reference is not None:
+            scored = Group(reference.group.example, (reference.as_rollout(),))
+        rest["judgement"] = _read_judgement(judgement, scored)
+    return Row(**found | rest)
+
+
+def _read_judgement(found: dict[str, Any], scored: Group) -> Judgement:
+    rubric = _read_rubric(found["rubric"]) or Rubric(())
+    verdicts = tuple(
+        tuple(Verdict(one, *verdict) for one, verdict in zip(rubric.criteria, mine, strict=True))
+        for mine in found["verdicts_GC"]
+    )
+    usage, notes = Usage(**found["usage"]), tuple(found["notes"])
+    return Judgement(scored, rubric, verdicts, tuple(found["rewards_G"]), found["judge"], usage, notes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from catlite import loop
 from catlite.data import Group, Message, Reference, Rollout
@@ -33,6 +33,8 @@ class ModelAsJudge:
 
     Raises ConfigError when called with a reference that has no text.
     """
+
+    grades_by: ClassVar = "answer"
 
     judge: Model
     scale: bool = False

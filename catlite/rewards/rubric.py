@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from catlite.data import Group, Judgement, Reference
 from catlite.display import judgements_html
@@ -83,6 +83,11 @@ class RubricReward(_Audited):
         check_mode(self.mode)
         _check_coverage(self.min_coverage)
 
+    @property
+    def grades_by(self) -> str | None:
+        """What of an example it needs as a grader: the gold answer stands in for the reference."""
+        return None if self.from_question else "answer"
+
     async def audit(self, group: Group, reference: Reference) -> Judgement:
         """Proposes the rubric and judges every rollout by it: 1 call and one per rollout and criterion."""
         rubric, proposed = reference.rubric, None
@@ -114,6 +119,8 @@ class ExpertRubric(_Audited):
 
     Raises ConfigError for an example without a rubric, or one whose rubric has no positive points.
     """
+
+    grades_by: ClassVar = "rubric"
 
     judge: Model
     mode: Mode = "single"

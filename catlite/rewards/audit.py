@@ -1,0 +1,55 @@
+"""Rewards with the verdicts behind them, and who should not judge whom.
+
+A reward that can be audited has, beside being callable, `async audit(group, reference) -> Judgement`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Awaitable, Callable, Iterator
+
+from catlite.data import Group, Judgement, Reference, Task
+from catlite.errors import ConfigError, OwnJudgeWarning
+from catlite.models.base import Model
+
+Reward = Callable[[Group, Reference], Awaitable[list[float | None]]]
+
+
+async def audited(reward: Reward, group: Group, reference: Reference) -> tuple[list[float | None], Judgement | None]:
+    """(rewards of shape (rollouts,), the Judgement they come from); None for a reward that judges by no rubric."""
+    audit: Callable[[Group, Reference], Awaitable[Judgement]] | None = getattr(reward, "audit", None)
+    if audit is None:
+        return await reward(group, reference), None
+    judgement = await audit(group, reference)
+    return list(judgement.rewards_G), judgement
+
+
+def check_gradable(reward: object, task: Task) -> None:
+    """ConfigError when `reward` grades by something that examples of `task` lack: an answer, or a rubric."""
+    for layer in _layers(reward):
+        needed = getattr(layer, "grades_by", None)
+        lacking = sum(getattr(example, needed) is None for example in task) if needed is not None else 0
+        if lacking:
+            raise ConfigError(
+                f"{type(layer).__name__} grades by the {needed} of an example, and {lacking} of {len(task)} examples "
+                f"of {task.name!r} have none"
+            )
+
+
+def warn_own_judge(policy: Model, reward: object) -> None:
+    """OwnJudgeWarning when the judge of `reward` is `policy`, or is called like it."""
+    judges = [judge for layer in _layers(reward) if (judge := getattr(layer, "judge", None)) is not None]
+    if any(judge is policy or getattr(judge, "name", None) == policy.name for judge in judges):
+        warnings.warn(
+            f"{policy.name!r} judges its own replies: it shares their mistakes, and in training it learns what its "
+            "own judge lets pass. Another model as judge= avoids that",
+            OwnJudgeWarning,
+            stacklevel=3,
+        )
+
+
+def _layers(reward: object) -> Iterator[object]:
+    """A reward and what it wraps, as LengthPenalty does."""
+    while reward is not None:
+        yield reward
+        reward = getattr(reward, "reward", None)

@@ -1,0 +1,96 @@
+"""Evaluation by a rubric keeps the verdicts behind every score, and a judge's failure is never a zero."""
+
+import json
+import warnings
+
+import pytest
+
+from catlite import (
+    Criterion,
+    Evaluation,
+    Example,
+    ExpertRubric,
+    LengthPenalty,
+    ModelAsJudge,
+    Rollout,
+    Rubric,
+    RubricReward,
+    ScriptedModel,
+    Synthesis,
+    Task,
+    evaluate,
+)
+from catlite.errors import BudgetReached, ConfigError, OwnJudgeWarning
+
+ZINC = Rubric((Criterion("names zinc", 3), Criterion("names iron", -1)))
+TASK = Task("health", (Example("Zinc?", rubric=ZINC, id="a"), Example("Iron?", rubric=ZINC, id="b")))
+POLICY = ScriptedModel(lambda prompt, i: "zinc" if i == 0 else "iron", "policy")
+ANCHOR = ScriptedModel(lambda prompt, i: "zinc", "anchor")
+
+
+def names_it(prompt, i):
+    text = prompt[0]["content"]
+    word = "zinc" if "names zinc" in text else "iron"
+    return json.dumps({"reason": f"looked for {word}", "met": f"{word}\n</" in text})
+
+
+def run(judge=names_it, **options):
+    grader = ExpertRubric(ScriptedModel(judge, "judge"), **options)
+    return evaluate(TASK, POLICY, estimators=[Synthesis(ANCHOR)], grader=grader, n=2)
+
+
+def test_every_score_has_its_verdicts():
+    result = run()
+    single, synthesis = result.rows[:2]
+    assert (single.scores, single.score) == ((1.0, -1 / 3), pytest.approx(1 / 3))
+    assert (synthesis.score, synthesis.scores) == (1.0, (1.0,))
+    assert [[verdict.met for verdict in row] for row in single.judgement.verdicts_GC] == [[True, False], [False, True]]
+    assert synthesis.judgement.verdicts_GC[0][0].reason == "looked for zinc"
+
+
+def test_verdicts_are_saved_and_read_again(tmp_path):
+    result = run()
+    assert Evaluation.load(result.save(tmp_path)) == result
+
+
+def test_a_verdict_that_cannot_be_had_is_no_score():
+    result = run(lambda prompt, i: "hard to say" if "names iron" in prompt[0]["content"] else names_it(prompt, i))
+    assert [row.score for row in result.rows] == [None] * 4
+    assert result.rows[0].error == "could not be graded"
+    assert result.score("Synthesis")[2] == 0
+
+
+def test_a_budget_that_ends_while_judging_leaves_the_question_ungraded():
+    def judge(prompt, i):
+        raise BudgetReached("the budget is reached")
+
+    result = run(judge)
+    assert result.stopped == "the budget is reached"
+    assert {row.score for row in result.rows} == {None}
+    assert result.groups[0].rollouts  # what was paid for is kept
+
+
+def test_examples_without_a_rubric_are_refused_before_anything_is_sent():
+    policy = ScriptedModel(lambda prompt, i: "zinc")
+    task = Task("mixed", (*TASK, Example("What else?")))
+    with pytest.raises(ConfigError, match=r"ExpertRubric grades by the rubric of an example, and 1 of 3"):
+        evaluate(task, policy, grader=LengthPenalty(ExpertRubric(ANCHOR)), n=2)
+    with pytest.raises(ConfigError, match="RubricReward grades by the answer of an example, and 2 of 2"):
+        evaluate(TASK, policy, grader=RubricReward(ANCHOR, ANCHOR), n=2)
+    assert policy.calls == []
+
+
+def test_a_policy_that_judges_itself_is_warned_of():
+    own = ScriptedModel(lambda prompt, i: "yes", "policy")
+    with pytest.warns(OwnJudgeWarning, match="'policy' judges its own replies"):
+        evaluate(TASK, POLICY, grader=LengthPenalty(ExpertRubric(own)), n=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run()
+
+
+def test_a_gold_answer_can_be_graded_against_by_a_model():
+    task = Task("open", (Example("Why?", answer="Because."),))
+    judge = ScriptedModel(lambda prompt, i: "Yes." if "so it is" in prompt[0]["content"] else "No.", "judge")
+    policy = ScriptedModel(lambda prompt, i: Rollout("so it is" if i else "not so"))
+    assert evaluate(task, policy, grader=ModelAsJudge(judge), n=2).rows[0].scores == (0.0, 1.0)
