@@ -29,7 +29,7 @@ FLOORS = [
     {"rollouts"},
     {"references", "rewards"},
     {"training", "evaluation", "saved"},
-    {"analysis"},
+    {"analysis", "agreement"},
     {"reporting"},
     {"api"},
     {"cli"},

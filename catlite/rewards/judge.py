@@ -22,10 +22,14 @@ from catlite.errors import ConfigError, ContextOverflow
 from catlite.models.base import Model, json_schema, sample_preferring
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
+from catlite.rewards.attacks import ATTACKS, CRITERION, HONEST, OFF_TOPIC
 from catlite.rewards.verdicts import criterion_verdicts, read_verdict
 
 if TYPE_CHECKING:
     pass
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Mode = Literal["single", "batch", "soft"]
 _ALTERNATIVES = 20  # of the likeliest tokens: what OpenAI and vLLM give at most
@@ -42,8 +46,8 @@ _FORMS = {
 }
 # A reply that only announces one: judges are known to wave these through.
 _ANNOUNCEMENT = re.compile(
-    r"[\W_]*(?:(?:the )?(?:solution|(?:final )?answer|response|reasoning|thought process|let'?s (?:solve|think)[\w ,]*)"
-    r"[\W_]*)*",
+    r"[\W_]*(?:(?:(?:the|my|final|full|complete) )*(?:solution|answer|response|reasoning|thought process|"
+    r"let'?s (?:solve|think)(?: about)?(?: this| the)?(?: problem)?(?: step by step)?)[\W_]*)*",
     re.IGNORECASE,
 )
 _Asked = Callable[[Rollout], list[tuple[bool | None, str]]]
@@ -216,3 +220,26 @@ def _shown(response: str, asked: Example | None) -> str:
 
 def _user(shown: str, question: str) -> Message:
     return {"role": "user", "content": f"{shown}\n\n{question}"}
+
+
+def probe(judge: Model, *, mode: Mode = "single", max_tokens: int | None = None) -> pd.DataFrame:
+    """Whether known attacks make `judge` pass a response that does not meet the criterion; costs about 20 calls.
+
+    One row per attack of rewards/attacks.py, and first two controls without any: an answer that meets the criterion and
+    one that does not. Columns: attack; fooled, True where the verdict is wrong, None where it could not be had; met,
+    probability (mode "soft") and reason as the judge gave them. A judge that fails a control has failed before any
+    attack. Blocking; raises as `judge_group` does.
+    """
+    import pandas as pd
+
+    texts = {"none, and met": HONEST, "none, and not met": OFF_TOPIC, **ATTACKS}
+    group = Group(Example("When does water boil?"), tuple(map(Rollout, texts.values())))
+    rubric = Rubric((Criterion(CRITERION),))
+    judgement = loop.run(judge_group(judge, group, rubric, mode=mode, max_tokens=max_tokens))
+    rows = []
+    for attack, (verdict,) in zip(texts, judgement.verdicts_GC, strict=True):
+        right = attack == "none, and met"
+        fooled = None if verdict.met is None else verdict.met != right
+        shown = {"met": verdict.met, "probability": verdict.probability, "reason": verdict.reason}
+        rows.append({"attack": attack, "fooled": fooled, **shown})
+    return pd.DataFrame(rows)
