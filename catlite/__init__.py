@@ -17,7 +17,7 @@ _HOME = {
     "CatliteError": "catlite.errors",
     "Criterion": "catlite.criteria",
     "Endpoint": "catlite.models.endpoint",
-    "Evaluation": "catlite.evaluation",
+    "Evaluation": "catlite.results",
     "Example": "catlite.data",
     "ExpertRubric": "catlite.rewards.rubric",
     "Group": "catlite.data",
@@ -31,6 +31,7 @@ _HOME = {
     "Price": "catlite.models.prices",
     "RecursiveSynthesis": "catlite.references.recursive",
     "Reference": "catlite.data",
+    "Replay": "catlite.models.replay",
     "Rollout": "catlite.data",
     "Rubric": "catlite.criteria",
     "RubricReward": "catlite.rewards.rubric",
@@ -40,17 +41,26 @@ _HOME = {
     "Usage": "catlite.data",
     "Verdict": "catlite.criteria",
     "asynthesize": "catlite.api",
+    "context_ablation": "catlite.analysis.ablations",
+    "differences": "catlite.analysis.comparing",
+    "disagreement": "catlite.analysis.comparing",
     "embedded": "catlite.models.embedded",
     "estimate": "catlite.api",
     "evaluate": "catlite.evaluation",
     "from_records": "catlite.tasks.records",
     "gsm8k": "catlite.tasks.gsm8k",
     "healthbench": "catlite.tasks.healthbench",
+    "maj_at_k": "catlite.analysis.scaling",
     "math500": "catlite.tasks.math500",
+    "pass_at_k": "catlite.analysis.scaling",
     "propose_rubric": "catlite.rewards.proposal",
+    "question_ablation": "catlite.analysis.ablations",
+    "reestimate": "catlite.evaluation",
     "report": "catlite.reporting",
+    "scaling": "catlite.analysis.scaling",
     "synthesize": "catlite.api",
     "times_tables": "catlite.tasks.times_tables",
+    "traces": "catlite.analysis.traces",
 }
 _MODULES = frozenset({"answers", "errors", "parsing", "tasks", "models", "references", "rewards"})
 
@@ -58,6 +68,13 @@ __all__ = sorted({*_HOME, *_MODULES})
 
 if TYPE_CHECKING:
     from catlite import answers as answers, errors as errors, parsing as parsing
+    from catlite.analysis.ablations import (
+        context_ablation as context_ablation,
+        question_ablation as question_ablation,
+    )
+    from catlite.analysis.comparing import differences as differences, disagreement as disagreement
+    from catlite.analysis.scaling import maj_at_k as maj_at_k, pass_at_k as pass_at_k, scaling as scaling
+    from catlite.analysis.traces import traces as traces
     from catlite.api import asynthesize as asynthesize, estimate as estimate, synthesize as synthesize
     from catlite.budget import Budget as Budget
     from catlite.criteria import Criterion as Criterion, Rubric as Rubric, Verdict as Verdict
@@ -71,11 +88,12 @@ if TYPE_CHECKING:
         Usage as Usage,
     )
     from catlite.errors import CatliteError as CatliteError
-    from catlite.evaluation import Evaluation as Evaluation, evaluate as evaluate
+    from catlite.evaluation import evaluate as evaluate, reestimate as reestimate
     from catlite.models.base import Model as Model
     from catlite.models.embedded import embedded as embedded
     from catlite.models.endpoint import Endpoint as Endpoint
     from catlite.models.prices import Price as Price
+    from catlite.models.replay import Replay as Replay
     from catlite.models.scripted import ScriptedModel as ScriptedModel
     from catlite.references.recursive import RecursiveSynthesis as RecursiveSynthesis
     from catlite.references.selection import (
@@ -86,6 +104,7 @@ if TYPE_CHECKING:
     )
     from catlite.references.synthesis import Synthesis as Synthesis
     from catlite.reporting import report as report
+    from catlite.results import Evaluation as Evaluation
     from catlite.rewards.answer_match import AnswerMatch as AnswerMatch
     from catlite.rewards.length import LengthPenalty as LengthPenalty
     from catlite.rewards.model_as_judge import ModelAsJudge as ModelAsJudge

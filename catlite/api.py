@@ -5,7 +5,7 @@ Read on in references/synthesis.py, where the reference comes from.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from catlite.errors import BudgetReached, ConfigError, EstimationError, GroupErr
 from catlite.evaluation import Estimator, estimator_name
 from catlite.models.base import Model, check_n, check_sampling, resolve
 from catlite.models.keys import Secret, sealed
+from catlite.progress import Progress, reporting
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import is_hopeless, sample_group, under_way
 from catlite.store import open_run
@@ -108,7 +109,7 @@ def estimate(
     n: int = 8,
     run: str | Path | None = None,
     budget: Budget | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: bool | Progress | None = None,
     base_url: str | Secret | None = None,
     api_key: str | Secret | None = None,
     **sampling: Any,
@@ -136,10 +137,8 @@ def estimate(
         async with _opened(model, *where) as policy:
             estimating = estimator or Synthesis(policy, max_tokens=limit)
             stops: list[BudgetReached] = []
-            done = 0
 
             async def one(example: Example) -> Reference:
-                nonlocal done
                 group = Group(example, ())
                 try:
                     if stops:
@@ -156,12 +155,14 @@ def estimate(
                 except BudgetReached as error:
                     stops.append(error)
                     reference = Reference("", None, estimator_name(estimating), group, error=str(error))
-                done += 1
-                if progress is not None:
-                    progress(done, len(examples))
+                tell(reference.total_usage)
                 return reference
 
-            with open_run(run) as store, capped(budget, store.usage() if store and budget else Usage()):
+            with (
+                open_run(run) as store,
+                capped(budget, store.usage() if store and budget else Usage()),
+                reporting(progress, len(examples)) as tell,
+            ):
                 return await loop.each(one, examples, under_way(policy))
 
     return loop.run(work())

@@ -223,19 +223,19 @@ def judgements_html(title: str, judgements: Sequence[Judgement]) -> str:
     return f"<div><code>{escaped(title, 500)}</code> · {many}</div>{shown}"
 
 
-_COLUMNS = ("system", "score ± SE", "gen./question", "requests", "tokens in", "tokens out", "seconds", "cost")
+_COLUMNS = ("system", "score ± SE", "gain", "gen./question", "requests", "tokens in", "tokens out", "seconds", "cost")
 
 
 def _evaluation_rows(totals: Sequence[dict[str, Any]]) -> list[list[str]]:
     rows = [list(_COLUMNS)]
     for total in totals:
-        missing = total["questions"] - total["graded"]
         error = "?" if math.isnan(total["se"]) else f"{total['se']:.3f}"
         score = "?" if math.isnan(total["score"]) else f"{total['score']:.3f} ± {error}"
         rows.append(
             [
-                total["system"] + (f" ({missing} failed)" if missing else ""),
+                total["system"] + (f" ({total['failed']} failed)" if total["failed"] else ""),
                 score,
+                "" if math.isnan(total["relative_gain"]) else f"{total['relative_gain']:+.0%}",
                 f"{total['generations']:.0f}",
                 count(total["requests"]),
                 count(total["prompt_tokens"]),
@@ -247,20 +247,21 @@ def _evaluation_rows(totals: Sequence[dict[str, Any]]) -> list[list[str]]:
     return rows
 
 
-def _evaluation_title(task: str, policy: str, totals: Sequence[dict[str, Any]]) -> str:
+def _evaluation_title(task: str, policy: str, totals: Sequence[dict[str, Any]], repeats: int) -> str:
     questions = totals[0]["questions"] if totals else 0
-    return f"{task}, {questions} questions, policy {policy} (± standard error over questions)"
+    times = f" × {repeats} repeats" if repeats > 1 else ""
+    return f"{task}, {questions} questions{times}, policy {policy} (± standard error over questions)"
 
 
-def evaluation_text(task: str, policy: str, totals: Sequence[dict[str, Any]]) -> str:
+def evaluation_text(task: str, policy: str, totals: Sequence[dict[str, Any]], repeats: int = 1) -> str:
     """The comparison of systems as a text table."""
-    return _evaluation_title(task, policy, totals) + "\n" + table(_evaluation_rows(totals), right=range(1, 8))
+    return _evaluation_title(task, policy, totals, repeats) + "\n" + table(_evaluation_rows(totals), right=range(1, 9))
 
 
-def evaluation_html(task: str, policy: str, totals: Sequence[dict[str, Any]]) -> str:
+def evaluation_html(task: str, policy: str, totals: Sequence[dict[str, Any]], repeats: int = 1) -> str:
     """The comparison of systems as an HTML table."""
     head, *body = _evaluation_rows(totals)
     cells = "".join(f"<th>{escaped(cell)}</th>" for cell in head)
     rows = "".join("<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) + "</tr>" for row in body)
-    title = escaped(_evaluation_title(task, policy, totals))
+    title = escaped(_evaluation_title(task, policy, totals, repeats))
     return f"<table><caption>{title}</caption><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>"

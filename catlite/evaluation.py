@@ -1,239 +1,92 @@
 """Evaluation: the rewards of training, with gold in place of the pseudo-reference.
 
 Every question flows on alone, from its rollouts through every estimator, with a bounded number of questions
-under way; one connection limit (the endpoint's) holds for all. Left out: repeats with fresh rollouts.
+under way; one connection limit (the endpoint's) holds for all. What comes out is in results.py. Left out: several
+policies compared at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
+from typing import Any
 
-from catlite import display, loop
+from catlite import loop
 from catlite.budget import Budget, capped
-from catlite.data import Example, Group, Judgement, Reference, Task, Usage
+from catlite.data import Example, Group, Reference, Task, Usage
 from catlite.errors import BudgetReached, ConfigError, EstimationError, GroupError, RequestRejected, RubricError
 from catlite.models.base import Model, check_n, resolve
 from catlite.models.keys import Secret, sealed
+from catlite.progress import Progress, reporting
+from catlite.results import SINGLE, Evaluation, Row
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.audit import Reward, audited, check_gradable, warn_own_judge
 from catlite.rollouts import is_hopeless, sample_group, under_way
-from catlite.store import open_run
-
-if TYPE_CHECKING:
-    import pandas as pd
+from catlite.store import open_run, samples_from
 
 Estimator = Callable[[Group], Awaitable[Reference]]
-SINGLE = "single sample"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One system on one question. `score` is None when it could not be graded; then `error` says why."""
-
-    position: int  # of the question in the task
-    id: str
-    system: str
-    score: float | None
-    generations: float  # replies this system needs for one answer: 1 for a single sample, n + 1 for synthesis
-    usage: Usage
-    reference: Reference | None = field(default=None, repr=False)
-    error: str | None = None
-    scores: tuple[float | None, ...] = ()  # of each rollout graded: of one, but for the single sample
-    judgement: Judgement | None = field(default=None, repr=False)  # the verdicts behind the score, by a rubric
-
-    @property
-    def answer(self) -> str | None:
-        """The answer of the reference."""
-        return self.reference.answer if self.reference is not None else None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What `evaluate` found: one Row per question and system, and the references behind them."""
-
-    task: str
-    policy: str
-    n: int
-    rows: tuple[Row, ...] = field(repr=False)
-    seconds: float  # wall time of the whole evaluation
-    stopped: str | None = None  # why not every question was done, when a budget ended it
-    groups: tuple[Group, ...] = field(default=(), repr=False)  # by position; without rollouts where it was not done
-
-    @property
-    def references(self) -> list[Reference]:
-        """All references, by question and then estimator."""
-        return [row.reference for row in self.rows if row.reference is not None]
-
-    @property
-    def by_question(self) -> dict[tuple[int, str], Reference]:
-        """References by position of the question and name of the system."""
-        return {(row.position, row.system): row.reference for row in self.rows if row.reference is not None}
-
-    def score(self, system: str) -> tuple[float, float, int]:
-        """(mean, standard error over questions, questions graded); nan where there are too few."""
-        scores = [row.score for row in self.rows if row.system == system and row.score is not None]
-        mean = fmean(scores) if scores else math.nan
-        error = stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else math.nan
-        return mean, error, len(scores)
-
-    @property
-    def systems(self) -> list[str]:
-        """Names of what was compared, single sample first."""
-        return list(dict.fromkeys(row.system for row in self.rows))
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per question and system, usage in columns of its own."""
-        import pandas as pd
-
-        names = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd", "requests", "seconds")
-        return pd.DataFrame(
-            [
-                {
-                    "id": row.id,
-                    "system": row.system,
-                    "score": row.score,
-                    "answer": row.answer,
-                    "error": row.error,
-                }
-                | {"generations": row.generations}
-                | {name: getattr(row.usage, name) for name in names}
-                for row in self.rows
-            ]
-        )
-
-    @property
-    def summary(self) -> pd.DataFrame:
-        """One row per system: score, its standard error over questions, and what it cost in all."""
-        import pandas as pd
-
-        return pd.DataFrame(self._totals()).set_index("system")
-
-    def _totals(self) -> list[dict[str, Any]]:
-        totals = []
-        for system in self.systems:
-            rows = [row for row in self.rows if row.system == system]
-            usage = Usage.total(row.usage for row in rows)
-            score, error, graded = self.score(system)
-            totals.append(
-                {
-                    "system": system,
-                    "score": score,
-                    "se": error,
-                    "graded": graded,
-                    "questions": len(rows),
-                    "generations": fmean([row.generations for row in rows if row.score is not None] or [math.nan]),
-                    "requests": usage.requests,
-                    "prompt_tokens": usage.prompt_tokens,
-                    "completion_tokens": usage.completion_tokens,
-                    "seconds": usage.seconds,
-                    "cost_usd": usage.cost_usd,
-                }
-            )
-        return totals
-
-    def save(self, path: str | Path) -> Path:
-        """Writes everything as JSON, readable by the owner only, and returns where; a folder gets evaluation.json.
-
-        The file is there whole or not at all. Metadata of examples that is no JSON is kept as its repr.
-        """
-        from catlite import saved
-
-        return saved.save(self, Path(path))
-
-    @classmethod
-    def load(cls, path: str | Path) -> Evaluation:
-        """What `save`, or `evaluate` at the end of a run, wrote: a file, or the folder of a run.
-
-        Raises StoreError when there is none, or when it is no evaluation of this version.
-        """
-        from catlite import saved
-
-        return saved.load(Path(path))
-
-    def __str__(self) -> str:
-        text = display.evaluation_text(self.task, self.policy, self._totals())
-        return text if self.stopped is None else f"{text}\nStopped early: {self.stopped}."
-
-    def _repr_html_(self) -> str:
-        return display.evaluation_html(self.task, self.policy, self._totals())
+Estimators = Sequence[Estimator] | Mapping[str, Estimator]
+_UNDER_WAY = 64  # questions at once where no policy says how many it takes
 
 
 async def aevaluate(
     task: Task,
     policy: Model,
     *,
-    estimators: Sequence[Estimator] = (),
+    estimators: Estimators = (),
     grader: Reward | None = None,
     n: int = 8,
+    n_repeats: int = 1,
     run: str | Path | None = None,
     budget: Budget | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: bool | Progress | None = None,
     **sampling: Any,
 ) -> Evaluation:
     """`evaluate`, awaited; `policy` is a Model."""
     check_n(n)
-    grader = _grader(task, grader)
-    warn_own_judge(policy, grader)
-    names = _names(estimators)
-    with open_run(run) as store, capped(budget, store.usage() if store and budget else Usage()):
-        result = await _evaluate(task, policy, names, grader, n, progress, sampling)
+    if isinstance(n_repeats, bool) or not isinstance(n_repeats, int) or n_repeats < 1:
+        raise ConfigError(f"n_repeats={n_repeats!r}: want a whole number of at least 1")
+    work = _Work(_names(estimators), _grader(task, grader))
+    warn_own_judge(policy, work.grader)
+    started = time.monotonic()
+    # All questions before the next repeat: a run store lets the same question be asked once at a time only.
+    items = [(position, example, repeat) for repeat in range(n_repeats) for position, example in enumerate(task)]
+    with (
+        open_run(run) as store,
+        capped(budget, store.usage() if store and budget else Usage()),
+        reporting(progress, len(items)) as tell,
+    ):
+
+        async def one(item: tuple[int, Example, int]) -> tuple[Group, list[Row]]:
+            group, single = await work.sampled(policy, n, sampling, *item)
+            return group, work.told(tell, group, await work.rows(group, single, graded=False))
+
+        found = await loop.each(one, items, under_way(policy))
+        rows = tuple(row for _, rows in found for row in rows)
+        groups = tuple(group for group, _ in found)
+        seconds = time.monotonic() - started
+        result = Evaluation(task.name, policy.name, n, rows, seconds, work.stopped, groups, n_repeats)
         if run is not None:
             assert store is not None
             await asyncio.to_thread(result.save, store.folder)
         return result
 
 
-async def _evaluate(
-    task: Task,
-    policy: Model,
-    estimators: dict[str, Estimator],
-    grader: Reward,
-    n: int,
-    progress: Callable[[int, int], None] | None,
-    sampling: dict[str, Any],
-) -> Evaluation:
-    started = time.monotonic()
-    done = 0
-    stops: list[BudgetReached] = []
-
-    async def one(numbered: tuple[int, Example]) -> tuple[Group, list[Row]]:
-        nonlocal done
-        position, example = numbered
-        if stops:
-            why = f"not done: {stops[0]}"
-            group = Group(example, ())
-            rows = [_ungraded(example, position, system, why) for system in (SINGLE, *estimators)]
-        else:
-            group, rows = await _one(example, position, policy, estimators, grader, n, sampling, stops)
-        done += 1
-        if progress is not None:
-            progress(done, len(task))
-        return group, rows
-
-    found = await loop.each(one, list(enumerate(task)), under_way(policy))
-    groups = tuple(group for group, _ in found)
-    rows = tuple(row for _, rows in found for row in rows)
-    stopped = str(stops[0]) if stops else None
-    return Evaluation(task.name, policy.name, n, rows, time.monotonic() - started, stopped, groups)
-
-
 def evaluate(
     task: Task,
     policy: str | Model = "local",
     *,
-    estimators: Sequence[Estimator] = (),
+    estimators: Estimators = (),
     grader: Reward | None = None,
     n: int = 8,
+    n_repeats: int = 1,
     run: str | Path | None = None,
     budget: Budget | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: bool | Progress | None = None,
     base_url: str | Secret | None = None,
     api_key: str | Secret | None = None,
     **sampling: Any,
@@ -241,12 +94,15 @@ def evaluate(
     """Scores a single sample of the policy and every estimator's reference, on the same rollouts of each question.
 
     A single sample's score on a question is the mean over its `n` rollouts (avg@n), its cost that of one of them alone.
-    grader: a reward, by default AnswerMatch against each example's answer. run: a folder in which every reply is
-    kept as it arrives, and at the end the result as evaluation.json (what `report` reads; the latest evaluation of a
-    run is kept); the same call again, after success, Ctrl-C or a crash, asks only for what is missing. budget:
-    a hard cap on the run; once it is reached, the questions that were not done are rows without a score, and the
-    same call with a larger one goes on. progress: called with (questions done, questions). A question that fails is
-    a row with score None and its error; the others are finished. Standard errors are over questions.
+    estimators: a sequence, or a mapping from the names they are to have in the results. grader: a reward, by default
+    AnswerMatch against each example's answer. n_repeats: how often each question is sampled anew and estimated from;
+    its score is then the mean over the repeats. run: a folder in which every reply is kept as it arrives, and at the
+    end the result as evaluation.json (what `report` reads; the latest evaluation of a run is kept); the same call
+    again, after success, Ctrl-C or a crash, asks only for what is missing. budget: a hard cap on the run; once it is
+    reached, the questions that were not done are rows without a score, and the same call with a larger one goes on.
+    progress: True shows a bar with rate, cost so far and time left; a function is called with (questions done,
+    questions), each repeat counted. A question that fails is a row with score None and its error; the others are
+    finished. Standard errors are over questions.
 
     Raises ConfigError for wrong arguments, such as a task without answers; ModelError when the endpoint refuses
     altogether (a wrong key, an unknown model); StoreError when the run's folder cannot be used or written.
@@ -263,6 +119,7 @@ def evaluate(
                 estimators=estimators,
                 grader=grader,
                 n=n,
+                n_repeats=n_repeats,
                 run=run,
                 budget=budget,
                 progress=progress,
@@ -275,72 +132,140 @@ def evaluate(
     return loop.run(work())
 
 
-def _name(example: Example, position: int) -> str:
-    return example.id if example.id is not None else str(position)
+async def areestimate(
+    evaluation: Evaluation,
+    estimators: Estimators,
+    *,
+    grader: Reward | None = None,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
+    progress: bool | Progress | None = None,
+) -> Evaluation:
+    """`reestimate`, awaited."""
+    if not evaluation.groups:
+        raise ConfigError("the evaluation was made without its groups of rollouts: there is nothing to estimate from")
+    work = _Work(
+        _names(estimators), _grader(Task(evaluation.task, tuple(g.example for g in evaluation.groups)), grader)
+    )
+    started = time.monotonic()
+    singles = {(row.position, row.repeat): row for row in evaluation.rows if row.system == SINGLE}
+    with (
+        open_run(run) as store,
+        capped(budget, store.usage() if store and budget else Usage()),
+        reporting(progress, len(singles)) as tell,
+    ):
+
+        async def one(single: Row) -> list[Row]:
+            group = evaluation.group(single.position, single.repeat)
+            assert group is not None
+            return work.told(tell, group, await work.rows(group, single, graded=True))
+
+        found = await loop.each(one, list(singles.values()), _UNDER_WAY)
+    return replace(
+        evaluation,
+        rows=tuple(row for rows in found for row in rows),
+        seconds=time.monotonic() - started,
+        stopped=work.stopped,
+    )
 
 
-def _ungraded(example: Example, position: int, system: str, why: str, spent: Usage | None = None) -> Row:
-    return Row(position, _name(example, position), system, None, 0, spent or Usage(), error=why)
+def reestimate(
+    evaluation: Evaluation,
+    estimators: Estimators,
+    *,
+    grader: Reward | None = None,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
+    progress: bool | Progress | None = None,
+) -> Evaluation:
+    """Other estimators on the rollouts of a finished evaluation, which are neither sampled nor graded again.
+
+    Arguments are those of `evaluate`; only what the estimators ask for is sent. The result has the single sample and
+    these estimators. A run keeps the replies; the evaluation.json in it stays as it is.
+
+    Raises ConfigError for wrong arguments, or when the evaluation has no groups.
+    """
+    return loop.run(
+        areestimate(evaluation, estimators, grader=grader, run=run, budget=budget, progress=progress),
+    )
 
 
-async def _one(
-    example: Example,
-    position: int,
-    policy: Model,
-    estimators: dict[str, Estimator],
-    grader: Reward,
-    n: int,
-    sampling: dict[str, Any],
-    stops: list[BudgetReached],
-) -> tuple[Group, list[Row]]:
-    """Its rollouts, and every system on one question; a budget that is reached is added to `stops`."""
-    try:
-        group = await sample_group(policy, example, n, **sampling)
-    except (GroupError, BudgetReached, RequestRejected) as error:
-        if is_hopeless(error):
-            raise
-        group = error.group if isinstance(error, GroupError) else Group(example, ())
-        if isinstance(error, BudgetReached):
-            stops.append(error)
-        return group, [
-            _ungraded(example, position, system, str(error), group.usage) for system in (SINGLE, *estimators)
-        ]
-    name = _name(example, position)
-    gold = Reference(example.answer or "", example.answer, "gold", group)
+@dataclass
+class _Work:
+    """What is done with every question."""
 
-    async def graded(row: Row, rollouts: Group) -> Row:
-        """`row` with the mean score of `rollouts`, or with why there is none."""
+    estimators: dict[str, Estimator]
+    grader: Reward
+    stops: list[BudgetReached] = field(default_factory=list)  # once there is one, no question is begun
+
+    async def sampled(
+        self, policy: Model, n: int, sampling: dict[str, Any], position: int, example: Example, repeat: int
+    ) -> tuple[Group, Row]:
+        """The rollouts of a question, and the row of a single one."""
+        row = Row(position, example.id if example.id is not None else str(position), SINGLE, None, 0, Usage())
+        row = replace(row, repeat=repeat)
+        if self.stops:
+            return Group(example, ()), replace(row, error=f"not done: {self.stops[0]}")
         try:
-            scores, judgement = await audited(grader, rollouts, gold)
+            with samples_from(repeat * n):
+                group = await sample_group(policy, example, n, **sampling)
+        except (GroupError, BudgetReached, RequestRejected) as error:
+            self._failed(error)
+            group = error.group if isinstance(error, GroupError) else Group(example, ())
+            return group, replace(row, usage=group.usage, error=str(error))
+        return group, replace(row, generations=1, usage=_single(group))
+
+    async def rows(self, group: Group, single: Row, *, graded: bool) -> list[Row]:
+        """`single`, with its score unless it is `graded` already, and a row for every estimator's reference."""
+        if not group.usable:
+            return [single, *(replace(single, system=system) for system in self.estimators)]
+
+        async def alone() -> Row:
+            return single if graded else await self._graded(single, group, group)
+
+        async def estimated(system: str, estimator: Estimator) -> Row:
+            row = Row(single.position, single.id, system, None, 0, group.usage, repeat=single.repeat)
+            try:
+                reference = await estimator(group)
+            except (EstimationError, BudgetReached, RequestRejected) as error:
+                self._failed(error)
+                spent = getattr(error, "usage", None) or Usage()
+                return replace(row, usage=group.usage + spent, error=str(error))
+            generations = len(reference.rollouts) + reference.usage.requests
+            row = replace(row, generations=generations, usage=reference.total_usage, reference=reference)
+            return await self._graded(row, Group(group.example, (reference.as_rollout(),)), group)
+
+        return await loop.together([alone(), *(estimated(name, one) for name, one in self.estimators.items())])
+
+    async def _graded(self, row: Row, rollouts: Group, group: Group) -> Row:
+        """`row` with the mean score of `rollouts`, or with why there is none."""
+        gold = Reference(group.example.answer or "", group.example.answer, "gold", group)
+        try:
+            scores, judgement = await audited(self.grader, rollouts, gold)
         except (BudgetReached, RequestRejected, RubricError) as error:
-            if is_hopeless(error):
-                raise
-            if isinstance(error, BudgetReached):
-                stops.append(error)
+            self._failed(error)
             return replace(row, error=f"not graded: {error}")
         known = [score for score in scores if score is not None]
-        found = {"score": fmean(known)} if known else {"error": "could not be graded"}
-        return replace(row, scores=tuple(scores), judgement=judgement, **found)
+        row = replace(row, scores=tuple(scores), judgement=judgement)
+        return replace(row, score=fmean(known)) if known else replace(row, error="could not be graded")
 
-    async def sampled() -> Row:
-        return await graded(Row(position, name, SINGLE, None, 1, _single(group)), group)
+    def told(self, tell: Callable[[Usage], None], group: Group, rows: list[Row]) -> list[Row]:
+        """`rows`, once the progress bar knows what the question cost."""
+        own = [row.reference.usage for row in rows if row.reference is not None]
+        tell(Usage.total([group.usage, *own]))
+        return rows
 
-    async def estimated(system: str, estimator: Estimator) -> Row:
-        try:
-            reference = await estimator(group)
-        except (EstimationError, BudgetReached, RequestRejected) as error:
-            if is_hopeless(error):
-                raise
-            if isinstance(error, BudgetReached):
-                stops.append(error)
-            spent = getattr(error, "usage", None) or Usage()
-            return _ungraded(example, position, system, str(error), group.usage + spent)
-        generations = n + reference.usage.requests
-        row = Row(position, name, system, None, generations, reference.total_usage, reference)
-        return await graded(row, Group(example, (reference.as_rollout(),)))
+    @property
+    def stopped(self) -> str | None:
+        """Why not every question was done."""
+        return str(self.stops[0]) if self.stops else None
 
-    found = await loop.together([sampled(), *(estimated(name, each) for name, each in estimators.items())])
-    return group, found
+    def _failed(self, error: Exception) -> None:
+        """Notes that the budget is reached; raises what would be the same for every question."""
+        if isinstance(error, BudgetReached):
+            self.stops.append(error)
+        elif is_hopeless(error):
+            raise error
 
 
 def _single(group: Group) -> Usage:
@@ -388,13 +313,16 @@ def estimator_name(estimator: Estimator) -> str:
     return name
 
 
-def _names(estimators: Sequence[Estimator]) -> dict[str, Estimator]:
-    """Estimators by name, numbered when one comes twice."""
+def _names(estimators: Estimators) -> dict[str, Estimator]:
+    """Estimators by name: the one given, else their own, numbered when one comes twice."""
+    given = estimators.items() if isinstance(estimators, Mapping) else ((None, one) for one in estimators)
     named: dict[str, Estimator] = {}
-    for estimator in estimators:
+    for key, estimator in given:
         if not callable(estimator):
             raise ConfigError(f"an estimator is an async function of a Group, not {estimator!r}")
-        name = estimator_name(estimator)
-        count = sum(known.split(" ")[0] == name for known in named)
+        name = estimator_name(estimator) if key is None else key
+        count = 0 if key is not None else sum(known.split(" ")[0] == name for known in named)
         named[name if count == 0 else f"{name} {count + 1}"] = estimator
+    if SINGLE in named:
+        raise ConfigError(f"an estimator cannot be called {SINGLE!r}: that is what a rollout alone is called")
     return named

@@ -19,9 +19,9 @@ from jinja2.utils import htmlsafe_json_dumps
 
 import catlite
 from catlite import display, saved
-from catlite.analysis import differences
+from catlite.analysis.comparing import differences
 from catlite.data import Example, Group, Rollout, Usage
-from catlite.evaluation import SINGLE, Evaluation, Row
+from catlite.results import SINGLE, Evaluation, Row
 
 PAGE_BYTES = 32_000_000  # of questions: what a browser still opens from the file system in about a second
 # Characters of one text on the page: the first limit with which all questions fit is taken.

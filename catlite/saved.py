@@ -9,14 +9,14 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from catlite.criteria import Criterion, Rubric, Verdict
 from catlite.data import Example, Group, Judgement, Reference, Rollout, Usage
 from catlite.errors import ConfigError, StoreError
-from catlite.evaluation import Evaluation, Row
+from catlite.results import Evaluation, Row
 
 FILE = "evaluation.json"
 _VERSION = 1
@@ -81,11 +81,11 @@ def write(path: Path, parts: Iterable[str]) -> Path:
 
 def _lines(evaluation: Evaluation) -> Iterator[str]:
     """The JSON document, one question or row at a time: the whole of it may be large."""
-    names = ("task", "policy", "n", "seconds", "stopped")
+    names = ("task", "policy", "n", "seconds", "stopped", "n_repeats")
     head = {"catlite_evaluation": _VERSION} | {name: getattr(evaluation, name) for name in names}
     yield _json(head)[:-1]
     yield from _list("groups", map(_group, evaluation.groups))
-    yield from _list("rows", (_row(row, evaluation.groups) for row in evaluation.rows))
+    yield from _list("rows", (_row(row, evaluation) for row in evaluation.rows))
     yield "}\n"
 
 
@@ -117,10 +117,10 @@ def _group(group: Group) -> dict[str, Any]:
     return {"example": example, "rollouts": [_plain(rollout) for rollout in group.rollouts]}
 
 
-def _row(row: Row, groups: tuple[Group, ...]) -> dict[str, Any]:
+def _row(row: Row, evaluation: Evaluation) -> dict[str, Any]:
     found = _plain(row)
     if row.reference is not None:
-        shared = row.position < len(groups) and groups[row.position] == row.reference.group
+        shared = bool(evaluation.groups) and evaluation.group(row.position, row.repeat) == row.reference.group
         found["reference"] = _plain(row.reference) | {"group": None if shared else _group(row.reference.group)}
     if row.judgement is not None:
         verdicts = [[(one.met, one.reason, one.probability) for one in mine] for mine in row.judgement.verdicts_GC]
@@ -130,9 +130,11 @@ def _row(row: Row, groups: tuple[Group, ...]) -> dict[str, Any]:
 
 def _evaluation(found: dict[str, Any]) -> Evaluation:
     groups = tuple(_read_group(group) for group in found["groups"])
-    rows = tuple(_read_row(row, groups) for row in found["rows"])
-    seconds, stopped = found["seconds"], found["stopped"]
-    return Evaluation(found["task"], found["policy"], found["n"], rows, seconds, stopped, groups)
+    names = ("task", "policy", "n", "seconds", "stopped")
+    empty = Evaluation(
+        rows=(), groups=groups, n_repeats=found.get("n_repeats", 1), **{name: found[name] for name in names}
+    )
+    return replace(empty, rows=tuple(_read_row(row, empty) for row in found["rows"]))
 
 
 def _read_group(found: dict[str, Any]) -> Group:
@@ -146,26 +148,26 @@ def _read_rubric(found: dict[str, Any] | None) -> Rubric | None:
     return Rubric(tuple(Criterion(**one | {"tags": tuple(one["tags"])}) for one in found["criteria"]))
 
 
-def _read_row(found: dict[str, Any], groups: tuple[Group, ...]) -> Row:
-    reference = found["reference"]
+def _read_row(found: dict[str, Any], evaluation: Evaluation) -> Row:
+    group = evaluation.group(found["position"], found.get("repeat", 0))
+    reference, judgement = found["reference"], found.get("judgement")
     if reference is not None:
         own = reference["group"]
         reference = Reference(
             **reference
             | {
-                "group": groups[found["position"]] if own is None else _read_group(own),
+                "group": group if own is None else _read_group(own),
                 "rubric": _read_rubric(reference["rubric"]),
                 "usage": Usage(**reference["usage"]),
                 "notes": tuple(reference["notes"]),
             }
         )
     rest = {"usage": Usage(**found["usage"]), "scores": tuple(found["scores"]), "reference": reference}
-    judgement = found.get("judgement")
     if judgement is not None:
         # What was judged is what was scored: the reference of the row, or the rollouts of its question.
-        scored = groups[found["position"]]
-        if reference is not None:
-            scored = Group(reference.group.example, (reference.as_rollout(),))
+        scored = group if reference is None else Group(reference.group.example, (reference.as_rollout(),))
+        if scored is None:
+            raise KeyError("groups")
         rest["judgement"] = _read_judgement(judgement, scored)
     return Row(**found | rest)
 

@@ -176,23 +176,41 @@ class Store:
             rows = self._reader.execute("SELECT rollout FROM replies").fetchall()
         return Usage.total(_rollout(text).usage for (text,) in rows)
 
-    def __iter__(self) -> Iterator[tuple[dict[str, Any], dict[int, Rollout]]]:
-        """(what was asked, its replies by sample index) for every request of the run."""
-        with self._reading:
-            keys = self._reader.execute("SELECT key, asked FROM requests ORDER BY rowid").fetchall()
-        for key, asked in keys:
-            with self._reading:
-                rows = self._reader.execute(
-                    "SELECT sample, rollout FROM replies WHERE key = ? ORDER BY sample", (key,)
-                ).fetchall()
-            yield json.loads(asked), {sample: _rollout(text) for sample, text in rows}
-
     def close(self) -> None:
         """Waits for what is being written, then lets others open the run."""
         self._waiting.put(None)
         self._writer.join()
         self._reader.close()
         self._lock_file.close()
+
+
+class Recording:
+    """The replies of a run, only read; another process may be writing them."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.path = Path(folder).expanduser().resolve() / "replies.sqlite"
+        self._reading = threading.Lock()
+        try:
+            self._reader = sqlite3.connect(
+                f"{self.path.as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=30
+            )
+            version = self._reader.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.Error as error:
+            raise StoreError(f"run={str(folder)!r} has no replies that can be read: {error} ({self.path})") from None
+        if version != _VERSION:
+            raise StoreError(f"{self.path} was written by another version of catlite (format {version})")
+
+    def requests(self) -> list[tuple[str, dict[str, Any]]]:
+        """(key, what was asked) of every request, in the order in which they were first answered."""
+        with self._reading:
+            rows = self._reader.execute("SELECT key, asked FROM requests ORDER BY rowid").fetchall()
+        return [(key, json.loads(asked)) for key, asked in rows]
+
+    def replies(self, key: str) -> dict[int, Rollout]:
+        """The replies to a request, by sample index."""
+        with self._reading:
+            rows = self._reader.execute("SELECT sample, rollout FROM replies WHERE key = ? ORDER BY sample", (key,))
+            return {sample: _rollout(text) for sample, text in rows}
 
 
 def _rollout(text: str) -> Rollout:

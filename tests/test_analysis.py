@@ -1,15 +1,36 @@
 """The statistics say what they are said to say, on cases worked out by hand or by another implementation."""
 
+import asyncio
 import math
 
 import numpy as np
 import pytest
 
-from catlite import Evaluation, Example, MajorityVote, Reference, ScriptedModel, Synthesis, Task, evaluate
-from catlite.analysis import differences, disagreement, pass_at_k, scaling, traces
-from catlite.data import Usage
+from catlite import (
+    Budget,
+    Endpoint,
+    Evaluation,
+    Example,
+    MajorityVote,
+    Reference,
+    Rollout,
+    ScriptedModel,
+    Synthesis,
+    Task,
+    Usage,
+    context_ablation,
+    differences,
+    disagreement,
+    evaluate,
+    maj_at_k,
+    pass_at_k,
+    question_ablation,
+    scaling,
+    traces,
+)
+from catlite.analysis.ablations import aquestion_ablation
 from catlite.errors import ConfigError
-from catlite.evaluation import Row
+from catlite.results import Row
 
 
 def made(**scores):
@@ -85,8 +106,12 @@ async def oracle(group):
 
 def test_disagreement_counts_who_is_right_where_they_part():
     frame = disagreement(evaluated(MajorityVote(), oracle), "oracle").set_index("other")
-    assert frame.loc["MajorityVote"].to_dict() == {"questions": 4, "disagree": 0.5, "right": 1.0, "other_right": 0.0}
-    assert frame.loc["every rollout"].to_dict() == {"questions": 4, "disagree": 0.25, "right": 1.0, "other_right": 0.0}
+    shares = ["questions", "disagree", "right", "other_right"]
+    assert list(frame.loc["MajorityVote", shares]) == [4, 0.5, 1.0, 0.0]
+    assert list(frame.loc["every rollout", shares]) == [4, 0.25, 1.0, 0.0]
+    assert frame.loc["MajorityVote", "disagree_se"] == pytest.approx(np.std([0, 1, 1, 0], ddof=1) / 2)
+    assert frame.loc["MajorityVote", "right_se"] == 0
+    assert math.isnan(frame.loc["every rollout", "right_se"])  # of one question there is none
 
 
 def test_disagreement_of_a_system_that_is_not_there_is_refused():
@@ -125,6 +150,98 @@ def test_pass_at_k_is_the_share_of_draws_that_hold_a_right_one():
 def test_pass_at_more_than_there_are_is_refused():
     with pytest.raises(ConfigError, match="groups have 4"):
         pass_at_k(evaluated(), ks=(5,))
+
+
+def test_a_question_with_too_few_graded_rollouts_is_left_out_of_pass_at_k():
+    def failing(prompt, i):
+        return Rollout("", finish_reason="error", error="500") if prompt == "1" and i == 3 else rollout(prompt, i)
+
+    frame = pass_at_k(evaluate(QUESTIONS, ScriptedModel(failing), n=4), ks=(3, 4)).set_index("k")
+    assert list(frame.questions) == [4, 3]
+    assert frame.loc[4, "pass_at_k"] == pytest.approx(2 / 3)
+
+
+def test_maj_at_k_is_the_mean_vote_over_all_subsets():
+    frame = maj_at_k(evaluated()).set_index("k")
+    assert list(frame.index) == [1, 2, 4]
+    # Right of four: 4, 1 (the first), 0, 3 (all but the last).
+    assert frame.loc[1, "maj_at_k"] == pytest.approx((1 + 1 / 4 + 0 + 3 / 4) / 4)
+    # Of two, a tie goes to the first: question 2 wins with its first one in it, 4 with any but the last alone.
+    assert frame.loc[2, "maj_at_k"] == pytest.approx((1 + 3 / 6 + 0 + 1) / 4)
+    assert frame.loc[4, "maj_at_k"] == evaluated(MajorityVote()).score("MajorityVote")[0]
+
+
+def test_maj_at_k_draws_subsets_where_there_are_many():
+    def coin(prompt, i):
+        return rf"\boxed{{{prompt if i % 2 else 99}}}"
+
+    frame = maj_at_k(evaluate(QUESTIONS, ScriptedModel(coin), n=20), ks=(5,))
+    assert 0.35 < frame.maj_at_k[0] < 0.65
+
+
+def test_repeats_are_pooled_and_errors_stay_over_questions():
+    evaluation = evaluate(QUESTIONS, ScriptedModel(rollout), estimators=(MajorityVote(), oracle), n=2, n_repeats=2)
+    assert list(pass_at_k(evaluation, ks=(2,)).pass_at_k) == list(pass_at_k(evaluated(), ks=(2,)).pass_at_k)
+    apart = disagreement(evaluation, "oracle").set_index("other").loc["MajorityVote"]
+    # Votes of two: right, right; right, wrong; wrong, wrong; right, right.
+    assert (apart.questions, apart.disagree) == (4, pytest.approx(3 / 8))
+    assert differences(evaluation).questions.tolist() == [4, 4]
+    assert len(traces(evaluation)) == 3
+
+
+def test_a_subset_without_a_usable_rollout_stands_for_itself():
+    def cut(prompt, i):
+        return Rollout(rf"\boxed{{{prompt}}}", finish_reason="stop" if i else "length")
+
+    frame = scaling(evaluate(QUESTIONS, ScriptedModel(cut), n=2), MajorityVote())
+    assert (list(frame.g), list(frame.score), list(frame.failed)) == ([1, 2], [1, 1], [0, 0])
+
+
+# --- what synthesis takes from many rollouts, and from the question ---
+
+
+def test_one_rollout_in_context_is_compared_with_all_of_them():
+    anchor = ScriptedModel(lambda prompt, i: rf"\boxed{{{1 if prompt[-1]['content'].count('First,') == 4 else 99}}}")
+    frame = context_ablation(evaluated(), Synthesis(anchor)).set_index("system")
+    assert list(frame.index) == ["single sample", "1 in context", "4 in context"]
+    assert len(anchor.calls) == 8
+    assert list(frame.score) == [0.5, 0, 0.25]
+    assert frame.loc["4 in context", "difference"] == 0.25
+    assert frame.loc["4 in context", "difference_se"] == pytest.approx(0.25)
+    assert math.isnan(frame.loc["1 in context", "difference"])
+    assert list(frame.failed) == [0, 0, 0]
+
+
+def test_synthesis_is_compared_with_and_without_the_question():
+    def anchor(prompt, i):
+        text = prompt[-1]["content"]
+        return rf"\boxed{{{1 if 'question' in text.split('First,')[0] else 99}}}"
+
+    model = ScriptedModel(anchor)
+    frame = question_ablation(evaluated(), Synthesis(model, include_question=True)).set_index("system")
+    assert list(frame.index) == ["single sample", "rollouts alone", "question and rollouts"]
+    assert frame.loc["question and rollouts", "score"] == 0.25
+    assert len(model.calls) == 8
+    with pytest.raises(ConfigError, match="want a Synthesis"):
+        question_ablation(evaluated(), MajorityVote())
+
+
+def test_an_ablation_can_be_awaited():
+    model = ScriptedModel(lambda prompt, i: r"\boxed{1}")
+    frame = asyncio.run(aquestion_ablation(evaluated(), Synthesis(model)))
+    assert list(frame.questions) == [4, 4, 4]
+
+
+def test_an_ablation_keeps_its_calls_in_a_run_and_to_a_budget(server, tmp_path):
+    server.reply = r"\boxed{1}"
+    with Endpoint("test-model", base_url=server.url, api_key=server.key) as model:
+        kept = {"run": tmp_path, "budget": Budget(requests=5)}
+        first = context_ablation(evaluated(), Synthesis(model), **kept)
+        assert len(server.requests) == 5
+        assert first.failed.sum() == 3
+        whole = context_ablation(evaluated(), Synthesis(model), run=tmp_path)
+        assert (whole.failed.sum(), len(server.requests)) == (0, 8)
+        assert not (tmp_path / "evaluation.json").exists()
 
 
 def test_traces_count_cues_per_hundred_words():

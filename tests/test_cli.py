@@ -85,6 +85,8 @@ def test_the_prompt_can_come_from_stdin_as_a_conversation(run, server, monkeypat
         ("evaluate", "maths"),
         ("evaluate", "times_tables", "--estimators", "magic", "--model", "test-model"),
         ("evaluate", "times_tables", "--budget-usd", "0", "--model", "test-model"),
+        ("evaluate", "times_tables", "--repeats", "0", "--model", "test-model"),
+        ("evaluate", "times_tables", "--answer", "gold", "--model", "test-model"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(run, server, arguments):
@@ -161,6 +163,23 @@ def test_a_local_task_file_is_evaluated(run, server, tmp_path):
     )
     assert code == 0
     assert "1.000" in out
+
+
+def test_a_file_of_ones_own_is_evaluated_with_repeats(run, server, tmp_path):
+    server.reply = lambda body, i: rf"\boxed{{{body['seed'] + i}}}"
+    (tmp_path / "sums.csv").write_text("question,result,key\n1+1?,2,a\n2+2?,4,b\n")
+    columns = ("--prompt", "question", "--answer", "result", "--id", "key", "--answer-format", "boxed")
+    arguments = ("evaluate", str(tmp_path / "sums.csv"), *columns, "--model", "test-model", "--n", "2", "--seed", "1")
+    code, out, _ = run(*arguments, "--repeats", "2", "--estimators", "majority", "--json")
+    assert code == 0
+    single, vote = json.loads(out)
+    # Answers of a question: 1, 2 and then 3, 4.
+    assert (single["score"], vote["score"], single["questions"], single["requests"]) == (0.25, 0, 2, 4)
+
+
+def test_log_probabilities_are_asked_for_when_an_estimator_needs_them(run, server):
+    run("evaluate", "times_tables", "--limit", "1", "--model", "test-model", "--estimators", "min-perplexity")
+    assert server.requests[0].body["logprobs"] is True
 
 
 @pytest.mark.parametrize("command", [(), ("synthesize",), ("demo",)])

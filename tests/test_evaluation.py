@@ -2,11 +2,14 @@
 
 import asyncio
 import math
+import re
 
 import pytest
 
 from catlite import (
+    Budget,
     Endpoint,
+    Evaluation,
     Example,
     MajorityVote,
     Reference,
@@ -16,6 +19,7 @@ from catlite import (
     Task,
     Usage,
     evaluate,
+    reestimate,
     times_tables,
 )
 from catlite.errors import AuthenticationFailed, ConfigError, EstimationError
@@ -105,10 +109,126 @@ def test_unknown_token_counts_stay_unknown_in_the_summary():
     assert run(model=model, n=2).summary["completion_tokens"].isna().all()
 
 
+def test_repeats_are_fresh_rollouts_and_a_questions_score_is_their_mean():
+    result = run(MajorityVote(), n=2, n_repeats=3)  # samples 0, 1; 2, 3; 4, 5, of which 0 and 4 are wrong
+    assert [row.repeat for row in result.rows] == [0] * 8 + [1] * 8 + [2] * 8
+    firsts = [row.scores for row in result.rows if (row.id, row.system) == ("0", "single sample")]
+    assert firsts == [(0.0, 1.0), (1.0, 1.0), (0.0, 1.0)]
+    assert result.scores("single sample") == {
+        0: pytest.approx(4 / 6),
+        1: pytest.approx(4 / 6),
+        2: pytest.approx(4 / 6),
+        3: 0,
+    }
+    # A tie goes to the first sampled, so the vote of two is wrong where the first is.
+    assert result.score("MajorityVote") == (pytest.approx(0.25), pytest.approx(1 / 6 / 2), 4)
+    summary = result.summary
+    assert (list(summary.graded), list(summary.questions), list(summary.requests)) == ([4, 4], [4, 4], [12, 12])
+    assert "4 questions × 3 repeats" in str(result)
+    assert [rollout.text for rollout in result.group(0, 2).rollouts] == [r"\boxed{0}", r"\boxed{1}"]
+
+
+def test_a_repeat_that_fails_is_counted_and_the_question_is_graded_on_the_others():
+    def broken(prompt, i):
+        return Rollout("", finish_reason="error", error="500") if i == 1 and prompt[0] == "1" else policy(prompt, i)
+
+    result = run(model=ScriptedModel(broken), n=1, n_repeats=2)
+    assert result.score("single sample")[2] == 4
+    assert list(result.summary.failed) == [1]
+    assert "(1 failed)" in str(result)
+
+
+def test_more_repeats_of_a_run_ask_only_for_those_that_are_new(server, tmp_path):
+    options = {"n": 2, "base_url": server.url, "api_key": server.key, "run": tmp_path, "seed": 3}
+    server.reply = lambda body, i: rf"\boxed{{{body['seed'] + i}}}"
+    once = evaluate(TASK, "test-model", **options)
+    sent = len(server.requests)
+    thrice = evaluate(TASK, "test-model", n_repeats=3, **options)
+    assert thrice.groups[:4] == once.groups
+    assert [one.answer for one in thrice.group(1, 2).rollouts] == ["7", "8"]
+    assert len(server.requests) == 3 * sent
+    assert Evaluation.load(tmp_path) == thrice
+    again = evaluate(TASK, "test-model", n_repeats=3, **options)
+    assert again.rows == thrice.rows
+    assert len(server.requests) == 3 * sent
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "2"])
+def test_a_number_of_repeats_that_is_none_is_refused(wrong):
+    with pytest.raises(ConfigError, match="n_repeats"):
+        run(n_repeats=wrong)
+
+
+def test_estimators_may_be_named():
+    anchor = ScriptedModel(lambda prompt, i: r"\boxed{1}")
+    named = {"blind": Synthesis(anchor), "seeing": Synthesis(anchor, include_question=True)}
+    result = evaluate(TASK, ScriptedModel(policy), estimators=named, n=2)
+    assert result.systems == ["single sample", "blind", "seeing"]
+    with pytest.raises(ConfigError, match="cannot be called"):
+        evaluate(TASK, ScriptedModel(policy), estimators={"single sample": MajorityVote()})
+
+
+def test_the_summary_says_what_is_gained_and_at_how_many_times_the_compute():
+    anchor = ScriptedModel(lambda prompt, i: r"\boxed{1}")
+    summary = run(MajorityVote(), Synthesis(anchor), n=8).summary
+    assert list(summary.compute) == [1, 8, 9]
+    assert math.isnan(summary.relative_gain.iloc[0])
+    assert list(summary.relative_gain)[1:] == pytest.approx([0.75 / 0.5625 - 1, 0.25 / 0.5625 - 1])
+    assert "+33%" in str(run(MajorityVote(), n=8))
+
+
+def test_other_estimators_are_tried_on_the_same_rollouts_without_sampling_or_grading_them_again():
+    graded = []
+
+    async def grader(group, gold):
+        graded.append(len(group.rollouts))
+        return [float(rollout.answer == gold.answer) for rollout in group.rollouts]
+
+    model = ScriptedModel(policy)
+    first = evaluate(TASK, model, grader=grader, n=4, n_repeats=2)
+    calls = len(model.calls)
+    assert graded == [4] * 8
+    again = reestimate(first, (MajorityVote(),), grader=grader)
+    assert graded == [4] * 8 + [1] * 8
+    assert len(model.calls) == calls
+    assert again.systems == ["single sample", "MajorityVote"]
+    assert again.score("single sample") == first.score("single sample")
+    assert again.groups == first.groups
+
+
+def test_trying_again_keeps_its_replies_and_leaves_the_runs_evaluation_alone(server, tmp_path):
+    where = {"base_url": server.url, "api_key": server.key}
+    first = evaluate(TASK, "test-model", n=2, run=tmp_path, **where)
+    with Endpoint("test-model", **where) as anchor:
+        again = reestimate(first, (Synthesis(anchor),), run=tmp_path)
+        sent = len(server.requests)
+        assert reestimate(first, (Synthesis(anchor),), run=tmp_path).rows == again.rows
+        assert len(server.requests) == sent
+        stopped = reestimate(first, (Synthesis(anchor, temperature=0.1),), run=tmp_path, budget=Budget(requests=sent))
+    assert "the budget is reached" in stopped.stopped
+    assert Evaluation.load(tmp_path) == first
+
+
+def test_trying_again_without_rollouts_is_refused():
+    with pytest.raises(ConfigError, match="without its groups"):
+        reestimate(Evaluation("t", "p", 1, (), 0.0), (MajorityVote(),))
+
+
 def test_progress_is_told_of_every_question():
     seen = []
     run(progress=lambda done, total: seen.append((done, total)))
     assert sorted(seen) == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize(("cost", "shown"), [(0.25, r"\$\d\.\d{4}"), (None, r"[\d,]+ tokens")])
+def test_a_bar_shows_how_many_at_what_rate_and_cost_and_how_long_still(capsys, cost, shown):
+    async def slow(group):
+        await asyncio.sleep(0.2)  # a bar is not drawn more often than ten times a second
+        return Reference("", None, "slow", group)
+
+    model = ScriptedModel(lambda prompt, i: Rollout(r"\boxed{1}", usage=Usage(5, 5, 0, cost, 1)))
+    run(slow, model=model, progress=True, n=2)
+    assert re.search(rf"\d/4 \[\d\d:\d\d<\S+, +\S+question/s, {shown}\]", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from server import Server
 from catlite import Budget, Endpoint, Example, MajorityVote, Price, Synthesis, Task, evaluate, loop
 from catlite.data import Rollout, Usage
 from catlite.errors import ConfigError, StoreError
-from catlite.store import Asked, open_run, samples_from
+from catlite.store import Asked, Recording, open_run, samples_from
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(12)))
 
@@ -179,11 +179,10 @@ def test_replies_arrive_on_disk_one_by_one_and_not_at_the_end(connect, server, t
     server.most_choices = 1
     server.script([None, None, status(401)])
     model = connect(max_connections=1)
-    with open_run(tmp_path) as store, pytest.raises(Exception, match="401"):
+    with open_run(tmp_path), pytest.raises(Exception, match="401"):
         sample(model, "q", 3)
-    with open_run(tmp_path) as store:
-        kept = [replies for _, replies in store]
-    assert [len(replies) for replies in kept] == [2]
+    recording = Recording(tmp_path)
+    assert [len(recording.replies(key)) for key, _ in recording.requests()] == [2]
 
 
 PROGRAM = """
@@ -266,11 +265,11 @@ def test_a_disk_that_fills_up_stops_the_run_with_everything_intact(server, tmp_p
     assert done.returncode == 1
     assert "StoreError: a reply could not be written" in done.stderr
     assert len(server.requests) < 200
-    with open_run(tmp_path) as store:
-        kept = list(store)
+    recording = Recording(tmp_path)
+    kept = [recording.replies(key) for key, _ in recording.requests()]
     # Every reply but the one that did not fit was written.
     assert len(kept) == len(server.requests) - 1
-    assert all(replies[0].text == server.reply for _, replies in kept)
+    assert all(replies[0].text == server.reply for replies in kept)
 
 
 # --- budgets ---

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import catlite
 from catlite import display
 from catlite.cli.options import add_command
-from catlite.cli.progress import progress
+from catlite.cli.waiting import on_terminal
 
 if TYPE_CHECKING:
     from catlite.cli.options import Commands
@@ -39,19 +39,18 @@ def _demo(arguments: argparse.Namespace) -> int:
     # One request at a time: this CPU is the limit anyway, and the seconds of a system are then its own.
     with catlite.embedded(max_connections=1) as model:
         synthesis = catlite.Synthesis(model, max_tokens=32, worked=WORKED_SYNTHESES)
-        with progress(len(task)) as bar:
-            result = catlite.evaluate(
-                task,
-                model,
-                estimators=(catlite.MajorityVote(), synthesis),
-                progress=bar,
-                temperature=1.0,
-                top_p=1.0,
-                top_k=0,
-                min_p=0.0,
-                max_tokens=24,
-                seed=arguments.seed,
-            )
+        result = catlite.evaluate(
+            task,
+            model,
+            estimators=(catlite.MajorityVote(), synthesis),
+            progress=on_terminal(),
+            temperature=1.0,
+            top_p=1.0,
+            top_k=0,
+            min_p=0.0,
+            max_tokens=24,
+            seed=arguments.seed,
+        )
     print(result)
     synthesized = [reference for reference in result.references if reference.source == "Synthesis"]
     if synthesized:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import catlite
 from catlite.cli.options import ESTIMATORS, add_command, add_model, add_run, estimator, of_run, opened
-from catlite.cli.progress import progress
 
 if TYPE_CHECKING:
     from catlite.cli.options import Commands
@@ -28,7 +27,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--prompt", default="prompt", help='the column with the question (default: "prompt")')
     parser.add_argument("--answer-format", help='"boxed", or a regular expression with one group, for a final answer')
     parser.add_argument("--limit", type=int, help="only the first so many questions")
-    parser.add_argument("--estimator", default="synthesis", choices=sorted(ESTIMATORS))
+    parser.add_argument("--estimator", default="synthesis", choices=sorted(ESTIMATORS), help="(default: synthesis)")
     add_model(parser)
     add_run(parser)
 
@@ -37,9 +36,9 @@ def _estimate(arguments: argparse.Namespace) -> int:
     task = catlite.from_records(
         arguments.file, prompt=arguments.prompt, answer_format=arguments.answer_format, limit=arguments.limit
     )
-    with opened(arguments) as model, progress(len(task)) as bar:
+    with opened(arguments) as model:
         chosen = estimator(arguments.estimator, model, arguments)
-        found = catlite.estimate(task, model, estimator=chosen, progress=bar, **of_run(arguments))
+        found = catlite.estimate(task, model, estimator=chosen, **of_run(arguments, [arguments.estimator]))
     failed = [reference for reference in found if reference.error is not None]
     for example, reference in zip(task, found, strict=True):
         line = {"id": example.id, "text": reference.text, "answer": reference.answer, "support": reference.support}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import catlite
+from catlite.cli.waiting import on_terminal
 from catlite.errors import ConfigError
 from catlite.evaluation import Estimator
 from catlite.models.base import Model
@@ -25,6 +26,8 @@ examples:
   cat question.txt | catlite synthesize - --json | jq .answer
   catlite estimate questions.jsonl --prompt question --model gpt-4o-mini --run runs/q --max-tokens 800 --budget-usd 2
   catlite evaluate math500 --limit 50 --model gpt-4o-mini --estimators majority,synthesis --run runs/math
+  catlite evaluate sums.csv --prompt question --answer result --answer-format boxed --model gpt-4o-mini --run runs/sums
+  catlite report runs/math
 """
 
 # By name on the command line: each made for the policy that samples.
@@ -32,6 +35,8 @@ ESTIMATORS: dict[str, Callable[[Model, int | None], Estimator]] = {
     "best-of-n": lambda model, limit: catlite.BestOfN(model, max_tokens=limit),
     "majority": lambda model, limit: catlite.MajorityVote(),  # noqa: ARG005
     "min-perplexity": lambda model, limit: catlite.MinPerplexity(),  # noqa: ARG005
+    "mutual-predictability": lambda model, limit: catlite.MutualPredictability(model),  # noqa: ARG005
+    "recursive-synthesis": lambda model, limit: catlite.RecursiveSynthesis(model, max_tokens=limit),
     "synthesis": lambda model, limit: catlite.Synthesis(model, max_tokens=limit),
 }
 
@@ -75,9 +80,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n", type=int, default=8, help="rollouts (default: 8)")
     parser.add_argument("--base-url", help="an OpenAI-compatible server, such as http://localhost:8000/v1")
     parser.add_argument("--temperature", type=float, help="of the rollouts (default: the endpoint's)")
-    parser.add_argument("--top-p", type=float)
+    parser.add_argument("--top-p", type=float, help="of the rollouts")
     parser.add_argument("--max-tokens", type=int, help="per reply")
-    parser.add_argument("--seed", type=int)
+    parser.add_argument("--seed", type=int, help="of the rollouts, and of which questions are drawn")
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -94,11 +99,17 @@ def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(arguments, name) for name in ("temperature", "top_p", "max_tokens", "seed")}
 
 
-def of_run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What `estimate` and `evaluate` take from `add_model` and `add_run`, sampling included."""
+def of_run(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """What `estimate` and `evaluate` take from `add_model` and `add_run`, for estimators of these names."""
     caps = arguments.budget_usd, arguments.budget_tokens, arguments.budget_requests
-    budget = None if caps == (None, None, None) else catlite.Budget(*caps)
-    return {"n": arguments.n, "run": arguments.folder, "budget": budget, **sampling(arguments)}
+    return {
+        "n": arguments.n,
+        "run": arguments.folder,
+        "budget": None if caps == (None, None, None) else catlite.Budget(*caps),
+        "progress": on_terminal(),
+        "logprobs": True if "min-perplexity" in names else None,
+        **sampling(arguments),
+    }
 
 
 def opened(arguments: argparse.Namespace) -> Endpoint:

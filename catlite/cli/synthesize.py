@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import catlite
 from catlite import display
 from catlite.cli.options import EXAMPLES, add_command, add_model, sampling
-from catlite.cli.progress import waiting
+from catlite.cli.waiting import on_terminal, waiting
 from catlite.data import Message, Prompt, Reference
 from catlite.errors import ConfigError
 
@@ -63,7 +63,7 @@ def _synthesize(arguments: argparse.Namespace) -> int:
     if not arguments.rollouts:
         for note in reference.notes:
             print(f"catlite: note: {note}", file=sys.stderr)
-        if sys.stderr.isatty():
+        if on_terminal():
             print(
                 f"catlite: {display.support_text(reference)}; {display.usage_text(reference.total_usage)}",
                 file=sys.stderr,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """A line on the terminal that counts the seconds."""
-    if not sys.stderr.isatty():
+    if not on_terminal():
         yield
         return
     over = threading.Event()
@@ -32,17 +32,6 @@ def waiting(what: str) -> Iterator[None]:
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-@contextmanager
-def progress(total: int) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar for questions."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit="question", leave=False) as bar:
-
-        def advance(done: int, _: int) -> None:
-            bar.update(done - bar.n)
-
-        yield advance
+def on_terminal() -> bool:
+    """True when somebody is looking: then a command shows its progress."""
+    return sys.stderr.isatty()

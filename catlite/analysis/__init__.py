@@ -1,0 +1,1 @@
+"""What an evaluation says beyond its table: one function per question, each with its plot in plots.py."""

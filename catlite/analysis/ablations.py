@@ -1,0 +1,112 @@
+"""What synthesis takes from many rollouts, and from the question (arXiv 2509.14234 §4.5, App. A.3).
+
+The rollouts of a finished evaluation are shown to the anchor anew. Left out: other prompts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from catlite import loop
+from catlite.analysis.comparing import differences
+from catlite.analysis.scaling import First, checked_sizes
+from catlite.budget import Budget
+from catlite.errors import ConfigError
+from catlite.evaluation import Estimator, areestimate
+from catlite.references.recursive import RecursiveSynthesis
+from catlite.references.synthesis import Synthesis
+from catlite.results import Evaluation
+from catlite.rewards.audit import Reward
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+async def acontext_ablation(
+    evaluation: Evaluation,
+    synthesis: Estimator,
+    sizes: Sequence[int] | None = None,
+    *,
+    grader: Reward | None = None,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
+) -> pd.DataFrame:
+    """`context_ablation`, awaited."""
+    sizes = (1, evaluation.n) if sizes is None else checked_sizes(evaluation, sizes, "sizes")
+    variants = {f"{size} in context": First(synthesis, size) for size in sizes}
+    return _ablation(await areestimate(evaluation, variants, grader=grader, run=run, budget=budget))
+
+
+def context_ablation(
+    evaluation: Evaluation,
+    synthesis: Estimator,
+    sizes: Sequence[int] | None = None,
+    *,
+    grader: Reward | None = None,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
+) -> pd.DataFrame:
+    """The synthesis of one rollout beside that of all (§4.5): whether it reconciles, or just answers once more.
+
+    sizes: how many rollouts to show, by default 1 and n. The anchor's calls are made, within the budget, and kept by
+    the run; nothing is sampled anew. One row per system, the single sample first. Columns: system, score, se,
+    questions, failed, and, against the first variant, difference, difference_se, low, high (paired, as `differences`).
+    """
+    return loop.run(acontext_ablation(evaluation, synthesis, sizes, grader=grader, run=run, budget=budget))
+
+
+async def aquestion_ablation(
+    evaluation: Evaluation,
+    synthesis: Synthesis | RecursiveSynthesis,
+    *,
+    grader: Reward | None = None,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
+) -> pd.DataFrame:
+    """`question_ablation`, awaited."""
+    if not isinstance(synthesis, Synthesis | RecursiveSynthesis):
+        raise ConfigError(
+            f"want a Synthesis or RecursiveSynthesis, which can show its anchor the question: {synthesis!r}"
+        )
+    variants = {
+        "rollouts alone": replace(synthesis, include_question=False),
+        "question and rollouts": replace(synthesis, include_question=True),
+    }
+    return _ablation(await areestimate(evaluation, variants, grader=grader, run=run, budget=budget))
+
+
+def question_ablation(
+    evaluation: Evaluation,
+    synthesis: Synthesis | RecursiveSynthesis,
+    *,
+    grader: Reward | None = None,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
+) -> pd.DataFrame:
+    """Synthesis from the rollouts alone, as in the paper, beside synthesis that sees the question (App. A.3).
+
+    Calls, rows and columns are as in `context_ablation`. Raises ConfigError for an estimator that is no synthesis.
+    """
+    return loop.run(aquestion_ablation(evaluation, synthesis, grader=grader, run=run, budget=budget))
+
+
+def _ablation(again: Evaluation) -> pd.DataFrame:
+    """Scores, and differences against the first variant."""
+    import pandas as pd
+
+    apart = {row["system"]: row for row in differences(again, again.systems[1]).to_dict("records")}
+    rows = []
+    for system in again.systems:
+        score, error, questions = again.score(system)
+        failed = sum(row.score is None for row in again.rows if row.system == system)
+        delta = apart.get(system, {})
+        rows.append(
+            {"system": system, "score": score, "se": error, "questions": questions, "failed": failed}
+            | {"difference": delta.get("difference", math.nan), "difference_se": delta.get("se", math.nan)}
+            | {name: delta.get(name, math.nan) for name in ("low", "high")}
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,185 @@
+"""How scores grow with the number of rollouts (arXiv 2509.14234 §4.5), from those that are there.
+
+Errors are over questions. Left out: fits of a curve.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from catlite import loop
+from catlite.budget import Budget
+from catlite.data import Group, Reference, Rollout
+from catlite.errors import ConfigError, EstimationError
+from catlite.evaluation import Estimator, areestimate, estimator_name
+from catlite.references.selection import equivalence_classes
+from catlite.results import SINGLE, Evaluation, mean_and_error
+from catlite.rewards.audit import Reward
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUBSETS = 200  # of a question's rollouts, drawn where there are more of a size
+
+
+async def ascaling(
+    evaluation: Evaluation,
+    estimator: Estimator,
+    sizes: Sequence[int] | None = None,
+    *,
+    grader: Reward | None = None,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
+) -> pd.DataFrame:
+    """`scaling`, awaited."""
+    import pandas as pd
+
+    sizes = checked_sizes(evaluation, sizes, "sizes")
+    variants = {str(size): First(estimator, size) for size in sizes}
+    again = await areestimate(evaluation, variants, grader=grader, run=run, budget=budget)
+    rows = []
+    for size in sizes:
+        score, error, questions = again.score(str(size))
+        failed = sum(row.score is None for row in again.rows if row.system == str(size))
+        row = {"estimator": estimator_name(estimator), "g": size, "score": score, "se": error}
+        rows.append(row | {"questions": questions, "failed": failed})
+    return pd.DataFrame(rows)
+
+
+def scaling(
+    evaluation: Evaluation,
+    estimator: Estimator,
+    sizes: Sequence[int] | None = None,
+    *,
+    grader: Reward | None = None,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
+) -> pd.DataFrame:
+    """The estimator's score on the first g rollouts of every group, for each g in `sizes`; no new rollouts.
+
+    sizes: by default the powers of two up to n. The estimator's own calls (a synthesis per group and size) are made,
+    within the budget, and kept by the run. Columns: estimator, g, score, se, questions, failed. Raises ConfigError
+    when a size is larger than the groups.
+    """
+    return loop.run(ascaling(evaluation, estimator, sizes, grader=grader, run=run, budget=budget))
+
+
+@dataclass(frozen=True)
+class First:
+    """The estimator, shown the first `size` rollouts only."""
+
+    estimator: Estimator
+    size: int
+
+    async def __call__(self, group: Group) -> Reference:
+        """The reference of that part of `group`."""
+        part = Group(group.example, group.rollouts[: self.size])
+        if part.usable:
+            return await self.estimator(part)
+        # Nothing to estimate from, as happens to one truncated rollout: what was sampled stands for itself.
+        came = [rollout for rollout in part.rollouts if rollout.error is None]
+        if not came:
+            raise EstimationError(f"none of the first {self.size} rollouts came", group)
+        return Reference(came[0].text, came[0].answer, estimator_name(self.estimator), part)
+
+
+def checked_sizes(evaluation: Evaluation, sizes: Sequence[int] | None, name: str) -> Sequence[int]:
+    """`sizes`, by default the powers of two up to n, and n."""
+    if sizes is None:
+        return [*(2**power for power in range(evaluation.n.bit_length()) if 2**power < evaluation.n), evaluation.n]
+    if not sizes or min(sizes) < 1 or max(sizes) > evaluation.n:
+        raise ConfigError(f"{name}={tuple(sizes)}: groups have {evaluation.n} rollouts")
+    return sizes
+
+
+def pass_at_k(evaluation: Evaluation, ks: Sequence[int] | None = None) -> pd.DataFrame:
+    """How often at least one of k rollouts is right, without bias from the number there are (Chen et al. 2021).
+
+    ks: by default the powers of two up to n. Columns: k, pass_at_k, se, questions; a question with fewer than k graded
+    rollouts is left out. pass@1 is the single sample's score (avg@n). Raises ConfigError when some k is larger than
+    the groups.
+    """
+    import pandas as pd
+
+    rows = []
+    pools = [[score for _, score in pool] for pool in _pools(evaluation).values()]
+    for k in checked_sizes(evaluation, ks, "ks"):
+        enough = [pool for pool in pools if len(pool) >= k]
+        mean, error = mean_and_error([1 - _all_wrong(pool, k) for pool in enough])
+        rows.append({"k": k, "pass_at_k": mean, "se": error, "questions": len(enough)})
+    return pd.DataFrame(rows)
+
+
+def _all_wrong(pool: list[float], k: int) -> float:
+    """The share of subsets of `k` in which nothing is right."""
+    return math.comb(sum(score < 1 for score in pool), k) / math.comb(len(pool), k)
+
+
+def maj_at_k(evaluation: Evaluation, ks: Sequence[int] | None = None) -> pd.DataFrame:
+    """What a majority vote of k rollouts reaches, over all subsets of a question's rollouts (SUBSETS of them at most).
+
+    So less noisy than `scaling(evaluation, MajorityVote())`, which takes the first k. ks: by default the powers of two
+    up to n. A rollout that is cut off or has no answer does not vote. Columns: k, maj_at_k, se, questions. Raises
+    ConfigError when some k is larger than the groups.
+    """
+    import pandas as pd
+
+    ballots = [loop.run(_ballots(pool)) for pool in _pools(evaluation).values()]
+    rows = []
+    for k in checked_sizes(evaluation, ks, "ks"):
+        mean, error = mean_and_error(enough := [_voted(ballot, k) for ballot in ballots if len(ballot) >= k])
+        rows.append({"k": k, "maj_at_k": mean, "se": error, "questions": len(enough)})
+    return pd.DataFrame(rows)
+
+
+_Ballot = tuple[int | None, float]  # what a rollout votes for, and its score
+
+
+async def _ballots(pool: list[tuple[Rollout, float]]) -> tuple[_Ballot, ...]:
+    voters = [i for i, (rollout, _) in enumerate(pool) if rollout.usable and rollout.answer is not None]
+    votes: dict[int, int] = {}
+    for number, members in enumerate(await equivalence_classes([pool[i][0].answer or "" for i in voters])):
+        votes |= {voters[member]: number for member in members}
+    return tuple((votes.get(i), score) for i, (_, score) in enumerate(pool))
+
+
+@lru_cache(maxsize=100_000)  # most questions fall into few patterns
+def _voted(ballots: tuple[_Ballot, ...], k: int) -> float:
+    """The mean score of the winner over subsets of `k`; a subset without a vote scores 0."""
+    if math.comb(len(ballots), k) <= SUBSETS:
+        subsets: Iterable[Sequence[int]] = itertools.combinations(range(len(ballots)), k)
+    else:
+        draw = random.Random(k)  # noqa: S311 - the same subsets each time
+        subsets = (sorted(draw.sample(range(len(ballots)), k)) for _ in range(SUBSETS))
+    scores = []
+    for subset in subsets:
+        counts: dict[int, int] = {}
+        first: dict[int, float] = {}
+        for i in subset:
+            vote, score = ballots[i]
+            if vote is not None:
+                counts[vote] = counts.get(vote, 0) + 1
+                first.setdefault(vote, score)
+        # max keeps the first of equals: a tie goes to the answer sampled first.
+        scores.append(first[max(counts, key=lambda vote: counts[vote])] if counts else 0.0)
+    return fmean(scores)
+
+
+def _pools(evaluation: Evaluation) -> dict[int, list[tuple[Rollout, float]]]:
+    """All graded rollouts of a question with their scores, over its repeats, by position."""
+    pools: dict[int, list[tuple[Rollout, float]]] = {}
+    for row in evaluation.rows:
+        if row.system == SINGLE and row.scores:
+            group = evaluation.group(row.position, row.repeat)
+            assert group is not None
+            graded = [(one, score) for one, score in zip(group.rollouts, row.scores, strict=True) if score is not None]
+            pools.setdefault(row.position, []).extend(graded)
+    return pools

@@ -1,0 +1,50 @@
+"""How references are written, beside rollouts (arXiv 2509.14234 App. C).
+
+Left out: languages other than English.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from catlite.results import SINGLE, Evaluation, over_questions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Stems that mark a step and a check in English traces; counted per 100 words (App. C uses lists of this kind).
+_STEPS = re.compile(r"\b(?:first|second|third|then|next|finally|step|therefore|thus|hence|so)\b", re.IGNORECASE)
+_CHECKS = re.compile(r"\b(?:check|verif\w+|confirm\w*|double-check|recheck|indeed|make sure|validate)\b", re.IGNORECASE)
+
+
+def traces(evaluation: Evaluation) -> pd.DataFrame:
+    """How references are written, beside rollouts (App. C): words, step words and verification cues per 100 words.
+
+    One row for the rollouts and one per estimator: the number of texts, and each mean with its standard error over
+    questions.
+    """
+    import pandas as pd
+
+    texts: dict[str, list[tuple[int, str]]] = {"rollouts": []}
+    for row in evaluation.rows:
+        if row.reference is not None:
+            texts.setdefault(row.system, []).append((row.position, row.reference.text))
+        elif row.system == SINGLE:
+            group = evaluation.group(row.position, row.repeat)
+            texts["rollouts"] += [(row.position, one.text) for one in (group.usable if group is not None else ())]
+    return pd.DataFrame([{"system": name, "texts": len(found), **_trace(found)} for name, found in texts.items()])
+
+
+def _trace(texts: list[tuple[int, str]]) -> dict[str, float]:
+    row: dict[str, float] = {}
+    words = [max(1, len(text.split())) for _, text in texts]
+    columns = {"words": [float(count) for count in words]}
+    for name, pattern in (("step_words", _STEPS), ("verification_cues", _CHECKS)):
+        columns[name] = [
+            100 * len(pattern.findall(text)) / count for (_, text), count in zip(texts, words, strict=True)
+        ]
+    for name, values in columns.items():
+        found = ((position, value) for (position, _), value in zip(texts, values, strict=True))
+        row[name], row[f"{name}_se"] = over_questions(found)
+    return row

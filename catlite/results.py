@@ -1,0 +1,191 @@
+"""What an evaluation found: a Row per question, repeat and system, and what these come to.
+
+A question's score is the mean over its repeats; means and standard errors are over questions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from catlite import display
+from catlite.data import Group, Judgement, Reference, Usage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SINGLE = "single sample"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One system on one question. `score` is None when it could not be graded; then `error` says why."""
+
+    position: int  # of the question in the task
+    id: str
+    system: str
+    score: float | None
+    generations: float  # replies this system needs for one answer: 1 for a single sample, n + 1 for synthesis
+    usage: Usage
+    reference: Reference | None = field(default=None, repr=False)
+    error: str | None = None
+    scores: tuple[float | None, ...] = ()  # of each rollout graded: of one, but for the single sample
+    judgement: Judgement | None = field(default=None, repr=False)  # the verdicts behind the score, by a rubric
+    repeat: int = 0  # which of the question's groups of rollouts
+
+    @property
+    def answer(self) -> str | None:
+        """The answer of the reference."""
+        return self.reference.answer if self.reference is not None else None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found: one Row per question, repeat and system, and the references behind them."""
+
+    task: str
+    policy: str
+    n: int
+    rows: tuple[Row, ...] = field(repr=False)
+    seconds: float  # wall time of the whole evaluation
+    stopped: str | None = None  # why not every question was done, when a budget ended it
+    # All questions of the first repeat by position, then those of the next; without rollouts where it was not done.
+    groups: tuple[Group, ...] = field(default=(), repr=False)
+    n_repeats: int = 1
+
+    @property
+    def references(self) -> list[Reference]:
+        """All references, by repeat, question and then estimator."""
+        return [row.reference for row in self.rows if row.reference is not None]
+
+    @property
+    def systems(self) -> list[str]:
+        """Names of what was compared, single sample first."""
+        return list(dict.fromkeys(row.system for row in self.rows))
+
+    def group(self, position: int, repeat: int = 0) -> Group | None:
+        """The rollouts of a question in one repeat; None when the evaluation was made without them."""
+        if self.groups:
+            return self.groups[repeat * (len(self.groups) // self.n_repeats) + position]
+        mine = (row.reference for row in self.rows if (row.position, row.repeat) == (position, repeat))
+        return next((reference.group for reference in mine if reference is not None), None)
+
+    def scores(self, system: str) -> dict[int, float]:
+        """The system's score on every question that was graded, by position: the mean over repeats."""
+        found: dict[int, list[float]] = {}
+        for row in self.rows:
+            if row.system == system and row.score is not None:
+                found.setdefault(row.position, []).append(row.score)
+        return {position: fmean(scores) for position, scores in found.items()}
+
+    def score(self, system: str) -> tuple[float, float, int]:
+        """(mean, standard error over questions, questions graded); nan where there are too few."""
+        scores = self.scores(system).values()
+        return *mean_and_error(scores), len(scores)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per question, repeat and system, usage in columns of its own."""
+        import pandas as pd
+
+        usage = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd", "requests", "seconds")
+        names = ("id", "repeat", "system", "score", "answer", "error", "generations")
+        return pd.DataFrame(
+            [
+                {name: getattr(row, name) for name in names} | {name: getattr(row.usage, name) for name in usage}
+                for row in self.rows
+            ]
+        )
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row per system: its score, the standard error over questions, and what it cost in all.
+
+        relative_gain is over the single sample, on the questions both were graded on; compute is test-time compute,
+        in generations per question, as a multiple of the single sample's; failed counts rows without a score.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self._totals()).set_index("system")
+
+    def _totals(self) -> list[dict[str, Any]]:
+        alone = self.scores(SINGLE)
+        once = math.nan
+        totals: list[dict[str, Any]] = []
+        for system in self.systems:
+            rows = [row for row in self.rows if row.system == system]
+            usage = Usage.total(row.usage for row in rows)
+            score, error, graded = self.score(system)
+            generations = fmean([row.generations for row in rows if row.score is not None] or [math.nan])
+            once = generations if system == SINGLE else once
+            totals.append(
+                {
+                    "system": system,
+                    "score": score,
+                    "se": error,
+                    "relative_gain": math.nan if system == SINGLE else relative_gain(self.scores(system), alone),
+                    "graded": graded,
+                    "questions": len({row.position for row in rows}),
+                    "failed": sum(row.score is None for row in rows),
+                    "generations": generations,
+                    "compute": generations / once,
+                    "requests": usage.requests,
+                    "prompt_tokens": usage.prompt_tokens,
+                    "completion_tokens": usage.completion_tokens,
+                    "seconds": usage.seconds,
+                    "cost_usd": usage.cost_usd,
+                }
+            )
+        return totals
+
+    def save(self, path: str | Path) -> Path:
+        """Writes everything as JSON, readable by the owner only, and returns where; a folder gets evaluation.json.
+
+        The file is there whole or not at all. Metadata of examples that is no JSON is kept as its repr.
+        """
+        from catlite import saved
+
+        return saved.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Evaluation:
+        """What `save`, or `evaluate` at the end of a run, wrote: a file, or the folder of a run.
+
+        Raises StoreError when there is none, or when it is no evaluation of this version.
+        """
+        from catlite import saved
+
+        return saved.load(Path(path))
+
+    def __str__(self) -> str:
+        text = display.evaluation_text(self.task, self.policy, self._totals(), self.n_repeats)
+        return text if self.stopped is None else f"{text}\nStopped early: {self.stopped}."
+
+    def _repr_html_(self) -> str:
+        return display.evaluation_html(self.task, self.policy, self._totals(), self.n_repeats)
+
+
+def mean_and_error(values: Collection[float]) -> tuple[float, float]:
+    """Mean and standard error of `values`; nan where there are too few."""
+    return (
+        fmean(values) if values else math.nan,
+        stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan,
+    )
+
+
+def relative_gain(scores: dict[int, float], over: dict[int, float]) -> float:
+    """How much higher the mean of `scores` is, as a share of that of `over`, on the questions in both."""
+    both = scores.keys() & over.keys()
+    base = sum(over[position] for position in both)
+    return sum(scores[position] for position in both) / base - 1 if base else math.nan
+
+
+def over_questions(found: Iterable[tuple[int, float]]) -> tuple[float, float]:
+    """Mean and standard error over questions of (position, value), several of a question averaged first."""
+    values: dict[int, list[float]] = {}
+    for position, value in found:
+        values.setdefault(position, []).append(value)
+    return mean_and_error([fmean(several) for several in values.values()])
