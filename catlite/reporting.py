@@ -1,7 +1,7 @@
 """A run as one HTML page: scores with their errors, what they cost, and every question behind them.
 
 The page fetches nothing and runs no script but its own (its policy says so, by hash). Model text travels in it as
-JSON and is shown as text, never as markup. Left out: verdicts of rubrics, the plots of catlite.analysis.
+JSON and is shown as text, never as markup. Left out: the plots of catlite.analysis.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from jinja2.utils import htmlsafe_json_dumps
 import catlite
 from catlite import display, saved
 from catlite.analysis.comparing import differences
+from catlite.criteria import Rubric, Verdict
 from catlite.data import Example, Group, Rollout, Usage
 from catlite.results import SINGLE, Evaluation, Row
 
@@ -157,6 +158,43 @@ def _question(group: Group, position: int, rows: dict[str, Row], systems: list[s
             for number, rollout in enumerate(group.rollouts)
         ],
         "systems": [_system(rows[name], cut) if name in rows else None for name in systems],
+        "matrices": _matrices([rows[name] for name in systems if name in rows], cut),
+    }
+
+
+def _matrices(rows: list[Row], cut: Cut) -> list[dict[str, Any]]:
+    """Verdicts, criteria down and what was judged across: one matrix for all that was judged by the same rubric."""
+    by_rubric: dict[Rubric, list[Row]] = {}
+    for row in rows:
+        if row.judgement is not None:
+            by_rubric.setdefault(row.judgement.rubric, []).append(row)
+    return [_matrix(rubric, judged, cut) for rubric, judged in by_rubric.items()]
+
+
+def _matrix(rubric: Rubric, rows: list[Row], cut: Cut) -> dict[str, Any]:
+    columns: list[tuple[str, tuple[Verdict, ...], float | None]] = []
+    judgements = [(row.system, row.judgement) for row in rows if row.judgement is not None]
+    for system, judgement in judgements:
+        for number, (verdicts, reward) in enumerate(zip(judgement.verdicts_GC, judgement.rewards_G, strict=True), 1):
+            columns.append((f"#{number}" if system == SINGLE else system, verdicts, reward))
+    separating = judgements[0][1].separating
+    return {
+        "judge": cut(judgements[0][1].judge),
+        "columns": [cut(name) for name, *_ in columns],
+        "rewards": [display.reward_text(reward) for *_, reward in columns],
+        "notes": [cut(note) for _, judgement in judgements for note in judgement.notes],
+        "criteria": [
+            {
+                "text": cut(criterion.text),
+                "points": display.worth(criterion),
+                "separates": separating[position],
+                "cells": [
+                    [display.mark(verdicts[position]), verdicts[position].met, cut(verdicts[position].reason)]
+                    for _, verdicts, _ in columns
+                ],
+            }
+            for position, criterion in enumerate(rubric.criteria)
+        ],
     }
 
 

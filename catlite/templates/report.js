@@ -45,6 +45,7 @@
       for (const message of question.prompt) parts.push(plain(message.text));
       for (const rollout of question.rollouts) parts.push(plain(rollout.answer), plain(rollout.text));
       for (const system of question.systems) if (system) parts.push(plain(system.answer), plain(system.text));
+      for (const matrix of question.matrices) for (const one of matrix.criteria) parts.push(plain(one.text));
       texts.set(question, parts.join("\n").toLowerCase());
     }
     return texts.get(question);
@@ -134,6 +135,7 @@
     if (question.gold !== null) parts.push(el("h3", null, "Expected answer"), block(question.gold));
     parts.push(el("h3", null, "Systems"));
     question.systems.forEach((system, i) => system && parts.push(systemCard(systems[i], system)));
+    if (question.matrices.length) parts.push(el("h3", null, "Verdicts"), ...question.matrices.flatMap(matrixTable));
     parts.push(el("h3", null, `Rollouts (${question.rollouts.length})`));
     question.rollouts.forEach((rollout, i) => parts.push(rolloutCard(i + 1, rollout)));
     return parts;
@@ -160,6 +162,37 @@
     made.append(el("p", { class: "faint" }, system.cost));
     if (refers) made.append(block(system.text));
     return made;
+  }
+
+  // Criteria down, what was judged across; a verdict that is chosen says its reason below.
+  function matrixTable(matrix) {
+    const reason = el("p", { class: "reason faint", "aria-live": "polite" }, "Choose a verdict to read its reason.");
+    const head = el("tr", null, el("th", { scope: "col" }, "Criterion"));
+    for (const name of matrix.columns) head.append(el("th", { scope: "col", dir: "auto" }, short(name, 24)));
+    const body = el("tbody");
+    for (const criterion of matrix.criteria) {
+      const title = el("th", { scope: "row", dir: "auto" }, short(criterion.text, 400));
+      if (criterion.points) title.append(" ", el("b", null, criterion.points));
+      const made = el("tr", criterion.separates ? null : { class: "same", title: "the same for every rollout" }, title);
+      criterion.cells.forEach(([mark, met, why], i) => {
+        const name = plain(matrix.columns[i]);
+        const tone = met === null ? "unknown" : met ? "met" : "unmet";
+        const button = el("button", { type: "button", title: short(why, 200), "aria-label": `${name}: ${mark}` }, mark);
+        button.addEventListener("click", () => {
+          reason.replaceChildren(el("b", null, `${name} ${mark} `), short(criterion.text, 120), " — ", plain(why) || "no reason given");
+        });
+        made.append(el("td", { class: tone }, button));
+      });
+      body.append(made);
+    }
+    const foot = el("tr", null, el("th", { scope: "row" }, "Reward"));
+    for (const reward of matrix.rewards) foot.append(el("td", null, el("b", null, reward)));
+    body.append(foot);
+    const table = el("table", { class: "matrix" }, el("thead", null, head), body);
+    const parts = [el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Verdicts" }, table), reason];
+    for (const note of matrix.notes) parts.push(el("p", { class: "faint" }, "note: " + plain(note)));
+    parts.push(el("p", { class: "faint" }, `judge ${plain(matrix.judge)} · faint: the same verdict on every rollout, so it moves no advantage`));
+    return parts;
   }
 
   function rolloutCard(place, rollout) {
