@@ -62,12 +62,12 @@ _HOME = {
     "times_tables": "catlite.tasks.times_tables",
     "traces": "catlite.analysis.traces",
 }
-_MODULES = frozenset({"answers", "errors", "parsing", "tasks", "models", "references", "rewards"})
+_MODULES = frozenset({"analysis", "answers", "errors", "parsing", "tasks", "models", "references", "rewards"})
 
 __all__ = sorted({*_HOME, *_MODULES})
 
 if TYPE_CHECKING:
-    from catlite import answers as answers, errors as errors, parsing as parsing
+    from catlite import analysis as analysis, answers as answers, errors as errors, parsing as parsing
     from catlite.analysis.ablations import (
         context_ablation as context_ablation,
         question_ablation as question_ablation,

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from catlite import Criterion, Example, Group, Judgement, Rollout, Rubric
-from catlite.agreement import between, rank_correlation, self_consistency, verdicts, with_labels
+from catlite.analysis.agreement import between, rank_correlation, self_consistency, verdicts, with_labels
 from catlite.criteria import Verdict
 from catlite.errors import ConfigError
 

@@ -30,7 +30,7 @@ FLOORS = [
     {"rollouts"},
     {"references", "rewards"},
     {"training", "evaluation", "results", "saved"},
-    {"analysis", "agreement"},
+    {"analysis"},
     {"reporting"},
     {"api"},
     {"cli"},

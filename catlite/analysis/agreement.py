@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from catlite.analysis.comparing import RESAMPLES
 from catlite.data import Judgement
 from catlite.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RESAMPLES = 10_000
 Verdicts = Sequence[bool | None]
 Rewards = Sequence[float | None]
 
