@@ -1,11 +1,11 @@
 """What the embedded model reaches on times tables: one sample, a vote, and two syntheses of the same groups.
 
-    python benchmarks/times_tables.py [--questions 81] [--seeds 1] [--n 8]
+    python benchmarks/times_tables.py [--questions 81] [--repeats 1] [--n 8] [--run FOLDER]
 
-Prints a Markdown table. Scores are means over questions, ± the standard error over questions; with several seeds a
-question's score is first averaged over them. "single sample" is the mean over a question's rollouts, its cost an
-n-th of the group's. Requests, tokens and generations are per system, rollouts included; seconds are wall time of a
-stage run alone, so that one system's calls never wait for another's.
+Prints a Markdown table. Scores are means over questions, ± the standard error over questions; with several repeats a
+question's score is first averaged over them, and what is spent is given per repeat. "single sample" is the mean over a
+question's rollouts, its cost that of one of them alone. Requests and tokens are per system, rollouts included; seconds
+are wall time of a stage run alone, so that one system's calls never wait for another's.
 """
 
 from __future__ import annotations
@@ -14,66 +14,63 @@ import argparse
 import os
 import platform
 import sys
-from math import sqrt
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import catlite
 from catlite.tasks.times_tables import WORKED_SYNTHESES
 
-SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "max_tokens": 24}
-VOTE, BLIND, SEEING = "majority vote", "synthesis", "synthesis, shown the question"
+SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "max_tokens": 24, "seed": 0}
+SINGLE, VOTE, BLIND, SEEING = "single sample", "majority vote", "synthesis", "synthesis, shown the question"
 
 
-def measure(questions: int | None, n: int, seed: int) -> tuple[Any, dict[str, float]]:
-    """One row per question and system, and the wall seconds of every system."""
-    import pandas as pd
-
-    # Which questions is fixed; a seed says how they are sampled.
-    task = catlite.times_tables(questions)
+def measure(arguments: argparse.Namespace) -> tuple[catlite.Evaluation, dict[str, float]]:
+    """All systems on the same rollouts, and the wall seconds of every system."""
+    # All 81 in order; fewer are drawn.
+    task = catlite.times_tables(None if arguments.questions == 81 else arguments.questions)
+    sizes = {"n": arguments.n, "n_repeats": arguments.repeats}
     with catlite.embedded() as model:
-        voted = catlite.evaluate(task, model, estimators=(catlite.MajorityVote(),), n=n, seed=seed, **SAMPLING)
-        frames = [voted.to_frame().replace({"system": {"MajorityVote": VOTE}})]
-        seconds = {"single sample": voted.seconds / n, VOTE: voted.seconds}
-        groups = {vote.group.example.messages[-1]["content"]: vote.group for vote in voted.references}
-        # The groups once more, as a model: every estimator reads the same rollouts, and nothing is sampled twice.
-        replay = catlite.ScriptedModel(lambda prompt, i: groups[prompt[-1]["content"]].rollouts[i])
+        vote = {VOTE: catlite.MajorityVote()}
+        result = catlite.evaluate(task, model, estimators=vote, run=arguments.run, **sizes, **SAMPLING)
+        seconds = {SINGLE: result.seconds / arguments.n, VOTE: result.seconds}
+        rows = list(result.rows)
         for name, include in ((BLIND, False), (SEEING, True)):
             synthesis = catlite.Synthesis(model, include_question=include, max_tokens=32, worked=WORKED_SYNTHESES)
-            result = catlite.evaluate(task, replay, estimators=(synthesis,), n=n)
-            frame = result.to_frame()
-            frames.append(frame[frame["system"] == "Synthesis"].replace({"system": {"Synthesis": name}}))
-            seconds[name] = voted.seconds + result.seconds
-            print(f"seed {seed}: {name} done", file=sys.stderr, flush=True)
-    return pd.concat(frames).assign(seed=seed), seconds
+            again = catlite.reestimate(result, {name: synthesis}, run=arguments.run)
+            rows += [row for row in again.rows if row.system == name]
+            seconds[name] = result.seconds + again.seconds
+            print(f"{name} done", file=sys.stderr, flush=True)
+    return replace(result, rows=tuple(rows)), seconds
 
 
-def markdown(frame: Any, seconds: list[dict[str, float]]) -> str:
+def markdown(result: catlite.Evaluation, seconds: dict[str, float]) -> str:
     """The table, one line per system."""
     lines = [
         "| system | score ± SE | gen./question | requests | tokens in | tokens out | seconds |",
         "|---|---|---|---|---|---|---|",
     ]
-    runs = len(seconds)
-    for system, rows in frame.groupby("system", sort=False):
-        scores = rows.groupby("id")["score"].mean().dropna()
-        error = scores.std() / sqrt(len(scores)) if len(scores) > 1 else float("nan")
-        failed = rows["score"].isna().sum()
-        prompt, completion = rows["prompt_tokens"].sum() / runs, rows["completion_tokens"].sum() / runs
+    for system, total in result.summary.iterrows():
+        failed = f" ({total.failed} failed)" if total.failed else ""
+        spent = [total[name] / result.n_repeats for name in ("requests", "prompt_tokens", "completion_tokens")]
         lines.append(
-            f"| {system}{f' ({failed} failed)' if failed else ''} | {scores.mean():.3f} ± {error:.3f} "
-            f"| {rows['generations'].mean():.0f} | {rows['requests'].sum() / runs:.0f} | {prompt:,.0f} "
-            f"| {completion:,.0f} | {sum(one[system] for one in seconds) / runs:.0f} |"
+            f"| {system}{failed} | {total.score:.3f} ± {total.se:.3f} | {total.generations:.0f} | "
+            + " | ".join(f"{value:,.0f}" for value in [*spent, seconds[str(system)] / result.n_repeats])
+            + " |"
         )
     return "\n".join(lines)
 
 
-def paired(frame: Any, one: str, other: str) -> str:
+def paired(result: catlite.Evaluation, one: str, other: str) -> str:
     """The mean difference of two systems over the same questions, with its standard error."""
-    scores = frame.pivot_table(index="id", columns="system", values="score")
-    difference = (scores[one] - scores[other]).dropna()
-    error = difference.std() / sqrt(len(difference)) if len(difference) > 1 else float("nan")
-    return f"{one} − {other}: {difference.mean():+.3f} ± {error:.3f}"
+    row = catlite.differences(result, other).set_index("system").loc[one]
+    return f"{one} − {other}: {row.difference:+.3f} ± {row.se:.3f}, Welch's p {row.p_welch:.2g}"
+
+
+def cut_off(result: catlite.Evaluation) -> float:
+    """The share of rollouts that ran into the token limit."""
+    rollouts = [rollout for group in result.groups for rollout in group.rollouts]
+    return sum(rollout.defect == "truncated" for rollout in rollouts) / len(rollouts)
 
 
 def machine() -> str:
@@ -88,25 +85,24 @@ def machine() -> str:
 
 def main() -> None:
     """Measure and print."""
-    import pandas as pd
-
     parser = argparse.ArgumentParser(description="Times tables on the embedded model, as a Markdown table.")
     parser.add_argument("--questions", type=int, default=81, help="how many of the 81 (default: all)")
-    parser.add_argument("--seeds", type=int, default=1, help="how often each question is sampled (default: 1)")
+    parser.add_argument("--repeats", type=int, default=1, help="how often each question is sampled (default: 1)")
     parser.add_argument("--n", type=int, default=8, help="rollouts per question (default: 8)")
+    parser.add_argument("--run", help="a folder for the replies, to look at them later (default: none are kept)")
     arguments = parser.parse_args()
-    # All 81 in order; a number below draws the same questions for every seed.
-    questions = None if arguments.questions == 81 else arguments.questions
-    runs = [measure(questions, arguments.n, seed) for seed in range(arguments.seeds)]
-    frame = pd.concat([rows for rows, _ in runs])
+    result, seconds = measure(arguments)
+    questions = len(result.groups) // result.n_repeats
     print(
-        f"times tables, {frame['id'].nunique()} questions, {arguments.n} rollouts, temperature 1, "
-        f"{arguments.seeds} seed(s); {machine()}\n"
+        f"times tables, {questions} questions × {result.n_repeats} repeats, {result.n} rollouts of "
+        f"at most {SAMPLING['max_tokens']} tokens, {cut_off(result):.0%} cut off, temperature 1; {machine()}\n"
     )
-    print(markdown(frame, [seconds for _, seconds in runs]))
+    print(markdown(result, seconds))
     print()
-    for one, other in ((BLIND, "single sample"), (BLIND, VOTE), (SEEING, BLIND)):
-        print("* " + paired(frame, one, other))
+    for one, other in ((BLIND, SINGLE), (BLIND, VOTE), (SEEING, BLIND)):
+        print("* " + paired(result, one, other))
+    if arguments.run is not None:
+        result.save(arguments.run)
 
 
 if __name__ == "__main__":

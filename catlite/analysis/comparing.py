@@ -87,7 +87,7 @@ def disagreement(evaluation: Evaluation, system: str = "Synthesis") -> pd.DataFr
     """How often `system`'s answer differs from another's, and who is right then (§4.5).
 
     One row per other system, and one for "every rollout": the questions on which no rollout has the answer that
-    `system` gives. Columns: other, questions, disagree (share), right and other_right (shares of the disagreements),
+    `system` gives. Columns: system, other, questions, disagree (share), right and other_right (shares of the disagreements),
     each share with its standard error over questions.
     """
     import pandas as pd
@@ -96,9 +96,11 @@ def disagreement(evaluation: Evaluation, system: str = "Synthesis") -> pd.DataFr
     rows = []
     for other in [name for name in evaluation.systems if name not in (SINGLE, system)]:
         theirs = _references(evaluation, other)
-        rows.append(_apart(other, [_Pair.of(key, mine[key], [theirs[key].answer]) for key in mine if key in theirs]))
+        rows.append(
+            _apart(system, other, [_Pair.of(key, mine[key], [theirs[key].answer]) for key in mine if key in theirs])
+        )
     everyone = [_Pair.of(key, one, [rollout.answer for rollout in one.group.usable]) for key, one in mine.items()]
-    rows.append(_apart("every rollout", everyone))
+    rows.append(_apart(system, "every rollout", everyone))
     return pd.DataFrame(rows)
 
 
@@ -120,8 +122,8 @@ class _Pair:
         return cls(key[0], apart, right, apart and any(_same(other, gold) for other in others))
 
 
-def _apart(other: str, pairs: list[_Pair]) -> dict[str, Any]:
-    row: dict[str, Any] = {"other": other, "questions": len({pair.position for pair in pairs})}
+def _apart(system: str, other: str, pairs: list[_Pair]) -> dict[str, Any]:
+    row: dict[str, Any] = {"system": system, "other": other, "questions": len({pair.position for pair in pairs})}
     apart = [pair for pair in pairs if pair.apart]
     row["disagree"], row["disagree_se"] = over_questions((pair.position, pair.apart) for pair in pairs)
     row["right"], row["right_se"] = over_questions((pair.position, pair.right) for pair in apart)
