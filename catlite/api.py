@@ -13,7 +13,15 @@ from typing import Any
 from catlite import answers, loop
 from catlite.budget import Budget, capped
 from catlite.data import Example, Group, Prompt, Reference, Task, Usage, as_messages
-from catlite.errors import BudgetReached, ConfigError, EstimationError, GroupError, ModelError, RequestRejected
+from catlite.errors import (
+    BudgetReached,
+    ConfigError,
+    EndpointDown,
+    EstimationError,
+    GroupError,
+    ModelError,
+    RequestRejected,
+)
 from catlite.evaluation import Estimator, estimator_name
 from catlite.models.base import Model, check_n, check_sampling, resolve
 from catlite.models.keys import Secret, sealed
@@ -136,7 +144,7 @@ def estimate(
     async def work() -> list[Reference]:
         async with _opened(model, *where) as policy:
             estimating = estimator or Synthesis(policy, max_tokens=limit)
-            stops: list[BudgetReached] = []
+            stops: list[BudgetReached | EndpointDown] = []
 
             async def one(example: Example) -> Reference:
                 group = Group(example, ())
@@ -152,7 +160,7 @@ def estimate(
                     group = getattr(error, "group", None) or group
                     name = estimator_name(estimating)
                     reference = Reference("", None, name, group, usage=spent, error=str(error))
-                except BudgetReached as error:
+                except (BudgetReached, EndpointDown) as error:
                     stops.append(error)
                     reference = Reference("", None, estimator_name(estimating), group, error=str(error))
                 tell(reference.total_usage)

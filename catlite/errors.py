@@ -10,6 +10,7 @@
     │   ├── RequestRejected                     400, 404, 413, 422: asking again would not help
     │   │   └── ContextOverflow                 the prompt is longer than the model's context
     │   ├── EndpointUnavailable ConnectionError  retries used up: 408, 409, 429, 5xx, connection, time-out
+    │   │   └── EndpointDown                    for several questions in a row: the run ends early
     │   ├── BadReply                            a reply that is not a chat completion
     │   └── EmbeddedModelError                  the embedded model: weights not found, wrong or not loadable
     ├── GroupError             RuntimeError     no rollout of a group can be used; `.group` keeps what came
@@ -92,6 +93,13 @@ class EndpointUnavailable(ModelError, ConnectionError):
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message, status=status)
         self.retry_after = retry_after
+
+
+class EndpointDown(EndpointUnavailable):
+    """Several questions in a row have used up their retries, and nothing was answered in between.
+
+    A run ends with it as with a budget that is reached: what came is kept, and the same call goes on from there.
+    """
 
 
 class BadReply(ModelError):

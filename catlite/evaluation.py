@@ -18,7 +18,15 @@ from typing import Any
 from catlite import loop
 from catlite.budget import Budget, capped
 from catlite.data import Example, Group, Reference, Task, Usage
-from catlite.errors import BudgetReached, ConfigError, EstimationError, GroupError, RequestRejected, RubricError
+from catlite.errors import (
+    BudgetReached,
+    ConfigError,
+    EndpointDown,
+    EstimationError,
+    GroupError,
+    RequestRejected,
+    RubricError,
+)
 from catlite.models.base import Model, check_n, resolve
 from catlite.models.keys import Secret, sealed
 from catlite.progress import Progress, reporting
@@ -196,7 +204,7 @@ class _Work:
 
     estimators: dict[str, Estimator]
     grader: Reward
-    stops: list[BudgetReached] = field(default_factory=list)  # once there is one, no question is begun
+    stops: list[BudgetReached | EndpointDown] = field(default_factory=list)  # once there is one, no question is begun
 
     async def sampled(
         self, policy: Model, n: int, sampling: dict[str, Any], position: int, example: Example, repeat: int
@@ -209,7 +217,7 @@ class _Work:
         try:
             with samples_from(repeat * n):
                 group = await sample_group(policy, example, n, **sampling)
-        except (GroupError, BudgetReached, RequestRejected) as error:
+        except (GroupError, BudgetReached, EndpointDown, RequestRejected) as error:
             self._failed(error)
             group = error.group if isinstance(error, GroupError) else Group(example, ())
             return group, replace(row, usage=group.usage, error=str(error))
@@ -227,7 +235,7 @@ class _Work:
             row = Row(single.position, single.id, system, None, 0, group.usage, repeat=single.repeat)
             try:
                 reference = await estimator(group)
-            except (EstimationError, BudgetReached, RequestRejected) as error:
+            except (EstimationError, BudgetReached, EndpointDown, RequestRejected) as error:
                 self._failed(error)
                 spent = getattr(error, "usage", None) or Usage()
                 return replace(row, usage=group.usage + spent, error=str(error))
@@ -242,7 +250,7 @@ class _Work:
         gold = Reference(group.example.answer or "", group.example.answer, "gold", group)
         try:
             scores, judgement = await audited(self.grader, rollouts, gold)
-        except (BudgetReached, RequestRejected, RubricError) as error:
+        except (BudgetReached, EndpointDown, RequestRejected, RubricError) as error:
             self._failed(error)
             return replace(row, error=f"not graded: {error}")
         known = [score for score in scores if score is not None]
@@ -262,7 +270,7 @@ class _Work:
 
     def _failed(self, error: Exception) -> None:
         """Notes that the budget is reached; raises what would be the same for every question."""
-        if isinstance(error, BudgetReached):
+        if isinstance(error, BudgetReached | EndpointDown):
             self.stops.append(error)
         elif is_hopeless(error):
             raise error

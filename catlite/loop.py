@@ -55,7 +55,7 @@ class _Background:
         self.thread.join(2 * GRACE_SECONDS)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Place:
     """Where a question stands in line for something scarce; lower goes first."""
 
@@ -65,6 +65,11 @@ class _Place:
 
 
 _place: contextvars.ContextVar[_Place | None] = contextvars.ContextVar("catlite_place", default=None)
+
+
+def question() -> object:
+    """What stands for the question being worked on, None outside of `each`."""
+    return _place.get()
 
 
 class Slots:

@@ -20,7 +20,8 @@ from catlite.errors import (
     RequestRejected,
 )
 from catlite.models import wire
-from catlite.models.retry import ATTEMPTS
+from catlite.models.retry import ATTEMPTS, retrying
+from catlite.models.traffic import Traffic
 
 # Settings
 
@@ -104,13 +105,11 @@ def test_the_error_for_a_reply_shows_only_its_beginning():
 
 
 def test_an_endpoint_that_gave_up_still_knows_what_it_was_asked_to_wait(server):
-    from catlite.models.retry import retrying
-
     async def call():
         raise EndpointUnavailable("busy", status=429, retry_after=90)
 
     with pytest.raises(EndpointUnavailable) as caught:
-        loop.run(retrying(call, 1))
+        loop.run(retrying(call, 1, loop.Slots(1), Traffic("server")))
     assert (caught.value.status, caught.value.retry_after) == (429, 90)
 
 

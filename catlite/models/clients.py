@@ -12,13 +12,20 @@ import json
 import os
 import weakref
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from catlite.data import Message
 from catlite.errors import BadReply, ConfigError, EndpointUnavailable, MissingExtra
 from catlite.models import wire
 from catlite.models.keys import Address, Secret
+
+
+class Answer(NamedTuple):
+    """What came with a 200."""
+
+    body: str
+    headers: Mapping[str, str]
 
 
 class Client(Protocol):
@@ -30,12 +37,12 @@ class Client(Protocol):
     def __init__(self, model: str, address: Address, connections: int) -> None:
         """Imports the library, which takes a while: call it in a thread."""
 
-    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> str | None:
-        """The body of a 200, or None when the provider's content filter refused; errors as in catlite.errors."""
+    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> Answer | None:
+        """What came with a 200, or None when the provider's content filter refused; errors as in catlite.errors."""
         ...
 
-    async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> str | None:
-        """The body of a 200 from another path of the same server; errors as with `send`."""
+    async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> Answer | None:
+        """What came with a 200 from another path of the same server; errors as with `send`."""
         ...
 
     async def close(self) -> None:
@@ -68,7 +75,7 @@ class OpenAIClient:
             base_url=address.url, api_key=address.key.reveal(), max_retries=0, http_client=http
         )
 
-    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> str | None:
+    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> Answer | None:
         """See Client."""
         extra, headers = request.get("extra_body") or {}, request.get("extra_headers")
         plain = {name: value for name, value in request.items() if name not in ("extra_body", "extra_headers")}
@@ -77,7 +84,7 @@ class OpenAIClient:
 
     async def post(
         self, url: str, body: Mapping[str, Any], timeout: float, headers: Mapping[str, str] | None = None
-    ) -> str | None:
+    ) -> Answer | None:
         """See Client."""
         import httpx
         import openai
@@ -90,7 +97,7 @@ class OpenAIClient:
             # A deadline for the whole exchange: a server that drips bytes never runs into a read time-out.
             async with asyncio.timeout(timeout):
                 reply = await self._client.post(url, cast_to=httpx.Response, body=body, options=options)
-                return self._address.redact(reply.text)
+                return Answer(self._address.redact(reply.text), reply.headers)
         except openai.APIStatusError as error:
             said = self._address.redact(error.response.text)
             if error.status_code == 400 and wire.is_content_filter(said):
@@ -129,7 +136,7 @@ class LiteLLMClient:
         self._model = model
         self._address = address
 
-    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> str | None:
+    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> Answer | None:
         """See Client."""
         import litellm
         import openai
@@ -147,7 +154,7 @@ class LiteLLMClient:
                     api_key=self._address.key.reveal() or None,
                     **request,
                 )
-                return self._redacted(json.dumps(reply.model_dump(mode="json")))
+                return Answer(self._redacted(json.dumps(reply.model_dump(mode="json"))), {})
         except (TimeoutError, openai.APITimeoutError):
             failure = _late(self.who, timeout)
         except openai.APIConnectionError as error:
@@ -172,7 +179,7 @@ class LiteLLMClient:
                 failure = BadReply(f"{self.who} gave no reply litellm can read: {wire.snippet(said)}")
         raise failure
 
-    async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> str | None:  # noqa: ARG002
+    async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> Answer | None:  # noqa: ARG002
         """See Client. litellm has chat completions only."""
         raise ConfigError(f"{self.who} is reached through litellm, which has no {url}")
 

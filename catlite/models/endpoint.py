@@ -6,6 +6,7 @@ what a server takes is learned from its answers and kept for the process. Left o
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +22,7 @@ from catlite.errors import (
     BudgetReached,
     ConfigError,
     ContextOverflow,
+    EndpointDown,
     EndpointUnavailable,
     RequestRejected,
 )
@@ -31,6 +33,7 @@ from catlite.models.connections import Connections
 from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
 from catlite.models.prices import Price, published
 from catlite.models.retry import retrying
+from catlite.models.traffic import Traffic, traffic_here
 from catlite.store import Asked, Store, current_run, first_sample
 
 
@@ -42,6 +45,7 @@ class _Learned:
     tokens_name: str | None = None  # "max_tokens" or "max_completion_tokens", once the other was refused
     scores: scoring.Known = field(default_factory=scoring.Known)
     refused: set[str] = field(default_factory=set)  # settings, as "temperature=0.0"
+    traffic: dict[asyncio.AbstractEventLoop, Traffic] = field(default_factory=dict)
 
 
 # Per (address as shown, model), for the process: a model named by a string is a new Endpoint at every call.
@@ -60,7 +64,7 @@ class _Work:
     asked: Asked | None = None
     found: dict[int, Rollout] = field(default_factory=dict)  # by sample index
     lost: list[Rollout] = field(default_factory=list)  # failed for good
-    refused: BudgetReached | None = None
+    refused: BudgetReached | EndpointDown | None = None
     rejected: RequestRejected | None = None
     learned: _Learned = field(default_factory=lambda: _Learned(None))
 
@@ -191,7 +195,13 @@ class Endpoint:
         client, learned = await self._client(), self._learned
         limits = (self._budgeted, self.price, self.timeout, self.retry_seconds)
         scorer = scoring.Scorer(
-            client.who, self._client, learned.scores, self._connections.mine.slots, *limits, self.sampling
+            client.who,
+            self._client,
+            learned.scores,
+            self._connections.mine.slots,
+            self._traffic,
+            *limits,
+            self.sampling,
         )
         return await scorer.stored(self.model, self._shown_address(), messages, text)
 
@@ -213,19 +223,23 @@ class Endpoint:
 
         start: the index of the first of them, as far as the seed goes.
         """
-        learned = work.learned
+        learned, started = work.learned, 0.0
+
+        async def once() -> list[Rollout]:
+            nonlocal started
+            if work.hopeless:
+                raise cast(RequestRejected, work.rejected)
+            started = started or time.monotonic()
+            return await self._once(work, k, start, started)
+
         try:
-            async with self._connections.mine.slots:
-                if work.hopeless:
-                    return 0
-                started = time.monotonic()
-                rollouts = await retrying(lambda: self._once(work, k, start, started), self.retry_seconds)
-        except (EndpointUnavailable, BadReply) as error:
-            work.lose(k, error)
-            return k
-        except BudgetReached as error:
+            rollouts = await retrying(once, self.retry_seconds, self._connections.mine.slots, self._traffic)
+        except (BudgetReached, EndpointDown) as error:
             # Not raised here: that would cancel requests under way, whose replies are being paid for.
             work.refused = error
+            work.lose(k, error)
+            return k
+        except (EndpointUnavailable, BadReply) as error:
             work.lose(k, error)
             return k
         except ContextOverflow:
@@ -260,7 +274,7 @@ class Endpoint:
         other = None
         async with self._budgeted(work.ledger, lambda ledger: ledger.most(work.messages, k, limit)) as book:
             try:
-                body = await client.send(work.messages, request, self.timeout)
+                answer = await client.send(work.messages, request, self.timeout)
             except ContextOverflow:
                 raise
             except RequestRejected as error:
@@ -268,11 +282,12 @@ class Endpoint:
                 if other is None:
                     raise
             if other is not None:
-                body = await client.send(work.messages, renamed(request, other), self.timeout)
+                answer = await client.send(work.messages, renamed(request, other), self.timeout)
                 work.learned.tokens_name = other
-            if body is None:
+            if answer is None:
                 return [Rollout("", finish_reason="content_filter")] * k
-            reply = wire.parse(body, client.who)
+            self._traffic.heard(answer.headers)
+            reply = wire.parse(answer.body, client.who)
             rollouts = wire.rollouts(reply, client.who, self.price, time.monotonic() - started)
             book(Usage.total(rollout.usage for rollout in rollouts))
             return rollouts
@@ -309,6 +324,10 @@ class Endpoint:
     def _learned(self) -> _Learned:
         known = (self._shown_address(), self.model)
         return _known_servers.setdefault(known, _Learned(self._first_guess))
+
+    @property
+    def _traffic(self) -> Traffic:
+        return traffic_here(self._learned.traffic, f"{self._shown_address()} ({self.model})")
 
     def _shown_address(self) -> str:
         """What stands for the server in a run store: its URL without login, "litellm", or the embedded model."""

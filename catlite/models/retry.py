@@ -7,16 +7,18 @@ Bounded in attempts and in time: a wait that would end after the bound is not be
 
 from __future__ import annotations
 
-import asyncio
 import email.utils
 import itertools
 import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
 
-from catlite.errors import BadReply, EndpointUnavailable
+from catlite import loop
+from catlite.errors import BadReply, EndpointUnavailable, ModelError
+from catlite.models.traffic import Traffic
 
 T = TypeVar("T")
 ATTEMPTS = 8
@@ -41,27 +43,44 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-async def retrying(call: Callable[[], Awaitable[T]], seconds: float) -> T:
-    """The result of `call`, asked again on transient failures for up to `seconds`.
+async def retrying(
+    call: Callable[[], Awaitable[T]], seconds: float, slots: AbstractAsyncContextManager[Any], traffic: Traffic
+) -> T:
+    """The result of `call`, asked again on transient failures until they have taken `seconds`.
 
-    Raises EndpointUnavailable or BadReply, saying how often and how long it was tried, when that was not enough.
+    Each attempt takes a slot and its turn in `traffic`; while it waits to ask again it has none, and others go. Time in
+    line is not counted. Raises EndpointUnavailable or BadReply, saying how often and how long it was tried, when that
+    was not enough, and EndpointDown when others fare alike.
     """
     failure: EndpointUnavailable | BadReply
-    started = time.monotonic()
+    began, spent = time.monotonic(), 0.0
     for attempt in itertools.count(1):
-        try:
-            return await call()
-        except (EndpointUnavailable, BadReply) as error:
-            failure = error
+        async with slots:
+            sent = await traffic.turn(began)
+            try:
+                result = await call()
+            except (EndpointUnavailable, BadReply) as error:
+                failure = error
+            except ModelError:
+                traffic.answered(sent)
+                raise
+            else:
+                traffic.answered(sent)
+                return result
+            finally:
+                traffic.back()
+        traffic.refused(failure.status, sent)
+        spent += time.monotonic() - sent
         asked = getattr(failure, "retry_after", None)
         # Everyone told to come back at the same moment should not: a little spread on top.
         wait = _backoff(attempt) if asked is None else asked + 0.1 * _backoff(attempt)
-        spent = time.monotonic() - started
-        if attempt == ATTEMPTS or spent + wait > seconds:
+        if attempt == ATTEMPTS or spent + wait > seconds or traffic.silent(began):
             break
         level = logging.WARNING if wait >= _LONG_WAIT else logging.INFO
         _logger.log(level, "%s; asking again in %.1f s (attempt %d of %d)", failure, wait, attempt, ATTEMPTS)
-        await asyncio.sleep(wait)
+        await traffic.wait(wait, began)
+        spent += wait
+    traffic.gave_up(loop.question() or began, began)
     if asked is not None and spent + asked > seconds:
         why = f"it asks to wait {asked:.0f} s, beyond retry_seconds={seconds:g}"
     else:

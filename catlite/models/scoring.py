@@ -23,9 +23,10 @@ from catlite.budget import Ledger, current_ledger
 from catlite.data import Message, Rollout, Usage
 from catlite.errors import AuthenticationFailed, BadReply, ConfigError, ContextOverflow, RequestRejected
 from catlite.models import wire
-from catlite.models.clients import Client
+from catlite.models.clients import Answer, Client
 from catlite.models.prices import Price
 from catlite.models.retry import retrying
+from catlite.models.traffic import Traffic
 from catlite.store import Asked, current_run
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class Scorer:
     client: Callable[[], Awaitable[Client]]  # anew for each request: the server may have moved
     known: Known
     slots: AbstractAsyncContextManager[Any]
+    traffic: Traffic
     budgeted: Callable[
         [Ledger | None, Callable[[Ledger], tuple[int, int]]], AbstractAsyncContextManager[Callable[[Usage], None]]
     ]
@@ -257,21 +259,24 @@ class Scorer:
         )
 
     async def _exchange(
-        self, send: Callable[[Client], Awaitable[str | None]], read: _Read[T], most: Callable[[Ledger], tuple[int, int]]
+        self,
+        send: Callable[[Client], Awaitable[Answer | None]],
+        read: _Read[T],
+        most: Callable[[Ledger], tuple[int, int]],
     ) -> T:
         """What `read` makes of the answer: asked again on transient failures, booked, within the limits."""
         started = time.monotonic()
 
         async def once() -> T:
             async with self.budgeted(self.ledger, most) as book:
-                result, usage = read(_object(await send(await self.client())), self.who)
+                answer = await send(await self.client())
+                result, usage = read(_object(answer.body if answer else ""), self.who)
                 usage += Usage(seconds=time.monotonic() - started)
                 book(usage)
                 self.spent.append(usage)
                 return result
 
-        async with self.slots:
-            return await retrying(once, self.retry_seconds)
+        return await retrying(once, self.retry_seconds, self.slots, self.traffic)
 
 
 _meter: contextvars.ContextVar[list[Usage | None] | None] = contextvars.ContextVar("catlite_scoring", default=None)
@@ -347,10 +352,10 @@ def _vllm_usage(reply: Mapping[str, Any], price: Price | None) -> Usage:
     return Usage(prompt, completion, 0, price.cost(prompt, completion, 0) if price else None, 1)
 
 
-def _object(body: str | None) -> dict[str, Any]:
+def _object(body: str) -> dict[str, Any]:
     """`body` as a JSON object; an empty one when it is anything else."""
     try:
-        found = json.loads(body or "")
+        found = json.loads(body)
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

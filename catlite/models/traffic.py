@@ -1,0 +1,182 @@
+"""How fast an endpoint is asked, and when it is given up: one account for all requests to a model on an event loop.
+
+Nothing is held back until the server says 429 or 503. From then on requests go out at a pace of so many a second. A
+refusal takes something off it (unless the request was sent before the last cut was known), more when the ones before
+were refused too; answers add to it, ever more the longer nothing is refused. Both are factors, so the pace settles
+where about 4% are refused, whatever it is, and where that is low the whole quota is used. A Retry-After holds back the
+request it was said to, and nobody else. Rate-limit headers bring the pace down before there is a refusal.
+
+When calls for several questions in a row have used up their retries and nothing was answered in between, the endpoint
+is down: every call that waits ends. Left out: an account across processes, limits on tokens per minute as such.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import re
+import time
+from collections import deque
+from collections.abc import Hashable, Mapping
+
+from catlite.errors import EndpointDown
+
+_RECENT = 0.2  # the weight of the latest answer or refusal in the share of refusals
+_SLOWER = 0.6  # times that share squared is what a refusal takes off: 2.4% when it stands alone
+_REMEMBERED = {429: 0.7, 503: 0.9}  # of the pace that held: an overload passes sooner than a quota
+_SLOWEST = {429: 1 / 60, 503: 1.0}  # requests a second
+_OUTAGE = 0.6  # share of refusals
+_FASTER = 1.5  # per answer, up to the pace that is thought to hold
+_PROBING, _EAGER = 0.002, 25.0  # beyond it: 0.2% per answer, twice that 25 answers later, and so on
+_QUIET = 4.0  # seconds without a refusal that count as much, by their square: slow paces would never recover
+_UNKNOWN = 400  # answers' worth of eagerness to begin with, when the pace is a guess
+_FEWEST = 5.0  # requests a second, to begin with: falling from there takes seconds, rising to there takes longer
+_NEARLY_USED_UP = 0.1  # of what the server allows
+_DOWN = 3  # questions
+_SILENCE = 60.0  # seconds
+_logger = logging.getLogger("catlite")
+
+
+class Traffic:
+    """What is known of one endpoint's capacity. `pace` is requests a second, None while nothing holds them back."""
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+        self.pace: float | None = None
+        self._held = math.inf  # the pace that is thought to hold
+        self._answers = 0  # since the pace was cut, at or beyond what holds
+        self._cut = -math.inf  # when
+        self._refusals = 0.0  # their share, lately
+        self._next = -math.inf
+        self._line = asyncio.Lock()
+        self._sent: deque[float] = deque()  # within the last second
+        self._under_way = 0
+        self._given_up: set[Hashable] = set()  # questions, since the last answer
+        self._last_answer = time.monotonic()
+        self._down = -math.inf  # when it was found to be
+        self._alarm = asyncio.Event()
+
+    async def turn(self, began: float) -> float:
+        """Waits for the next request's turn, and returns its time. Raises EndpointDown when that was found since."""
+        if self.pace is not None:
+            async with self._line:
+                await self.wait(self._next - time.monotonic(), began)
+                self._next = time.monotonic() + 1 / self.pace
+        self.check(began)
+        now = time.monotonic()
+        self._under_way += 1
+        self._sent.append(now)
+        while self._sent[0] < now - 1:
+            self._sent.popleft()
+        return now
+
+    def back(self) -> None:
+        """A request that had its turn is over, however it ended."""
+        self._under_way -= 1
+
+    async def wait(self, seconds: float, began: float) -> None:
+        """Sleeps, unless the endpoint is found down meanwhile; then raises EndpointDown."""
+        self.check(began)
+        if seconds > 0:
+            try:
+                await asyncio.wait_for(self._alarm.wait(), seconds)
+            except TimeoutError:
+                return
+            self.check(began)
+
+    def check(self, began: float) -> None:
+        """Raises EndpointDown when the endpoint was found down after `began`; who begins later may try."""
+        if self._down >= began:
+            raise EndpointDown(
+                f"{self.who} is down: nothing was answered for {self._down - self._last_answer:.0f} s, and "
+                f"{len(self._given_up)} questions have used up their retries. Everything that came is kept"
+            )
+
+    def answered(self, sent: float) -> None:
+        """A request sent then has its answer; any will do that is not 429, 5xx or nothing."""
+        self._given_up.clear()
+        self._last_answer = time.monotonic()
+        if self.pace is None:
+            return
+        self._refusals *= 1 - _RECENT
+        if self.pace < self._held:
+            self.pace = min(self._held, self.pace * _FASTER)
+        elif sent >= self._cut:
+            self._answers += 1
+            if self.pace < 2 * len(self._sent):  # beyond twice what is sent it would mean nothing
+                quiet = (self._last_answer - self._cut) / _QUIET
+                self.pace *= 1 + min(0.5, _PROBING * (1 + self._answers / _EAGER + quiet**2))
+            self._held = self.pace
+
+    def refused(self, status: int | None, sent: float) -> None:
+        """A request sent then was not answered; 429 and 503 mean that it came too soon."""
+        if status not in _SLOWEST or sent < self._cut:
+            return
+        if self.pace is None:
+            self.pace = self._held = max(len(self._sent), _FEWEST)
+            self._answers, self._next = _UNKNOWN, time.monotonic() + 1 / self.pace
+            _logger.info("%s limits its rate: asking %.3g times a second from here on", self.who, self.pace)
+        else:
+            self._refusals += _RECENT * (1 - self._refusals)
+            self.pace = max(_SLOWEST[status], (1 - _SLOWER * self._refusals**2) * self.pace)
+            # An overload that lets nothing through is no matter of pace: what held before is tried again.
+            passes = status == 503 and self._refusals > _OUTAGE
+            self._held = max(self.pace, (0.97 if passes else _REMEMBERED[status]) * self._held)
+            self._answers = 0
+        self._cut = time.monotonic()
+
+    def heard(self, headers: Mapping[str, str]) -> None:
+        """Reads x-ratelimit-limit-requests, -remaining- and -reset-, as OpenAI and others send them."""
+        left = headers.get("x-ratelimit-remaining-requests")
+        if left is None:
+            return
+        try:
+            remaining, limit = float(left), float(headers["x-ratelimit-limit-requests"])
+            reset = duration(headers["x-ratelimit-reset-requests"])
+        except (KeyError, ValueError):
+            return
+        if remaining <= _NEARLY_USED_UP * limit and reset > 0:
+            # So many come back in that time.
+            refill = max(_SLOWEST[429], (limit - remaining) / reset)
+            if self.pace is None or refill < self.pace:
+                self.pace = self._held = refill
+                self._answers = 0
+
+    def silent(self, began: float) -> bool:
+        """True when nothing was answered since `began`, for long, and nothing under way may still be."""
+        return self._under_way == 0 and time.monotonic() - max(began, self._last_answer) > _SILENCE
+
+    def gave_up(self, question: Hashable, began: float) -> None:
+        """A call has used up its retries. Raises EndpointDown when it is not alone with that."""
+        self.check(began)
+        self._given_up.add(question)
+        if len(self._given_up) >= _DOWN and self._last_answer < began:
+            self._down = time.monotonic()
+            self._alarm.set()
+            self._alarm = asyncio.Event()
+            self.check(began)
+
+
+def traffic_here(known: dict[asyncio.AbstractEventLoop, Traffic], who: str) -> Traffic:
+    """The running loop's account among those `known`; those of loops that have ended are dropped."""
+    running = asyncio.get_running_loop()
+    found = known.get(running)
+    if found is None:
+        for ended in [one for one in known if one.is_closed()]:
+            known.pop(ended, None)
+        found = known.setdefault(running, Traffic(who))
+    return found
+
+
+def duration(text: str) -> float:
+    """Seconds in "1s", "6m0s", "120ms", "1h2m3.5s" or a plain number; ValueError otherwise."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"no duration: {text!r:.40}")
+    seconds = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+    return sum(float(number) * seconds[unit] for number, unit in parts)
