@@ -269,7 +269,7 @@ class _Work:
         return str(self.stops[0]) if self.stops else None
 
     def _failed(self, error: Exception) -> None:
-        """Notes that the budget is reached; raises what would be the same for every question."""
+        """Notes what ends the run early; raises what would be the same for every question."""
         if isinstance(error, BudgetReached | EndpointDown):
             self.stops.append(error)
         elif is_hopeless(error):
