@@ -1,9 +1,9 @@
 """How fast an endpoint is asked, and when it is given up: one account for all requests to a model on an event loop.
 
 Nothing is held back until the server says 429 or 503. From then on requests go out at a pace of so many a second. A
-refusal takes something off it (unless the request was sent before the last cut was known), more when the ones before
-were refused too; answers add to it, ever more the longer nothing is refused. Both are factors, so the pace settles
-where about 4% are refused, whatever it is, and where that is low the whole quota is used. A Retry-After holds back the
+refusal takes something off it (unless it stands alone, or the request was sent before the last cut was known), more
+when the ones before were refused too; answers add to it, ever more the longer nothing is refused. Both are factors, so
+the pace settles where about 5% are refused, whatever it is, and the whole quota is used. A Retry-After holds back the
 request it was said to, and nobody else. Rate-limit headers bring the pace down before there is a refusal.
 
 When calls for several questions in a row have used up their retries and nothing was answered in between, the endpoint
@@ -26,6 +26,7 @@ _RECENT = 0.2  # the weight of the latest answer or refusal in the share of refu
 _SLOWER = 0.6  # times that share squared is what a refusal takes off: 2.4% when it stands alone
 _REMEMBERED = {429: 0.7, 503: 0.9}  # of the pace that held: an overload passes sooner than a quota
 _SLOWEST = {429: 1 / 60, 503: 1.0}  # requests a second
+_ALONE = 0.01  # share of refusals below which one more is taken for chance: none among the last 13
 _OUTAGE = 0.6  # share of refusals
 _FASTER = 1.5  # per answer, up to the pace that is thought to hold
 _PROBING, _EAGER = 0.002, 25.0  # beyond it: 0.2% per answer, twice that 25 answers later, and so on
@@ -116,10 +117,13 @@ class Traffic:
         if self.pace is None:
             self.pace = self._held = max(len(self._sent), _FEWEST)
             self._answers, self._next = _UNKNOWN, time.monotonic() + 1 / self.pace
+            self._refusals = _RECENT
             _logger.info("%s limits its rate: asking %.3g times a second from here on", self.who, self.pace)
         else:
-            self._refusals += _RECENT * (1 - self._refusals)
-            self.pace = max(_SLOWEST[status], (1 - _SLOWER * self._refusals**2) * self.pace)
+            before = self._refusals
+            self._refusals += _RECENT * (1 - before)
+            if before > _ALONE:
+                self.pace = max(_SLOWEST[status], (1 - _SLOWER * self._refusals**2) * self.pace)
             # An overload that lets nothing through is no matter of pace: what held before is tried again.
             passes = status == 503 and self._refusals > _OUTAGE
             self._held = max(self.pace, (0.97 if passes else _REMEMBERED[status]) * self._held)
