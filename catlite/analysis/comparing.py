@@ -87,8 +87,8 @@ def disagreement(evaluation: Evaluation, system: str = "Synthesis") -> pd.DataFr
     """How often `system`'s answer differs from another's, and who is right then (§4.5).
 
     One row per other system, and one for "every rollout": the questions on which no rollout has the answer that
-    `system` gives. Columns: system, other, questions, disagree (share), right and other_right (shares of the disagreements),
-    each share with its standard error over questions.
+    `system` gives. Columns: system, other, questions, disagree (share), right and other_right (shares of the
+    disagreements), each share with its standard error over questions.
     """
     import pandas as pd
 
