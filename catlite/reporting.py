@@ -1,7 +1,7 @@
 """A run as one HTML page: scores with their errors, what they cost, and every question behind them.
 
 The page fetches nothing and runs no script but its own (its policy says so, by hash). Model text travels in it as
-JSON and is shown as text, never as markup. Left out: the plots of catlite.analysis.
+JSON and is shown as text, never as markup. Left out: analyses that take model calls, such as ablations.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ import jinja2
 from jinja2.utils import htmlsafe_json_dumps
 
 import catlite
-from catlite import display, saved
-from catlite.analysis.comparing import differences
+from catlite import display, figures, saved
+from catlite.analysis.comparing import differences, disagreement
+from catlite.analysis.scaling import maj_at_k, pass_at_k
+from catlite.analysis.traces import traces
 from catlite.criteria import Rubric, Verdict
 from catlite.data import Example, Group, Rollout, Usage
 from catlite.results import SINGLE, Evaluation, Row
@@ -27,6 +30,9 @@ from catlite.results import SINGLE, Evaluation, Row
 PAGE_BYTES = 32_000_000  # of questions: what a browser still opens from the file system in about a second
 # Characters of one text on the page: the first limit with which all questions fit is taken.
 _LIMITS = (20_000, 5_000, 2_000, 1_000, 500, 200)
+COMPARED = (
+    1_000  # questions whose answers are compared for a figure: a symbolic comparison takes a hundredth of a second
+)
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -59,7 +65,9 @@ def _page(evaluation: Evaluation) -> str:
         evaluation=evaluation,
         questions=len({row.position for row in evaluation.rows}),
         systems=systems,
-        figure=_figure(systems),
+        scores=figures.bars([{"name": one["system"], "value": one["score"], "se": one["se"]} for one in systems]),
+        analysis=_analysis(evaluation, systems),
+        compared=COMPARED,
         limit=limit,
         data=data,
         style=(_TEMPLATES / "report.css").read_text("utf-8"),
@@ -70,17 +78,14 @@ def _page(evaluation: Evaluation) -> str:
 
 def _systems(evaluation: Evaluation) -> list[dict[str, Any]]:
     """The summary, one system a row; a number that cannot be had is None."""
-    totals = evaluation.summary.reset_index().to_dict("records")
     paired = SINGLE in evaluation.systems and len(evaluation.systems) > 1
     apart = {row["system"]: row for row in differences(evaluation).to_dict("records")} if paired else {}
-    single = next((row["generations"] for row in totals if row["system"] == SINGLE), 0)
     found = []
-    for total in totals:
+    for total in evaluation.summary.reset_index().to_dict("records"):
         delta = apart.get(total["system"], {})
         found.append(
             {str(name): _number(value) for name, value in total.items()}
-            | {name: _number(delta.get(name)) for name in ("difference", "low", "high")}
-            | {"compute": _number(total["generations"] / single) if single else None}
+            | {name: _number(delta.get(name)) for name in ("difference", "low", "high", "p_welch")}
         )
     return found
 
@@ -90,39 +95,90 @@ def _number(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _figure(systems: list[dict[str, Any]]) -> dict[str, Any]:
-    """Bars from zero and whiskers of one standard error, in per cent of the axis; scores from 0 to 1 keep that axis."""
-    ends = [0.0, 1.0]
-    for system in systems:
-        if system["score"] is not None:
-            ends += [system["score"] - (system["se"] or 0), system["score"] + (system["se"] or 0)]
-    inside = all(-0.05 <= end <= 1.05 for end in ends)
-    low, high = (0.0, 1.0) if inside else (min(ends), max(ends) if max(ends) > 1 else 1.0)
+def _analysis(evaluation: Evaluation, systems: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures that this evaluation has the numbers for, by name."""
+    found: dict[str, Any] = {}
+    apart = [
+        {"name": one["system"], "value": one["difference"], "low": one["low"], "high": one["high"]}
+        for one in systems
+        if one["difference"] is not None
+    ]
+    if apart:
+        found["differences"] = figures.intervals(apart)
+    # Answers that nobody can compare have no majority, and scores that are no yes or no have no pass@k.
+    groups = [group for row in evaluation.rows if (group := evaluation.group(row.position, row.repeat)) is not None]
+    comparable = bool(groups) and all(group.example.answer_format is not None for group in groups)
+    drawn = _drawn(evaluation)
+    scores = {score for row in evaluation.rows if row.system == SINGLE for score in row.scores}
+    if comparable and evaluation.n > 1 and 1.0 in scores and scores <= {0.0, 1.0, None}:
+        frames = {"pass@k": pass_at_k(drawn), "maj@k": maj_at_k(drawn)}
+        growth = {name: frame.itertuples(index=False, name=None) for name, frame in frames.items()}
+        found["growth"] = figures.lines(
+            {
+                name: [(k, _number(value), _number(error)) for k, value, error, _ in rows]
+                for name, rows in growth.items()
+            }
+        )
+    estimators = list(dict.fromkeys(row.system for row in evaluation.rows if row.reference is not None))
+    if comparable and estimators:
+        # Synthesis is what the paper asks this about; without it, the first estimator.
+        main = next((name for name in estimators if "synthesis" in name.casefold()), estimators[0])
+        found["disagreement"] = {"system": main, **_disagreement(drawn, main)}
+    if estimators and groups:
+        found["traces"] = _traces(evaluation)
+    return found
 
-    def at(value: float) -> float:
-        return round(100 * (min(max(value, low), high) - low) / (high - low), 3)
 
-    bars = []
-    for system in systems:
-        bar: dict[str, Any] = {"system": system["system"], "score": system["score"], "se": system["se"]}
-        if system["score"] is not None:
-            left, right = sorted((at(0), at(system["score"])))
-            bar |= {"left": left, "width": round(right - left, 3)}
-            if system["se"] is not None:
-                bar |= {"from": at(system["score"] - system["se"]), "to": at(system["score"] + system["se"])}
-        bars.append(bar)
-    ticks = [low + (high - low) * step / 4 for step in range(5)]
-    return {"bars": bars, "ticks": [{"at": at(tick), "label": f"{tick:.3g}"} for tick in ticks]}
+def _drawn(evaluation: Evaluation) -> Evaluation:
+    """The same with COMPARED of its questions, where there are more."""
+    positions = sorted({row.position for row in evaluation.rows})
+    if len(positions) <= COMPARED:
+        return evaluation
+    kept = set(random.Random(0).sample(positions, COMPARED))  # noqa: S311 - a draw of questions, no secret
+    return replace(evaluation, rows=tuple(row for row in evaluation.rows if row.position in kept))
+
+
+_WHO = ("right", "other_right", "neither")
+
+
+def _disagreement(evaluation: Evaluation, system: str) -> dict[str, Any]:
+    rows = []
+    for row in disagreement(evaluation, system).to_dict("records"):
+        whole = _number(row["disagree"])
+        shares = {who: (whole or 0) * (_number(row[who]) or 0) for who in _WHO[:2]}
+        shares["neither"] = max(0.0, (whole or 0) - sum(shares.values()))
+        rows.append({"name": row["other"], "whole": whole, "se": _number(row["disagree_se"]), **shares})
+    return figures.stacks(rows, _WHO)
+
+
+def _traces(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """A panel of bars for each measure."""
+    frame = traces(evaluation).to_dict("records")
+    labels = {
+        "words": "Words",
+        "step_words": "Step words per 100 words",
+        "verification_cues": "Verification cues per 100 words",
+    }
+    panels = []
+    for measure, label in labels.items():
+        rows = [
+            {"name": row["system"], "value": _number(row[measure]), "se": _number(row[f"{measure}_se"])}
+            for row in frame
+        ]
+        highest = [(row["value"] or 0) + (row["se"] or 0) for row in rows]
+        panels.append({"label": label, **figures.bars(rows, figures.Axis.around([0.0, *highest]))})
+    return panels
 
 
 def _data(evaluation: Evaluation) -> tuple[str, int]:
     """The questions as JSON that is safe inside a script element, and the limit at which their texts are cut."""
-    rows: dict[int, dict[str, Row]] = {}
+    rows: dict[int, dict[int, dict[str, Row]]] = {}
     for row in evaluation.rows:
-        rows.setdefault(row.position, {})[row.system] = row
+        rows.setdefault(row.position, {}).setdefault(row.repeat, {})[row.system] = row
     systems = evaluation.systems
+    scores = [evaluation.scores(system) for system in systems]
     text = ""
-    for limit in _LIMITS:
+    for limit in _possible_limits(evaluation):
 
         def cut(value: str | None, limit: int = limit) -> Any:
             if value is None:
@@ -131,7 +187,8 @@ def _data(evaluation: Evaluation) -> tuple[str, int]:
             return shown if len(value) <= limit else {"text": shown, "length": len(value)}
 
         questions = [
-            _question(_group(evaluation, position, mine), position, mine, systems, cut)
+            _question(evaluation, position, mine, cut)
+            | {"scores": [_number(of_system.get(position)) for of_system in scores]}
             for position, mine in sorted(rows.items())
         ]
         data = {"systems": [display.visible(name[:200]) for name in systems], "questions": questions}
@@ -141,18 +198,38 @@ def _data(evaluation: Evaluation) -> tuple[str, int]:
     return text, limit
 
 
+def _possible_limits(evaluation: Evaluation) -> Sequence[int]:
+    """The limits with which all questions may fit: a character takes at least a byte."""
+    texts = [rollout.text for group in evaluation.groups for rollout in group.rollouts]
+    lengths = [len(text) for text in [*texts, *(reference.text for reference in evaluation.references)]]
+    return [limit for limit in _LIMITS if sum(min(length, limit) for length in lengths) <= PAGE_BYTES] or _LIMITS[-1:]
+
+
 Cut = Callable[[str | None], Any]
 
 
-def _question(group: Group, position: int, rows: dict[str, Row], systems: list[str], cut: Cut) -> dict[str, Any]:
-    """One question with its rollouts and every system; `None` where a system has no row."""
+def _question(evaluation: Evaluation, position: int, rows: dict[int, dict[str, Row]], cut: Cut) -> dict[str, Any]:
+    """One question with what became of it in each repeat."""
+    groups = {repeat: evaluation.group(position, repeat) or _UNKNOWN for repeat in rows}
+    example = next(iter(groups.values())).example
+    return {
+        "position": position,
+        "id": display.visible(next(iter(next(iter(rows.values())).values())).id[:200]),
+        "prompt": [{"role": cut(m["role"]), "text": cut(m["content"])} for m in example.messages],
+        "gold": cut(example.answer),
+        "repeats": [_repeat(groups[repeat], mine, evaluation.systems, cut) for repeat, mine in sorted(rows.items())],
+    }
+
+
+# An Evaluation that was put together by hand may know neither rollouts nor references.
+_UNKNOWN = Group(Example("(not recorded)"), ())
+
+
+def _repeat(group: Group, rows: dict[str, Row], systems: list[str], cut: Cut) -> dict[str, Any]:
+    """The rollouts and every system; `None` where a system has no row."""
     single = rows.get(SINGLE)
     scores = single.scores if single is not None else ()
     return {
-        "position": position,
-        "id": display.visible(next(iter(rows.values())).id[:200]),
-        "prompt": [{"role": cut(m["role"]), "text": cut(m["content"])} for m in group.example.messages],
-        "gold": cut(group.example.answer),
         "rollouts": [
             _rollout(rollout, scores[number] if number < len(scores) else None, cut)
             for number, rollout in enumerate(group.rollouts)
@@ -196,14 +273,6 @@ def _matrix(rubric: Rubric, rows: list[Row], cut: Cut) -> dict[str, Any]:
             for position, criterion in enumerate(rubric.criteria)
         ],
     }
-
-
-def _group(evaluation: Evaluation, position: int, rows: dict[str, Row]) -> Group:
-    """The rollouts of a question; an Evaluation that was put together by hand may know them by a reference only."""
-    if position < len(evaluation.groups):
-        return evaluation.groups[position]
-    known = (row.reference.group for row in rows.values() if row.reference is not None)
-    return next(known, Group(Example("(not recorded)"), ()))
 
 
 def _rollout(rollout: Rollout, score: float | None, cut: Cut) -> dict[str, Any]:

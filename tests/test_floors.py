@@ -31,7 +31,7 @@ FLOORS = [
     {"references", "rewards"},
     {"training", "evaluation", "results", "saved"},
     {"analysis"},
-    {"reporting"},
+    {"reporting", "figures"},
     {"api"},
     {"cli"},
     {"__main__"},

@@ -37,7 +37,9 @@ def judged():
 
 
 def test_a_matrix_has_every_verdict_once(tmp_path):
-    ((matrix,),) = [one["matrices"] for one in data(report(judged(), tmp_path / "r.html").read_text())["questions"]]
+    ((matrix,),) = [
+        one["repeats"][0]["matrices"] for one in data(report(judged(), tmp_path / "r.html").read_text())["questions"]
+    ]
     assert matrix["columns"] == ["#1", "#2", "Synthesis"]
     assert matrix["rewards"] == ["0.25", "1.00", "1.00"]
     assert [one["points"] for one in matrix["criteria"]] == ["+3", "", ""]
@@ -49,7 +51,7 @@ def test_a_matrix_has_every_verdict_once(tmp_path):
 def test_a_run_without_verdicts_has_no_matrix(tmp_path):
     task = Task("sums", (Example("1+1?", "2", answer_format="boxed"),))
     result = evaluate(task, ScriptedModel(lambda prompt, i: r"\boxed{2}"), n=2)
-    assert data(report(result, tmp_path / "r.html").read_text())["questions"][0]["matrices"] == []
+    assert data(report(result, tmp_path / "r.html").read_text())["questions"][0]["repeats"][0]["matrices"] == []
 
 
 @browser

@@ -199,8 +199,8 @@ def test_the_summary_has_scores_differences_and_costs(tmp_path):
     page = report(made(), tmp_path / "r.html").read_text("utf-8")
     text = " ".join(re.sub(r"<[^>]+>", " ", shown(page)).split())
     assert "0.562 ± 0.188" in text
-    assert "MajorityVote 0.750 ± 0.250 +0.188 [+0.062, +0.250] 4 of 4 4.0 4.0×" in text
-    assert page.count('class="bar') == 2
+    assert "MajorityVote 0.750 ± 0.250 +33% +0.188 [+0.062, +0.250] 0.572 4 of 4 4.0×" in text
+    assert page.count('<rect class="bar') == 2 + 3 * 2
 
 
 def test_the_page_is_alone_and_its_policy_allows_its_script_only(tmp_path):
@@ -210,18 +210,64 @@ def test_the_page_is_alone_and_its_policy_allows_its_script_only(tmp_path):
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_scores_below_zero_above_one_or_missing_are_drawn():
-    rows = [Row(p, str(p), s, v, 1, Usage()) for p in range(2) for s, v in (("a", -2.0), ("b", 3.0), ("c", None))]
-    bars = reporting._figure(reporting._systems(Evaluation("t", "p", 1, tuple(rows), 0.0)))["bars"]
-    assert (bars[0]["left"], bars[0]["width"], bars[1]["left"], bars[1]["width"]) == (0, 40, 40, 60)
-    assert "left" not in bars[2]
+def test_repeats_of_a_question_are_one_row_with_their_mean(tmp_path):
+    page = report(made(n=2, n_repeats=2), tmp_path / "r.html").read_text("utf-8")
+    (first, *others) = data(page)["questions"]
+    assert len(others) == 3
+    assert first["scores"] == [0.75, 0.5]  # samples 0, 1 and 2, 3; the vote of the first two is wrong
+    assert [[one["score"] for one in repeat["systems"]] for repeat in first["repeats"]] == [[0.5, 0.0], [1.0, 1.0]]
+    assert [len(repeat["rollouts"]) for repeat in first["repeats"]] == [2, 2]
+    assert "sampled 2 times" in page
+
+
+def captions(page):
+    return re.findall(r"<h3>(.*?)</h3>", page)
+
+
+def test_the_analysis_has_a_figure_for_each_question(tmp_path):
+    page = report(made(), tmp_path / "r.html").read_text("utf-8")
+    assert captions(page) == [
+        "Is a difference real?",
+        "How it grows with the number of rollouts",
+        "Where <bdi>MajorityVote</bdi> says something else",
+        "How references are written",
+    ]
+    titles = dict(re.findall(r'<title id="figure-([\w-]+)">(.*?)</title>', page))
+    assert titles["differences"] == "Difference from the single sample: MajorityVote +0.188 from +0.062 to +0.250"
+    assert titles["growth"].startswith(
+        "Share right by the number of rollouts: pass@k 0.562 of 1, 0.750 of 2, 0.750 of 4; "
+    )
+    assert "every rollout 0.000 ± 0.000" in titles["disagreement"]
+
+
+def test_answers_of_many_questions_are_compared_on_some_of_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(reporting, "COMPARED", 2)
+    page = report(made(), tmp_path / "r.html").read_text("utf-8")
+    assert "over 2 of the questions, drawn at random" in page
+    assert len(data(page)["questions"]) == 4
+
+
+def test_an_analysis_without_its_numbers_is_left_out(tmp_path):
+    alone = report(made(estimators=()), tmp_path / "r.html").read_text("utf-8")
+    assert captions(alone) == ["How it grows with the number of rollouts"]
+    task = Task("open", (Example("Why?", id="a"), Example("How?", id="b")))
+
+    async def halves(group, gold):
+        return [0.5] * len(group.rollouts)
+
+    async def first(group):
+        return Reference(group.rollouts[0].text, None, "first", group)
+
+    result = evaluate(task, ScriptedModel(lambda p, i: "So."), estimators=(first,), grader=halves, n=2)
+    page = report(result, tmp_path / "r.html").read_text("utf-8")
+    assert captions(page) == ["Is a difference real?", "How references are written"]
 
 
 def test_a_run_in_which_nothing_could_be_graded_has_a_page(tmp_path):
     result = made(reply=lambda prompt, i: Rollout("", finish_reason="error", error="500 after 8 attempts"))
     page = report(result, tmp_path / "r.html").read_text("utf-8")
-    assert page.count("0 of 4") == 2
-    assert data(page)["questions"][0]["rollouts"][0]["text"] == "500 after 8 attempts"
+    assert page.count(">0 of 4<") == 2
+    assert data(page)["questions"][0]["repeats"][0]["rollouts"][0]["text"] == "500 after 8 attempts"
 
 
 def test_an_evaluation_made_by_hand_has_a_page(tmp_path):
@@ -232,14 +278,17 @@ def test_an_evaluation_made_by_hand_has_a_page(tmp_path):
 
 def test_long_texts_are_cut_with_their_length(tmp_path):
     page = report(hostile(), tmp_path / "r.html").read_text("utf-8")
-    assert data(page)["questions"][0]["rollouts"][1]["text"] == {"text": "x" * 20_000, "length": 1_000_000}
+    assert data(page)["questions"][0]["repeats"][0]["rollouts"][1]["text"] == {
+        "text": "x" * 20_000,
+        "length": 1_000_000,
+    }
     assert len(page) < 1_000_000
 
 
 def test_texts_are_cut_shorter_until_all_questions_fit(tmp_path, monkeypatch):
     monkeypatch.setattr(reporting, "PAGE_BYTES", 12_000)
     page = report(made(reply=lambda prompt, i: "é" * 3_000), tmp_path / "r.html").read_text("utf-8")
-    assert data(page)["questions"][0]["rollouts"][0]["text"]["length"] == 3_000
+    assert data(page)["questions"][0]["repeats"][0]["rollouts"][0]["text"]["length"] == 3_000
     assert len(page.encode()) < 50_000
 
 
@@ -248,7 +297,7 @@ def test_hostile_text_closes_no_script_and_control_characters_are_written_out(tm
     assert page.count("<script") == 2
     assert page.count("</script") == 2
     assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", page)
-    found = data(page)["questions"][0]["rollouts"][0]["text"]
+    found = data(page)["questions"][0]["repeats"][0]["rollouts"][0]["text"]
     assert r"\x00 \x1b[31m \u202egnp.exe \u2066 \ud800" in found
     assert "<script>" in found
 

@@ -43,15 +43,19 @@
     if (!texts.has(question)) {
       const parts = [question.id, plain(question.gold)];
       for (const message of question.prompt) parts.push(plain(message.text));
-      for (const rollout of question.rollouts) parts.push(plain(rollout.answer), plain(rollout.text));
-      for (const system of question.systems) if (system) parts.push(plain(system.answer), plain(system.text));
-      for (const matrix of question.matrices) for (const one of matrix.criteria) parts.push(plain(one.text));
+      for (const { rollouts, systems, matrices } of question.repeats) {
+        for (const rollout of rollouts) parts.push(plain(rollout.answer), plain(rollout.text));
+        for (const system of systems) if (system) parts.push(plain(system.answer), plain(system.text));
+        for (const matrix of matrices) for (const one of matrix.criteria) parts.push(plain(one.text));
+      }
       texts.set(question, parts.join("\n").toLowerCase());
     }
     return texts.get(question);
   }
 
-  const scores = (question) => question.systems.map((system) => (system ? system.score : null));
+  // Of every system, the mean over repeats.
+  const scores = (question) => question.scores;
+  const failed = (question) => question.repeats.some(({ systems }) => systems.some((system) => !system || system.score === null));
   const shown = {
     all: () => true,
     differ: (question) => {
@@ -62,7 +66,7 @@
       const [single, ...others] = scores(question);
       return single !== null && others.some((score) => score !== null && score < single);
     },
-    failed: (question) => scores(question).includes(null),
+    failed,
   };
 
   const columns = [
@@ -99,10 +103,12 @@
       el("td", { role: "cell", dir: "auto" }, short(last(question), 140)),
       el("td", { role: "cell", "data-label": "Answer" }, short(question.gold, 60) || "–"),
     ];
-    question.systems.forEach((system, i) => {
-      const cell = el("td", { role: "cell", "data-label": systems[i] }, system ? number(system.score) : "–");
-      if (system && system.error) cell.classList.add("missing");
-      if (system && plain(system.answer)) cell.append(" ", el("code", { dir: "auto" }, short(system.answer, 40)));
+    systems.forEach((name, i) => {
+      const cell = el("td", { role: "cell", "data-label": name }, number(scores(question)[i]));
+      const mine = question.repeats.map((repeat) => repeat.systems[i]);
+      if (mine.some((system) => system && system.error)) cell.classList.add("missing");
+      const answers = new Set(mine.filter((system) => system && plain(system.answer)).map((system) => short(system.answer, 40)));
+      for (const answer of answers) cell.append(" ", el("code", { dir: "auto" }, answer));
       cells.push(cell);
     });
     const made = el("tr", { class: "row", role: "row" }, ...cells);
@@ -133,11 +139,19 @@
       parts.push(el("div", { class: "card" }, el("span", { class: "faint" }, plain(message.role)), block(message.text)));
     }
     if (question.gold !== null) parts.push(el("h3", null, "Expected answer"), block(question.gold));
-    parts.push(el("h3", null, "Systems"));
-    question.systems.forEach((system, i) => system && parts.push(systemCard(systems[i], system)));
-    if (question.matrices.length) parts.push(el("h3", null, "Verdicts"), ...question.matrices.flatMap(matrixTable));
-    parts.push(el("h3", null, `Rollouts (${question.rollouts.length})`));
-    question.rollouts.forEach((rollout, i) => parts.push(rolloutCard(i + 1, rollout)));
+    question.repeats.forEach((repeat, i) => {
+      if (question.repeats.length > 1) parts.push(el("h2", null, `Repeat ${i + 1}`));
+      parts.push(...repeated(repeat));
+    });
+    return parts;
+  }
+
+  function repeated({ systems: mine, matrices, rollouts }) {
+    const parts = [el("h3", null, "Systems")];
+    mine.forEach((system, i) => system && parts.push(systemCard(systems[i], system)));
+    if (matrices.length) parts.push(el("h3", null, "Verdicts"), ...matrices.flatMap(matrixTable));
+    parts.push(el("h3", null, `Rollouts (${rollouts.length})`));
+    rollouts.forEach((rollout, i) => parts.push(rolloutCard(i + 1, rollout)));
     return parts;
   }
 
