@@ -85,9 +85,7 @@ def _parsed(sent: bytes):
 
 def serve(latency: float) -> None:
     delay = faults.lognormal(latency, 0.6, 1) if latency else 0.0
-    server = Billing(
-        lambda body, i: "Seven. " * 8, faults=faults.mix(*MIX, seed=1), latency=delay, takes_n=False, keep=False
-    )
+    server = Billing("Seven. " * 8, faults=faults.mix(*MIX, seed=1), latency=delay, takes_n=False, keep=False)
     listener = server._listen()
     asyncio.run(server._serve(listener, lambda: print(server.url, flush=True), signals=True))
 

@@ -15,6 +15,7 @@ from catlite.errors import (
     RequestRejected,
 )
 from catlite.models import prices
+from catlite.store import open_run
 
 # One request with n = G, and what is learned where the server will not have it
 
@@ -61,6 +62,20 @@ def test_requests_for_one_group_have_seeds_of_their_own(server):
     server.takes_n = False
     ask(server, 3, seed=7)
     assert sorted(request.body["seed"] for request in server.requests) == [7, 8, 9]
+
+
+def test_a_reply_keeps_the_index_its_seed_was_sent_for(server, tmp_path):
+    server.takes_n = False
+    server.reply = lambda body, i: f"seed {body['seed']}"
+    server.latency = lambda body, n: 0.05 if body["seed"] % 2 else 0.0  # the even ones arrive first
+    with open_run(tmp_path):
+        rollouts = ask(server, 6, seed=7)
+        assert [one.text for one in rollouts] == [f"seed {seed}" for seed in range(7, 13)]
+        # What a broken run left behind is completed by the seeds that are missing.
+        server.script(lambda number, body: faults.status(400) if body["seed"] in (21, 23) else None)
+        ask(server, 6, seed=20)
+        server.script([])
+        assert [one.text for one in ask(server, 6, seed=20)] == [f"seed {seed}" for seed in range(20, 26)]
 
 
 def test_choices_that_are_missing_are_asked_for_again_and_kept_in_order(server):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Self, cast
@@ -63,7 +63,7 @@ class _Work:
     ledger: Ledger | None
     asked: Asked | None = None
     found: dict[int, Rollout] = field(default_factory=dict)  # by sample index
-    lost: list[Rollout] = field(default_factory=list)  # failed for good
+    lost: dict[int, Rollout] = field(default_factory=dict)  # failed for good
     refused: BudgetReached | EndpointDown | None = None
     rejected: RequestRejected | None = None
     learned: _Learned = field(default_factory=lambda: _Learned(None))
@@ -73,22 +73,24 @@ class _Work:
         """True when the server has refused the request and has answered none like it."""
         return self.rejected is not None and not self.found
 
-    def lose(self, count: int, error: Exception) -> None:
-        """Puts down `count` replies as failed for good."""
-        self.lost += [Rollout("", finish_reason="error", error=str(error))] * count
+    @property
+    def missing(self) -> list[int]:
+        """The indices for which nothing has come yet."""
+        return [sample for sample in self.samples if sample not in self.found and sample not in self.lost]
 
-    async def keep(self, rollouts: list[Rollout]) -> None:
-        """Gives `rollouts` the next free sample indices; with a store, returns when they are on disk."""
-        free = (sample for sample in self.samples if sample not in self.found)
-        fresh = dict(zip(free, rollouts, strict=False))
+    def lose(self, wanted: Sequence[int], error: Exception) -> None:
+        """Puts down the replies at these indices as failed for good."""
+        self.lost |= dict.fromkeys(wanted, Rollout("", finish_reason="error", error=str(error)))
+
+    async def keep(self, fresh: dict[int, Rollout]) -> None:
+        """Takes replies by index; with a store, returns when they are on disk."""
         self.found |= fresh
         if self.store is not None and self.asked is not None and fresh:
             await self.store.keep(self.asked, fresh)
 
     def in_order(self) -> list[Rollout]:
-        """All of `samples`, the lost ones in the places that stayed free."""
-        lost = iter(self.lost)
-        return [self.found[sample] if sample in self.found else next(lost) for sample in self.samples]
+        """All of `samples`."""
+        return [self.found[sample] if sample in self.found else self.lost[sample] for sample in self.samples]
 
 
 class Endpoint:
@@ -208,21 +210,18 @@ class Endpoint:
     async def _draw(self, work: _Work) -> list[Rollout]:
         """Asks for what `work` still lacks."""
         work.learned = self._learned
-        while missing := len(work.samples) - len(work.found) - len(work.lost):
-            size = min(missing, work.learned.most_choices or missing)
-            starts = range(work.samples.stop - missing, work.samples.stop, size)
-            await loop.together(self._ask(work, min(size, work.samples.stop - start), start) for start in starts)
+        while missing := work.missing:
+            size = work.learned.most_choices or len(missing)
+            await loop.together(self._ask(work, missing[i : i + size]) for i in range(0, len(missing), size))
             if work.hopeless:
                 raise cast(RequestRejected, work.rejected)
         if work.refused is not None:
             raise work.refused
         return work.in_order()
 
-    async def _ask(self, work: _Work, k: int, start: int) -> int:
-        """Up to `k` choices from one request, and how many are settled; learns when the server gives fewer.
-
-        start: the index of the first of them, as far as the seed goes.
-        """
+    async def _ask(self, work: _Work, wanted: Sequence[int]) -> int:
+        """The replies at these indices from one request, and how many came; learns when the server gives fewer."""
+        k = len(wanted)
         learned, started = work.learned, 0.0
 
         async def once() -> list[Rollout]:
@@ -230,18 +229,18 @@ class Endpoint:
             if work.hopeless:
                 raise cast(RequestRejected, work.rejected)
             started = started or time.monotonic()
-            return await self._once(work, k, start, started)
+            return await self._once(work, k, wanted[0], started)
 
         try:
             rollouts = await retrying(once, self.retry_seconds, self._connections.mine.slots, self._traffic)
         except (BudgetReached, EndpointDown) as error:
             # Not raised here: that would cancel requests under way, whose replies are being paid for.
             work.refused = error
-            work.lose(k, error)
-            return k
+            work.lose(wanted, error)
+            return 0
         except (EndpointUnavailable, BadReply) as error:
-            work.lose(k, error)
-            return k
+            work.lose(wanted, error)
+            return 0
         except ContextOverflow:
             raise
         except RequestRejected as error:
@@ -250,12 +249,12 @@ class Endpoint:
             if k == 1:
                 # Not raised while others, of the same request, may be answered: a filter can refuse one of eight.
                 work.rejected = error
-                work.lose(1, error)
+                work.lose(wanted, error)
                 return 0
             rollouts = []
-        await work.keep(rollouts)
+        await work.keep(dict(zip(wanted, rollouts, strict=False)))
         # Perhaps it is n that was refused. A single answer tells, and if it comes it is kept.
-        came = len(rollouts) or await self._ask(work, 1, start)
+        came = len(rollouts) or await self._ask(work, wanted[:1])
         if 0 < came < k:
             learned.most_choices = max(1, min(came, learned.most_choices or k))
         return came
