@@ -54,7 +54,7 @@ class Asked:
     @cached_property
     def json(self) -> str:
         """Canonical JSON; pure ASCII, so that lone surrogates survive."""
-        sampling = {name: value for name, value in self.sampling.items() if name not in _NOT_ASKED}
+        sampling = {name: _plain(value) for name, value in self.sampling.items() if name not in _NOT_ASKED}
         asked = {"model": self.model, "address": self.address, "messages": list(self.messages), "sampling": sampling}
         return json.dumps(asked, sort_keys=True, separators=(",", ":"), default=repr)
 
@@ -62,6 +62,11 @@ class Asked:
     def key(self) -> str:
         """SHA-256 of the canonical JSON."""
         return hashlib.sha256(self.json.encode("ascii")).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A temperature of 1.0 is one of 1."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Store:

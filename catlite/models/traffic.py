@@ -175,10 +175,8 @@ def traffic_here(known: dict[asyncio.AbstractEventLoop, Traffic], who: str) -> T
 
 def duration(text: str) -> float:
     """Seconds in "1s", "6m0s", "120ms", "1h2m3.5s" or a plain number; ValueError otherwise."""
-    try:
+    if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text)
-    except ValueError:
-        pass
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"no duration: {text!r:.40}")
