@@ -1,5 +1,6 @@
 """The key is in nothing that a person or a file gets to see; only in what is sent to its server."""
 
+import ast
 import asyncio
 import contextlib
 import copy
@@ -7,6 +8,7 @@ import json
 import logging
 import pickle
 import traceback
+from pathlib import Path
 
 import faults
 import pytest
@@ -14,6 +16,7 @@ from faults import status
 from server import Server
 
 import catlite
+import catlite.store
 from catlite import Endpoint, Group, loop
 from catlite.data import Example
 from catlite.errors import (
@@ -302,3 +305,39 @@ def test_a_key_under_a_wrong_name_or_in_a_header_is_not_shown():
     assert KEY not in str(caught.value)
     endpoint = Endpoint("m", base_url="http://127.0.0.1:9/v1", extra_headers={"Authorization": f"Bearer {KEY}"})
     assert KEY not in repr(endpoint)
+
+
+def test_no_artefact_of_a_run_holds_a_key(server, tmp_path, caplog):
+    server.reply = lambda body, i: f"I was called with {KEY}, so it is \\boxed{{{i}}}"
+    server.script([None, status(500, message=f"key {KEY} overloaded"), None])
+    task = catlite.Task("t", tuple(Example(f"{i}?", "1", answer_format="boxed") for i in range(3)))
+    with caplog.at_level(logging.DEBUG), Endpoint("test-model", base_url=server.url, api_key=KEY) as model:
+        estimators = [catlite.Synthesis(model), catlite.MajorityVote()]
+        result = catlite.evaluate(task, model, estimators=estimators, n=2, run=tmp_path / "run")
+        catlite.report(tmp_path / "run", tmp_path / "page.html")
+        result.to_frame().to_json(tmp_path / "frame.json")
+        (tmp_path / "shown").write_text(f"{result}{result._repr_html_()}{result.references!r}{caplog.text}")
+        # While the store is open, too: what was written last stands in a file of its own.
+        with catlite.store.open_run(tmp_path / "run"):
+            files = [path for path in tmp_path.rglob("*") if path.is_file()]
+            assert len(files) >= 6
+            assert [path.name for path in files if KEY.encode() in path.read_bytes()] == []
+    assert "[key hidden]" in (tmp_path / "page.html").read_text("utf-8")
+
+
+FORBIDDEN = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+CALLS = {"eval", "exec", "__import__", "os.system", "os.popen", "torch.load", "yaml.load", "pd.read_pickle"}
+
+
+def test_nothing_is_unpickled_evaluated_or_given_to_a_shell():
+    found = []
+    for path in Path(catlite.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+                found += [f"{path.name}: import {name}" for name in names if name.split(".")[0] in FORBIDDEN]
+            elif isinstance(node, ast.Call):
+                shell = any(word.arg == "shell" for word in node.keywords)
+                if shell or ast.unparse(node.func) in CALLS:
+                    found.append(f"{path.name}:{node.lineno} {ast.unparse(node.func)}")
+    assert found == []

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 from contextlib import ExitStack
 from pathlib import Path
@@ -236,6 +238,29 @@ def test_a_folder_that_cannot_be_written_is_refused(model, server, tmp_path):
     with pytest.raises(StoreError, match="cannot be used"):
         run(model, tmp_path / "file" / "run")
     assert server.requests == []
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs POSIX")
+def test_a_read_only_folder_is_refused():
+    top = Path(tempfile.mkdtemp())  # pytest's own folders are closed to others altogether
+    with open_run(top / "run"):
+        pass
+    for path in (top, *top.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    root = os.geteuid() == 0  # who may write anywhere
+    if root:
+        os.seteuid(65534)
+    try:
+        assert os.access(top / "run", os.R_OK | os.X_OK, effective_ids=True)
+        for folder in (top / "run", top / "new"):
+            with pytest.raises(StoreError, match="cannot be used: Permission denied"), open_run(folder):
+                pass
+    finally:
+        if root:
+            os.seteuid(0)
+        for path in (top, top / "run"):
+            path.chmod(0o755)
+        shutil.rmtree(top)
 
 
 def test_a_file_that_is_no_store_is_refused(model, server, tmp_path):
