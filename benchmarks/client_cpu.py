@@ -4,8 +4,8 @@
 
 Each arm is a fresh process that warms up and then sends `requests` chat completions, 32 in flight; what is
 compared is its own CPU time (user and system), so the server does not count. Arms take turns; the ratio is that
-of each pair. Part 1 asks for at most 1.15. catlite sends through openai's aiohttp transport; the second arm is raw
-AsyncOpenAI over the same, which tells what catlite itself adds.
+of each pair. Part 1 asks for at most 1.15. catlite sends through aiohttp; the second arm is AsyncOpenAI over its
+aiohttp transport, which tells how much of the difference is the transport's, the third aiohttp alone: the floor.
 """
 
 import argparse
@@ -26,6 +26,7 @@ IN_FLIGHT = 32
 ARMS = {
     "raw": "openai.AsyncOpenAI",
     "raw_aiohttp": "openai.AsyncOpenAI over its aiohttp transport",
+    "aiohttp": "aiohttp alone",
     "ours": "catlite.Endpoint",
 }
 MESSAGES = [{"role": "user", "content": "Say something about the number seven. " * 20}]
@@ -46,6 +47,21 @@ async def raw(url: str, requests: int, aiohttp: bool = False) -> list[str]:
             return reply.choices[0].message.content or ""
 
     return await measured(one, requests)
+
+
+async def floor(url: str, requests: int) -> list[str]:
+    import aiohttp
+
+    connector = aiohttp.TCPConnector(limit=IN_FLIGHT)
+    async with aiohttp.ClientSession(connector=connector, headers={"Authorization": f"Bearer {KEY}"}) as session:
+        slots = asyncio.Semaphore(IN_FLIGHT)
+
+        async def one() -> str:
+            body = {"model": "test-model", "messages": MESSAGES, "temperature": 1.0, "max_tokens": 64}
+            async with slots, session.post(f"{url}/chat/completions", json=body) as reply:
+                return (await reply.json())["choices"][0]["message"]["content"]
+
+        return await measured(one, requests)
 
 
 async def ours(url: str, requests: int) -> list[str]:
@@ -81,8 +97,8 @@ def main() -> None:
     parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.arm:
-        work = ours if options.arm == "ours" else partial(raw, aiohttp=options.arm == "raw_aiohttp")
-        asyncio.run(work(options.url, options.requests))
+        works = {"raw": raw, "raw_aiohttp": partial(raw, aiohttp=True), "aiohttp": floor, "ours": ours}
+        asyncio.run(works[options.arm](options.url, options.requests))
         return
     command = [sys.executable, str(SERVER), "--port", "0", "--reply", "Seven is prime. " * 8]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
@@ -98,7 +114,7 @@ def main() -> None:
         cpu = [1e3 * result["cpu"] for result in found[name]]
         rate = statistics.median(result["rate"] for result in found[name])
         print(f"| {label} | {statistics.median(cpu):.2f} | {min(cpu):.2f} | {max(cpu):.2f} | {rate:.0f} |")
-    for other in ("raw", "raw_aiohttp"):
+    for other in ("raw", "raw_aiohttp", "aiohttp"):
         ratios = [mine["cpu"] / theirs["cpu"] for mine, theirs in zip(found["ours"], found[other], strict=True)]
         print(
             f"\nCPU, catlite / {ARMS[other]}, median of {len(ratios)} pairs: {statistics.median(ratios):.3f} ", end=""
