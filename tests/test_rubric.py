@@ -140,6 +140,29 @@ def test_a_rubric_of_500_is_capped():
     assert criteria(found) == many[:12]
 
 
+def test_worked_examples_are_earlier_turns():
+    _, proposer = propose(json.dumps({"criteria": FIVE}), worked=(("Wash a cut.", ("It says to wash it.",)),))
+    roles = [message["role"] for message in proposer.calls[0][0]]
+    assert roles == ["user", "assistant", "user"]
+    assert json.loads(proposer.calls[0][0][1]["content"]) == {"criteria": ["It says to wash it."]}
+
+
+def test_a_worked_criterion_is_not_taken_for_a_proposed_one():
+    copied = [*FIVE[:4], "It says to wash it."]
+    found, proposer = propose(
+        json.dumps({"criteria": copied}),
+        json.dumps({"criteria": FIVE}),
+        worked=(("Wash a cut.", ("It says to wash it.",)),),
+    )
+    assert criteria(found) == FIVE
+    assert "a copy of an earlier rubric" in proposer.calls[1][0][-1]["content"]
+
+
+def test_a_rubric_is_asked_for_again_without_greed():
+    _, proposer = propose("no", json.dumps({"criteria": FIVE}))
+    assert [sampling.get("temperature") for *_, sampling in proposer.calls] == [0.0, None]
+
+
 def test_an_empty_reference_is_refused():
     with pytest.raises(ConfigError, match="reference is empty"):
         propose(json.dumps({"criteria": FIVE}), reference=" ")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import catlite
-from catlite.cli.options import ESTIMATORS, add_command, add_model, add_run, estimator, of_run, opened
+from catlite.cli.options import ESTIMATORS, add_command, add_judge, add_model, add_run, estimator, judge, of_run, opened
 from catlite.data import Task
 from catlite.errors import ConfigError
+from catlite.rewards.audit import Reward
+from catlite.tasks.healthbench import FILES
 
 if TYPE_CHECKING:
     from catlite.cli.options import Commands
 
-_TASKS = ("gsm8k", "math500", "times_tables")
+_TASKS = ("gsm8k", "healthbench", "math500", "times_tables")
+_GRADERS = ("answer", "expert", "model")
 _OWN = ("prompt", "answer", "id", "answer_format")  # how a file of the user's own is read
 
 
@@ -29,28 +34,57 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("task", help=f"{', '.join(_TASKS)}, or a CSV, TSV, JSONL or JSON file of your own")
     parser.add_argument("--path", help="the file of a named task, when it is on this machine already")
+    parser.add_argument("--subset", choices=sorted(FILES), default="all", help="of healthbench (default: all)")
     own = parser.add_argument_group("a file of your own")
     own.add_argument("--prompt", metavar="COLUMN", help='the column with the question (default: "prompt")')
     own.add_argument("--answer", metavar="COLUMN", help='the column with the right answer (default: "answer")')
     own.add_argument("--id", metavar="COLUMN", help="the column with a name for the question (default: its number)")
     own.add_argument("--answer-format", help='"boxed", or a regular expression with one group: how a reply ends')
     parser.add_argument("--limit", type=int, help="so many questions, drawn by --seed (default: all)")
-    parser.add_argument("--estimators", default="majority,synthesis", help=f"from {', '.join(sorted(ESTIMATORS))}")
+    parser.add_argument(
+        "--estimators",
+        help=f"from {', '.join(sorted(ESTIMATORS))} (default: synthesis, and majority where there are answers)",
+    )
     parser.add_argument("--repeats", type=int, default=1, help="how often each question is sampled anew (default: 1)")
     add_model(parser)
     add_run(parser)
+    grading = parser.add_argument_group("grading")
+    grading.add_argument(
+        "--grader",
+        choices=_GRADERS,
+        help="answer: compares final answers (default); expert: a judge, by the rubric of each example (default for "
+        "healthbench); model: a judge, whether a reply says the same as the answer",
+    )
+    add_judge(grading)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     task = _task(arguments)
-    names = arguments.estimators.split(",")
-    with opened(arguments) as model:
+    names = (arguments.estimators or ("majority,synthesis" if task.verifiable else "synthesis")).split(",")
+    kind = arguments.grader or ("expert" if arguments.task == "healthbench" else "answer")
+    if kind == "answer" and arguments.judge is not None:
+        raise ConfigError("--judge goes with --grader expert or model: final answers are compared without one")
+    with opened(arguments) as model, _grader(kind, arguments) as grader:
         estimators = [estimator(name, model, arguments) for name in names]
-        settings = of_run(arguments, names)
-        result = catlite.evaluate(task, model, estimators=estimators, n_repeats=arguments.repeats, **settings)
+        settings = of_run(arguments, names) | {"n_repeats": arguments.repeats, "grader": grader}
+        result = catlite.evaluate(task, model, estimators=estimators, **settings)
     print(result.summary.reset_index().to_json(orient="records", indent=2) if arguments.json else result)
     return 1 if result.stopped is not None else 0
+
+
+@contextmanager
+def _grader(kind: str, arguments: argparse.Namespace) -> Iterator[Reward | None]:
+    """The grader of that kind, with its judge open; None is evaluate's own, by final answers."""
+    if kind == "answer":
+        yield None
+        return
+    limit = arguments.judge_max_tokens
+    with judge(arguments) as model:
+        if kind == "expert":
+            yield catlite.ExpertRubric(model, mode=arguments.judge_mode, max_tokens=limit)
+        else:
+            yield catlite.ModelAsJudge(model, max_tokens=limit)
 
 
 def _task(arguments: argparse.Namespace) -> Task:
@@ -63,6 +97,8 @@ def _task(arguments: argparse.Namespace) -> Task:
     if own:
         options = ", ".join("--" + name.replace("_", "-") for name in own)
         raise ConfigError(f"{options} goes with a file of your own: {arguments.task} knows its own columns")
+    if arguments.task == "healthbench":
+        return catlite.healthbench(arguments.subset, arguments.path, **draw)
     if arguments.task == "times_tables":
         return catlite.times_tables(**draw)
     return (catlite.math500 if arguments.task == "math500" else catlite.gsm8k)(arguments.path, **draw)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 import catlite
 from catlite.cli.waiting import on_terminal
@@ -12,6 +12,7 @@ from catlite.errors import ConfigError
 from catlite.evaluation import Estimator
 from catlite.models.base import Model
 from catlite.models.endpoint import Endpoint
+from catlite.rewards.judge import Mode
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]  # noqa: SLF001 - what add_subparsers returns has no public name
@@ -28,6 +29,9 @@ examples:
   catlite evaluate math500 --limit 50 --model gpt-4o-mini --estimators majority,synthesis --run runs/math
   catlite evaluate sums.csv --prompt question --answer result --answer-format boxed --model gpt-4o-mini --run runs/sums
   catlite report runs/math
+  catlite rubric "Zinc and iron compete for uptake: take them two hours apart." --model gpt-4o-mini > rubric.json
+  catlite judge rubric.json "Take them together." "Two hours apart." --judge gpt-4o
+  catlite evaluate healthbench --limit 20 --model gpt-4o-mini --judge gpt-4o --run runs/health --max-tokens 1500
 """
 
 # By name on the command line: each made for the policy that samples.
@@ -70,18 +74,21 @@ def add_command(
     return parser
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """Which model samples, where it is, and how."""
+def add_model(parser: argparse.ArgumentParser, *, rollouts: bool = True) -> None:
+    """Which model is asked, where it is, and how; with the settings of rollouts where it samples a group."""
     parser.add_argument(
         "--model",
         default="local",
         help='"local" (embedded, offline), a name your endpoint serves, or provider/name through litellm',
     )
-    parser.add_argument("--n", type=int, default=8, help="rollouts (default: 8)")
     parser.add_argument("--base-url", help="an OpenAI-compatible server, such as http://localhost:8000/v1")
+    parser.add_argument("--max-tokens", type=int, help="per reply")
+    parser.set_defaults(max_connections=32)
+    if not rollouts:
+        return
+    parser.add_argument("--n", type=int, default=8, help="rollouts (default: 8)")
     parser.add_argument("--temperature", type=float, help="of the rollouts (default: the endpoint's)")
     parser.add_argument("--top-p", type=float, help="of the rollouts")
-    parser.add_argument("--max-tokens", type=int, help="per reply")
     parser.add_argument("--seed", type=int, help="of the rollouts, and of which questions are drawn")
 
 
@@ -92,6 +99,24 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--budget-usd", type=float, help="stop before spending more, in US dollars")
     parser.add_argument("--budget-tokens", type=int, help="stop before using more tokens")
     parser.add_argument("--budget-requests", type=int, help="stop before sending more requests")
+
+
+def add_judge(parser: argparse._ActionsContainer, default: str | None = None) -> None:
+    """Which model judges, where it is, and how it is asked."""
+    parser.add_argument("--judge", metavar="MODEL", default=default, help="the model that judges, named as --model is")
+    parser.add_argument("--judge-base-url", metavar="URL", help="where it is served (default: where --model is)")
+    parser.add_argument("--judge-mode", choices=get_args(Mode), default="single", help="how it is asked (single)")
+    parser.add_argument("--judge-max-tokens", type=int, help="per reply of the judge")
+
+
+def judge(arguments: argparse.Namespace) -> Endpoint:
+    """The judge of `add_judge`; to be closed."""
+    if arguments.judge is None:
+        raise ConfigError("--judge is missing: name the model that judges, best another one than the policy")
+    if arguments.judge == "local" and arguments.judge_base_url is None:
+        return catlite.embedded()
+    base_url = arguments.judge_base_url or arguments.base_url
+    return catlite.Endpoint(arguments.judge, base_url=base_url)
 
 
 def sampling(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -8,6 +8,7 @@ the paper's rubrics do not have, and refining a rubric by how it judges.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from catlite.parsing import parse_values
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
 
+Worked = tuple[tuple[str, tuple[str, ...]], ...]
 MOST = 20  # criteria of a rubric; each costs a judge call per rollout
 ATTEMPTS = 3
 _LONGEST = 400  # characters of a criterion; a longer one checks more than one thing
@@ -47,6 +49,7 @@ async def propose_rubric(
     question: Prompt | None = None,
     fewest: int = 5,
     most: int = MOST,
+    worked: Worked = (),
     temperature: float | None = 0.0,
     max_tokens: int | None = None,
 ) -> tuple[Rubric, Usage]:
@@ -54,6 +57,7 @@ async def propose_rubric(
 
     reference: the text of a pseudo-reference. question: proposes from the question instead, and then `reference` is not
     shown (App. A.2). fewest: the paper's n ≥ 5. most: what is beyond is dropped, with the least important last.
+    worked: (reference, criteria) pairs shown as earlier turns, for proposers too small to follow instructions alone.
 
     Raises RubricError, which keeps the raw texts, when ATTEMPTS replies leave fewer than `fewest` usable criteria;
     ConfigError for empty material or bounds that cannot hold; what `proposer.sample` raises passes through.
@@ -66,22 +70,28 @@ async def propose_rubric(
         name, material = "rubric_question", "\n\n".join(message["content"] for message in as_messages(question))
     if not material:
         raise ConfigError("the reference is empty: there is nothing to propose a rubric from")
-    tag, shown = fenced([material], "material")
-    opening = render(name, tag=tag, material=shown, fewest=str(fewest), most=str(most))
-    messages: list[Message] = [{"role": "user", "content": opening}]
+    messages: list[Message] = []
+    for given, criteria in worked:
+        messages += [_request(name, given, fewest, most)[1], {"role": "assistant", "content": _listing(criteria)}]
+    tag, asking = _request(name, material, fewest, most)
+    messages.append(asking)
+    asked = len(messages)
+    shown = {_likeness(text) for _, criteria in worked for text in criteria}
     listed = {"type": "array", "items": {"type": "string"}, "minItems": fewest, "maxItems": most}
     preferred = {"response_format": json_schema("rubric", {"criteria": listed}), "temperature": temperature}
     kept: dict[str, str] = {}  # by what makes two of them the same
     raw: list[str] = []
     spent = Usage()
     faults: list[str] = []
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            preferred = {**preferred, "temperature": None}  # a greedy model would repeat itself
         reply = await sample_preferring(proposer, messages, preferred, max_tokens=max_tokens)
         spent += Usage.total([reply.usage])
         raw.append(reply.error or reply.text)
         faults = []
         for text in _criteria(reply):
-            fault = _fault(text, material, tag)
+            fault = _fault(text, material, tag) if _likeness(text) not in shown else "a copy of an earlier rubric"
             if fault is None:
                 kept.setdefault(_likeness(text), text)
             else:
@@ -90,7 +100,7 @@ async def propose_rubric(
             return Rubric(tuple(Criterion(text) for text in list(kept.values())[:most])), spent
         if reply.error is not None:
             break
-        messages = [messages[0], *_again(reply, list(kept.values()), faults, fewest)]
+        messages = [*messages[:asked], *_again(reply, list(kept.values()), faults, fewest)]
     why = f" ({_counted(faults)})" if faults else ""
     raise RubricError(
         f"{proposer.name!r} proposed {len(kept)} usable criteria in {len(raw)} replies, and at least {fewest} are "
@@ -98,6 +108,17 @@ async def propose_rubric(
         tuple(raw),
         spent,
     )
+
+
+def _request(name: str, material: str, fewest: int, most: int) -> tuple[str, Message]:
+    """(the fence's tag, the turn that asks for a rubric)."""
+    tag, shown = fenced([material], "material")
+    content = render(name, tag=tag, material=shown, fewest=str(fewest), most=str(most))
+    return tag, {"role": "user", "content": content}
+
+
+def _listing(criteria: Sequence[str]) -> str:
+    return json.dumps({"criteria": list(criteria)}, ensure_ascii=False)
 
 
 def _again(reply: Rollout, kept: Sequence[str], faults: Sequence[str], fewest: int) -> list[Message]:

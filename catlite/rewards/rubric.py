@@ -16,7 +16,7 @@ from catlite.display import judgements_html
 from catlite.errors import ConfigError
 from catlite.models.base import Model
 from catlite.rewards.judge import Mode, check_mode, judge_group
-from catlite.rewards.proposal import MOST, propose_rubric
+from catlite.rewards.proposal import MOST, Worked, propose_rubric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,8 @@ class RubricReward(_Audited):
     proposer: writes the criteria from the reference alone, in the paper the anchor. judge: answers them; a model that
     is not the policy, or the policy learns what its own judge lets pass. mode: "single", "batch" or "soft" (see
     rewards/judge.py). from_question: the ablation of App. A.2. fewest, most: criteria per rubric. min_coverage: the
-    share of criteria that have to be judged for a reward. max_tokens: of each reply of proposer and judge.
+    share of criteria that have to be judged for a reward. max_tokens: of each reply of proposer and judge. worked:
+    (reference, criteria) pairs that show a very small proposer what is wanted.
     A reference that brings a rubric is judged by that, and nothing is proposed.
 
     Raises ConfigError for settings that cannot hold. Called, it raises RubricError when no usable rubric came.
@@ -78,6 +79,7 @@ class RubricReward(_Audited):
     most: int = MOST
     min_coverage: float = 0.5
     max_tokens: int | None = None
+    worked: Worked = ()
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
@@ -99,6 +101,7 @@ class RubricReward(_Audited):
                 question=question,
                 fewest=self.fewest,
                 most=self.most,
+                worked=self.worked,
                 max_tokens=self.max_tokens,
             )
         judgement = await judge_group(

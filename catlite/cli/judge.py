@@ -1,0 +1,104 @@
+"""`catlite judge`: responses against the criteria of a file; or, with --probe, the judge against known attacks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import catlite
+from catlite import display, loop
+from catlite.cli.options import add_command, add_judge, judge
+from catlite.cli.waiting import waiting
+from catlite.criteria import Rubric
+from catlite.data import Judgement
+from catlite.errors import CatliteError, ConfigError
+from catlite.rewards.judge import judge_group, probe
+from catlite.tasks.records import as_rubric
+
+if TYPE_CHECKING:
+    from catlite.cli.options import Commands
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    parser = add_command(
+        commands,
+        "judge",
+        _judge,
+        summary="judge responses by a rubric, one verdict per response and criterion",
+        description="Judges responses by a rubric. With --probe it tries known attacks on the judge instead.",
+    )
+    parser.add_argument("rubric", nargs="?", help="a JSON list of criteria, or text with a criterion on each line")
+    parser.add_argument("responses", nargs="*", help="what is judged; - reads one from stdin")
+    parser.add_argument("--probe", action="store_true", help="whether known attacks fool this judge")
+    add_judge(parser, default="local")
+    parser.add_argument("--base-url", help="an OpenAI-compatible server, such as http://localhost:8000/v1")
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
+
+
+def _judge(arguments: argparse.Namespace) -> int:
+    mode, limit = arguments.judge_mode, arguments.judge_max_tokens
+    if arguments.probe:
+        with judge(arguments) as model, waiting(f"attacks on {arguments.judge}"):
+            table = probe(model, mode=mode, max_tokens=limit)
+        if arguments.json:
+            print(table.to_json(orient="records", indent=2, force_ascii=False))
+        else:
+            marks = {True: "fooled", False: "no", None: "?"}
+            rows = [
+                [marks[fooled], display.short(attack)]
+                for attack, fooled in zip(table.attack, table.fooled, strict=True)
+            ]
+            print(display.table([["fooled", "attack"], *rows]))
+        return 1 if any(fooled for fooled in table.fooled) else 0
+    if not arguments.responses:
+        raise ConfigError("give a rubric and at least one response, or --probe")
+    rubric = _read(Path(arguments.rubric).expanduser())
+    texts = [sys.stdin.read() if text == "-" else text for text in arguments.responses]
+    group = catlite.Group(catlite.Example("(not given)"), tuple(map(catlite.Rollout, texts)))
+    with judge(arguments) as model, waiting(f"{len(texts)} × {len(rubric)} verdicts from {arguments.judge}"):
+        judgement = loop.run(judge_group(model, group, rubric, mode=mode, max_tokens=limit))
+    print(
+        json.dumps(_as_json(judgement), indent=2, ensure_ascii=False)
+        if arguments.json
+        else display.judgement_text(judgement)
+    )
+    return 0
+
+
+def _read(path: Path) -> Rubric:
+    """The criteria of a file: JSON, or one a line."""
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"the rubric {str(path)!r} cannot be read: {error.strerror}") from None
+    if not text.lstrip().startswith(("[", "{")):
+        text = json.dumps([line.strip() for line in text.splitlines() if line.strip()])
+    try:
+        found = json.loads(text)
+        rubric = as_rubric(found["criteria"] if isinstance(found, dict) and "criteria" in found else text, "criteria")
+    except (ValueError, CatliteError) as error:
+        raise ConfigError(f"{str(path)!r} is no rubric: {error}") from None
+    if rubric is None:
+        raise ConfigError(f"{str(path)!r} is empty: write a criterion on each line")
+    return rubric
+
+
+def _as_json(judgement: Judgement) -> dict[str, Any]:
+    return {
+        "criteria": [criterion.text for criterion in judgement.rubric.criteria],
+        "responses": [
+            {
+                "reward": reward,
+                "verdicts": [
+                    {"met": verdict.met, "probability": verdict.probability, "reason": verdict.reason}
+                    for verdict in verdicts
+                ],
+            }
+            for verdicts, reward in zip(judgement.verdicts_GC, judgement.rewards_G, strict=True)
+        ],
+        "notes": judgement.notes,
+    }

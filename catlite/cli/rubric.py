@@ -1,0 +1,48 @@
+"""`catlite rubric`: criteria out of a reference, as JSON that `catlite judge` reads."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import catlite
+from catlite import display, loop
+from catlite.cli.options import add_command, add_model, opened
+from catlite.cli.waiting import on_terminal, waiting
+
+if TYPE_CHECKING:
+    from catlite.cli.options import Commands
+
+
+def add(commands: Commands) -> None:
+    """Adds the command."""
+    parser = add_command(
+        commands,
+        "rubric",
+        _rubric,
+        summary="propose yes/no criteria from a reference",
+        description="Has a model write criteria by which other responses to the same task can be judged.",
+    )
+    parser.add_argument("reference", help="the text of a good response; - reads it from stdin")
+    parser.add_argument("--question", action="store_true", help="the text is the question, not a response to it")
+    parser.add_argument("--fewest", type=int, default=5, help="criteria at least (default: 5)")
+    add_model(parser, rollouts=False)
+
+
+def _rubric(arguments: argparse.Namespace) -> int:
+    text = sys.stdin.read() if arguments.reference == "-" else arguments.reference
+    with opened(arguments) as model, waiting(f"criteria from {arguments.model}"):
+        proposing = catlite.propose_rubric(
+            text,
+            model,
+            question=text if arguments.question else None,
+            fewest=arguments.fewest,
+            max_tokens=arguments.max_tokens,
+        )
+        rubric, usage = loop.run(proposing)
+    print(json.dumps([criterion.text for criterion in rubric.criteria], indent=2, ensure_ascii=False))
+    if on_terminal():
+        print(f"catlite: {display.usage_text(usage)}", file=sys.stderr)
+    return 0
