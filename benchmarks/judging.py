@@ -2,8 +2,8 @@
 
 Ours shows instructions, rollout, then the criterion, and asks about a rollout's criteria one after the other, since
 this server's cache is that of a slot. The naive order shows the criterion before the rollout, so only the
-instructions repeat, and asks about everything at once. Counted is what the server itself says it evaluated: prompt
-tokens without the cached ones. Then the calls of each mode, against a judge that always says yes.
+instructions repeat; it is measured one by one, and all at once. Counted is what the server itself says it
+evaluated: prompt tokens without the cached ones. Then the calls of each mode, against a judge that always says yes.
 
     python benchmarks/judging.py
 """
@@ -45,8 +45,8 @@ def group() -> Group:
     return Group(Example("Can I take zinc with iron?"), tuple(map(Rollout, texts)))
 
 
-async def naive(judge: catlite.Endpoint, rollouts: Group, rubric: Rubric) -> Usage:
-    """The same texts and questions, with the criterion first and all calls at once."""
+async def naive(judge: catlite.Endpoint, rollouts: Group, rubric: Rubric, *, at_once: bool) -> Usage:
+    """The same texts and questions, with the criterion before the response."""
 
     async def ask(rollout: Rollout, criterion: Criterion) -> Usage | None:
         tag, shown = fenced([rollout.text], "response")
@@ -58,20 +58,22 @@ async def naive(judge: catlite.Endpoint, rollouts: Group, rubric: Rubric) -> Usa
         (reply,) = await judge.sample([{"role": "user", "content": content}], 1, **sampling)
         return reply.usage
 
-    calls = [ask(rollout, criterion) for rollout in rollouts.rollouts for criterion in rubric.criteria]
-    return Usage.total(await asyncio.gather(*calls))
+    pairs = [(rollout, criterion) for rollout in rollouts.rollouts for criterion in rubric.criteria]
+    if at_once:
+        return Usage.total(await asyncio.gather(*(ask(*pair) for pair in pairs)))
+    return Usage.total([await ask(*pair) for pair in pairs])
 
 
 async def measured(rollouts: Group, rubric: Rubric) -> list[tuple[str, Usage, float]]:
-    """Both orders, each on a server of its own, which starts with an empty cache."""
+    """Each way on a server of its own, which starts with an empty cache."""
     found = []
-    for name in ("catlite", "criterion first, all at once"):
+    for name in ("catlite", "criterion first, one by one", "criterion first, all at once"):
         async with catlite.embedded() as judge:
             started = time.perf_counter()
             if name == "catlite":
                 usage = (await judge_group(judge, rollouts, rubric, mode="soft")).usage
             else:
-                usage = await naive(judge, rollouts, rubric)
+                usage = await naive(judge, rollouts, rubric, at_once="all" in name)
             found.append((name, usage, time.perf_counter() - started))
     return found
 
@@ -96,8 +98,9 @@ def main() -> None:
     for name, usage, seconds in found:
         evaluated = usage.prompt_tokens - usage.cached_tokens
         print(f"| {name} | {usage.requests} | {usage.prompt_tokens:,} | {evaluated:,} | {seconds:.1f} |")
-    ours, theirs = (usage.prompt_tokens - usage.cached_tokens for _, usage, _ in found)
-    print(f"\nevaluated: {ours / theirs:.2f} of the naive order's")
+    ours, *others = (usage.prompt_tokens - usage.cached_tokens for _, usage, _ in found)
+    shares = ", ".join(f"{ours / other:.2f} of {name}" for (name, *_), other in zip(found[1:], others, strict=True))
+    print(f"\nevaluated: {shares}")
     single, batch = (calls(rollouts, rubric, mode) for mode in ("single", "batch"))
     print(f"calls: {single} in mode single, {batch} in mode batch ({batch / single:.3f})")
 
