@@ -20,7 +20,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -129,7 +129,7 @@ class Store:
 
     async def keep(self, asked: Asked, replies: Mapping[int, Rollout]) -> None:
         """Returns when `replies`, by sample index, are on disk. Raises StoreError when they cannot be."""
-        rows = [(sample, json.dumps(asdict(rollout))) for sample, rollout in replies.items()]
+        rows = [(sample, json.dumps(rollout, default=_fields)) for sample, rollout in replies.items()]
         done: Future[None] = Future()
         self._waiting.put((asked.key, asked.json, rows, done))
         # Shielded: a cancelled caller loses its reply, but the row that is being written is still written.
@@ -216,6 +216,11 @@ class Recording:
         with self._reading:
             rows = self._reader.execute("SELECT sample, rollout FROM replies WHERE key = ? ORDER BY sample", (key,))
             return {sample: _rollout(text) for sample, text in rows}
+
+
+def _fields(value: Rollout | Usage) -> dict[str, Any]:
+    """As dataclasses.asdict, which copies every value deeply and takes ten times as long."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def _rollout(text: str) -> Rollout:
