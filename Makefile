@@ -10,7 +10,7 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: demo test check notebooks docs bench clean
+.PHONY: demo test check notebooks docs bench audit clean
 
 demo: .venv/with-local
 	$(BIN)/catlite demo
@@ -32,6 +32,12 @@ docs: .venv/with-dev
 
 bench: .venv/with-dev
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# Known weaknesses of the pinned versions, from whatever database can be reached.
+audit: .venv/bin/python
+	$(BIN)/python -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet pip-audit
+	.venv/audit/bin/pip-audit --no-deps --disable-pip --requirement constraints.txt
 
 clean:
 	rm -rf .venv site build dist

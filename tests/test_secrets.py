@@ -7,6 +7,8 @@ import copy
 import json
 import logging
 import pickle
+import re
+import tomllib
 import traceback
 from pathlib import Path
 
@@ -341,3 +343,32 @@ def test_nothing_is_unpickled_evaluated_or_given_to_a_shell():
                 if shell or ast.unparse(node.func) in CALLS:
                     found.append(f"{path.name}:{node.lineno} {ast.unparse(node.func)}")
     assert found == []
+
+
+def test_every_dependency_was_looked_at():
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = project["dependencies"] + [
+        one for extra in extras if extra not in ("dev", "docs") for one in extras[extra]
+    ]
+    reviewed = re.findall(r"[\w-]+", (root / "SECURITY.md").read_text("utf-8").partition("## Dependencies")[2])
+    assert [one for one in wanted if re.match(r"[\w-]+", one)[0] not in reviewed] == []
+
+
+def test_a_redirect_to_another_server_takes_no_key_along(server):
+    async def elsewhere(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 307 Moved\r\nLocation: {server.url}/chat/completions\r\n\r\n".encode())
+        writer.close()
+
+    async def work():
+        listener = await asyncio.start_server(elsewhere, "127.0.0.1", 0)
+        port = listener.sockets[0].getsockname()[1]
+        async with listener, Endpoint("test-model", base_url=f"http://127.0.0.1:{port}/v1", api_key=KEY) as model:
+            await model.sample("q")
+
+    server.key = None
+    asyncio.run(work())
+    (request,) = server.requests
+    assert "authorization" not in request.headers
