@@ -19,7 +19,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -194,28 +194,26 @@ class Recording:
 
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder).expanduser().resolve() / "replies.sqlite"
-        self._reading = threading.Lock()
         try:
-            self._reader = sqlite3.connect(
-                f"{self.path.as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=30
-            )
-            version = self._reader.execute("PRAGMA user_version").fetchone()[0]
+            ((version,),) = self._read("PRAGMA user_version")
         except sqlite3.Error as error:
             raise StoreError(f"run={str(folder)!r} has no replies that can be read: {error} ({self.path})") from None
         if version != _VERSION:
             raise StoreError(f"{self.path} was written by another version of catlite (format {version})")
 
+    def _read(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        # A connection for each: it belongs to no thread, and nobody has to close a Recording.
+        with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
+            return connection.execute(query, values).fetchall()
+
     def requests(self) -> list[tuple[str, dict[str, Any]]]:
         """(key, what was asked) of every request, in the order in which they were first answered."""
-        with self._reading:
-            rows = self._reader.execute("SELECT key, asked FROM requests ORDER BY rowid").fetchall()
-        return [(key, json.loads(asked)) for key, asked in rows]
+        return [(key, json.loads(asked)) for key, asked in self._read("SELECT key, asked FROM requests ORDER BY rowid")]
 
     def replies(self, key: str) -> dict[int, Rollout]:
         """The replies to a request, by sample index."""
-        with self._reading:
-            rows = self._reader.execute("SELECT sample, rollout FROM replies WHERE key = ? ORDER BY sample", (key,))
-            return {sample: _rollout(text) for sample, text in rows}
+        rows = self._read("SELECT sample, rollout FROM replies WHERE key = ? ORDER BY sample", key)
+        return {sample: _rollout(text) for sample, text in rows}
 
 
 def _fields(value: Rollout | Usage) -> dict[str, Any]:
