@@ -48,6 +48,14 @@ def process(model):
     return model._server._process
 
 
+# Its context
+
+
+def test_requests_at_once_have_a_thousand_tokens_each():
+    """Eight short rollouts and their synthesis; beyond the shared context the server fails all that are under way."""
+    assert catlite.embedded().max_connections * 1024 <= module.CONTEXT
+
+
 # Answers
 
 

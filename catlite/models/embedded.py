@@ -27,6 +27,9 @@ from catlite.models.prices import Price
 
 PARALLEL = 16  # slots of the server, and so the most choices of one request; groups of 8 then leave others cached
 CONTEXT = 8192  # tokens, shared by the slots; also what the model was trained for
+# Requests at once: 1,024 tokens each, enough for eight short rollouts and a synthesis of them. When the context
+# overflows the server fails all that are under way, after minutes of work.
+CONNECTIONS = 8
 _PROGRAM = Path(__file__).with_name("embedded_server.py")
 
 
@@ -141,7 +144,7 @@ class Embedded(Endpoint):
         # A limit on length, because a small model does not always stop; log-probabilities, because the server
         # counts the tokens of one choice only and they let us count the rest.
         defaults = {"max_tokens": 512, "logprobs": True, "top_logprobs": 1}
-        settings = {"max_connections": PARALLEL, "price": Price(0.0, 0.0), **defaults, **settings}
+        settings = {"max_connections": CONNECTIONS, "price": Price(0.0, 0.0), **defaults, **settings}
         super().__init__("local", base_url="http://127.0.0.1", **settings)
         with _servers_lock:
             self._server = _servers.setdefault(self.gguf, _Server(self.gguf))
