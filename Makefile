@@ -1,5 +1,6 @@
 # Every target sets up what it needs in .venv, from nothing, and can be run again at no cost.
 #   make demo   the main job, offline, on the embedded model
+#   make demo-train   the embedded model learns times tables, without labels, on this CPU
 #   make test   the tests
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
@@ -10,10 +11,13 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: demo test check notebooks docs bench audit clean
+.PHONY: demo demo-train test check notebooks docs bench audit clean
 
 demo: .venv/with-local
 	$(BIN)/catlite demo
+
+demo-train: .venv/with-train
+	$(BIN)/catlite demo-train
 
 test: .venv/with-dev
 	$(BIN)/python -m pytest
@@ -51,6 +55,10 @@ clean:
 	$(BIN)/python -m pip install --quiet --editable '.[local]'
 	@touch $@
 
+.venv/with-train: .venv/bin/python $(INPUTS)
+	$(BIN)/python -m pip install --quiet --editable '.[train]'
+	@touch $@
+
 .venv/with-dev: .venv/bin/python $(INPUTS)
-	$(BIN)/python -m pip install --quiet --editable '.[local,notebooks,docs,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[local,notebooks,docs,dev,train]'
 	@touch $@

@@ -17,7 +17,9 @@
     ├── EstimationError        RuntimeError     the group is fine, its reference failed; `.group` keeps it
     ├── RubricError            RuntimeError     no usable rubric came; `.raw` keeps what the proposer wrote
     ├── BudgetReached          RuntimeError     the next request could exceed the run's budget; nothing was sent
-    └── StoreError             OSError          a run's folder cannot be used, or a reply cannot be written
+    ├── StoreError             OSError          a run's folder cannot be used, or a reply cannot be written
+    └── TrainingError          RuntimeError     training cannot go on; the last checkpoint is kept
+        └── OutOfMemory        MemoryError      the device's memory does not suffice; the message says what to lower
     UndecidedWarning           UserWarning      two answers were compared and time ran out
     OwnJudgeWarning            UserWarning      a model judges its own replies
 
@@ -154,6 +156,14 @@ class BudgetReached(CatliteError, RuntimeError):
 
 class StoreError(CatliteError, OSError):
     """A run's folder cannot be used, is in use, or a reply cannot be written; what was written is intact."""
+
+
+class TrainingError(CatliteError, RuntimeError):
+    """Training cannot go on; what was trained until the last checkpoint is kept, and the message says where."""
+
+
+class OutOfMemory(TrainingError, MemoryError):
+    """The device's memory does not suffice; the message says which setting to lower."""
 
 
 class UndecidedWarning(UserWarning):

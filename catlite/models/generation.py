@@ -1,0 +1,302 @@
+"""Batches through weights in this process: replies drawn reproducibly, and given texts scored.
+
+Requests of many coroutines wait in one line; a thread takes what waits, runs it left-padded in batches, and reads a
+prompt once however many replies it gets, so that the anchor's calls for all groups of a step are one. Left out: prefix
+caches, stopping early at a stop string, streaming.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from catlite.errors import OutOfMemory
+from catlite.models.drawing import Choice, Drawing, Drawn, numbers
+
+T = TypeVar("T")
+_LINGER_SECONDS = 0.01  # after the first request, for those that other coroutines are about to make
+_LOGITS = 2**27  # numbers at once when scoring, which needs all of a text's logits: 256 MB in bfloat16
+
+
+class Reply(Future[T]):
+    """A future of which one can say, once its batch runs, that nobody waits for it any more."""
+
+    abandoned = False
+
+
+@dataclass(slots=True)
+class _Row:
+    """One sequence to be drawn (`drawing`) or scored (`given`)."""
+
+    prompt: list[int]
+    adapter: bool
+    future: Reply[Any]
+    drawing: Drawing | None = None
+    index: int = 0
+    given: list[int] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        return len(self.prompt) + len(self.given)
+
+    @property
+    def kind(self) -> tuple[bool, bool]:
+        return self.adapter, self.drawing is None
+
+
+class Engine:
+    """The line in front of one model; the thread ends with the process, or with `close`."""
+
+    def __init__(
+        self, model: Any, pad: int, ends: Sequence[int], batch_size: int, *, share_prompts: bool = True
+    ) -> None:
+        self.model = model
+        self.share_prompts = share_prompts
+        self.pad = pad
+        self.ends = sorted(set(ends))
+        self.batch_size = batch_size
+        self._line: queue.SimpleQueue[_Row | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def draw(self, prompt: list[int], drawing: Drawing, indices: Iterable[int], *, adapter: bool) -> list[Reply[Drawn]]:
+        """A reply for each of `indices`, once its batch has run."""
+        rows = [_Row(prompt, adapter, Reply(), drawing, index) for index in indices]
+        return self._enter(rows)
+
+    def score(self, prompt: list[int], given: list[int], *, adapter: bool) -> Reply[list[float]]:
+        """The log-probability of each token of `given` after `prompt`."""
+        return self._enter([_Row(prompt, adapter, Reply(), given=given)])[0]
+
+    def _enter(self, rows: list[_Row]) -> list[Reply[Any]]:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                # One thread for all of it: the numeric libraries keep a pool of workers for each caller they see.
+                self._thread = threading.Thread(target=self._serve, name="catlite-local", daemon=True)
+                self._thread.start()
+            for row in rows:
+                self._line.put(row)
+        return [row.future for row in rows]
+
+    def close(self) -> None:
+        """Ends the thread after what waits."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                self._line.put(None)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _serve(self) -> None:
+        waiting: list[_Row] = []
+        while True:
+            waiting += self._arrived(wait=not waiting)
+            if not waiting:
+                return
+            # The kind of which most wait: what fewer wait for may become a fuller batch meanwhile.
+            kinds = [row.kind for row in waiting]
+            kind = max(dict.fromkeys(kinds), key=kinds.count)
+            alike = sorted((row for row in waiting if row.kind == kind), key=lambda row: row.length)
+            batch = alike[: self._fitting(alike)]
+            taken = set(map(id, batch))
+            waiting = [row for row in waiting if id(row) not in taken]
+            self._run(batch)
+
+    def _arrived(self, *, wait: bool) -> list[_Row]:
+        """The rows in the line; with `wait` there is at least one, unless the engine is closed."""
+        rows: list[_Row] = []
+        if wait:
+            first = self._line.get()
+            if first is None:
+                return rows
+            rows.append(first)
+        fresh = True
+        while fresh:  # until nothing has come for a moment: coroutines that were woken together ask together
+            time.sleep(_LINGER_SECONDS)
+            fresh = False
+            while not self._line.empty():
+                row = self._line.get()
+                if row is None:
+                    self._line.put(None)  # for later: what came before it is still done
+                    return rows
+                rows.append(row)
+                fresh = True
+        return rows
+
+    def _fitting(self, rows: list[_Row]) -> int:
+        """How many of `rows`, shortest first, make the next batch."""
+        if rows[0].drawing is not None:
+            return self.batch_size
+        vocabulary: int = self.model.config.get_text_config().vocab_size
+        longest, size = 0, 0
+        for row in rows[: self.batch_size]:
+            longest = max(longest, len(row.given) + 1)
+            if size and (size + 1) * longest * vocabulary > _LOGITS:
+                break
+            size += 1
+        return size
+
+    def _run(self, rows: list[_Row]) -> None:
+        """One batch; halves of it when memory does not suffice."""
+        rows = [row for row in rows if row.future.running() or row.future.set_running_or_notify_cancel()]
+        if not rows:
+            return
+        try:
+            results = self._batch(rows)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                _fail(rows, error)
+                return
+        else:
+            for row, result in zip(rows, results, strict=True):
+                row.future.set_result(result)
+            return
+        free_memory()
+        if len(rows) == 1:
+            _fail(rows, out_of_memory("sampling one reply", "max_tokens"))
+            return
+        self.batch_size = half = len(rows) // 2
+        self._run(rows[:half])
+        self._run(rows[half:])
+
+    def _batch(self, rows: list[_Row]) -> list[Any]:
+        import torch
+
+        model, training = self.model, self.model.training
+        model.eval()
+        try:
+            with torch.no_grad(), nullcontext() if rows[0].adapter else self._without_adapter():
+                return self._drawn(rows) if rows[0].drawing is not None else self._scored(rows)
+        finally:
+            model.train(training)
+
+    def _without_adapter(self) -> AbstractContextManager[None]:
+        off: Callable[[], AbstractContextManager[None]] | None = getattr(self.model, "disable_adapter", None)
+        return nullcontext() if off is None else off()
+
+    def _padded(self, sequences: list[list[int]]) -> tuple[Any, Any]:
+        """(ids, mask), padded on the left."""
+        import torch
+
+        width = max(map(len, sequences))
+        ids = torch.full((len(sequences), width), self.pad)
+        mask = torch.zeros_like(ids)
+        for number, sequence in enumerate(sequences):
+            ids[number, width - len(sequence) :] = torch.tensor(sequence)
+            mask[number, width - len(sequence) :] = 1
+        device = self.model.device
+        return ids.to(device), mask.to(device)
+
+    def _drawn(self, rows: list[_Row]) -> list[Drawn]:
+        from transformers import GenerationConfig
+
+        started = time.monotonic()
+        ids, mask = self._padded([row.prompt for row in rows])
+        steps = max(row.drawing.max_tokens for row in rows if row.drawing is not None)
+        draw = Choice(
+            [row.drawing for row in rows if row.drawing is not None],
+            [numbers(row.drawing, row.prompt, row.index, steps) for row in rows if row.drawing is not None],
+            self.ends,
+        )
+        more = {} if not self.share_prompts else self._read_once(rows, ids, mask)
+        config = GenerationConfig(
+            max_new_tokens=steps, do_sample=False, pad_token_id=self.pad, eos_token_id=self.ends, use_cache=True
+        )
+        abandoned = _Abandoned([row.future for row in rows])
+        self.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=config,
+            logits_processor=[draw],
+            stopping_criteria=[abandoned],
+            **more,
+        )
+        return draw.replies(time.monotonic() - started)
+
+    def _read_once(self, rows: list[_Row], ids: Any, mask: Any) -> dict[str, Any]:
+        """The cache of the prompts, each read once however many replies it gets; nothing when none comes twice."""
+        import torch
+
+        first: dict[tuple[int, ...], int] = {}
+        of = [first.setdefault(tuple(row.prompt), len(first)) for row in rows]
+        if len(first) == len(rows) or ids.shape[1] < 2:
+            return {}
+        once = torch.tensor([of.index(number) for number in range(len(first))], device=ids.device)
+        positions = (mask[once].cumsum(-1) - 1).clamp(min=0)
+        # All but the last token: that one is read when the first new one is drawn.
+        read = self.model(
+            input_ids=ids[once, :-1],
+            attention_mask=mask[once, :-1],
+            position_ids=positions[:, :-1],
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        cache = read.past_key_values
+        cache.batch_select_indices(torch.tensor(of, device=ids.device))
+        return {"past_key_values": cache}
+
+    def _scored(self, rows: list[_Row]) -> list[list[float]]:
+        import torch
+
+        ids, mask = self._padded([row.prompt + row.given for row in rows])
+        longest = max(len(row.given) for row in rows)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        logits = self.model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=longest + 1, use_cache=False
+        ).logits[:, :-1]
+        found = []
+        for row, scores in zip(rows, logits, strict=True):
+            given = torch.tensor(row.given, device=scores.device)
+            own = scores[scores.shape[0] - len(given) :].float()
+            found.append((own.gather(-1, given[:, None])[:, 0] - own.logsumexp(-1)).tolist())
+        return found
+
+
+class _Abandoned:
+    """A stopping criterion: nobody waits for this batch any more."""
+
+    def __init__(self, futures: list[Reply[Any]]) -> None:
+        self.futures = futures
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002 - transformers' signature
+        import torch
+
+        over = all(future.abandoned for future in self.futures)
+        return torch.full((input_ids.shape[0],), over, dtype=torch.bool, device=input_ids.device)
+
+
+def _fail(rows: list[_Row], error: Exception) -> None:
+    for row in rows:
+        row.future.set_exception(error)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for the ways in which a device or the machine says that memory is used up."""
+    import torch
+
+    said = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
+    )
+
+
+def out_of_memory(doing: str, setting: str) -> OutOfMemory:
+    """The error for it, naming what to lower."""
+    return OutOfMemory(f"out of memory while {doing}: lower {setting}, or load the model with load_in_4bit=True")
+
+
+def free_memory() -> None:
+    """Gives back what the device's allocator holds."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

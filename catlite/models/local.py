@@ -1,0 +1,235 @@
+"""Weights in this process: a policy that can be trained, and its frozen anchor on the same weights.
+
+Backends: transformers, and Unsloth where there is a CUDA device and the package; safetensors only. `frozen()` is the
+same model with its LoRA adapter off, so an anchor costs no memory. Left out: several devices, images, tools, replies
+constrained to a schema, stopping early at a stop string (a reply is cut there afterwards).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, NoReturn
+
+from catlite.data import Message, Prompt, Rollout, Usage, as_messages
+from catlite.errors import ConfigError, ContextOverflow, RequestRejected
+from catlite.models.base import check_n, check_sampling, sendable
+from catlite.models.drawing import Drawing, Drawn
+from catlite.models.generation import Reply
+from catlite.models.loading import Weights, checked_adapter, checked_path, chosen
+from catlite.models.scoring import check_text
+from catlite.store import Asked, current_run, first_sample
+
+MAX_TOKENS = 1024  # of a reply, when nobody says: a small model does not always stop
+_TAKEN = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "seed": "seed",
+}
+_ALSO = frozenset({"stop", "chat_template_kwargs", "logprobs", "top_logprobs"})  # read elsewhere, or granted anyway
+
+
+class LocalModel:
+    """A model whose weights are in this process.
+
+    path: a folder with safetensors, a name on the Hugging Face hub, or "local", the embedded SmolLM2. adapter: a LoRA
+    adapter's folder. backend: "transformers", "unsloth", or "auto", which takes Unsloth where there is a CUDA device
+    and the package. dtype: "auto" is the files' own. context: tokens of prompt and reply together, by default the
+    model's. batch_size: replies drawn at once; halved when memory does not suffice. sampling: defaults of every call.
+
+    Raises ConfigError for a setting that is wrong, MissingExtra without catlite[train].
+    """
+
+    max_connections = 32  # twice as many questions are under way: enough to fill a batch
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        adapter: str | Path | None = None,
+        backend: str = "auto",
+        dtype: str = "auto",
+        context: int | None = None,
+        batch_size: int = 64,
+        load_in_4bit: bool = False,
+        **sampling: Any,
+    ) -> None:
+        self.path = checked_path(path)
+        self.adapter = None if adapter is None else checked_adapter(Path(adapter).expanduser())
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size!r}: want a whole number of at least 1")
+        if dtype not in ("auto", "float32", "bfloat16", "float16"):
+            raise ConfigError(f'dtype={dtype!r}: want "auto", "float32", "bfloat16" or "float16"')
+        self.sampling = check_sampling(sampling)
+        settings = {"dtype": dtype, "context": context, "batch_size": batch_size, "load_in_4bit": load_in_4bit}
+        self.weights = Weights(self.path, self.adapter, chosen(backend), settings)
+        self.trainable = True
+
+    @property
+    def name(self) -> str:
+        """How the model is called in reports: the last part of its path."""
+        own = "SmolLM2-135M-Instruct" if self.path == "local" else Path(self.path).name
+        return own if self.adapter is None else f"{own} + {self.adapter.name}"
+
+    @property
+    def backend(self) -> str:
+        """The backend that was chosen."""
+        return self.weights.backend
+
+    @property
+    def model(self) -> Any:
+        """The torch module, loaded on first use."""
+        return self.weights.engine.model
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, loaded on first use."""
+        return self.weights.tokenizer
+
+    def frozen(self) -> LocalModel:
+        """The same weights with the adapter off: the anchor. It stays the initial policy while this one is trained."""
+        view = object.__new__(Frozen)  # its constructor would load the weights again
+        view.path, view.adapter, view.sampling, view.weights = self.path, self.adapter, self.sampling, self.weights
+        view.trainable = False
+        return view
+
+    async def sample(self, prompt: Prompt, n: int = 1, **sampling: Any) -> list[Rollout]:
+        """`n` replies to `prompt`, in order, with the log-probabilities of their tokens.
+
+        With a seed a reply depends on seed, prompt and index, and on its batch by rounding only. Calls that are made
+        at once run in one batch. In a run (`run=`) a reply is found again by weights, adapter, prompt and parameters.
+        Raises ConfigError for a bad argument, RequestRejected for a parameter that only servers know, ContextOverflow
+        when the prompt leaves no room, OutOfMemory when not even one reply fits.
+        """
+        messages = [sendable(message) for message in as_messages(prompt)]
+        request = {**self.sampling, **check_sampling(sampling)}
+        samples = range(first_sample(), first_sample() + check_n(n))
+        unknown = [name for name in request if name not in _TAKEN and name not in _ALSO]
+        if unknown:
+            raise RequestRejected(f"{self.name!r} runs in this process, which takes no {unknown[0]}", status=400)
+        store = current_run()
+        if store is None:
+            return await self._draw(messages, request, list(samples))
+        asked = Asked(self.name, await asyncio.to_thread(self._address), messages, request)
+        async with store.turn(asked):
+            found = store.find(asked, n, samples.start)
+            missing = [sample for sample in samples if sample not in found]
+            if missing:
+                fresh = dict(zip(missing, await self._draw(messages, request, missing), strict=True))
+                await store.keep(asked, fresh)
+                found |= fresh
+            return [found[sample] for sample in samples]
+
+    async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
+        """The natural log of the probability of each token of `text`, as the reply to `prompt`; its end aside."""
+        messages = [sendable(message) for message in as_messages(prompt)]
+        text = sendable({"content": check_text(text)})["content"]
+        await self._loaded()
+        before = self._tokens(messages, self.sampling)
+        given = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        self._check_room(len(before) + len(given))
+        (scores,) = await _results([self.weights.engine.score(before, given, adapter=self.trainable)])
+        return list(scores)
+
+    async def _loaded(self) -> None:
+        """Loads the weights when they are not yet, without holding up the caller's loop."""
+        if not self.weights.loaded:
+            await asyncio.to_thread(lambda: self.weights.engine)
+
+    async def _draw(self, messages: list[Message], request: Mapping[str, Any], indices: list[int]) -> list[Rollout]:
+        await self._loaded()
+        prompt = self._tokens(messages, request)
+        settings = {ours: request[name] for name, ours in _TAKEN.items() if name in request}
+        room = self._check_room(len(prompt))
+        settings["max_tokens"] = min(settings.get("max_tokens", MAX_TOKENS), room)
+        settings.setdefault("seed", secrets.randbits(63))
+        settings["top_k"] = max(settings.get("top_k", 0), 0)
+        replies = self.weights.engine.draw(prompt, Drawing(**settings), indices, adapter=self.trainable)
+        drawn = await _results(replies)
+        return [self._rollout(one, len(prompt) if at == 0 else 0, request) for at, one in enumerate(drawn)]
+
+    def _rollout(self, drawn: Drawn, prompt_tokens: int, request: Mapping[str, Any]) -> Rollout:
+        text = self.tokenizer.decode(drawn.tokens, skip_special_tokens=True)
+        complete, logprobs = drawn.complete, tuple(drawn.logprobs)
+        stops = request.get("stop") or []
+        stops = [stops] if isinstance(stops, str) else stops
+        at = min((place for stop in stops if (place := text.find(stop)) >= 0), default=None)
+        if at is not None:
+            text, complete = text[:at], True
+        first = prompt_tokens > 0
+        usage = Usage(prompt_tokens, len(drawn.tokens), 0, 0.0, int(first), drawn.seconds if first else 0.0)
+        return Rollout(text, finish_reason="stop" if complete else "length", logprobs=logprobs, usage=usage)
+
+    def _tokens(self, messages: list[Message], request: Mapping[str, Any]) -> list[int]:
+        tokenizer = self.tokenizer
+        options = request.get("chat_template_kwargs") or {}
+        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options)
+        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _check_room(self, tokens: int) -> int:
+        """How many tokens are left of the context; ContextOverflow when none is."""
+        limit = self.weights.context
+        if tokens >= limit:
+            raise ContextOverflow(
+                f"{self.name!r}: the prompt has {tokens:,} tokens and the context {limit:,}", limit=limit, given=tokens
+            )
+        return limit - tokens
+
+    def _address(self) -> str:
+        """What stands for the weights in a run store."""
+        weights = self.weights
+        adapter = weights.adapter_digest() if self.trainable else "none"
+        settings = weights.settings
+        return f"weights:{weights.digest}:{adapter}:{settings['dtype']}:{int(settings['load_in_4bit'])}"
+
+    def save_adapter(self, folder: str | Path) -> Path:
+        """Writes the adapter, as PEFT keeps one, into `folder` and returns it. ConfigError when there is none."""
+        if not hasattr(self.model, "peft_config"):
+            raise ConfigError(f"{self!r} has no adapter to save: train it first")
+        target = Path(folder).expanduser()
+        self.model.save_pretrained(str(target), selected_adapters=["default"])
+        return target
+
+    async def aclose(self) -> None:
+        """Ends the thread that runs batches; the next call starts another."""
+        await asyncio.to_thread(self.weights.engine.close)
+
+    def __reduce__(self) -> NoReturn:
+        raise ConfigError(f"{self!r} is not pickled or copied: it holds weights. Load it where it is needed")
+
+    def __repr__(self) -> str:
+        adapter = "" if self.adapter is None else f", adapter={str(self.adapter)!r}"
+        settings = "".join(f", {name}={value!r}" for name, value in self.sampling.items())
+        return f"LocalModel({self.path!r}{adapter}{settings})"
+
+
+class Frozen(LocalModel):
+    """What `LocalModel.frozen` gives."""
+
+    @property
+    def name(self) -> str:
+        """The base's name."""
+        own = "SmolLM2-135M-Instruct" if self.path == "local" else Path(self.path).name
+        return f"{own}, frozen"
+
+    def __repr__(self) -> str:
+        return f"LocalModel({self.path!r}).frozen()"
+
+
+async def _results(replies: Sequence[Reply[Any]]) -> list[Any]:
+    """Their results; when the caller is cancelled, the batch they are in learns that nobody waits."""
+    futures: list[Future[Any]] = list(replies)
+    try:
+        return await asyncio.gather(*map(asyncio.wrap_future, futures))
+    except asyncio.CancelledError:
+        for reply in replies:
+            reply.abandoned = True
+        raise
