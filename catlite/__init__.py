@@ -15,6 +15,7 @@ _HOME = {
     "BestOfN": "catlite.references.selection",
     "Budget": "catlite.budget",
     "CatliteError": "catlite.errors",
+    "Comparison": "catlite.analysis.before_after",
     "Criterion": "catlite.criteria",
     "Endpoint": "catlite.models.endpoint",
     "Evaluation": "catlite.results",
@@ -23,6 +24,7 @@ _HOME = {
     "Group": "catlite.data",
     "Judgement": "catlite.data",
     "LengthPenalty": "catlite.rewards.length",
+    "LocalModel": "catlite.models.local",
     "MajorityVote": "catlite.references.selection",
     "MinPerplexity": "catlite.references.selection",
     "Model": "catlite.models.base",
@@ -35,12 +37,16 @@ _HOME = {
     "Rollout": "catlite.data",
     "Rubric": "catlite.criteria",
     "RubricReward": "catlite.rewards.rubric",
+    "SFTConfig": "catlite.training.config",
     "ScriptedModel": "catlite.models.scripted",
     "Synthesis": "catlite.references.synthesis",
     "Task": "catlite.data",
+    "TrainConfig": "catlite.training.config",
+    "TrainingRun": "catlite.training.run",
     "Usage": "catlite.data",
     "Verdict": "catlite.criteria",
     "asynthesize": "catlite.api",
+    "compare": "catlite.analysis.before_after",
     "context_ablation": "catlite.analysis.ablations",
     "differences": "catlite.analysis.comparing",
     "disagreement": "catlite.analysis.comparing",
@@ -58,9 +64,12 @@ _HOME = {
     "reestimate": "catlite.evaluation",
     "report": "catlite.reporting",
     "scaling": "catlite.analysis.scaling",
+    "sft": "catlite.training.sft",
     "synthesize": "catlite.api",
     "times_tables": "catlite.tasks.times_tables",
     "traces": "catlite.analysis.traces",
+    "train": "catlite.training.grpo",
+    "trl_reward": "catlite.training.trl_reward",
 }
 _MODULES = frozenset({"analysis", "answers", "errors", "parsing", "tasks", "models", "references", "rewards"})
 
@@ -72,6 +81,7 @@ if TYPE_CHECKING:
         context_ablation as context_ablation,
         question_ablation as question_ablation,
     )
+    from catlite.analysis.before_after import Comparison as Comparison, compare as compare
     from catlite.analysis.comparing import differences as differences, disagreement as disagreement
     from catlite.analysis.scaling import maj_at_k as maj_at_k, pass_at_k as pass_at_k, scaling as scaling
     from catlite.analysis.traces import traces as traces
@@ -92,6 +102,7 @@ if TYPE_CHECKING:
     from catlite.models.base import Model as Model
     from catlite.models.embedded import embedded as embedded
     from catlite.models.endpoint import Endpoint as Endpoint
+    from catlite.models.local import LocalModel as LocalModel
     from catlite.models.prices import Price as Price
     from catlite.models.replay import Replay as Replay
     from catlite.models.scripted import ScriptedModel as ScriptedModel
@@ -115,6 +126,11 @@ if TYPE_CHECKING:
     from catlite.tasks.math500 import math500 as math500
     from catlite.tasks.records import from_records as from_records
     from catlite.tasks.times_tables import times_tables as times_tables
+    from catlite.training.config import SFTConfig as SFTConfig, TrainConfig as TrainConfig
+    from catlite.training.grpo import train as train
+    from catlite.training.run import TrainingRun as TrainingRun
+    from catlite.training.sft import sft as sft
+    from catlite.training.trl_reward import trl_reward as trl_reward
 
 
 def __getattr__(name: str) -> object:

@@ -260,8 +260,12 @@ def evaluation_text(task: str, policy: str, totals: Sequence[dict[str, Any]], re
 
 def evaluation_html(task: str, policy: str, totals: Sequence[dict[str, Any]], repeats: int = 1) -> str:
     """The comparison of systems as an HTML table."""
-    head, *body = _evaluation_rows(totals)
+    return html_table(_evaluation_title(task, policy, totals, repeats), _evaluation_rows(totals))
+
+
+def html_table(title: str, rows: Sequence[Sequence[str]]) -> str:
+    """`rows`, the first of them headings, as an HTML table under `title`."""
+    head, *body = rows
     cells = "".join(f"<th>{escaped(cell)}</th>" for cell in head)
-    rows = "".join("<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) + "</tr>" for row in body)
-    title = escaped(_evaluation_title(task, policy, totals, repeats))
-    return f"<table><caption>{title}</caption><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>"
+    lines = "".join("<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) + "</tr>" for row in body)
+    return f"<table><caption>{escaped(title)}</caption><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table>"

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import catlite
 from catlite import display
-from catlite.cli import demo, estimate, evaluate, judge, report, rubric, synthesize
+from catlite.cli import demo, estimate, evaluate, judge, report, rubric, synthesize, train
 from catlite.cli.options import EXAMPLES, Parser
 from catlite.errors import CatliteError, ConfigError
 
@@ -28,7 +28,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"catlite {catlite.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command in (synthesize, estimate, evaluate, rubric, judge, report, demo):  # in the order --help lists them
+    for command in (synthesize, estimate, evaluate, train, rubric, judge, report, demo):  # in the order --help lists them
         command.add(commands)
     return parser
 

@@ -1,0 +1,154 @@
+"""The policy made trainable: LoRA on its linear layers, by PEFT or by Unsloth. Left out: training all weights."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from catlite.errors import ConfigError, MissingExtra
+from catlite.models.local import LocalModel
+from catlite.training.run import Folder, TrainingRun
+
+
+def opened(policy: str | Path | LocalModel) -> LocalModel:
+    """The policy as a LocalModel, ready for an adapter of its own.
+
+    Raises ConfigError for a frozen view, for anything that is no LocalModel, and for a model that has an adapter:
+    with that one off the anchor would be another model than the one training starts from.
+    """
+    if isinstance(policy, str | Path):
+        policy = LocalModel(policy)
+    if not isinstance(policy, LocalModel):
+        kind = type(policy).__name__
+        raise ConfigError(
+            f'the policy is a {kind}, whose weights are elsewhere: give a LocalModel, a path, or "local" for the '
+            "embedded model"
+        )
+    if not policy.trainable:
+        raise ConfigError(f"{policy!r} is the anchor: train the LocalModel it was made from")
+    if policy.adapter is not None:
+        raise ConfigError(
+            f"{policy!r} has an adapter already, and the anchor, which is the model without one, would not be the "
+            "policy training starts from: merge it first (TrainingRun.merge_and_save) and train the merged folder"
+        )
+    return policy
+
+
+def run_folder(run: str | Path | None, task: str) -> Path:
+    """The run's folder; a temporary one when nobody names one."""
+    return Path(run).expanduser() if run is not None else Path(tempfile.mkdtemp(prefix=f"catlite-{task}-"))
+
+
+def bare(policy: LocalModel) -> Any:
+    """The torch model without what earlier training in this process has put on it."""
+    model = policy.model
+    if hasattr(model, "peft_config"):
+        model = model.unload()
+        policy.weights.replace(model)
+    return model
+
+
+def linear_layers(model: Any) -> list[str]:
+    """Names of the linear layers inside the blocks: all of them but the head, whose log-probabilities TRL reads."""
+    from torch import nn
+
+    head = model.get_output_embeddings()
+    return sorted({name.rpartition(".")[2] for name, part in model.named_modules() if _linear(part, nn, head)})
+
+
+def _linear(part: Any, nn: Any, head: Any) -> bool:
+    return isinstance(part, nn.Linear) and part is not head
+
+
+def lora_settings(model: Any, rank: int, share: float) -> dict[str, Any]:
+    """What PEFT's LoraConfig and Unsloth's get_peft_model both take."""
+    settings: dict[str, Any] = {
+        "r": rank,
+        "lora_alpha": 2 * rank,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": linear_layers(model),
+    }
+    if share < 1:
+        layers = model.config.get_text_config().num_hidden_layers
+        settings["layers_to_transform"] = list(range(layers - max(1, round(share * layers)), layers))
+    return settings
+
+
+def with_adapter(policy: LocalModel, rank: int, share: float, seed: int, *, on_gpu: bool) -> tuple[Any, Any]:
+    """(model, peft_config) as TRL's trainers take them; Unsloth puts its adapter on itself, so its config is None."""
+    model = bare(policy)
+    settings = lora_settings(model, rank, share)
+    if policy.backend == "unsloth":
+        from unsloth import FastLanguageModel
+
+        checkpointing = "unsloth" if on_gpu else False
+        model = FastLanguageModel.get_peft_model(
+            model, **settings, use_gradient_checkpointing=checkpointing, random_state=seed
+        )
+        return model, None
+    from peft import LoraConfig
+
+    return model, LoraConfig(task_type="CAUSAL_LM", **settings)
+
+
+def load_adapter(policy: LocalModel, folder: Path) -> None:
+    """Puts the adapter of a finished run on the policy."""
+    from peft import PeftModel
+
+    policy.weights.replace(PeftModel.from_pretrained(bare(policy), str(folder)).eval())
+
+
+def finished(folder: Folder, policy: LocalModel, outcome: Mapping[str, Any]) -> TrainingRun:
+    """The result of a run that is complete, from its folder."""
+    load_adapter(policy, folder.path / "adapter")
+    return TrainingRun(folder.path, policy, metrics=tuple(folder.read_metrics()), **outcome)
+
+
+def said(part: object) -> str:
+    """An estimator or reward in the manifest: its repr, or its name when it is a function."""
+    return str(getattr(part, "__name__", None) or repr(part))
+
+
+def trl_settings(kind: type, ours: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Our settings with what the user passes on laid over them; those that this TRL does not know are left out.
+
+    Raises ConfigError for a name of the user's that TRL does not know.
+    """
+    known = set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise ConfigError(f"trl={{{unknown[0]!r}: …}}: TRL's {kind.__name__} has no setting of that name")
+    return {**{name: value for name, value in ours.items() if name in known}, **given}
+
+
+def libraries() -> None:
+    """MissingExtra unless everything that training takes is installed."""
+    import importlib.util
+
+    missing = [
+        name for name in ("torch", "transformers", "trl", "peft", "datasets") if not importlib.util.find_spec(name)
+    ]
+    if missing:
+        raise MissingExtra(f'training needs catlite[train] ({missing[0]} is missing): pip install "catlite[train]"')
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without remarks of the libraries that are no use to the user, and would quote prompts into logs."""
+    names = ("trl", "transformers", "peft", "accelerate", "datasets")
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(?:trl|transformers|peft|accelerate|torch|datasets)\b.*")
+            yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)

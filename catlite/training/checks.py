@@ -1,0 +1,138 @@
+"""Checks while training (arXiv 2509.14234 App. D): does the reference still beat a single sample, and when to stop.
+
+On prompts that are not trained on, the teacher (the reference of a fresh group) is scored against the policy (the
+rollouts). With gold answers that is accuracy. Without, it is how far either agrees with the other rollouts, so a gap
+of 0 says that all rollouts agree. For open-ended tasks it is the reward. Left out: tests of significance; the rule is
+a plain one on standard errors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean, stdev
+from typing import Any
+
+from catlite import loop
+from catlite.data import Example, Group, Reference
+from catlite.models.base import Model
+from catlite.rewards.answer_match import AnswerMatch
+from catlite.rollouts import sample_group
+from catlite.training.trl_reward import Rewarder, Scored, agreement
+
+CLOSED, STALLED = 2, 3  # checks in a row after which a gap that is closed, or no longer narrows, ends training
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: scores of teacher and policy, their gap, and the mean reward, with standard errors over prompts."""
+
+    step: int
+    prompts: int
+    teacher: float
+    policy: float
+    gap: float
+    gap_se: float
+    reward: float
+    reward_se: float
+
+    def as_metrics(self) -> dict[str, Any]:
+        """By the names that metrics have."""
+        return {f"check/{name}": value for name, value in asdict(self).items() if name != "step"}
+
+
+async def check(
+    policy: Model, examples: Sequence[Example], rewarder: Rewarder, n: int, step: int, **sampling: Any
+) -> Check | None:
+    """Fresh groups of the policy on `examples`, scored; None when no prompt could be."""
+    # The gold answer is for grading only: neither sampling nor estimator nor reward may see it.
+    hidden = [replace(example, answer=None) for example in examples]
+    groups = await loop.together(_group(policy, example, n, sampling) for example in hidden)
+    batch = await rewarder.score([group for group in groups if group is not None])
+    golds = [example.answer for example, group in zip(examples, groups, strict=True) if group is not None]
+    found = [
+        pair
+        for pair in [await _scores(one, gold, rewarder) for one, gold in zip(batch.scored, golds, strict=True)]
+        if pair is not None
+    ]
+    rewards = [_mean(one.rewards) for one in batch.scored if not one.abstains]
+    if not found:
+        return None
+    gaps = [teacher - policy for teacher, policy in found]
+    return Check(
+        step,
+        len(found),
+        fmean(teacher for teacher, _ in found),
+        fmean(policy for _, policy in found),
+        fmean(gaps),
+        standard_error(gaps),
+        fmean(rewards) if rewards else math.nan,
+        standard_error(rewards),
+    )
+
+
+async def _group(policy: Model, example: Example, n: int, sampling: dict[str, Any]) -> Group | None:
+    from catlite.errors import GroupError
+
+    try:
+        return await sample_group(policy, example, n, **sampling)
+    except GroupError:
+        return None
+
+
+async def _scores(one: Scored, gold: str | None, rewarder: Rewarder) -> tuple[float, float] | None:
+    """(teacher, policy) of one prompt; None when there is nothing to tell them by."""
+    if one.reference is None:
+        return None
+    group, reference = one.group, one.reference
+    if gold is not None:
+        truth = Reference(gold, gold, "gold", group)
+        (teacher,) = await AnswerMatch()(Group(group.example, (reference.as_rollout(),)), truth)
+        policy = [score for score in await AnswerMatch()(group, truth) if score is not None]
+        return None if teacher is None or not policy else (teacher, fmean(policy))
+    if group.example.answer_format is not None:
+        return await agreement(reference)
+    if one.abstains:
+        return None
+    itself = await rewarder.score([Group(group.example, (reference.as_rollout(),))], reference)
+    return None if itself.scored[0].abstains else (_mean(itself.rewards), _mean(one.rewards))
+
+
+def _mean(rewards: Sequence[float | None]) -> float:
+    return fmean(reward for reward in rewards if reward is not None)
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean; nan for fewer than two."""
+    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+
+
+def gap_says_stop(history: Sequence[Check]) -> str | None:
+    """Why training may end, in words, when the gap has closed or no longer narrows.
+
+    Closed: not above its standard error in CLOSED checks in a row. No longer narrows: in STALLED checks in a row it
+    was not below the lowest before them by more than its standard error.
+    """
+    latest = list(history[-CLOSED:])
+    if len(latest) == CLOSED and all(one.gap <= one.gap_se for one in latest):
+        return f"the gap between reference and sample has closed: {_said(latest[-1])} at step {latest[-1].step}"
+    before, latest = list(history[:-STALLED]), list(history[-STALLED:])
+    if before and all(one.gap >= min(b.gap for b in before) - one.gap_se for one in latest):
+        return f"the gap between reference and sample no longer narrows: {_said(latest[-1])} at step {latest[-1].step}"
+    return None
+
+
+def reward_says_stop(history: Sequence[Check]) -> str | None:
+    """Why training may end when the reward on held-back prompts no longer rises, by the same rule."""
+    before, latest = list(history[:-STALLED]), list(history[-STALLED:])
+    if before and all(one.reward <= max(b.reward for b in before) + one.reward_se for one in latest):
+        return (
+            f"the reward on held-back prompts no longer rises: {latest[-1].reward:.3f} ± {latest[-1].reward_se:.3f} "
+            f"at step {latest[-1].step}"
+        )
+    return None
+
+
+def _said(one: Check) -> str:
+    return f"{one.gap:.3f} ± {one.gap_se:.3f}"

@@ -1,0 +1,128 @@
+"""The dials of training, each with its reason, and what the paper sampled its three model families with.
+
+Defaults follow the paper (arXiv 2509.14234 §3.3, App. B) where one GPU and LoRA allow it; docs/training.md has the
+table of where they do not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+from catlite.errors import ConfigError
+from catlite.models.base import check_sampling
+
+STOPS = (None, "gap", "reward")
+# By a part of the model's name, as in the paper: how rollouts are sampled, and what its chat template is told.
+FAMILIES: dict[str, dict[str, Any]] = {
+    "gemma": {"temperature": 1.0, "top_k": 64, "top_p": 0.95},
+    "qwen": {"temperature": 0.7, "top_k": 20, "top_p": 0.8, "chat_template_kwargs": {"enable_thinking": False}},
+    "llama": {"temperature": 0.7, "top_k": 50, "top_p": 0.9},
+}
+
+
+def family_sampling(name: str) -> dict[str, Any]:
+    """The paper's sampling for the family that `name` belongs to; temperature 1 and no filter for any other."""
+    for family, sampling in FAMILIES.items():
+        if family in name.lower():
+            return dict(sampling)
+    return {"temperature": 1.0}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How `train` runs GRPO. Raises ConfigError for a value that cannot be."""
+
+    steps: int = 100  # of the optimizer, at most; the paper stops at 1,000
+    prompts_per_step: int = 8  # groups that make one step; the paper has 32, which is 4 times the memory-free work
+    num_generations: int = 8  # G, rollouts of a group; below 4 a vote has little to say
+    max_completion_length: int = 1024  # tokens of a rollout (the paper: 1,024 for HealthBench, 1,536 for MATH-500)
+    sampling: Mapping[str, Any] | None = None  # of rollouts; None: the paper's for the model's family
+    learning_rate: float = 2e-5  # LoRA needs 1e-5 to 2e-4; the paper's 5e-7 is for all weights
+    beta: float = 1e-3  # weight of the KL penalty against the initial policy; 0 saves a forward pass
+    lora_rank: int = 16  # of the adapter; alpha is twice that
+    lora_layers: float = 1.0  # share of the layers, from the top, that are trained: half cost a third less backward
+    stop: str | None = None  # "gap": references no longer beat samples; "reward": held-back reward no longer rises
+    check_every: int = 10  # steps between checkpoints, and between checks when prompts are held back
+    held_back: int = 0  # prompts of the task that are only used for checks; 16 or more for a useful standard error
+    judge_wait: float = 600.0  # seconds a step's rewards may take, a judge that is down and comes back included
+    seed: int = 0  # of sampling, the order of prompts and the adapter's start
+    trl: Mapping[str, Any] = field(default_factory=dict)  # passed on to TRL's GRPOConfig, over anything above
+
+    def __post_init__(self) -> None:
+        _check_numbers(self, whole=("steps", "prompts_per_step", "max_completion_length", "lora_rank", "check_every"))
+        _check_numbers(self, whole=(), positive=("learning_rate", "lora_layers", "judge_wait"))
+        if isinstance(self.num_generations, bool) or not isinstance(self.num_generations, int):
+            raise ConfigError(f"num_generations={self.num_generations!r}: want a whole number, such as 8")
+        if self.num_generations < 2:
+            raise ConfigError(
+                f"num_generations={self.num_generations}: a group of one has nothing to compare its rollout with, so "
+                "its advantage is always 0. Use at least 2; the paper uses 8"
+            )
+        if self.lora_layers > 1:
+            raise ConfigError(f"lora_layers={self.lora_layers}: a share of the layers, from above 0 to 1")
+        if not self.beta >= 0:
+            raise ConfigError(f"beta={self.beta!r}: the weight of the KL penalty is 0 or more")
+        if self.stop not in STOPS:
+            raise ConfigError(f'stop={self.stop!r}: want None (fixed steps), "gap" or "reward"')
+        if isinstance(self.held_back, bool) or not isinstance(self.held_back, int) or self.held_back in (1, -1):
+            raise ConfigError(f"held_back={self.held_back!r}: 0, or at least 2 prompts, for a standard error")
+        if self.sampling is not None:
+            check_sampling(self.sampling)
+
+    @property
+    def sequences(self) -> int:
+        """Rollouts of one step."""
+        return self.prompts_per_step * self.num_generations
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings, as JSON can keep them."""
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def small(cls, **changes: Any) -> Self:
+        """Two steps of two groups of four short rollouts: to see everything run once, on any machine."""
+        tiny = {"steps": 2, "prompts_per_step": 2, "num_generations": 4, "max_completion_length": 16, "check_every": 1}
+        return cls(**{**tiny, **changes})
+
+
+@dataclass(frozen=True)
+class SFTConfig:
+    """How `sft` fine-tunes on references (the paper's CaT-SFT baseline). Raises ConfigError for a wrong value."""
+
+    epochs: int = 3  # over the references, at most: training stops when validation loss no longer falls
+    batch_size: int = 32  # examples of a step
+    num_generations: int = 8  # rollouts behind each reference
+    max_completion_length: int = 1024  # tokens of a rollout and of a reference
+    sampling: Mapping[str, Any] | None = None  # of the rollouts; None: the paper's for the model's family
+    learning_rate: float = 5e-5  # its peak: cosine, with a tenth of the steps as warm-up
+    lora_rank: int = 32  # of the adapter; alpha is twice that
+    lora_layers: float = 1.0  # share of the layers, from the top, that are trained
+    validation: float = 0.1  # share of the references that is only used to see when to stop; 0 trains on all
+    seed: int = 0  # of sampling, of the split and of the adapter's start
+    trl: Mapping[str, Any] = field(default_factory=dict)  # passed on to TRL's SFTConfig, over anything above
+
+    def __post_init__(self) -> None:
+        counts = ("epochs", "batch_size", "num_generations", "max_completion_length", "lora_rank")
+        _check_numbers(self, whole=counts, positive=("learning_rate", "lora_layers"))
+        if self.lora_layers > 1:
+            raise ConfigError(f"lora_layers={self.lora_layers}: a share of the layers, from above 0 to 1")
+        if not 0 <= self.validation < 1:
+            raise ConfigError(f"validation={self.validation!r}: a share of the references, from 0 to below 1")
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings, as JSON can keep them."""
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(self).items()}
+
+
+def _check_numbers(config: TrainConfig | SFTConfig, whole: tuple[str, ...], positive: tuple[str, ...] = ()) -> None:
+    for name in (one.name for one in fields(config) if one.name in whole):
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{name}={value!r}: want a whole number of at least 1")
+    for name in positive:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise ConfigError(f"{name}={value!r}: want a positive number")

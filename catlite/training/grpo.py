@@ -1,0 +1,322 @@
+"""GRPO without labels (arXiv 2509.14234 §3.3, Algorithm 1) over stock TRL: rollouts → reference → rewards → a step.
+
+The policy is trained with LoRA; with the adapter off the same weights are the frozen anchor and the KL's reference, so
+there is no second copy. TRL generates, computes the loss and steps; what is ours is the reward, the checks and the way
+back after an interruption. Left out: several devices, training all weights, other losses than the paper's (TRL has
+them: `trl={"loss_type": …}`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from catlite import loop
+from catlite.budget import Budget, capped
+from catlite.data import Example, Task, Usage
+from catlite.errors import ConfigError, DataError
+from catlite.models.generation import free_memory, is_out_of_memory, out_of_memory
+from catlite.models.local import LocalModel
+from catlite.references.synthesis import Synthesis
+from catlite.rewards.answer_match import AnswerMatch
+from catlite.rewards.audit import Reward
+from catlite.store import open_run
+from catlite.training import adapters
+from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
+from catlite.training.config import TrainConfig, family_sampling
+from catlite.training.plain import plain_head
+from catlite.training.run import Folder, TrainingRun, digest_of
+from catlite.training.trl_reward import ID, Batch, Estimator, Rewarder, named, trl_reward
+from catlite.training.view import View
+from catlite.training.watch import Halt, Watch, as_callback
+
+# Passed on by TRL's GRPOConfig as they are; the rest of a sampling goes to generation_kwargs.
+_SAMPLED = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "chat_template_kwargs")
+_LOWER = 'trl={"per_device_train_batch_size": …}, then max_completion_length or num_generations'
+
+
+def train(
+    task: Task,
+    policy: str | Path | LocalModel,
+    *,
+    estimator: Estimator | None = None,
+    reward: Reward | None = None,
+    validation: Task | None = None,
+    config: TrainConfig | None = None,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
+    progress: bool | None = None,
+) -> TrainingRun:
+    """Trains `policy` on the prompts of `task` by GRPO, without labels: gold answers are not looked at.
+
+    policy: a LocalModel, which is trained in place, or what LocalModel takes. estimator: by default Synthesis by the
+    policy's own frozen weights. reward: by default AnswerMatch where the task has answer formats; an open-ended task
+    wants one, such as RubricReward with a judge that is not the policy. validation: prompts for the checks, scored
+    against their gold answers where they have any; without it `config.held_back` prompts of the task are kept for
+    that, and checked without labels. run: a folder in which replies, checkpoints and metrics are kept; the same call
+    goes on from there after success, Ctrl-C or `kill -9`, and pays for nothing twice; without it a temporary one is
+    made. budget: a hard cap on what estimator and reward may spend. progress: show each step; None: where a person
+    seems to look.
+
+    Training that cannot go on (a judge down for longer than `config.judge_wait`, no group with a reward in a whole
+    step, a budget reached) is halted with the weights and the checkpoint of the step before: `.complete` is False.
+
+    Raises ConfigError for wrong arguments, a reward that gives what no reward is, or a run of another model or setting;
+    DataError for a task without examples; OutOfMemory with the setting to lower; MissingExtra without catlite[train].
+    """
+    config = config or TrainConfig()
+    examples = named(task)
+    if not examples:
+        raise DataError(f"the task {task.name!r} has no examples to train on")
+    reward = reward or _default_reward(task)
+    kept, held = split(examples, validation, config)
+    adapters.libraries()
+    local = adapters.opened(policy)
+    anchored = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
+    rewarder = Rewarder(anchored, reward, config.judge_wait)
+    folder = Folder(adapters.run_folder(run, task.name))
+    with open_run(folder.path) as store, capped(budget, store.usage() if store and budget else Usage()):
+        asked = {
+            "model": local.weights.digest,
+            "questions": digest_of([*kept, *(("held back", one) for one in held)]),
+            "estimator": adapters.said(anchored),
+            "reward": adapters.said(reward),
+            "config": config.as_dict(),
+        }
+        found = folder.open(asked)
+        done = found.get("outcome", {})
+        if done.get("complete") and (done["steps"] >= config.steps or config.stop is not None):
+            return adapters.finished(folder, local, done)
+        return _Training(task, local, rewarder, kept, held, config, folder, asked).run(progress)
+
+
+@dataclasses.dataclass
+class _Training:
+    """One call of `train`, its arguments checked."""
+
+    task: Task
+    policy: LocalModel
+    rewarder: Rewarder
+    examples: list[tuple[str, Example]]
+    held: list[Example]
+    config: TrainConfig
+    folder: Folder
+    asked: dict[str, Any]
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How rollouts are sampled, by the trainer and in checks."""
+        return dict(family_sampling(self.policy.name) if self.config.sampling is None else self.config.sampling)
+
+    def run(self, progress: bool | None) -> TrainingRun:
+        """Trains to the end, or as far as it goes."""
+        stop = {"gap": gap_says_stop, "reward": reward_says_stop, None: None}[self.config.stop]
+        best = self._keep_best if self.config.stop == "reward" else None
+        view = View(self.config.steps, progress)
+        watch = Watch(self.folder, view, self._check if self.held else None, stop, self.config.check_every, best)
+        last = self.folder.last_checkpoint()
+        rows = self.folder.read_metrics(_step_of(last)) if last else []
+        self.folder.write_metrics(rows)
+        watch.resume(rows)
+        with adapters.quietly(), plain_head():
+            try:
+                trainer = self._trainer(watch)
+                halted = self._go(trainer, watch, last)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                free_memory()
+                raise out_of_memory("training", _LOWER) from error
+            finally:
+                view.close()
+            self.policy.save_adapter(self.folder.path / "adapter")
+        steps = trainer.state.global_step
+        ended = halted or watch.ended or f"all {steps} steps were made"
+        best_step = self._take_best(watch) if best is not None and halted is None else None
+        outcome = {"steps": steps, "ended": ended, "complete": halted is None, "best_step": best_step}
+        self.folder.finish(self.asked, outcome)
+        return TrainingRun(self.folder.path, self.policy, metrics=tuple(watch.rows), **outcome)
+
+    def _go(self, trainer: Any, watch: Watch, last: Path | None) -> str | None:
+        """Runs TRL's loop; why it was halted, or None."""
+        try:
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+        except Halt as halt:
+            watch.go_back()
+            trainer.model.zero_grad(set_to_none=True)
+            step = trainer.state.global_step
+            if step > _step_of(self.folder.last_checkpoint()):
+                trainer._save_checkpoint(trainer.model, None)  # noqa: SLF001 - its public way is a whole step
+            return (
+                f"step {step + 1} was given up, because no group had a reward: {halt}. The weights are those of step "
+                f"{step}; the same call with run={str(self.folder.path)!r} goes on from there"
+            )
+        return None
+
+    def _trainer(self, watch: Watch) -> Any:
+        """TRL's trainer, with our reward and our callback."""
+        if self.policy.backend == "unsloth":
+            import unsloth  # noqa: F401 - before trl, which it rewrites
+        import torch
+        from datasets import Dataset
+        from transformers import PrinterCallback, ProgressCallback
+        from trl import GRPOConfig, GRPOTrainer
+
+        on_gpu = torch.cuda.is_available()
+        arguments = GRPOConfig(**self._settings(GRPOConfig, on_gpu=on_gpu))
+        model, lora = adapters.with_adapter(
+            self.policy, self.config.lora_rank, self.config.lora_layers, self.config.seed, on_gpu=on_gpu
+        )
+        trainer = GRPOTrainer(
+            model=model,
+            reward_funcs=self._reward(watch),
+            args=arguments,
+            train_dataset=Dataset.from_list([{"prompt": one.messages, ID: name} for name, one in self._order()]),
+            processing_class=self.policy.tokenizer,
+            callbacks=[as_callback(watch)],
+            peft_config=lora,
+        )
+        for callback in (PrinterCallback, ProgressCallback):
+            trainer.remove_callback(callback)
+        self.policy.weights.replace(trainer.accelerator.unwrap_model(trainer.model))
+        return trainer
+
+    def _order(self) -> list[tuple[str, Example]]:
+        """The prompts of all steps, one after the other: every epoch in an order of its own, and no step over its end.
+
+        TRL shuffles anew for each epoch, but goes on after a resume as if it were in the first.
+        """
+        shuffler = random.Random(self.config.seed)  # noqa: S311 - an order of questions, no secret
+        size = self.config.prompts_per_step
+        order: list[tuple[str, Example]] = []
+        while len(order) < self.config.steps * size:
+            epoch = list(self.examples)
+            shuffler.shuffle(epoch)
+            order += epoch[: len(epoch) // size * size]
+        return order[: self.config.steps * size]
+
+    def _settings(self, kind: type, *, on_gpu: bool) -> dict[str, Any]:
+        """The paper's GRPO in TRL's words."""
+        config, sampling = self.config, self.sampling
+        # A micro-batch is a group, unless the user knows better; gradients are summed until the step is whole.
+        micro = config.trl.get("per_device_train_batch_size", config.num_generations)
+        if not isinstance(micro, int) or micro < 1 or config.sequences % micro:
+            raise ConfigError(
+                f"per_device_train_batch_size={micro!r} does not divide the {config.sequences} rollouts of a step "
+                f"(prompts_per_step={config.prompts_per_step} × num_generations={config.num_generations}): take a "
+                "divisor, such as num_generations"
+            )
+        ours = {
+            "output_dir": str(self.folder.checkpoints),
+            "max_steps": config.steps,
+            "per_device_train_batch_size": micro,
+            "gradient_accumulation_steps": config.sequences // micro,
+            "num_generations": config.num_generations,
+            "max_completion_length": config.max_completion_length,
+            "learning_rate": config.learning_rate,
+            "lr_scheduler_type": "constant",
+            "warmup_steps": 0,
+            "beta": config.beta,
+            "epsilon": 0.2,
+            "loss_type": "grpo",
+            "scale_rewards": "group",
+            "num_iterations": 1,
+            "bf16": on_gpu,
+            "gradient_checkpointing": on_gpu,
+            "logging_steps": 1,
+            "save_strategy": "steps",
+            "save_steps": config.check_every,
+            "save_total_limit": 2,
+            "report_to": "none",
+            "disable_tqdm": True,
+            "seed": config.seed,
+            "dataloader_pin_memory": on_gpu,
+            "shuffle_dataset": False,
+            **{name: sampling.pop(name) for name in _SAMPLED if name in sampling},
+        }
+        if sampling:
+            ours["generation_kwargs"] = sampling
+        return adapters.trl_settings(kind, ours, config.trl)
+
+    def _reward(self, watch: Watch) -> Callable[..., list[float | None]]:
+        """What TRL calls, telling `watch` what came."""
+        task = Task(self.task.name, tuple(dataclasses.replace(one, id=name) for name, one in self.examples))
+        cat = trl_reward(
+            self.rewarder.estimator,
+            self.rewarder.reward,
+            task=task,
+            num_generations=self.config.num_generations,
+            max_completion_length=self.config.max_completion_length,
+            eos_token_ids=self.policy.weights.engine.ends,
+            timeout=self.config.judge_wait,
+        )
+
+        def rewarded(**given: Any) -> list[float | None]:
+            generated = time.monotonic()
+            found = cat(**given)
+            batch: Batch = cat.last  # type: ignore[attr-defined]
+            watch.rewarded(batch, generated)
+            return found
+
+        rewarded.__name__ = "cat"
+        return rewarded
+
+    def _check(self, step: int) -> Check | None:
+        sampling = {**self.sampling, "max_tokens": self.config.max_completion_length}
+        seed = 1_000_003 * (self.config.seed + 1) + step
+        return loop.run(
+            check(self.policy, self.held, self.rewarder, self.config.num_generations, step, seed=seed, **sampling)
+        )
+
+    def _keep_best(self) -> None:
+        self.policy.save_adapter(self.folder.path / "best")
+
+    def _take_best(self, watch: Watch) -> int | None:
+        """Puts the best adapter in place of the last; the step it is from."""
+        if watch.best is None:
+            return None
+        adapters.load_adapter(self.policy, self.folder.path / "best")
+        self.policy.save_adapter(self.folder.path / "adapter")
+        return watch.best.step
+
+
+def _default_reward(task: Task) -> Reward:
+    if task.verifiable:
+        return AnswerMatch()
+    raise ConfigError(
+        f"the task {task.name!r} is open-ended, so no answers can be compared: pass reward=RubricReward(proposer, "
+        "judge) with a judge that is not the policy (a hosted model, say), or another reward"
+    )
+
+
+def split(
+    examples: list[tuple[str, Example]], validation: Task | None, config: TrainConfig
+) -> tuple[list[tuple[str, Example]], list[Example]]:
+    """(examples to train on, examples for the checks), drawn by the seed."""
+    if validation is not None:
+        kept, held = examples, list(validation)
+    else:
+        order = list(range(len(examples)))
+        random.Random(config.seed).shuffle(order)  # noqa: S311 - a draw of questions, no secret
+        away = set(order[: config.held_back])
+        kept = [one for position, one in enumerate(examples) if position not in away]
+        # Its answer is gold, and a check without `validation` is one without labels.
+        held = [dataclasses.replace(examples[position][1], answer=None) for position in sorted(away)]
+    if config.stop is not None and len(held) < 2:
+        raise ConfigError(f"stop={config.stop!r} needs prompts to check on: set held_back=16, or pass validation=")
+    if len(kept) < config.prompts_per_step:
+        without = f", {config.held_back} of them held back" if config.held_back and validation is None else ""
+        raise ConfigError(
+            f"{len(examples)} examples{without}: too few for a step of prompts_per_step={config.prompts_per_step} "
+            f"different prompts. Use prompts_per_step={max(1, len(kept))} or fewer"
+            + ("" if kept else ", and hold fewer back")
+        )
+    return kept, held
+
+
+def _step_of(checkpoint: Path | None) -> int:
+    return -1 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])

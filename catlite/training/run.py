@@ -1,0 +1,213 @@
+"""A training run: its folder, and what comes of it.
+
+    training.json    what was asked for, and how it ended        replies.sqlite   every reply paid for
+    metrics.jsonl    a line per step                             checkpoints/     transformers' own, to go on from
+    adapter/         the trained adapter, as PEFT keeps one      best/            the best one by held-back reward
+
+Left out: pickle of ours; transformers keeps its optimizer in a file of torch's, and reads it as weights only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from catlite.data import Example
+from catlite.errors import ConfigError, StoreError
+from catlite.models.local import LocalModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_VERSION = 1
+# What may differ from one part of a run to the next without changing what its steps are.
+_FREE = frozenset({"steps", "judge_wait"})
+_PLOTS = {
+    "reward": ("cat/reward", "check/reward"),
+    "teacher and policy": ("check/teacher", "check/policy", "cat/teacher", "cat/policy"),
+    "entropy": ("entropy",),
+    "seconds per step": ("seconds/generation", "seconds/reward", "seconds/backward"),
+}
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What `train` or `sft` gives: the trained policy, ready to sample, and how training went."""
+
+    folder: Path
+    policy: LocalModel = field(repr=False)
+    steps: int  # of the optimizer that were made
+    ended: str  # why, in words
+    complete: bool  # False: it was halted (a judge down, a budget reached); the same call goes on from there
+    metrics: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)  # a mapping per step
+    best_step: int | None = None  # whose adapter the policy has, when held-back reward decided
+
+    @property
+    def adapter(self) -> Path:
+        """The adapter's folder, for LocalModel(path, adapter=…), PEFT, vLLM or a conversion for llama.cpp."""
+        return self.folder / "adapter"
+
+    @property
+    def initial(self) -> LocalModel:
+        """The policy as it was before training, on the same weights: to compare with."""
+        return self.policy.frozen()
+
+    def to_frame(self) -> pd.DataFrame:
+        """The metrics, one row per step."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.metrics)).set_index("step") if self.metrics else pd.DataFrame()
+
+    def plot(self) -> Figure:
+        """Reward, teacher and policy, entropy, and where the seconds went, over steps (needs matplotlib)."""
+        from matplotlib.figure import Figure
+
+        frame = self.to_frame()
+        figure = Figure(figsize=(10, 6), layout="constrained")
+        for axes, (title, names) in zip(figure.subplots(2, 2).flat, _PLOTS.items(), strict=True):
+            for name in names:
+                if name in frame and frame[name].notna().any():
+                    shown = frame[name].dropna()
+                    axes.plot(shown.index, shown, marker="o", markersize=3, label=name)
+            axes.set_title(title)
+            axes.set_xlabel("step")
+            if axes.lines:
+                axes.legend(fontsize="small")
+        return figure
+
+    def merge_and_save(self, folder: str | Path) -> Path:
+        """Writes the base model with the adapter merged into it, as safetensors with its tokenizer; returns where.
+
+        The base is loaded once more, in its own precision: merging in place would round it.
+        """
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM
+
+        target = Path(folder).expanduser()
+        base = AutoModelForCausalLM.from_pretrained(self.policy.weights.folder, use_safetensors=True, dtype="auto")
+        PeftModel.from_pretrained(base, str(self.adapter)).merge_and_unload().save_pretrained(target)
+        self.policy.tokenizer.save_pretrained(target)
+        return target
+
+    def serving(self) -> str:
+        """Commands that serve the trained policy with vLLM, and with llama.cpp."""
+        base = self.policy.weights.folder
+        return (
+            f"# vLLM: the base with the adapter beside it, under the name “trained”\n"
+            f"vllm serve {base} --enable-lora --lora-modules trained={self.adapter}\n\n"
+            f"# llama.cpp: the adapter as GGUF, beside the base as GGUF\n"
+            f"python convert_lora_to_gguf.py --base {base} --outfile trained.gguf {self.adapter}\n"
+            f"llama-server --model base.gguf --lora trained.gguf\n"
+        )
+
+    def __str__(self) -> str:
+        state = "" if self.complete else "halted, "
+        return f"{state}{self.steps} steps: {self.ended}. Adapter: {self.adapter}"
+
+
+class Folder:
+    """The folder of a run that is being written."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser().resolve()
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics_file = self.path / "metrics.jsonl"
+
+    def open(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What training.json says, after `asked` was compared with it; written when there is none.
+
+        Raises ConfigError when the folder holds another run, StoreError when the file cannot be read.
+        """
+        file = self.path / "training.json"
+        if not file.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            found = {"catlite_training": _VERSION, **asked}
+            self._write(found)
+            return found
+        try:
+            found = json.loads(file.read_text("utf-8"))
+            if found["catlite_training"] != _VERSION:
+                raise StoreError(f"{file} was written by another version of catlite")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{file} cannot be read as a training run: {error}") from None
+        for name in asked:
+            _compare(self.path, name, found.get(name), json.loads(json.dumps(asked[name])))
+        return dict(found)
+
+    def finish(self, asked: Mapping[str, Any], outcome: Mapping[str, Any]) -> None:
+        """Writes how the run ended."""
+        self._write({"catlite_training": _VERSION, **asked, "outcome": dict(outcome)})
+
+    def _write(self, found: Mapping[str, Any]) -> None:
+        scratch = self.path / "training.json.new"
+        scratch.write_text(json.dumps(found, indent=1), "utf-8")
+        scratch.replace(self.path / "training.json")
+
+    def last_checkpoint(self) -> Path | None:
+        """The newest checkpoint that was written to its end: its state is the last file of it."""
+        for folder in sorted(self.checkpoints.glob("checkpoint-*"), key=_step, reverse=True):
+            try:
+                json.loads((folder / "trainer_state.json").read_text("utf-8"))
+            except (OSError, ValueError):
+                shutil.rmtree(folder)  # torn by a kill: nobody can go on from it
+                continue
+            return folder
+        return None
+
+    def read_metrics(self, until: int | None = None) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl up to step `until`; a torn last line is left out."""
+        rows = []
+        for line in self.metrics_file.read_text("utf-8").splitlines() if self.metrics_file.exists() else ():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if until is None or row["step"] <= until:
+                rows.append(row)
+        return rows
+
+    def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Replaces metrics.jsonl: steps after the checkpoint will be made again."""
+        self.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+
+    def add_metrics(self, row: Mapping[str, Any]) -> None:
+        """One more line."""
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def _step(folder: Path) -> int:
+    tail = folder.name.rpartition("-")[2]
+    return int(tail) if tail.isdecimal() else -1
+
+
+def _compare(folder: Path, name: str, was: Any, now: Any) -> None:
+    """ConfigError when the run in `folder` was asked for with something else."""
+    if name == "config" and isinstance(was, dict):
+        changed = [key for key in now if key not in _FREE and was.get(key) != now[key]]
+        if not changed:
+            return
+        name, was, now = changed[0], was.get(changed[0]), now[changed[0]]
+    if was == now:
+        return
+    if name == "model":
+        raise ConfigError(
+            f"run={str(folder)!r} has checkpoints of another model (weights {str(was)[:12]}…, this one has "
+            f"{str(now)[:12]}…): load the model it was begun with, or give this run another folder"
+        )
+    raise ConfigError(
+        f"run={str(folder)!r} was begun with {name}={str(was)[:80]}, and this call has {name}={str(now)[:80]}: a run "
+        "goes on as it was begun; give this one another folder"
+    )
+
+
+def digest_of(examples: Sequence[tuple[str, Example]]) -> str:
+    """SHA-256 over ids and prompts: which questions, in which order."""
+    asked = [[name, example.messages, example.answer_format] for name, example in examples]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()

@@ -1,0 +1,205 @@
+"""CaT-SFT, the paper's baseline (arXiv 2509.14234 §4.4): fine-tuning on references of the initial policy.
+
+Rollouts and references come from the policy as it is, once; then TRL's SFT with LoRA, cosine schedule and early stop on
+validation loss. Left out: filtering references; what has no reference is not trained on, and counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+from typing import Any
+
+from catlite import loop
+from catlite.budget import Budget, capped
+from catlite.data import Example, Group, Reference, Task, Usage
+from catlite.errors import CatliteError, ConfigError, DataError, EstimationError, GroupError, StoreError, TrainingError
+from catlite.models.generation import free_memory, is_out_of_memory, out_of_memory
+from catlite.models.local import LocalModel
+from catlite.references.synthesis import Synthesis
+from catlite.rollouts import is_hopeless, sample_group, under_way
+from catlite.store import open_run
+from catlite.training import adapters
+from catlite.training.config import SFTConfig, family_sampling
+from catlite.training.plain import plain_head
+from catlite.training.run import Folder, TrainingRun, digest_of
+from catlite.training.trl_reward import Estimator, named
+from catlite.training.view import View
+from catlite.training.watch import Watch, as_callback
+
+_PATIENCE = 2  # validations without a lower loss, after which training stops
+
+
+def sft(
+    task: Task,
+    policy: str | Path | LocalModel,
+    *,
+    estimator: Estimator | None = None,
+    config: SFTConfig | None = None,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
+    progress: bool | None = None,
+) -> TrainingRun:
+    """Fine-tunes `policy` on one reference per prompt of `task`, made without labels before training begins.
+
+    Arguments, resuming and errors are those of `train`. estimator: by default Synthesis by the policy itself. A
+    reference that failed or was cut off is left out; TrainingError when none is left.
+    """
+    config = config or SFTConfig()
+    examples = named(task)
+    if not examples:
+        raise DataError(f"the task {task.name!r} has no examples to train on")
+    adapters.libraries()
+    local = adapters.opened(policy)
+    estimating = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
+    folder = Folder(adapters.run_folder(run, task.name))
+    with open_run(folder.path) as store, capped(budget, store.usage() if store and budget else Usage()):
+        asked = {
+            "model": local.weights.digest,
+            "questions": digest_of(examples),
+            "estimator": adapters.said(estimating),
+            "method": "sft",
+            "config": config.as_dict(),
+        }
+        done = folder.open(asked).get("outcome", {})
+        if done.get("complete"):
+            return adapters.finished(folder, local, done)
+        references = loop.run(_references(local, examples, estimating, config))
+        good = [(one.group.example, one.text) for one in references if one.error is None and not one.truncated]
+        if not good:
+            why = references[0].error or "it was cut off: raise max_completion_length"
+            raise TrainingError(f"none of {len(references)} prompts has a reference to train on: {why}")
+        return _fit(local, good, len(references), config, folder, asked, progress)
+
+
+async def _references(
+    policy: LocalModel, examples: list[tuple[str, Example]], estimator: Estimator, config: SFTConfig
+) -> list[Reference]:
+    """One for each example, failed ones included; a budget that is reached ends it."""
+    sampling = dict(family_sampling(policy.name) if config.sampling is None else config.sampling)
+    sampling.setdefault("max_tokens", config.max_completion_length)
+    initial = policy.frozen()  # which is what the policy is until it has been trained
+
+    async def one(named_example: tuple[str, Example]) -> Reference:
+        name, example = named_example
+        hidden = dataclasses.replace(example, answer=None, id=name)
+        group = Group(hidden, ())
+        try:
+            group = await sample_group(initial, hidden, config.num_generations, seed=config.seed, **sampling)
+            return await estimator(group)
+        except (ConfigError, StoreError):
+            raise
+        except CatliteError as error:
+            if is_hopeless(error) or not isinstance(error, GroupError | EstimationError):
+                raise
+            return Reference("", None, "none", group, error=str(error))
+
+    return await loop.each(one, examples, under_way(policy))
+
+
+def _fit(
+    policy: LocalModel,
+    good: list[tuple[Example, str]],
+    asked_for: int,
+    config: SFTConfig,
+    folder: Folder,
+    asked: dict[str, Any],
+    progress: bool | None,
+) -> TrainingRun:
+    order = list(range(len(good)))
+    random.Random(config.seed).shuffle(order)  # noqa: S311 - a split, no secret
+    aside = round(config.validation * len(good)) if len(good) > 1 else 0
+    steps = config.epochs * -(-(len(good) - aside) // config.batch_size)
+    view = View(steps, progress)
+    watch = Watch(folder, view, None, None, steps, None)
+    last = folder.last_checkpoint()
+    rows = folder.read_metrics(int(last.name.rpartition("-")[2])) if last else []
+    folder.write_metrics(rows)
+    watch.resume(rows)
+    with adapters.quietly(), plain_head():
+        try:
+            trainer = _trainer(
+                policy, [good[at] for at in order[aside:]], [good[at] for at in order[:aside]], config, folder, watch
+            )
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            free_memory()
+            raise out_of_memory("training", 'trl={"per_device_train_batch_size": …}, then batch_size') from error
+        finally:
+            view.close()
+        policy.save_adapter(folder.path / "adapter")
+    left = asked_for - len(good)
+    steps = trainer.state.global_step
+    best = trainer.state.best_global_step if aside else None
+    ended = f"{steps} steps on {len(good)} references" + (f", {left} prompts had none" if left else "")
+    outcome = {"steps": steps, "ended": ended, "complete": True, "best_step": best}
+    folder.finish(asked, outcome)
+    return TrainingRun(folder.path, policy, metrics=tuple(watch.rows), **outcome)
+
+
+def _trainer(
+    policy: LocalModel,
+    train: list[tuple[Example, str]],
+    aside: list[tuple[Example, str]],
+    config: SFTConfig,
+    folder: Folder,
+    watch: Watch,
+) -> Any:
+    if policy.backend == "unsloth":
+        import unsloth  # noqa: F401 - before trl, which it rewrites
+    import torch
+    from datasets import Dataset
+    from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
+    from trl import SFTConfig as TRLConfig, SFTTrainer
+
+    on_gpu = torch.cuda.is_available()
+    micro = min(config.trl.get("per_device_train_batch_size", min(8, config.batch_size)), len(train))
+    ours = {
+        "output_dir": str(folder.checkpoints),
+        "num_train_epochs": config.epochs,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": max(1, min(config.batch_size, len(train)) // micro),
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_ratio": 0.1,
+        "warmup_steps": 0.1,  # transformers 5 takes a share here, and no ratio
+        "completion_only_loss": True,
+        "bf16": on_gpu,
+        "gradient_checkpointing": on_gpu,
+        "logging_steps": 1,
+        "eval_strategy": "epoch" if aside else "no",
+        "save_strategy": "epoch",
+        "save_total_limit": 2,
+        "load_best_model_at_end": bool(aside),
+        "metric_for_best_model": "eval_loss" if aside else None,
+        "greater_is_better": False if aside else None,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "seed": config.seed,
+        "dataloader_pin_memory": on_gpu,
+        "max_length": None,
+    }
+    model, lora = adapters.with_adapter(policy, config.lora_rank, config.lora_layers, config.seed, on_gpu=on_gpu)
+    trainer = SFTTrainer(
+        model=model,
+        args=TRLConfig(**adapters.trl_settings(TRLConfig, ours, config.trl)),
+        train_dataset=Dataset.from_list(_rows(train)),
+        eval_dataset=Dataset.from_list(_rows(aside)) if aside else None,
+        processing_class=policy.tokenizer,
+        callbacks=[as_callback(watch), *([EarlyStoppingCallback(_PATIENCE)] if aside else [])],
+        peft_config=lora,
+    )
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    policy.weights.replace(trainer.accelerator.unwrap_model(trainer.model))
+    return trainer
+
+
+def _rows(pairs: list[tuple[Example, str]]) -> list[dict[str, Any]]:
+    """Prompt and completion as TRL takes conversations."""
+    return [
+        {"prompt": example.messages, "completion": [{"role": "assistant", "content": text}]} for example, text in pairs
+    ]

@@ -1,0 +1,181 @@
+"""What happens around TRL's steps: seconds of each part, metrics, checks, when to stop, and the way back.
+
+A step whose groups all abstain is given up before the optimizer moves: the weights stay those of the step before, and
+so does everything random, so that the run goes on from there as if nothing had happened. Left out: several processes.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from catlite.training.checks import Check
+from catlite.training.run import Folder
+from catlite.training.trl_reward import Batch
+from catlite.training.view import View
+
+
+class Halt(Exception):
+    """Raised inside a step to give it up; the message is for the user."""
+
+
+class Watch:
+    """The methods of a TrainerCallback that we need; `as_callback` makes it one."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        view: View,
+        check: Callable[[int], Check | None] | None,
+        says_stop: Callable[[list[Check]], str | None] | None,
+        every: int,
+        keep_best: Callable[[], None] | None,
+    ) -> None:
+        self.folder = folder
+        self.view = view
+        self.check = check
+        self.says_stop = says_stop
+        self.every = every
+        self.keep_best = keep_best
+        self.rows: list[dict[str, Any]] = []
+        self.history: list[Check] = []
+        self.best: Check | None = None
+        self.ended: str | None = None
+        self.halted: str | None = None
+        self._extra: dict[str, Any] = {}
+        self._times = {"step": 0.0, "reward": 0.0, "generated": 0.0, "judged": 0.0}
+        self._random: Any = None
+
+    def resume(self, rows: list[dict[str, Any]]) -> None:
+        """Takes up the history of a run that goes on."""
+        self.rows = rows
+        for row in rows:
+            found = {name[6:]: value for name, value in row.items() if name.startswith("check/")}
+            if found:
+                self._remember(Check(step=row["step"], **found))
+
+    def _remember(self, found: Check) -> bool:
+        """True when it is the best so far."""
+        self.history.append(found)
+        if self.best is None or found.reward > self.best.reward:
+            self.best = found
+            return True
+        return False
+
+    def rewarded(self, batch: Batch, generated: float) -> None:
+        """After a reward call that began at `generated`."""
+        self._times["generated"], self._times["judged"] = generated, generated + batch.seconds
+        self._extra |= batch.metrics
+        if any(one.over for one in batch.scored) or all(one.abstains for one in batch.scored):
+            self.halted = "; ".join(batch.faults[:3]) or "no group has a reward"
+
+    # The events, in the order in which transformers' Trainer calls them.
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Before the first step; the state of the initial policy is checked once."""
+        if state.global_step == 0 and self.check is not None:
+            self._check(0)
+            if self._extra:
+                self._write({"step": 0, **self._extra})
+                self._extra = {}
+        self._random = random_state()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Starts the step's clock."""
+        self._times["step"] = time.monotonic()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Gives the step up when it has nothing to learn from."""
+        if self.halted is not None:
+            raise Halt(self.halted)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        """Seconds by part, and a check when one is due."""
+        now, times = time.monotonic(), self._times
+        self._extra["seconds/step"] = now - times["step"]
+        if times["generated"] > times["step"]:  # in SFT nothing is generated
+            self._extra |= {
+                "seconds/generation": times["generated"] - times["step"],
+                "seconds/reward": times["judged"] - times["generated"],
+                "seconds/backward": now - times["judged"],
+            }
+        if self.check is not None and (state.global_step % self.every == 0 or state.global_step >= state.max_steps):
+            self._check(state.global_step)
+            if self.says_stop is not None and (why := self.says_stop(self.history)) is not None:
+                self.ended = why
+                control.should_training_stop = control.should_save = control.should_log = True
+        self._random = random_state()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:  # noqa: ARG002
+        """A line of metrics; TRL's own figures are in `logs`."""
+        if "loss" not in logs:  # the summary at the end, or a validation
+            self._extra |= {name: _plain(value) for name, value in logs.items() if name == "eval_loss"}
+            return
+        row = {"step": state.global_step, **{name: _plain(value) for name, value in logs.items()}, **self._extra}
+        self._extra = {}
+        self._write(row)
+        self.view.update(state.global_step, row)
+
+    def _write(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+        self.folder.add_metrics(row)
+
+    def _check(self, step: int) -> None:
+        assert self.check is not None
+        started = time.monotonic()
+        found = self.check(step)
+        if found is not None:
+            self._extra |= found.as_metrics()
+            if self._remember(found) and self.keep_best is not None:
+                self.keep_best()
+        self._extra["seconds/check"] = time.monotonic() - started
+
+    def go_back(self) -> None:
+        """Everything random as it was after the last step that counts."""
+        restore_random(self._random)
+
+
+def as_callback(watch: Watch) -> Any:
+    """`watch` as what transformers' Trainer takes."""
+    from transformers import TrainerCallback
+
+    class Callback(TrainerCallback):  # type: ignore[misc]
+        """Hands every event on that the watch knows."""
+
+    for name in vars(Watch):
+        if name.startswith("on_"):
+            setattr(Callback, name, staticmethod(getattr(watch, name)))
+    return Callback()
+
+
+def random_state() -> tuple[Any, ...]:
+    """What all generators that a step uses are at."""
+    import torch
+
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
+    return random.getstate(), np.random.get_state(), torch.get_rng_state(), devices
+
+
+def restore_random(state: tuple[Any, ...]) -> None:
+    """Puts all generators back to `state`."""
+    import torch
+
+    random.setstate(state[0])
+    np.random.set_state(state[1])
+    torch.set_rng_state(state[2])
+    if state[3] is not None:
+        torch.cuda.set_rng_state_all(state[3])
+
+
+def _plain(value: Any) -> Any:
+    """A number as JSON has it; TRL logs some as text."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

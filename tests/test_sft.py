@@ -1,0 +1,131 @@
+"""sft: references once, then fine-tuning on them; and models compared before and after."""
+
+import json
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs catlite[train]")
+pytest.importorskip("trl", reason="needs catlite[train]")
+from tiny import tiny_model  # noqa: E402
+from trainings import adapter_of, constant, open_task, same, vowels  # noqa: E402
+
+import catlite  # noqa: E402
+from catlite import Example, LocalModel, SFTConfig, Task, compare, loop, sft  # noqa: E402
+from catlite.errors import BudgetReached, ConfigError, DataError, EstimationError, TrainingError  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+def settings(**changes):
+    small = {"epochs": 2, "batch_size": 2, "num_generations": 2, "max_completion_length": 16, "learning_rate": 0.02}
+    return SFTConfig(**{**small, "lora_rank": 8, "validation": 0.0, **changes})
+
+
+def tuned(folder, **options):
+    return sft(open_task(4), LocalModel(folder), **{"estimator": constant, "config": settings(), **options})
+
+
+def test_what_references_say_becomes_likelier(folder):
+    base = sum(loop.run(LocalModel(folder).logprobs("Say 1", "aaaa")))
+    run = tuned(folder, config=settings(epochs=6))
+    assert sum(loop.run(run.policy.logprobs("Say 1", "aaaa"))) > base + 1
+    assert sum(loop.run(run.initial.logprobs("Say 1", "aaaa"))) == pytest.approx(base, abs=1e-4)
+    assert run.steps == 12
+    assert "4 references" in run.ended
+
+
+def test_validation_loss_ends_it_early_and_the_best_is_kept(folder):
+    run = tuned(folder, config=settings(epochs=30, validation=0.5, learning_rate=3.0))
+    assert run.steps < 30
+    assert run.best_step is not None
+    assert any("eval_loss" in row for row in run.metrics)
+
+
+def test_prompts_without_a_reference_are_left_out_and_counted(folder):
+    async def half(group):
+        if group.example.id in ("q0", "q1"):
+            raise EstimationError("no idea", group)
+        return await constant(group)
+
+    run = tuned(folder, estimator=half)
+    assert "2 references, 2 prompts had none" in run.ended
+
+
+def test_no_reference_at_all_is_an_error_with_the_reason(folder):
+    async def never(group):
+        raise EstimationError("no idea", group)
+
+    with pytest.raises(TrainingError, match="none of 4 prompts has a reference to train on: no idea"):
+        tuned(folder, estimator=never)
+
+
+def test_a_budget_that_is_reached_ends_it_before_training(folder):
+    async def dear(group):
+        raise BudgetReached("the budget is reached")
+
+    with pytest.raises(BudgetReached):
+        tuned(folder, estimator=dear)
+
+
+def test_gold_answers_are_not_seen(folder):
+    seen = []
+
+    async def spy(group):
+        seen.append(group.example.answer)
+        return await constant(group)
+
+    task = Task("t", tuple(Example(f"Say {n}", answer="gold", id=str(n)) for n in range(3)))
+    sft(task, LocalModel(folder), estimator=spy, config=settings())
+    assert seen == [None] * 3
+
+
+def test_a_finished_run_is_given_back(folder, tmp_path):
+    first = tuned(folder, run=tmp_path)
+    again = tuned(folder, run=tmp_path)
+    assert same(adapter_of(first), adapter_of(again))
+    assert json.loads((tmp_path / "training.json").read_text())["method"] == "sft"
+    with pytest.raises(ConfigError, match="goes on as it was begun"):
+        tuned(folder, run=tmp_path, config=settings(epochs=3))
+
+
+def test_sft_refuses_an_empty_task(folder):
+    with pytest.raises(DataError):
+        sft(Task("empty", ()), LocalModel(folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"epochs": 0}, "at least 1"), ({"validation": 1.0}, "below 1"), ({"lora_layers": 2}, "share")],
+)
+def test_settings_that_cannot_be_are_refused(changes, said):
+    with pytest.raises(ConfigError, match=said):
+        SFTConfig(**changes)
+
+
+def test_a_comparison_always_has_all_four_systems():
+    def reply(right):
+        return lambda prompt, i: f"it is {'b' if i >= right else 'a'}"
+
+    task = Task("t", tuple(Example(f"q{n}", answer="a", answer_format=r"is (\w)", id=str(n)) for n in range(3)))
+    found = compare(catlite.ScriptedModel(reply(3), "old"), catlite.ScriptedModel(reply(6), "new"), task, n=8)
+    frame = found.to_frame()
+    assert list(frame.index) == ["single sample", "greedy", "majority of 8", "synthesis of 8"]
+    single = frame.loc["single sample"]
+    assert (single["before"], single["after"], single["difference"]) == (3 / 8, 6 / 8, 3 / 8)
+    assert single["difference_se"] == 0
+    majority = frame.loc["majority of 8"]
+    assert (majority["before"], majority["after"]) == (0, 1)
+    assert "old → new" in str(found)
+    assert "<table>" in found._repr_html_()
+
+
+def test_an_open_ended_comparison_has_no_vote(folder):
+    policy = LocalModel(tiny_model(folder.parent / "roomy", context=4096))
+    found = compare(policy.frozen(), policy, open_task(2), grader=vowels, n=2, max_tokens=12, seed=1)
+    assert list(found.to_frame().index) == ["single sample", "greedy", "synthesis of 2"]
+    assert (found.to_frame()["difference"] == 0).all()

@@ -1,0 +1,466 @@
+"""train: what it learns, keeps, resumes and refuses, on a tiny random model."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs catlite[train]")
+pytest.importorskip("trl", reason="needs catlite[train]")
+from tiny import tiny_model  # noqa: E402
+from trainings import adapter_of, constant, open_task, same, small, vowels  # noqa: E402
+
+import catlite  # noqa: E402
+from catlite import Example, LocalModel, Task, TrainConfig, loop, train  # noqa: E402
+from catlite.errors import BudgetReached, ConfigError, DataError, EndpointUnavailable, OutOfMemory  # noqa: E402
+from catlite.training.config import family_sampling  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+def trained(folder, task=None, **options):
+    defaults = {"estimator": constant, "reward": vowels, "config": small()}
+    return train(open_task() if task is None else task, LocalModel(folder), **{**defaults, **options})
+
+
+def test_a_reward_that_can_be_had_is_had_more_often(folder):
+    run = trained(
+        folder, config=small(steps=12, prompts_per_step=4, num_generations=8, check_every=12, learning_rate=0.03)
+    )
+    frame = run.to_frame()
+    assert frame["cat/reward"].tail(3).mean() > 2 * frame["cat/reward"].head(3).mean()
+    assert run.complete
+    assert (run.steps, run.ended) == (12, "all 12 steps were made")
+
+
+def test_what_comes_is_ready_to_sample_and_its_initial_policy_is_the_base(folder):
+    policy, base = LocalModel(folder), LocalModel(folder)
+    run = train(open_task(), policy, estimator=constant, reward=vowels, config=small(learning_rate=0.1))
+    assert run.policy is policy
+
+    def texts(model):
+        return [one.text for one in loop.run(model.sample("Say 1", 4, seed=1, max_tokens=20))]
+
+    assert texts(run.initial) == texts(base)
+    assert texts(run.policy) != texts(base)
+    assert texts(LocalModel(folder, adapter=run.adapter)) == texts(run.policy)
+
+
+def test_the_merged_model_is_the_trained_policy(folder, tmp_path):
+    run = trained(folder, config=small(learning_rate=0.1))
+    merged = LocalModel(run.merge_and_save(tmp_path / "merged"))
+    scores = loop.run(merged.logprobs("Say 1", "a text"))
+    assert scores == pytest.approx(loop.run(run.policy.logprobs("Say 1", "a text")), abs=1e-4)
+    assert any((tmp_path / "merged").glob("*.safetensors"))
+
+
+def test_metrics_say_where_the_seconds_went(folder, tmp_path):
+    run = trained(folder, run=tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2]
+    for line in lines:
+        parts = [line[f"seconds/{part}"] for part in ("generation", "reward", "backward")]
+        assert all(part > 0 for part in parts)
+        assert sum(parts) == pytest.approx(line["seconds/step"], abs=0.01)
+        assert {"cat/reward", "cat/coverage", "entropy", "completions/mean_length"} <= set(line)
+    assert list(run.to_frame().index) == [1, 2]
+    pytest.importorskip("matplotlib", reason="needs catlite[notebooks]")
+    assert len(run.plot().axes) == 4
+
+
+def test_training_by_default_wants_the_policys_frozen_weights_and_answers(folder):
+    task = Task("verifiable", tuple(Example(f"Say {n}", answer_format=r"(\w)") for n in range(4)))
+    sampling = {"temperature": 1.0}
+    config = small(beta=1e-3, prompts_per_step=4, sampling=sampling)
+    run = train(task, LocalModel(tiny_model(folder.parent / "roomy", context=4096)), config=config)
+    assert run.steps == 2 or "no group had a reward" in run.ended  # a random model may give nothing to go by
+    manifest = json.loads((run.folder / "training.json").read_text())
+    assert manifest["estimator"].startswith("Synthesis(anchor=LocalModel(")
+    assert manifest["reward"] == "AnswerMatch()"
+
+
+def test_an_open_ended_task_without_a_reward_names_the_judge_it_needs(folder):
+    with pytest.raises(ConfigError, match="RubricReward\\(proposer, judge\\)"):
+        train(open_task(), LocalModel(folder))
+
+
+def test_no_second_copy_of_the_weights_is_made(folder):
+    policy = LocalModel(folder)
+    train(open_task(), policy, estimator=constant, reward=vowels, config=small(beta=0.01))
+    names = [name for name, _ in policy.model.named_parameters()]
+    assert len([name for name in names if name.endswith("embed_tokens.weight")]) == 1
+    assert not [name for name in names if ".ref." in name]
+    assert policy.frozen().model is policy.model
+
+
+def test_only_the_top_share_of_layers_is_trained(folder):
+    run = trained(folder, config=small(lora_layers=0.5))
+    layers = {name.split(".layers.")[1].split(".")[0] for name in adapter_of(run)}
+    assert layers == {"1"}
+
+
+# Interruptions
+
+
+def interrupted(reward, at):
+    """The reward, which fails as a provider does from call `at` on."""
+    calls = [0]
+
+    async def judged(group, reference):
+        calls[0] += 1
+        if calls[0] > at:
+            raise EndpointUnavailable("the judge is down")
+        return await reward(group, reference)
+
+    return judged
+
+
+def test_a_run_that_was_halted_goes_on_as_if_nothing_had_been(folder, tmp_path):
+    """6 questions, 2 a step: the halt falls into the second epoch."""
+    config = small(steps=6, judge_wait=0.2, check_every=2)
+    whole = trained(folder, config=config, run=tmp_path / "whole")
+
+    async def vowels_(group, reference):
+        return await vowels(group, reference)
+
+    down = interrupted(vowels, 2 * 4)
+    down.__name__ = "vowels"
+    halted = trained(folder, config=config, run=tmp_path / "parts", reward=down)
+    assert not halted.complete
+    assert halted.steps == 4
+    assert "the judge is down" in halted.ended
+    assert "goes on from there" in halted.ended
+    again = trained(folder, config=config, run=tmp_path / "parts")
+    assert again.complete
+    assert same(adapter_of(again), adapter_of(whole))
+    assert again.to_frame()["cat/reward"].tolist() == whole.to_frame()["cat/reward"].tolist()
+
+
+def test_a_halt_between_checkpoints_keeps_the_step_before(folder, tmp_path):
+    config = small(steps=5, judge_wait=0.2, check_every=5)
+    down = interrupted(vowels, 2 * 3)
+    down.__name__ = "vowels"
+    halted = trained(folder, config=config, run=tmp_path, reward=down)
+    assert halted.steps == 3
+    assert [path.name for path in (tmp_path / "checkpoints").glob("checkpoint-*")] == ["checkpoint-3"]
+    again = trained(folder, config=config, run=tmp_path)
+    assert same(adapter_of(again), adapter_of(trained(folder, config=config)))
+
+
+def test_weights_are_untouched_when_every_group_abstains(folder, tmp_path):
+    async def nothing(group, reference):
+        return [None] * len(group.rollouts)
+
+    run = trained(folder, reward=nothing, config=small(beta=0.5, judge_wait=0.2))
+    assert (run.steps, run.complete) == (0, False)
+    assert "no group had a reward" in run.ended
+    assert all((value == 0).all() for name, value in adapter_of(run).items() if "lora_B" in name)
+
+
+def test_a_budget_that_is_reached_halts_the_run(folder):
+    async def dear(group, reference):
+        raise BudgetReached("the budget is reached")
+
+    run = trained(folder, reward=dear)
+    assert not run.complete
+    assert "budget" in run.ended
+
+
+def test_a_finished_run_is_given_back_without_training(folder, tmp_path):
+    first = trained(folder, run=tmp_path)
+
+    async def vowels(group, reference):
+        raise AssertionError
+
+    again = trained(folder, run=tmp_path, reward=vowels)
+    assert (again.steps, again.ended, again.complete) == (first.steps, first.ended, True)
+    assert same(adapter_of(again), adapter_of(first))
+    assert again.metrics == first.metrics
+    scores = [loop.run(run.policy.logprobs("Say 1", "a text")) for run in (first, again)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+
+def test_a_finished_run_can_be_made_longer(folder, tmp_path):
+    trained(folder, run=tmp_path, config=small(steps=2))
+    longer = trained(folder, run=tmp_path, config=small(steps=4))
+    assert same(adapter_of(longer), adapter_of(trained(folder, config=small(steps=4))))
+
+
+KILLED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import os, signal
+import catlite
+from catlite import LocalModel, train
+from trainings import constant, open_task, small
+
+url, folder, run, kill_at = sys.argv[2:6]
+judge = catlite.Endpoint("test-model", base_url=url, api_key="sk-test-0123456789abcdefghijklmnop")
+calls = [0]
+
+async def judged(group, reference):
+    rewards = []
+    for rollout in group.rollouts:
+        (reply,) = await judge.sample(f"{group.example.id}: {rollout.text}", 1)
+        calls[0] += 1
+        if calls[0] == int(kill_at):
+            os.kill(os.getpid(), signal.SIGKILL)
+        rewards.append(float(reply.text))
+    return rewards
+
+done = train(open_task(), LocalModel(folder), estimator=constant, reward=judged, run=run,
+             config=small(steps=6, check_every=2))
+assert done.complete, done
+"""
+
+
+def test_kill_9_in_the_middle_of_a_step_changes_nothing_and_pays_nothing_twice(folder, tmp_path):
+    from server import Server
+
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+
+    def reply(body, i):
+        text = body["messages"][-1]["content"]
+        return str(sum(text.count(letter) for letter in "aeiou ") / len(text))
+
+    with Server(reply) as server:
+
+        def run(name, kill_at):
+            command = [sys.executable, str(script), str(Path(__file__).parent), server.url, str(folder)]
+            environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+            done = subprocess.run(
+                [*command, str(tmp_path / name), str(kill_at)], env=environment, capture_output=True, check=False
+            )
+            return done.returncode, done.stderr.decode()[-2000:]
+
+        code, said = run("whole", 0)
+        assert code == 0, said
+        paid = sorted(request.body["messages"][-1]["content"] for request in server.requests)
+        before = len(server.requests)
+        # The third step's second group: 8 rollouts a step.
+        assert run("parts", 22)[0] == -signal.SIGKILL
+        code, said = run("parts", 0)
+        assert code == 0, said
+        # One request may have been under way when the process was killed.
+        again = sorted(request.body["messages"][-1]["content"] for request in server.requests[before:])
+        assert len(again) - len(set(again)) - (len(paid) - len(set(paid))) <= 1
+        assert set(again) == set(paid)
+
+    def numbers(name):
+        from safetensors.torch import load_file
+
+        return load_file(tmp_path / name / "adapter" / "adapter_model.safetensors")
+
+    assert same(numbers("whole"), numbers("parts"))
+
+
+def test_a_torn_checkpoint_is_passed_over(folder, tmp_path):
+    config = small(steps=4, judge_wait=0.2)
+    down = interrupted(vowels, 2 * 2)
+    down.__name__ = "vowels"
+    trained(folder, config=config, run=tmp_path, reward=down)
+    torn = tmp_path / "checkpoints" / "checkpoint-3"
+    torn.mkdir()
+    (torn / "trainer_state.json").write_text('{"global_step": 3, ')
+    assert same(adapter_of(trained(folder, config=config, run=tmp_path)), adapter_of(trained(folder, config=config)))
+
+
+# Checks and stops
+
+
+def test_checks_come_before_and_every_few_steps_and_move_nothing(folder, tmp_path):
+    plain = trained(folder, task=open_task(4), config=small(steps=4))
+    held = tuple(Example(f"Say {n}", id=f"h{n}") for n in range(4, 7))
+    config = small(steps=4, check_every=2)
+    checked = trained(folder, task=open_task(4), config=config, validation=Task("v", held))
+    assert same(adapter_of(plain), adapter_of(checked))
+    frame = checked.to_frame()
+    assert list(frame.index[frame["check/gap"].notna()]) == [0, 2, 4]
+
+
+def test_held_back_prompts_are_never_trained_on(folder, tmp_path):
+    seen = set()
+
+    async def spy(group, reference):
+        seen.add((group.example.id, group.example.answer))
+        return await vowels(group, reference)
+
+    task = Task("t", tuple(Example(f"Say {n}", answer="gold", id=f"q{n}") for n in range(6)))
+    run = trained(folder, task=task, reward=spy, config=small(steps=6, held_back=2, check_every=6))
+    assert run.complete
+    assert {answer for _, answer in seen} == {None}
+
+
+def test_reward_on_held_back_prompts_keeps_the_best_adapter(folder, tmp_path):
+    worse = [0]
+
+    async def falling(group, reference):
+        worse[0] += 1
+        return [value - 0.01 * worse[0] for value in await vowels(group, reference)]
+
+    config = small(steps=20, stop="reward", held_back=2, check_every=1)
+    run = trained(folder, reward=falling, config=config, run=tmp_path)
+    assert run.steps < 20
+    assert "no longer rises" in run.ended
+    assert run.best_step == 0
+    assert all((value == 0).all() for name, value in adapter_of(run).items() if "lora_B" in name)
+
+
+def test_a_gap_that_has_closed_ends_training(folder):
+    async def first_letter(group):
+        return catlite.Reference("x", "x", "always x", group)
+
+    task = Task("t", tuple(Example(f"Say {n}", answer_format="(x)|", id=f"q{n}") for n in range(8)))
+
+    async def reward(group, reference):
+        return await vowels(group, reference)
+
+    run = trained(
+        folder, task=task, estimator=first_letter, reward=reward, config=small(steps=9, stop="gap", held_back=4)
+    )
+    assert run.steps < 9
+    assert "gap" in run.ended
+
+
+# Bad input
+
+
+def test_config_has_few_dials_each_with_its_why():
+    lines = Path(catlite.training.config.__file__).read_text().splitlines()
+    assert len(fields(TrainConfig)) <= 15
+    for one in fields(TrainConfig):
+        (line,) = [line for line in lines if line.startswith(f"    {one.name}: ")][:1]
+        assert "  # " in line, one.name
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"num_generations": 1}, "a group of one"),
+        ({"num_generations": 2.5}, "whole number"),
+        ({"steps": 0}, "at least 1"),
+        ({"prompts_per_step": True}, "whole number"),
+        ({"learning_rate": 0}, "positive"),
+        ({"learning_rate": math.nan}, "positive"),
+        ({"beta": -1}, "0 or more"),
+        ({"lora_layers": 1.5}, "share"),
+        ({"stop": "never"}, '"gap" or "reward"'),
+        ({"held_back": 1}, "at least 2"),
+        ({"sampling": {"temperatur": 1}}, "did you mean temperature"),
+        ({"judge_wait": 0}, "positive"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changes, said):
+    with pytest.raises(ConfigError, match=said):
+        TrainConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"trl": {"per_device_train_batch_size": 3}}, "does not divide the 8 rollouts.*num_generations"),
+        ({"trl": {"no_such_setting": 3}}, "GRPOConfig has no setting of that name"),
+        ({"prompts_per_step": 7}, "too few for a step of prompts_per_step=7.*prompts_per_step=6"),
+        ({"held_back": 6}, "hold fewer back"),
+        ({"stop": "gap"}, "held_back=16, or pass validation="),
+    ],
+)
+def test_settings_that_do_not_fit_the_task_are_refused(folder, changes, said):
+    with pytest.raises(ConfigError, match=said):
+        trained(folder, config=small(**changes))
+
+
+def test_a_task_with_one_example_is_trained_on_one_prompt_a_step(folder):
+    with pytest.raises(ConfigError, match="prompts_per_step=1"):
+        trained(folder, task=open_task(1))
+    assert trained(folder, task=open_task(1), config=small(prompts_per_step=1)).steps == 2
+
+
+def test_a_task_without_examples_is_refused(folder):
+    with pytest.raises(DataError, match="no examples"):
+        trained(folder, task=Task("empty", ()))
+
+
+def test_duplicate_ids_are_refused(folder):
+    with pytest.raises(ConfigError, match="come more than once, such as 'x'"):
+        trained(folder, task=Task("t", (Example("a", id="x"), Example("b", id="x"))))
+
+
+def test_a_reward_of_the_wrong_length_is_refused_by_name(folder):
+    async def short(group, reference):
+        return [1.0]
+
+    with pytest.raises(ConfigError, match="short gave 1 values for a group of 4"):
+        trained(folder, reward=short)
+
+
+def test_a_reward_that_is_nan_is_refused(folder):
+    async def undefined(group, reference):
+        return [math.nan] * len(group.rollouts)
+
+    with pytest.raises(ConfigError, match="gave nan"):
+        trained(folder, reward=undefined)
+
+
+def test_memory_that_does_not_suffice_says_what_to_lower(folder):
+    async def greedy(group, reference):
+        return await vowels(group, reference)
+
+    def full(self, *_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    policy = LocalModel(folder)
+    policy.model.forward = full.__get__(policy.model)
+    with pytest.raises(OutOfMemory, match="per_device_train_batch_size"):
+        train(open_task(), policy, estimator=constant, reward=greedy, config=small())
+
+
+def test_a_run_of_another_model_is_refused(folder, tmp_path):
+    trained(folder, run=tmp_path / "run")
+    other = tiny_model(tmp_path / "other", seed=9)
+    with pytest.raises(ConfigError, match="checkpoints of another model"):
+        trained(other, run=tmp_path / "run")
+
+
+@pytest.mark.parametrize("changes", [{"config": small(learning_rate=0.5)}, {"task": open_task(5)}])
+def test_a_run_of_other_settings_is_refused(folder, tmp_path, changes):
+    trained(folder, run=tmp_path)
+    with pytest.raises(ConfigError, match="a run goes on as it was begun"):
+        trained(folder, run=tmp_path, **changes)
+
+
+def test_policies_that_cannot_be_trained_are_refused(folder, tmp_path):
+    run = trained(folder)
+    for policy, said in [
+        (catlite.ScriptedModel(lambda p, i: "x"), "ScriptedModel"),
+        (LocalModel(folder).frozen(), "is the anchor"),
+        (LocalModel(folder, adapter=run.adapter), "merge it first"),
+    ]:
+        with pytest.raises(ConfigError, match=said):
+            train(open_task(), policy, estimator=constant, reward=vowels, config=small())
+
+
+@pytest.mark.parametrize(
+    ("name", "temperature", "top_k"),
+    [("google/gemma-3-4b-it", 1.0, 64), ("unsloth/Qwen3-4B", 0.7, 20), ("meta-llama/Llama-3.1-8B-Instruct", 0.7, 50)],
+)
+def test_families_are_sampled_as_in_the_paper(name, temperature, top_k):
+    sampling = family_sampling(name)
+    assert (sampling["temperature"], sampling["top_k"]) == (temperature, top_k)
+    assert TrainConfig(sampling=sampling)
+
+
+def test_sampling_of_an_unknown_family_filters_nothing():
+    assert family_sampling("tiny") == {"temperature": 1.0}

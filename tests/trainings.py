@@ -1,0 +1,36 @@
+"""What the tests of training share: a task for the tiny model, an estimator and a reward it can get, small settings."""
+
+from catlite import Example, Reference, Task, TrainConfig
+
+LETTERS = "aeiou "
+
+
+async def constant(group):
+    """An estimator that costs nothing."""
+    return Reference("aaaa", None, "constant", group)
+
+
+async def vowels(group, reference):
+    """A reward that random bytes get some of: the share of vowels and spaces."""
+    texts = [rollout.text for rollout in group.rollouts]
+    return [sum(text.count(letter) for letter in LETTERS) / max(1, len(text)) for text in texts]
+
+
+def open_task(count=6, name="open"):
+    return Task(name, tuple(Example(f"Say {number}", id=f"q{number}") for number in range(count)))
+
+
+def small(**changes):
+    settings = {"sampling": {"temperature": 1.0}, "learning_rate": 1e-2, "beta": 0.0, "max_completion_length": 24}
+    return TrainConfig.small(**{**settings, **changes})
+
+
+def adapter_of(run):
+    """The trained numbers, by name."""
+    from safetensors.torch import load_file
+
+    return load_file(run.adapter / "adapter_model.safetensors")
+
+
+def same(one, other):
+    return set(one) == set(other) and all((one[name] == other[name]).all() for name in one)
