@@ -28,7 +28,16 @@ def _parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"catlite {catlite.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command in (synthesize, estimate, evaluate, train, rubric, judge, report, demo):  # in the order --help lists them
+    for command in (
+        synthesize,
+        estimate,
+        evaluate,
+        train,
+        rubric,
+        judge,
+        report,
+        demo,
+    ):  # in the order --help lists them
         command.add(commands)
     return parser
 
