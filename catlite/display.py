@@ -236,7 +236,7 @@ def _evaluation_rows(totals: Sequence[dict[str, Any]]) -> list[list[str]]:
                 total["system"] + (f" ({total['failed']} failed)" if total["failed"] else ""),
                 score,
                 "" if math.isnan(total["relative_gain"]) else f"{total['relative_gain']:+.0%}",
-                f"{total['generations']:.0f}",
+                "?" if math.isnan(total["generations"]) else f"{total['generations']:.0f}",
                 count(total["requests"]),
                 count(total["prompt_tokens"]),
                 count(total["completion_tokens"]),

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from catlite import (
     traces,
 )
 from catlite.analysis.ablations import aquestion_ablation
-from catlite.errors import ConfigError
+from catlite.errors import ConfigError, EstimationError
 from catlite.results import Row
 
 
@@ -117,6 +118,16 @@ def test_disagreement_counts_who_is_right_where_they_part():
 def test_disagreement_of_a_system_that_is_not_there_is_refused():
     with pytest.raises(ConfigError, match="no references by 'Synthesis'"):
         disagreement(evaluated(MajorityVote()))
+
+
+async def hopeless(group):
+    raise EstimationError("not today", group)
+
+
+def test_a_system_that_failed_everywhere_is_left_out_of_the_disagreements():
+    evaluation = evaluated(oracle, hopeless)
+    assert list(disagreement(evaluation, "oracle").other) == ["every rollout"]
+    assert re.search(r"hopeless \(4 failed\) +\? +\? +4 ", str(evaluation))
 
 
 def test_scaling_uses_the_first_rollouts_and_samples_no_new_ones():

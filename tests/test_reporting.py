@@ -247,6 +247,15 @@ def test_answers_of_many_questions_are_compared_on_some_of_them(tmp_path, monkey
     assert len(data(page)["questions"]) == 4
 
 
+def test_an_estimator_that_failed_everywhere_is_on_the_page(tmp_path):
+    async def hopeless(group):
+        raise EstimationError("not today", group)
+
+    page = report(made(estimators=(MajorityVote(), hopeless)), tmp_path / "r.html").read_text("utf-8")
+    assert ">0 of 4<" in page
+    assert len(captions(page)) == 4
+
+
 def test_an_analysis_without_its_numbers_is_left_out(tmp_path):
     alone = report(made(estimators=()), tmp_path / "r.html").read_text("utf-8")
     assert captions(alone) == ["How it grows with the number of rollouts"]

@@ -86,16 +86,18 @@ def _welch(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
 def disagreement(evaluation: Evaluation, system: str = "Synthesis") -> pd.DataFrame:
     """How often `system`'s answer differs from another's, and who is right then (§4.5).
 
-    One row per other system, and one for "every rollout": the questions on which no rollout has the answer that
-    `system` gives. Columns: system, other, questions, disagree (share), right and other_right (shares of the
-    disagreements), each share with its standard error over questions.
+    One row per other system that has references, and one for "every rollout": the questions on which no rollout has
+    the answer that `system` gives. Columns: system, other, questions, disagree (share), right and other_right (shares
+    of the disagreements), each share with its standard error over questions.
     """
     import pandas as pd
 
     mine = _references(evaluation, system)
     rows = []
     for other in [name for name in evaluation.systems if name not in (SINGLE, system)]:
-        theirs = _references(evaluation, other)
+        theirs = _by_question(evaluation, other)
+        if not theirs:
+            continue  # it failed on every question
         rows.append(
             _apart(system, other, [_Pair.of(key, mine[key], [theirs[key].answer]) for key in mine if key in theirs])
         )
@@ -135,11 +137,18 @@ _Key = tuple[int, int]  # position of a question, repeat
 
 
 def _references(evaluation: Evaluation, system: str) -> dict[_Key, Reference]:
-    found = {(row.position, row.repeat): row.reference for row in evaluation.rows if row.system == system}
-    references = {key: reference for key, reference in found.items() if reference is not None}
+    references = _by_question(evaluation, system)
     if not references:
         raise ConfigError(f"the evaluation has no references by {system!r}: it has {', '.join(evaluation.systems)}")
     return references
+
+
+def _by_question(evaluation: Evaluation, system: str) -> dict[_Key, Reference]:
+    return {
+        (row.position, row.repeat): row.reference
+        for row in evaluation.rows
+        if row.system == system and row.reference is not None
+    }
 
 
 def _same(a: str | None, b: str | None) -> bool:
