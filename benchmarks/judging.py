@@ -51,9 +51,8 @@ async def naive(judge: catlite.Endpoint, rollouts: Group, rubric: Rubric, *, at_
     async def ask(rollout: Rollout, criterion: Criterion) -> Usage | None:
         tag, shown = fenced([rollout.text], "response")
         question, reply_in = render("judge_soft", criterion=criterion.text).split("\n\n")
-        instructions, rest = render("judge", conversation="", tag=tag, response=shown).split(f"\n\n<{tag} 1>")
-        closing = rest.split(f"</{tag}>")[1]
-        content = f"{instructions}\n\n{closing.strip()}\n\n{question}\n\n{shown}\n\n{reply_in}"
+        instructions = render("judge", conversation="", tag=tag, response="")
+        content = f"{instructions}\n\n{question}\n\n{shown}\n\n{reply_in}"
         sampling = {"temperature": 0.0, "max_tokens": 1, "logprobs": True, "top_logprobs": 20}
         (reply,) = await judge.sample([{"role": "user", "content": content}], 1, **sampling)
         return reply.usage

@@ -86,7 +86,12 @@ async def judge_group(
         raise ConfigError("the rubric has no criteria: there is nothing to judge by")
     asking = _Asking(judge, rubric, mode, temperature, max_tokens)
     asked = group.example if conversation else None
-    verdicts = tuple(await loop.together(asking.rollout(rollout, asked) for rollout in group.rollouts))
+    judging = (asking.rollout(rollout, asked) for rollout in group.rollouts)
+    if mode == "soft" and getattr(judge, "caches_per_slot", False):
+        # One word is no work to share out, and in one slot the instructions are read once for all rollouts.
+        verdicts = tuple([await one for one in judging])
+    else:
+        verdicts = tuple(await loop.together(judging))
     rewards = []
     for mine in verdicts:
         covered = sum(verdict.met is not None for verdict in mine) / len(mine)
