@@ -79,10 +79,11 @@ def arm(client: str, server: str, questions: int, rate: float) -> dict[str, floa
     ) as running:
         url = running.stdout.readline().strip()
         child = [sys.executable, __file__, "--arm", client, "--url", url, "--questions", str(questions)]
-        done = subprocess.run(child, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(child, stdout=subprocess.PIPE, text=True, check=False)
         with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as reply:
             statuses = json.load(reply)["statuses"]
         running.terminate()
+    done.check_returncode()
     result = json.loads(done.stdout)
     sent, wasted = sum(statuses.values()), statuses.get("429", 0)
     ideal = questions * (ROLLOUTS + 1) / rate

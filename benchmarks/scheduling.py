@@ -65,10 +65,11 @@ def arm(name: str, questions: int) -> dict[str, float]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         url = server.stdout.readline().strip()
         child = [sys.executable, __file__, "--arm", name, "--url", url, "--questions", str(questions)]
-        done = subprocess.run(child, capture_output=True, text=True, check=True)
+        done = subprocess.run(child, stdout=subprocess.PIPE, text=True, check=False)
         with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as reply:
             stats = json.load(reply)
         server.terminate()
+    done.check_returncode()
     result = json.loads(done.stdout)
     return result | {"bound": stats["service_s"] / CONNECTIONS, "requests": stats["completions"]}
 

@@ -199,6 +199,9 @@ def _pair(a: str, b: str) -> tuple[str, str]:
     return (a, b) if a <= b else (b, a)  # one order, so that the verdict cannot depend on it
 
 
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+
+
 def _at_once(a: str, b: str) -> bool | None:
     """The verdict when it needs no child process, else None."""
     for answer in (a, b):
@@ -208,6 +211,8 @@ def _at_once(a: str, b: str) -> bool | None:
         return True
     if max(len(a), len(b)) > MAX_LENGTH:
         return False
+    if _WHOLE.fullmatch(a) and _WHOLE.fullmatch(b):  # most answers there are
+        return int(a) == int(b)
     return _inline(*_pair(a, b))
 
 
