@@ -23,7 +23,7 @@ from catlite.models.generation import free_memory, is_out_of_memory, out_of_memo
 from catlite.models.local import LocalModel
 from catlite.references.synthesis import Synthesis
 from catlite.rewards.answer_match import AnswerMatch
-from catlite.rewards.audit import Reward
+from catlite.rewards.audit import Reward, warn_own_judge
 from catlite.store import open_run
 from catlite.training import adapters
 from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
@@ -76,6 +76,7 @@ def train(
     kept, held = split(examples, validation, config)
     adapters.libraries()
     local = adapters.opened(policy)
+    warn_own_judge(local, reward)
     anchored = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
     rewarder = Rewarder(anchored, reward, config.judge_wait)
     folder = Folder(adapters.run_folder(run, task.name))
