@@ -233,7 +233,7 @@ def _evaluation_rows(totals: Sequence[dict[str, Any]]) -> list[list[str]]:
         score = "?" if math.isnan(total["score"]) else f"{total['score']:.3f} ± {error}"
         rows.append(
             [
-                total["system"] + (f" ({total['failed']} failed)" if total["failed"] else ""),
+                short(total["system"]) + (f" ({total['failed']} failed)" if total["failed"] else ""),
                 score,
                 "" if math.isnan(total["relative_gain"]) else f"{total['relative_gain']:+.0%}",
                 "?" if math.isnan(total["generations"]) else f"{total['generations']:.0f}",

@@ -65,7 +65,7 @@ def hostile():
         Example([{"role": "user", "content": HOSTILE}], HOSTILE, answer_format="boxed", id=f"{a}{HOSTILE}")
         for a in range(2)
     )
-    return made(Task(HOSTILE, examples), reply, (odd,), n=2)
+    return made(Task(HOSTILE, examples), reply, {HOSTILE: odd}, n=2)
 
 
 def data(page):
