@@ -10,12 +10,14 @@ aiohttp transport, which tells how much of the difference is the transport's, th
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -28,6 +30,7 @@ ARMS = {
     "raw_aiohttp": "openai.AsyncOpenAI over its aiohttp transport",
     "aiohttp": "aiohttp alone",
     "ours": "catlite.Endpoint",
+    "store": "catlite.Endpoint with a run store",
 }
 MESSAGES = [{"role": "user", "content": "Say something about the number seven. " * 20}]
 
@@ -75,6 +78,22 @@ async def ours(url: str, requests: int) -> list[str]:
     return await measured(one, requests)
 
 
+async def with_store(url: str, requests: int) -> list[str]:
+    from catlite import Endpoint
+    from catlite.store import open_run
+
+    endpoint = Endpoint("test-model", base_url=url, api_key=KEY, max_connections=IN_FLIGHT)
+    asked = itertools.count()
+
+    async def one() -> str:
+        # A store asks nothing twice, so no two prompts are alike.
+        prompt = f"{next(asked):05} {MESSAGES[0]['content']}"
+        return (await endpoint.sample(prompt, 1, temperature=1.0, max_tokens=64))[0].text
+
+    with tempfile.TemporaryDirectory() as folder, open_run(folder):
+        return await measured(one, requests)
+
+
 async def measured(one, requests: int) -> list[str]:
     await asyncio.gather(*(one() for _ in range(2 * IN_FLIGHT)))
     cpu, wall = time.process_time(), time.perf_counter()
@@ -97,7 +116,13 @@ def main() -> None:
     parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.arm:
-        works = {"raw": raw, "raw_aiohttp": partial(raw, aiohttp=True), "aiohttp": floor, "ours": ours}
+        works = {
+            "raw": raw,
+            "raw_aiohttp": partial(raw, aiohttp=True),
+            "aiohttp": floor,
+            "ours": ours,
+            "store": with_store,
+        }
         asyncio.run(works[options.arm](options.url, options.requests))
         return
     command = [sys.executable, str(SERVER), "--port", "0", "--reply", "Seven is prime. " * 8]
@@ -120,6 +145,8 @@ def main() -> None:
             f"\nCPU, catlite / {ARMS[other]}, median of {len(ratios)} pairs: {statistics.median(ratios):.3f} ", end=""
         )
         print(f"({min(ratios):.3f} to {max(ratios):.3f})")
+    rates = [mine["rate"] / theirs["rate"] for mine, theirs in zip(found["store"], found["raw"], strict=True)]
+    print(f"\nrequests/s, {ARMS['store']} / {ARMS['raw']}, median of pairs: {statistics.median(rates):.2f}")
 
 
 if __name__ == "__main__":

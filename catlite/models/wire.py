@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -77,8 +78,7 @@ def _choice(choice: Any, who: str) -> _Choice:
     if not content and message.get("refusal"):
         finish_reason = "refusal"
     reasoning = message.get("reasoning_content") or message.get("reasoning")
-    if not isinstance(finish_reason, str):
-        finish_reason = None
+    finish_reason = sys.intern(finish_reason) if isinstance(finish_reason, str) else None
     reasoning = reasoning if isinstance(reasoning, str) else None
     given = choice.get("logprobs")
     return content or "", finish_reason, reasoning, _logprobs(given), _alternatives(given)
