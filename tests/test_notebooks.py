@@ -10,6 +10,7 @@ nbformat = pytest.importorskip("nbformat", reason="needs catlite[dev]")
 pytest.importorskip("ipykernel", reason="needs catlite[notebooks]")
 pytest.importorskip("matplotlib", reason="needs catlite[notebooks]")
 pytest.importorskip("xllamacpp", reason="needs catlite[local]")
+pytest.importorskip("trl", reason="needs catlite[train]")
 
 NOTEBOOKS = sorted(Path(__file__).parents[1].glob("notebooks/*.ipynb"))
 MACHINE = re.compile(r"/(?:home|root|work|Users|tmp)/|[A-Z]:\\\\Users")
@@ -47,7 +48,12 @@ def test_notebook_runs_from_top_to_bottom(path, tmp_path):
     # All cells but the one that installs have something to show.
     assert [cell.id for cell in code if not cell.outputs] == ["install"]
     noise = [output.text for output in outputs if output.get("name") == "stderr"]
-    assert all("fetching the embedded model" in text for text in noise), noise
+    assert all("the embedded model" in text for text in noise), noise  # fetched, or made trainable, once
+    if path.stem[:2] in ("04", "05"):
+        said = {cell.id: "".join(output.get("text", "") for output in cell.outputs) for cell in code}
+        assert said["profile"].startswith("tiny profile")
+        assert "all 2 steps were made" in said["train"]
+        return
     if path.stem == "01_synthesize":
         shown = {cell.id: [output.get("data", {}) for output in cell.outputs] for cell in code}
         assert "<details>" in shown["synthesize"][-1]["text/html"]
