@@ -3,9 +3,9 @@
     python benchmarks/training_step.py [--steps 6] [--rounds 2]
 
 The embedded model on this machine, times tables, 6 prompts × 8 rollouts a step. Rollouts have a fixed length (16
-tokens, no end), so that every arm generates and trains on the same number of tokens; arms take turns. The first step of each
-round is left out. Synthesis is set against what its extra tokens cost when generated alone by the same engine. Peak
-memory is of one process per arm; the weights are in memory once when the arms differ by less than their size.
+tokens, no end), so that every arm generates and trains on the same number of tokens; arms take turns. The first step
+of each round is left out. Synthesis is set against what its extra tokens cost when generated alone by the same engine.
+Peak memory is of one process per arm; the weights are in memory once when the arms differ by less than their size.
 """
 
 from __future__ import annotations
