@@ -115,6 +115,7 @@ def estimate(
     *,
     estimator: Estimator | None = None,
     n: int = 8,
+    min_usable: int = 1,
     run: str | Path | None = None,
     budget: Budget | None = None,
     progress: bool | Progress | None = None,
@@ -124,8 +125,8 @@ def estimate(
 ) -> list[Reference]:
     """A reference for every example of a task, without labels: what `synthesize` does, for thousands of questions.
 
-    task: a Task, Examples or prompts. estimator: by default Synthesis by the model itself. run, budget, progress: as
-    in `evaluate`. Returns one Reference per example, in order; one that failed, or that a budget left undone, has
+    task: a Task, Examples or prompts. estimator: by default Synthesis by the model itself. min_usable: with fewer usable
+    rollouts a question fails. run, budget, progress: as in `evaluate`. Returns one Reference per example, in order; one that failed, or that a budget left undone, has
     `.error` and no text, and the others are finished.
 
     Raises ConfigError for wrong arguments, ModelError when the endpoint refuses altogether, StoreError when the run's
@@ -133,6 +134,8 @@ def estimate(
     """
     where = base_url, api_key = sealed(base_url), sealed(api_key)
     check_n(n)
+    if not isinstance(min_usable, int) or not 1 <= min_usable <= n:
+        raise ConfigError(f"min_usable={min_usable!r}: want a whole number from 1 to n={n}")
     checked = check_sampling(sampling)
     if isinstance(task, str):
         raise ConfigError(f"estimate() takes many questions, not one text: [{task[:40]!r}], or synthesize() for one")
@@ -151,7 +154,7 @@ def estimate(
                 try:
                     if stops:
                         raise stops[0]
-                    group = await sample_group(policy, example, n, **checked)
+                    group = await sample_group(policy, example, n, min_usable=min_usable, **checked)
                     reference = await estimating(group)
                 except (GroupError, EstimationError, RequestRejected) as error:
                     if is_hopeless(error):

@@ -21,16 +21,16 @@ _ADVICE = {
 }
 
 
-async def sample_group(policy: Model, example: Example, n: int = 8, **sampling: Any) -> Group:
+async def sample_group(policy: Model, example: Example, n: int = 8, *, min_usable: int = 1, **sampling: Any) -> Group:
     """`n` rollouts of `example`, with their answers parsed.
 
-    Raises GroupError when not one of them can be used: the message lists the causes, `.group` keeps the rollouts.
-    What `policy.sample` raises passes through.
+    Raises GroupError when fewer than `min_usable` of them can be used: the message lists the causes, `.group` keeps the
+    rollouts. What `policy.sample` raises passes through.
     """
     rollouts = await policy.sample(example.prompt, n, **sampling)
     group = Group(example, tuple(replace(one, answer=one.answer or example.parse(one.text)) for one in rollouts))
-    if not group.usable:
-        raise GroupError(_explain(group), group)
+    if len(group.usable) < min_usable:
+        raise GroupError(_explain(group, min_usable), group)
     return group
 
 
@@ -47,10 +47,12 @@ def under_way(policy: Model) -> int:
     return 2 * getattr(policy, "max_connections", 32)
 
 
-def _explain(group: Group) -> str:
+def _explain(group: Group, wanted: int) -> str:
     counts = ", ".join(f"{count} {reason}" for reason, count in group.defects.items())
     causes = Counter(rollout.error for rollout in group.rollouts if rollout.error)
     listed = "".join(f"\n  {count} × {cause}" for cause, count in causes.items())
     advice = "; ".join(_ADVICE[reason] for reason in group.defects if reason in _ADVICE)
     total = len(group.rollouts)
-    return f"none of {total} rollouts can be used: {counts}{listed}\n  What to do: {advice or 'look at .group'}"
+    few = f"{len(group.usable)} of {total} rollouts can be used, {wanted} are wanted" if group.usable else ""
+    few = few or f"none of {total} rollouts can be used"
+    return f"{few}: {counts}{listed}\n  What to do: {advice or 'look at .group'}"

@@ -183,6 +183,17 @@ def test_a_question_that_fails_keeps_its_place_and_its_reason(server):
     assert repr(found[1]).startswith("<Reference failed by Synthesis: none of 2 rollouts can be used")
 
 
+def test_a_question_with_fewer_usable_rollouts_than_wanted_fails(server):
+    server.reply = lambda body, i: {"content": None} if "bad" in str(body) and i else "fine"
+    with catlite.Endpoint("test-model", base_url=server.url, api_key=server.key) as model:
+        found = catlite.estimate(["good", "bad"], model, n=3, min_usable=2)
+        assert [bool(reference.error) for reference in found] == [False, True]
+        assert "1 of 3 rollouts can be used, 2 are wanted: 2 empty" in found[1].error
+        assert found[1].rollouts[0].text == "fine"  # paid for, and kept
+        with pytest.raises(ConfigError, match="min_usable=4"):
+            catlite.estimate(["good"], model, n=3, min_usable=4)
+
+
 def test_an_estimate_is_resumed_from_its_run(server, tmp_path):
     server.reply = lambda body, i: "re: " + body["messages"][-1]["content"]
     options = {"n": 2, "max_tokens": 200, "base_url": server.url, "api_key": server.key, "run": tmp_path}
