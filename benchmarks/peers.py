@@ -36,7 +36,7 @@ CONNECTIONS, QUESTIONS, ROLLOUTS, CRITERIA = 64, 200, 8, 8
 PEERS = {
     "catlite": ((), ("catlite.api", "catlite.models.clients", "aiohttp"), "sampling"),
     "catlite, store": ((), ("catlite.api", "catlite.models.clients", "aiohttp"), "sampling"),
-    "httpx": (("httpx",), ("httpx",), "sampling"),
+    "httpx": (("httpx", "sniffio"), ("httpx",), "sampling"),  # without sniffio it looks for it at every step
     "openai": (("openai",), ("openai", "openai.resources.chat.completions"), "sampling"),
     "litellm": (("litellm",), ("litellm",), "sampling"),
     "inspect_ai": (("inspect_ai", "openai"), ("inspect_ai", "inspect_ai.model", "openai"), "sampling"),

@@ -125,9 +125,10 @@ def estimate(
 ) -> list[Reference]:
     """A reference for every example of a task, without labels: what `synthesize` does, for thousands of questions.
 
-    task: a Task, Examples or prompts. estimator: by default Synthesis by the model itself. min_usable: with fewer usable
-    rollouts a question fails. run, budget, progress: as in `evaluate`. Returns one Reference per example, in order; one that failed, or that a budget left undone, has
-    `.error` and no text, and the others are finished.
+    task: a Task, Examples or prompts. estimator: by default Synthesis by the model itself. min_usable: a question with
+    fewer usable rollouts fails. run, budget, progress: as in `evaluate`. Returns one Reference per example, in order;
+    one that failed, or that a budget or an endpoint that is down left undone, has `.error` and no text, and the others
+    are finished.
 
     Raises ConfigError for wrong arguments, ModelError when the endpoint refuses altogether, StoreError when the run's
     folder cannot be used or written.
