@@ -3,6 +3,7 @@
 import asyncio
 import types
 
+import faults
 import pytest
 from asking import QUESTION, on
 from faults import RateLimit, status
@@ -206,3 +207,32 @@ def test_calls_that_wait_for_a_retry_end_when_the_endpoint_is_found_down():
         await account.wait(0, asyncio.get_running_loop().time() + 1)  # who begins later may try
 
     loop.run(work())
+
+
+# A little of everything (benchmarks/faults.py has a lot of it)
+
+MIXED = (
+    (0.02, status(429, retry_after=0.02)),
+    (0.02, status(500)),
+    (0.02, faults.reset(0.5)),
+    (0.02, faults.cut()),
+    (0.02, faults.truncated_json()),
+    (0.02, faults.html()),
+    (0.02, faults.null_choices()),
+    (0.01, faults.hang()),
+)
+
+
+def test_with_mixed_faults_all_is_answered_exactly_once(server, hurry, tmp_path):
+    server.takes_n = False
+    server.script(faults.mix(*MIXED, seed=3))
+    prompts = [f"Question {i}?" for i in range(40)]
+    with on(server, timeout=0.5, max_connections=16) as model:
+        found = catlite.estimate(prompts, model, n=4, estimator=first, run=tmp_path)
+        sent = server.completions
+        assert catlite.estimate(prompts, model, n=4, estimator=first, run=tmp_path) == found
+    assert server.completions == sent > 160  # some had to be asked again, and the second run asked for nothing
+    assert not any(rollout.error for reference in found for rollout in reference.rollouts)
+    spoilt = {fault for _, fault in MIXED}
+    answered = [request.body["messages"][-1]["content"] for request in server.requests if request.fault not in spoilt]
+    assert sorted(answered) == sorted(4 * prompts)
