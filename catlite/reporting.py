@@ -24,7 +24,7 @@ from catlite.analysis.comparing import differences, disagreement
 from catlite.analysis.scaling import maj_at_k, pass_at_k
 from catlite.analysis.traces import traces
 from catlite.criteria import Rubric, Verdict
-from catlite.data import Example, Group, Rollout, Usage
+from catlite.data import Example, Group, Rollout
 from catlite.results import SINGLE, Evaluation, Row
 
 PAGE_BYTES = 32_000_000  # of questions: what a browser still opens from the file system in about a second
@@ -106,7 +106,7 @@ def _analysis(evaluation: Evaluation, systems: list[dict[str, Any]]) -> dict[str
     if apart:
         found["differences"] = figures.intervals(apart)
     # Answers that nobody can compare have no majority, and scores that are no yes or no have no pass@k.
-    groups = [group for row in evaluation.rows if (group := evaluation.group(row.position, row.repeat)) is not None]
+    groups = evaluation.groups or [reference.group for reference in evaluation.references]
     comparable = bool(groups) and all(group.example.answer_format is not None for group in groups)
     drawn = _drawn(evaluation)
     scores = {score for row in evaluation.rows if row.system == SINGLE for score in row.scores}
@@ -119,19 +119,19 @@ def _analysis(evaluation: Evaluation, systems: list[dict[str, Any]]) -> dict[str
                 for name, rows in growth.items()
             }
         )
-    estimators = list(dict.fromkeys(row.system for row in evaluation.rows if row.reference is not None))
+    estimators = list(dict.fromkeys(row.system for row in drawn.rows if row.reference is not None))
     if comparable and estimators:
         # Synthesis is what the paper asks this about; without it, the first estimator.
         main = next((name for name in estimators if "synthesis" in name.casefold()), estimators[0])
         found["disagreement"] = {"system": main, **_disagreement(drawn, main)}
-    if estimators and groups:
+    if evaluation.references:
         found["traces"] = _traces(evaluation)
     return found
 
 
 def _drawn(evaluation: Evaluation) -> Evaluation:
-    """The same with COMPARED of its questions, where there are more."""
-    positions = sorted({row.position for row in evaluation.rows})
+    """The same with COMPARED of the questions that were graded, where there are more."""
+    positions = sorted({row.position for row in evaluation.rows if row.score is not None})
     if len(positions) <= COMPARED:
         return evaluation
     kept = set(random.Random(0).sample(positions, COMPARED))  # noqa: S311 - a draw of questions, no secret
@@ -287,7 +287,11 @@ def _rollout(rollout: Rollout, score: float | None, cut: Cut) -> dict[str, Any]:
 
 
 def _system(row: Row, cut: Cut) -> dict[str, Any]:
-    found: dict[str, Any] = {"score": _number(row.score), "error": cut(row.error), "cost": _cost(row.usage)}
+    found: dict[str, Any] = {
+        "score": _number(row.score),
+        "error": cut(row.error),
+        "cost": display.usage_text(row.usage),
+    }
     if row.reference is not None:
         found |= {
             "answer": cut(row.reference.answer),
@@ -295,8 +299,3 @@ def _system(row: Row, cut: Cut) -> dict[str, Any]:
             "notes": [cut(note) for note in row.reference.notes],
         }
     return found
-
-
-def _cost(usage: Usage) -> str:
-    """A single sample's requests are an n-th of its group's, hence the rounding."""
-    return display.usage_text(replace(usage, requests=round(usage.requests, 2)))
