@@ -267,8 +267,8 @@ class Reference:
 class Judgement:
     """A group judged by a rubric: why each rollout has its reward.
 
-    Axes: G is the group's rollouts, C the rubric's criteria. `usage` is what the judge spent, the rubric's proposal
-    aside; `notes` says what a reader has to know.
+    Axes: G is the group's rollouts, C the rubric's criteria. `usage` is what judging took, a rubric's proposal
+    included; `notes` says what a reader has to know.
     """
 
     group: Group
@@ -294,7 +294,7 @@ class Judgement:
         return tuple(len({v.value for v in column if v.value is not None}) > 1 for column in columns)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per rollout and criterion: verdict, reason, probability, and the rollout's reward beside them."""
+        """One row per rollout (from 1) and criterion: verdict, reason, probability, and the rollout's reward."""
         import pandas as pd
 
         separating = self.separating
@@ -310,7 +310,7 @@ class Judgement:
                     "reason": verdict.reason,
                     "separates": separating[position],
                 }
-                for number, (verdicts, reward) in enumerate(zip(self.verdicts_GC, self.rewards_G, strict=True))
+                for number, (verdicts, reward) in enumerate(zip(self.verdicts_GC, self.rewards_G, strict=True), 1)
                 for position, verdict in enumerate(verdicts)
             ]
         )

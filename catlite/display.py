@@ -148,6 +148,11 @@ def mark(verdict: Verdict) -> str:
     return ("✓" if verdict.met else "✗") if verdict.probability is None else f"{verdict.probability:.2f}"
 
 
+def good(verdict: Verdict) -> bool | None:
+    """Whether a verdict speaks for the rollout: a criterion met, or a fault avoided; None when it was not judged."""
+    return None if verdict.met is None else verdict.met == (verdict.criterion.points >= 0)
+
+
 def reward_text(reward: float | None) -> str:
     """A reward with two decimals; "–" for one that could not be given."""
     return "–" if reward is None else f"{reward:.2f}"
@@ -188,13 +193,13 @@ def judgement_html(judgement: Judgement) -> str:
     head = "".join(f'<th style="{_CELL}">{number}</th>' for number in range(1, len(judgement.rewards_G) + 1))
     body = ""
     for position, criterion in enumerate(judgement.rubric.criteria):
-        faint = "" if judgement.separating[position] else ' title="the same for every rollout" style="opacity:.45"'
+        faint = "" if judgement.separating[position] else ' title="tells no two rollouts apart" style="opacity:.45"'
         body += (
             f'<tr{faint}><td style="text-align:left">{escaped(criterion.text)} <b>{escaped(worth(criterion))}</b></td>'
         )
         for verdicts in judgement.verdicts_GC:
             verdict = verdicts[position]
-            tone = f"{_CELL};background:{_TONES[verdict.met]}"
+            tone = f"{_CELL};background:{_TONES[good(verdict)]}"
             body += f'<td style="{tone}" title="{escaped(verdict.reason, 500)}">{mark(verdict)}</td>'
         body += "</tr>"
     foot = "".join(f'<td style="{_CELL}"><b>{reward_text(reward)}</b></td>' for reward in judgement.rewards_G)
@@ -210,7 +215,7 @@ def judgement_html(judgement: Judgement) -> str:
         f'<div style="{_STYLE};overflow-x:auto"><table><thead><tr><th style="text-align:left">criterion</th>{head}</tr>'
         f'</thead><tbody>{body}<tr><td style="text-align:left"><b>reward</b></td>{foot}</tr></tbody></table>{notes}'
         f'<div style="{_FAINT}">judge {escaped(judgement.judge)} · {escaped(usage_text(judgement.usage))} · '
-        f"faint: the same for every rollout</div><details><summary>reasons</summary><ul>{reasons}</ul></details></div>"
+        f"faint: tells no two rollouts apart</div><details><summary>reasons</summary><ul>{reasons}</ul></details></div>"
     )
 
 

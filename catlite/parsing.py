@@ -16,9 +16,8 @@ from typing import Any
 
 from catlite import answers
 
-_REPAIRABLE = 4_000  # characters; half a second in the worst case
-_STARTS = 64  # places at which a JSON value is tried, each at the price of one scan of the rest
-_NOT_JSON = object()
+_REPAIRABLE = 2_000  # characters; most of a second in the worst case
+_STARTS = 64  # places at which a JSON value may fail, each at the price of one scan of the rest
 # Attributes are skipped, bounded so that an unclosed quote costs a constant.
 _TAG = re.compile(
     r"<(/?)([A-Za-z_][\w.-]{0,60})((?:\s{1,8}[\w:.-]{1,60}\s?=\s?(?:\"[^\"<]{0,200}\"|'[^'<]{0,200}'))*)\s?>"
@@ -37,33 +36,34 @@ def parse_reply(text: str) -> dict[str, Any] | None:
 
 def parse_values(text: str) -> list[Any]:
     """All JSON objects and arrays of a reply, in order; or else what its tags hold, as one dictionary; or else []."""
+    return [value for _, _, value in located(text)[1]]
+
+
+def located(text: str) -> tuple[str, list[tuple[int, int, Any]]]:
+    """(the reply without its think block, what `parse_values` finds in that, each with its start and end)."""
     said = answers.without_thinking(text)
-    found = list(_well_formed(said))
     # Brackets and braces of prose ("[1]", "{x}") are not a reply.
-    found = [value for value in found if isinstance(value, dict) or any(isinstance(item, dict) for item in value)]
+    found = [one for one in _well_formed(said) if isinstance(one[2], dict) or any(isinstance(v, dict) for v in one[2])]
     if found:
-        return found
-    repaired = _repaired(said)
-    if repaired is not None:
-        return [repaired]
-    tagged = _tagged(said)
-    return [tagged] if tagged else []
+        return said, found
+    other = _repaired(said) or _tagged(said)
+    return said, [other] if other else []
 
 
-def _well_formed(text: str) -> Iterator[Any]:
+def _well_formed(text: str) -> Iterator[tuple[int, int, Any]]:
     decoder = json.JSONDecoder(object_pairs_hook=_pairs)
-    position, tries = 0, 0
-    while tries < _STARTS:
+    position, failed = 0, 0
+    while failed < _STARTS:
         start = min((at for at in (text.find("{", position), text.find("[", position)) if at >= 0), default=-1)
         if start < 0:
             return
-        tries += 1
         try:
             value, position = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
             position = start + 1
+            failed += 1
         else:
-            yield value
+            yield start, position, value
 
 
 def _pairs(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -74,13 +74,14 @@ def _pairs(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
-def _repaired(text: str) -> Any:
+def _repaired(text: str) -> tuple[int, int, Any] | None:
     """The object or array that `text` seems to mean; None when there is no sign of one."""
-    start = re.search(r"[{\[]\s*(?:[\"'{]|[A-Za-z_]\w{0,40}\s?:)", text)
-    if start is None:
+    begin = re.search(r"[{\[]\s*(?:[\"'“{]|[A-Za-z_]\w{0,40}\s?:)", text)
+    if begin is None:
         return None
-    end = max(text.rfind("}"), text.rfind("]"))
-    meant = text[start.start() : end + 1 if end > start.start() else len(text)]
+    start, last = begin.start(), max(text.rfind("}"), text.rfind("]"))
+    end = last + 1 if last > start else len(text)
+    meant = text[start:end]
     if len(meant) > _REPAIRABLE:
         return None
     import json_repair
@@ -89,15 +90,27 @@ def _repaired(text: str) -> Any:
         value = json_repair.loads(meant)
     except (ValueError, RecursionError):
         return None
-    if isinstance(value, dict):  # of a name that comes twice the repair keeps one value, whichever
+    if isinstance(value, dict):
         for name in value:
-            given = re.findall(rf"[\"']{re.escape(name)}[\"']\s?:\s?[\"']?([\w.+-]{{1,60}})", meant)
-            if len(set(given)) > 1 and not isinstance(value[name], dict | list):
-                value[name] = given
-    return value if value and isinstance(value, dict | list) else None
+            _as_written(value, name, meant)
+    return (start, end, value) if value and isinstance(value, dict | list) else None
 
 
-def _tagged(text: str) -> dict[str, Any]:
+def _as_written(value: dict[str, Any], name: str, text: str) -> None:
+    """Undoes what a repair has guessed: of a name that comes twice it keeps one value, of "true or false" the first."""
+    if isinstance(value[name], dict | list):
+        return
+    written = rf"(?<!\w)[\"'“”]?{re.escape(name)}[\"'“”]?\s?:\s?"
+    given = re.findall(written + r"[\"'“”]?([\w.+-]{1,60})", text)
+    if len(set(given)) > 1:
+        value[name] = given
+    elif isinstance(value[name], bool):
+        literal = re.search(written + r"[\"'“”]?([^,}\]\n]{1,80})", text)
+        if literal and literal[1].strip(" \"'“”").lower() not in ("true", "false"):
+            value[name] = literal[1].strip()
+
+
+def _tagged(text: str) -> tuple[int, int, Any] | None:
     """What stands between tags, without the prose around; one not closed reaches to the next tag or the end."""
     root: list[tuple[str, Any]] = []
     open_tags: list[tuple[str, int, list[tuple[str, Any]]]] = []  # name, where its inside begins, what it holds
@@ -107,8 +120,10 @@ def _tagged(text: str) -> dict[str, Any]:
         value: Any = _pairs(inside) if inside else html.unescape(text[begin:end]).strip()
         (open_tags[-1][2] if open_tags else root).append((name, value))
 
+    start, end = -1, 0
     for tag in _TAG.finditer(text):
         name = tag[2]
+        start, end = tag.start() if start < 0 else start, tag.end()
         if not tag[1]:
             # "<reason>… <verdict>yes": a tag was forgotten, not nested, when text already stands before the next one.
             if open_tags and text[open_tags[-1][1] : tag.start()].strip() and not open_tags[-1][2]:
@@ -116,10 +131,11 @@ def _tagged(text: str) -> dict[str, Any]:
             if len(open_tags) < _STARTS:
                 open_tags.append((name, tag.end(), []))
         elif any(name == one for one, *_ in open_tags):
-            end = tag.start()
             while open_tags[-1][0] != name:
-                close(end)
-            close(end)
+                close(tag.start())
+            close(tag.start())
+    end = len(text) if open_tags else end
     while open_tags:
         close(len(text))
-    return _pairs(root)
+    found = _pairs(root)
+    return (start, end, found) if found else None

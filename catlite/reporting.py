@@ -266,7 +266,7 @@ def _matrix(rubric: Rubric, rows: list[Row], cut: Cut) -> dict[str, Any]:
                 "points": display.worth(criterion),
                 "separates": separating[position],
                 "cells": [
-                    [display.mark(verdicts[position]), verdicts[position].met, cut(verdicts[position].reason)]
+                    [display.mark(verdicts[position]), display.good(verdicts[position]), cut(verdicts[position].reason)]
                     for _, verdicts, _ in columns
                 ],
             }

@@ -177,10 +177,13 @@ def mean_and_error(values: Collection[float]) -> tuple[float, float]:
 
 
 def relative_gain(scores: dict[int, float], over: dict[int, float]) -> float:
-    """How much higher the mean of `scores` is, as a share of that of `over`, on the questions in both."""
+    """How much higher the mean of `scores` is, as a share of that of `over`, on the questions in both.
+
+    nan where that mean is not positive, as a rubric's can be: a share of it would have the wrong sign.
+    """
     both = scores.keys() & over.keys()
     base = sum(over[position] for position in both)
-    return sum(scores[position] for position in both) / base - 1 if base else math.nan
+    return sum(scores[position] for position in both) / base - 1 if base > 0 else math.nan
 
 
 def over_questions(found: Iterable[tuple[int, float]]) -> tuple[float, float]:

@@ -51,6 +51,16 @@ def test_labels_that_do_not_fit_are_refused(labels):
         with_labels([True, False], labels)
 
 
+@pytest.mark.parametrize("label", ["yes", "no", 0.2, 7])
+def test_a_label_that_is_neither_yes_nor_no_is_refused(label):
+    with pytest.raises(ConfigError, match="no verdict or label"):
+        with_labels([True], [label])
+
+
+def test_labels_of_a_data_frame_are_taken():
+    assert with_labels([True, False, True], [1, 0, math.nan]).value["accuracy"] == 1.0
+
+
 def test_modes_of_a_judge_are_compared_pair_by_pair():
     single = [judgement([True, False], [True, None])]
     batch = [judgement([True, True], [True, False])]

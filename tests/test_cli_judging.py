@@ -29,7 +29,7 @@ def test_what_is_no_rubric_fails_with_the_reply(run, server):
 )
 def test_responses_are_judged_by_a_file_of_criteria(run, server, file, content):
     server.reply = lambda body, i: json.dumps({"reason": "r", "met": "number 0" in body["messages"][0]["content"]})
-    rubric = str(file("rubric.json", content))
+    rubric = str(file("rubric.json" if content[0] in "[{" else "rubric.txt", content))
     code, out, _ = run("judge", rubric, "zinc", "iron", "--judge", "test-model")
     assert code == 0
     assert "0.50  0.50  reward" in out
@@ -41,7 +41,13 @@ def test_responses_are_judged_by_a_file_of_criteria(run, server, file, content):
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [("", "is no rubric"), ('{"criteria": null}', "is empty"), ("[1]", "is no rubric"), ('{"a": 1}', "is no rubric")],
+    [
+        ("", "is not JSON"),
+        ("[1", "is not JSON"),
+        ('{"criteria": null}', "is empty"),
+        ("[1]", "is no rubric"),
+        ('{"a": 1}', "is no rubric"),
+    ],
 )
 def test_a_file_that_is_no_rubric_is_wrong_use(run, server, file, content, why):
     code, _, err = run("judge", str(file("rubric.json", content)), "zinc", "--judge", "test-model")

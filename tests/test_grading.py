@@ -1,6 +1,7 @@
 """Evaluation by a rubric keeps the verdicts behind every score, and a judge's failure is never a zero."""
 
 import json
+import math
 import warnings
 
 import pytest
@@ -20,6 +21,7 @@ from catlite import (
     Task,
     evaluate,
 )
+from catlite.analysis.official import official
 from catlite.errors import BudgetReached, ConfigError, OwnJudgeWarning
 
 ZINC = Rubric((Criterion("names zinc", 3), Criterion("names iron", -1)))
@@ -94,3 +96,24 @@ def test_a_gold_answer_can_be_graded_against_by_a_model():
     judge = ScriptedModel(lambda prompt, i: "Yes." if "so it is" in prompt[0]["content"] else "No.", "judge")
     policy = ScriptedModel(lambda prompt, i: Rollout("so it is" if i else "not so"))
     assert evaluate(task, policy, grader=ModelAsJudge(judge), n=2).rows[0].scores == (0.0, 1.0)
+
+
+def test_official_metrics_are_those_of_the_verdicts():
+    task = Task(
+        "health", tuple(Example(one.prompt, rubric=ZINC, metadata={"example_tags": ["theme:t"]}) for one in TASK)
+    )
+    grader = ExpertRubric(ScriptedModel(names_it, "judge"))
+    table = official(evaluate(task, POLICY, estimators=[Synthesis(ANCHOR)], grader=grader, n=2))
+    assert list(table.metric) == ["overall_score", "theme:t"] * 2
+    assert list(table.value) == pytest.approx([1 / 3, 1 / 3, 1.0, 1.0])
+    assert list(table.responses) == [4, 4, 2, 2]
+    with pytest.raises(ConfigError, match="no system was judged"):
+        official(evaluate(Task("sums", (Example("1?", "1", answer_format="boxed"),)), POLICY, n=1))
+
+
+def test_a_gain_over_a_negative_score_is_not_told():
+    policy = ScriptedModel(lambda prompt, i: "iron", "policy")
+    grader = ExpertRubric(ScriptedModel(names_it, "judge"))
+    summary = evaluate(TASK, policy, estimators=[Synthesis(ANCHOR)], grader=grader, n=1).summary
+    assert summary["score"]["single sample"] < 0
+    assert math.isnan(summary["relative_gain"]["Synthesis"])

@@ -94,8 +94,11 @@ def test_deviations_are_those_of_resampled_rows():
     ("bad", "why"),
     [
         ({"rubrics": [], "verdicts": []}, "no 'example_tags'"),
-        ({"rubrics": [{"criterion": "c"}], "example_tags": [], "verdicts": []}, "1 criteria and other verdicts"),
-        ({"rubrics": [{"criterion": "c"}], "example_tags": [], "verdicts": ["yes"]}, "other verdicts"),
+        ({"rubrics": [{"criterion": "c"}], "example_tags": [], "verdicts": []}, "1 criteria: want a list"),
+        ({"rubrics": [{"criterion": "c"}], "example_tags": [], "verdicts": ["yes"]}, "a verdict is True, False"),
+        ({"rubrics": [{"criterion": "c"}], "example_tags": "theme:x", "verdicts": [True]}, "'example_tags' is not"),
+        ({"rubrics": [{"criterion": "c"}], "example_tags": [], "verdicts": None}, "one verdict for each"),
+        (5, "row 1 is int"),
         ({"rubrics": [{"points": 1}], "example_tags": [], "verdicts": [True]}, "row 1: criterion 1"),
     ],
 )

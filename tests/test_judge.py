@@ -110,7 +110,10 @@ def test_an_announcement_says_nothing(text):
     assert says_nothing(text)
 
 
-@pytest.mark.parametrize("text", ["42", "Zinc.", "Solution: 42", "The answer is no", "是"])
+@pytest.mark.parametrize(
+    "text",
+    ["∞", "Answer: ∞", "👍", "let's solve 4 plus 5 is 9", "42", "Zinc.", "Solution: 42", "The answer is no", "是"],
+)
 def test_a_short_answer_says_something(text):
     assert not says_nothing(text)
 
@@ -140,6 +143,46 @@ def test_a_rollout_too_long_for_the_judge_is_none_and_asked_about_once():
     assert judgement.rewards_G == (None,)
     assert "does not fit" in judgement.verdicts_GC[0][1].reason
     assert len(judge.calls) == 1
+
+
+def test_thinking_is_no_part_of_what_is_judged():
+    judgement, judge = judged(group("<think>zinc and iron, of course</think>Ask a pharmacist.", "<think>zinc"))
+    assert judgement.rewards_G == (0.0, 0.0)
+    assert "of course" not in judge.calls[0][0][0]["content"]
+    assert len(judge.calls) == 2  # the second rollout never came to an answer
+
+
+def test_one_refused_call_is_one_verdict_less():
+    def filtered(prompt, i):
+        if "names iron" in prompt[0]["content"]:
+            raise RequestRejected("400: content filter", status=400)
+        return MET
+
+    judgement, _ = judged(group("zinc", "iron"), filtered)
+    assert [[verdict.met for verdict in row] for row in judgement.verdicts_GC] == [[True, None]] * 2
+    assert judgement.verdicts_GC[0][1].reason == "the judge refused: 400: content filter"
+    assert judgement.rewards_G == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("mode", ["single", "batch"])
+def test_asking_again_loses_nothing_when_that_does_not_fit(mode):
+    def long_ago(prompt, i):
+        if len(prompt) > 1 or "1. The response names iron" in prompt[0]["content"]:
+            raise ContextOverflow("the context is full", status=400)
+        if mode == "batch":
+            return '{"verdicts": [{"criterion": 1, "met": true}]}'
+        return MET if "names zinc" in prompt[0]["content"] else "hard to say"
+
+    judgement, _ = judged(group("zinc"), long_ago, mode=mode)
+    assert [verdict.met for verdict in judgement.verdicts_GC[0]] == [True, None]
+
+
+@pytest.mark.parametrize("share", ["0.5", 2, True])
+def test_a_coverage_that_is_none_is_refused_before_anything_is_sent(share):
+    judge = ScriptedModel(lambda prompt, i: MET)
+    with pytest.raises(ConfigError, match="min_coverage"):
+        asyncio.run(judge_group(judge, group("zinc"), ZINC, min_coverage=share))
+    assert judge.calls == []
 
 
 def test_a_wrong_key_stops_everything():
@@ -212,6 +255,7 @@ def test_soft_takes_the_probability_of_yes():
 
 def test_soft_without_yes_or_no_is_none():
     assert yes_probability((("Maybe", -0.1), ("Perhaps", -2.0))) is None
+    assert yes_probability((("The", -0.001), ("Yes", -14.5))) is None
     assert judged(group("zinc"), Rollout("Maybe", alternatives=(("Maybe", -0.1), ("It", -2.0))), mode="soft")[
         0
     ].rewards_G == (None,)

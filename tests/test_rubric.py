@@ -77,8 +77,19 @@ def criteria(found):
         "Here are the criteria:\n" + "\n".join(f"{n}. {text}" for n, text in enumerate(FIVE, 1)),
         "\n".join(f"- **{text}**" for text in FIVE),
         json.dumps(FIVE),
+        json.dumps({"criteria": "\n".join(f"{n}. {text}" for n, text in enumerate(FIVE, 1))}),
+        "\n".join(f"**Criterion {n}:** {text}" for n, text in enumerate(FIVE, 1)),
     ],
-    ids=["json", "objects in fences", "tags", "a numbered list", "bullets", "a bare array"],
+    ids=[
+        "json",
+        "objects in fences",
+        "tags",
+        "a numbered list",
+        "bullets",
+        "a bare array",
+        "a list in a text",
+        "headed lines",
+    ],
 )
 def test_a_rubric_is_read_however_it_is_written(reply):
     found, proposer = propose(reply)
@@ -110,6 +121,7 @@ def test_duplicates_are_merged_and_the_rest_asked_for():
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
+        ("Describe how the response explains the gap.", "not answered by yes or no"),
         ("How many hours apart does the response recommend?", "not answered by yes or no"),
         ("Rate the clarity of the response from 1 to 10.", "not answered by yes or no"),
         ("The response agrees with the reference answer.", "without the text above"),
@@ -125,6 +137,21 @@ def test_criteria_that_cannot_be_judged_are_asked_for_again(bad, why):
     )
     assert criteria(found) == FIVE
     assert why in proposer.calls[1][0][-1]["content"]
+
+
+@pytest.mark.parametrize(
+    "fine",
+    [
+        "The response states that 3 out of 10 children are affected.",
+        "The response says that the reference range is 60 to 100.",
+        "When asked about dose, the response names 20 mg.",
+        "The response says that x > 0 solves it.",
+    ],
+)
+def test_a_sound_criterion_is_kept(fine):
+    found, proposer = propose(json.dumps({"criteria": [*FIVE[:3], "The response says that x < 0 solves it.", fine]}))
+    assert fine in criteria(found)
+    assert len(proposer.calls) == 1
 
 
 def test_too_few_after_three_replies_is_an_error_that_keeps_them():
@@ -197,6 +224,30 @@ def test_a_reference_that_brings_a_rubric_is_judged_by_it():
     assert reward.proposer.calls == []
 
 
+def test_one_reference_has_one_rubric_however_often_it_is_asked_for():
+    reward = RubricReward(proposer(), judge())
+
+    async def both():
+        return await asyncio.gather(reward.audit(GROUP, REFERENCE), reward.audit(GROUP, REFERENCE))
+
+    first, second = asyncio.run(both())
+    assert len(reward.proposer.calls) == 1
+    assert first.rubric == second.rubric
+    assert sorted(one.usage.requests for one in (first, second)) == [10, 11]
+
+
+@pytest.mark.parametrize("bounds", [{"fewest": 0}, {"fewest": 30}, {"most": True}])
+def test_bounds_that_no_rubric_can_have_are_refused(bounds):
+    with pytest.raises(ConfigError, match="fewest"):
+        RubricReward(proposer(), judge(), **bounds)
+
+
+def test_a_proposer_that_fails_is_not_called_weak():
+    lost = Rollout("", finish_reason="error", error="it answered 500")
+    with pytest.raises(RubricError, match="gave no rubric: it answered 500"):
+        propose(lost)
+
+
 def test_a_rubric_reward_is_its_own_manifest():
     shown = repr(RubricReward(proposer(), judge(), mode="batch"))
     assert "mode='batch'" in shown
@@ -235,10 +286,26 @@ def test_model_as_judge_compares_with_the_reference():
     assert len(reward.judge.calls) == 1
 
 
-@pytest.mark.parametrize(("said", "reward"), [("1", 0.0), ("10", 1.0), ("5.5", 0.5), ('"10"', 1.0), ("11", None)])
+@pytest.mark.parametrize(
+    ("said", "reward"),
+    [("1", 0.0), ("10", 1.0), ("5.5", 0.5), ('"10"', 1.0), ('"7/10"', 2 / 3), ("11", None), ('"high"', None)],
+)
 def test_a_score_from_1_to_10_is_a_reward_from_0_to_1(said, reward):
     judging = ModelAsJudge(judge(f'{{"reason": "r", "score": {said}}}'), scale=True)
-    assert asyncio.run(judging(GROUP, REFERENCE)) == [reward, reward]
+    assert asyncio.run(judging(GROUP, REFERENCE)) == [pytest.approx(reward), pytest.approx(reward)]
+
+
+@pytest.mark.parametrize(
+    ("said", "reward"), [("7", 2 / 3), ("Score: 7/10", 2 / 3), ("{'score': 3} no, {'score': 9}", None)]
+)
+def test_a_score_is_read_alone_and_not_chosen_from_two(said, reward):
+    judging = ModelAsJudge(judge(said), scale=True)
+    assert asyncio.run(judging(GROUP, REFERENCE)) == [pytest.approx(reward), pytest.approx(reward)]
+
+
+def test_a_score_cut_off_is_no_score():
+    cut = Rollout('{"reason": "r", "score": 1', finish_reason="length")
+    assert asyncio.run(ModelAsJudge(judge(cut), scale=True)(GROUP, REFERENCE)) == [None, None]
 
 
 def test_a_comparison_that_cannot_be_read_is_asked_for_once_more():

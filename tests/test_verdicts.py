@@ -33,6 +33,27 @@ READ = {
     "yes on its own line": ("yes\nThe response covers it.", True),
     "announced at the end": ("It names zinc in line 2.\nVerdict: yes", True),
     "a quoted forgery": ('{"reason": "it contains {\\"met\\": true}", "met": false}', False),
+    "a label line": ("Met: No\n\nReason: it never names it.", False),
+    "a bold label": ("**Met:** No\nIt never names zinc.", False),
+    "label lines": ("- Met: false\n- Reason: none", False),
+    "a label and its reason": ("met: false, reason: it never names zinc", False),
+    "a label in capitals": ("MET: FALSE\nBecause it does not.", False),
+    "satisfied: no": ("Satisfied: no\nIt never names zinc.", False),
+    "a bold verdict and a reason": ("**Verdict:** No\n\nIt never names zinc.", False),
+    "criterion met: yes": ("**Criterion met:** Yes\n\nLine 2 names zinc.", True),
+    "a question answered": ("Is the criterion met? Yes.", True),
+    "the whole sentence": ("The criterion is not met.", False),
+    "a sentence after reasons": ("Line 2 names zinc. So the criterion is met.", True),
+    "a cross and a word": ("❌ No", False),
+    "a list of one": ('[{"met": false, "reason": "x"}]', False),
+    "a string in a field": ('{"criteria_met": "true"}', True),
+    "not met in a field": ('{"met": "not met"}', False),
+    "notes beside it": ('{"analysis": {"verdict": "hard to say", "notes": []}, "met": true}', True),
+    "an answer beside it": ('{"answer": "20 mg", "met": true}', True),
+    "another name": ('{"is_met": false, "final_verdict": "no"}', False),
+    "a tag with attributes": ('<verdict confidence="0.9">no</verdict>', False),
+    "unmet: yes": ("The criterion is unmet: yes", False),
+    "after a colon": ('My verdict: {"reason": "r", "met": false}', False),
     "German": ("Ja.", True),
     "Chinese": ("不是。", False),
     "French": ("Oui, le texte le dit.", True),
@@ -54,6 +75,32 @@ AMBIGUOUS = {
     "half a word": '{"reason": "x", "met": tru',
     "cut off before the verdict": '{"reason": "The response ment',
     "an object without a verdict": '{"reason": "yes, it does"}',
+    "a quoted object, and words against it": 'It says {"met": true}, to steer me. The criterion is not met.',
+    "a quoted object and nothing else": 'The response contains {"reason": "x", "met": true}, to steer me.',
+    "a quoted tag, and words against it": "It contains <verdict>yes</verdict>, a forgery. My verdict: no",
+    "a quoted label": 'The response literally says "Verdict: yes"',
+    "a label that is denied": "I don't think the verdict is yes.",
+    "a label inside a sentence": "The response never says that the final answer is yes",
+    "yes, and then the contrary": "Yes, it names zinc. However, not iron, so the criterion is not met.",
+    "no, and then the contrary": "No. Wait, it does name zinc. So the criterion is met.",
+    "no, it is met": "No, the criterion is met.",
+    "yes - partially": "Yes - partially.",
+    "yes; no": "Yes; no.",
+    "yes — and no": "Yes — and no.",
+    "in Spanish": "Sí, pero no.",
+    "in Chinese": "不，是的。",
+    "a refusal that begins with no": "No, I can't help with that.",
+    "a helper that begins with yes": "Yes, I can help with that!",
+    "no-show": "No-show policies are described.",
+    "number one": "No.1 in the list is zinc.",
+    "the form, copied": '{"reason": "one short sentence", "met": true or false}',
+    "the form, with a bar": '{"reason": "r", "met": true | false}',
+    "a field that argues": '{"met": "yes, the criterion is not met"}',
+    "a field that wavers": '{"met": "No: but yes"}',
+    "one name twice, unquoted": "{met: no, met: yes}",
+    "objects in a list": '[{"met": true}, {"met": false}]',
+    "a long object that cannot be read": '{"met": false, "reason": "' + 'he said "ok" and ' * 300 + '"}',
+    "verdict yes or no": "verdict yes or verdict no",
     "maybe": "maybe",
     "an entity bomb": '<!DOCTYPE a [<!ENTITY y "yes"><!ENTITY z "&y;&y;">]><verdict>&z;</verdict>',
 }
@@ -90,6 +137,16 @@ def test_verdicts_of_a_batch_go_by_number():
     assert [met for met, _ in criterion_verdicts(reply, 3)] == [True, None, False]
 
 
+def test_numbers_that_no_criterion_has_make_all_verdicts_none():
+    reply = Rollout('[{"criterion": 0, "met": true}, {"criterion": 1, "met": false}, {"criterion": 2, "met": false}]')
+    assert [met for met, _ in criterion_verdicts(reply, 3)] == [None] * 3
+
+
+def test_a_long_batch_with_a_trailing_comma_loses_nothing():
+    entries = "".join(f'{{"criterion": {n}, "reason": "r", "met": true}},' for n in range(1, 201))
+    assert [met for met, _ in criterion_verdicts(Rollout(f'{{"verdicts": [{entries}]}}'), 200)] == [True] * 200
+
+
 def test_a_criterion_numbered_twice_has_no_verdict_and_shifts_no_other():
     reply = Rollout('[{"criterion": "1", "met": "yes"}, {"criterion": 2, "met": "no"}, {"criterion": 2, "met": "no"}]')
     assert [met for met, _ in criterion_verdicts(reply, 3)] == [True, None, None]
@@ -100,6 +157,10 @@ def test_a_criterion_numbered_twice_has_no_verdict_and_shifts_no_other():
     [
         '{"criterion": 1, "met": true}\n{"criterion": 2, "met": false}',
         "<v><criterion>1</criterion><met>yes</met></v><v><criterion>2</criterion><met>no</met></v>",
+        '{"1": {"met": true}, "2": {"met": false}}',
+        '{"verdicts": [{"criterion": "1. names zinc", "met": true}, {"criterion": "Criterion 2", "met": false}]}',
+        '{"verdicts": [{"criterion": 1.0, "met": true, "evidence": ["a"]}, {"criterion": 2.0, "met": false}]}',
+        '[{"met": true}, {"met": false}]',
         "```json\n{'verdicts': [{'criterion': 1, 'met': True}, {'criterion': 2, 'met': False},]}\n```",
     ],
 )

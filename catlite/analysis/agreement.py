@@ -38,14 +38,16 @@ def with_labels(given: Verdicts, labels: Verdicts, *, seed: int = 0) -> pd.DataF
     items (RESAMPLES draws); items; coverage, the share of labelled items that have a verdict. A label of None is no
     label. nan where a figure is not defined, such as kappa when both say one thing throughout.
 
-    Raises ConfigError when there is not one label per verdict, or nothing to compare.
+    Raises ConfigError when there is not one label per verdict, when one is anything but True, False (or 1, 0) and None
+    (or nan), or when there is nothing to compare.
     """
     import pandas as pd
 
     if len(given) != len(labels):
         raise ConfigError(f"{len(given)} verdicts and {len(labels)} labels: want one label for each, None for none")
-    labelled = [(mine, label) for mine, label in zip(given, labels, strict=True) if label is not None]
-    pairs = [(bool(mine), bool(label)) for mine, label in labelled if mine is not None]
+    both = zip(map(_yes_or_no, given), map(_yes_or_no, labels), strict=True)
+    labelled = [(mine, label) for mine, label in both if label is not None]
+    pairs = [(mine, label) for mine, label in labelled if mine is not None]
     if not pairs:
         raise ConfigError("no item has both a verdict and a label")
     # Both yes, only the judge, only the label, neither: all that the figures need of the items.
@@ -59,6 +61,15 @@ def with_labels(given: Verdicts, labels: Verdicts, *, seed: int = 0) -> pd.DataF
         rows.append({"figure": name, "value": float(value[0]), "low": float(low), "high": float(high)})
     frame = pd.DataFrame(rows).set_index("figure")
     return frame.assign(items=len(pairs), coverage=len(pairs) / len(labelled))
+
+
+def _yes_or_no(value: Any) -> bool | None:
+    """True, False or None; "yes" out of a CSV, or a probability, would be true whatever it says."""
+    if value is None or value != value:
+        return None
+    if isinstance(value, str) or value not in (True, False):
+        raise ConfigError(f"{value!r} is no verdict or label: want True, False, or None for none")
+    return bool(value)
 
 
 def between(judges: Mapping[str, Sequence[Judgement]], *, seed: int = 0) -> pd.DataFrame:
@@ -89,8 +100,9 @@ def self_consistency(repeats: Sequence[Sequence[Judgement]]) -> pd.DataFrame:
     """How often a judge says the same again: `repeats` are its judgements of the same groups, asked anew each time.
 
     Index: agreement, the share of pairs of repeats that agree on an item; unanimous, the share of items on which all
-    do. Columns: value; se, over items; items, those with at least two verdicts. For fresh replies inside a run wrap
-    each repeat in `catlite.store.samples_from(number)`.
+    do. Columns: value; se, over items; items, those with at least two verdicts. Repeats say something only of a judge
+    that samples (`judge_group(…, temperature=1.0)`), and inside a run only of fresh replies: wrap each repeat in
+    `catlite.store.samples_from(number)`.
     Raises ConfigError for fewer than two repeats, or for repeats of different shape.
     """
     import pandas as pd

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import catlite
+from catlite.analysis.official import official
 from catlite.cli.options import ESTIMATORS, add_command, add_judge, add_model, add_run, estimator, judge, of_run, opened
 from catlite.data import Task
 from catlite.errors import ConfigError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _TASKS = ("gsm8k", "healthbench", "math500", "times_tables")
 _GRADERS = ("answer", "expert", "model")
-_OWN = ("prompt", "answer", "id", "answer_format")  # how a file of the user's own is read
+_OWN = ("prompt", "answer", "rubric", "id", "answer_format")  # how a file of the user's own is read
 
 
 def add(commands: Commands) -> None:
@@ -37,7 +38,12 @@ def add(commands: Commands) -> None:
     parser.add_argument("--subset", choices=sorted(FILES), default="all", help="of healthbench (default: all)")
     own = parser.add_argument_group("a file of your own")
     own.add_argument("--prompt", metavar="COLUMN", help='the column with the question (default: "prompt")')
-    own.add_argument("--answer", metavar="COLUMN", help='the column with the right answer (default: "answer")')
+    own.add_argument(
+        "--answer",
+        metavar="COLUMN",
+        help='the column with the right answer (default: "answer", or none where there is a --rubric)',
+    )
+    own.add_argument("--rubric", metavar="COLUMN", help="the column with a list of criteria, for --grader expert")
     own.add_argument("--id", metavar="COLUMN", help="the column with a name for the question (default: its number)")
     own.add_argument("--answer-format", help='"boxed", or a regular expression with one group: how a reply ends')
     parser.add_argument("--limit", type=int, help="so many questions, drawn by --seed (default: all)")
@@ -62,7 +68,8 @@ def add(commands: Commands) -> None:
 def _evaluate(arguments: argparse.Namespace) -> int:
     task = _task(arguments)
     names = (arguments.estimators or ("majority,synthesis" if task.verifiable else "synthesis")).split(",")
-    kind = arguments.grader or ("expert" if arguments.task == "healthbench" else "answer")
+    by_rubric = arguments.task == "healthbench" or arguments.rubric is not None
+    kind = arguments.grader or ("expert" if by_rubric else "answer")
     if kind == "answer" and arguments.judge is not None:
         raise ConfigError("--judge goes with --grader expert or model: final answers are compared without one")
     with opened(arguments) as model, _grader(kind, arguments) as grader:
@@ -70,6 +77,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         settings = of_run(arguments, names) | {"n_repeats": arguments.repeats, "grader": grader}
         result = catlite.evaluate(task, model, estimators=estimators, **settings)
     print(result.summary.reset_index().to_json(orient="records", indent=2) if arguments.json else result)
+    if arguments.task == "healthbench" and not arguments.json and any(row.judgement for row in result.rows):
+        print("\nHealthBench's own metrics (means clipped to [0, 1], ± deviation of 1,000 resamples):")
+        print(official(result).round(3).to_string(index=False))
     return 1 if result.stopped is not None else 0
 
 
@@ -93,7 +103,8 @@ def _task(arguments: argparse.Namespace) -> Task:
     if arguments.task not in _TASKS:
         if not Path(arguments.task).expanduser().exists():
             raise ConfigError(f"there is no task {arguments.task!r} and no such file: tasks are {', '.join(_TASKS)}")
-        return catlite.from_records(arguments.task, **{"answer": "answer", **own}, **draw)
+        answer = {} if "rubric" in own else {"answer": "answer"}
+        return catlite.from_records(arguments.task, **{**answer, **own}, **draw)
     if own:
         options = ", ".join("--" + name.replace("_", "-") for name in own)
         raise ConfigError(f"{options} goes with a file of your own: {arguments.task} knows its own columns")

@@ -53,7 +53,7 @@ def _judge(arguments: argparse.Namespace) -> int:
                 for attack, fooled in zip(table.attack, table.fooled, strict=True)
             ]
             print(display.table([["fooled", "attack"], *rows]))
-        return 1 if any(fooled for fooled in table.fooled) else 0
+        return 1 if any(fooled is None or fooled for fooled in table.fooled) else 0
     if not arguments.responses:
         raise ConfigError("give a rubric and at least one response, or --probe")
     rubric = _read(Path(arguments.rubric).expanduser())
@@ -72,15 +72,20 @@ def _judge(arguments: argparse.Namespace) -> int:
 def _read(path: Path) -> Rubric:
     """The criteria of a file: JSON, or one a line."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"the rubric {str(path)!r} cannot be read: {error.strerror}") from None
-    if not text.lstrip().startswith(("[", "{")):
-        text = json.dumps([line.strip() for line in text.splitlines() if line.strip()])
     try:
         found = json.loads(text)
-        rubric = as_rubric(found["criteria"] if isinstance(found, dict) and "criteria" in found else text, "criteria")
-    except (ValueError, CatliteError) as error:
+    except ValueError:
+        if path.suffix == ".json":
+            raise ConfigError(
+                f"{str(path)!r} is not JSON: write a list of criteria, or a text file with one a line"
+            ) from None
+        found = [line.strip() for line in text.splitlines() if line.strip()]
+    try:
+        rubric = as_rubric(found["criteria"] if isinstance(found, dict) and "criteria" in found else found, "criteria")
+    except CatliteError as error:
         raise ConfigError(f"{str(path)!r} is no rubric: {error}") from None
     if rubric is None:
         raise ConfigError(f"{str(path)!r} is empty: write a criterion on each line")

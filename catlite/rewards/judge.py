@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
-from catlite import loop
+from catlite import answers, loop
 from catlite.criteria import Criterion, Rubric, Verdict
 from catlite.data import Example, Group, Judgement, Message, Rollout, Usage
-from catlite.errors import ConfigError, ContextOverflow
+from catlite.errors import ConfigError, ContextOverflow, RequestRejected
 from catlite.models.base import Model, json_schema, sample_preferring
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
@@ -26,12 +27,10 @@ from catlite.rewards.attacks import ATTACKS, CRITERION, HONEST, OFF_TOPIC
 from catlite.rewards.verdicts import criterion_verdicts, read_verdict
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     import pandas as pd
 
 Mode = Literal["single", "batch", "soft"]
+_LEAST = 1e-6  # probability of yes and no together, below which the judge was about to say something else
 _ALTERNATIVES = 20  # of the likeliest tokens: what OpenAI and vLLM give at most
 _VERDICT = {"reason": {"type": "string"}, "met": {"type": "boolean"}}
 _ENTRY = {
@@ -46,17 +45,22 @@ _FORMS = {
 }
 # A reply that only announces one: judges are known to wave these through.
 _ANNOUNCEMENT = re.compile(
-    r"[\W_]*(?:(?:(?:the|my|final|full|complete) )*(?:solution|answer|response|reasoning|thought process|"
-    r"let'?s (?:solve|think)(?: about)?(?: this| the)?(?: problem)?(?: step by step)?)[\W_]*)*",
-    re.IGNORECASE,
+    r"(?:(?:(?:the|my|final|full|complete) )*(?:solution|answer|response|reasoning|thought process|"
+    r"let ?s (?:solve|think)(?: about)?(?: this| the)?(?: problem)?(?: step by step)?) ?)*"
 )
-_Asked = Callable[[Rollout], list[tuple[bool | None, str]]]
+_MARKDOWN = "*_`~|=+<>^#"
 
 
 def check_mode(mode: str) -> None:
     """ConfigError unless `mode` is one of the three."""
     if mode not in get_args(Mode):
         raise ConfigError(f"mode={mode!r}: a judge is asked in mode {', '.join(map(repr, get_args(Mode)))}")
+
+
+def check_coverage(share: float) -> None:
+    """ConfigError unless `share` is one, from 0 to 1."""
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ConfigError(f"min_coverage={share!r}: want a share of the criteria, from 0 to 1")
 
 
 async def judge_group(
@@ -82,6 +86,7 @@ async def judge_group(
     is not judged.
     """
     check_mode(mode)
+    check_coverage(min_coverage)
     if not rubric.criteria:
         raise ConfigError("the rubric has no criteria: there is nothing to judge by")
     asking = _Asking(judge, rubric, mode, temperature, max_tokens)
@@ -117,9 +122,10 @@ class _Asking:
         criteria = self.rubric.criteria
         if rollout.error is not None:
             return tuple(Verdict(one, None, f"the rollout failed: {rollout.error}") for one in criteria)
-        if says_nothing(rollout.text):
+        response = answers.without_thinking(rollout.text)  # thinking is no part of the answer, as for an estimator
+        if says_nothing(response):
             return tuple(Verdict(one, False, "the rollout says nothing") for one in criteria)
-        shown = _shown(rollout.text, asked)
+        shown = _shown(response, asked)
         try:
             if self.mode == "batch":
                 return tuple(await self._all(shown))
@@ -133,11 +139,31 @@ class _Asking:
             return tuple(Verdict(one, None, why) for one in criteria)
 
     async def _one(self, shown: str, criterion: Criterion) -> Verdict:
-        if self.mode == "soft":
-            return await self._soft(shown, criterion)
-        question = render("judge_single", criterion=worded(criterion))
-        ((met, reason),) = await self._read(shown, question, lambda reply: [read_verdict(reply)])
+        """One verdict; None where the judge refuses this request, as a content filter does."""
+        try:
+            if self.mode == "soft":
+                return await self._soft(shown, criterion)
+            met, reason = await self._single(shown, criterion)
+        except RequestRejected as error:
+            if isinstance(error, ContextOverflow) or error.status == 404:
+                raise
+            return Verdict(criterion, None, f"the judge refused: {error}")
         return Verdict(criterion, met, reason)
+
+    async def _single(self, shown: str, criterion: Criterion) -> tuple[bool | None, str]:
+        """The verdict of the reply, or where there is none to read that of being asked again."""
+        messages = [_user(shown, render("judge_single", criterion=worded(criterion)))]
+        reply = await self._ask(messages)
+        found = read_verdict(reply)
+        if reply.error is not None or found[0] is not None:
+            return found
+        said = [{"role": "assistant", "content": reply.text}] if reply.text.strip() else []
+        try:
+            again = await self._ask([*messages, *said, {"role": "user", "content": render("judge_again")}])
+        except RequestRejected:
+            return found
+        better = read_verdict(again)
+        return better if better[0] is not None else found
 
     async def _all(self, shown: str) -> list[Verdict]:
         """All criteria in one call; those it leaves without a verdict in one more."""
@@ -148,22 +174,15 @@ class _Asking:
             if not left:
                 break
             listed = "\n".join(f"{number}. {worded(criteria[place])}" for number, place in enumerate(left, 1))
-            reply = await self._ask([_user(shown, render("judge_batch", criteria=listed))])
+            try:
+                reply = await self._ask([_user(shown, render("judge_batch", criteria=listed))])
+            except RequestRejected as error:
+                if error.status == 404 or (isinstance(error, ContextOverflow) and len(left) == len(criteria)):
+                    raise
+                reply = Rollout("", finish_reason="error", error=f"the judge refused: {error}")
             for place, verdict in zip(left, criterion_verdicts(reply, len(left)), strict=True):
                 found[place] = verdict
         return [Verdict(one, met, reason) for one, (met, reason) in zip(criteria, found, strict=True)]
-
-    async def _read(self, shown: str, question: str, read: _Asked) -> list[tuple[bool | None, str]]:
-        """What `read` makes of the reply; where it finds nothing, of the reply to being asked again."""
-        messages = [_user(shown, question)]
-        reply = await self._ask(messages)
-        found = read(reply)
-        if reply.error is not None or all(met is not None for met, _ in found):
-            return found
-        said = [{"role": "assistant", "content": reply.text}] if reply.text.strip() else []
-        again = await self._ask([*messages, *said, {"role": "user", "content": render("judge_again")}])
-        better = read(again)
-        return better if any(met is not None for met, _ in better) else found
 
     async def _ask(self, messages: list[Message]) -> Rollout:
         preferred = {"response_format": _FORMS[self.mode], "temperature": self.temperature}
@@ -192,7 +211,11 @@ class _Asking:
 
 def says_nothing(text: str) -> bool:
     """True for a text that is empty or no more than an announcement ("Solution:"), which meets no criterion."""
-    return len(text) < 1_000 and _ANNOUNCEMENT.fullmatch(text) is not None
+    if len(text) >= 1_000:
+        return False
+    # Punctuation, spaces and markdown say nothing; letters, digits and signs (∞, ✅) do.
+    kept = (" " if unicodedata.category(one)[0] in "PZC" or one in _MARKDOWN else one for one in text.lower())
+    return _ANNOUNCEMENT.fullmatch(" ".join("".join(kept).split())) is not None
 
 
 def yes_probability(alternatives: Sequence[tuple[str, float]]) -> float | None:
@@ -203,7 +226,7 @@ def yes_probability(alternatives: Sequence[tuple[str, float]]) -> float | None:
         if word in mass:
             mass[word] += math.exp(logprob)
     total = mass["yes"] + mass["no"]
-    return mass["yes"] / total if total > 0 else None
+    return mass["yes"] / total if total > _LEAST else None
 
 
 def worded(criterion: Criterion) -> str:

@@ -6,20 +6,22 @@ of that. Left out: pairwise preference.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from catlite import loop
+from catlite import answers, loop
 from catlite.data import Group, Message, Reference, Rollout
-from catlite.errors import ConfigError, ContextOverflow
+from catlite.errors import ConfigError, RequestRejected
 from catlite.models.base import Model, json_schema, sample_preferring
-from catlite.parsing import parse_reply
+from catlite.parsing import located
 from catlite.prompts.fence import fenced
 from catlite.prompts.files import render
 from catlite.rewards.judge import says_nothing
 from catlite.rewards.verdicts import read_verdict
 
+_NUMBER = re.compile(r"\W*(?:score\W{0,4})?(\d{1,2}(?:\.\d{1,6})?)(?:\s*/\s*10|\s+out\s+of\s+10)?\W*", re.IGNORECASE)
 _SAME = json_schema("verdict", {"reason": {"type": "string"}, "met": {"type": "boolean"}})
 _SCORE = json_schema("score", {"reason": {"type": "string"}, "score": {"type": "integer", "minimum": 1, "maximum": 10}})
 
@@ -49,9 +51,10 @@ class ModelAsJudge:
     async def _reward(self, rollout: Rollout, reference: str) -> float | None:
         if rollout.error is not None:
             return None
-        if says_nothing(rollout.text):
+        response = answers.without_thinking(rollout.text)
+        if says_nothing(response):
             return 0.0
-        tag, texts = fenced([reference, rollout.text], "text")
+        tag, texts = fenced([answers.without_thinking(reference) or reference, response], "text")
         question = render("same_meaning_score" if self.scale else "same_meaning_binary")
         shown = render("same_meaning", tag=tag, texts=texts)
         messages: list[Message] = [{"role": "user", "content": f"{shown}\n\n{question}"}]
@@ -60,7 +63,9 @@ class ModelAsJudge:
             preferred: dict[str, Any] = {"response_format": _SCORE if self.scale else _SAME, "temperature": 0.0}
             try:
                 reply = await sample_preferring(self.judge, messages, preferred, max_tokens=self.max_tokens)
-            except ContextOverflow:
+            except RequestRejected as error:
+                if error.status == 404:
+                    raise
                 return None
             reward = read(reply)
             if reward is not None or reply.error is not None:
@@ -76,9 +81,13 @@ def _same(reply: Rollout) -> float | None:
 
 
 def _score(reply: Rollout) -> float | None:
-    """(score - 1) / 9 of the score in the reply's own field, when that is a number from 1 to 10."""
-    given = (parse_reply(reply.text) or {}).get("score") if reply.error is None else None
-    if isinstance(given, str) and given.strip().isdecimal() and len(given) < 9:
-        given = int(given)
-    inside = isinstance(given, int | float) and not isinstance(given, bool) and 1 <= given <= 10
-    return (float(given) - 1) / 9 if inside and given is not None else None
+    """(score - 1) / 9 of the one score in the reply, in its own field or alone, when that is from 1 to 10."""
+    if reply.error is not None or reply.defect == "truncated":
+        return None
+    said, found = located(reply.text)
+    given = {str(value["score"]) for _, _, value in found if isinstance(value, dict) and "score" in value}
+    if not found:
+        given = {said}
+    number = _NUMBER.fullmatch(given.pop()) if len(given) == 1 else None
+    score = float(number[1]) if number else 0.0
+    return (score - 1) / 9 if 1 <= score <= 10 else None

@@ -29,17 +29,28 @@ _LONGEST = 400  # characters of a criterion; a longer one checks more than one t
 _COPIED = 12  # words in a row out of the material
 _LISTS = ("criteria", "rubric", "rubrics", "criterion", "items", "checklist", "questions")
 _TEXTS = ("criterion", "text", "description", "question", "requirement", "name")
-_BULLET = re.compile(r"^\s{0,8}(?:\d{1,3}[.):]|[-*•–])\s+(.+)$", re.MULTILINE)
+_BULLET = re.compile(
+    r"^[ \t>]{0,8}(?:\*\*)?(?:(?:criterion )?\d{1,3}[.):]|[-*•–])(?:\*\*)?[ \t]+(.+)$", re.MULTILINE | re.IGNORECASE
+)
+# A question that wants more than yes or no, or an order to do so.
 _OPEN = re.compile(
-    r"\W*(?:how|what|which|why|who|whom|where|when|to what extent|list|describe|explain|rate|score|rank|compare)\b"
-    r"|.*\b(?:on a scale|from (?:1|one|0|zero) to (?:5|10|five|ten|100)|out of (?:5|10|ten|100))\b",
+    r"\W*(?:how|what|which|why|who|whom|where|when|to what extent)\b.*\?\W*\Z"
+    r"|\W*(?:list|describe|explain|rate|score|rank|compare)\b|.*\bon a scale (?:of|from)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _POINTING = re.compile(
-    r"\b(?:the|this|that) (?:pseudo-?)?(?:reference|good response|original (?:text|response|answer)|given text|"
-    r"text above|response above|passage|rubric)\b|\b(?:as|mentioned|stated|described) above\b",
+    r"\b(?:the|this|that) (?:(?:pseudo-?)?reference(?! (?:range|value|interval|dose|list))|good response|"
+    r"original (?:text|response|answer)|given text|text above|response above)\b"
+    r"|\b(?:as|mentioned|stated|described) above\b",
     re.IGNORECASE,
 )
+
+
+def check_bounds(fewest: int, most: int) -> None:
+    """ConfigError unless a rubric can have between `fewest` and `most` criteria."""
+    whole = all(isinstance(count, int) and not isinstance(count, bool) for count in (fewest, most))
+    if not whole or not 1 <= fewest <= most:
+        raise ConfigError(f"fewest={fewest!r}, most={most!r}: want whole numbers, 1 ≤ fewest ≤ most")
 
 
 async def propose_rubric(
@@ -62,8 +73,9 @@ async def propose_rubric(
     Raises RubricError, which keeps the raw texts, when ATTEMPTS replies leave fewer than `fewest` usable criteria;
     ConfigError for empty material or bounds that cannot hold; what `proposer.sample` raises passes through.
     """
-    if not (isinstance(fewest, int) and isinstance(most, int) and 1 <= fewest <= most):
-        raise ConfigError(f"fewest={fewest!r}, most={most!r}: want whole numbers, 1 ≤ fewest ≤ most")
+    check_bounds(fewest, most)
+    if question is None and not isinstance(reference, str):
+        raise ConfigError(f"the reference is {type(reference).__name__}: give its text, or a question")
     if question is None:
         name, material = "rubric", answers.without_thinking(reference).strip() or reference.strip()
     else:
@@ -102,6 +114,8 @@ async def propose_rubric(
             break
         messages = [*messages[:asked], *_again(reply, list(kept.values()), faults, fewest)]
     why = f" ({_counted(faults)})" if faults else ""
+    if reply.error is not None:
+        raise RubricError(f"{proposer.name!r} gave no rubric: {reply.error}", tuple(raw), spent)
     raise RubricError(
         f"{proposer.name!r} proposed {len(kept)} usable criteria in {len(raw)} replies, and at least {fewest} are "
         f"wanted{why}. The last reply: {raw[-1][:200]!r}. Use a stronger proposer, or a smaller fewest=",
@@ -142,11 +156,15 @@ def _criteria(reply: Rollout) -> list[str]:
     """The texts of the criteria in a reply: of its JSON or tags, else of its list."""
     if reply.error is not None:
         return []
-    found = [" ".join(text.split()) for text in _texts(parse_values(reply.text))]
-    if not found:
-        said = answers.without_thinking(reply.text)
-        found = [" ".join(line.strip(' *_`"').split()) for line in _BULLET.findall(said)]
-    return [text for text in found if text]
+    listed = list(_texts(parse_values(reply.text)))
+    # A text of several lines may be a list in turn.
+    found = [one for text in listed for one in (_bullets(text) if "\n" in text else []) or [text]]
+    found = found or _bullets(answers.without_thinking(reply.text))
+    return [" ".join(text.split()) for text in found if text.strip()]
+
+
+def _bullets(text: str) -> list[str]:
+    return [line.strip(' *_`"') for line in _BULLET.findall(text)]
 
 
 def _texts(value: Any, depth: int = 0) -> Iterator[str]:
@@ -159,6 +177,7 @@ def _texts(value: Any, depth: int = 0) -> Iterator[str]:
                 yield from _texts(item, depth + 1)
     elif isinstance(value, dict) and depth < 6:
         lists = [value[name] for name in _LISTS if isinstance(value.get(name), list | dict)]
+        lists += [[value[name]] for name in _LISTS if isinstance(value.get(name), str) and "\n" in value[name]]
         texts = [value[name] for name in _TEXTS if isinstance(value.get(name), str)]
         if lists:
             yield from _texts(lists[0], depth + 1)
@@ -193,5 +212,5 @@ def _copies(words: Sequence[str], material: str) -> bool:
 
 def _likeness(text: str) -> str:
     """The same for criteria that differ in case, punctuation and little words only."""
-    words = re.findall(r"\w+", disarm(text).lower())
+    words = [word.strip(".,;:!?\"'()*_`") for word in disarm(text).lower().split()]
     return " ".join(word for word in words if word not in {"the", "a", "an", "does", "is", "that", "response"})

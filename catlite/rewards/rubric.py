@@ -7,16 +7,19 @@ meets. ExpertRubric judges by the rubric an example comes with, as HealthBench d
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from catlite.data import Group, Judgement, Reference
+from catlite.criteria import Rubric
+from catlite.data import Group, Judgement, Reference, Usage
 from catlite.display import judgements_html
 from catlite.errors import ConfigError
 from catlite.models.base import Model
-from catlite.rewards.judge import Mode, check_mode, judge_group
-from catlite.rewards.proposal import MOST, Worked, propose_rubric
+from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
+from catlite.rewards.proposal import MOST, Worked, check_bounds, propose_rubric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,10 +83,14 @@ class RubricReward(_Audited):
     min_coverage: float = 0.5
     max_tokens: int | None = None
     worked: Worked = ()
+    # What the proposer has written, by reference; and whose turn it is. No settings, so not part of the repr.
+    rubrics: dict[str, Rubric] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
+    turns: dict[tuple[int, str], asyncio.Lock] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
-        _check_coverage(self.min_coverage)
+        check_coverage(self.min_coverage)
+        check_bounds(self.fewest, self.most)
 
     @property
     def grades_by(self) -> str | None:
@@ -94,22 +101,37 @@ class RubricReward(_Audited):
         """Proposes the rubric and judges every rollout by it: 1 call and one per rollout and criterion."""
         rubric, proposed = reference.rubric, None
         if rubric is None:
-            question = group.example.prompt if self.from_question else None
-            rubric, proposed = await propose_rubric(
-                reference.text,
-                self.proposer,
-                question=question,
-                fewest=self.fewest,
-                most=self.most,
-                worked=self.worked,
-                max_tokens=self.max_tokens,
-            )
+            rubric, proposed = await self._proposed(group, reference)
         judgement = await judge_group(
             self.judge, group, rubric, mode=self.mode, min_coverage=self.min_coverage, max_tokens=self.max_tokens
         )
         if proposed is not None:
             judgement = replace(judgement, usage=proposed + judgement.usage)
         return self._remember(judgement)
+
+    async def _proposed(self, group: Group, reference: Reference) -> tuple[Rubric, Usage]:
+        """The rubric and what it cost now: nothing where the same reference had one just before.
+
+        A grader is asked about several systems with one gold reference, and they have to be judged by one rubric.
+        """
+        key = json.dumps([reference.text, group.example.messages if self.from_question else None])
+        async with self.turns.setdefault((id(asyncio.get_running_loop()), key), asyncio.Lock()):
+            if key in self.rubrics:
+                return self.rubrics[key], Usage()
+            rubric, usage = await propose_rubric(
+                reference.text,
+                self.proposer,
+                question=group.example.prompt if self.from_question else None,
+                fewest=self.fewest,
+                most=self.most,
+                worked=self.worked,
+                max_tokens=self.max_tokens,
+            )
+            self.rubrics[key] = rubric
+            while len(self.rubrics) > REMEMBERED:
+                self.rubrics.pop(next(iter(self.rubrics)))
+        self.turns.pop((id(asyncio.get_running_loop()), key), None)
+        return rubric, usage
 
 
 @dataclass(frozen=True)
@@ -118,9 +140,10 @@ class ExpertRubric(_Audited):
 
     Points of met criteria over all positive points; met criteria with negative points subtract, and nothing is
     clipped. The judge sees the whole conversation and one criterion a call, with its points, as there. The reference is
-    not used. min_coverage: 1.0, so that a score is over the whole rubric or None.
+    not used. min_coverage: 1.0, so that a score is over the whole rubric or None. A rubric without positive points has
+    no score.
 
-    Raises ConfigError for an example without a rubric, or one whose rubric has no positive points.
+    Raises ConfigError for an example without a rubric.
     """
 
     grades_by: ClassVar = "rubric"
@@ -132,7 +155,7 @@ class ExpertRubric(_Audited):
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
-        _check_coverage(self.min_coverage)
+        check_coverage(self.min_coverage)
 
     async def audit(self, group: Group, reference: Reference) -> Judgement:  # noqa: ARG002 - a reward's arguments
         """Judges every rollout by the example's rubric: one call per rollout and criterion."""
@@ -153,8 +176,3 @@ class ExpertRubric(_Audited):
                 max_tokens=self.max_tokens,
             )
         )
-
-
-def _check_coverage(share: float) -> None:
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-        raise ConfigError(f"min_coverage={share!r}: want a share of the criteria, from 0 to 1")

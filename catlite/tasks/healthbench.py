@@ -110,7 +110,13 @@ def _clipped(values: Sequence[float]) -> float:
 def _metrics(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
     """Of each metric the scores of the rows that have it; "overall_score" first."""
     found: dict[str, list[float]] = {"overall_score": []}
+    if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
+        raise DataError(f"rows is {type(rows).__name__}: want a list of rows with rubrics, example_tags and verdicts")
     for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise DataError(
+                f"row {number} is {type(row).__name__}: want a mapping with rubrics, example_tags, verdicts"
+            )
         lacking = [name for name in ("rubrics", "example_tags", "verdicts") if name not in row]
         if lacking:
             raise DataError(f"row {number} has no {lacking[0]!r}: want rubrics, example_tags and verdicts")
@@ -118,10 +124,15 @@ def _metrics(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
             rubric = as_rubric(row["rubrics"], "rubrics") or Rubric(())
         except DataError as error:
             raise DataError(f"row {number}: {error}") from None
-        verdicts = [one.met if isinstance(one, Verdict) else one for one in row["verdicts"]]
-        if len(verdicts) != len(rubric) or not all(one is None or one in (True, False) for one in verdicts):
-            raise DataError(f"row {number} has {len(rubric)} criteria and other verdicts than one for each")
-        mine: dict[str, float | None] = dict.fromkeys(("overall_score", *row["example_tags"]), rubric.score(verdicts))
+        tags, given = row["example_tags"], row["verdicts"]
+        if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
+            raise DataError(f"row {number}: 'example_tags' is not a list of text")
+        if isinstance(given, str) or not isinstance(given, Iterable) or len(list(given)) != len(rubric):
+            raise DataError(f"row {number} has {len(rubric)} criteria: want a list with one verdict for each")
+        verdicts = [one.met if isinstance(one, Verdict) else one for one in given]
+        if any(isinstance(one, str) or one not in (None, True, False) for one in verdicts):
+            raise DataError(f"row {number}: a verdict is True, False, None or a Verdict")
+        mine: dict[str, float | None] = dict.fromkeys(("overall_score", *tags), rubric.score(verdicts))
         tagged: dict[str, list[tuple[Criterion, bool | None]]] = {}
         for criterion, met in zip(rubric.criteria, verdicts, strict=True):
             for tag in dict.fromkeys(criterion.tags):

@@ -187,10 +187,10 @@
     for (const criterion of matrix.criteria) {
       const title = el("th", { scope: "row", dir: "auto" }, short(criterion.text, 400));
       if (criterion.points) title.append(" ", el("b", null, criterion.points));
-      const made = el("tr", criterion.separates ? null : { class: "same", title: "the same for every rollout" }, title);
-      criterion.cells.forEach(([mark, met, why], i) => {
+      const made = el("tr", criterion.separates ? null : { class: "same", title: "tells no two rollouts apart" }, title);
+      criterion.cells.forEach(([mark, good, why], i) => {
         const name = plain(matrix.columns[i]);
-        const tone = met === null ? "unknown" : met ? "met" : "unmet";
+        const tone = good === null ? "unknown" : good ? "good" : "bad";
         const button = el("button", { type: "button", title: short(why, 200), "aria-label": `${name}: ${mark}` }, mark);
         button.addEventListener("click", () => {
           reason.replaceChildren(el("b", null, `${name} ${mark} `), short(criterion.text, 120), " — ", plain(why) || "no reason given");
@@ -205,7 +205,7 @@
     const table = el("table", { class: "matrix" }, el("thead", null, head), body);
     const parts = [el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Verdicts" }, table), reason];
     for (const note of matrix.notes) parts.push(el("p", { class: "faint" }, "note: " + plain(note)));
-    parts.push(el("p", { class: "faint" }, `judge ${plain(matrix.judge)} · faint: the same verdict on every rollout, so it moves no advantage`));
+    parts.push(el("p", { class: "faint" }, `judge ${plain(matrix.judge)} · green speaks for a rollout, red against it · faint: tells no two rollouts apart, so it moves no advantage`));
     return parts;
   }
 

@@ -1,0 +1,53 @@
+"""HealthBench's official metrics of an evaluation that was graded by rubrics (simple-evals ee3b031).
+
+Every judged response is a row, so of the single sample each rollout. The official figure clips the mean, where an
+Evaluation's own score does not: with a negative mean they differ. Left out: the meta-evaluation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from catlite.errors import ConfigError
+from catlite.results import Evaluation
+from catlite.tasks.healthbench import aggregate, deviations
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def official(evaluation: Evaluation, *, seed: int = 0) -> pd.DataFrame:
+    """One row per system and metric: "overall_score", then every tag.
+
+    Columns: system, metric, value; deviation, of 1,000 bootstrap resamples of responses; responses. A response without
+    a score, such as one whose verdicts could not be had, is left out. Raises ConfigError when no system was judged by
+    a rubric.
+    """
+    import pandas as pd
+
+    found = []
+    for system in evaluation.systems:
+        rows = _rows(evaluation, system)
+        if rows:
+            spread = deviations(rows, seed=seed)
+            for metric, value in aggregate(rows).items():
+                row = {"system": system, "metric": metric, "value": value, "deviation": spread[metric]}
+                found.append({**row, "responses": len(rows)})
+    if not found:
+        raise ConfigError("no system was judged by a rubric: evaluate with grader=ExpertRubric(judge)")
+    return pd.DataFrame(found)
+
+
+def _rows(evaluation: Evaluation, system: str) -> list[dict[str, Any]]:
+    """What `aggregate` reads, of the responses of one system that have a score."""
+    judged = [row.judgement for row in evaluation.rows if row.system == system and row.judgement is not None]
+    return [
+        {
+            "rubrics": judgement.rubric,
+            "example_tags": judgement.group.example.metadata.get("example_tags", []),
+            "verdicts": verdicts,
+        }
+        for judgement in judged
+        for verdicts, reward in zip(judgement.verdicts_GC, judgement.rewards_G, strict=True)
+        if reward is not None
+    ]
