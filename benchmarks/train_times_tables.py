@@ -62,7 +62,8 @@ def measure(seed: int, steps: int) -> dict[str, Any]:
         found["stop"] = stop
         if stop is not None:
             load_adapter(policy, Path(folder) / "checkpoints" / f"checkpoint-{stop}")
-            found["at_stop"] = {name: scores(run, part, seed) for name, part in parts.items()}
+            found["at_stop"] = single_sample(policy, parts["trained on"], seed)
+            print(f"stopped at step {stop}: single sample {found['at_stop']:.3f}", flush=True)
     return found
 
 
@@ -77,6 +78,10 @@ def scores(run: Any, task: Any, seed: int) -> list[dict[str, Any]]:
     table = catlite.compare(run.initial, run.policy, task, synthesis=synthesis, seed=1000 + seed, **SAMPLING)
     print(table, flush=True)
     return table.to_frame().reset_index().to_dict("records")
+
+
+def single_sample(policy: Any, task: Any, seed: int) -> float:
+    return float(catlite.evaluate(task, policy, seed=1000 + seed, **SAMPLING).score("single sample")[0])
 
 
 def stopped_at(metrics: Any) -> int | None:
@@ -107,17 +112,18 @@ def report(runs: list[dict[str, Any]]) -> None:
     print(f"\n{len(runs)} seeds, {steps} steps of 6 prompts × 8 rollouts; {runs[0]['machine']}")
     for part in ("trained on", "held back"):
         print(f"\nquestions {part}; ± the standard error over seeds\n")
-        print("| | before | after | gain | at the gap's stop |\n|---|---|---|---|---|")
+        print("| | before | after | gain |\n|---|---|---|---|")
         for number, row in enumerate(runs[0]["after"][part]):
             rows = [one["after"][part][number] for one in runs]
-            stops = [one.get("at_stop", one["after"])[part][number]["after"] for one in runs]
             cells = [said([one[name] for one in rows]) for name in ("before", "after", "difference")]
-            print(f"| {row['system']} | {' | '.join(cells)} | {said(stops)} |")
+            print(f"| {row['system']} | {' | '.join(cells)} |")
     train = ("generation", "reward", "backward")
     full = [seconds(one, None, *train) for one in runs]
     cut = [seconds(one, one["stop"], *train, "check") for one in runs]
     print(f"\nfixed steps, no checks: {said(full)} s; with the gap's stop, checks included: {said(cut)} s")
     print(f"stopped at step {[one['stop'] for one in runs]} of {steps}")
+    stops = [one.get("at_stop", one["after"]["trained on"][0]["after"]) for one in runs]
+    print(f"single sample on the questions trained on, at the gap's stop: {said(stops)}")
     shares = {name: sum(seconds(one, None, name) for one in runs) / sum(full) for name in train}
     print("of a step: " + ", ".join(f"{name} {share:.1%}" for name, share in shares.items()))
 
