@@ -1,7 +1,8 @@
 """HealthBench's official metrics of an evaluation that was graded by rubrics (simple-evals ee3b031).
 
 Every judged response is a row, so of the single sample each rollout. The official figure clips the mean, where an
-Evaluation's own score does not: with a negative mean they differ. Left out: the meta-evaluation.
+Evaluation's own score does not: with a negative mean they differ. Verdicts are taken as yes or no, also those of mode
+"soft", whose probabilities the official rule has no place for. Left out: the meta-evaluation.
 """
 
 from __future__ import annotations

@@ -77,7 +77,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         settings = of_run(arguments, names) | {"n_repeats": arguments.repeats, "grader": grader}
         result = catlite.evaluate(task, model, estimators=estimators, **settings)
     print(result.summary.reset_index().to_json(orient="records", indent=2) if arguments.json else result)
-    if arguments.task == "healthbench" and not arguments.json and any(row.judgement for row in result.rows):
+    hard = not arguments.json and arguments.judge_mode != "soft"
+    if arguments.task == "healthbench" and hard and any(row.judgement for row in result.rows):
         print("\nHealthBench's own metrics (means clipped to [0, 1], ± deviation of 1,000 resamples):")
         print(official(result).round(3).to_string(index=False))
     return 1 if result.stopped is not None else 0
