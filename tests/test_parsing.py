@@ -48,13 +48,14 @@ def test_a_list_of_objects_is_a_value():
     ["<a>", "<a x='", "{", '[{"a":', "<verdict></verdict>", '{"a"', "<", "[[1],", "'", "<think>", "}", '{"a":1}'],
 )
 def test_hostile_text_is_read_in_time_that_grows_with_its_length(unit):
-    def seconds(length):
-        text = unit * (length // len(unit))
-        started = time.process_time()
-        parse_values(text)
-        return time.process_time() - started
+    def seconds(length, rounds):
+        text, found = unit * (length // len(unit)), []
+        for _ in range(rounds):
+            started = time.process_time()
+            parse_values(text)
+            found.append(time.process_time() - started)
+        return min(found)
 
-    # Sixteen times the text may take at most sixteen times as long and what noise there is, where a quadratic reader
-    # takes 256 times as long; repair is bounded, so both lengths are beyond it.
-    short = min(seconds(20_000) for _ in range(3))
-    assert seconds(320_000) <= 64 * max(short, 0.002)
+    # Eight times the text: 8 times as long for a linear reader, 64 times for a quadratic one; the rest is noise. Repair
+    # is bounded, so both lengths are beyond it.
+    assert seconds(800_000, 2) <= 32 * max(seconds(100_000, 4), 0.01)
