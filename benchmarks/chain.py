@@ -30,6 +30,7 @@ CONNECTIONS, ROLLOUTS, CRITERIA = 64, 8, 6
 COLOURS = ("red", "orange", "yellow", "green", "blue", "violet")
 RUBRIC = json.dumps({"criteria": [f"The response names the colour {colour}." for colour in COLOURS]})
 VERDICT = json.dumps({"reason": "It is named.", "verdict": "yes"})
+OURS = ("catlite.api", "catlite.rewards.rubric", "openai", "httpx_aiohttp", "tenacity")
 ARMS = {"aiohttp": "raw aiohttp", "plain": "catlite"}
 
 
@@ -110,7 +111,7 @@ def main() -> None:
         serve()
         return
     if options.arm:
-        for module in ("aiohttp", *(("catlite.api", "catlite.rewards.rubric") if options.arm == "plain" else ())):
+        for module in OURS if options.arm == "plain" else ("aiohttp",):
             importlib.import_module(module)
         cpu, wall = time.process_time(), time.perf_counter()
         if options.arm == "aiohttp":

@@ -4,8 +4,8 @@
 
 Each arm is a fresh process that warms up and then sends `requests` chat completions, 32 in flight; what is
 compared is its own CPU time (user and system), so the server does not count. Arms take turns; the ratio is that
-of each pair. Part 1 asks for at most 1.15. catlite sends through aiohttp; the second arm is AsyncOpenAI over its
-aiohttp transport, which tells how much of the difference is the transport's, the third aiohttp alone: the floor.
+of each pair. Part 1 asks for at most 1.15. catlite sends through AsyncOpenAI over its aiohttp
+transport; the second arm is that alone, which tells how much of the difference is the transport's, the third aiohttp.
 """
 
 import argparse

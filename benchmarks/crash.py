@@ -66,7 +66,7 @@ def work(kind: str, url: str, folder: str, round_: int) -> None:
     import catlite
 
     # First, or most moments would fall into the imports.
-    for module in ("aiohttp", "catlite.evaluation", "catlite.references.synthesis"):
+    for module in ("openai", "httpx_aiohttp", "catlite.evaluation", "catlite.references.synthesis"):
         importlib.import_module(module)
     with catlite.Endpoint(
         "test-model", base_url=url, api_key=KEY, max_connections=CONNECTIONS, max_tokens=64, retry_seconds=5

@@ -32,16 +32,17 @@ from pathlib import Path
 SERVER = Path(__file__).parent.parent / "tests" / "server.py"
 KEY = "sk-test-0123456789abcdefghijklmnop"
 CONNECTIONS, QUESTIONS, ROLLOUTS, CRITERIA = 64, 200, 8, 8
+CLIENT = ("catlite.models.clients", "openai", "httpx_aiohttp", "tenacity")
 # What to install, what to import first, and what it does.
 PEERS = {
-    "catlite": ((), ("catlite.api", "catlite.models.clients", "aiohttp"), "sampling"),
-    "catlite, store": ((), ("catlite.api", "catlite.models.clients", "aiohttp"), "sampling"),
+    "catlite": ((), (*CLIENT, "catlite.api"), "sampling"),
+    "catlite, store": ((), (*CLIENT, "catlite.api"), "sampling"),
     "httpx": (("httpx", "sniffio"), ("httpx",), "sampling"),  # without sniffio it looks for it at every step
     "openai": (("openai",), ("openai", "openai.resources.chat.completions"), "sampling"),
     "litellm": (("litellm",), ("litellm",), "sampling"),
     "inspect_ai": (("inspect_ai", "openai"), ("inspect_ai", "inspect_ai.model", "openai"), "sampling"),
     "optillm": (("optillm",), ("optillm.self_consistency", "openai"), "sampling"),
-    "catlite, judging": ((), ("catlite.api", "catlite.rewards.rubric", "aiohttp"), "judging"),
+    "catlite, judging": ((), (*CLIENT, "catlite.api", "catlite.rewards.rubric"), "judging"),
     "autorubric": (("autorubric",), ("autorubric", "autorubric.graders", "litellm"), "judging"),
 }
 VERDICT = json.dumps({"explanation": "It does.", "criterion_status": "MET", "verdict": "yes", "met": True})

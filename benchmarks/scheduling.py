@@ -25,7 +25,7 @@ from pathlib import Path
 SERVER = Path(__file__).parent.parent / "tests" / "server.py"
 KEY = "sk-test-0123456789abcdefghijklmnop"
 CONNECTIONS, ROLLOUTS = 64, 8
-OURS = ("catlite.api", "catlite.models.clients", "aiohttp")
+OURS = ("catlite.api", "catlite.models.clients", "openai", "httpx_aiohttp", "tenacity")
 ARMS = {"aiohttp": "raw aiohttp", "plain": "catlite", "store": "catlite with a run store"}
 
 

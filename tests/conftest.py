@@ -1,8 +1,7 @@
 """Shared fixtures. `server` is real and local; `hurry` makes the waits between retries short."""
 
-import random
-
 import pytest
+import tenacity
 from server import Server
 
 from catlite.models import endpoint, retry
@@ -24,7 +23,7 @@ def server():
 
 @pytest.fixture
 def hurry(monkeypatch):
-    monkeypatch.setattr(retry, "_backoff", lambda attempt: random.uniform(0, min(0.02, 0.002 * 2**attempt)))
+    monkeypatch.setattr(retry, "_backoff", tenacity.wait_random_exponential(multiplier=0.004, max=0.02))
 
 
 @pytest.fixture

@@ -65,6 +65,8 @@ def test_a_certificate_nobody_vouches_for_is_refused_and_one_in_ssl_cert_file_ta
     assert (rollout.text == "hello") if trusted else ("certificate verify failed" in rollout.error.lower())
 
 
+# httpx_aiohttp gives a proxy's login to aiohttp in the old way.
+@pytest.mark.filterwarnings("ignore:BasicAuth is:DeprecationWarning", "ignore:The 'proxy_auth':DeprecationWarning")
 @pytest.mark.parametrize("exempt", [False, True])
 def test_the_environments_proxy_is_used_unless_the_host_is_exempt(monkeypatch, exempt):
     seen = []

@@ -1,9 +1,8 @@
-"""Who does the HTTP: aiohttp for OpenAI-compatible servers, `litellm` for the rest.
+"""The two libraries that do the HTTP: `openai` for OpenAI-compatible servers, `litellm` for the rest.
 
-OpenAI's protocol is one POST of JSON. Their own library walks through every message and imports for most of a second,
-and takes several times the CPU (benchmarks/client_cpu.py). Both are imported on first use only. Retries of theirs are
-off (catlite's would multiply them) and their exceptions never leave this module: they hold the request with its key,
-and show it in tracebacks with locals. Left out: streaming, HTTP/2, SOCKS proxies.
+Both are imported on first use only. Their own retries are off (catlite's would multiply them) and their exceptions
+never leave this module: they hold the request with its key, and show it in tracebacks with locals. Left out:
+streaming, HTTP/2, SOCKS proxies.
 """
 
 from __future__ import annotations
@@ -12,24 +11,15 @@ import asyncio
 import importlib
 import json
 import os
-import ssl
-import urllib.request
 import weakref
-from base64 import b64encode
-from collections.abc import AsyncGenerator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from catlite.data import Message
 from catlite.errors import BadReply, ConfigError, EndpointUnavailable, MissingExtra
 from catlite.models import wire
 from catlite.models.keys import Address, Secret
-
-if TYPE_CHECKING:
-    import aiohttp
-
-# As OpenAI's own library sends them.
-_ACCOUNT = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
 
 
 class Answer(NamedTuple):
@@ -61,79 +51,67 @@ class Client(Protocol):
         ...
 
 
-class HTTPClient:
-    """OpenAI's protocol over aiohttp, for one server."""
+class OpenAIClient:
+    """`openai.AsyncOpenAI` for one server."""
 
     def __init__(self, model: str, address: Address, connections: int) -> None:
-        importlib.import_module("aiohttp")
+        openai = importlib.import_module("openai")
         self.url = address.url
         self.who = f"{address.url} ({model})"
         self._model = model
         self._address = address
-        self._connections = connections
-        self._session: aiohttp.ClientSession | None = None  # made on the loop it belongs to
-        parts = urlsplit(address.url)
-        self._tls = _tls() if parts.scheme == "https" else True
-        self._proxy = _proxy(parts.scheme, parts.hostname or "")
-
-    def _open(self) -> aiohttp.ClientSession:
-        import aiohttp
-
         # Idle connections are dropped before servers drop them (uvicorn: after 5 s), or a request would run into that.
-        connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=4.0, ssl=self._tls)
-        return aiohttp.ClientSession(
-            connector=connector,
-            headers=self._headers(),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(),
+        limits = type(openai.DEFAULT_CONNECTION_LIMITS)(
+            max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=4.0
         )
-
-    def _headers(self) -> dict[str, str]:
-        login, key = self._address.login, self._address.key
-        account = {name: os.environ.get(variable, "") for name, variable in _ACCOUNT.items()}
-        return {
-            "Authorization": f"Basic {b64encode(login.reveal().encode()).decode()}"
-            if login
-            else f"Bearer {key.reveal()}",
-            "Content-Type": "application/json",
-            "User-Agent": "catlite",
-            **{name: value for name, value in account.items() if value},
-        }
+        # A proxy from the environment cannot reach the loopback of this machine.
+        parts = urlsplit(address.url)
+        direct = {f"{parts.scheme}://": None} if parts.hostname in ("127.0.0.1", "localhost", "::1") else None
+        # aiohttp under httpx's face: httpx's own pool looks at every connection for every request, which at 64
+        # connections takes three times the CPU (benchmarks/scheduling.py).
+        http = openai.DefaultAioHttpClient(
+            limits=limits,
+            mounts=direct,
+            auth=None if address.login is None else tuple(address.login.reveal().split(":", 1)),
+        )
+        self._client = openai.AsyncOpenAI(
+            base_url=address.url, api_key=address.key.reveal(), max_retries=0, http_client=http
+        )
 
     async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> Answer | None:
         """See Client."""
         extra, headers = request.get("extra_body") or {}, request.get("extra_headers")
         plain = {name: value for name, value in request.items() if name not in ("extra_body", "extra_headers")}
         body = {"messages": messages, "model": self._model, **plain, **extra}
-        return await self.post(f"{self.url}/chat/completions", body, timeout, headers)
+        return await self.post("/chat/completions", body, timeout, headers)
 
     async def post(
         self, url: str, body: Mapping[str, Any], timeout: float, headers: Mapping[str, str] | None = None
     ) -> Answer | None:
         """See Client."""
-        import aiohttp
+        import httpx
+        import openai
 
+        # Below chat.completions.create, which walks through every message to look for types it knows: a third of
+        # what a request costs.
+        options: dict[str, Any] = {"timeout": timeout} | ({"headers": headers} if headers else {})
         failure: BaseException
         try:
-            sent = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-            self._session = self._session or self._open()
             # A deadline for the whole exchange: a server that drips bytes never runs into a read time-out.
-            async with (
-                asyncio.timeout(timeout),
-                self._session.post(
-                    url, data=sent, headers=headers, proxy=self._proxy.reveal() if self._proxy else None
-                ) as reply,
-            ):
-                said = self._address.redact((await reply.read()).decode(reply.charset or "utf-8", "replace"))
-            if reply.status < 400:
-                return Answer(said, reply.headers)
-            if reply.status == 400 and wire.is_content_filter(said):
+            async with asyncio.timeout(timeout):
+                reply = await self._client.post(url, cast_to=httpx.Response, body=body, options=options)
+                return Answer(self._address.redact(reply.text), reply.headers)
+        except openai.APIStatusError as error:
+            said = self._address.redact(error.response.text)
+            if error.status_code == 400 and wire.is_content_filter(said):
                 return None
-            failure = wire.status_error(reply.status, said, reply.headers, self.who)
+            failure = wire.status_error(error.status_code, said, error.response.headers, self.who)
         except TimeoutError:
             failure = _late(self.who, timeout)
-        except (aiohttp.ClientError, OSError) as error:
-            failure = _lost(self.who, self._address.redact(f"{type(error).__name__}: {error}"))
+        except openai.APIConnectionError as error:  # a lost connection may be called a time-out, too
+            late = isinstance(error, openai.APITimeoutError) and _timed_out(error)
+            lost = self._address.redact(_cause(error))
+            failure = _late(self.who, timeout) if late else _lost(self.who, lost)
         except (TypeError, ValueError) as error:
             failure = ConfigError(f"the request cannot be written as JSON: {error}")
         except asyncio.CancelledError as error:
@@ -142,27 +120,8 @@ class HTTPClient:
 
     async def close(self) -> None:
         """See Client."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-            await asyncio.sleep(0)  # transports that were told to close do so in the loop's next round
-
-
-def _tls() -> ssl.SSLContext:
-    """The authorities named in SSL_CERT_FILE or SSL_CERT_DIR, else Mozilla's: a bare Python on macOS has none."""
-    import certifi
-
-    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-    return ssl.create_default_context(cafile=file or (None if folder else certifi.where()), capath=folder)
-
-
-def _proxy(scheme: str, host: str) -> Secret | None:
-    """The proxy that the environment names for such a URL. It cannot reach the loopback of this machine."""
-    if host in ("127.0.0.1", "localhost", "::1") or urllib.request.proxy_bypass(host):
-        return None
-    known = urllib.request.getproxies()
-    found = known.get(scheme) or known.get("all")
-    return Secret(found) if found else None
+        await self._client.close()
+        await asyncio.sleep(0)  # transports that were told to close do so in the loop's next round
 
 
 class LiteLLMClient:
@@ -286,3 +245,22 @@ def _lost(who: str, why: str) -> EndpointUnavailable:
 def _clean(error: asyncio.CancelledError) -> asyncio.CancelledError:
     """The same without its traceback, whose frames have the request's headers among their locals."""
     return asyncio.CancelledError(*error.args)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """`error` and what it came from, outermost first."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def _timed_out(error: BaseException) -> bool:
+    """True when there was a time-out below what the libraries on top made of it."""
+    return any(isinstance(cause, TimeoutError) for cause in _causes(error))
+
+
+def _cause(error: Exception) -> str:
+    """What the transport said, at the bottom; openai's own message is just "Connection error."."""
+    *_, cause = _causes(error)
+    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__

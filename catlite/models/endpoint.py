@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible chat API, or any provider's, through `litellm`.
+"""A model behind an OpenAI-compatible chat API, through `openai`, or any provider's, through `litellm`.
 
 One request carries a whole group where the server takes `n` (its prompt is then evaluated once, not G times);
 what a server takes is learned from its answers and kept for the process. Left out: streaming, tools, images.
@@ -28,7 +28,7 @@ from catlite.errors import (
 )
 from catlite.models import scoring, wire
 from catlite.models.base import check_n, check_sampling, other_tokens_name, renamed, sendable
-from catlite.models.clients import Client, HTTPClient, LiteLLMClient
+from catlite.models.clients import Client, LiteLLMClient, OpenAIClient
 from catlite.models.connections import Connections
 from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
 from catlite.models.prices import Price, published
@@ -346,7 +346,7 @@ class Endpoint:
 
     def _make(self, where: Address) -> Client:
         _ = self.price  # reads a large file, once
-        kind: type[Client] = LiteLLMClient if self.via_litellm else HTTPClient
+        kind: type[Client] = LiteLLMClient if self.via_litellm else OpenAIClient
         return kind(self.model, where, self.max_connections)
 
     async def aclose(self) -> None:

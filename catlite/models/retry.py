@@ -1,7 +1,7 @@
 """When to ask again, and how long to wait first.
 
-Retried: 408, 409, 429, 5xx, lost connections, time-outs, and replies that are not chat completions. The wait is
-what Retry-After says, else exponential with full jitter (Brooker, "Exponential backoff and jitter", AWS 2015).
+Retried, by tenacity: 408, 409, 429, 5xx, lost connections, time-outs, and replies that are not chat completions. The
+wait is what Retry-After says, else exponential with full jitter (Brooker, "Exponential backoff and jitter", AWS 2015).
 Bounded in attempts and in time: a wait that would end after the bound is not begun.
 """
 
@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
-import itertools
 import logging
 import math
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
+import tenacity
+
 from catlite import loop
-from catlite.errors import BadReply, EndpointUnavailable, ModelError
+from catlite.errors import BadReply, EndpointDown, EndpointUnavailable, ModelError
 from catlite.models.traffic import Traffic
 
 T = TypeVar("T")
 ATTEMPTS = 8
 _LONG_WAIT = 5.0  # seconds; from here on a person wonders why nothing happens
 _logger = logging.getLogger("catlite")
+_backoff = tenacity.wait_random_exponential(multiplier=0.5, max=30)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -52,13 +53,16 @@ async def retrying(
     """
     failure: EndpointUnavailable | BadReply
     began, spent = time.monotonic(), 0.0
-    for attempt in itertools.count(1):
+
+    async def once() -> T:
+        nonlocal spent
+        failed: EndpointUnavailable | BadReply
         async with slots:
             sent = await traffic.turn(began)
             try:
                 result = await call()
             except (EndpointUnavailable, BadReply) as error:
-                failure = error
+                failed = error
             except ModelError:
                 traffic.answered(sent)
                 raise
@@ -67,27 +71,71 @@ async def retrying(
                 return result
             finally:
                 traffic.back()
-        traffic.refused(failure.status, sent)
+        traffic.refused(failed.status, sent)
         spent += time.monotonic() - sent
-        asked = getattr(failure, "retry_after", None)
-        # Everyone told to come back at the same moment should not: a little spread on top.
-        wait = _backoff(attempt) if asked is None else asked + 0.1 * _backoff(attempt)
-        if attempt == ATTEMPTS or spent + wait > seconds or traffic.silent(began):
-            break
-        level = logging.WARNING if wait >= _LONG_WAIT else logging.INFO
-        _logger.log(level, "%s; asking again in %.1f s (attempt %d of %d)", failure, wait, attempt, ATTEMPTS)
-        await traffic.wait(wait, began)
-        spent += wait
+        raise failed
+
+    try:
+        return await once()  # nearly always all there is: tenacity is set up after a failure only
+    except EndpointDown:
+        raise
+    except (EndpointUnavailable, BadReply) as error:
+        failure = error
+
+    async def attempt() -> T:
+        if policy.statistics["attempt_number"] == 1:
+            raise failure
+        return await once()
+
+    async def wait(seconds: float) -> None:
+        nonlocal spent
+        await traffic.wait(seconds, began)
+        spent += seconds
+
+    def enough(state: tenacity.RetryCallState) -> bool:
+        late = spent + state.upcoming_sleep > seconds
+        return state.attempt_number == ATTEMPTS or late or traffic.silent(began)
+
+    policy = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(_passes),
+        wait=_wait,
+        stop=enough,
+        before_sleep=_announce,
+        sleep=wait,
+        reraise=True,
+    )
+    try:
+        return await policy(attempt)
+    except EndpointDown:
+        raise
+    except (EndpointUnavailable, BadReply) as error:
+        failure = error
     traffic.gave_up(loop.question() or began, began)
+    asked, attempts = getattr(failure, "retry_after", None), policy.statistics["attempt_number"]
     if asked is not None and spent + asked > seconds:
         why = f"it asks to wait {asked:.0f} s, beyond retry_seconds={seconds:g}"
     else:
-        why = f"gave up after {attempt} attempt{'s' * (attempt != 1)} in {spent:.1f} s"
+        why = f"gave up after {attempts} attempt{'s' * (attempts != 1)} in {spent:.1f} s"
     if isinstance(failure, BadReply):
         raise BadReply(f"{failure}; {why}", status=failure.status)
     raise EndpointUnavailable(f"{failure}; {why}", status=failure.status, retry_after=asked)
 
 
-def _backoff(attempt: int) -> float:
-    """Seconds to wait after the failure of `attempt`: up to 0.5, 1, 2, … 30, at random."""
-    return random.uniform(0, min(30.0, 0.5 * 2 ** (attempt - 1)))  # noqa: S311
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, EndpointUnavailable | BadReply) and not isinstance(error, EndpointDown)
+
+
+def _error(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    asked: float | None = getattr(_error(state), "retry_after", None)
+    # Everyone told to come back at the same moment should not: a little spread on top.
+    return _backoff(state) if asked is None else asked + 0.1 * _backoff(state)
+
+
+def _announce(state: tenacity.RetryCallState) -> None:
+    wait, number = state.upcoming_sleep, state.attempt_number
+    level = logging.WARNING if wait >= _LONG_WAIT else logging.INFO
+    _logger.log(level, "%s; asking again in %.1f s (attempt %d of %d)", _error(state), wait, number, ATTEMPTS)
