@@ -295,10 +295,10 @@ class Judgement:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per rollout (from 1) and criterion: verdict, reason, probability, and the rollout's reward."""
-        import pandas as pd
+        from catlite.display import data_frame
 
         separating = self.separating
-        return pd.DataFrame(
+        return data_frame(
             [
                 {
                     "rollout": number,

@@ -9,10 +9,12 @@ import html
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from catlite.criteria import Criterion, Verdict
     from catlite.data import Group, Judgement, Reference, Rollout, Usage
 
@@ -23,6 +25,16 @@ _LONG = 20_000  # characters of one text in a notebook card; the object keeps al
 def visible(text: str) -> str:
     """`text` with control characters, direction overrides and lone surrogates written out as \\x1b and the like."""
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def data_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """`rows` as a DataFrame, lone surrogates written out: with pyarrow installed pandas takes no text that has any."""
+    import pandas as pd
+
+    def writable(value: Any) -> Any:
+        return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+    return pd.DataFrame([{name: writable(value) for name, value in row.items()} for row in rows])
 
 
 def short(text: str, width: int = 60) -> str:

@@ -89,11 +89,9 @@ class Evaluation:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per question, repeat and system, usage in columns of its own."""
-        import pandas as pd
-
         usage = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd", "requests", "seconds")
         names = ("id", "repeat", "system", "score", "answer", "error", "generations")
-        return pd.DataFrame(
+        return display.data_frame(
             [
                 {name: getattr(row, name) for name in names} | {name: getattr(row.usage, name) for name in usage}
                 for row in self.rows
@@ -107,9 +105,7 @@ class Evaluation:
         relative_gain is over the single sample, on the questions both were graded on; compute is test-time compute,
         in generations per question, as a multiple of the single sample's; failed counts rows without a score.
         """
-        import pandas as pd
-
-        return pd.DataFrame(self._totals()).set_index("system")
+        return display.data_frame(self._totals()).set_index("system")
 
     def _totals(self) -> list[dict[str, Any]]:
         alone = self.scores(SINGLE)

@@ -15,6 +15,7 @@ from catlite import loop
 from catlite.analysis.comparing import differences
 from catlite.analysis.scaling import First, checked_sizes
 from catlite.budget import Budget
+from catlite.display import data_frame
 from catlite.errors import ConfigError
 from catlite.evaluation import Estimator, areestimate
 from catlite.references.recursive import RecursiveSynthesis
@@ -96,8 +97,6 @@ def question_ablation(
 
 def _ablation(again: Evaluation) -> pd.DataFrame:
     """Scores, and differences against the first variant."""
-    import pandas as pd
-
     apart = {row["system"]: row for row in differences(again, again.systems[1]).to_dict("records")}
     rows = []
     for system in again.systems:
@@ -109,4 +108,4 @@ def _ablation(again: Evaluation) -> pd.DataFrame:
             | {"difference": delta.get("difference", math.nan), "difference_se": delta.get("se", math.nan)}
             | {name: delta.get(name, math.nan) for name in ("low", "high")}
         )
-    return pd.DataFrame(rows)
+    return data_frame(rows)

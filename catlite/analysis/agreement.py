@@ -17,6 +17,7 @@ import numpy as np
 
 from catlite.analysis.comparing import RESAMPLES
 from catlite.data import Judgement
+from catlite.display import data_frame
 from catlite.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ def with_labels(given: Verdicts, labels: Verdicts, *, seed: int = 0) -> pd.DataF
     Raises ConfigError when there is not one label per verdict, when one is anything but True, False (or 1, 0) and None
     (or nan), or when there is nothing to compare.
     """
-    import pandas as pd
-
     if len(given) != len(labels):
         raise ConfigError(f"{len(given)} verdicts and {len(labels)} labels: want one label for each, None for none")
     both = zip(map(_yes_or_no, given), map(_yes_or_no, labels), strict=True)
@@ -59,7 +58,7 @@ def with_labels(given: Verdicts, labels: Verdicts, *, seed: int = 0) -> pd.DataF
         known = spread[name][~np.isnan(spread[name])]
         low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (math.nan, math.nan)
         rows.append({"figure": name, "value": float(value[0]), "low": float(low), "high": float(high)})
-    frame = pd.DataFrame(rows).set_index("figure")
+    frame = data_frame(rows).set_index("figure")
     return frame.assign(items=len(pairs), coverage=len(pairs) / len(labelled))
 
 
@@ -79,8 +78,6 @@ def between(judges: Mapping[str, Sequence[Judgement]], *, seed: int = 0) -> pd.D
     interval as in `with_labels`; items; coverage, the share of items on which both have a verdict.
     Raises ConfigError for fewer than two, or for judgements of different shape.
     """
-    import pandas as pd
-
     if len(judges) < 2:
         raise ConfigError(f"{len(judges)} judge: want at least two to compare")
     flat = {name: verdicts(judgements) for name, judgements in judges.items()}
@@ -93,7 +90,7 @@ def between(judges: Mapping[str, Sequence[Judgement]], *, seed: int = 0) -> pd.D
             row |= {str(name): value, f"{name}_low": low, f"{name}_high": high}
         items = int(frame["items"].iloc[0])
         rows.append({**row, "items": items, "coverage": items / len(mine)})
-    return pd.DataFrame(rows)
+    return data_frame(rows)
 
 
 def self_consistency(repeats: Sequence[Sequence[Judgement]]) -> pd.DataFrame:
@@ -105,8 +102,6 @@ def self_consistency(repeats: Sequence[Sequence[Judgement]]) -> pd.DataFrame:
     `catlite.store.samples_from(number)`.
     Raises ConfigError for fewer than two repeats, or for repeats of different shape.
     """
-    import pandas as pd
-
     columns = [verdicts(judgements) for judgements in repeats]
     if len(columns) < 2 or len({len(column) for column in columns}) != 1:
         raise ConfigError(f"want at least two repeats of one shape, got {[len(column) for column in columns]} verdicts")
@@ -118,7 +113,7 @@ def self_consistency(repeats: Sequence[Sequence[Judgement]]) -> pd.DataFrame:
             agree.append((math.comb(yes, 2) + math.comb(no, 2)) / math.comb(len(said), 2))
             unanimous.append(float(yes == 0 or no == 0))
     rows = [{"figure": name, **_mean(values)} for name, values in (("agreement", agree), ("unanimous", unanimous))]
-    return pd.DataFrame(rows).set_index("figure").rename(columns={"n": "items"})
+    return data_frame(rows).set_index("figure").rename(columns={"n": "items"})
 
 
 def rank_correlation(a: Sequence[Rewards], b: Sequence[Rewards]) -> pd.DataFrame:
@@ -129,8 +124,6 @@ def rank_correlation(a: Sequence[Rewards], b: Sequence[Rewards]) -> pd.DataFrame
     se is nan. Columns: value, se, n (groups, or rollouts). A group is left out in which a reward does not vary, or
     fewer than three rollouts have both. Raises ConfigError for other shapes.
     """
-    import pandas as pd
-
     if len(a) != len(b) or any(len(mine) != len(theirs) for mine, theirs in zip(a, b, strict=True)):
         raise ConfigError("want the rewards of the same rollouts of the same groups, in the same order")
     both = [
@@ -140,7 +133,7 @@ def rank_correlation(a: Sequence[Rewards], b: Sequence[Rewards]) -> pd.DataFrame
     within = [value for pairs in both if not math.isnan(value := _spearman(pairs))]
     everything = [pair for pairs in both for pair in pairs]
     pooled = {"value": _spearman(everything), "se": math.nan, "n": len(everything)}
-    return pd.DataFrame([{"figure": "within", **_mean(within)}, {"figure": "pooled", **pooled}]).set_index("figure")
+    return data_frame([{"figure": "within", **_mean(within)}, {"figure": "pooled", **pooled}]).set_index("figure")
 
 
 def _spearman(pairs: Sequence[tuple[float, float]]) -> float:

@@ -39,9 +39,7 @@ class Comparison:
 
         Columns: before, before_se, after, after_se, difference, difference_se (paired), questions.
         """
-        import pandas as pd
-
-        return pd.DataFrame([self._row(system) for system in self.before.systems]).set_index("system")
+        return display.data_frame([self._row(system) for system in self.before.systems]).set_index("system")
 
     def _row(self, system: str) -> dict[str, Any]:
         was, now = (

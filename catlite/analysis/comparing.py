@@ -15,6 +15,7 @@ import numpy as np
 
 from catlite import answers
 from catlite.data import Reference
+from catlite.display import data_frame
 from catlite.errors import ConfigError
 from catlite.results import SINGLE, Evaluation, mean_and_error, over_questions, relative_gain
 
@@ -31,8 +32,6 @@ def differences(evaluation: Evaluation, baseline: str = SINGLE, *, seed: int = 0
     a paired bootstrap (RESAMPLES draws of questions); relative gain; p_welch, Welch's t-test as in the paper, which
     ignores the pairing and is therefore the more cautious; questions. Raises ConfigError for an unknown baseline.
     """
-    import pandas as pd
-
     if baseline not in evaluation.systems:
         raise ConfigError(f"baseline={baseline!r}: the evaluation has {', '.join(evaluation.systems)}")
     base = evaluation.scores(baseline)
@@ -62,7 +61,7 @@ def differences(evaluation: Evaluation, baseline: str = SINGLE, *, seed: int = 0
                 "questions": len(both),
             }
         )
-    return pd.DataFrame(rows)
+    return data_frame(rows)
 
 
 def _interval(delta: np.ndarray[Any, Any], seed: int) -> tuple[float, float]:
@@ -90,8 +89,6 @@ def disagreement(evaluation: Evaluation, system: str = "Synthesis") -> pd.DataFr
     the answer that `system` gives. Columns: system, other, questions, disagree (share), right and other_right (shares
     of the disagreements), each share with its standard error over questions.
     """
-    import pandas as pd
-
     mine = _references(evaluation, system)
     rows = []
     for other in [name for name in evaluation.systems if name not in (SINGLE, system)]:
@@ -103,7 +100,7 @@ def disagreement(evaluation: Evaluation, system: str = "Synthesis") -> pd.DataFr
         )
     everyone = [_Pair.of(key, one, [rollout.answer for rollout in one.group.usable]) for key, one in mine.items()]
     rows.append(_apart(system, "every rollout", everyone))
-    return pd.DataFrame(rows)
+    return data_frame(rows)
 
 
 @dataclass(frozen=True, slots=True)

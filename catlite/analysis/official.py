@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from catlite.display import data_frame
 from catlite.errors import ConfigError
 from catlite.results import Evaluation
 from catlite.tasks.healthbench import aggregate, deviations
@@ -24,8 +25,6 @@ def official(evaluation: Evaluation, *, seed: int = 0) -> pd.DataFrame:
     a score, such as one whose verdicts could not be had, is left out. Raises ConfigError when no system was judged by
     a rubric.
     """
-    import pandas as pd
-
     found = []
     for system in evaluation.systems:
         rows = _rows(evaluation, system)
@@ -36,7 +35,7 @@ def official(evaluation: Evaluation, *, seed: int = 0) -> pd.DataFrame:
                 found.append({**row, "responses": len(rows)})
     if not found:
         raise ConfigError("no system was judged by a rubric: evaluate with grader=ExpertRubric(judge)")
-    return pd.DataFrame(found)
+    return data_frame(found)
 
 
 def _rows(evaluation: Evaluation, system: str) -> list[dict[str, Any]]:

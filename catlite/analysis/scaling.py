@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from catlite import loop
 from catlite.budget import Budget
 from catlite.data import Group, Reference, Rollout
+from catlite.display import data_frame
 from catlite.errors import ConfigError, EstimationError
 from catlite.evaluation import Estimator, areestimate, estimator_name
 from catlite.references.selection import equivalence_classes
@@ -40,8 +41,6 @@ async def ascaling(
     budget: Budget | None = None,
 ) -> pd.DataFrame:
     """`scaling`, awaited."""
-    import pandas as pd
-
     sizes = checked_sizes(evaluation, sizes, "sizes")
     variants = {str(size): First(estimator, size) for size in sizes}
     again = await areestimate(evaluation, variants, grader=grader, run=run, budget=budget)
@@ -51,7 +50,7 @@ async def ascaling(
         failed = sum(row.score is None for row in again.rows if row.system == str(size))
         row = {"estimator": estimator_name(estimator), "g": size, "score": score, "se": error}
         rows.append(row | {"questions": questions, "failed": failed})
-    return pd.DataFrame(rows)
+    return data_frame(rows)
 
 
 def scaling(
@@ -107,15 +106,13 @@ def pass_at_k(evaluation: Evaluation, ks: Sequence[int] | None = None) -> pd.Dat
     rollouts is left out. pass@1 is the single sample's score (avg@n). Raises ConfigError when some k is larger than
     the groups.
     """
-    import pandas as pd
-
     rows = []
     pools = [[score for _, score in pool] for pool in _pools(evaluation).values()]
     for k in checked_sizes(evaluation, ks, "ks"):
         enough = [pool for pool in pools if len(pool) >= k]
         mean, error = mean_and_error([1 - _all_wrong(pool, k) for pool in enough])
         rows.append({"k": k, "pass_at_k": mean, "se": error, "questions": len(enough)})
-    return pd.DataFrame(rows)
+    return data_frame(rows)
 
 
 def _all_wrong(pool: list[float], k: int) -> float:
@@ -130,14 +127,12 @@ def maj_at_k(evaluation: Evaluation, ks: Sequence[int] | None = None) -> pd.Data
     up to n. A rollout that is cut off or has no answer does not vote. Columns: k, maj_at_k, se, questions. Raises
     ConfigError when some k is larger than the groups.
     """
-    import pandas as pd
-
     ballots = [loop.run(_ballots(pool)) for pool in _pools(evaluation).values()]
     rows = []
     for k in checked_sizes(evaluation, ks, "ks"):
         mean, error = mean_and_error(enough := [_voted(ballot, k) for ballot in ballots if len(ballot) >= k])
         rows.append({"k": k, "maj_at_k": mean, "se": error, "questions": len(enough)})
-    return pd.DataFrame(rows)
+    return data_frame(rows)
 
 
 _Ballot = tuple[int | None, float]  # what a rollout votes for, and its score

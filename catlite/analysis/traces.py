@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from catlite.display import data_frame
 from catlite.results import SINGLE, Evaluation, over_questions
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ def traces(evaluation: Evaluation) -> pd.DataFrame:
     One row for the rollouts and one per estimator: the number of texts, and each mean with its standard error over
     questions.
     """
-    import pandas as pd
-
     texts: dict[str, list[tuple[int, str]]] = {"rollouts": []}
     for row in evaluation.rows:
         if row.reference is not None:
@@ -33,7 +32,7 @@ def traces(evaluation: Evaluation) -> pd.DataFrame:
         elif row.system == SINGLE:
             group = evaluation.group(row.position, row.repeat)
             texts["rollouts"] += [(row.position, one.text) for one in (group.usable if group is not None else ())]
-    return pd.DataFrame([{"system": name, "texts": len(found), **_trace(found)} for name, found in texts.items()])
+    return data_frame([{"system": name, "texts": len(found), **_trace(found)} for name, found in texts.items()])
 
 
 def _trace(texts: list[tuple[int, str]]) -> dict[str, float]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from catlite import answers, loop
 from catlite.criteria import Criterion, Rubric, Verdict
 from catlite.data import Example, Group, Judgement, Message, Rollout, Usage
+from catlite.display import data_frame
 from catlite.errors import ConfigError, ContextOverflow, RequestRejected
 from catlite.models.base import Model, json_schema, sample_preferring
 from catlite.prompts.fence import disarm, fenced
@@ -258,8 +259,6 @@ def probe(judge: Model, *, mode: Mode = "single", max_tokens: int | None = None)
     probability (mode "soft") and reason as the judge gave them. A judge that fails a control has failed before any
     attack. Blocking; raises as `judge_group` does.
     """
-    import pandas as pd
-
     texts = {"none, and met": HONEST, "none, and not met": OFF_TOPIC, **ATTACKS}
     group = Group(Example("When does water boil?"), tuple(map(Rollout, texts.values())))
     rubric = Rubric((Criterion(CRITERION),))
@@ -270,4 +269,4 @@ def probe(judge: Model, *, mode: Mode = "single", max_tokens: int | None = None)
         fooled = None if verdict.met is None else verdict.met != right
         shown = {"met": verdict.met, "probability": verdict.probability, "reason": verdict.reason}
         rows.append({"attack": attack, "fooled": fooled, **shown})
-    return pd.DataFrame(rows)
+    return data_frame(rows)
