@@ -47,7 +47,7 @@ def ask(server, *, times=1, key=None, timeout=5.0, together=False, **more):
 
 
 def raw(server, *bodies, path="/v1/chat/completions", forgive=()):
-    """One connection; all requests are sent at once, and everything until it closes, or errors as `forgive`, is read."""
+    """One connection; all requests are sent at once, and all until it closes, or fails as `forgive`, is read."""
     sent = [json.dumps(body).encode() for body in bodies]
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.key}\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as sock:
