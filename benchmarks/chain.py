@@ -11,6 +11,7 @@ against fresh servers with the same seed and take turns. Part 5 asks for at most
 import argparse
 import asyncio
 import importlib
+import itertools
 import json
 import os
 import platform
@@ -23,9 +24,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import faults
+from raw import KEY, asking
 from server import Server
 
-KEY = "sk-test-0123456789abcdefghijklmnop"
 CONNECTIONS, ROLLOUTS, CRITERIA = 64, 8, 6
 COLOURS = ("red", "orange", "yellow", "green", "blue", "violet")
 RUBRIC = json.dumps({"criteria": [f"The response names the colour {colour}." for colour in COLOURS]})
@@ -34,9 +35,13 @@ OURS = ("catlite.api", "catlite.rewards.rubric", "openai", "httpx_aiohttp", "ten
 ARMS = {"aiohttp": "raw aiohttp", "plain": "catlite"}
 
 
+seen = itertools.count()
+
+
 def reply(body: dict, _: int) -> str:
+    """No two texts alike: what is asked twice at once would be asked once."""
     form = (body.get("response_format") or {}).get("json_schema", {}).get("name")
-    return {"rubric": RUBRIC, "verdict": VERDICT}.get(form, "The rainbow is red, orange and so on.")
+    return {"rubric": RUBRIC, "verdict": VERDICT}.get(form, f"Rainbow {next(seen)} is red, orange and so on.")
 
 
 def serve() -> None:
@@ -47,17 +52,7 @@ def serve() -> None:
 
 
 async def raw(url: str, questions: int) -> None:
-    import aiohttp
-
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-    headers = {"Authorization": f"Bearer {KEY}"}
-    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
-        slots = asyncio.Semaphore(CONNECTIONS)
-
-        async def ask(prompt: str) -> str:
-            body = {"model": "test-model", "messages": [{"role": "user", "content": prompt}], "max_tokens": 64}
-            async with slots, session.post(f"{url}/chat/completions", json=body) as answer:
-                return (await answer.json())["choices"][0]["message"]["content"]
+    async with asking(url, CONNECTIONS) as ask:
 
         async def question(number: int) -> None:
             group = await asyncio.gather(*(ask(f"Question {number}?") for _ in range(ROLLOUTS)))

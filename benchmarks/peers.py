@@ -5,7 +5,8 @@
 Sampling: 200 questions, each 8 rollouts and then 1 synthesis, one request each, 64 connections, service times lognormal
 with mean 0.2 s and sigma 0.6. raw asyncio + httpx, AsyncOpenAI and litellm are pipelined by hand; inspect_ai runs a
 solver that does the same; optillm its own self-consistency (whose samples of a question follow one another), 64
-questions at a time. Judging: 100 responses, 8 criteria each, a call each: autorubric, and catlite's ExpertRubric.
+questions at a time. Judging: 100 responses, 8 criteria each, a call each: autorubric, inspect_evals' HealthBench
+grading (which asks about the criteria of a response one by one), and catlite's ExpertRubric.
 
 Environments are made by this script with pip, under the cache folder, once (optillm's takes gigabytes); one that cannot
 be made is said and left out. Arms are fresh processes against fresh servers with the same seed, and take turns. CPU is
@@ -44,8 +45,15 @@ PEERS = {
     "optillm": (("optillm",), ("optillm.self_consistency", "openai"), "sampling"),
     "catlite, judging": ((), (*CLIENT, "catlite.api", "catlite.rewards.rubric"), "judging"),
     "autorubric": (("autorubric",), ("autorubric", "autorubric.graders", "litellm"), "judging"),
+    "inspect_evals": (
+        ("inspect_evals", "inspect_ai", "openai"),
+        ("inspect_ai", "inspect_ai.model", "inspect_evals.healthbench.scorer", "openai"),
+        "judging",
+    ),
 }
-VERDICT = json.dumps({"explanation": "It does.", "criterion_status": "MET", "verdict": "yes", "met": True})
+VERDICT = json.dumps(
+    {"explanation": "It does.", "criterion_status": "MET", "criteria_met": True, "verdict": "yes", "met": True}
+)
 
 
 def pipelined(ask) -> None:
@@ -147,6 +155,34 @@ def inspect_arm(url: str, folder: str) -> None:
     assert log.status == "success", log.error
 
 
+def inspect_healthbench_arm(url: str, folder: str) -> None:
+    from inspect_ai import Task, eval as evaluate
+    from inspect_ai.dataset import Sample
+    from inspect_ai.model import GenerateConfig, ModelOutput, get_model
+    from inspect_ai.solver import solver
+    from inspect_evals.healthbench.scorer import healthbench_scorer
+
+    @solver
+    def given():
+        async def solve(state, generate):  # noqa: ARG001 - inspect_ai's signature
+            state.output = ModelOutput.from_content("given", f"Red and {state.sample_id}")
+            return state
+
+        return solve
+
+    os.environ |= {"TEST_API_KEY": KEY, "INSPECT_CACHE_DIR": folder}  # verdicts are kept in its cache
+    judge = get_model(
+        "openai-api/test/test-model", base_url=url, config=GenerateConfig(max_connections=CONNECTIONS, max_tokens=64)
+    )
+    rubrics = [{"criterion": text, "points": 1} for text in criteria()]
+    count = QUESTIONS // 2
+    samples = [Sample(input=f"Question {i}?", id=i + 1, metadata={"rubrics": rubrics}) for i in range(count)]
+    task = Task(samples, solver=given(), scorer=healthbench_scorer(judge, judge_max_tokens=64))
+    (log,) = evaluate(task, model=judge, log_dir=folder, display="none", max_samples=count)
+    assert log.status == "success", log.error
+    assert all(one.scores["_scorer"].value["healthbench_score"] == 1.0 for one in log.samples)
+
+
 def optillm_arm(url: str) -> None:
     import openai
     from optillm.self_consistency import AdvancedSelfConsistency
@@ -223,6 +259,7 @@ def run_arm(name: str, url: str) -> None:
             "optillm": lambda: optillm_arm(url),
             "catlite, judging": lambda: catlite_judging_arm(url),
             "autorubric": lambda: autorubric_arm(url),
+            "inspect_evals": lambda: inspect_healthbench_arm(url, folder),
         }
         arms[name]()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu - imports

@@ -22,25 +22,16 @@ import time
 import urllib.request
 from pathlib import Path
 
+from raw import KEY, asking
+
 SERVER = Path(__file__).parent.parent / "tests" / "server.py"
-KEY = "sk-test-0123456789abcdefghijklmnop"
 CONNECTIONS, ROLLOUTS = 64, 8
 OURS = ("catlite.api", "catlite.models.clients", "openai", "httpx_aiohttp", "tenacity")
 ARMS = {"aiohttp": "raw aiohttp", "plain": "catlite", "store": "catlite with a run store"}
 
 
 async def raw(url: str, questions: int) -> None:
-    import aiohttp
-
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
-    headers = {"Authorization": f"Bearer {KEY}"}
-    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
-        slots = asyncio.Semaphore(CONNECTIONS)
-
-        async def ask(prompt: str) -> str:
-            body = {"model": "test-model", "messages": [{"role": "user", "content": prompt}], "max_tokens": 64}
-            async with slots, session.post(f"{url}/chat/completions", json=body) as reply:
-                return (await reply.json())["choices"][0]["message"]["content"]
+    async with asking(url, CONNECTIONS) as ask:
 
         async def question(number: int) -> str:
             group = await asyncio.gather(*(ask(f"Question {number}?") for _ in range(ROLLOUTS)))

@@ -275,9 +275,12 @@ def evaluation_text(task: str, policy: str, totals: Sequence[dict[str, Any]], re
     return _evaluation_title(task, policy, totals, repeats) + "\n" + table(_evaluation_rows(totals), right=range(1, 9))
 
 
-def evaluation_html(task: str, policy: str, totals: Sequence[dict[str, Any]], repeats: int = 1) -> str:
-    """The comparison of systems as an HTML table."""
-    return html_table(_evaluation_title(task, policy, totals, repeats), _evaluation_rows(totals))
+def evaluation_html(
+    task: str, policy: str, totals: Sequence[dict[str, Any]], repeats: int = 1, notes: Sequence[str] = ()
+) -> str:
+    """The comparison of systems as an HTML table, with `notes` under it."""
+    below = "".join(f'<div style="{_FAINT}">{escaped(note)}</div>' for note in notes)
+    return html_table(_evaluation_title(task, policy, totals, repeats), _evaluation_rows(totals)) + below
 
 
 def html_table(title: str, rows: Sequence[Sequence[str]]) -> str:

@@ -260,7 +260,8 @@ class _Work:
     def told(self, tell: Callable[[Usage], None], group: Group, rows: list[Row]) -> list[Row]:
         """`rows`, once the progress bar knows what the question cost."""
         own = [row.reference.usage for row in rows if row.reference is not None]
-        tell(Usage.total([group.usage, *own]))
+        judged = [row.judgement.usage for row in rows if row.judgement is not None]
+        tell(Usage.total([group.usage, *own, *judged]))
         return rows
 
     @property

@@ -57,6 +57,7 @@ def _page(evaluation: Evaluation) -> str:
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"visible": display.visible, "count": display.count, "dollars": display.dollars}
+    environment.filters["usage"] = display.usage_text
     script = (_TEMPLATES / "report.js").read_text("utf-8")
     systems = _systems(evaluation)
     data, limit = _data(evaluation)

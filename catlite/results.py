@@ -63,6 +63,12 @@ class Evaluation:
         return [row.reference for row in self.rows if row.reference is not None]
 
     @property
+    def judging(self) -> Usage | None:
+        """What the verdicts behind the scores took: part of no system's cost. None where no judge was asked."""
+        judged = [row.judgement.usage for row in self.rows if row.judgement is not None]
+        return Usage.total(judged) if judged else None
+
+    @property
     def systems(self) -> list[str]:
         """Names of what was compared, single sample first."""
         return list(dict.fromkeys(row.system for row in self.rows))
@@ -157,11 +163,19 @@ class Evaluation:
         return saved.load(Path(path))
 
     def __str__(self) -> str:
-        text = display.evaluation_text(self.task, self.policy, self._totals(), self.n_repeats)
-        return text if self.stopped is None else f"{text}\nStopped early: {self.stopped}."
+        return "\n".join(
+            [display.evaluation_text(self.task, self.policy, self._totals(), self.n_repeats), *self._notes]
+        )
 
     def _repr_html_(self) -> str:
-        return display.evaluation_html(self.task, self.policy, self._totals(), self.n_repeats)
+        return display.evaluation_html(self.task, self.policy, self._totals(), self.n_repeats, self._notes)
+
+    @property
+    def _notes(self) -> list[str]:
+        """What a reader of the table has to know."""
+        judging = self.judging
+        judged = [] if judging is None else [f"Judging, which is in no row: {display.usage_text(judging)}."]
+        return judged + ([] if self.stopped is None else [f"Stopped early: {self.stopped}."])
 
 
 def mean_and_error(values: Collection[float]) -> tuple[float, float]:

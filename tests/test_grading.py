@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import warnings
 
 import pytest
@@ -19,7 +20,9 @@ from catlite import (
     ScriptedModel,
     Synthesis,
     Task,
+    Usage,
     evaluate,
+    report,
 )
 from catlite.analysis.official import official
 from catlite.errors import BudgetReached, ConfigError, OwnJudgeWarning
@@ -53,6 +56,29 @@ def test_every_score_has_its_verdicts():
 def test_verdicts_are_saved_and_read_again(tmp_path):
     result = run()
     assert Evaluation.load(result.save(tmp_path)) == result
+
+
+def test_what_judging_took_is_told_beside_the_table_and_in_no_row(tmp_path):
+    def judge(prompt, i):
+        return Rollout(names_it(prompt, i), usage=Usage(10, 5, 0, 0.5, 1, 0.1))
+
+    grader = ExpertRubric(ScriptedModel(judge, "judge"))
+    result = evaluate(TASK, POLICY, estimators=[Synthesis(ANCHOR)], grader=grader, n=2)
+    # Two rollouts and a synthesis of each of two questions, by two criteria.
+    assert (result.judging.requests, result.judging.total_tokens, result.judging.cost_usd) == (12, 180, 6.0)
+    assert list(result.summary.cost_usd) == pytest.approx([0, 0])
+    said = "Judging, which is in no row: 12 requests · 120 prompt + 60 completion tokens · 1.2 s · $6"
+    assert said in str(result)
+    assert said in result._repr_html_()
+    page = re.sub(r"\s+", " ", report(result, tmp_path / "r.html").read_text())
+    assert "Judging took 12 requests · 120 prompt + 60 completion tokens · 1.2 s · $6" in page
+
+
+def test_nothing_is_said_of_judging_where_answers_are_compared():
+    task = Task("sums", (Example("1+1?", "2", answer_format="boxed"),))
+    result = evaluate(task, ScriptedModel(lambda prompt, i: r"\boxed{2}"), n=2)
+    assert result.judging is None
+    assert "Judging" not in str(result)
 
 
 def test_a_verdict_that_cannot_be_had_is_no_score():

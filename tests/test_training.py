@@ -1,12 +1,11 @@
 """train: what it learns, keeps, resumes and refuses, on a tiny random model."""
 
 import json
-import math
 import os
+import re
 import signal
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("trl", reason="needs catlite[train]")
 from tiny import tiny_model  # noqa: E402
-from trainings import adapter_of, constant, open_task, same, small, vowels  # noqa: E402
+from trainings import adapter_of, constant, open_task, same, small, trained, vowels  # noqa: E402
 
 import catlite  # noqa: E402
-from catlite import Example, LocalModel, Task, TrainConfig, loop, train  # noqa: E402
-from catlite.errors import BudgetReached, ConfigError, DataError, EndpointUnavailable, OutOfMemory  # noqa: E402
-from catlite.training.config import family_sampling  # noqa: E402
+from catlite import Example, LocalModel, RubricReward, ScriptedModel, Task, loop, train  # noqa: E402
+from catlite.errors import BudgetReached, ConfigError, EndpointUnavailable  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
@@ -27,11 +25,6 @@ pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tiny_model(tmp_path_factory.mktemp("tiny"))
-
-
-def trained(folder, task=None, **options):
-    defaults = {"estimator": constant, "reward": vowels, "config": small()}
-    return train(open_task() if task is None else task, LocalModel(folder), **{**defaults, **options})
 
 
 def test_a_reward_that_can_be_had_is_had_more_often(folder):
@@ -42,6 +35,27 @@ def test_a_reward_that_can_be_had_is_had_more_often(folder):
     assert frame["cat/reward"].tail(3).mean() > 2 * frame["cat/reward"].head(3).mean()
     assert run.complete
     assert (run.steps, run.ended) == (12, "all 12 steps were made")
+
+
+def test_a_judges_verdicts_on_a_proposed_rubric_are_a_reward_to_train_on(folder):
+    rubric = json.dumps({"criteria": [f"names the letter {letter!r}" for letter in "aeiou"]})
+    proposer = ScriptedModel(lambda prompt, i: rubric, "proposer")
+
+    def verdict(prompt, i):
+        text = prompt[0]["content"]
+        (wanted,) = set(re.findall(r"names the letter '(.)'", text))
+        (response,) = re.findall(r"<response-\w+ 1>(.*?)</response-\w+>", text, re.DOTALL)
+        return json.dumps({"reason": "looked for it", "met": wanted in response})
+
+    judge = ScriptedModel(verdict, "judge")
+    run = trained(folder, reward=RubricReward(proposer, judge), config=small(steps=3, learning_rate=0.1))
+    frame = run.to_frame()
+    assert run.complete
+    assert list(frame["cat/coverage"]) == [1.0] * 3
+    assert 0 < frame["cat/reward"].mean() < 1
+    assert len(proposer.calls) == 1  # the reference is the same for all groups, and so is its rubric
+    assert len(judge.calls) == 3 * 2 * 4 * 5
+    assert any((value != 0).any() for name, value in adapter_of(run).items() if "lora_B" in name)
 
 
 def test_what_comes_is_ready_to_sample_and_its_initial_policy_is_the_base(folder):
@@ -332,135 +346,3 @@ def test_a_gap_that_has_closed_ends_training(folder):
     )
     assert run.steps < 9
     assert "gap" in run.ended
-
-
-# Bad input
-
-
-def test_config_has_few_dials_each_with_its_why():
-    lines = Path(catlite.training.config.__file__).read_text().splitlines()
-    assert len(fields(TrainConfig)) <= 15
-    for one in fields(TrainConfig):
-        (line,) = [line for line in lines if line.startswith(f"    {one.name}: ")][:1]
-        assert "  # " in line, one.name
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"num_generations": 1}, "a group of one"),
-        ({"num_generations": 2.5}, "whole number"),
-        ({"steps": 0}, "at least 1"),
-        ({"prompts_per_step": True}, "whole number"),
-        ({"learning_rate": 0}, "positive"),
-        ({"learning_rate": math.nan}, "positive"),
-        ({"beta": -1}, "0 or more"),
-        ({"lora_layers": 1.5}, "share"),
-        ({"stop": "never"}, '"gap" or "reward"'),
-        ({"held_back": 1}, "at least 2"),
-        ({"sampling": {"temperatur": 1}}, "did you mean temperature"),
-        ({"judge_wait": 0}, "positive"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(changes, said):
-    with pytest.raises(ConfigError, match=said):
-        TrainConfig(**changes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"trl": {"per_device_train_batch_size": 3}}, "does not divide the 8 rollouts.*num_generations"),
-        ({"trl": {"no_such_setting": 3}}, "GRPOConfig has no setting of that name"),
-        ({"prompts_per_step": 7}, "too few for a step of prompts_per_step=7.*prompts_per_step=6"),
-        ({"held_back": 6}, "hold fewer back"),
-        ({"stop": "gap"}, "held_back=16, or pass validation="),
-    ],
-)
-def test_settings_that_do_not_fit_the_task_are_refused(folder, changes, said):
-    with pytest.raises(ConfigError, match=said):
-        trained(folder, config=small(**changes))
-
-
-def test_a_task_with_one_example_is_trained_on_one_prompt_a_step(folder):
-    with pytest.raises(ConfigError, match="prompts_per_step=1"):
-        trained(folder, task=open_task(1))
-    assert trained(folder, task=open_task(1), config=small(prompts_per_step=1)).steps == 2
-
-
-def test_a_task_without_examples_is_refused(folder):
-    with pytest.raises(DataError, match="no examples"):
-        trained(folder, task=Task("empty", ()))
-
-
-def test_duplicate_ids_are_refused(folder):
-    with pytest.raises(ConfigError, match="come more than once, such as 'x'"):
-        trained(folder, task=Task("t", (Example("a", id="x"), Example("b", id="x"))))
-
-
-def test_a_reward_of_the_wrong_length_is_refused_by_name(folder):
-    async def short(group, reference):
-        return [1.0]
-
-    with pytest.raises(ConfigError, match="short gave 1 values for a group of 4"):
-        trained(folder, reward=short)
-
-
-def test_a_reward_that_is_nan_is_refused(folder):
-    async def undefined(group, reference):
-        return [math.nan] * len(group.rollouts)
-
-    with pytest.raises(ConfigError, match="gave nan"):
-        trained(folder, reward=undefined)
-
-
-def test_memory_that_does_not_suffice_says_what_to_lower(folder):
-    async def greedy(group, reference):
-        return await vowels(group, reference)
-
-    def full(self, *_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    policy = LocalModel(folder)
-    policy.model.forward = full.__get__(policy.model)
-    with pytest.raises(OutOfMemory, match="per_device_train_batch_size"):
-        train(open_task(), policy, estimator=constant, reward=greedy, config=small())
-
-
-def test_a_run_of_another_model_is_refused(folder, tmp_path):
-    trained(folder, run=tmp_path / "run")
-    other = tiny_model(tmp_path / "other", seed=9)
-    with pytest.raises(ConfigError, match="checkpoints of another model"):
-        trained(other, run=tmp_path / "run")
-
-
-@pytest.mark.parametrize("changes", [{"config": small(learning_rate=0.5)}, {"task": open_task(5)}])
-def test_a_run_of_other_settings_is_refused(folder, tmp_path, changes):
-    trained(folder, run=tmp_path)
-    with pytest.raises(ConfigError, match="a run goes on as it was begun"):
-        trained(folder, run=tmp_path, **changes)
-
-
-def test_policies_that_cannot_be_trained_are_refused(folder, tmp_path):
-    run = trained(folder)
-    for policy, said in [
-        (catlite.ScriptedModel(lambda p, i: "x"), "ScriptedModel"),
-        (LocalModel(folder).frozen(), "is the anchor"),
-        (LocalModel(folder, adapter=run.adapter), "merge it first"),
-    ]:
-        with pytest.raises(ConfigError, match=said):
-            train(open_task(), policy, estimator=constant, reward=vowels, config=small())
-
-
-@pytest.mark.parametrize(
-    ("name", "temperature", "top_k"),
-    [("google/gemma-3-4b-it", 1.0, 64), ("unsloth/Qwen3-4B", 0.7, 20), ("meta-llama/Llama-3.1-8B-Instruct", 0.7, 50)],
-)
-def test_families_are_sampled_as_in_the_paper(name, temperature, top_k):
-    sampling = family_sampling(name)
-    assert (sampling["temperature"], sampling["top_k"]) == (temperature, top_k)
-    assert TrainConfig(sampling=sampling)
-
-
-def test_sampling_of_an_unknown_family_filters_nothing():
-    assert family_sampling("tiny") == {"temperature": 1.0}

@@ -1,6 +1,6 @@
 """What the tests of training share: a task for the tiny model, an estimator and a reward it can get, small settings."""
 
-from catlite import Example, Reference, Task, TrainConfig
+from catlite import Example, LocalModel, Reference, Task, TrainConfig, train
 
 LETTERS = "aeiou "
 
@@ -34,3 +34,9 @@ def adapter_of(run):
 
 def same(one, other):
     return set(one) == set(other) and all((one[name] == other[name]).all() for name in one)
+
+
+def trained(folder, task=None, **options):
+    """What `train` makes of the tiny model in `folder`."""
+    defaults = {"estimator": constant, "reward": vowels, "config": small()}
+    return train(open_task() if task is None else task, LocalModel(folder), **{**defaults, **options})
