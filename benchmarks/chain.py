@@ -19,12 +19,11 @@ import statistics
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import faults
-from raw import KEY, asking
+from loopback import KEY, asking, serve, stats
 from server import Server
 
 CONNECTIONS, ROLLOUTS, CRITERIA = 64, 8, 6
@@ -44,11 +43,9 @@ def reply(body: dict, _: int) -> str:
     return {"rubric": RUBRIC, "verdict": VERDICT}.get(form, f"Rainbow {next(seen)} is red, orange and so on.")
 
 
-def serve() -> None:
+def made() -> Server:
     latency = faults.lognormal(0.2, 0.6, 1)
-    server = Server(reply, latency=latency, models=None, takes_n=False, keep=False)
-    listener = server._listen()
-    asyncio.run(server._serve(listener, lambda: print(server.url, flush=True), signals=True))
+    return Server(reply, latency=latency, models=None, takes_n=False, keep=False)
 
 
 async def raw(url: str, questions: int) -> None:
@@ -87,11 +84,10 @@ def arm(name: str, questions: int) -> dict[str, float]:
         url = server.stdout.readline().strip()
         child = [sys.executable, __file__, "--arm", name, "--url", url, "--questions", str(questions)]
         done = subprocess.run(child, stdout=subprocess.PIPE, text=True, check=False)
-        with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as answer:
-            stats = json.load(answer)
+        counted = stats(url)
         server.terminate()
     done.check_returncode()
-    return json.loads(done.stdout) | {"bound": stats["service_s"] / CONNECTIONS, "requests": stats["completions"]}
+    return json.loads(done.stdout) | {"bound": counted["service_s"] / CONNECTIONS, "requests": counted["completions"]}
 
 
 def main() -> None:
@@ -103,7 +99,7 @@ def main() -> None:
     parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve()
+        serve(made())
         return
     if options.arm:
         for module in OURS if options.arm == "plain" else ("aiohttp",):

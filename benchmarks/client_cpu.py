@@ -20,10 +20,9 @@ import sys
 import tempfile
 import time
 from functools import partial
-from pathlib import Path
 
-SERVER = Path(__file__).parent.parent / "tests" / "server.py"
-KEY = "sk-test-0123456789abcdefghijklmnop"
+from loopback import KEY, SERVER
+
 IN_FLIGHT = 32
 ARMS = {
     "raw": "openai.AsyncOpenAI",

@@ -12,7 +12,6 @@ their way to the disk; a third call asks for nothing.
 """
 
 import argparse
-import asyncio
 import hashlib
 import importlib
 import json
@@ -24,14 +23,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import faults
-from raw import KEY
+from loopback import KEY, serve, stats
 from server import Server
 
 QUESTIONS, ROLLOUTS, CONNECTIONS = 30, 8, 16
@@ -63,10 +61,8 @@ class Counting(Server):
         return super().stats | {"repeated": sum(count - 1 for count in self.asked.values())}
 
 
-def serve() -> None:
-    server = Counting(reply, latency=faults.lognormal(0.02, 0.6, 1), takes_n=False, keep=False)
-    listener = server._listen()
-    asyncio.run(server._serve(listener, lambda: print(server.url, flush=True), signals=True))
+def made() -> Server:
+    return Counting(reply, latency=faults.lognormal(0.02, 0.6, 1), takes_n=False, keep=False)
 
 
 def work(kind: str, url: str, folder: str) -> None:
@@ -134,11 +130,6 @@ def whole(kind: str, url: str, folder: str) -> tuple[str, float]:
     return result.splitlines()[-1], time.perf_counter() - started
 
 
-def stats(url: str) -> dict:
-    with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as answer:
-        return json.load(answer)
-
-
 def sound(path: Path) -> bool:
     if not path.exists():  # killed before there was one
         return True
@@ -195,7 +186,7 @@ def main() -> None:
         parser.add_argument(name, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve()
+        serve(made())
     elif options.kind:
         work(options.kind, options.url, options.folder)
     elif not measured(options.kinds, options.kills, random.Random(options.seed)):

@@ -20,15 +20,14 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import faults
+from loopback import KEY, serve, stats
 from server import Server
 
-KEY = "sk-test-0123456789abcdefghijklmnop"
 ROLLOUTS = 8
 MIX = (
     (0.02, faults.status(429, retry_after=0.1)),
@@ -83,11 +82,9 @@ def _parsed(sent: bytes):
         return None
 
 
-def serve(latency: float) -> None:
+def made(latency: float) -> Server:
     delay = faults.lognormal(latency, 0.6, 1) if latency else 0.0
-    server = Billing("Seven. " * 8, faults=faults.mix(*MIX, seed=1), latency=delay, takes_n=False, keep=False)
-    listener = server._listen()
-    asyncio.run(server._serve(listener, lambda: print(server.url, flush=True), signals=True))
+    return Billing("Seven. " * 8, faults=faults.mix(*MIX, seed=1), latency=delay, takes_n=False, keep=False)
 
 
 def sockets() -> int:
@@ -136,11 +133,6 @@ def run(url: str, questions: int, folder: str) -> dict:
     }
 
 
-def stats(url: str) -> dict:
-    with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as reply:
-        return json.load(reply)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=int, default=2000)
@@ -148,7 +140,7 @@ def main() -> None:
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.latency)
+        serve(made(options.latency))
         return
     command = [sys.executable, __file__, "--serve", "--latency", str(options.latency)]
     with (

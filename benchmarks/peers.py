@@ -26,12 +26,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-SERVER = Path(__file__).parent.parent / "tests" / "server.py"
-KEY = "sk-test-0123456789abcdefghijklmnop"
+from loopback import KEY, SERVER, stats
+
 CONNECTIONS, QUESTIONS, ROLLOUTS, CRITERIA = 64, 200, 8, 8
 CLIENT = ("catlite.models.clients", "openai", "httpx_aiohttp", "tenacity")
 # What to install, what to import first, and what it does.
@@ -295,15 +294,14 @@ def arm(name: str, python: Path) -> dict[str, float] | None:
         child = [str(python), __file__, "--arm", name, "--url", url]
         clean = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "INSPECT_DISABLE_UPDATE_CHECK": "1", "NO_PROXY": "127.0.0.1"}
         done = subprocess.run(child, capture_output=True, text=True, env=os.environ | clean, timeout=300)
-        with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as answer:
-            stats = json.load(answer)
+        counted = stats(url)
         server.terminate()
     if done.returncode:
         print(f"{name} failed: {done.stderr.strip()[-600:]}", file=sys.stderr)
         return None
     result = json.loads(done.stdout.strip().splitlines()[-1])
-    ideal = stats["service_s"] / CONNECTIONS
-    return result | {"bound": ideal, "requests": stats["completions"], "connections": stats["connections_opened"]}
+    ideal = counted["service_s"] / CONNECTIONS
+    return result | {"bound": ideal, "requests": counted["completions"], "connections": counted["connections_opened"]}
 
 
 def version(name: str, python: Path) -> str:

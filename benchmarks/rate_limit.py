@@ -19,12 +19,9 @@ import statistics
 import subprocess
 import sys
 import time
-import urllib.request
-from pathlib import Path
 
-from raw import KEY
+from loopback import KEY, SERVER, stats
 
-SERVER = Path(__file__).parent.parent / "tests" / "server.py"
 CONNECTIONS, ROLLOUTS = 64, 8
 CLIENTS = {"catlite": "catlite", "openai": "openai.AsyncOpenAI"}
 MODULES = {
@@ -86,8 +83,7 @@ def arm(client: str, server: str, questions: int, rate: float) -> dict[str, floa
         url = running.stdout.readline().strip()
         child = [sys.executable, __file__, "--arm", client, "--url", url, "--questions", str(questions)]
         done = subprocess.run(child, stdout=subprocess.PIPE, text=True, check=False)
-        with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as reply:
-            statuses = json.load(reply)["statuses"]
+        statuses = stats(url)["statuses"]
         running.terminate()
     done.check_returncode()
     result = json.loads(done.stdout)

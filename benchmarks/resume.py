@@ -18,13 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from contextlib import contextmanager
-from pathlib import Path
 
-from raw import KEY
-
-SERVER = Path(__file__).parent.parent / "tests" / "server.py"
+from loopback import KEY, SERVER, stats
 
 
 def work(url: str, questions: int, run: str) -> None:
@@ -52,8 +48,7 @@ def arms(*settings: str):
         url = server.stdout.readline().strip()
 
         def sent() -> int:
-            with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as reply:
-                return json.load(reply)["completions"]
+            return stats(url)["completions"]
 
         def arm(questions: int, run: str) -> dict[str, float]:
             before = sent()

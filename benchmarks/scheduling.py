@@ -19,12 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from pathlib import Path
 
-from raw import KEY, asking
+from loopback import KEY, SERVER, asking, stats
 
-SERVER = Path(__file__).parent.parent / "tests" / "server.py"
 CONNECTIONS, ROLLOUTS = 64, 8
 OURS = ("catlite.api", "catlite.models.clients", "openai", "httpx_aiohttp", "tenacity")
 ARMS = {"aiohttp": "raw aiohttp", "plain": "catlite", "store": "catlite with a run store"}
@@ -57,12 +54,11 @@ def arm(name: str, questions: int) -> dict[str, float]:
         url = server.stdout.readline().strip()
         child = [sys.executable, __file__, "--arm", name, "--url", url, "--questions", str(questions)]
         done = subprocess.run(child, stdout=subprocess.PIPE, text=True, check=False)
-        with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as reply:
-            stats = json.load(reply)
+        counted = stats(url)
         server.terminate()
     done.check_returncode()
     result = json.loads(done.stdout)
-    return result | {"bound": stats["service_s"] / CONNECTIONS, "requests": stats["completions"]}
+    return result | {"bound": counted["service_s"] / CONNECTIONS, "requests": counted["completions"]}
 
 
 def run_arm(name: str, url: str, questions: int) -> None:

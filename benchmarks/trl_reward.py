@@ -23,12 +23,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import faults
-from raw import KEY
+from loopback import KEY, serve, stats
 from server import Server
 
 CONNECTIONS, PROMPTS, ROLLOUTS = 64, 8, 8
@@ -77,10 +76,8 @@ def judged_by(body: dict) -> int | None:
     return None if found is None else int(found[1])
 
 
-def serve() -> None:
-    server = Timed(models=None, takes_n=False, keep=False)
-    listener = server._listen()
-    asyncio.run(server._serve(listener, lambda: print(server.url, flush=True), signals=True))
+def made() -> Server:
+    return Timed(models=None, takes_n=False, keep=False)
 
 
 def by_hand(url: str):
@@ -140,11 +137,6 @@ def ours(url: str, run: str | None):
     model = catlite.Endpoint("test-model", base_url=url, api_key=KEY, max_connections=CONNECTIONS, max_tokens=64)
     synthesis = catlite.Synthesis(model, include_question=True)
     return catlite.trl_reward(synthesis, catlite.ModelAsJudge(model), num_generations=ROLLOUTS, run=run)
-
-
-def stats(url: str) -> dict:
-    with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as answer:
-        return json.load(answer)
 
 
 def timed(reward, url: str, kept: list[dict[str, float]]):
@@ -239,7 +231,7 @@ def main() -> None:
     parser.add_argument("--url", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve()
+        serve(made())
         return
     if options.arm:
         print("\n" + json.dumps(run_arm(options.arm, options.url, options.steps)))

@@ -64,7 +64,7 @@ class Evaluation:
 
     @property
     def judging(self) -> Usage | None:
-        """What the verdicts behind the scores took: part of no system's cost. None where no judge was asked."""
+        """What the rubric's verdicts behind the scores took, which no system's cost holds; None without a rubric."""
         judged = [row.judgement.usage for row in self.rows if row.judgement is not None]
         return Usage.total(judged) if judged else None
 

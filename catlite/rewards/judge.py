@@ -25,7 +25,7 @@ from catlite.models.base import Model, json_schema, sample_preferring
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
 from catlite.rewards.attacks import ATTACKS, CRITERION, HONEST, OFF_TOPIC
-from catlite.rewards.verdicts import criterion_verdicts, read_verdict
+from catlite.rewards.verdicts import asked_again, criterion_verdicts, read_verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,9 +158,8 @@ class _Asking:
         found = read_verdict(reply)
         if reply.error is not None or found[0] is not None:
             return found
-        said = [{"role": "assistant", "content": reply.text}] if reply.text.strip() else []
         try:
-            again = await self._ask([*messages, *said, {"role": "user", "content": render("judge_again")}])
+            again = await self._ask(asked_again(messages, reply))
         except RequestRejected:
             return found
         better = read_verdict(again)

@@ -19,7 +19,7 @@ from catlite.parsing import located
 from catlite.prompts.fence import fenced
 from catlite.prompts.files import render
 from catlite.rewards.judge import says_nothing
-from catlite.rewards.verdicts import read_verdict
+from catlite.rewards.verdicts import asked_again, read_verdict
 
 _NUMBER = re.compile(r"\W*(?:score\W{0,4})?(\d{1,2}(?:\.\d{1,6})?)(?:\s*/\s*10|\s+out\s+of\s+10)?\W*", re.IGNORECASE)
 _SAME = json_schema("verdict", {"reason": {"type": "string"}, "met": {"type": "boolean"}})
@@ -70,8 +70,7 @@ class ModelAsJudge:
             reward = read(reply)
             if reward is not None or reply.error is not None:
                 return reward
-            said: list[Message] = [{"role": "assistant", "content": reply.text}] if reply.text.strip() else []
-            messages = [*messages, *said, {"role": "user", "content": render("judge_again")}]
+            messages = asked_again(messages, reply)
         return None
 
 

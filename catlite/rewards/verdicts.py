@@ -9,11 +9,12 @@ other, or a hedge or a refusal stands beside them, there is no verdict. Left out
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from catlite.data import Rollout
+from catlite.data import Message, Rollout
 from catlite.parsing import located
+from catlite.prompts.files import render
 
 _FIELDS = re.compile(
     r"(?:is_?|criteri(?:on|a)_?)?(?:met|satisfied)|meets(?:_?criteri(?:on|a))?|(?:final_?)?(?:verdict|decision|judge?ment)"
@@ -163,6 +164,12 @@ def _evidence(said: str) -> set[bool]:
     given |= {_FIELD_WORDS[" ".join(word.lower().split())] for word in _LABEL.findall(said)}
     given |= {not (match["no"] or match["neither"]) for match in _STATED.finditer(said)}
     return given | {_WORDS[word.lower()] for word in _ALONE.findall(said)}
+
+
+def asked_again(messages: Sequence[Message], reply: Rollout) -> list[Message]:
+    """`messages` with the reply nobody could read a verdict in, and the request for one that can be read."""
+    said: list[Message] = [{"role": "assistant", "content": reply.text}] if reply.text.strip() else []
+    return [*messages, *said, {"role": "user", "content": render("judge_again")}]
 
 
 def criterion_verdicts(reply: Rollout, count: int) -> list[tuple[bool | None, str]]:
