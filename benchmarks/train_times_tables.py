@@ -30,7 +30,7 @@ SAMPLING: dict[str, Any] = {"temperature": 1.0, "max_tokens": 16}
 EVERY = 3
 
 
-def measure(seed: int, steps: int) -> dict[str, Any]:
+def measure(seed: int, steps: int, learning_rate: float) -> dict[str, Any]:
     """Everything about one seed."""
     policy = catlite.LocalModel("local")
     questions = catlite.times_tables(64, seed)
@@ -41,7 +41,7 @@ def measure(seed: int, steps: int) -> dict[str, Any]:
         num_generations=8,
         max_completion_length=16,
         sampling={"temperature": 1.0},
-        learning_rate=2e-4,
+        learning_rate=learning_rate,
         beta=0.0,
         lora_layers=0.5,
         held_back=16,
@@ -56,7 +56,13 @@ def measure(seed: int, steps: int) -> dict[str, Any]:
             "trained on": catlite.Task("trained", tuple(one for one in questions if one.id not in held)),
             "held back": catlite.Task("held back", tuple(one for one in questions if one.id in held)),
         }
-        found = {"seed": seed, "steps": steps, "metrics": list(run.metrics), "machine": machine()}
+        found = {
+            "seed": seed,
+            "steps": steps,
+            "learning_rate": learning_rate,
+            "metrics": list(run.metrics),
+            "machine": machine(),
+        }
         found["after"] = {name: scores(run, part, seed) for name, part in parts.items()}
         stop = stopped_at(run.metrics)
         found["stop"] = stop
@@ -132,6 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--results", type=Path, help="a file of JSON lines; seeds in it are not measured again")
     arguments = parser.parse_args()
     runs: list[dict[str, Any]] = []
@@ -140,7 +147,7 @@ def main() -> None:
     for seed in arguments.seeds:
         if seed in [one["seed"] for one in runs]:
             continue
-        runs.append(measure(seed, arguments.steps))
+        runs.append(measure(seed, arguments.steps, arguments.learning_rate))
         if arguments.results:
             with arguments.results.open("a") as file:
                 file.write(json.dumps(runs[-1]) + "\n")

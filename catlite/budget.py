@@ -114,10 +114,16 @@ def _minus(usage: Usage) -> Usage:
 @contextmanager
 def capped(budget: Budget | None, spent: Usage) -> Iterator[Ledger | None]:
     """`budget` in force for every model call made inside, with `spent` already gone; None changes nothing."""
-    if budget is None:
+    with drawing_on(None if budget is None else Ledger(budget, spent)) as ledger:
+        yield ledger
+
+
+@contextmanager
+def drawing_on(ledger: Ledger | None) -> Iterator[Ledger | None]:
+    """`ledger` in force for every model call made inside; None changes nothing."""
+    if ledger is None:
         yield _current.get()
         return
-    ledger = Ledger(budget, spent)
     token = _current.set(ledger)
     try:
         yield ledger

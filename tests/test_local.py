@@ -59,6 +59,13 @@ def decoded(model, token):
     return "" if ended else model.tokenizer.decode([token], skip_special_tokens=True)
 
 
+def test_the_models_own_penalties_change_nothing(folder, model):
+    other = LocalModel(folder)
+    other.model.generation_config.repetition_penalty = 5.0
+    other.model.generation_config.no_repeat_ngram_size = 1
+    assert texts(ask(other, n=4)) == texts(ask(model, n=4))
+
+
 def test_is_a_model(model):
     assert isinstance(model, catlite.Model)
     assert isinstance(model.frozen(), catlite.Model)

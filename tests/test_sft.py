@@ -39,6 +39,11 @@ def test_what_references_say_becomes_likelier(folder):
     assert "4 references" in run.ended
 
 
+def test_a_batch_is_whole_whatever_its_size(folder):
+    run = sft(open_task(12), LocalModel(folder), estimator=constant, config=settings(epochs=1, batch_size=12))
+    assert run.steps == 1
+
+
 def test_validation_loss_ends_it_early_and_the_best_is_kept(folder):
     run = tuned(folder, config=settings(epochs=30, validation=0.5, learning_rate=3.0))
     assert run.steps < 30

@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("trl", reason="needs catlite[train]")
-from tiny import tiny_model  # noqa: E402
+from tiny import TEMPLATE, tiny_model  # noqa: E402
 from trainings import adapter_of, constant, open_task, same, small, trained, vowels  # noqa: E402
 
 import catlite  # noqa: E402
@@ -170,6 +170,40 @@ def test_a_halt_between_checkpoints_keeps_the_step_before(folder, tmp_path):
     assert [path.name for path in (tmp_path / "checkpoints").glob("checkpoint-*")] == ["checkpoint-3"]
     again = trained(folder, config=config, run=tmp_path)
     assert same(adapter_of(again), adapter_of(trained(folder, config=config)))
+
+
+def test_a_run_halted_in_its_first_step_checks_the_initial_policy_once(folder, tmp_path):
+    config = small(steps=2, judge_wait=0.2, held_back=2)
+    down = interrupted(vowels, 2)  # the rewards of the check, and no more
+    down.__name__ = "vowels"
+    assert trained(folder, config=config, run=tmp_path, reward=down).steps == 0
+    again = trained(folder, config=config, run=tmp_path)
+    assert again.complete
+    assert list(again.to_frame().index) == [0, 1, 2]
+
+
+def test_a_run_goes_on_with_smaller_micro_batches(folder, tmp_path):
+    """What an error about memory advises."""
+    down = interrupted(vowels, 2)
+    down.__name__ = "vowels"
+    assert trained(folder, config=small(judge_wait=0.2), run=tmp_path, reward=down).steps == 1
+    lower = small(trl={"per_device_train_batch_size": 2})
+    assert trained(folder, config=lower, run=tmp_path).complete
+
+
+def test_policy_and_anchor_are_told_the_same_by_the_chat_template(tmp_path):
+    """Rollouts without thinking beside an anchor that thinks would be two models."""
+    thinking = TEMPLATE + "{% if enable_thinking is defined and not enable_thinking %}<no>{% endif %}"
+    policy = LocalModel(tiny_model(tmp_path, template=thinking))
+    sampling = {"temperature": 1.0, "chat_template_kwargs": {"enable_thinking": False}}
+    run = train(open_task(), policy, estimator=constant, reward=vowels, config=small(sampling=sampling))
+    told = policy.tokenizer("<no>", add_special_tokens=False)["input_ids"]
+    for model in (run.policy, run.initial):
+        assert model._tokens([{"role": "user", "content": "Say 1"}], {})[-len(told) :] == told
+    thought = run.policy._tokens(
+        [{"role": "user", "content": "Say 1"}], {"chat_template_kwargs": {"enable_thinking": 1}}
+    )
+    assert thought[-len(told) :] != told
 
 
 def test_weights_are_untouched_when_every_group_abstains(folder, tmp_path):

@@ -193,6 +193,34 @@ def test_rollouts_that_were_cut_off_are_told_by_their_tokens():
     assert seen == [["length", "stop", "stop"]]
 
 
+def test_a_length_penalty_counts_the_trainers_tokens():
+    function = trl_reward(echo, catlite.LengthPenalty(partly, limit=2), num_generations=3)
+    rewards = function(**batch("a", "a", "a"), completion_ids=[[1, 2, 3], [1], [1, 2]], log_metric=Logged().metric)
+    assert rewards == [0.0, None, 0.0]
+
+
+def test_a_reference_that_was_cut_off_before_its_answer_teaches_nothing():
+    async def cut(group):
+        return Reference("so we begin", None, "cut", group, truncated=True)
+
+    function = trl_reward(cut, lengths, num_generations=2)
+    assert function(**batch("a", "a")) == [None, None]
+    assert "raise the estimator's max_tokens" in function.last.faults[0]
+
+    async def said(group):
+        return Reference("it is a, and", "a", "said", group, truncated=True)
+
+    assert trl_reward(said, num_generations=2, answer_format=FORMAT)(**batch("a", "b")) == [1.0, 0.0]
+
+
+def test_what_would_fail_again_alike_is_not_waited_for():
+    function = trl_reward(catlite.MajorityVote(), lengths, num_generations=2, timeout=60)  # nothing to vote on
+    started = time.monotonic()
+    assert function(**batch("a", "b")) == [None, None]
+    assert time.monotonic() - started < 20
+    assert "answer_format" in function.last.faults[0]
+
+
 class Logged:
     """TRL 1.x's log_metric and log_extra."""
 
@@ -325,10 +353,22 @@ def test_a_budget_that_is_reached_abstains_and_what_was_paid_is_kept(tmp_path):
         endpoint.close()
 
 
+def test_a_budget_without_a_run_is_over_all_steps():
+    with Server("yes") as server:
+        endpoint = on(server)
+        budget = catlite.Budget(requests=3)
+        function = trl_reward(echo, Judged(endpoint), num_generations=2, timeout=30, budget=budget)
+        assert function(**batch("a", "b")) == [1.0, 1.0]
+        assert function(**batch("c", "d")) == [None, None]
+        assert function(**batch("e", "f")) == [None, None]
+        assert len(server.requests) == 3
+        endpoint.close()
+
+
 def test_the_rewarder_takes_a_reference_it_is_given():
     async def never(group):
         raise AssertionError
 
     group = Group(Example("q"), (catlite.Rollout("abc"),))
-    found = asyncio.run(Rewarder(never, lengths, 10).score([group], Reference("x", None, "given", group)))
+    found = asyncio.run(Rewarder(never, lengths, 10).score([group], [Reference("x", None, "given", group)]))
     assert found.rewards == [3.0]

@@ -175,6 +175,8 @@ class Engine:
                 return self._drawn(rows) if rows[0].drawing is not None else self._scored(rows)
         finally:
             model.train(training)
+            if training and hasattr(model, "for_training"):
+                model.for_training()  # Unsloth's generate turned gradient checkpointing off, and sees no training mode
 
     def _without_adapter(self) -> AbstractContextManager[None]:
         off: Callable[[], AbstractContextManager[None]] | None = getattr(self.model, "disable_adapter", None)
@@ -206,7 +208,14 @@ class Engine:
         )
         more = {} if not self.share_prompts else self._read_once(rows, ids, mask)
         config = GenerationConfig(
-            max_new_tokens=steps, do_sample=False, pad_token_id=self.pad, eos_token_id=self.ends, use_cache=True
+            max_new_tokens=steps,
+            do_sample=False,
+            pad_token_id=self.pad,
+            eos_token_id=self.ends,
+            use_cache=True,
+            # Else those of the model's own settings would hold: not the model as it is, and not as it is trained.
+            repetition_penalty=1.0,
+            no_repeat_ngram_size=0,
         )
         abandoned = _Abandoned([row.future for row in rows])
         self.model.generate(

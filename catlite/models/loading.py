@@ -28,6 +28,7 @@ class Weights:
         self.adapter = adapter
         self.backend = backend
         self.settings = settings
+        self.template: dict[str, Any] = {}  # what the chat template is told by default: training and anchor, alike
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._tokenizer: Any = None
@@ -117,13 +118,15 @@ class Weights:
         return model, AutoTokenizer.from_pretrained(self.folder)
 
     def _with_unsloth(self) -> tuple[Any, Any]:
+        import torch
         from unsloth import FastLanguageModel
 
+        dtype = self.settings["dtype"]
         model, tokenizer = FastLanguageModel.from_pretrained(
             self.folder,
             max_seq_length=self.settings["context"] or 4096,
             load_in_4bit=self.settings["load_in_4bit"],
-            dtype=None,
+            dtype=None if dtype == "auto" else getattr(torch, dtype),
             fast_inference=False,
             use_safetensors=True,
         )

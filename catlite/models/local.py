@@ -8,6 +8,7 @@ constrained to a schema, stopping early at a stop string (a reply is cut there a
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -169,7 +170,7 @@ class LocalModel:
 
     def _tokens(self, messages: list[Message], request: Mapping[str, Any]) -> list[int]:
         tokenizer = self.tokenizer
-        options = request.get("chat_template_kwargs") or {}
+        options = {**self.weights.template, **(request.get("chat_template_kwargs") or {})}
         text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options)
         ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
@@ -188,7 +189,8 @@ class LocalModel:
         weights = self.weights
         adapter = weights.adapter_digest() if self.trainable else "none"
         settings = weights.settings
-        return f"weights:{weights.digest}:{adapter}:{settings['dtype']}:{int(settings['load_in_4bit'])}"
+        told = f":{json.dumps(weights.template, sort_keys=True)}" if weights.template else ""
+        return f"weights:{weights.digest}:{adapter}:{settings['dtype']}:{int(settings['load_in_4bit'])}{told}"
 
     def save_adapter(self, folder: str | Path) -> Path:
         """Writes the adapter, as PEFT keeps one, into `folder` and returns it. ConfigError when there is none."""

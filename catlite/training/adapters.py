@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -110,9 +111,22 @@ def finished(folder: Folder, policy: LocalModel, outcome: Mapping[str, Any]) -> 
     return TrainingRun(folder.path, policy, metrics=tuple(folder.read_metrics()), **outcome)
 
 
+# TRL's names for what the reward, the checks and the way back go by, too.
+_OWN = {
+    "output_dir": "run=",
+    "max_steps": "steps (or epochs)",
+    "num_generations": "num_generations",
+    "max_completion_length": "max_completion_length",
+    **dict.fromkeys(("temperature", "top_p", "top_k", "min_p", "chat_template_kwargs"), "sampling"),
+}
+
+
 def said(part: object) -> str:
-    """An estimator or reward in the manifest: its repr, or its name when it is a function."""
-    return str(getattr(part, "__name__", None) or repr(part))
+    """An estimator or reward in the manifest: its repr, or its name when it is a function.
+
+    Without addresses in memory, which are others in every process.
+    """
+    return str(getattr(part, "__name__", None) or re.sub(r" at 0x[0-9a-fA-F]+", "", repr(part)))
 
 
 def trl_settings(kind: type, ours: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,6 +134,9 @@ def trl_settings(kind: type, ours: Mapping[str, Any], given: Mapping[str, Any]) 
 
     Raises ConfigError for a name of the user's that TRL does not know.
     """
+    for name in given:
+        if name in _OWN:
+            raise ConfigError(f"trl={{{name!r}: …}}: that is what {_OWN[name]} is for, which more than TRL has to know")
     known = set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
     unknown = [name for name in given if name not in known]
     if unknown:

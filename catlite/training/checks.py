@@ -51,11 +51,9 @@ async def check(
     groups = await loop.together(_group(policy, example, n, sampling) for example in hidden)
     batch = await rewarder.score([group for group in groups if group is not None])
     golds = [example.answer for example, group in zip(examples, groups, strict=True) if group is not None]
-    found = [
-        pair
-        for pair in [await _scores(one, gold, rewarder) for one, gold in zip(batch.scored, golds, strict=True)]
-        if pair is not None
-    ]
+    pairs = [await _scores(one, gold) for one, gold in zip(batch.scored, golds, strict=True)]
+    pairs += await _rewarded([one for one in batch.scored if _open_ended(one)], rewarder)
+    found = [pair for pair in pairs if pair is not None]
     rewards = [_mean(one.rewards) for one in batch.scored if not one.abstains]
     if not found:
         return None
@@ -81,9 +79,25 @@ async def _group(policy: Model, example: Example, n: int, sampling: dict[str, An
         return None
 
 
-async def _scores(one: Scored, gold: str | None, rewarder: Rewarder) -> tuple[float, float] | None:
-    """(teacher, policy) of one prompt; None when there is nothing to tell them by."""
-    if one.reference is None:
+def _open_ended(one: Scored) -> bool:
+    """Whether only the reward can tell teacher from policy, and it can."""
+    return one.reference is not None and one.group.example.answer_format is None and not one.abstains
+
+
+async def _rewarded(scored: Sequence[Scored], rewarder: Rewarder) -> list[tuple[float, float] | None]:
+    """(teacher, policy) by the reward: each reference is rewarded as a rollout would be, all of them at once."""
+    references = [one.reference for one in scored if one.reference is not None]
+    alone = [Group(reference.group.example, (reference.as_rollout(),)) for reference in references]
+    itself = await rewarder.score(alone, references)
+    return [
+        None if teacher.abstains else (_mean(teacher.rewards), _mean(one.rewards))
+        for teacher, one in zip(itself.scored, scored, strict=True)
+    ]
+
+
+async def _scores(one: Scored, gold: str | None) -> tuple[float, float] | None:
+    """(teacher, policy) of one prompt by its answers; None when there are none to compare."""
+    if one.reference is None or one.group.example.answer_format is None:
         return None
     group, reference = one.group, one.reference
     if gold is not None:
@@ -91,12 +105,7 @@ async def _scores(one: Scored, gold: str | None, rewarder: Rewarder) -> tuple[fl
         (teacher,) = await AnswerMatch()(Group(group.example, (reference.as_rollout(),)), truth)
         policy = [score for score in await AnswerMatch()(group, truth) if score is not None]
         return None if teacher is None or not policy else (teacher, fmean(policy))
-    if group.example.answer_format is not None:
-        return await agreement(reference)
-    if one.abstains:
-        return None
-    itself = await rewarder.score([Group(group.example, (reference.as_rollout(),))], reference)
-    return None if itself.scored[0].abstains else (_mean(itself.rewards), _mean(one.rewards))
+    return await agreement(reference)
 
 
 def _mean(rewards: Sequence[float | None]) -> float:
@@ -125,7 +134,8 @@ def gap_says_stop(history: Sequence[Check]) -> str | None:
 
 def reward_says_stop(history: Sequence[Check]) -> str | None:
     """Why training may end when the reward on held-back prompts no longer rises, by the same rule."""
-    before, latest = list(history[:-STALLED]), list(history[-STALLED:])
+    known = [one for one in history if not math.isnan(one.reward)]
+    before, latest = known[:-STALLED], known[-STALLED:]
     if before and all(one.reward <= max(b.reward for b in before) + one.reward_se for one in latest):
         return (
             f"the reward on held-back prompts no longer rises: {latest[-1].reward:.3f} ± {latest[-1].reward_se:.3f} "

@@ -14,6 +14,7 @@ from typing import Any, Self
 from catlite.errors import ConfigError
 from catlite.models.base import check_sampling
 
+_SAMPLED = ("temperature", "top_p", "top_k", "min_p", "chat_template_kwargs")
 STOPS = (None, "gap", "reward")
 # By a part of the model's name, as in the paper: how rollouts are sampled, and what its chat template is told.
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -67,10 +68,14 @@ class TrainConfig:
             raise ConfigError(f"beta={self.beta!r}: the weight of the KL penalty is 0 or more")
         if self.stop not in STOPS:
             raise ConfigError(f'stop={self.stop!r}: want None (fixed steps), "gap" or "reward"')
-        if isinstance(self.held_back, bool) or not isinstance(self.held_back, int) or self.held_back in (1, -1):
+        if (
+            isinstance(self.held_back, bool)
+            or not isinstance(self.held_back, int)
+            or self.held_back < 0
+            or self.held_back == 1
+        ):
             raise ConfigError(f"held_back={self.held_back!r}: 0, or at least 2 prompts, for a standard error")
-        if self.sampling is not None:
-            check_sampling(self.sampling)
+        _check_rollouts(self.sampling)
 
     @property
     def sequences(self) -> int:
@@ -109,12 +114,22 @@ class SFTConfig:
         _check_numbers(self, whole=counts, positive=("learning_rate", "lora_layers"))
         if self.lora_layers > 1:
             raise ConfigError(f"lora_layers={self.lora_layers}: a share of the layers, from above 0 to 1")
+        _check_rollouts(self.sampling)
         if not 0 <= self.validation < 1:
             raise ConfigError(f"validation={self.validation!r}: a share of the references, from 0 to below 1")
 
     def as_dict(self) -> dict[str, Any]:
         """All settings, as JSON can keep them."""
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(self).items()}
+
+
+def _check_rollouts(sampling: Mapping[str, Any] | None) -> None:
+    for name in check_sampling(sampling or {}):
+        if name not in _SAMPLED:
+            raise ConfigError(
+                f"sampling={{{name!r}: …}}: rollouts, checks and comparisons are sampled alike, by "
+                f"{', '.join(_SAMPLED)}; what the trainer alone may know goes into trl={{…}}, the seed into seed="
+            )
 
 
 def _check_numbers(config: TrainConfig | SFTConfig, whole: tuple[str, ...], positive: tuple[str, ...] = ()) -> None:

@@ -34,9 +34,10 @@ from catlite.training.trl_reward import ID, Batch, Estimator, Rewarder, named, t
 from catlite.training.view import View
 from catlite.training.watch import Halt, Watch, as_callback
 
-# Passed on by TRL's GRPOConfig as they are; the rest of a sampling goes to generation_kwargs.
-_SAMPLED = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "chat_template_kwargs")
-_LOWER = 'trl={"per_device_train_batch_size": …}, then max_completion_length or num_generations'
+_LOWER = (
+    'trl={"per_device_train_batch_size": …}, with which the same run goes on, then max_completion_length or '
+    "num_generations, in a new one"
+)
 
 
 def train(
@@ -76,6 +77,7 @@ def train(
     kept, held = split(examples, validation, config)
     adapters.libraries()
     local = adapters.opened(policy)
+    local.weights.template = dict((config.sampling or family_sampling(local.name)).get("chat_template_kwargs", {}))
     warn_own_judge(local, reward)
     anchored = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
     rewarder = Rewarder(anchored, reward, config.judge_wait)
@@ -202,7 +204,7 @@ class _Training:
 
     def _settings(self, kind: type, *, on_gpu: bool) -> dict[str, Any]:
         """The paper's GRPO in TRL's words."""
-        config, sampling = self.config, self.sampling
+        config = self.config
         # A micro-batch is a group, unless the user knows better; gradients are summed until the step is whole.
         micro = config.trl.get("per_device_train_batch_size", config.num_generations)
         if not isinstance(micro, int) or micro < 1 or config.sequences % micro:
@@ -237,10 +239,8 @@ class _Training:
             "seed": config.seed,
             "dataloader_pin_memory": on_gpu,
             "shuffle_dataset": False,
-            **{name: sampling.pop(name) for name in _SAMPLED if name in sampling},
+            **self.sampling,
         }
-        if sampling:
-            ours["generation_kwargs"] = sampling
         return adapters.trl_settings(kind, ours, config.trl)
 
     def _reward(self, watch: Watch) -> Callable[..., list[float | None]]:

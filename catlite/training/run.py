@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _VERSION = 1
 # What may differ from one part of a run to the next without changing what its steps are.
 _FREE = frozenset({"steps", "judge_wait"})
+_FREE_IN_TRL = frozenset({"per_device_train_batch_size"})  # gradients are summed over the same rollouts
 _PLOTS = {
     "reward": ("cat/reward", "check/reward"),
     "teacher and policy": ("check/teacher", "check/policy", "cat/teacher", "cat/policy"),
@@ -190,6 +191,7 @@ def _step(folder: Path) -> int:
 def _compare(folder: Path, name: str, was: Any, now: Any) -> None:
     """ConfigError when the run in `folder` was asked for with something else."""
     if name == "config" and isinstance(was, dict):
+        was, now = (one | {"trl": _without(one.get("trl"), _FREE_IN_TRL)} for one in (was, now))
         changed = [key for key in now if key not in _FREE and was.get(key) != now[key]]
         if not changed:
             return
@@ -205,6 +207,10 @@ def _compare(folder: Path, name: str, was: Any, now: Any) -> None:
         f"run={str(folder)!r} was begun with {name}={str(was)[:80]}, and this call has {name}={str(now)[:80]}: a run "
         "goes on as it was begun; give this one another folder"
     )
+
+
+def _without(settings: Any, names: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in (settings or {}).items() if name not in names}
 
 
 def digest_of(examples: Sequence[tuple[str, Example]]) -> str:

@@ -52,6 +52,7 @@ def sft(
         raise DataError(f"the task {task.name!r} has no examples to train on")
     adapters.libraries()
     local = adapters.opened(policy)
+    local.weights.template = dict((config.sampling or family_sampling(local.name)).get("chat_template_kwargs", {}))
     estimating = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
     folder = Folder(adapters.run_folder(run, task.name))
     with open_run(folder.path) as store, capped(budget, store.usage() if store and budget else Usage()):
@@ -156,12 +157,15 @@ def _trainer(
     from trl import SFTConfig as TRLConfig, SFTTrainer
 
     on_gpu = torch.cuda.is_available()
-    micro = min(config.trl.get("per_device_train_batch_size", min(8, config.batch_size)), len(train))
+    batch = min(config.batch_size, len(train))
+    micro = config.trl.get("per_device_train_batch_size") or max(one for one in range(1, 9) if batch % one == 0)
+    if batch % micro:
+        raise ConfigError(f"per_device_train_batch_size={micro} does not divide the {batch} examples of a step")
     ours = {
         "output_dir": str(folder.checkpoints),
         "num_train_epochs": config.epochs,
         "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": max(1, min(config.batch_size, len(train)) // micro),
+        "gradient_accumulation_steps": batch // micro,
         "learning_rate": config.learning_rate,
         "lr_scheduler_type": "cosine",
         "warmup_ratio": 0.1,
@@ -174,6 +178,7 @@ def _trainer(
         "save_strategy": "epoch",
         "save_total_limit": 2,
         "load_best_model_at_end": bool(aside),
+        "restore_callback_states_from_checkpoint": True,  # how long validation has not improved
         "metric_for_best_model": "eval_loss" if aside else None,
         "greater_is_better": False if aside else None,
         "report_to": "none",

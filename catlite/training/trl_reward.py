@@ -13,22 +13,25 @@ import json
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from catlite import loop
-from catlite.budget import Budget, capped
+from catlite.budget import Budget, Ledger, drawing_on
 from catlite.data import Example, Group, Reference, Rollout, Task, Usage
 from catlite.errors import (
     AuthenticationFailed,
     BudgetReached,
     CatliteError,
     ConfigError,
+    EstimationError,
     QuotaExhausted,
     RequestRejected,
+    RubricError,
     StoreError,
 )
 from catlite.models.endpoint import Endpoint
@@ -90,8 +93,8 @@ class Rewarder:
     reward: Reward
     timeout: float  # seconds for one whole call
 
-    async def score(self, groups: Sequence[Group], reference: Reference | None = None) -> Batch:
-        """The rewards of `groups`, in order, within `timeout` seconds, against `reference` or one estimated for each.
+    async def score(self, groups: Sequence[Group], references: Sequence[Reference] | None = None) -> Batch:
+        """The rewards of `groups`, in order, within `timeout` seconds, against `references` or one estimated for each.
 
         While every group fails for a reason that may pass, all are asked again.
         """
@@ -99,7 +102,8 @@ class Rewarder:
         deadline = started + self.timeout
         pause, most = _BETWEEN
         while True:
-            scored = await loop.together(self._one(group, deadline, reference) for group in groups)
+            given: Iterable[Reference | None] = repeat(None) if references is None else references
+            scored = await loop.together(self._one(*pair, deadline) for pair in zip(groups, given, strict=False))
             left = deadline - time.monotonic() - pause
             passing = all(one.abstains and one.fault is not None and not one.final for one in scored)
             if not scored or not passing or left <= 0:
@@ -111,13 +115,16 @@ class Rewarder:
         batch.metrics = await diagnostics(scored)
         return batch
 
-    async def _one(self, group: Group, deadline: float, reference: Reference | None) -> Scored:
+    async def _one(self, group: Group, reference: Reference | None, deadline: float) -> Scored:
         nothing = (None,) * len(group.rollouts)
         if not group.usable:
             return Scored(group, None, nothing, "no usable rollout: " + "; ".join(group.left_out()), final=True)
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                 reference = reference or await self.estimator(group)
+                if reference.truncated and reference.answer is None:
+                    why = "the reference was cut off: raise the estimator's max_tokens"
+                    return Scored(group, reference, nothing, why, final=True)
                 rewards = checked(await self.reward(group, reference), len(group.rollouts), self.reward)
         except TimeoutError:
             return Scored(group, reference, nothing, f"no reward within {self.timeout:g} s", final=True)
@@ -126,13 +133,19 @@ class Rewarder:
         except (BudgetReached, AuthenticationFailed, QuotaExhausted) as error:
             return Scored(group, reference, nothing, str(error), final=True, over=True)
         except (CatliteError, OSError) as error:
-            rejected = isinstance(error, RequestRejected)
-            return Scored(group, reference, nothing, str(error), final=rejected, over=is_hopeless(error))
+            final = isinstance(error, RequestRejected) or self._would_repeat(error)
+            return Scored(group, reference, nothing, str(error), final=final, over=is_hopeless(error))
         except Exception as error:
             # A client of the user's own may raise anything; in TRL that would end the step and all of its rollouts.
             log.exception("an estimator or a reward failed; its group abstains")
             return Scored(group, reference, nothing, f"{type(error).__name__}: {error}", final=True)
         return Scored(group, reference, tuple(rewards), self._silence(rewards))
+
+    def _would_repeat(self, error: Exception) -> bool:
+        """True when what failed is seen to ask no endpoint: a vote, or weights in this process, fails again alike."""
+        part = {EstimationError: self.estimator, RubricError: self.reward}.get(type(error))
+        remote = any(isinstance(model, Endpoint) for model in models_of(part))
+        return hasattr(part, "__dataclass_fields__") and not remote
 
     def _silence(self, rewards: list[float | None]) -> str | None:
         """Why no rollout has a reward, when that may pass: the judge did not answer."""
@@ -239,6 +252,7 @@ def trl_reward(
     check_group(num_generations)
     rewarder = Rewarder(estimator, reward or AnswerMatch(), timeout)
     examples = None if task is None else dict(named(task))
+    ledger: Ledger | None = None  # from the first call on: the cap is over all steps
 
     def cat(
         prompts: list[Any],
@@ -248,17 +262,22 @@ def trl_reward(
         log_metric: Callable[[str, float], None] | None = None,
         **columns: Any,
     ) -> list[float | None]:
+        nonlocal ledger
         ids = columns.get(ID)
         ids = [json.dumps(prompt, sort_keys=True) for prompt in prompts] if ids is None else ids
         texts = [_text(completion) for completion in completions]
-        cut = [_cut_off(one, max_completion_length, eos_token_ids) for one in completion_ids or [[]] * len(texts)]
+        tokens: Sequence[list[int] | None] = completion_ids or [None] * len(texts)
+        limit = max_completion_length, eos_token_ids
         groups, places = [], []
         for name, members in whole_groups(ids, num_generations):
             example = _example(name, prompts[members[0]], examples, answer_format)
-            groups.append(Group(example, tuple(_rollout(example, texts[at], cut[at]) for at in members)))
+            groups.append(Group(example, tuple(_rollout(example, texts[at], tokens[at], *limit) for at in members)))
             places += members
-        with open_run(run) as store, capped(budget, store.usage() if store and budget else Usage()):
-            batch = loop.run(rewarder.score(groups))
+        with open_run(run) as store:
+            if ledger is None and budget is not None:
+                ledger = Ledger(budget, store.usage() if store else Usage())
+            with drawing_on(ledger):
+                batch = loop.run(rewarder.score(groups))
         found: list[float | None] = [None] * len(texts)
         for at, value in zip(places, batch.rewards if log_metric else filled(batch), strict=True):
             found[at] = value
@@ -340,9 +359,11 @@ def _text(completion: Any) -> str:
     return "".join(message.get("content") or "" for message in completion)
 
 
-def _cut_off(ids: Sequence[int], most: int | None, ends: Collection[int]) -> bool:
-    return most is not None and len(ids) >= most and ids[-1] not in ends
-
-
-def _rollout(example: Example, text: str, cut: bool) -> Rollout:
-    return Rollout(text, example.parse(text), "length" if cut else "stop")
+def _rollout(
+    example: Example, text: str, ids: Sequence[int] | None, most: int | None, ends: Collection[int]
+) -> Rollout:
+    """A completion of the trainer's, whose tokens `ids` tell its length and whether it was cut off."""
+    if ids is None:
+        return Rollout(text, example.parse(text), "stop")
+    cut = most is not None and len(ids) >= most and ids[-1] not in ends
+    return Rollout(text, example.parse(text), "length" if cut else "stop", usage=Usage(None, len(ids), None, 0.0))

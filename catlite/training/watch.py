@@ -6,6 +6,7 @@ so does everything random, so that the run goes on from there as if nothing had 
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -61,7 +62,7 @@ class Watch:
     def _remember(self, found: Check) -> bool:
         """True when it is the best so far."""
         self.history.append(found)
-        if self.best is None or found.reward > self.best.reward:
+        if self.best is None or math.isnan(self.best.reward) or found.reward > self.best.reward:
             self.best = found
             return True
         return False
@@ -72,12 +73,16 @@ class Watch:
         self._extra |= batch.metrics
         if any(one.over for one in batch.scored) or all(one.abstains for one in batch.scored):
             self.halted = "; ".join(batch.faults[:3]) or "no group has a reward"
+            if all(one.final and not one.over for one in batch.scored):
+                self.halted += (
+                    " (so it would be again: another sampling or max_completion_length may help, in a new run)"
+                )
 
     # The events, in the order in which transformers' Trainer calls them.
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Before the first step; the state of the initial policy is checked once."""
-        if state.global_step == 0 and self.check is not None:
+        if state.global_step == 0 and self.check is not None and not self.history:
             self._check(0)
             if self._extra:
                 self._write({"step": 0, **self._extra})

@@ -1,0 +1,77 @@
+"""Checks while training: who is scored by what, and when the history says stop."""
+
+import asyncio
+import math
+
+from catlite import Example, LengthPenalty, Reference, ScriptedModel
+from catlite.training import adapters
+from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
+from catlite.training.trl_reward import Rewarder
+from catlite.training.watch import Watch
+
+
+async def lengths(group, reference):
+    return [float(len(rollout.text)) for rollout in group.rollouts]
+
+
+async def gold_(group):
+    return Reference("zinc", group.example.parse("zinc"), "gold", group)
+
+
+def checked(examples, policy=None, estimator=gold_, reward=lengths):
+    model = ScriptedModel(policy or (lambda prompt, i: "zinc"), "policy")
+    return asyncio.run(check(model, examples, Rewarder(estimator, reward, 10), 2, 0))
+
+
+def at(step, *, reward=0.0, gap=0.0, gap_se=0.0):
+    return Check(step, 4, 0.0, 0.0, gap, gap_se, reward, 0.0)
+
+
+def test_gold_answers_without_a_format_to_find_them_by_are_no_measure():
+    """The reward is: as if there were no answers, and not as if all were wrong."""
+    found = checked([Example("Which?", "zinc"), Example("And?", "zinc")], lambda prompt, i: "tin")
+    assert (found.teacher, found.policy, found.gap, found.prompts) == (4.0, 3.0, 1.0, 2)
+
+
+def test_gold_answers_with_a_format_are_what_both_are_scored_by():
+    found = checked([Example("Which?", "zinc", answer_format=r"(\w+)")], lambda prompt, i: "zinc" if i else "tin")
+    assert (found.teacher, found.policy) == (1.0, 0.5)
+
+
+def test_references_of_open_ended_prompts_are_rewarded_all_at_once():
+    inside, most = 0, 0
+
+    async def slow(group, reference):
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0.05)
+        inside -= 1
+        return [1.0] * len(group.rollouts)
+
+    assert checked([Example(f"Which {number}?") for number in range(5)], reward=slow).prompts == 5
+    assert most == 5
+
+
+def test_a_reward_that_could_not_be_had_is_no_best_and_ends_nothing():
+    watch = Watch(None, None, None, None, 1, None)
+    rewards = [math.nan, 0.4, 0.9]
+    better = [watch._remember(at(step, reward=reward)) for step, reward in enumerate(rewards)]
+    assert better == [True, True, True]
+    assert watch.best.step == 2
+    history = [at(step, reward=reward) for step, reward in enumerate([0.5, math.nan, 0.4, 0.4, 0.4])]
+    assert "no longer rises" in reward_says_stop(history)
+    assert reward_says_stop(history[:-1]) is None
+
+
+def test_a_gap_within_its_error_twice_in_a_row_has_closed():
+    assert gap_says_stop([at(0, gap=0.1, gap_se=0.2)]) is None
+    assert "has closed" in gap_says_stop([at(0, gap=0.1, gap_se=0.2), at(3, gap=0.1, gap_se=0.2)])
+
+
+def test_a_reward_is_called_the_same_in_every_process():
+    """A run goes on only with what it was begun with, which is told by name."""
+    one, other = (LengthPenalty(lengths, count=lambda text: len(text)) for _ in range(2))
+    assert repr(one) != repr(other)
+    assert adapters.said(one) == adapters.said(other)
+    assert adapters.said(one) != adapters.said(LengthPenalty(lengths, limit=9))
