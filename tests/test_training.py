@@ -172,9 +172,10 @@ def test_a_halt_between_checkpoints_keeps_the_step_before(folder, tmp_path):
     assert same(adapter_of(again), adapter_of(trained(folder, config=config)))
 
 
-def test_a_run_halted_in_its_first_step_checks_the_initial_policy_once(folder, tmp_path):
+@pytest.mark.parametrize("calls", [2, 4])  # the check's rollouts have rewards; or its references, too
+def test_a_run_halted_in_its_first_step_checks_the_initial_policy_once(folder, tmp_path, calls):
     config = small(steps=2, judge_wait=0.2, held_back=2)
-    down = interrupted(vowels, 2)  # the rewards of the check, and no more
+    down = interrupted(vowels, calls)
     down.__name__ = "vowels"
     assert trained(folder, config=config, run=tmp_path, reward=down).steps == 0
     again = trained(folder, config=config, run=tmp_path)

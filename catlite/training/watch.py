@@ -83,6 +83,8 @@ class Watch:
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         """Before the first step; the state of the initial policy is checked once."""
         if state.global_step == 0 and self.check is not None and not self.history:
+            self.rows.clear()  # a run halted in its first step may have tried before
+            self.folder.write_metrics(self.rows)
             self._check(0)
             if self._extra:
                 self._write({"step": 0, **self._extra})
