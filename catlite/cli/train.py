@@ -168,8 +168,8 @@ def _demo(arguments: argparse.Namespace) -> int:
     )
     print(
         f"\n{time.monotonic() - started:.0f} s, and no label was used. What this is: sharpening. Samples come to "
-        "agree, so one of them is nearly what\neight are; where the majority was wrong, that is learned, too. Seeds differ "
-        "(docs/training.md has three): compare\nthe single sample after training with greedy decoding and the "
+        "agree, so one of them is nearly what\neight are; where the majority was wrong, that is learned, too. Seeds "
+        "differ (docs/training.md has three): compare\nthe single sample after training with greedy decoding and the "
         "majority before it, not with itself alone."
     )
     return 0 if run.complete else 1
