@@ -36,3 +36,11 @@ def file(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A tiny language model, for tests that need catlite[train]."""
+    from tiny import tiny_model
+
+    return tiny_model(tmp_path_factory.mktemp("tiny"))

@@ -22,11 +22,6 @@ pytestmark = pytest.mark.filterwarnings("default")
 SAMPLING = {"max_tokens": 12, "seed": 3, "temperature": 1.0}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tiny_model(tmp_path_factory.mktemp("tiny"))
-
-
 @pytest.fixture
 def model(folder):
     return LocalModel(folder)

@@ -16,11 +16,6 @@ from catlite.errors import BudgetReached, ConfigError, DataError, EstimationErro
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tiny_model(tmp_path_factory.mktemp("tiny"))
-
-
 def settings(**changes):
     small = {"epochs": 2, "batch_size": 2, "num_generations": 2, "max_completion_length": 16, "learning_rate": 0.02}
     return SFTConfig(**{**small, "lora_rank": 8, "validation": 0.0, **changes})

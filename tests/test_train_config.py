@@ -19,11 +19,6 @@ from catlite.training.config import family_sampling  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tiny_model(tmp_path_factory.mktemp("tiny"))
-
-
 def test_config_has_few_dials_each_with_its_why():
     lines = Path(catlite.training.config.__file__).read_text().splitlines()
     assert len(fields(TrainConfig)) <= 15

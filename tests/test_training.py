@@ -22,11 +22,6 @@ from catlite.errors import BudgetReached, ConfigError, EndpointUnavailable  # no
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tiny_model(tmp_path_factory.mktemp("tiny"))
-
-
 def test_a_reward_that_can_be_had_is_had_more_often(folder):
     run = trained(
         folder, config=small(steps=12, prompts_per_step=4, num_generations=8, check_every=12, learning_rate=0.03)

@@ -7,18 +7,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("trl", reason="needs catlite[train]")
-from tiny import tiny_model  # noqa: E402
 
 import catlite  # noqa: E402
 from catlite import LocalModel, TrainConfig, loop, train  # noqa: E402
 from catlite.cli.main import main  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture

@@ -123,6 +123,11 @@ class SFTConfig:
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(self).items()}
 
 
+def rollout_sampling(config: TrainConfig | SFTConfig, name: str) -> dict[str, Any]:
+    """How rollouts of the model called `name` are sampled: as `config` says, else as the paper does its family."""
+    return family_sampling(name) if config.sampling is None else dict(config.sampling)
+
+
 def _check_rollouts(sampling: Mapping[str, Any] | None) -> None:
     for name in check_sampling(sampling or {}):
         if name not in _SAMPLED:

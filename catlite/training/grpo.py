@@ -27,7 +27,7 @@ from catlite.rewards.audit import Reward, warn_own_judge
 from catlite.store import open_run
 from catlite.training import adapters
 from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
-from catlite.training.config import TrainConfig, family_sampling
+from catlite.training.config import TrainConfig, rollout_sampling
 from catlite.training.plain import plain_head
 from catlite.training.run import Folder, TrainingRun, digest_of
 from catlite.training.trl_reward import ID, Batch, Estimator, Rewarder, named, trl_reward
@@ -77,7 +77,7 @@ def train(
     kept, held = split(examples, validation, config)
     adapters.libraries()
     local = adapters.opened(policy)
-    local.weights.template = dict((config.sampling or family_sampling(local.name)).get("chat_template_kwargs", {}))
+    local.weights.template = dict(rollout_sampling(config, local.name).get("chat_template_kwargs", {}))
     warn_own_judge(local, reward)
     anchored = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
     rewarder = Rewarder(anchored, reward, config.judge_wait)
@@ -113,7 +113,7 @@ class _Training:
     @property
     def sampling(self) -> dict[str, Any]:
         """How rollouts are sampled, by the trainer and in checks."""
-        return dict(family_sampling(self.policy.name) if self.config.sampling is None else self.config.sampling)
+        return rollout_sampling(self.config, self.policy.name)
 
     def run(self, progress: bool | None) -> TrainingRun:
         """Trains to the end, or as far as it goes."""

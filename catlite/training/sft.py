@@ -21,7 +21,7 @@ from catlite.references.synthesis import Synthesis
 from catlite.rollouts import is_hopeless, sample_group, under_way
 from catlite.store import open_run
 from catlite.training import adapters
-from catlite.training.config import SFTConfig, family_sampling
+from catlite.training.config import SFTConfig, rollout_sampling
 from catlite.training.plain import plain_head
 from catlite.training.run import Folder, TrainingRun, digest_of
 from catlite.training.trl_reward import Estimator, named
@@ -52,7 +52,7 @@ def sft(
         raise DataError(f"the task {task.name!r} has no examples to train on")
     adapters.libraries()
     local = adapters.opened(policy)
-    local.weights.template = dict((config.sampling or family_sampling(local.name)).get("chat_template_kwargs", {}))
+    local.weights.template = dict(rollout_sampling(config, local.name).get("chat_template_kwargs", {}))
     estimating = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
     folder = Folder(adapters.run_folder(run, task.name))
     with open_run(folder.path) as store, capped(budget, store.usage() if store and budget else Usage()):
@@ -78,7 +78,7 @@ async def _references(
     policy: LocalModel, examples: list[tuple[str, Example]], estimator: Estimator, config: SFTConfig
 ) -> list[Reference]:
     """One for each example, failed ones included; a budget that is reached ends it."""
-    sampling = dict(family_sampling(policy.name) if config.sampling is None else config.sampling)
+    sampling = rollout_sampling(config, policy.name)
     sampling.setdefault("max_tokens", config.max_completion_length)
     initial = policy.frozen()  # which is what the policy is until it has been trained
 
