@@ -1,11 +1,12 @@
 """Test-time RL on times tables, without labels, on the embedded model: what it gains, and when it could have stopped.
 
-    python benchmarks/train_times_tables.py [--seeds 0 1 2] [--steps 24] [--results FILE]
+    python benchmarks/train_times_tables.py [--seeds 0 1 2] [--steps N] [--results FILE]
 
-Per seed: 64 of the 81 questions, 48 to train on and 16 held back for checks; GRPO on the majority vote. Before and
-after, 8 rollouts a question: a single sample, greedy, the majority and a synthesis by the initial policy. The gap-based
-stop is read off the same run: checks move nothing random, so a run with it is this one, cut at its step. Results are
-appended to FILE (JSON lines), and the tables are of all seeds in it. About 15 minutes a seed on 2 cores.
+The settings are those of `catlite demo-train`. Per seed: 64 of the 81 questions, 48 to train on and 16 held back for
+checks; GRPO on the vote of the group and the anchor. Before and after, 8 rollouts a question: a single sample, greedy,
+the majority and a synthesis by the initial policy. The gap-based stop is read off the same run: checks move nothing
+random, so a run with it is this one, cut at its step. Results are appended to FILE (JSON lines), and the tables are of
+all seeds in it. About 15 minutes a seed on 2 cores.
 """
 
 from __future__ import annotations
@@ -22,35 +23,23 @@ from typing import Any
 from times_tables import machine
 
 import catlite
+from catlite.cli.train import DEMO, demo_estimator
 from catlite.tasks.times_tables import WORKED_SYNTHESES
 from catlite.training.adapters import load_adapter
 from catlite.training.checks import Check, gap_says_stop
 
 SAMPLING: dict[str, Any] = {"temperature": 1.0, "max_tokens": 16}
-EVERY = 3
 
 
-def measure(seed: int, steps: int, learning_rate: float) -> dict[str, Any]:
+def measure(seed: int, changes: dict[str, Any]) -> dict[str, Any]:
     """Everything about one seed."""
     policy = catlite.LocalModel("local")
     questions = catlite.times_tables(64, seed)
     unlabelled = catlite.Task("times_tables", tuple(replace(one, answer=None) for one in questions))
-    config = catlite.TrainConfig(
-        steps=steps,
-        prompts_per_step=6,
-        num_generations=8,
-        max_completion_length=16,
-        sampling={"temperature": 1.0},
-        learning_rate=learning_rate,
-        beta=0.0,
-        lora_layers=0.5,
-        held_back=16,
-        check_every=EVERY,
-        seed=seed,
-        trl={"save_total_limit": None},
-    )
+    # All checkpoints are kept, for the one at which the gap would have stopped.
+    config = catlite.TrainConfig(**{**DEMO, "seed": seed, "trl": {"save_total_limit": None}, **changes})
     with tempfile.TemporaryDirectory() as folder:
-        run = catlite.train(unlabelled, policy, estimator=catlite.MajorityVote(), config=config, run=folder)
+        run = catlite.train(unlabelled, policy, estimator=demo_estimator(policy), config=config, run=folder)
         held = {one.id for one in unlabelled} - trained_on(unlabelled, config)
         parts = {
             "trained on": catlite.Task("trained", tuple(one for one in questions if one.id not in held)),
@@ -58,8 +47,7 @@ def measure(seed: int, steps: int, learning_rate: float) -> dict[str, Any]:
         }
         found = {
             "seed": seed,
-            "steps": steps,
-            "learning_rate": learning_rate,
+            "settings": config.as_dict(),
             "metrics": list(run.metrics),
             "machine": machine(),
         }
@@ -114,8 +102,10 @@ def said(values: list[float]) -> str:
 
 def report(runs: list[dict[str, Any]]) -> None:
     """The tables of all seeds."""
-    steps = runs[0]["steps"]
-    print(f"\n{len(runs)} seeds, {steps} steps of 6 prompts × 8 rollouts; {runs[0]['machine']}")
+    settings = runs[0]["settings"]
+    steps = settings["steps"]
+    size = f"{settings['prompts_per_step']} prompts × {settings['num_generations']} rollouts"
+    print(f"\n{len(runs)} seeds, {steps} steps of {size}; {runs[0]['machine']}")
     for part in ("trained on", "held back"):
         print(f"\nquestions {part}; ± the standard error over seeds\n")
         print("| | before | after | gain |\n|---|---|---|---|")
@@ -137,8 +127,8 @@ def report(runs: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=24)
-    parser.add_argument("--learning-rate", type=float, default=2e-4)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--results", type=Path, help="a file of JSON lines; seeds in it are not measured again")
     arguments = parser.parse_args()
     runs: list[dict[str, Any]] = []
@@ -147,7 +137,8 @@ def main() -> None:
     for seed in arguments.seeds:
         if seed in [one["seed"] for one in runs]:
             continue
-        runs.append(measure(seed, arguments.steps, arguments.learning_rate))
+        given = {name: getattr(arguments, name) for name in ("steps", "learning_rate")}
+        runs.append(measure(seed, {name: value for name, value in given.items() if value is not None}))
         if arguments.results:
             with arguments.results.open("a") as file:
                 file.write(json.dumps(runs[-1]) + "\n")

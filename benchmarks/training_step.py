@@ -1,17 +1,17 @@
-"""What CaT costs a training step: TRL's GRPO with our reward against TRL's GRPO with a constant one, in one run.
+"""What CaT costs a training step: `catlite.train` against TRL's GRPO with a constant reward, in one run.
 
     python benchmarks/training_step.py [--steps 6] [--rounds 2]
 
-The embedded model on this machine, times tables, 6 prompts × 8 rollouts a step. Rollouts have a fixed length (16
-tokens, no end), so that every arm generates and trains on the same number of tokens; arms take turns. The first step
-of each round is left out. Synthesis is set against what its extra tokens cost when generated alone by the same engine.
-Peak memory is of one process per arm; the weights are in memory once when the arms differ by less than their size.
+The embedded model on this machine, times tables, 6 prompts × 8 rollouts of at most 16 tokens a step; a learning rate of
+1e-9, so that every arm's rollouts come from the same policy. Arms take turns, a process each; the first step of each
+is left out. Synthesis is set against what its extra tokens cost when the same engine generates them alone, right after
+each step. Peak memory is of one process per arm; the weights are in memory once when the arms differ by less than
+their size.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import resource
 import subprocess
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from times_tables import machine
@@ -27,79 +27,132 @@ from times_tables import machine
 import catlite
 from catlite.tasks.times_tables import WORKED_SYNTHESES
 
-ARMS = ("constant reward", "majority vote", "synthesis, same weights", "constant reward, KL")
+BARE, CONSTANT, VOTE, SYNTHESIS, KL = ARMS = (
+    "TRL, constant reward",
+    "catlite, constant reward",
+    "catlite, majority vote",
+    "catlite, synthesis, same weights",
+    "catlite, constant reward, KL",
+)
+PROMPTS, ROLLOUTS, TOKENS, RATE = 6, 8, 16, 1e-9
 
 
-def steps_of(arm: str, steps: int) -> dict[str, Any]:
-    """Seconds of each step of `arm`, and what the extra tokens of a synthesis cost alone."""
+async def alternating(group: catlite.Group, _: catlite.Reference) -> list[float]:
+    """The constant reward, of a kind that has something to learn: else the backward pass would have nothing to do."""
+    return [float(number % 2) for number in range(len(group.rollouts))]
+
+
+async def nothing(group: catlite.Group) -> catlite.Reference:
+    return catlite.Reference("", None, "constant", group)
+
+
+def ours(arm: str, steps: int) -> dict[str, Any]:
+    """Seconds and tokens of each step of `catlite.train`, and what the extra tokens of a synthesis cost alone."""
+    policy = catlite.LocalModel("local")
+    synthesis = catlite.Synthesis(policy.frozen(), max_tokens=32, worked=WORKED_SYNTHESES)
+    groups: list[catlite.Group] = []
+
+    async def synthesized(group: catlite.Group) -> catlite.Reference:
+        groups.append(group)
+        return await synthesis(group)
+
+    constant = arm in (CONSTANT, KL)
+    config = catlite.TrainConfig(
+        steps=steps,
+        prompts_per_step=PROMPTS,
+        num_generations=ROLLOUTS,
+        max_completion_length=TOKENS,
+        sampling={"temperature": 1.0},
+        learning_rate=RATE,
+        beta=1e-3 if arm == KL else 0.0,
+        lora_layers=0.5,
+        check_every=steps,
+    )
+    task = catlite.Task("t", tuple(replace(one, answer=None) for one in catlite.times_tables(48)))
+    estimator = {VOTE: catlite.MajorityVote(), SYNTHESIS: synthesized}.get(arm, nothing)
+    with tempfile.TemporaryDirectory() as folder:
+        run = catlite.train(
+            task,
+            policy,
+            estimator=estimator,
+            reward=alternating if constant else catlite.AnswerMatch(),
+            config=config,
+            run=folder,
+            progress=False,
+        )
+    rows = run.metrics[1:]
+    alone = []
+    for start in range(PROMPTS, len(groups), PROMPTS):
+        started = time.perf_counter()
+        catlite.loop.run(catlite.loop.together(synthesis(group) for group in groups[start : start + PROMPTS]))
+        alone.append(time.perf_counter() - started)
+    return {
+        "seconds": [row["seconds/step"] for row in rows],
+        "tokens": [row["completions/mean_length"] for row in rows],
+        "alone": alone,
+    }
+
+
+def bare(steps: int) -> dict[str, Any]:
+    """The same of TRL's own GRPO."""
     from datasets import Dataset
+    from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
     from catlite.training import adapters
     from catlite.training.plain import plain_head
 
     policy = catlite.LocalModel("local")
-    task = catlite.Task("t", tuple(replace(one, answer=None) for one in catlite.times_tables(48)))
-    synthesis = catlite.Synthesis(policy.frozen(), max_tokens=32, worked=WORKED_SYNTHESES)
-    extra: list[float] = []
-
-    async def timed(group: catlite.Group) -> catlite.Reference:
-        return await synthesis(group)
-
-    estimator = catlite.MajorityVote() if arm == "majority vote" else timed
-    cat = catlite.trl_reward(estimator, task=task, num_generations=8)
     times: list[float] = []
 
-    def rewarded(completions: list[Any], **given: Any) -> list[float | None]:
-        times.append(time.perf_counter())
-        if arm.startswith("constant"):
-            return [0.0, 1.0] * (len(completions) // 2)
-        found = cat(completions=completions, **given)
-        if arm.startswith("synthesis"):
-            groups = [one.group for one in cat.last.scored]
-            started = time.perf_counter()
-            catlite.loop.run(catlite.loop.together(synthesis(group) for group in groups))
-            extra.append(time.perf_counter() - started)
-        return found
+    class Clock(TrainerCallback):  # type: ignore[misc]
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            times.append(-time.monotonic())
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            times[-1] += time.monotonic()
+
+    def rewarded(completions: list[Any], **_: Any) -> list[float]:
+        return [float(number % 2) for number in range(len(completions))]
 
     with adapters.quietly(), plain_head(), tempfile.TemporaryDirectory() as folder:
         model, lora = adapters.with_adapter(policy, 16, 0.5, 0, on_gpu=False)
-        # No end token may be drawn, so that every rollout has the same length.
-        settings = {"suppress_tokens": policy.weights.engine.ends}
         trainer = GRPOTrainer(
             model=model,
             reward_funcs=rewarded,
             args=GRPOConfig(
                 output_dir=folder,
                 max_steps=steps,
-                per_device_train_batch_size=8,
-                gradient_accumulation_steps=6,
-                num_generations=8,
-                max_completion_length=16,
-                learning_rate=1e-6,
-                beta=1e-3 if arm.endswith("KL") else 0.0,
+                per_device_train_batch_size=ROLLOUTS,
+                gradient_accumulation_steps=PROMPTS,
+                num_generations=ROLLOUTS,
+                max_completion_length=TOKENS,
+                learning_rate=RATE,
+                beta=0.0,
                 loss_type="grpo",
                 bf16=False,
                 gradient_checkpointing=False,
                 report_to="none",
                 save_strategy="no",
-                logging_steps=10_000,
+                logging_steps=1,
                 disable_tqdm=True,
                 dataloader_pin_memory=False,
-                generation_kwargs=settings,
             ),
-            train_dataset=Dataset.from_list([{"prompt": one.messages, "qid": one.id} for one in task]),
+            train_dataset=Dataset.from_list([{"prompt": one.messages} for one in catlite.times_tables(48)]),
             processing_class=policy.tokenizer,
+            callbacks=[Clock()],
             peft_config=lora,
         )
-        policy.weights.replace(trainer.model)
         trainer.train()
-    # From one reward call to the next is one whole step; the measuring of the extra tokens is not part of it.
-    whole = [now - before for before, now in itertools.pairwise(times)]
-    if extra:
-        whole = [seconds - alone for seconds, alone in zip(whole, extra, strict=False)]
+    logged = [row["completions/mean_length"] for row in trainer.state.log_history if "loss" in row]
+    return {"seconds": times[1:], "tokens": logged[1:], "alone": []}
+
+
+def measured(arm: str, steps: int) -> dict[str, Any]:
+    """One arm, in this process."""
+    found = bare(steps) if arm == BARE else ours(arm, steps)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**10 if sys.platform != "darwin" else 2**20)
-    return {"seconds": whole, "extra": extra, "peak_mb": peak}
+    return {**found, "peak_mb": peak}
 
 
 def main() -> None:
@@ -109,7 +162,7 @@ def main() -> None:
     parser.add_argument("--arm", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.arm:
-        print(json.dumps(steps_of(arguments.arm, arguments.steps)))
+        print(json.dumps(measured(arguments.arm, arguments.steps)))
         return
     found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
     for _ in range(arguments.rounds):
@@ -123,16 +176,18 @@ def main() -> None:
 def report(found: dict[str, list[dict[str, Any]]]) -> None:
     """The table, and the ratios that are asked for."""
     seconds = {arm: median(s for one in rounds for s in one["seconds"]) for arm, rounds in found.items()}
-    print(
-        f"{machine()}\n\n| arm | s a step, median | against the constant reward | peak memory MB |\n|---|---|---|---|"
-    )
+    print(f"{machine()}\n\n| arm | s a step, median | against bare TRL | tokens a rollout | peak memory MB |")
+    print("|---|---|---|---|---|")
     for arm, rounds in found.items():
         peak = max(one["peak_mb"] for one in rounds)
-        print(f"| {arm} | {seconds[arm]:.2f} | {seconds[arm] / seconds[ARMS[0]]:.3f} | {peak:.0f} |")
-    alone = median(s for one in found[ARMS[2]] for s in one["extra"])
-    expected = seconds[ARMS[0]] + alone
-    print(f"\nmajority vote / constant: {seconds[ARMS[1]] / seconds[ARMS[0]]:.3f} (aim: 1.05)")
-    print(f"synthesis / (constant + its tokens alone, {alone:.2f} s): {seconds[ARMS[2]] / expected:.3f} (aim: 1.05)")
+        tokens = fmean(length for one in rounds for length in one["tokens"])
+        print(f"| {arm} | {seconds[arm]:.2f} | {seconds[arm] / seconds[BARE]:.3f} | {tokens:.1f} | {peak:.0f} |")
+    alone = median(s for one in found[SYNTHESIS] for s in one["alone"])
+    for base in (BARE, CONSTANT):
+        print(f"\nagainst {base}:")
+        print(f"majority vote: {seconds[VOTE] / seconds[base]:.3f} (aim: 1.05)")
+        whole = seconds[base] + alone
+        print(f"synthesis, with its tokens alone ({alone:.2f} s): {seconds[SYNTHESIS] / whole:.3f} (aim: 1.05)")
 
 
 if __name__ == "__main__":

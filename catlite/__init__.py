@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOME = {
+    "AnchoredVote": "catlite.references.anchored",
     "AnswerMatch": "catlite.rewards.answer_match",
     "BestOfN": "catlite.references.selection",
     "Budget": "catlite.budget",
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from catlite.models.prices import Price as Price
     from catlite.models.replay import Replay as Replay
     from catlite.models.scripted import ScriptedModel as ScriptedModel
+    from catlite.references.anchored import AnchoredVote as AnchoredVote
     from catlite.references.recursive import RecursiveSynthesis as RecursiveSynthesis
     from catlite.references.selection import (
         BestOfN as BestOfN,

@@ -203,7 +203,8 @@ class Reference:
 
     `usage` is what the estimator itself spent; `total_usage` adds the rollouts. `notes` says what a reader has
     to know before trusting it: rollouts left out or trimmed, a text that was cut off. `error` is set where there is no
-    reference, because every rollout or the estimator failed; then `text` is empty.
+    reference, because every rollout or the estimator failed; then `text` is empty. `others` are rollouts of another
+    model that had a say.
     """
 
     text: str
@@ -215,6 +216,7 @@ class Reference:
     notes: tuple[str, ...] = ()
     truncated: bool = False
     error: str | None = None
+    others: tuple[Rollout, ...] = ()
 
     @property
     def rollouts(self) -> tuple[Rollout, ...]:

@@ -41,6 +41,7 @@ def file(tmp_path):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A tiny language model, for tests that need catlite[train]."""
+    pytest.importorskip("torch", reason="needs catlite[train]")
     from tiny import tiny_model
 
     return tiny_model(tmp_path_factory.mktemp("tiny"))

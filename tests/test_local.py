@@ -115,7 +115,7 @@ def test_replies_are_drawn_with_the_models_probabilities(model):
     """The frequencies of the first token over many samples, against softmax of the logits."""
     n = 3000
     rollouts = texts(ask(model, n=n, max_tokens=1, temperature=0.3))
-    ids = model._tokens([{"role": "user", "content": "Say something."}], {})
+    ids = model.tokens([{"role": "user", "content": "Say something."}])
     with torch.no_grad():
         probabilities = (model.model(torch.tensor([ids])).logits[0, -1].float() / 0.3).softmax(-1).tolist()
     expected = {}
@@ -129,7 +129,7 @@ def test_replies_are_drawn_with_the_models_probabilities(model):
 
 @pytest.mark.parametrize("filters", [{"top_k": 3}, {"top_p": 0.05}, {"min_p": 0.9}, {"top_k": 40, "top_p": 0.05}])
 def test_filters_leave_only_likely_tokens(model, filters):
-    ids = model._tokens([{"role": "user", "content": "Say something."}], {})
+    ids = model.tokens([{"role": "user", "content": "Say something."}])
     with torch.no_grad():
         probabilities = model.model(torch.tensor([ids])).logits[0, -1].float().softmax(-1)
     best = probabilities.argsort(descending=True).tolist()
@@ -174,7 +174,7 @@ def test_finish_reason_says_whether_the_reply_ended_on_its_own(model):
 
 def test_usage_counts_the_prompt_once(model):
     first, *others = ask(model, n=3)
-    assert first.usage.prompt_tokens == len(model._tokens([{"role": "user", "content": "Say something."}], {}))
+    assert first.usage.prompt_tokens == len(model.tokens([{"role": "user", "content": "Say something."}]))
     assert [one.usage.prompt_tokens for one in others] == [0, 0]
     assert (first.usage.requests, first.usage.cost_usd) == (1, 0.0)
 
@@ -190,7 +190,7 @@ def test_a_stop_string_ends_the_reply(model):
 def test_logprobs_of_a_given_text_are_those_it_was_drawn_with(model):
     plain = "plain text 123"
     scores = loop.run(model.logprobs("Say something.", plain))
-    ids = model._tokens([{"role": "user", "content": "Say something."}], {})
+    ids = model.tokens([{"role": "user", "content": "Say something."}])
     given = model.tokenizer(plain, add_special_tokens=False)["input_ids"]
     with torch.no_grad():
         logits = model.model(torch.tensor([ids + given])).logits[0, len(ids) - 1 : -1].float().log_softmax(-1)

@@ -195,8 +195,8 @@ def test_policy_and_anchor_are_told_the_same_by_the_chat_template(tmp_path):
     run = train(open_task(), policy, estimator=constant, reward=vowels, config=small(sampling=sampling))
     told = policy.tokenizer("<no>", add_special_tokens=False)["input_ids"]
     for model in (run.policy, run.initial):
-        assert model._tokens([{"role": "user", "content": "Say 1"}], {})[-len(told) :] == told
-    thought = run.policy._tokens(
+        assert model.tokens([{"role": "user", "content": "Say 1"}])[-len(told) :] == told
+    thought = run.policy.tokens(
         [{"role": "user", "content": "Say 1"}], {"chat_template_kwargs": {"enable_thinking": 1}}
     )
     assert thought[-len(told) :] != told

@@ -25,9 +25,10 @@ def rows(tmp_path):
 SMALL = ("--steps", "1", "--prompts-per-step", "2", "--n", "2", "--max-tokens", "24")
 
 
-def test_train_writes_an_adapter_and_says_how_to_serve_it(folder, rows, tmp_path, capsys):
+@pytest.mark.parametrize("estimator", ["majority", "anchored-vote"])
+def test_train_writes_an_adapter_and_says_how_to_serve_it(folder, rows, tmp_path, capsys, estimator):
     run = tmp_path / "run"
-    arguments = ["train", str(rows), "--answer-format", r"(\S)", "--policy", str(folder), "--estimator", "majority"]
+    arguments = ["train", str(rows), "--answer-format", r"(\S)", "--policy", str(folder), "--estimator", estimator]
     code = main([*arguments, "--run", str(run), "--save", str(tmp_path / "merged"), *SMALL])
     out, _ = capsys.readouterr()
     assert code == 0, out

@@ -36,6 +36,7 @@ examples:
 
 # By name on the command line: each made for the policy that samples.
 ESTIMATORS: dict[str, Callable[[Model, int | None], Estimator]] = {
+    "anchored-vote": lambda model, limit: catlite.AnchoredVote(model, max_tokens=limit),
     "best-of-n": lambda model, limit: catlite.BestOfN(model, max_tokens=limit),
     "majority": lambda model, limit: catlite.MajorityVote(),  # noqa: ARG005
     "min-perplexity": lambda model, limit: catlite.MinPerplexity(),  # noqa: ARG005

@@ -33,7 +33,7 @@ class Drawn:
 
     tokens: list[int]
     logprobs: list[float]
-    complete: bool  # it ended on its own
+    end: int | None  # the token it ended with; None when it was cut off
     seconds: float = 0.0  # of the batch it came from
 
 
@@ -118,9 +118,10 @@ class Choice:
         tokens, logprobs = torch.stack(self._tokens, 1).tolist(), torch.stack(self._logprobs, 1).tolist()
         found = []
         for drawing, row, numbers in zip(self.drawings, tokens, logprobs, strict=True):
-            end = next((at for at, token in enumerate(row) if token in self.ends), len(row))
-            length = min(end, drawing.max_tokens)
-            found.append(Drawn(row[:length], numbers[:length], end < min(len(row), drawing.max_tokens), seconds))
+            most = min(len(row), drawing.max_tokens)
+            length = next((at for at, token in enumerate(row[:most]) if token in self.ends), most)
+            end = row[length] if length < most else None
+            found.append(Drawn(row[:length], numbers[:length], end, seconds))
         return found
 
 

@@ -133,9 +133,9 @@ class LocalModel:
         messages = [sendable(message) for message in as_messages(prompt)]
         text = sendable({"content": check_text(text)})["content"]
         await self._loaded()
-        before = self._tokens(messages, self.sampling)
+        before = self.tokens(messages, self.sampling)
         given = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        self._check_room(len(before) + len(given))
+        self.room(len(before) + len(given))
         (scores,) = await _results([self.weights.engine.score(before, given, adapter=self.trainable)])
         return list(scores)
 
@@ -146,9 +146,9 @@ class LocalModel:
 
     async def _draw(self, messages: list[Message], request: Mapping[str, Any], indices: list[int]) -> list[Rollout]:
         await self._loaded()
-        prompt = self._tokens(messages, request)
+        prompt = self.tokens(messages, request)
         settings = {ours: request[name] for name, ours in _TAKEN.items() if name in request}
-        room = self._check_room(len(prompt))
+        room = self.room(len(prompt))
         settings["max_tokens"] = min(settings.get("max_tokens", MAX_TOKENS), room)
         settings.setdefault("seed", secrets.randbits(63))
         settings["top_k"] = max(settings.get("top_k", 0), 0)
@@ -158,7 +158,7 @@ class LocalModel:
 
     def _rollout(self, drawn: Drawn, prompt_tokens: int, request: Mapping[str, Any]) -> Rollout:
         text = self.tokenizer.decode(drawn.tokens, skip_special_tokens=True)
-        complete, logprobs = drawn.complete, tuple(drawn.logprobs)
+        complete, logprobs = drawn.end is not None, tuple(drawn.logprobs)
         stops = request.get("stop") or []
         stops = [stops] if isinstance(stops, str) else stops
         at = min((place for stop in stops if (place := text.find(stop)) >= 0), default=None)
@@ -168,15 +168,16 @@ class LocalModel:
         usage = Usage(prompt_tokens, len(drawn.tokens), 0, 0.0, int(first), drawn.seconds if first else 0.0)
         return Rollout(text, finish_reason="stop" if complete else "length", logprobs=logprobs, usage=usage)
 
-    def _tokens(self, messages: list[Message], request: Mapping[str, Any]) -> list[int]:
+    def tokens(self, messages: list[Message], request: Mapping[str, Any] | None = None) -> list[int]:
+        """`messages` in the model's chat template, up to where its reply begins; `request` may tell the template."""
         tokenizer = self.tokenizer
-        options = {**self.weights.template, **(request.get("chat_template_kwargs") or {})}
+        options = {**self.weights.template, **((request or {}).get("chat_template_kwargs") or {})}
         text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options)
         ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    def _check_room(self, tokens: int) -> int:
-        """How many tokens are left of the context; ContextOverflow when none is."""
+    def room(self, tokens: int) -> int:
+        """How many tokens a prompt of `tokens` leaves of the context; ContextOverflow when none is left."""
         limit = self.weights.context
         if tokens >= limit:
             raise ContextOverflow(

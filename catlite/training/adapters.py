@@ -164,6 +164,7 @@ def quietly() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="You are using 'rollout_func'")  # it says this of our own lines
             warnings.filterwarnings("ignore", module=r"(?:trl|transformers|peft|accelerate|torch|datasets)\b.*")
             yield
     finally:

@@ -18,7 +18,7 @@ from typing import Any
 from catlite import loop
 from catlite.budget import Budget, capped
 from catlite.data import Example, Task, Usage
-from catlite.errors import ConfigError, DataError
+from catlite.errors import ConfigError, ContextOverflow, DataError
 from catlite.models.generation import free_memory, is_out_of_memory, out_of_memory
 from catlite.models.local import LocalModel
 from catlite.references.synthesis import Synthesis
@@ -29,6 +29,7 @@ from catlite.training import adapters
 from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
 from catlite.training.config import TrainConfig, rollout_sampling
 from catlite.training.plain import plain_head
+from catlite.training.rollout_func import rollout_func
 from catlite.training.run import Folder, TrainingRun, digest_of
 from catlite.training.trl_reward import ID, Batch, Estimator, Rewarder, named, trl_reward
 from catlite.training.view import View
@@ -182,11 +183,24 @@ class _Training:
             processing_class=self.policy.tokenizer,
             callbacks=[as_callback(watch)],
             peft_config=lora,
+            **self._generation(),
         )
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)
         self.policy.weights.replace(trainer.accelerator.unwrap_model(trainer.model))
         return trainer
+
+    def _generation(self) -> dict[str, Any]:
+        """Who generates: our engine, or nothing said where TRL does."""
+        generate = rollout_func(self.policy, self.config)
+        if generate is None:
+            return {}
+        for name, one in self.examples:
+            try:
+                self.policy.room(len(self.policy.tokens(one.messages)))
+            except ContextOverflow as error:
+                raise DataError(f"question {name!r} cannot be trained on: {error}") from error
+        return {"rollout_func": generate}
 
     def _order(self) -> list[tuple[str, Example]]:
         """The prompts of all steps, one after the other: every epoch in an order of its own, and no step over its end.

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from catlite import loop
+from catlite import answers, loop
 from catlite.budget import Budget, Ledger, drawing_on
 from catlite.data import Example, Group, Reference, Rollout, Task, Usage
 from catlite.errors import (
@@ -192,15 +192,19 @@ async def agreement(reference: Reference) -> tuple[float, float] | None:
 
     The policy's is the share of pairs of rollouts with equivalent answers; the teacher's is the share of the others
     that agree with one rollout which has the reference's answer, so that both count n - 1 others and neither itself.
-    None without answers to compare.
+    An anchor's rollouts that had a say (`reference.others`) are others, too. None without answers to compare.
     """
-    support = reference.support
-    total = len(reference.rollouts)
-    if support is None or total < 2:
+    total = len(reference.rollouts) + len(reference.others)
+    if reference.group.example.answer_format is None or total < 2 or not reference.rollouts:
         return None
-    found = [rollout.answer for rollout in reference.group.usable if rollout.answer is not None]
-    pairs = sum(len(members) * (len(members) - 1) for members in await equivalence_classes(found))
-    return max(support[0] - 1, 0) / (total - 1), pairs / (total * (total - 1))
+    own = [rollout.answer for rollout in reference.group.usable if rollout.answer is not None]
+    others = [rollout.answer for rollout in reference.others if rollout.usable and rollout.answer is not None]
+    teacher = pairs = 0
+    for members in await equivalence_classes([*own, *others]):
+        pairs += sum(member < len(own) for member in members) * (len(members) - 1)
+        if reference.answer is not None and await answers.acompare([*own, *others][members[0]], reference.answer):
+            teacher = len(members) - 1
+    return teacher / (total - 1), pairs / (len(reference.rollouts) * (total - 1))
 
 
 async def diagnostics(scored: Sequence[Scored]) -> dict[str, float]:

@@ -1,0 +1,66 @@
+"""A vote in which the frozen anchor has a say: its own rollouts count beside those of the policy in training.
+
+The reference of CaT comes from the initial policy (arXiv 2509.14234 §3.1). That of TTRL (arXiv 2504.16084) is a vote of
+the policy as it is, which training moves: once a wrong answer has the majority it is rewarded, and keeps it. This is
+the vote of TTRL held to CaT's anchor; neither paper has it. Left out: weights for the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from catlite import answers
+from catlite.data import Group, Reference
+from catlite.errors import EstimationError, GroupError
+from catlite.models.base import Model, check_n
+from catlite.references.selection import MajorityVote
+from catlite.rollouts import sample_group
+
+
+@dataclass(frozen=True)
+class AnchoredVote:
+    """An estimator: the most common answer among a group's rollouts and `n` rollouts of the anchor; verifiable only.
+
+    anchor: in training `policy.frozen()`, which stays the initial policy. Its rollouts are drawn by `seed`, the same
+    whenever the question comes again, so that in a run (`run=`, and always in `train`) they are paid for once.
+    temperature, max_tokens: of these rollouts; None leaves them to the anchor. seed: not the policy's own, where anchor
+    and policy are one endpoint, or a run would take the policy's replies for the anchor's; None for an endpoint that
+    takes no seed, and then let them be two models.
+
+    A vote counts as in MajorityVote, and a tie goes to the group. `Reference.others` has the anchor's rollouts, `usage`
+    what they took. Raises ConfigError for n below 1, and EstimationError, which keeps the group, for an example
+    without an answer format or when none of the anchor's rollouts can be used.
+    """
+
+    anchor: Model
+    n: int = 16
+    temperature: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = 7919
+
+    def __post_init__(self) -> None:
+        check_n(self.n)
+
+    async def __call__(self, group: Group) -> Reference:
+        """The reference of `group`; n rollouts of the anchor."""
+        alone = await MajorityVote()(group)
+        sampling: dict[str, Any] = {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed}
+        try:
+            anchored = await sample_group(self.anchor, group.example, self.n, **sampling)
+        except GroupError as error:
+            failure = f"the anchor {self.anchor.name!r} has no vote: {error}"
+            raise EstimationError(failure, group, error.group.usage) from error
+        everyone = Group(group.example, (*group.rollouts, *anchored.rollouts))
+        found = await MajorityVote()(everyone)
+        notes = [*alone.notes, f"{self.n} rollouts of the anchor voted, too"]
+        if alone.answer is None or not await answers.acompare(found.answer or "", alone.answer):
+            notes.append(f"without them the answer would be {alone.answer!r}")
+        return replace(
+            found,
+            source="AnchoredVote",
+            group=group,
+            others=anchored.rollouts,
+            usage=anchored.usage,
+            notes=tuple(notes),
+        )
