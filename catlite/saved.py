@@ -121,7 +121,9 @@ def _row(row: Row, evaluation: Evaluation) -> dict[str, Any]:
     found = _plain(row)
     if row.reference is not None:
         shared = bool(evaluation.groups) and evaluation.group(row.position, row.repeat) == row.reference.group
-        found["reference"] = _plain(row.reference) | {"group": None if shared else _group(row.reference.group)}
+        others = [_plain(one) for one in row.reference.others]
+        own = None if shared else _group(row.reference.group)
+        found["reference"] = _plain(row.reference) | {"group": own, "others": others}
     if row.judgement is not None:
         verdicts = [[(one.met, one.reason, one.probability) for one in mine] for mine in row.judgement.verdicts_GC]
         found["judgement"] = _plain(row.judgement) | {"verdicts_GC": verdicts, "group": None}
@@ -160,6 +162,7 @@ def _read_row(found: dict[str, Any], evaluation: Evaluation) -> Row:
                 "rubric": _read_rubric(reference["rubric"]),
                 "usage": Usage(**reference["usage"]),
                 "notes": tuple(reference["notes"]),
+                "others": tuple(Rollout.from_json(one) for one in reference.get("others", ())),
             }
         )
     rest = {"usage": Usage(**found["usage"]), "scores": tuple(found["scores"]), "reference": reference}

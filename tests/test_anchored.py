@@ -8,6 +8,7 @@ from server import Server
 from catlite import (
     AnchoredVote,
     Endpoint,
+    Evaluation,
     Example,
     Group,
     LocalModel,
@@ -142,3 +143,12 @@ def test_in_training_the_anchors_rollouts_are_drawn_once_for_a_question(folder, 
     run = train(task, policy, estimator=AnchoredVote(policy.frozen(), 5, max_tokens=24), config=small(steps=4))
     assert run.steps == 4
     assert sorted(drawn) == [("Say a", 5), ("Say b", 5), ("Say c", 5)]
+
+
+def test_an_evaluation_keeps_who_voted(tmp_path):
+    task = from_records([{"prompt": "q", "gold": "1"}], prompt="prompt", answer="gold", answer_format="boxed")
+    result = evaluate(task, saying("1", "2"), estimators=[AnchoredVote(saying("2"), 3)], n=2)
+    read = Evaluation.load(result.save(tmp_path / "kept.json"))
+    (row,) = [row for row in read.rows if row.system == "AnchoredVote"]
+    assert row.reference == next(one.reference for one in result.rows if one.system == "AnchoredVote")
+    assert [one.answer for one in row.reference.others] == ["2"] * 3

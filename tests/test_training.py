@@ -23,13 +23,18 @@ pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends
 
 
 def test_a_reward_that_can_be_had_is_had_more_often(folder):
-    run = trained(
-        folder, config=small(steps=12, prompts_per_step=4, num_generations=8, check_every=12, learning_rate=0.03)
-    )
+    async def ascii_share(group, reference):
+        return [sum(map(str.isascii, one.text)) / max(1, len(one.text)) for one in group.rollouts]
+
+    policy = LocalModel(folder)
+    # The random model finds all bytes about equally likely whatever is before them: too weak a head to learn with.
+    policy.model.get_output_embeddings().weight.data *= 20
+    config = small(steps=3, prompts_per_step=4, num_generations=8, learning_rate=0.01)
+    run = train(open_task(), policy, estimator=constant, reward=ascii_share, config=config)
     frame = run.to_frame()
-    assert frame["cat/reward"].tail(3).mean() > 2 * frame["cat/reward"].head(3).mean()
+    assert frame["cat/reward"].iloc[-1] > frame["cat/reward"].iloc[0] + 0.1
     assert run.complete
-    assert (run.steps, run.ended) == (12, "all 12 steps were made")
+    assert (run.steps, run.ended) == (3, "all 3 steps were made")
 
 
 def test_a_judges_verdicts_on_a_proposed_rubric_are_a_reward_to_train_on(folder):
@@ -49,13 +54,16 @@ def test_a_judges_verdicts_on_a_proposed_rubric_are_a_reward_to_train_on(folder)
     assert list(frame["cat/coverage"]) == [1.0] * 3
     assert 0 < frame["cat/reward"].mean() < 1
     assert len(proposer.calls) == 1  # the reference is the same for all groups, and so is its rubric
-    assert len(judge.calls) == 3 * 2 * 4 * 5
+    judged, rest = divmod(len(judge.calls), 5)
+    assert rest == 0
+    assert 18 <= judged <= 3 * 2 * 4  # a rollout of nothing needs no judge
     assert any((value != 0).any() for name, value in adapter_of(run).items() if "lora_B" in name)
 
 
 def test_what_comes_is_ready_to_sample_and_its_initial_policy_is_the_base(folder):
     policy, base = LocalModel(folder), LocalModel(folder)
-    run = train(open_task(), policy, estimator=constant, reward=vowels, config=small(learning_rate=0.1))
+    config = small(learning_rate=0.1, steps=4, num_generations=16)
+    run = train(open_task(), policy, estimator=constant, reward=vowels, config=config)
     assert run.policy is policy
 
     def texts(model):
