@@ -23,7 +23,7 @@ from typing import Any
 from times_tables import machine
 
 import catlite
-from catlite.cli.train import DEMO, demo_estimator
+from catlite.cli.train import DEMO, demo_estimator, trained_on
 from catlite.tasks.times_tables import WORKED_SYNTHESES
 from catlite.training.adapters import load_adapter
 from catlite.training.checks import Check, gap_says_stop
@@ -59,12 +59,6 @@ def measure(seed: int, changes: dict[str, Any]) -> dict[str, Any]:
             found["at_stop"] = single_sample(policy, parts["trained on"], seed)
             print(f"stopped at step {stop}: single sample {found['at_stop']:.3f}", flush=True)
     return found
-
-
-def trained_on(task: Any, config: Any) -> set[str]:
-    from catlite.training.grpo import split
-
-    return {name for name, _ in split([(one.id, one) for one in task], None, config)[0]}
 
 
 def scores(run: Any, task: Any, seed: int) -> list[dict[str, Any]]:

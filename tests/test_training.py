@@ -23,18 +23,16 @@ pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends
 
 
 def test_a_reward_that_can_be_had_is_had_more_often(folder):
-    async def ascii_share(group, reference):
-        return [sum(map(str.isascii, one.text)) / max(1, len(one.text)) for one in group.rollouts]
-
     policy = LocalModel(folder)
     # The random model finds all bytes about equally likely whatever is before them: too weak a head to learn with.
+    # Later on no rollout ends any more, and none can be used.
     policy.model.get_output_embeddings().weight.data *= 20
-    config = small(steps=3, prompts_per_step=4, num_generations=8, learning_rate=0.01)
-    run = train(open_task(), policy, estimator=constant, reward=ascii_share, config=config)
+    config = small(steps=7, prompts_per_step=4, num_generations=8, check_every=7, learning_rate=0.003)
+    run = train(open_task(), policy, estimator=constant, reward=vowels, config=config)
     frame = run.to_frame()
-    assert frame["cat/reward"].iloc[-1] > frame["cat/reward"].iloc[0] + 0.1
+    assert frame["cat/reward"].tail(3).mean() > 2 * frame["cat/reward"].head(3).mean()
     assert run.complete
-    assert (run.steps, run.ended) == (3, "all 3 steps were made")
+    assert (run.steps, run.ended) == (7, "all 7 steps were made")
 
 
 def test_a_judges_verdicts_on_a_proposed_rubric_are_a_reward_to_train_on(folder):
@@ -48,15 +46,22 @@ def test_a_judges_verdicts_on_a_proposed_rubric_are_a_reward_to_train_on(folder)
         return json.dumps({"reason": "looked for it", "met": wanted in response})
 
     judge = ScriptedModel(verdict, "judge")
-    run = trained(folder, reward=RubricReward(proposer, judge), config=small(steps=3, learning_rate=0.1))
+    texts = []
+
+    async def noting(group):
+        texts.extend(rollout.text for rollout in group.rollouts)
+        return await constant(group)
+
+    run = trained(
+        folder, estimator=noting, reward=RubricReward(proposer, judge), config=small(steps=3, learning_rate=0.1)
+    )
     frame = run.to_frame()
     assert run.complete
     assert list(frame["cat/coverage"]) == [1.0] * 3
     assert 0 < frame["cat/reward"].mean() < 1
     assert len(proposer.calls) == 1  # the reference is the same for all groups, and so is its rubric
-    judged, rest = divmod(len(judge.calls), 5)
-    assert rest == 0
-    assert 18 <= judged <= 3 * 2 * 4  # a rollout of nothing needs no judge
+    assert len(texts) == 3 * 2 * 4
+    assert len(judge.calls) == 5 * sum(bool(text.strip()) for text in texts)  # a rollout of nothing needs no judge
     assert any((value != 0).any() for name, value in adapter_of(run).items() if "lora_B" in name)
 
 

@@ -169,7 +169,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     run = catlite.train(task, policy, estimator=demo_estimator(policy), config=config, run=arguments.folder)
     print(f"{run}\n")
     synthesis = catlite.Synthesis(run.initial, max_tokens=32, worked=WORKED_SYNTHESES)
-    trained = Task("times_tables", tuple(one for one in questions if one.id in _trained_on(task, config)))
+    trained = Task("times_tables", tuple(one for one in questions if one.id in trained_on(task, config)))
     print(
         catlite.compare(run.initial, run.policy, trained, synthesis=synthesis, seed=1, temperature=1.0, max_tokens=16)
     )
@@ -187,7 +187,8 @@ def demo_estimator(policy: catlite.LocalModel) -> Estimator:
     return catlite.AnchoredVote(policy.frozen(), max_tokens=DEMO["max_completion_length"])
 
 
-def _trained_on(task: Task, config: catlite.TrainConfig) -> set[str]:
+def trained_on(task: Task, config: catlite.TrainConfig) -> set[str]:
+    """Ids of the questions that are not held back."""
     from catlite.training.grpo import split
     from catlite.training.trl_reward import named
 

@@ -199,10 +199,11 @@ async def agreement(reference: Reference) -> tuple[float, float] | None:
         return None
     own = [rollout.answer for rollout in reference.group.usable if rollout.answer is not None]
     others = [rollout.answer for rollout in reference.others if rollout.usable and rollout.answer is not None]
+    voters = [*own, *others]
     teacher = pairs = 0
-    for members in await equivalence_classes([*own, *others]):
+    for members in await equivalence_classes(voters):
         pairs += sum(member < len(own) for member in members) * (len(members) - 1)
-        if reference.answer is not None and await answers.acompare([*own, *others][members[0]], reference.answer):
+        if reference.answer is not None and await answers.acompare(voters[members[0]], reference.answer):
             teacher = len(members) - 1
     return teacher / (total - 1), pairs / (len(reference.rollouts) * (total - 1))
 
