@@ -270,8 +270,22 @@ def test_prompt_beyond_the_context_is_an_overflow_with_numbers(model):
 
 
 def test_reply_is_held_to_what_is_left_of_the_context(folder):
-    (rollout,) = ask(LocalModel(folder, context=40), "Say something.", max_tokens=500, top_k=1)
-    assert rollout.usage.completion_tokens <= 40
+    (rollout,) = ask(LocalModel(folder, context=40), "Say something.", top_k=1)
+    assert rollout.usage.prompt_tokens + rollout.usage.completion_tokens <= 40
+
+
+def test_tokens_asked_for_beyond_the_context_are_an_overflow_as_on_a_server(folder):
+    with pytest.raises(ContextOverflow, match=r"17 tokens and its reply may have 500; the context is 40"):
+        ask(LocalModel(folder, context=40), "Say something.", max_tokens=500)
+
+
+def test_a_synthesis_leaves_room_for_itself(tmp_path):
+    model = LocalModel(tiny_model(tmp_path, context=2048))
+    group = catlite.Group(catlite.Example("q"), tuple(catlite.Rollout("word " * 50) for _ in range(4)))
+    read = len(model.tokens(catlite.Synthesis(model).messages(group, [one.text for one in group.rollouts])))
+    assert 1948 < read < 2048
+    reference = loop.run(catlite.Synthesis(model, max_tokens=100)(group))
+    assert "trimmed" in reference.notes[0]
 
 
 def test_lone_surrogates_are_sent_as_something(model):
@@ -322,6 +336,9 @@ def test_a_cancelled_call_ends_its_batch(model, monkeypatch):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+        over = len(steps)  # the batch has ended, too: whoever cancelled may train the weights now
+        await asyncio.sleep(0.1)
+        assert len(steps) == over
         return await model.sample("Hm", 1, max_tokens=2)
 
     assert loop.run(hurried())

@@ -84,20 +84,27 @@ def test_sampling_and_length_are_the_configs(folder):
     assert len(rows[0]) <= 7
 
 
-def test_a_rollout_is_held_to_what_is_left_of_the_context(folder):
+def test_what_the_model_was_loaded_with_holds_for_rollouts_too(folder):
+    greedy = LocalModel(folder, top_k=1)
+    rows = rollout_func(greedy, small())([asked("Say 1")] * 3, STEP_2)["completion_ids"]
+    assert rows[0] == rows[1] == rows[2]
+
+
+@pytest.mark.parametrize("held_back", [0, 4])
+def test_a_question_that_leaves_no_room_for_its_rollouts_is_named(folder, held_back):
     policy = LocalModel(folder)
-    tokens = len(policy.tokens(asked("Say 1")))
-    short = LocalModel(folder, context=tokens + 3)
-    rows = rollout_func(short, small())([asked("Say 1")] * 8, STEP_2)["completion_ids"]
-    assert max(map(len, rows)) == 3
+    most = len(policy.tokens(asked("Say 12345678"))) + 24  # the tokens of a rollout
+    task = Task("long", (*open_task(5), Example("Say 123456789", id="the long one")))
+    said = r"'(the long one|held back)' cannot be trained on: .*Leave it out, lower max_completion_length"
+    config = small(held_back=held_back)
+    with pytest.raises(DataError, match=said):
+        train(task, LocalModel(folder, context=most), estimator=constant, reward=vowels, config=config)
 
 
-def test_a_question_that_fills_the_context_is_named(folder):
-    policy = LocalModel(folder, context=40)
-    task = Task("long", (*open_task(4), Example("Say " * 50, id="the long one")))
-
-    with pytest.raises(DataError, match=r"'the long one' cannot be trained on: .* the context 40"):
-        train(task, policy, estimator=constant, reward=vowels, config=small())
+def test_seconds_of_generation_end_where_the_rollouts_are_there(folder):
+    called = []
+    rollout_func(LocalModel(folder), small(), lambda: called.append(1))([asked("Say 1")] * 2, STEP_2)
+    assert called == [1]
 
 
 @pytest.mark.parametrize("settings", [{"repetition_penalty": 1.1}, {"generation_kwargs": {"no_repeat_ngram_size": 2}}])

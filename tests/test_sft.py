@@ -6,12 +6,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("trl", reason="needs catlite[train]")
-from tiny import tiny_model  # noqa: E402
+from tiny import TEMPLATE, tiny_model  # noqa: E402
 from trainings import adapter_of, constant, open_task, same, vowels  # noqa: E402
 
 import catlite  # noqa: E402
 from catlite import Example, LocalModel, SFTConfig, Task, compare, loop, sft  # noqa: E402
 from catlite.errors import BudgetReached, ConfigError, DataError, EstimationError, TrainingError  # noqa: E402
+from catlite.training import sft as module, watch  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
@@ -91,6 +92,41 @@ def test_a_finished_run_is_given_back(folder, tmp_path):
     assert json.loads((tmp_path / "training.json").read_text())["method"] == "sft"
     with pytest.raises(ConfigError, match="goes on as it was begun"):
         tuned(folder, run=tmp_path, config=settings(epochs=3))
+
+
+def test_a_run_that_was_interrupted_comes_to_the_same_end(folder, tmp_path, monkeypatch):
+    whole = tuned(folder, config=settings(epochs=4))
+    asked = []
+
+    async def counted(group):
+        asked.append(group.example.id)
+        return await constant(group)
+
+    counted.__name__ = "constant"
+    count = watch.Watch.on_step_begin
+
+    def interrupted(self, args, state, control, **given):
+        if state.global_step == 5:  # of eight, with a checkpoint after every two
+            raise KeyboardInterrupt
+        count(self, args, state, control, **given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(watch.Watch, "on_step_begin", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tuned(folder, estimator=counted, config=settings(epochs=4), run=tmp_path)
+    again = tuned(folder, estimator=counted, config=settings(epochs=4), run=tmp_path)
+    assert (again.steps, len(again.metrics)) == (whole.steps, len(whole.metrics))
+    assert same(adapter_of(again), adapter_of(whole))
+
+
+def test_what_the_template_is_told_holds_for_what_is_trained_on(tmp_path, monkeypatch):
+    thinking = TEMPLATE + "{% if add_generation_prompt and enable_thinking is defined %}<no>{% endif %}"
+    policy = LocalModel(tiny_model(tmp_path, template=thinking), chat_template_kwargs={"enable_thinking": False})
+    seen = []
+    rows = module._rows
+    monkeypatch.setattr(module, "_rows", lambda *given: seen.extend(rows(*given)) or rows(*given))
+    sft(open_task(2), policy, estimator=constant, config=settings(epochs=1))
+    assert [row["chat_template_kwargs"] for row in seen] == [{"enable_thinking": False}] * 2
 
 
 def test_sft_refuses_an_empty_task(folder):

@@ -14,7 +14,7 @@ from trainings import constant, open_task, small, trained, vowels  # noqa: E402
 import catlite  # noqa: E402
 from catlite import Example, LocalModel, Task, TrainConfig, train  # noqa: E402
 from catlite.errors import ConfigError, DataError, OutOfMemory  # noqa: E402
-from catlite.training.config import family_sampling  # noqa: E402
+from catlite.training.config import family_sampling, rollout_sampling  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
@@ -45,6 +45,7 @@ def test_config_has_few_dials_each_with_its_why():
         ({"sampling": {"seed": 1}}, "the seed into seed="),
         ({"sampling": {"temperatur": 1}}, "did you mean temperature"),
         ({"judge_wait": 0}, "positive"),
+        ({"sampling": {"temperature": 0}}, "rollouts would all be one"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(changes, said):
@@ -122,6 +123,19 @@ def test_a_run_of_another_model_is_refused(folder, tmp_path):
         trained(other, run=tmp_path / "run")
 
 
+def test_a_run_of_the_same_model_in_other_precision_is_refused(folder, tmp_path):
+    trained(folder, run=tmp_path)
+    policy = LocalModel(folder, dtype="bfloat16")
+    with pytest.raises(ConfigError, match=r"another model .* this one has \w{12}…, dtype=bfloat16"):
+        train(open_task(), policy, estimator=constant, reward=vowels, config=small(), run=tmp_path)
+
+
+def test_one_of_several_processes_is_refused(folder, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ConfigError, match=r"one of 4 processes .* trl_reward"):
+        trained(folder)
+
+
 @pytest.mark.parametrize("changes", [{"config": small(learning_rate=0.5)}, {"task": open_task(5)}])
 def test_a_run_of_other_settings_is_refused(folder, tmp_path, changes):
     trained(folder, run=tmp_path)
@@ -148,6 +162,26 @@ def test_families_are_sampled_as_in_the_paper(name, temperature, top_k):
     sampling = family_sampling(name)
     assert (sampling["temperature"], sampling["top_k"]) == (temperature, top_k)
     assert TrainConfig(sampling=sampling)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "loaded", "expected"),
+    [
+        (None, {}, {"temperature": 0.7, "top_k": 20, "top_p": 0.8, "thinks": False}),
+        ({"temperature": 1.0}, {}, {"temperature": 1.0, "thinks": False}),
+        (None, {"top_p": 0.5, "max_tokens": 9}, {"top_p": 0.5, "thinks": False}),
+        ({"top_p": 0.9}, {"top_p": 0.5, "temperature": 0.6}, {"temperature": 0.6, "top_p": 0.9, "thinks": False}),
+        (
+            None,
+            {"chat_template_kwargs": {"enable_thinking": True}},
+            {"temperature": 0.7, "top_k": 20, "top_p": 0.8, "thinks": True},
+        ),
+    ],
+)
+def test_rollouts_are_sampled_as_the_config_then_the_model_then_the_paper_says(sampling, loaded, expected):
+    found = rollout_sampling(TrainConfig(sampling=sampling), "Qwen3-4B", loaded)
+    thinks = found.pop("chat_template_kwargs")["enable_thinking"]
+    assert {**found, "thinks": thinks} == expected
 
 
 def test_sampling_of_an_unknown_family_filters_nothing():

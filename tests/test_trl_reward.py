@@ -12,7 +12,7 @@ from server import Server
 import catlite
 from catlite import Example, Group, Reference, Task, trl_reward
 from catlite.errors import ConfigError, EndpointUnavailable, EstimationError
-from catlite.training import trl_reward as module
+from catlite.training import trl_reward as module, versions
 from catlite.training.trl_reward import Rewarder, diagnostics, whole_groups
 
 FORMAT = r"is (\w+)"
@@ -253,10 +253,13 @@ async def partly(group, reference):
     return [1.0, None, 0.0]
 
 
-def test_older_trl_which_reads_none_as_0_gets_the_groups_mean_instead():
+@pytest.mark.parametrize(
+    ("release", "given"), [("0.22.2", 0.5), ("1.0.0", 0.5), ("1.5.1", 0.5), ("1.6.0", None), ("1.15.0", None)]
+)
+def test_older_trl_which_reads_none_as_0_gets_the_groups_mean_instead(monkeypatch, release, given):
+    monkeypatch.setattr(versions, "version", lambda name: release)
     function = trl_reward(echo, partly, num_generations=3)
-    assert function(**batch("a", "a", "a")) == [1.0, 0.5, 0.0]
-    assert function(**batch("a", "a", "a"), log_metric=Logged().metric) == [1.0, None, 0.0]
+    assert function(**batch("a", "a", "a"), log_metric=Logged().metric) == [1.0, given, 0.0]
 
 
 def test_a_group_that_abstains_is_none_for_older_trl_too():
@@ -294,6 +297,23 @@ def test_a_judge_that_is_down_is_asked_again_until_it_is_back(monkeypatch):
     function = trl_reward(echo, judged, num_generations=2)
     assert function(**batch("a", "a", "b", "b"), qid=[1, 1, 2, 2]) == [1.0] * 4
     assert len(tries) in (8, 9)  # both groups, until one of a round came through
+
+
+def test_a_judge_that_is_down_is_waited_for_beside_a_group_that_can_have_no_reward(monkeypatch):
+    monkeypatch.setattr(module, "_BETWEEN", (0.01, 0.02))
+    tries = []
+
+    async def judged(group, reference):
+        tries.append(group.example.id)
+        if len(tries) < 4:
+            raise EndpointUnavailable("connection refused")
+        return [1.0] * len(group.rollouts)
+
+    empty = [{"role": "assistant", "content": ""}]
+    given = batch("a", "a", "b", "b")
+    given["completions"] = [*given["completions"][:2], empty, empty]
+    assert trl_reward(echo, judged, num_generations=2)(**given, qid=[1, 1, 2, 2]) == [1.0, 1.0, None, None]
+    assert tries == ["1"] * 4
 
 
 def test_a_judge_that_stays_down_is_waited_for_within_the_bound(monkeypatch):

@@ -35,11 +35,10 @@ def parameters(file, owner, name):
 
 
 def keywords(function, called):
-    """Keywords with which the source of `function` calls something of that name."""
+    """Keywords with which the source of `function` calls FastLanguageModel's method of that name."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    (call,) = [
-        node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == called
-    ]
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    (call,) = [node for node in calls if ast.unparse(node.func) == f"FastLanguageModel.{called}"]
     return {keyword.arg for keyword in call.keywords if keyword.arg}
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import catlite
 from catlite import loop
+from catlite.cli.train import DEMO, demo_estimator
 
 TEXT = "6 times 7 is 42."
 SAMPLING: dict[str, Any] = {"temperature": 1.0, "max_tokens": 16}
@@ -35,16 +36,9 @@ def check(name: str, holds: bool, figure: str) -> None:
 
 
 def config(steps: int) -> catlite.TrainConfig:
-    return catlite.TrainConfig(
-        steps=steps,
-        prompts_per_step=6,
-        max_completion_length=16,
-        sampling={"temperature": 1.0},
-        learning_rate=2e-4,
-        beta=0.0,
-        check_every=5,
-        trl={"per_device_train_batch_size": 48},
-    )
+    """The settings of `catlite demo-train`, all rollouts in one batch on the device."""
+    changes = {"steps": steps, "check_every": 5, "held_back": 0, "trl": {"per_device_train_batch_size": 48}}
+    return catlite.TrainConfig(**{**DEMO, **changes})
 
 
 def main() -> None:
@@ -80,7 +74,11 @@ def main() -> None:
         torch.cuda.reset_peak_memory_stats()
         started = time.monotonic()
         run = catlite.train(
-            unlabelled, policy, estimator=catlite.MajorityVote(), config=config(arguments.steps), run=f"{folder}/run"
+            unlabelled,
+            policy,
+            estimator=demo_estimator(policy),
+            config=config(arguments.steps),
+            run=f"{folder}/run",
         )
         seconds = time.monotonic() - started
         peak = torch.cuda.max_memory_allocated()

@@ -132,8 +132,8 @@ def _estimator(name: str, policy: catlite.LocalModel, config: catlite.TrainConfi
     if name == "min-perplexity":  # the trainer's rollouts come without log-probabilities
         return catlite.MinPerplexity(policy.frozen())
     if name == "anchored-vote":  # the anchor's rollouts count beside the policy's, so they are sampled alike
-        heat = rollout_sampling(config, policy.name).get("temperature")
-        return catlite.AnchoredVote(policy.frozen(), temperature=heat, max_tokens=config.max_completion_length)
+        alike = rollout_sampling(config, policy.name, policy.sampling)
+        return catlite.AnchoredVote(policy.frozen(), max_tokens=config.max_completion_length, sampling=alike)
     return ESTIMATORS[name](policy.frozen(), config.max_completion_length)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -61,14 +61,16 @@ class Engine:
         self.pad = pad
         self.ends = sorted(set(ends))
         self.batch_size = batch_size
-        self._line: queue.SimpleQueue[_Row | None] = queue.SimpleQueue()
+        self._line: queue.SimpleQueue[list[_Row] | None] = queue.SimpleQueue()  # what came at once stays together
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def draw(self, prompt: list[int], drawing: Drawing, indices: Iterable[int], *, adapter: bool) -> list[Reply[Drawn]]:
-        """A reply for each of `indices`, once its batch has run."""
-        rows = [_Row(prompt, adapter, Reply(), drawing, index) for index in indices]
-        return self._enter(rows)
+    def draw(
+        self, prompts: Sequence[list[int]], drawing: Drawing, indices: Sequence[int], *, adapter: bool
+    ) -> list[Reply[Drawn]]:
+        """A reply for each prompt with its index, once its batch has run."""
+        pairs = zip(prompts, indices, strict=True)
+        return self._enter([_Row(prompt, adapter, Reply(), drawing, index) for prompt, index in pairs])
 
     def score(self, prompt: list[int], given: list[int], *, adapter: bool) -> Reply[list[float]]:
         """The log-probability of each token of `given` after `prompt`."""
@@ -80,8 +82,7 @@ class Engine:
                 # One thread for all of it: the numeric libraries keep a pool of workers for each caller they see.
                 self._thread = threading.Thread(target=self._serve, name="catlite-local", daemon=True)
                 self._thread.start()
-            for row in rows:
-                self._line.put(row)
+            self._line.put(rows)
         return [row.future for row in rows]
 
     def close(self) -> None:
@@ -115,17 +116,17 @@ class Engine:
             first = self._line.get()
             if first is None:
                 return rows
-            rows.append(first)
+            rows += first
         fresh = True
         while fresh:  # until nothing has come for a moment: coroutines that were woken together ask together
             time.sleep(_LINGER_SECONDS)
             fresh = False
             while not self._line.empty():
-                row = self._line.get()
-                if row is None:
+                more = self._line.get()
+                if more is None:
                     self._line.put(None)  # for later: what came before it is still done
                     return rows
-                rows.append(row)
+                rows += more
                 fresh = True
         return rows
 
@@ -177,6 +178,15 @@ class Engine:
             model.train(training)
             if training and hasattr(model, "for_training"):
                 model.for_training()  # Unsloth's generate turned gradient checkpointing off, and sees no training mode
+
+    @property
+    def _plain(self) -> Any:
+        """The model inside PEFT's wrapper, adapter and all: what `generate` calls.
+
+        Around the wrapper's own forward a trainer on a GPU puts autocast, in which the numbers would be others.
+        """
+        inside = getattr(self.model, "get_base_model", None)
+        return self.model if inside is None else inside()
 
     def _without_adapter(self) -> AbstractContextManager[None]:
         off: Callable[[], AbstractContextManager[None]] | None = getattr(self.model, "disable_adapter", None)
@@ -239,7 +249,7 @@ class Engine:
         once = torch.tensor([of.index(number) for number in range(len(first))], device=ids.device)
         positions = (mask[once].cumsum(-1) - 1).clamp(min=0)
         # All but the last token: that one is read when the first new one is drawn.
-        read = self.model(
+        read = self._plain(
             input_ids=ids[once, :-1],
             attention_mask=mask[once, :-1],
             position_ids=positions[:, :-1],
@@ -256,7 +266,7 @@ class Engine:
         ids, mask = self._padded([row.prompt + row.given for row in rows])
         longest = max(len(row.given) for row in rows)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        logits = self.model(
+        logits = self._plain(
             input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=longest + 1, use_cache=False
         ).logits[:, :-1]
         found = []

@@ -74,7 +74,9 @@ class Weights:
         try:
             load = self._with_unsloth if self.backend == "unsloth" else self._with_transformers
             model, tokenizer = load()
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
+            if self.settings["load_in_4bit"] and importlib.util.find_spec("bitsandbytes") is None:
+                raise MissingExtra('load_in_4bit=True needs bitsandbytes: pip install "catlite[unsloth]"') from error
             if is_out_of_memory(error):
                 raise out_of_memory(f"loading {self.path}", "the size of the model") from None
             raise ConfigError(f"LocalModel({self.path!r}) cannot be loaded: {error}") from error
@@ -103,12 +105,15 @@ class Weights:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         dtype: Any = self.settings["dtype"]
+        half = torch.bfloat16 if has_bfloat16() else torch.float16
+        if dtype == "auto" and not has_bfloat16():
+            dtype = "float16"  # the files' own is mostly bfloat16, which such a GPU only imitates
         options: dict[str, Any] = {"dtype": dtype if dtype == "auto" else getattr(torch, dtype)}
         if self.settings["load_in_4bit"]:
             from transformers import BitsAndBytesConfig
 
             options["quantization_config"] = BitsAndBytesConfig(
-                load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+                load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=half
             )
         if torch.cuda.is_available():
             options["device_map"] = {"": 0}
@@ -119,12 +124,15 @@ class Weights:
 
     def _with_unsloth(self) -> tuple[Any, Any]:
         import torch
+        from transformers import AutoConfig
         from unsloth import FastLanguageModel
 
         dtype = self.settings["dtype"]
+        # Unsloth cuts what is longer, without a word: so as long as the model itself allows.
+        own = getattr(AutoConfig.from_pretrained(self.folder).get_text_config(), "max_position_embeddings", None)
         model, tokenizer = FastLanguageModel.from_pretrained(
             self.folder,
-            max_seq_length=self.settings["context"] or 4096,
+            max_seq_length=self.settings["context"] or own or 4096,
             load_in_4bit=self.settings["load_in_4bit"],
             dtype=None if dtype == "auto" else getattr(torch, dtype),
             fast_inference=False,
@@ -173,6 +181,13 @@ def _without_bars() -> Iterator[None]:
     finally:
         if shown:
             reporting.enable_progress_bar()
+
+
+def has_bfloat16() -> bool:
+    """False for a GPU that only imitates bfloat16 (a T4, say); its half precision is float16."""
+    import torch
+
+    return not torch.cuda.is_available() or torch.cuda.get_device_capability() >= (8, 0)
 
 
 def chosen(backend: str) -> str:

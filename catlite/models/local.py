@@ -107,7 +107,8 @@ class LocalModel:
         With a seed a reply depends on seed, prompt and index, and on its batch by rounding only. Calls that are made
         at once run in one batch. In a run (`run=`) a reply is found again by weights, adapter, prompt and parameters.
         Raises ConfigError for a bad argument, RequestRejected for a parameter that only servers know, ContextOverflow
-        when the prompt leaves no room, OutOfMemory when not even one reply fits.
+        when the prompt, and `max_tokens` where they are given, are more than the context, OutOfMemory when not even one
+        reply fits.
         """
         messages = [sendable(message) for message in as_messages(prompt)]
         request = {**self.sampling, **check_sampling(sampling)}
@@ -148,11 +149,12 @@ class LocalModel:
         await self._loaded()
         prompt = self.tokens(messages, request)
         settings = {ours: request[name] for name, ours in _TAKEN.items() if name in request}
-        room = self.room(len(prompt))
-        settings["max_tokens"] = min(settings.get("max_tokens", MAX_TOKENS), room)
+        room = self.room(len(prompt), settings.get("max_tokens", 1))
+        settings.setdefault("max_tokens", min(MAX_TOKENS, room))
         settings.setdefault("seed", secrets.randbits(63))
         settings["top_k"] = max(settings.get("top_k", 0), 0)
-        replies = self.weights.engine.draw(prompt, Drawing(**settings), indices, adapter=self.trainable)
+        prompts = [prompt] * len(indices)
+        replies = self.weights.engine.draw(prompts, Drawing(**settings), indices, adapter=self.trainable)
         drawn = await _results(replies)
         return [self._rollout(one, len(prompt) if at == 0 else 0, request) for at, one in enumerate(drawn)]
 
@@ -176,12 +178,15 @@ class LocalModel:
         ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 
-    def room(self, tokens: int) -> int:
-        """How many tokens a prompt of `tokens` leaves of the context; ContextOverflow when none is left."""
+    def room(self, tokens: int, reply: int = 1) -> int:
+        """How many tokens a prompt of `tokens` leaves of the context; ContextOverflow when a `reply` has no room."""
         limit = self.weights.context
-        if tokens >= limit:
+        if tokens + reply > limit:
+            asked = f" and its reply may have {reply:,}" if reply > 1 else ""
             raise ContextOverflow(
-                f"{self.name!r}: the prompt has {tokens:,} tokens and the context {limit:,}", limit=limit, given=tokens
+                f"{self.name!r}: the prompt has {tokens:,} tokens{asked}; the context is {limit:,}",
+                limit=limit,
+                given=tokens + reply,
             )
         return limit - tokens
 
@@ -228,11 +233,17 @@ class Frozen(LocalModel):
 
 
 async def _results(replies: Sequence[Reply[Any]]) -> list[Any]:
-    """Their results; when the caller is cancelled, the batch they are in learns that nobody waits."""
+    """Their results; when the caller is cancelled, the batch they are in learns that nobody waits, and is waited for.
+
+    Whoever cancels may go on to train the weights, which a batch must not be using meanwhile.
+    """
     futures: list[Future[Any]] = list(replies)
     try:
         return await asyncio.gather(*map(asyncio.wrap_future, futures))
     except asyncio.CancelledError:
         for reply in replies:
             reply.abandoned = True
+            reply.cancel()  # which one whose batch runs does not do
+        if running := [asyncio.wrap_future(future) for future in futures if future.running()]:
+            await asyncio.wait(running)
         raise

@@ -7,13 +7,14 @@ the vote of TTRL held to CaT's anchor; neither paper has it. Left out: weights f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from catlite import answers
 from catlite.data import Group, Reference
 from catlite.errors import EstimationError, GroupError
-from catlite.models.base import Model, check_n
+from catlite.models.base import Model, check_n, check_sampling
 from catlite.references.selection import MajorityVote
 from catlite.rollouts import sample_group
 
@@ -26,11 +27,12 @@ class AnchoredVote:
     whenever the question comes again, so that in a run (`run=`, and always in `train`) they are paid for once.
     temperature, max_tokens: of these rollouts; None leaves them to the anchor. seed: not the policy's own, where anchor
     and policy are one endpoint, or a run would take the policy's replies for the anchor's; None for an endpoint that
-    takes no seed, and then let them be two models.
+    takes no seed, and then let them be two models. sampling: what more there is, such as top_p; in training best all
+    that the policy is sampled with.
 
     A vote counts as in MajorityVote, and a tie goes to the group. `Reference.others` has the anchor's rollouts, `usage`
-    what they took. Raises ConfigError for n below 1, and EstimationError, which keeps the group, for an example
-    without an answer format or when none of the anchor's rollouts can be used.
+    what they took. Raises ConfigError for n below 1 or a wrong parameter, and EstimationError, which keeps the group,
+    for an example without an answer format or when none of the anchor's rollouts can be used.
     """
 
     anchor: Model
@@ -38,14 +40,17 @@ class AnchoredVote:
     temperature: float | None = None
     max_tokens: int | None = None
     seed: int | None = 7919
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_n(self.n)
+        check_sampling(self.sampling)
 
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; n rollouts of the anchor."""
         alone = await MajorityVote()(group)
-        sampling: dict[str, Any] = {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed}
+        own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed}
+        sampling = {**self.sampling, **{name: value for name, value in own.items() if value is not None}}
         try:
             anchored = await sample_group(self.anchor, group.example, self.n, **sampling)
         except GroupError as error:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from catlite.errors import ConfigError, MissingExtra
+from catlite.data import Example
+from catlite.errors import ConfigError, ContextOverflow, DataError, MissingExtra
+from catlite.models.loading import has_bfloat16
 from catlite.models.local import LocalModel
 from catlite.training.run import Folder, TrainingRun
 
@@ -19,9 +22,15 @@ from catlite.training.run import Folder, TrainingRun
 def opened(policy: str | Path | LocalModel) -> LocalModel:
     """The policy as a LocalModel, ready for an adapter of its own.
 
-    Raises ConfigError for a frozen view, for anything that is no LocalModel, and for a model that has an adapter:
-    with that one off the anchor would be another model than the one training starts from.
+    Raises ConfigError for a frozen view, for anything that is no LocalModel, for a model that has an adapter, because
+    with that one off the anchor would be another model than the one training starts from, and in one of several
+    processes.
     """
+    if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
+        raise ConfigError(
+            f"this is one of {processes} processes (WORLD_SIZE), and training here is for one device: start it with "
+            "python, not with accelerate launch or torchrun; trl_reward is for a trainer of your own on several"
+        )
     if isinstance(policy, str | Path):
         policy = LocalModel(policy)
     if not isinstance(policy, LocalModel):
@@ -40,6 +49,26 @@ def opened(policy: str | Path | LocalModel) -> LocalModel:
     return policy
 
 
+def weights_of(policy: LocalModel) -> str:
+    """What a run's manifest says of the policy's weights: which, and in what precision they are loaded."""
+    settings = policy.weights.settings
+    loaded = ["load_in_4bit=True"] if settings["load_in_4bit"] else []
+    loaded += [] if settings["dtype"] == "auto" else [f"dtype={settings['dtype']}"]
+    return ", ".join([policy.weights.digest, *loaded])
+
+
+def all_fit(policy: LocalModel, examples: Sequence[tuple[str, Example]], most: int) -> None:
+    """DataError for a question whose prompt leaves less than `most` tokens of the context to its rollouts."""
+    for name, one in examples:
+        try:
+            policy.room(len(policy.tokens(one.messages)), most)
+        except ContextOverflow as error:
+            raise DataError(
+                f"question {name!r} cannot be trained on: {error}. Leave it out, lower max_completion_length, or give "
+                "the LocalModel more context"
+            ) from error
+
+
 def run_folder(run: str | Path | None, task: str) -> Path:
     """The run's folder; a temporary one when nobody names one."""
     return Path(run).expanduser() if run is not None else Path(tempfile.mkdtemp(prefix=f"catlite-{task}-"))
@@ -54,27 +83,32 @@ def bare(policy: LocalModel) -> Any:
     return model
 
 
-def linear_layers(model: Any) -> list[str]:
-    """Names of the linear layers inside the blocks: all of them but the head, whose log-probabilities TRL reads."""
+def linear_layers(model: Any) -> tuple[list[str], list[str]]:
+    """Full names of the linear layers: those of the language model's blocks, and those of other towers (images, sound).
+
+    The head, whose log-probabilities TRL reads, is in neither.
+    """
     from torch import nn
 
-    head = model.get_output_embeddings()
-    return sorted({name.rpartition(".")[2] for name, part in model.named_modules() if _linear(part, nn, head)})
-
-
-def _linear(part: Any, nn: Any, head: Any) -> bool:
-    return isinstance(part, nn.Linear) and part is not head
+    head, decoder = model.get_output_embeddings(), model.get_decoder()
+    linear = [name for name, part in model.named_modules() if isinstance(part, nn.Linear) and part is not head]
+    at = next(name for name, part in model.named_modules() if part is decoder)
+    inside = [name for name in linear if not at or name.startswith(f"{at}.")]
+    return inside, sorted(set(linear) - set(inside))
 
 
 def lora_settings(model: Any, rank: int, share: float) -> dict[str, Any]:
-    """What PEFT's LoraConfig and Unsloth's get_peft_model both take."""
+    """What PEFT's LoraConfig takes, and Unsloth's get_peft_model but for `exclude_modules`."""
+    inside, others = linear_layers(model)
     settings: dict[str, Any] = {
         "r": rank,
         "lora_alpha": 2 * rank,
         "lora_dropout": 0.0,
         "bias": "none",
-        "target_modules": linear_layers(model),
+        "target_modules": sorted({name.rpartition(".")[2] for name in inside}),
     }
+    if others:
+        settings["exclude_modules"] = others
     if share < 1:
         layers = model.config.get_text_config().num_hidden_layers
         settings["layers_to_transform"] = list(range(layers - max(1, round(share * layers)), layers))
@@ -89,6 +123,8 @@ def with_adapter(policy: LocalModel, rank: int, share: float, seed: int, *, on_g
         from unsloth import FastLanguageModel
 
         checkpointing = "unsloth" if on_gpu else False
+        if settings.pop("exclude_modules", None):
+            settings["finetune_vision_layers"] = False  # its own word for it, known where there is such a tower
         model = FastLanguageModel.get_peft_model(
             model, **settings, use_gradient_checkpointing=checkpointing, random_state=seed
         )
@@ -96,6 +132,23 @@ def with_adapter(policy: LocalModel, rank: int, share: float, seed: int, *, on_g
     from peft import LoraConfig
 
     return model, LoraConfig(task_type="CAUSAL_LM", **settings)
+
+
+def precision(policy: LocalModel, *, on_gpu: bool) -> dict[str, bool]:
+    """In what the trainer computes: on a GPU in the half precision of the weights, which Unsloth insists on."""
+    if not on_gpu:
+        return {"bf16": False, "fp16": False}
+    import torch
+
+    half = policy.model.dtype == torch.float16 or not has_bfloat16()
+    return {"bf16": not half, "fp16": half}
+
+
+def on_one_device(arguments: Any) -> Any:
+    """TRL's arguments, held to one GPU where several are in sight."""
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # noqa: SLF001 - else transformers would split batches over all GPUs in sight
+    return arguments
 
 
 def load_adapter(policy: LocalModel, folder: Path) -> None:

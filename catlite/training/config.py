@@ -14,7 +14,8 @@ from typing import Any, Self
 from catlite.errors import ConfigError
 from catlite.models.base import check_sampling
 
-_SAMPLED = ("temperature", "top_p", "top_k", "min_p", "chat_template_kwargs")
+_TOLD = "chat_template_kwargs"
+_SAMPLED = ("temperature", "top_p", "top_k", "min_p", _TOLD)
 STOPS = (None, "gap", "reward")
 # By a part of the model's name, as in the paper: how rollouts are sampled, and what its chat template is told.
 FAMILIES: dict[str, dict[str, Any]] = {
@@ -76,6 +77,11 @@ class TrainConfig:
         ):
             raise ConfigError(f"held_back={self.held_back!r}: 0, or at least 2 prompts, for a standard error")
         _check_rollouts(self.sampling)
+        if (self.sampling or {}).get("temperature") == 0:
+            raise ConfigError(
+                "sampling={'temperature': 0}: rollouts would all be one, and the loss divides by it: want more than 0, "
+                "such as 1"
+            )
 
     @property
     def sequences(self) -> int:
@@ -123,9 +129,18 @@ class SFTConfig:
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(self).items()}
 
 
-def rollout_sampling(config: TrainConfig | SFTConfig, name: str) -> dict[str, Any]:
-    """How rollouts of the model called `name` are sampled: as `config` says, else as the paper does its family."""
-    return family_sampling(name) if config.sampling is None else dict(config.sampling)
+def rollout_sampling(config: TrainConfig | SFTConfig, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """How rollouts of the model called `name`, loaded with the settings `given`, are sampled.
+
+    As `config` says, then as the model was loaded, and as the paper does its family where neither says anything. What
+    the family's chat template is told (thinking off) holds unless one of them tells it otherwise.
+    """
+    family = family_sampling(name)
+    loaded = {name: value for name, value in given.items() if name in _SAMPLED}
+    said = {**loaded, **(config.sampling or {})}
+    if config.sampling is None and not set(loaded) - {_TOLD}:
+        return {**family, **said}
+    return {**{name: value for name, value in family.items() if name == _TOLD}, **said}
 
 
 def _check_rollouts(sampling: Mapping[str, Any] | None) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from catlite import loop
 from catlite.budget import Budget, capped
 from catlite.data import Example, Task, Usage
-from catlite.errors import ConfigError, ContextOverflow, DataError
+from catlite.errors import ConfigError, DataError
 from catlite.models.generation import free_memory, is_out_of_memory, out_of_memory
 from catlite.models.local import LocalModel
 from catlite.references.synthesis import Synthesis
@@ -78,14 +78,16 @@ def train(
     kept, held = split(examples, validation, config)
     adapters.libraries()
     local = adapters.opened(policy)
-    local.weights.template = dict(rollout_sampling(config, local.name).get("chat_template_kwargs", {}))
+    sampling = rollout_sampling(config, local.name, local.sampling)
+    local.weights.template = dict(sampling.get("chat_template_kwargs") or {})
+    adapters.all_fit(local, [*kept, *(("held back", one) for one in held)], config.max_completion_length)
     warn_own_judge(local, reward)
     anchored = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
     rewarder = Rewarder(anchored, reward, config.judge_wait)
     folder = Folder(adapters.run_folder(run, task.name))
     with open_run(folder.path) as store, capped(budget, store.usage() if store and budget else Usage()):
         asked = {
-            "model": local.weights.digest,
+            "model": adapters.weights_of(local),
             "questions": digest_of([*kept, *(("held back", one) for one in held)]),
             "estimator": adapters.said(anchored),
             "reward": adapters.said(reward),
@@ -114,7 +116,7 @@ class _Training:
     @property
     def sampling(self) -> dict[str, Any]:
         """How rollouts are sampled, by the trainer and in checks."""
-        return rollout_sampling(self.config, self.policy.name)
+        return rollout_sampling(self.config, self.policy.name, self.policy.sampling)
 
     def run(self, progress: bool | None) -> TrainingRun:
         """Trains to the end, or as far as it goes."""
@@ -128,8 +130,12 @@ class _Training:
         watch.resume(rows)
         with adapters.quietly(), plain_head():
             try:
-                trainer = self._trainer(watch)
-                halted = self._go(trainer, watch, last)
+                if last is not None and stop is not None and (why := stop(watch.history)) is not None:
+                    # A kill came between this checkpoint and the end.
+                    adapters.load_adapter(self.policy, last)
+                    steps, halted, watch.ended = _step_of(last), None, why
+                else:
+                    steps, halted = self._go(watch, last)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -138,15 +144,15 @@ class _Training:
             finally:
                 view.close()
             self.policy.save_adapter(self.folder.path / "adapter")
-        steps = trainer.state.global_step
         ended = halted or watch.ended or f"all {steps} steps were made"
         best_step = self._take_best(watch) if best is not None and halted is None else None
-        outcome = {"steps": steps, "ended": ended, "complete": halted is None, "best_step": best_step}
+        outcome: dict[str, Any] = {"steps": steps, "ended": ended, "complete": halted is None, "best_step": best_step}
         self.folder.finish(self.asked, outcome)
         return TrainingRun(self.folder.path, self.policy, metrics=tuple(watch.rows), **outcome)
 
-    def _go(self, trainer: Any, watch: Watch, last: Path | None) -> str | None:
-        """Runs TRL's loop; why it was halted, or None."""
+    def _go(self, watch: Watch, last: Path | None) -> tuple[int, str | None]:
+        """Runs TRL's loop: the step it came to, and why it was halted, or None."""
+        trainer = self._trainer(watch)
         try:
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         except Halt as halt:
@@ -155,11 +161,11 @@ class _Training:
             step = trainer.state.global_step
             if step > _step_of(self.folder.last_checkpoint()):
                 trainer._save_checkpoint(trainer.model, None)  # noqa: SLF001 - its public way is a whole step
-            return (
+            return step, (
                 f"step {step + 1} was given up, because no group had a reward: {halt}. The weights are those of step "
                 f"{step}; the same call with run={str(self.folder.path)!r} goes on from there"
             )
-        return None
+        return trainer.state.global_step, None
 
     def _trainer(self, watch: Watch) -> Any:
         """TRL's trainer, with our reward and our callback."""
@@ -171,7 +177,7 @@ class _Training:
         from trl import GRPOConfig, GRPOTrainer
 
         on_gpu = torch.cuda.is_available()
-        arguments = GRPOConfig(**self._settings(GRPOConfig, on_gpu=on_gpu))
+        arguments = adapters.on_one_device(GRPOConfig(**self._settings(GRPOConfig, on_gpu=on_gpu)))
         model, lora = adapters.with_adapter(
             self.policy, self.config.lora_rank, self.config.lora_layers, self.config.seed, on_gpu=on_gpu
         )
@@ -183,24 +189,17 @@ class _Training:
             processing_class=self.policy.tokenizer,
             callbacks=[as_callback(watch)],
             peft_config=lora,
-            **self._generation(),
+            **self._generation(watch),
         )
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)
         self.policy.weights.replace(trainer.accelerator.unwrap_model(trainer.model))
         return trainer
 
-    def _generation(self) -> dict[str, Any]:
+    def _generation(self, watch: Watch) -> dict[str, Any]:
         """Who generates: our engine, or nothing said where TRL does."""
-        generate = rollout_func(self.policy, self.config)
-        if generate is None:
-            return {}
-        for name, one in self.examples:
-            try:
-                self.policy.room(len(self.policy.tokens(one.messages)))
-            except ContextOverflow as error:
-                raise DataError(f"question {name!r} cannot be trained on: {error}") from error
-        return {"rollout_func": generate}
+        generate = rollout_func(self.policy, self.config, watch.generated)
+        return {} if generate is None else {"rollout_func": generate}
 
     def _order(self) -> list[tuple[str, Example]]:
         """The prompts of all steps, one after the other: every epoch in an order of its own, and no step over its end.
@@ -242,7 +241,8 @@ class _Training:
             "loss_type": "grpo",
             "scale_rewards": "group",
             "num_iterations": 1,
-            "bf16": on_gpu,
+            "max_prompt_length": None,  # older TRL (0.22) cuts prompts at 512 tokens
+            **adapters.precision(self.policy, on_gpu=on_gpu),
             "gradient_checkpointing": on_gpu,
             "logging_steps": 1,
             "save_strategy": "steps",

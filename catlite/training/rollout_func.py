@@ -15,6 +15,7 @@ from catlite.data import Message
 from catlite.models.drawing import Drawing
 from catlite.models.local import LocalModel
 from catlite.training.config import TrainConfig, rollout_sampling
+from catlite.training.versions import TAKES_ROLLOUTS, trl_since
 
 # In `trl={…}` these say how to generate, which is then for TRL to do.
 _OF_TRL = (
@@ -26,30 +27,30 @@ _OF_TRL = (
     "repetition_penalty",
 )
 
-_SINCE = "1.15"  # of TRL's releases: earlier ones call it otherwise, or not at all
-
 RolloutFunc = Callable[[list[list[Message]], Any], dict[str, Any]]
 
 
-def rollout_func(policy: LocalModel, config: TrainConfig) -> RolloutFunc | None:
-    """What TRL's GRPOTrainer takes under this name: prompts → tokens of prompts and rollouts. None: TRL generates."""
-    if policy.backend != "transformers" or any(name in config.trl for name in _OF_TRL) or not _known():
+def rollout_func(
+    policy: LocalModel, config: TrainConfig, done: Callable[[], None] = lambda: None
+) -> RolloutFunc | None:
+    """What TRL's GRPOTrainer takes under this name: prompts → tokens of prompts and rollouts. None: TRL generates.
+
+    done: called when a step's rollouts are there.
+    """
+    ours = policy.backend == "transformers" and not any(name in config.trl for name in _OF_TRL)
+    if not ours or not trl_since(TAKES_ROLLOUTS):
         return None
-    sampling = {
-        name: value
-        for name, value in rollout_sampling(config, policy.name).items()
-        if name in ("temperature", "top_p", "top_k", "min_p") and value is not None
-    }
+    sampling = rollout_sampling(config, policy.name, policy.sampling)
+    names = ("temperature", "top_p", "top_k", "min_p")
+    settings = {name: sampling[name] for name in names if sampling.get(name) is not None}
 
     def rollouts(prompts: list[list[Message]], trainer: Any) -> dict[str, Any]:
-        seed = seed_of(trainer.state.global_step, config)
-        read = [policy.tokens(prompt) for prompt in prompts]
-        replies = []
-        for place, tokens in enumerate(read):
-            most = min(config.max_completion_length, policy.room(len(tokens)))
-            drawing = Drawing(max_tokens=most, seed=seed, **sampling)
-            # By the place in the step, so that two questions with the same words do not get the same rollouts.
-            replies += policy.weights.engine.draw(tokens, drawing, [place], adapter=True)
+        drawing = Drawing(
+            max_tokens=config.max_completion_length, seed=seed_of(trainer.state.global_step, config), **settings
+        )
+        read = [policy.tokens(prompt, sampling) for prompt in prompts]
+        # By the place in the step, so that two questions with the same words do not get the same rollouts.
+        replies = policy.weights.engine.draw(read, drawing, range(len(read)), adapter=True)
         try:
             drawn = [reply.result() for reply in replies]
         except BaseException:
@@ -57,6 +58,7 @@ def rollout_func(policy: LocalModel, config: TrainConfig) -> RolloutFunc | None:
                 reply.abandoned = True
             raise
         ends = [[] if one.end is None else [one.end] for one in drawn]
+        done()
         completions = [one.tokens + end for one, end in zip(drawn, ends, strict=True)]
         return {"prompt_ids": read, "completion_ids": completions, "logprobs": None}
 
@@ -66,10 +68,3 @@ def rollout_func(policy: LocalModel, config: TrainConfig) -> RolloutFunc | None:
 def seed_of(step: int, config: TrainConfig) -> int:
     """What the rollouts of this step are drawn by."""
     return random.Random(f"rollouts of step {step}, seed {config.seed}").getrandbits(63)  # noqa: S311 - no secret
-
-
-def _known() -> bool:
-    import trl
-    from packaging.version import Version
-
-    return Version(trl.__version__) >= Version(_SINCE)

@@ -29,6 +29,7 @@ _VERSION = 1
 # What may differ from one part of a run to the next without changing what its steps are.
 _FREE = frozenset({"steps", "judge_wait"})
 _FREE_IN_TRL = frozenset({"per_device_train_batch_size"})  # gradients are summed over the same rollouts
+_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters that vLLM can be set up for
 _PLOTS = {
     "reward": ("cat/reward", "check/reward"),
     "teacher and policy": ("check/teacher", "check/policy", "cat/teacher", "cat/policy"),
@@ -99,12 +100,17 @@ class TrainingRun:
     def serving(self) -> str:
         """Commands that serve the trained policy with vLLM, and with llama.cpp."""
         base = self.policy.weights.folder
+        known = f"--base {base}" if Path(base).is_dir() else f"--base-model-id {base}"
+        rank = json.loads((self.adapter / "adapter_config.json").read_text("utf-8"))["r"]
+        most = next((size for size in _RANKS if size >= rank), rank)
+        told = self.policy.weights.template
         return (
             f"# vLLM: the base with the adapter beside it, under the name “trained”\n"
-            f"vllm serve {base} --enable-lora --lora-modules trained={self.adapter}\n\n"
+            f"vllm serve {base} --enable-lora --max-lora-rank {most} --lora-modules trained={self.adapter}\n\n"
             f"# llama.cpp: the adapter as GGUF, beside the base as GGUF\n"
-            f"python convert_lora_to_gguf.py --base {base} --outfile trained.gguf {self.adapter}\n"
+            f"python convert_lora_to_gguf.py {known} --outfile trained.gguf {self.adapter}\n"
             f"llama-server --model base.gguf --lora trained.gguf\n"
+            + (f"\n# Ask either of them as it was trained: chat_template_kwargs={told}\n" if told else "")
         )
 
     def __str__(self) -> str:
@@ -200,13 +206,19 @@ def _compare(folder: Path, name: str, was: Any, now: Any) -> None:
         return
     if name == "model":
         raise ConfigError(
-            f"run={str(folder)!r} has checkpoints of another model (weights {str(was)[:12]}…, this one has "
-            f"{str(now)[:12]}…): load the model it was begun with, or give this run another folder"
+            f"run={str(folder)!r} has checkpoints of another model (weights {_short(was)}, this one has "
+            f"{_short(now)}): load the model it was begun with, as it was loaded, or give this run another folder"
         )
     raise ConfigError(
         f"run={str(folder)!r} was begun with {name}={str(was)[:80]}, and this call has {name}={str(now)[:80]}: a run "
         "goes on as it was begun; give this one another folder"
     )
+
+
+def _short(weights: Any) -> str:
+    """The beginning of a digest, with how the weights are loaded."""
+    digest, _, loaded = str(weights).partition(", ")
+    return f"{digest[:12]}…" + (f", {loaded}" if loaded else "")
 
 
 def _without(settings: Any, names: frozenset[str]) -> dict[str, Any]:

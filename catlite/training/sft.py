@@ -52,12 +52,13 @@ def sft(
         raise DataError(f"the task {task.name!r} has no examples to train on")
     adapters.libraries()
     local = adapters.opened(policy)
-    local.weights.template = dict(rollout_sampling(config, local.name).get("chat_template_kwargs", {}))
+    told = rollout_sampling(config, local.name, local.sampling).get("chat_template_kwargs")
+    local.weights.template = dict(told or {})
     estimating = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
     folder = Folder(adapters.run_folder(run, task.name))
     with open_run(folder.path) as store, capped(budget, store.usage() if store and budget else Usage()):
         asked = {
-            "model": local.weights.digest,
+            "model": adapters.weights_of(local),
             "questions": digest_of(examples),
             "estimator": adapters.said(estimating),
             "method": "sft",
@@ -78,7 +79,7 @@ async def _references(
     policy: LocalModel, examples: list[tuple[str, Example]], estimator: Estimator, config: SFTConfig
 ) -> list[Reference]:
     """One for each example, failed ones included; a budget that is reached ends it."""
-    sampling = rollout_sampling(config, policy.name)
+    sampling = rollout_sampling(config, policy.name, policy.sampling)
     sampling.setdefault("max_tokens", config.max_completion_length)
     initial = policy.frozen()  # which is what the policy is until it has been trained
 
@@ -171,7 +172,7 @@ def _trainer(
         "warmup_ratio": 0.1,
         "warmup_steps": 0.1,  # transformers 5 takes a share here, and no ratio
         "completion_only_loss": True,
-        "bf16": on_gpu,
+        **adapters.precision(policy, on_gpu=on_gpu),
         "gradient_checkpointing": on_gpu,
         "logging_steps": 1,
         "eval_strategy": "epoch" if aside else "no",
@@ -190,9 +191,9 @@ def _trainer(
     model, lora = adapters.with_adapter(policy, config.lora_rank, config.lora_layers, config.seed, on_gpu=on_gpu)
     trainer = SFTTrainer(
         model=model,
-        args=TRLConfig(**adapters.trl_settings(TRLConfig, ours, config.trl)),
-        train_dataset=Dataset.from_list(_rows(train)),
-        eval_dataset=Dataset.from_list(_rows(aside)) if aside else None,
+        args=adapters.on_one_device(TRLConfig(**adapters.trl_settings(TRLConfig, ours, config.trl))),
+        train_dataset=Dataset.from_list(_rows(train, policy)),
+        eval_dataset=Dataset.from_list(_rows(aside, policy)) if aside else None,
         processing_class=policy.tokenizer,
         callbacks=[as_callback(watch), *([EarlyStoppingCallback(_PATIENCE)] if aside else [])],
         peft_config=lora,
@@ -203,8 +204,10 @@ def _trainer(
     return trainer
 
 
-def _rows(pairs: list[tuple[Example, str]]) -> list[dict[str, Any]]:
-    """Prompt and completion as TRL takes conversations."""
+def _rows(pairs: list[tuple[Example, str]], policy: LocalModel) -> list[dict[str, Any]]:
+    """Prompt and completion as TRL takes conversations, with what the chat template is told, if anything."""
+    told = {"chat_template_kwargs": policy.weights.template} if policy.weights.template else {}
     return [
-        {"prompt": example.messages, "completion": [{"role": "assistant", "content": text}]} for example, text in pairs
+        {"prompt": example.messages, "completion": [{"role": "assistant", "content": text}], **told}
+        for example, text in pairs
     ]

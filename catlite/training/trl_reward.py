@@ -13,9 +13,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -29,6 +28,7 @@ from catlite.errors import (
     CatliteError,
     ConfigError,
     EstimationError,
+    OutOfMemory,
     QuotaExhausted,
     RequestRejected,
     RubricError,
@@ -40,6 +40,7 @@ from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.audit import Reward
 from catlite.rollouts import is_hopeless
 from catlite.store import open_run
+from catlite.training.versions import READS_NONE, trl_since
 
 Estimator = Callable[[Group], Awaitable[Reference]]
 
@@ -96,21 +97,22 @@ class Rewarder:
     async def score(self, groups: Sequence[Group], references: Sequence[Reference] | None = None) -> Batch:
         """The rewards of `groups`, in order, within `timeout` seconds, against `references` or one estimated for each.
 
-        While every group fails for a reason that may pass, all are asked again.
+        While no group has a reward, those that failed for a reason that may pass are asked again.
         """
         started = time.monotonic()
         deadline = started + self.timeout
         pause, most = _BETWEEN
-        while True:
-            given: Iterable[Reference | None] = repeat(None) if references is None else references
-            scored = await loop.together(self._one(*pair, deadline) for pair in zip(groups, given, strict=False))
-            left = deadline - time.monotonic() - pause
-            passing = all(one.abstains and one.fault is not None and not one.final for one in scored)
-            if not scored or not passing or left <= 0:
+        given: Sequence[Reference | None] = [None] * len(groups) if references is None else references
+        scored = await loop.together(self._one(*pair, deadline) for pair in zip(groups, given, strict=True))
+        while again := _worth_asking_again(scored):
+            if deadline - time.monotonic() <= pause:
                 break
-            log.warning("no group has a reward (%s): asking again in %.0f s", scored[0].fault, pause)
+            log.warning("no group has a reward (%s): asking again in %.0f s", scored[again[0]].fault, pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, most)
+            fresh = await loop.together(self._one(groups[at], given[at], deadline) for at in again)
+            for at, one in zip(again, fresh, strict=True):
+                scored[at] = one
         batch = Batch(scored, time.monotonic() - started)
         batch.metrics = await diagnostics(scored)
         return batch
@@ -127,13 +129,13 @@ class Rewarder:
                     return Scored(group, reference, nothing, why, final=True)
                 rewards = checked(await self.reward(group, reference), len(group.rollouts), self.reward)
         except TimeoutError:
-            return Scored(group, reference, nothing, f"no reward within {self.timeout:g} s", final=True)
+            return Scored(group, reference, nothing, f"no reward within {self.timeout:g} s")
         except (ConfigError, StoreError):
             raise
         except (BudgetReached, AuthenticationFailed, QuotaExhausted) as error:
             return Scored(group, reference, nothing, str(error), final=True, over=True)
         except (CatliteError, OSError) as error:
-            final = isinstance(error, RequestRejected) or self._would_repeat(error)
+            final = isinstance(error, RequestRejected | OutOfMemory) or self._would_repeat(error)
             return Scored(group, reference, nothing, str(error), final=final, over=is_hopeless(error))
         except Exception as error:
             # A client of the user's own may raise anything; in TRL that would end the step and all of its rollouts.
@@ -153,6 +155,13 @@ class Rewarder:
         if any(reward is not None for reward in rewards) or not remote:
             return None
         return f"{type(self.reward).__name__} could judge no rollout"
+
+
+def _worth_asking_again(scored: Sequence[Scored]) -> list[int]:
+    """Positions of the groups that may yet have a reward; none when some group has one, or no question ever will."""
+    if any(not one.abstains or one.over for one in scored):
+        return []
+    return [at for at, one in enumerate(scored) if one.fault is not None and not one.final]
 
 
 def checked(rewards: Any, expected: int, reward: Reward) -> list[float | None]:
@@ -250,9 +259,10 @@ def trl_reward(
     GRPOConfig and the tokenizer, to tell which rollouts were cut off. timeout: seconds for one call; a judge that is
     down is waited for within it. run, budget: as in `evaluate`, over all steps.
 
-    A group that cannot be judged gets None for each rollout; so does every group once the budget is reached. Older TRL
-    (0.22) reads None as 0, so there a single rollout without a reward gets its group's mean. Raises ConfigError for
-    groups that are not whole, with the setting to change, and for a reward that gives what no reward is.
+    A group that cannot be judged gets None for each rollout; so does every group once the budget is reached. TRL before
+    1.6 reads None as 0, so there a single rollout without a reward gets its group's mean. Raises ConfigError for
+    groups that are not whole, with the setting to change, and for a reward that gives what no reward is; StoreError
+    when another process writes into `run`, so give each of several a folder of its own.
     """
     check_group(num_generations)
     rewarder = Rewarder(estimator, reward or AnswerMatch(), timeout)
@@ -284,7 +294,7 @@ def trl_reward(
             with drawing_on(ledger):
                 batch = loop.run(rewarder.score(groups))
         found: list[float | None] = [None] * len(texts)
-        for at, value in zip(places, batch.rewards if log_metric else filled(batch), strict=True):
+        for at, value in zip(places, batch.rewards if trl_since(READS_NONE) else filled(batch), strict=True):
             found[at] = value
         for name, value in batch.metrics.items() if log_metric else ():
             log_metric(name, value)  # type: ignore[misc]

@@ -48,7 +48,7 @@ class Watch:
         self.ended: str | None = None
         self.halted: str | None = None
         self._extra: dict[str, Any] = {}
-        self._times = {"step": 0.0, "reward": 0.0, "generated": 0.0, "judged": 0.0}
+        self._times = {"step": 0.0, "generated": 0.0, "reward": 0.0}
         self._random: Any = None
 
     def resume(self, rows: list[dict[str, Any]]) -> None:
@@ -67,9 +67,15 @@ class Watch:
             return True
         return False
 
-    def rewarded(self, batch: Batch, generated: float) -> None:
-        """After a reward call that began at `generated`."""
-        self._times["generated"], self._times["judged"] = generated, generated + batch.seconds
+    def generated(self) -> None:
+        """When a step's rollouts are there."""
+        self._times["generated"] = time.monotonic()
+
+    def rewarded(self, batch: Batch, began: float) -> None:
+        """After a reward call that began at `began`; where nobody said when the rollouts were there, it was then."""
+        if self._times["generated"] < self._times["step"]:
+            self._times["generated"] = began
+        self._times["reward"] = batch.seconds
         self._extra |= batch.metrics
         if any(one.over for one in batch.scored) or all(one.abstains for one in batch.scored):
             self.halted = "; ".join(batch.faults[:3]) or "no group has a reward"
@@ -107,8 +113,9 @@ class Watch:
         if times["generated"] > times["step"]:  # in SFT nothing is generated
             self._extra |= {
                 "seconds/generation": times["generated"] - times["step"],
-                "seconds/reward": times["judged"] - times["generated"],
-                "seconds/backward": now - times["judged"],
+                "seconds/reward": times["reward"],
+                # With the reference's forward pass for the KL, where TRL makes that after generating.
+                "seconds/backward": now - times["generated"] - times["reward"],
             }
         if self.check is not None and (state.global_step % self.every == 0 or state.global_step >= state.max_steps):
             self._check(state.global_step)
