@@ -37,7 +37,7 @@ def measure(seed: int, changes: dict[str, Any]) -> dict[str, Any]:
     questions = catlite.times_tables(64, seed)
     unlabelled = catlite.Task("times_tables", tuple(replace(one, answer=None) for one in questions))
     # All checkpoints are kept, for the one at which the gap would have stopped.
-    config = catlite.TrainConfig(**{**DEMO, "seed": seed, "trl": {"save_total_limit": None}, **changes})
+    config = catlite.TrainConfig(**{**DEMO, "seed": seed, "trl": {**DEMO["trl"], "save_total_limit": None}, **changes})
     with tempfile.TemporaryDirectory() as folder:
         run = catlite.train(unlabelled, policy, estimator=demo_estimator(policy), config=config, run=folder)
         held = {one.id for one in unlabelled} - trained_on(unlabelled, config)

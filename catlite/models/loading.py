@@ -106,8 +106,8 @@ class Weights:
 
         dtype: Any = self.settings["dtype"]
         half = torch.bfloat16 if has_bfloat16() else torch.float16
-        if dtype == "auto" and not has_bfloat16():
-            dtype = "float16"  # the files' own is mostly bfloat16, which such a GPU only imitates
+        if dtype == "auto" and not has_bfloat16():  # which the files mostly are in
+            dtype = "float16" if torch.cuda.is_available() else "float32"
         options: dict[str, Any] = {"dtype": dtype if dtype == "auto" else getattr(torch, dtype)}
         if self.settings["load_in_4bit"]:
             from transformers import BitsAndBytesConfig
@@ -184,10 +184,12 @@ def _without_bars() -> Iterator[None]:
 
 
 def has_bfloat16() -> bool:
-    """False for a GPU that only imitates bfloat16 (a T4, say); its half precision is float16."""
+    """False where bfloat16 is only imitated: on GPUs before Ampere, and, many times slower, on CPUs without AVX-512."""
     import torch
 
-    return not torch.cuda.is_available() or torch.cuda.get_device_capability() >= (8, 0)
+    if torch.cuda.is_available():
+        return bool(torch.cuda.get_device_capability() >= (8, 0))
+    return bool(torch.backends.cpu.get_cpu_capability() == "AVX512")
 
 
 def chosen(backend: str) -> str:

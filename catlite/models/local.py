@@ -42,8 +42,9 @@ class LocalModel:
 
     path: a folder with safetensors, a name on the Hugging Face hub, or "local", the embedded SmolLM2. adapter: a LoRA
     adapter's folder. backend: "transformers", "unsloth", or "auto", which takes Unsloth where there is a CUDA device
-    and the package. dtype: "auto" is the files' own. context: tokens of prompt and reply together, by default the
-    model's. batch_size: replies drawn at once; halved when memory does not suffice. sampling: defaults of every call.
+    and the package. dtype: "auto" is the files' own where the device computes in it, else float16 or float32. context:
+    tokens of prompt and reply together, by default the model's. batch_size: replies drawn at once; halved when memory
+    does not suffice. sampling: defaults of every call.
 
     Raises ConfigError for a setting that is wrong, MissingExtra without catlite[train].
     """

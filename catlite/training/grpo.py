@@ -31,6 +31,7 @@ from catlite.training.config import TrainConfig, rollout_sampling
 from catlite.training.plain import plain_head
 from catlite.training.rollout_func import rollout_func
 from catlite.training.run import Folder, TrainingRun, digest_of
+from catlite.training.shared_prompt import shared_prompts
 from catlite.training.trl_reward import ID, Batch, Estimator, Rewarder, named, trl_reward
 from catlite.training.view import View
 from catlite.training.watch import Halt, Watch, as_callback
@@ -154,7 +155,8 @@ class _Training:
         """Runs TRL's loop: the step it came to, and why it was halted, or None."""
         trainer = self._trainer(watch)
         try:
-            trainer.train(resume_from_checkpoint=str(last) if last else None)
+            with shared_prompts(trainer.model):
+                trainer.train(resume_from_checkpoint=str(last) if last else None)
         except Halt as halt:
             watch.go_back()
             trainer.model.zero_grad(set_to_none=True)
