@@ -74,6 +74,17 @@ def test_a_gpu_before_ampere_only_imitates_bfloat16(monkeypatch, capability, has
     assert loading.has_bfloat16() is has
 
 
+@pytest.mark.parametrize(("capability", "expected"), [("AVX2", torch.float32), ("AVX512", torch.bfloat16)])
+def test_a_cpu_that_only_imitates_bfloat16_computes_in_float32(folder, tmp_path, monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    stored = LocalModel(folder, dtype="bfloat16")
+    stored.model.save_pretrained(tmp_path)
+    stored.tokenizer.save_pretrained(tmp_path)
+    assert LocalModel(tmp_path).model.dtype == expected
+    assert LocalModel(tmp_path, dtype="bfloat16").model.dtype == torch.bfloat16
+
+
 def test_one_gpu_is_taken_where_several_are_in_sight():
     several = SimpleNamespace(n_gpu=4)
     assert adapters.on_one_device(several)._n_gpu == 1

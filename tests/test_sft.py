@@ -129,6 +129,12 @@ def test_what_the_template_is_told_holds_for_what_is_trained_on(tmp_path, monkey
     assert [row["chat_template_kwargs"] for row in seen] == [{"enable_thinking": False}] * 2
 
 
+def test_a_prompt_that_is_too_long_is_named_before_anything_is_drawn(folder):
+    task = Task("long", (*open_task(3), Example("Say " * 70, id="the long one")))
+    with pytest.raises(DataError, match="'the long one'"):
+        sft(task, LocalModel(folder), estimator=constant, config=settings())
+
+
 def test_sft_refuses_an_empty_task(folder):
     with pytest.raises(DataError):
         sft(Task("empty", ()), LocalModel(folder))

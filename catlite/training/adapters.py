@@ -58,15 +58,19 @@ def weights_of(policy: LocalModel) -> str:
 
 
 def all_fit(policy: LocalModel, examples: Sequence[tuple[str, Example]], most: int) -> None:
-    """DataError for a question whose prompt leaves less than `most` tokens of the context to its rollouts."""
+    """DataError for questions whose prompts leave less than `most` tokens of the context to their rollouts."""
+    found: list[tuple[str, ContextOverflow]] = []
     for name, one in examples:
         try:
             policy.room(len(policy.tokens(one.messages)), most)
         except ContextOverflow as error:
-            raise DataError(
-                f"question {name!r} cannot be trained on: {error}. Leave it out, lower max_completion_length, or give "
-                "the LocalModel more context"
-            ) from error
+            found.append((name, error))
+    if found:
+        raise DataError(
+            f"{len(found)} of {len(examples)} questions are too long to be trained on: "
+            f"{', '.join(repr(name) for name, _ in found[:10])}{', …' if len(found) > 10 else ''} ({found[0][1]}). "
+            "Leave them out, lower max_completion_length, or give the LocalModel more context"
+        )
 
 
 def run_folder(run: str | Path | None, task: str) -> Path:

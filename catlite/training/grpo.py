@@ -81,7 +81,8 @@ def train(
     local = adapters.opened(policy)
     sampling = rollout_sampling(config, local.name, local.sampling)
     local.weights.template = dict(sampling.get("chat_template_kwargs") or {})
-    adapters.all_fit(local, [*kept, *(("held back", one) for one in held)], config.max_completion_length)
+    aside = [(str(one.id), one) for one in held]
+    adapters.all_fit(local, [*kept, *aside], config.max_completion_length)
     warn_own_judge(local, reward)
     anchored = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
     rewarder = Rewarder(anchored, reward, config.judge_wait)

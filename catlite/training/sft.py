@@ -54,6 +54,7 @@ def sft(
     local = adapters.opened(policy)
     told = rollout_sampling(config, local.name, local.sampling).get("chat_template_kwargs")
     local.weights.template = dict(told or {})
+    adapters.all_fit(local, examples, config.max_completion_length)
     estimating = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
     folder = Folder(adapters.run_folder(run, task.name))
     with open_run(folder.path) as store, capped(budget, store.usage() if store and budget else Usage()):
