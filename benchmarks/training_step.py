@@ -2,8 +2,8 @@
 
     python benchmarks/training_step.py [--steps 6] [--rounds 2]
 
-The embedded model on this machine, times tables, 6 prompts × 8 rollouts of at most 16 tokens a step; a learning rate of
-1e-9, so that every arm's rollouts come from the same policy. Arms take turns, a process each; the first step of each
+The embedded model on this machine, times tables, 6 prompts × 8 rollouts of at most 16 tokens a step, three groups in a
+micro-batch; a learning rate of 1e-9, so that every arm's rollouts come from the same policy. Arms take turns, a process each; the first step of each
 is left out. Synthesis is set against what its extra tokens cost when the same engine generates them alone, after the
 run. Peak memory is of one process per arm; the weights are in memory once when the arms differ by less than
 their size.
@@ -34,7 +34,7 @@ BARE, CONSTANT, VOTE, SYNTHESIS, KL = ARMS = (
     "catlite, synthesis, same weights",
     "catlite, constant reward, KL",
 )
-PROMPTS, ROLLOUTS, TOKENS, RATE = 6, 8, 16, 1e-9
+PROMPTS, ROLLOUTS, TOKENS, RATE, MICRO = 6, 8, 16, 1e-9, 24
 
 
 async def alternating(group: catlite.Group, _: catlite.Reference) -> list[float]:
@@ -67,6 +67,7 @@ def ours(arm: str, steps: int) -> dict[str, Any]:
         beta=1e-3 if arm == KL else 0.0,
         lora_layers=0.5,
         check_every=steps,
+        trl={"per_device_train_batch_size": MICRO},
     )
     task = catlite.Task("t", tuple(replace(one, answer=None) for one in catlite.times_tables(48)))
     estimator = {VOTE: catlite.MajorityVote(), SYNTHESIS: synthesized}.get(arm, nothing)
@@ -123,8 +124,8 @@ def bare(steps: int) -> dict[str, Any]:
             args=GRPOConfig(
                 output_dir=folder,
                 max_steps=steps,
-                per_device_train_batch_size=ROLLOUTS,
-                gradient_accumulation_steps=PROMPTS,
+                per_device_train_batch_size=MICRO,
+                gradient_accumulation_steps=PROMPTS * ROLLOUTS // MICRO,
                 num_generations=ROLLOUTS,
                 max_completion_length=TOKENS,
                 learning_rate=RATE,

@@ -1,8 +1,8 @@
 """GRPO without labels (arXiv 2509.14234 §3.3, Algorithm 1) over stock TRL: rollouts → reference → rewards → a step.
 
 The policy is trained with LoRA; with the adapter off the same weights are the frozen anchor and the KL's reference, so
-there is no second copy. TRL generates, computes the loss and steps; what is ours is the reward, the checks and the way
-back after an interruption. Left out: several devices, training all weights, other losses than the paper's (TRL has
+there is no second copy. TRL computes the loss and steps; what is ours is how rollouts are drawn and a group's prompt is
+read (where TRL lets us), the reward, the checks and the way back after an interruption. Left out: several devices, training all weights, other losses than the paper's (TRL has
 them: `trl={"loss_type": …}`).
 """
 
@@ -12,6 +12,7 @@ import dataclasses
 import random
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,8 @@ class _Training:
         """Runs TRL's loop: the step it came to, and why it was halted, or None."""
         trainer = self._trainer(watch)
         try:
-            with shared_prompts(trainer.model):
+            # Unsloth has a loss of its own.
+            with shared_prompts(trainer.model) if self.policy.backend == "transformers" else nullcontext():
                 trainer.train(resume_from_checkpoint=str(last) if last else None)
         except Halt as halt:
             watch.go_back()
