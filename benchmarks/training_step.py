@@ -3,10 +3,10 @@
     python benchmarks/training_step.py [--steps 6] [--rounds 2]
 
 The embedded model on this machine, times tables, 6 prompts × 8 rollouts of at most 16 tokens a step, three groups in a
-micro-batch; a learning rate of 1e-9, so that every arm's rollouts come from the same policy. Arms take turns, a process each; the first step of each
-is left out. Synthesis is set against what its extra tokens cost when the same engine generates them alone, after the
-run. Peak memory is of one process per arm; the weights are in memory once when the arms differ by less than
-their size.
+micro-batch; a learning rate of 1e-9, so that every arm's rollouts come from the same policy. Arms take turns, a process
+each; the first step of each is left out. Synthesis is set against what its extra tokens cost when the same engine
+generates them alone, after the run. Peak memory is of one process per arm; the weights are in memory once when the arms
+differ by less than their size.
 """
 
 from __future__ import annotations

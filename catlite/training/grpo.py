@@ -2,8 +2,8 @@
 
 The policy is trained with LoRA; with the adapter off the same weights are the frozen anchor and the KL's reference, so
 there is no second copy. TRL computes the loss and steps; what is ours is how rollouts are drawn and a group's prompt is
-read (where TRL lets us), the reward, the checks and the way back after an interruption. Left out: several devices, training all weights, other losses than the paper's (TRL has
-them: `trl={"loss_type": …}`).
+read (where TRL lets us), the reward, the checks and the way back after an interruption. Left out: several devices,
+training all weights, other losses than the paper's (TRL has them: `trl={"loss_type": …}`).
 """
 
 from __future__ import annotations
