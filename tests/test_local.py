@@ -88,6 +88,36 @@ def test_prompts_that_share_a_batch_are_read_once_with_the_same_result(model):
     assert texts(ask(model, n=4)) == texts(shared)
 
 
+@pytest.mark.parametrize("first", [2, 0])
+def test_how_prompts_begin_alike_is_read_once_with_the_same_result(model, first):
+    prompts = [f"These are the instructions for all of you. {text}" for text in ("One.", "Another one.", "x" * 14)]
+    prompts = [*prompts[first:], *prompts[:first]]
+    alone = [texts(ask(model, prompt, 2, max_tokens=12)) for prompt in prompts]
+    assert len({text for replies in alone for text in replies}) == 6
+    read = []
+    hook = model.model.get_input_embeddings().register_forward_hook(lambda *given: read.append(given[1][0].numel()))
+
+    async def together():
+        return await asyncio.gather(*(model.sample(prompt, 2, **{**SAMPLING, "max_tokens": 12}) for prompt in prompts))
+
+    assert [texts(replies) for replies in loop.run(together())] == alone
+    hook.remove()
+    tokens = [len(model.tokens([{"role": "user", "content": prompt}])) for prompt in prompts]
+    drawn = sum(part for part in read if part == 6)  # one token for each of the six, at a time
+    assert sum(read) - drawn < sum(tokens) - 60
+
+
+def test_prompts_of_a_model_with_windows_are_read_whole(model, monkeypatch):
+    monkeypatch.setattr(model.model.config, "layer_types", ["full_attention", "sliding_attention"], raising=False)
+    same = list(range(40))
+    assert model.weights.engine._alike([[*same, 1], [*same, 2]]) == 0
+    monkeypatch.setattr(model.model.config, "layer_types", ["full_attention"] * 2)
+    assert model.weights.engine._alike([[*same, 1], [*same, 2]]) == 40
+    assert model.weights.engine._alike([same, [*same, 2]]) == 39  # the last token is read with the first new one
+    assert model.weights.engine._alike([same, same]) == 0
+    assert model.weights.engine._alike([same[:10], [*same[:10], 1]]) == 0
+
+
 def test_torchs_own_random_state_is_left_alone(model):
     ask(model)
     before = torch.get_rng_state()

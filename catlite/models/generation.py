@@ -1,8 +1,9 @@
 """Batches through weights in this process: replies drawn reproducibly, and given texts scored.
 
-Requests of many coroutines wait in one line; a thread takes what waits, runs it left-padded in batches, and reads a
-prompt once however many replies it gets, so that the anchor's calls for all groups of a step are one. Left out: prefix
-caches, stopping early at a stop string, streaming.
+Requests of many coroutines wait in one line; a thread takes what waits and runs it in batches, so that the anchor's
+calls for all groups of a step are one. A prompt is read once however many replies it gets, and how the prompts of a
+batch begin alike (the instructions of a synthesis) once for all. Left out: caches beyond a batch, stopping early at a
+stop string, streaming.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from catlite.models.drawing import Choice, Drawing, Drawn, numbers
 
 T = TypeVar("T")
 _LINGER_SECONDS = 0.01  # after the first request, for those that other coroutines are about to make
+_ALIKE = 16  # tokens that the prompts of a batch must begin with for it to be worth a pass of its own
 _LOGITS = 2**27  # numbers at once when scoring, which needs all of a text's logits: 256 MB in bfloat16
 
 
@@ -192,16 +194,17 @@ class Engine:
         off: Callable[[], AbstractContextManager[None]] | None = getattr(self.model, "disable_adapter", None)
         return nullcontext() if off is None else off()
 
-    def _padded(self, sequences: list[list[int]]) -> tuple[Any, Any]:
-        """(ids, mask), padded on the left."""
+    def _padded(self, sequences: list[list[int]], alike: int = 0) -> tuple[Any, Any]:
+        """(ids, mask), padded on the left, after the `alike` tokens that all begin with."""
         import torch
 
         width = max(map(len, sequences))
         ids = torch.full((len(sequences), width), self.pad)
         mask = torch.zeros_like(ids)
         for number, sequence in enumerate(sequences):
-            ids[number, width - len(sequence) :] = torch.tensor(sequence)
-            mask[number, width - len(sequence) :] = 1
+            for start, part in ((0, sequence[:alike]), (width - len(sequence) + alike, sequence[alike:])):
+                ids[number, start : start + len(part)] = torch.tensor(part)
+                mask[number, start : start + len(part)] = 1
         device = self.model.device
         return ids.to(device), mask.to(device)
 
@@ -209,14 +212,15 @@ class Engine:
         from transformers import GenerationConfig
 
         started = time.monotonic()
-        ids, mask = self._padded([row.prompt for row in rows])
+        alike = self._alike([row.prompt for row in rows]) if self.share_prompts else 0
+        ids, mask = self._padded([row.prompt for row in rows], alike)
         steps = max(row.drawing.max_tokens for row in rows if row.drawing is not None)
         draw = Choice(
             [row.drawing for row in rows if row.drawing is not None],
             [numbers(row.drawing, row.prompt, row.index, steps) for row in rows if row.drawing is not None],
             self.ends,
         )
-        more = {} if not self.share_prompts else self._read_once(rows, ids, mask)
+        more = {} if not self.share_prompts else self._read_once(rows, ids, mask, alike)
         config = GenerationConfig(
             max_new_tokens=steps,
             do_sample=False,
@@ -238,25 +242,47 @@ class Engine:
         )
         return draw.replies(time.monotonic() - started)
 
-    def _read_once(self, rows: list[_Row], ids: Any, mask: Any) -> dict[str, Any]:
-        """The cache of the prompts, each read once however many replies it gets; nothing when none comes twice."""
+    def _alike(self, prompts: list[list[int]]) -> int:
+        """With how many tokens different prompts begin alike, the last one aside; 0 when it is no use."""
+        if len(set(map(tuple, prompts))) == 1:
+            return 0
+        # A window goes by the columns of a batch, so the padding behind such a beginning would count in it.
+        if "sliding_attention" in (getattr(self.model.config.get_text_config(), "layer_types", None) or ()):
+            return 0
+        low, high = min(prompts), max(prompts)  # whatever these two share the others do, too
+        length = next((at for at, pair in enumerate(zip(low, high, strict=False)) if pair[0] != pair[1]), len(low))
+        length = min(length, min(map(len, prompts)) - 1)
+        return length if length >= _ALIKE else 0
+
+    def _read_once(self, rows: list[_Row], ids: Any, mask: Any, alike: int) -> dict[str, Any]:
+        """The cache of the prompts, each read once, and their beginning once for all; nothing when none is shared."""
         import torch
 
         first: dict[tuple[int, ...], int] = {}
         of = [first.setdefault(tuple(row.prompt), len(first)) for row in rows]
-        if len(first) == len(rows) or ids.shape[1] < 2:
+        if (len(first) == len(rows) and not alike) or ids.shape[1] < 2:
             return {}
         once = torch.tensor([of.index(number) for number in range(len(first))], device=ids.device)
-        positions = (mask[once].cumsum(-1) - 1).clamp(min=0)
+        ids, mask = ids[once], mask[once]
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+
+        def read(rows: int, start: int, end: int, cache: Any) -> Any:
+            return self._plain(
+                input_ids=ids[:rows, start:end],
+                attention_mask=mask[:rows, :end],
+                position_ids=positions[:rows, start:end],
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).past_key_values
+
+        cache: Any = None
+        if alike:
+            cache = read(1, 0, alike, None)
+            cache.batch_repeat_interleave(len(first))
         # All but the last token: that one is read when the first new one is drawn.
-        read = self._plain(
-            input_ids=ids[once, :-1],
-            attention_mask=mask[once, :-1],
-            position_ids=positions[:, :-1],
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache = read.past_key_values
+        if ids.shape[1] - 1 > alike:
+            cache = read(len(first), alike, ids.shape[1] - 1, cache)
         cache.batch_select_indices(torch.tensor(of, device=ids.device))
         return {"past_key_values": cache}
 
