@@ -184,7 +184,7 @@ def _without_bars() -> Iterator[None]:
 
 
 def has_bfloat16() -> bool:
-    """False where bfloat16 is only imitated: on GPUs before Ampere, and, many times slower, on CPUs without AVX-512."""
+    """False where bfloat16 is only imitated: on GPUs before Ampere, and on CPUs without AVX-512 (at half the speed)."""
     import torch
 
     if torch.cuda.is_available():
