@@ -15,6 +15,7 @@ import catlite  # noqa: E402
 from catlite import LocalModel, loop  # noqa: E402
 from catlite.errors import ConfigError, ContextOverflow, OutOfMemory, RequestRejected  # noqa: E402
 from catlite.models import drawing, generation  # noqa: E402
+from catlite.models.decoding import begin_alike  # noqa: E402
 from catlite.store import open_run, samples_from  # noqa: E402
 
 # What torch and its friends warn about is not ours.
@@ -84,7 +85,7 @@ def test_two_prompts_with_one_seed_do_not_draw_the_same_numbers(model):
 
 def test_prompts_that_share_a_batch_are_read_once_with_the_same_result(model):
     shared = ask(model, n=4)
-    model.weights.engine.share_prompts = False
+    model.weights.engine.own_generate = True
     assert texts(ask(model, n=4)) == texts(shared)
 
 
@@ -110,12 +111,43 @@ def test_how_prompts_begin_alike_is_read_once_with_the_same_result(model, first)
 def test_prompts_of_a_model_with_windows_are_read_whole(model, monkeypatch):
     monkeypatch.setattr(model.model.config, "layer_types", ["full_attention", "sliding_attention"], raising=False)
     same = list(range(40))
-    assert model.weights.engine._alike([[*same, 1], [*same, 2]]) == 0
+    assert begin_alike(model.model.config, [[*same, 1], [*same, 2]]) == 0
     monkeypatch.setattr(model.model.config, "layer_types", ["full_attention"] * 2)
-    assert model.weights.engine._alike([[*same, 1], [*same, 2]]) == 40
-    assert model.weights.engine._alike([same, [*same, 2]]) == 39  # the last token is read with the first new one
-    assert model.weights.engine._alike([same, same]) == 0
-    assert model.weights.engine._alike([same[:10], [*same[:10], 1]]) == 0
+    assert begin_alike(model.model.config, [[*same, 1], [*same, 2]]) == 40
+    assert begin_alike(model.model.config, [same, [*same, 2]]) == 39  # the last token is read with the first new one
+    assert begin_alike(model.model.config, [same]) == 0
+    assert begin_alike(model.model.config, [same[:10], [*same[:10], 1]]) == 0
+
+
+def test_prompts_of_very_different_lengths_are_not_padded_to_one(tmp_path):
+    model = LocalModel(tiny_model(tmp_path, context=2048))
+    prompts = ["x" * length for length in (2, 200, 900)]
+    alone = [texts(ask(model, prompt, 2)) for prompt in prompts]
+    read = []
+    model.model.get_input_embeddings().register_forward_hook(lambda *given: read.append(tuple(given[1][0].shape)))
+
+    async def together():
+        return await asyncio.gather(*(model.sample(prompt, 2, **SAMPLING) for prompt in prompts))
+
+    assert [texts(replies) for replies in loop.run(together())] == alone
+    # The two short ones make a batch; the long one has its own, in which nothing is padded.
+    assert [rows for rows, width in read if width > 1] == [2, 1]
+
+
+def test_a_reply_that_has_ended_leaves_the_batch(model):
+    alone = [texts(ask(model, prompt, 2, max_tokens=length)) for prompt, length in (("One.", 2), ("Two.", 12))]
+    read = []
+    model.model.get_input_embeddings().register_forward_hook(lambda *given: read.append(len(given[1][0])))
+
+    async def together():
+        asked = (("One.", 2), ("Two.", 12))
+        return await asyncio.gather(
+            *(model.sample(prompt, 2, **{**SAMPLING, "max_tokens": length}) for prompt, length in asked)
+        )
+
+    assert [texts(replies) for replies in loop.run(together())] == alone
+    assert read[1] == 4
+    assert set(read[3:]) <= {2, 1}
 
 
 def test_torchs_own_random_state_is_left_alone(model):
@@ -350,11 +382,11 @@ def test_a_cancelled_call_ends_its_batch(model, monkeypatch):
     steps, begun = [], threading.Event()
     step = drawing.Choice.__call__
 
-    def slow(self, input_ids, scores):
-        steps.append(len(input_ids))
+    def slow(self, scores, *given):
+        steps.append(len(scores))
         begun.set()
         time.sleep(0.02)
-        return step(self, input_ids, scores)
+        return step(self, scores, *given)
 
     monkeypatch.setattr(drawing.Choice, "__call__", slow)
     # A model that never ends its reply by itself.
@@ -389,11 +421,24 @@ def test_parameters_that_cannot_be_are_refused(model, sampling, error, said):
         ask(model, **sampling)
 
 
+def writing(model, letter):
+    """`model`, when it can write but this letter."""
+    (token,) = model.tokenizer.encode(letter, add_special_tokens=False)
+
+    def only(_module, _given, out):
+        out.logits[..., token] = 1e4
+
+    model.model.register_forward_hook(only)
+    return model
+
+
 def test_best_of_n_falls_back_to_a_prompt_without_schema(tmp_path):
-    roomy = LocalModel(tiny_model(tmp_path, context=2048))
+    folder = tiny_model(tmp_path, context=2048)
     group = catlite.Group(catlite.Example("Hm"), tuple(map(catlite.Rollout, ("one", "two"))))
-    with pytest.raises(catlite.errors.EstimationError, match="no readable choice"):  # a random model makes none
-        loop.run(catlite.BestOfN(roomy, max_tokens=8)(group))
+    picked = [loop.run(catlite.BestOfN(writing(LocalModel(folder), one), max_tokens=1)(group)).text for one in "12"]
+    assert sorted(picked) == ["one", "two"]
+    with pytest.raises(catlite.errors.EstimationError, match="no readable choice: 'xxxxxxxx'"):
+        loop.run(catlite.BestOfN(writing(LocalModel(folder), "x"), max_tokens=8)(group))
 
 
 @pytest.mark.parametrize(

@@ -38,62 +38,63 @@ class Drawn:
 
 
 class Choice:
-    """A logits processor that chooses the next token of every row itself, and leaves no other choice.
+    """Chooses the next token of every row of a batch, and keeps what was chosen.
 
     Rows may differ in temperature, filters, seed and length; which rows share a batch changes nothing but rounding.
     """
 
-    def __init__(self, drawings: Sequence[Drawing], numbers: Sequence[Any], ends: Sequence[int]) -> None:
-        self.drawings = drawings
+    def __init__(self, drawings: Sequence[Drawing], numbers: Sequence[Any], ends: Sequence[int], device: Any) -> None:
+        import torch
+
+        self.steps = max(drawing.max_tokens for drawing in drawings)
         self.ends = ends
-        self._numbers = np.stack(numbers)
-        self._tokens: list[Any] = []
-        self._logprobs: list[Any] = []
+        self._drawings = drawings
+        self._numbers = torch.tensor(np.stack(numbers), dtype=torch.float32, device=device)
+        self._ends = torch.tensor(ends, dtype=torch.long, device=device)
+        self._tokens = torch.zeros(len(drawings), self.steps, dtype=torch.long, device=device)
+        self._logprobs = torch.zeros(len(drawings), self.steps, device=device)
         self._settings: dict[str, Any] = {}
 
-    def _setting(self, name: str, device: Any) -> Any:
-        """One setting of every row, as a column."""
+    def _setting(self, name: str, rows: Any) -> Any:
+        """One setting of `rows`, as a column."""
         import torch
 
         if name not in self._settings:
-            values = [getattr(drawing, name) for drawing in self.drawings]
-            self._settings[name] = torch.tensor(values, device=device)[:, None]
-        return self._settings[name]
+            values = [getattr(drawing, name) for drawing in self._drawings]
+            self._settings[name] = torch.tensor(values, device=rows.device)[:, None]
+        return self._settings[name][rows]
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:  # noqa: ARG002 - transformers' signature
-        """Scores that leave one token for each row: the one that was drawn."""
+    def __call__(self, scores: Any, rows: Any, step: int) -> tuple[Any, Any]:
+        """The token that each of `rows` draws from its `scores` at this step, and whether its reply ends with it."""
         import torch
 
-        step = len(self._tokens)
         scores = scores.float()
         greedy = scores.argmax(-1)
-        if all(drawing.temperature == 0 for drawing in self.drawings):
+        if all(drawing.temperature == 0 for drawing in self._drawings):
             chosen = greedy
         else:
-            temperature = self._setting("temperature", scores.device)
-            probabilities = self._filtered(scores / temperature.clamp(min=1e-6)).softmax(-1)
+            temperature = self._setting("temperature", rows)
+            probabilities = self._filtered(scores / temperature.clamp(min=1e-6), rows).softmax(-1)
             cumulative = probabilities.cumsum(-1)
-            number = torch.tensor(self._numbers[:, step], dtype=torch.float32, device=scores.device)[:, None]
+            number = self._numbers[rows, step, None]
             # Rounding may leave the sum below 1: the number is taken as a part of what the sum is.
             chosen = torch.searchsorted(cumulative, number * cumulative[:, -1:]).clamp(max=scores.shape[-1] - 1)[:, 0]
             # The number 0 itself would find the first token, whether it has a chance or not.
             chosen = torch.where(probabilities.gather(-1, chosen[:, None])[:, 0] > 0, chosen, greedy)
             chosen = torch.where(temperature[:, 0] > 0, chosen, greedy)
-        self._logprobs.append(scores.gather(-1, chosen[:, None])[:, 0] - scores.logsumexp(-1))
-        over = self._setting("max_tokens", scores.device)[:, 0] <= step
-        self._tokens.append(chosen)
-        only = torch.full_like(scores, -torch.inf)
-        return only.scatter(-1, torch.where(over, self.ends[0], chosen)[:, None], 0.0)
+        self._tokens[rows, step] = chosen
+        self._logprobs[rows, step] = scores.gather(-1, chosen[:, None])[:, 0] - scores.logsumexp(-1)
+        return chosen, torch.isin(chosen, self._ends) | (self._setting("max_tokens", rows)[:, 0] <= step + 1)
 
-    def _filtered(self, scores: Any) -> Any:
+    def _filtered(self, scores: Any, rows: Any) -> Any:
         """`scores` with the tokens that top_k, top_p and min_p leave out at minus infinity."""
         import torch
 
-        if any(drawing.min_p > 0 for drawing in self.drawings):
-            floor = scores.max(-1, keepdim=True).values + self._setting("min_p", scores.device).clamp(min=1e-30).log()
+        if any(drawing.min_p > 0 for drawing in self._drawings):
+            floor = scores.max(-1, keepdim=True).values + self._setting("min_p", rows).clamp(min=1e-30).log()
             scores = scores.masked_fill(scores < floor, -torch.inf)
-        limits = [drawing.top_k for drawing in self.drawings]
-        nucleus = any(drawing.top_p < 1 for drawing in self.drawings)
+        limits = [drawing.top_k for drawing in self._drawings]
+        nucleus = any(drawing.top_p < 1 for drawing in self._drawings)
         if not nucleus and not any(limit > 0 for limit in limits):
             return scores
         size = scores.shape[-1]
@@ -101,28 +102,45 @@ class Choice:
         most = min(size, max(limit if limit > 0 else size * nucleus for limit in limits))
         best, where = scores.topk(most, dim=-1)
         rank = torch.arange(most, device=scores.device)[None]
-        top_k = self._setting("top_k", scores.device)
+        top_k = self._setting("top_k", rows)
         out = (top_k > 0) & (rank >= top_k)
         if nucleus:
             best = best.masked_fill(out, -torch.inf)
             before = best.softmax(-1).cumsum(-1) - best.softmax(-1)
-            out = out | (before >= self._setting("top_p", scores.device))
+            out = out | (before >= self._setting("top_p", rows))
         kept = torch.full_like(scores, -torch.inf).scatter(-1, where, best.masked_fill(out, -torch.inf))
-        unlimited = (top_k <= 0) & (self._setting("top_p", scores.device) >= 1)
+        unlimited = (top_k <= 0) & (self._setting("top_p", rows) >= 1)
         return torch.where(unlimited, scores, kept)
 
     def replies(self, seconds: float) -> list[Drawn]:
         """What was drawn, by row."""
+        found = []
+        rows = zip(self._drawings, self._tokens.tolist(), self._logprobs.tolist(), strict=True)
+        for drawing, tokens, logprobs in rows:
+            most = drawing.max_tokens
+            length = next((at for at, token in enumerate(tokens[:most]) if token in self.ends), most)
+            end = tokens[length] if length < most else None
+            found.append(Drawn(tokens[:length], logprobs[:length], end, seconds))
+        return found
+
+
+class Forced:
+    """`choice` as a logits processor, which leaves no other: for models that run well in their own `generate` only."""
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
+        self._step = 0
+        self._over: Any = None
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:  # noqa: ARG002 - transformers' signature
+        """0 for the token that each row draws, minus infinity elsewhere; a reply that has ended goes on ending."""
         import torch
 
-        tokens, logprobs = torch.stack(self._tokens, 1).tolist(), torch.stack(self._logprobs, 1).tolist()
-        found = []
-        for drawing, row, numbers in zip(self.drawings, tokens, logprobs, strict=True):
-            most = min(len(row), drawing.max_tokens)
-            length = next((at for at, token in enumerate(row[:most]) if token in self.ends), most)
-            end = row[length] if length < most else None
-            found.append(Drawn(row[:length], numbers[:length], end, seconds))
-        return found
+        chosen, over = self.choice(scores, torch.arange(len(scores), device=scores.device), self._step)
+        if self._over is not None:
+            chosen, over = torch.where(self._over, self.choice.ends[0], chosen), over | self._over
+        self._step, self._over = self._step + 1, over
+        return torch.full_like(scores, -torch.inf).scatter(-1, chosen[:, None], 0.0)
 
 
 def numbers(drawing: Drawing, prompt: Sequence[int], index: int, steps: int) -> Any:

@@ -1,9 +1,7 @@
 """Batches through weights in this process: replies drawn reproducibly, and given texts scored.
 
 Requests of many coroutines wait in one line; a thread takes what waits and runs it in batches, so that the anchor's
-calls for all groups of a step are one. A prompt is read once however many replies it gets, and how the prompts of a
-batch begin alike (the instructions of a synthesis) once for all. Left out: caches beyond a batch, stopping early at a
-stop string, streaming.
+calls for all groups of a step are one.
 """
 
 from __future__ import annotations
@@ -18,11 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from catlite.errors import OutOfMemory
-from catlite.models.drawing import Choice, Drawing, Drawn, numbers
+from catlite.models.decoding import decode, padded
+from catlite.models.drawing import Choice, Drawing, Drawn, Forced, numbers
 
 T = TypeVar("T")
 _LINGER_SECONDS = 0.01  # after the first request, for those that other coroutines are about to make
-_ALIKE = 16  # tokens that the prompts of a batch must begin with for it to be worth a pass of its own
+_LONGER, _TOKENS_LONGER = 2, 256  # than the shortest prompt of a batch: padding beyond costs more than a second batch
 _LOGITS = 2**27  # numbers at once when scoring, which needs all of a text's logits: 256 MB in bfloat16
 
 
@@ -56,10 +55,10 @@ class Engine:
     """The line in front of one model; the thread ends with the process, or with `close`."""
 
     def __init__(
-        self, model: Any, pad: int, ends: Sequence[int], batch_size: int, *, share_prompts: bool = True
+        self, model: Any, pad: int, ends: Sequence[int], batch_size: int, *, own_generate: bool = False
     ) -> None:
         self.model = model
-        self.share_prompts = share_prompts
+        self.own_generate = own_generate  # whether replies are drawn in the model's `generate`
         self.pad = pad
         self.ends = sorted(set(ends))
         self.batch_size = batch_size
@@ -135,7 +134,8 @@ class Engine:
     def _fitting(self, rows: list[_Row]) -> int:
         """How many of `rows`, shortest first, make the next batch."""
         if rows[0].drawing is not None:
-            return self.batch_size
+            most = max(_LONGER * rows[0].length, _TOKENS_LONGER + rows[0].length)
+            return min(self.batch_size, sum(row.length <= most for row in rows))
         vocabulary: int = self.model.config.get_text_config().vocab_size
         longest, size = 0, 0
         for row in rows[: self.batch_size]:
@@ -194,35 +194,29 @@ class Engine:
         off: Callable[[], AbstractContextManager[None]] | None = getattr(self.model, "disable_adapter", None)
         return nullcontext() if off is None else off()
 
-    def _padded(self, sequences: list[list[int]], alike: int = 0) -> tuple[Any, Any]:
-        """(ids, mask), padded on the left, after the `alike` tokens that all begin with."""
-        import torch
-
-        width = max(map(len, sequences))
-        ids = torch.full((len(sequences), width), self.pad)
-        mask = torch.zeros_like(ids)
-        for number, sequence in enumerate(sequences):
-            for start, part in ((0, sequence[:alike]), (width - len(sequence) + alike, sequence[alike:])):
-                ids[number, start : start + len(part)] = torch.tensor(part)
-                mask[number, start : start + len(part)] = 1
-        device = self.model.device
-        return ids.to(device), mask.to(device)
-
     def _drawn(self, rows: list[_Row]) -> list[Drawn]:
+        started = time.monotonic()
+        drawings = [row.drawing for row in rows if row.drawing is not None]
+        steps = max(drawing.max_tokens for drawing in drawings)
+        found = [numbers(drawing, row.prompt, row.index, steps) for row, drawing in zip(rows, drawings, strict=True)]
+        choice = Choice(drawings, found, self.ends, self.model.device)
+
+        def abandoned() -> bool:
+            return all(row.future.abandoned for row in rows)
+
+        if self.own_generate:
+            self._generate([row.prompt for row in rows], choice, abandoned)
+        else:
+            decode(self._plain, [row.prompt for row in rows], choice, self.pad, abandoned)
+        return choice.replies(time.monotonic() - started)
+
+    def _generate(self, prompts: list[list[int]], choice: Choice, abandoned: Callable[[], bool]) -> None:
+        import torch
         from transformers import GenerationConfig
 
-        started = time.monotonic()
-        alike = self._alike([row.prompt for row in rows]) if self.share_prompts else 0
-        ids, mask = self._padded([row.prompt for row in rows], alike)
-        steps = max(row.drawing.max_tokens for row in rows if row.drawing is not None)
-        draw = Choice(
-            [row.drawing for row in rows if row.drawing is not None],
-            [numbers(row.drawing, row.prompt, row.index, steps) for row in rows if row.drawing is not None],
-            self.ends,
-        )
-        more = {} if not self.share_prompts else self._read_once(rows, ids, mask, alike)
+        ids, mask = padded(prompts, self.pad, self.model.device)
         config = GenerationConfig(
-            max_new_tokens=steps,
+            max_new_tokens=choice.steps,
             do_sample=False,
             pad_token_id=self.pad,
             eos_token_id=self.ends,
@@ -231,65 +225,22 @@ class Engine:
             repetition_penalty=1.0,
             no_repeat_ngram_size=0,
         )
-        abandoned = _Abandoned([row.future for row in rows])
+
+        def over(ids: Any, _scores: Any, **_: Any) -> Any:
+            return torch.full((len(ids),), abandoned(), dtype=torch.bool, device=ids.device)
+
         self.model.generate(
             input_ids=ids,
             attention_mask=mask,
             generation_config=config,
-            logits_processor=[draw],
-            stopping_criteria=[abandoned],
-            **more,
+            logits_processor=[Forced(choice)],
+            stopping_criteria=[over],
         )
-        return draw.replies(time.monotonic() - started)
-
-    def _alike(self, prompts: list[list[int]]) -> int:
-        """With how many tokens different prompts begin alike, the last one aside; 0 when it is no use."""
-        if len(set(map(tuple, prompts))) == 1:
-            return 0
-        # A window goes by the columns of a batch, so the padding behind such a beginning would count in it.
-        if "sliding_attention" in (getattr(self.model.config.get_text_config(), "layer_types", None) or ()):
-            return 0
-        low, high = min(prompts), max(prompts)  # whatever these two share the others do, too
-        length = next((at for at, pair in enumerate(zip(low, high, strict=False)) if pair[0] != pair[1]), len(low))
-        length = min(length, min(map(len, prompts)) - 1)
-        return length if length >= _ALIKE else 0
-
-    def _read_once(self, rows: list[_Row], ids: Any, mask: Any, alike: int) -> dict[str, Any]:
-        """The cache of the prompts, each read once, and their beginning once for all; nothing when none is shared."""
-        import torch
-
-        first: dict[tuple[int, ...], int] = {}
-        of = [first.setdefault(tuple(row.prompt), len(first)) for row in rows]
-        if (len(first) == len(rows) and not alike) or ids.shape[1] < 2:
-            return {}
-        once = torch.tensor([of.index(number) for number in range(len(first))], device=ids.device)
-        ids, mask = ids[once], mask[once]
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-
-        def read(rows: int, start: int, end: int, cache: Any) -> Any:
-            return self._plain(
-                input_ids=ids[:rows, start:end],
-                attention_mask=mask[:rows, :end],
-                position_ids=positions[:rows, start:end],
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).past_key_values
-
-        cache: Any = None
-        if alike:
-            cache = read(1, 0, alike, None)
-            cache.batch_repeat_interleave(len(first))
-        # All but the last token: that one is read when the first new one is drawn.
-        if ids.shape[1] - 1 > alike:
-            cache = read(len(first), alike, ids.shape[1] - 1, cache)
-        cache.batch_select_indices(torch.tensor(of, device=ids.device))
-        return {"past_key_values": cache}
 
     def _scored(self, rows: list[_Row]) -> list[list[float]]:
         import torch
 
-        ids, mask = self._padded([row.prompt + row.given for row in rows])
+        ids, mask = padded([row.prompt + row.given for row in rows], self.pad, self.model.device)
         longest = max(len(row.given) for row in rows)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         logits = self._plain(
@@ -301,19 +252,6 @@ class Engine:
             own = scores[scores.shape[0] - len(given) :].float()
             found.append((own.gather(-1, given[:, None])[:, 0] - own.logsumexp(-1)).tolist())
         return found
-
-
-class _Abandoned:
-    """A stopping criterion: nobody waits for this batch any more."""
-
-    def __init__(self, futures: list[Reply[Any]]) -> None:
-        self.futures = futures
-
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:  # noqa: ARG002 - transformers' signature
-        import torch
-
-        over = all(future.abandoned for future in self.futures)
-        return torch.full((input_ids.shape[0],), over, dtype=torch.bool, device=input_ids.device)
 
 
 def _fail(rows: list[_Row], error: Exception) -> None:

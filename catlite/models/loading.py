@@ -97,8 +97,8 @@ class Weights:
         ends = [*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id]
         ends = [end for end in ends if end is not None]
         self._tokenizer = tokenizer
-        share = self.backend == "transformers"  # Unsloth generates with a cache of its own making
-        self._engine = Engine(model, tokenizer.pad_token_id, ends, self.settings["batch_size"], share_prompts=share)
+        own = self.backend == "unsloth"  # which generates with a cache of its own making
+        self._engine = Engine(model, tokenizer.pad_token_id, ends, self.settings["batch_size"], own_generate=own)
 
     def _with_transformers(self) -> tuple[Any, Any]:
         import torch
