@@ -152,6 +152,15 @@ def test_evaluate_prints_a_table_and_stops_at_its_budget(run, server, tmp_path):
     assert code == 0
     assert [row["system"] for row in json.loads(out)] == ["single sample", "MajorityVote"]
     assert len(server.requests) == 6
+    named = ("--estimators", "majority", "--estimators", "synthesis")
+    out = run(*arguments, *named, "--run", str(tmp_path), "--json")[1]
+    assert [row["system"] for row in json.loads(out)] == ["single sample", "MajorityVote", "Synthesis"]
+
+
+def test_an_option_is_not_guessed_from_its_beginning(run, server):
+    code, _, err = run("evaluate", "times_tables", "--model", "test-model", "--estimator", "majority")
+    assert (code, err.count("\n"), server.requests) == (2, 1, [])
+    assert "unrecognized arguments: --estimator majority" in err
 
 
 def test_a_local_task_file_is_evaluated(run, server, tmp_path):

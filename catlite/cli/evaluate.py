@@ -49,7 +49,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("--limit", type=int, help="so many questions, drawn by --seed (default: all)")
     parser.add_argument(
         "--estimators",
-        help=f"from {', '.join(sorted(ESTIMATORS))} (default: synthesis, and majority where there are answers)",
+        action="append",
+        metavar="NAMES",
+        help=f"separated by commas, from {', '.join(sorted(ESTIMATORS))} (default: synthesis, and majority where there are answers)",
     )
     parser.add_argument("--repeats", type=int, default=1, help="how often each question is sampled anew (default: 1)")
     add_model(parser)
@@ -67,7 +69,8 @@ def add(commands: Commands) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     task = _task(arguments)
-    names = (arguments.estimators or ("majority,synthesis" if task.verifiable else "synthesis")).split(",")
+    usual = ["majority", "synthesis"] if task.verifiable else ["synthesis"]
+    names = ",".join(arguments.estimators or usual).split(",")
     by_rubric = arguments.task == "healthbench" or arguments.rubric is not None
     kind = arguments.grader or ("expert" if by_rubric else "answer")
     if kind == "answer" and arguments.judge is not None:

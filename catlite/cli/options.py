@@ -47,7 +47,10 @@ ESTIMATORS: dict[str, Callable[[Model, int | None], Estimator]] = {
 
 
 class Parser(argparse.ArgumentParser):
-    """Wrong use is one line."""
+    """Wrong use is one line, and options are called by their whole names: --estimator is not --estimators."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         """One line and exit code 2; the usage is what --help is for."""
@@ -95,7 +98,7 @@ def add_model(parser: argparse.ArgumentParser, *, rollouts: bool = True) -> None
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Where replies are kept, and what the run may cost."""
-    parser.add_argument("--run-dir", "--run", dest="folder", help="keep every reply here, and go on from there")
+    parser.add_argument("--run", "--run-dir", dest="folder", help="keep every reply here, and go on from there")
     parser.add_argument("--max-connections", type=int, default=32, help="requests in flight (default: 32)")
     parser.add_argument("--budget-usd", type=float, help="stop before spending more, in US dollars")
     parser.add_argument("--budget-tokens", type=int, help="stop before using more tokens")
