@@ -113,3 +113,19 @@ def test_four_bits_without_their_library_name_the_extra(folder):
         pytest.skip("bitsandbytes is here")
     with pytest.raises(MissingExtra, match="bitsandbytes"):
         _ = LocalModel(folder, load_in_4bit=True).model
+
+
+def test_an_adapter_in_bfloat16_is_no_match_for_the_scaler_of_float16():
+    model = torch.nn.Linear(2, 2).to(torch.bfloat16)
+    model.bias.requires_grad_(False)
+    for fp16, expected in ((False, torch.bfloat16), (True, torch.float32)):
+        adapters.ready(SimpleNamespace(args=SimpleNamespace(fp16=fp16), model=model))
+        assert (model.weight.dtype, model.bias.dtype) == (expected, torch.bfloat16)
+
+
+def test_a_run_says_in_what_precision_auto_was_loaded(folder, monkeypatch):
+    said = []
+    for has in (True, False):
+        monkeypatch.setattr(loading, "has_bfloat16", lambda has=has: has)
+        said.append(adapters.weights_of(LocalModel(folder)).partition(", ")[2])
+    assert said == ["", "dtype=float32"]

@@ -159,3 +159,19 @@ def test_training_takes_the_step_it_takes_trls_way(folder, monkeypatch):
     # Adam's first step is of the same size everywhere, so what counts is its sign, where there is a gradient at all.
     for name, value in adapter_of(plain).items():
         assert ((value > 0) == (adapter_of(shared)[name] > 0)).float().mean() > 0.99, name
+
+
+@pytest.mark.parametrize("updates", [1, 2])
+def test_a_micro_batch_is_a_group_unless_a_batch_makes_several_updates(folder, monkeypatch, updates):
+    from trl import GRPOTrainer
+
+    prompts = []
+    loss = GRPOTrainer.compute_loss
+
+    def spy(self, model, inputs, *rest, **more):
+        prompts.append(len({tuple(row) for row in inputs["prompt_ids"].tolist()}))
+        return loss(self, model, inputs, *rest, **more)
+
+    monkeypatch.setattr(GRPOTrainer, "compute_loss", spy)
+    trained(folder, config=small(steps=2, trl={"num_iterations": updates}))
+    assert (set(prompts) == {1}) == (updates == 1)

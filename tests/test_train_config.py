@@ -103,16 +103,27 @@ def test_a_reward_that_is_nan_is_refused(folder):
         trained(folder, reward=undefined)
 
 
-def test_memory_that_does_not_suffice_says_what_to_lower(folder):
+@pytest.mark.parametrize(
+    ("where", "lower"),
+    [
+        ("sampling", r"sampling one reply.*max_completion_length"),
+        ("training", "while training.*per_device_train_batch"),
+    ],
+)
+def test_memory_that_does_not_suffice_says_what_to_lower(folder, where, lower):
     async def greedy(group, reference):
         return await vowels(group, reference)
 
-    def full(self, *_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
     policy = LocalModel(folder)
-    policy.model.forward = full.__get__(policy.model)
-    with pytest.raises(OutOfMemory, match="per_device_train_batch_size"):
+    inner = policy.model.base_model.forward
+
+    def full(*given, **named):
+        if where == "sampling" or torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return inner(*given, **named)
+
+    policy.model.base_model.forward = full
+    with pytest.raises(OutOfMemory, match=lower):
         train(open_task(), policy, estimator=constant, reward=greedy, config=small())
 
 
@@ -154,9 +165,20 @@ def test_policies_that_cannot_be_trained_are_refused(folder, tmp_path):
             train(open_task(), policy, estimator=constant, reward=vowels, config=small())
 
 
+def test_a_model_that_is_loaded_greedy_has_no_rollouts_to_compare(folder):
+    greedy = LocalModel(folder, temperature=0)
+    with pytest.raises(ConfigError, match="rollouts would all be one"):
+        train(open_task(), greedy, estimator=constant, reward=vowels, config=TrainConfig.small())
+
+
 @pytest.mark.parametrize(
     ("name", "temperature", "top_k"),
-    [("google/gemma-3-4b-it", 1.0, 64), ("unsloth/Qwen3-4B", 0.7, 20), ("meta-llama/Llama-3.1-8B-Instruct", 0.7, 50)],
+    [
+        ("google/gemma-3-4b-it", 1.0, 64),
+        ("unsloth/Qwen3-4B", 0.7, 20),
+        ("meta-llama/Llama-3.1-8B-Instruct", 0.7, 50),
+        ("/cache/hub/models--Qwen--Qwen3-4B/snapshots/1cfa9a7208912126", 0.7, 20),
+    ],
 )
 def test_families_are_sampled_as_in_the_paper(name, temperature, top_k):
     sampling = family_sampling(name)
@@ -186,3 +208,4 @@ def test_rollouts_are_sampled_as_the_config_then_the_model_then_the_paper_says(s
 
 def test_sampling_of_an_unknown_family_filters_nothing():
     assert family_sampling("tiny") == {"temperature": 1.0}
+    assert family_sampling("/home/llama/models/tiny/") == {"temperature": 1.0}

@@ -3,11 +3,9 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,10 +15,8 @@ pytest.importorskip("trl", reason="needs catlite[train]")
 from tiny import TEMPLATE, tiny_model  # noqa: E402
 from trainings import adapter_of, constant, open_task, same, small, trained, vowels  # noqa: E402
 
-import catlite  # noqa: E402
 from catlite import Example, LocalModel, RubricReward, ScriptedModel, Task, loop, train  # noqa: E402
 from catlite.errors import BudgetReached, ConfigError, EndpointUnavailable  # noqa: E402
-from catlite.training.grpo import split  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
@@ -338,90 +334,6 @@ def test_a_torn_checkpoint_is_passed_over(folder, tmp_path):
 
 
 # Checks and stops
-
-
-def test_checks_come_before_and_every_few_steps_and_move_nothing(folder, tmp_path):
-    plain = trained(folder, task=open_task(4), config=small(steps=4))
-    held = tuple(Example(f"Say {n}", id=f"h{n}") for n in range(4, 7))
-    config = small(steps=4, check_every=2)
-    checked = trained(folder, task=open_task(4), config=config, validation=Task("v", held))
-    assert same(adapter_of(plain), adapter_of(checked))
-    frame = checked.to_frame()
-    assert list(frame.index[frame["check/gap"].notna()]) == [0, 2, 4]
-
-
-def test_held_back_prompts_are_never_trained_on(folder, tmp_path):
-    seen = []
-
-    async def spy(group, reference):
-        seen.append((group.example.id, group.example.answer))
-        return await vowels(group, reference)
-
-    task = Task("t", tuple(Example(f"Say {n}", answer="gold", id=f"q{n}") for n in range(6)))
-    config = small(steps=6, held_back=2, check_every=6)
-    run = trained(folder, task=task, reward=spy, config=config)
-    assert run.complete
-    assert {answer for _, answer in seen} == {None}
-    asked = Counter(name for name, _ in seen)
-    held = {one.id for one in split([(one.id, one) for one in task], None, config)[1]}
-    # Two checks, of the rollouts and, there being no answers, of the reference.
-    assert {name: asked[name] for name in held} == dict.fromkeys(held, 4)
-    # Twelve places in six steps.
-    assert {name: asked[name] for name in asked if name not in held} == {
-        one.id: 3 for one in task if one.id not in held
-    }
-
-
-def test_reward_on_held_back_prompts_keeps_the_best_adapter(folder, tmp_path):
-    worse = [0]
-
-    async def falling(group, reference):
-        worse[0] += 1
-        return [value - 0.01 * worse[0] for value in await vowels(group, reference)]
-
-    config = small(steps=20, stop="reward", held_back=2, check_every=1)
-    run = trained(folder, reward=falling, config=config, run=tmp_path)
-    assert run.steps < 20
-    assert "no longer rises" in run.ended
-    assert run.best_step == 0
-    assert all((value == 0).all() for name, value in adapter_of(run).items() if "lora_B" in name)
-
-
-def test_a_gap_that_has_closed_ends_training(folder):
-    async def first_letter(group):
-        return catlite.Reference("x", "x", "always x", group)
-
-    task = Task("t", tuple(Example(f"Say {n}", answer_format="(x)|", id=f"q{n}") for n in range(8)))
-
-    async def reward(group, reference):
-        return await vowels(group, reference)
-
-    run = trained(
-        folder, task=task, estimator=first_letter, reward=reward, config=small(steps=9, stop="gap", held_back=4)
-    )
-    assert run.steps < 9
-    assert "gap" in run.ended
-
-
-def test_a_kill_after_the_last_checkpoint_does_not_undo_the_stop(folder, tmp_path):
-    def go():
-        worse = [0]
-
-        async def falling(group, reference):
-            worse[0] += 1
-            return [value - 0.01 * worse[0] for value in await vowels(group, reference)]
-
-        return trained(folder, reward=falling, config=small(steps=20, stop="reward", held_back=2), run=tmp_path)
-
-    first = go()
-    manifest = json.loads((tmp_path / "training.json").read_text())
-    del manifest["outcome"]
-    (tmp_path / "training.json").write_text(json.dumps(manifest))
-    shutil.rmtree(tmp_path / "adapter")
-    again = go()
-    assert (again.steps, again.ended, again.best_step) == (first.steps, first.ended, first.best_step)
-    assert list(again.metrics) == list(first.metrics)
-    assert (again.adapter / "adapter_model.safetensors").is_file()
 
 
 def test_commands_to_serve_know_rank_and_template(folder):

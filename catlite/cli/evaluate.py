@@ -51,7 +51,8 @@ def add(commands: Commands) -> None:
         "--estimators",
         action="append",
         metavar="NAMES",
-        help=f"separated by commas, from {', '.join(sorted(ESTIMATORS))} (default: synthesis, and majority where there are answers)",
+        help=f"separated by commas, from {', '.join(sorted(ESTIMATORS))} (default: synthesis, and majority where "
+        "there are answers)",
     )
     parser.add_argument("--repeats", type=int, default=1, help="how often each question is sampled anew (default: 1)")
     add_model(parser)

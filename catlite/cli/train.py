@@ -59,6 +59,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--prompts-per-step", type=int)
     parser.add_argument("--n", type=int, dest="num_generations", help="rollouts of a group (default: 8)")
     parser.add_argument("--max-tokens", type=int, dest="max_completion_length", help="of a rollout (default: 1024)")
+    parser.add_argument("--micro-batch", type=int, help="rollouts of one backward pass: fewer take less memory")
     parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--beta", type=float, help="weight of the KL penalty (default: 0.001)")
     parser.add_argument("--lora-rank", type=int)
@@ -95,7 +96,8 @@ def _train(arguments: argparse.Namespace) -> int:
         "seed",
     )
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    config = catlite.TrainConfig(**given)
+    micro = arguments.micro_batch
+    config = catlite.TrainConfig(**given, trl={} if micro is None else {"per_device_train_batch_size": micro})
     task = _task(arguments)
     policy = catlite.LocalModel(arguments.policy, backend=arguments.backend, load_in_4bit=arguments.load_in_4bit)
     judge = _judge(arguments)
@@ -135,7 +137,7 @@ def _estimator(name: str, policy: catlite.LocalModel, config: catlite.TrainConfi
     if name == "min-perplexity":  # the trainer's rollouts come without log-probabilities
         return catlite.MinPerplexity(policy.frozen())
     if name == "anchored-vote":  # the anchor's rollouts count beside the policy's, so they are sampled alike
-        alike = rollout_sampling(config, policy.name, policy.sampling)
+        alike = rollout_sampling(config, policy.path, policy.sampling)
         return catlite.AnchoredVote(policy.frozen(), max_tokens=config.max_completion_length, sampling=alike)
     return ESTIMATORS[name](policy.frozen(), config.max_completion_length)
 

@@ -48,7 +48,7 @@ def decode(
         cache, last = out.past_key_values, chosen[:, None]
         if left <= _LEFT * len(rows):
             kept = (~ended).nonzero()[:, 0]
-            cache.batch_select_indices(kept)
+            cache.reorder_cache(kept)
             last, mask, positions, rows, ended = (one[kept] for one in (last, mask, positions, rows, ended))
 
 
@@ -67,11 +67,11 @@ def _read(model: Any, prompts: Sequence[list[int]], pad: int) -> tuple[Any, Any,
     cache: Any = None
     if alike:
         cache = _cached(model, ids[:1, :alike], mask[:1, :alike], positions[:1, :alike], None)
-        cache.batch_repeat_interleave(len(different))
+        cache.reorder_cache(torch.zeros(len(different), dtype=torch.long, device=ids.device))
     if end > alike:
         cache = _cached(model, ids[:, alike:end], mask[:, :end], positions[:, alike:end], cache)
     if cache is not None and len(prompts) > len(different):
-        cache.batch_select_indices(rows)
+        cache.reorder_cache(rows)  # of all ways to pick rows the one that every kind of cache has
     return ids[rows, -1:], mask[rows], cache
 
 
@@ -90,13 +90,25 @@ def begin_alike(config: Any, prompts: Sequence[list[int]]) -> int:
     """With how many tokens different prompts begin alike, the last one aside; 0 when it is no use."""
     if len(prompts) == 1:
         return 0
-    # A window goes by the columns of a batch, so the padding behind such a beginning would count in it.
-    if "sliding_attention" in (getattr(config.get_text_config(), "layer_types", None) or ()):
+    if not _all_attention(config.get_text_config()):
         return 0
     low, high = min(prompts), max(prompts)  # whatever these two share the others do, too
     length = next((at for at, pair in enumerate(zip(low, high, strict=False)) if pair[0] != pair[1]), len(low))
     length = min(length, min(map(len, prompts)) - 1)
     return length if length >= _ALIKE else 0
+
+
+def _all_attention(config: Any) -> bool:
+    """Whether every layer attends to all that is before it: only then may there be padding behind a common beginning.
+
+    A window, or a chunk, goes by the columns of a batch, so padding would count in it; and in what is recurrent it
+    would be read.
+    """
+    kinds = getattr(config, "layer_types", None)
+    if kinds is None:
+        windows = ("sliding_window", "attention_chunk_size")
+        return all(getattr(config, name, None) is None for name in windows)
+    return set(kinds) == {"full_attention"}
 
 
 def padded(sequences: Sequence[list[int]], pad: int, device: Any, alike: int = 0) -> tuple[Any, Any]:

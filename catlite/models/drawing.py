@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from catlite.errors import ModelError
+
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
@@ -113,8 +115,13 @@ class Choice:
         return torch.where(unlimited, scores, kept)
 
     def replies(self, seconds: float) -> list[Drawn]:
-        """What was drawn, by row."""
+        """What was drawn, by row; ModelError when the scores were no numbers."""
         found = []
+        if bool(self._logprobs.isnan().any()):
+            raise ModelError(
+                "the model's scores are no numbers (NaN), so nothing can be drawn: some models overflow in float16; "
+                'load it with dtype="float32" or "bfloat16", and if that does not help, its weights are broken'
+            )
         rows = zip(self._drawings, self._tokens.tolist(), self._logprobs.tolist(), strict=True)
         for drawing, tokens, logprobs in rows:
             most = drawing.max_tokens

@@ -162,7 +162,7 @@ class Engine:
             return
         free_memory()
         if len(rows) == 1:
-            _fail(rows, out_of_memory("sampling one reply", "max_tokens"))
+            _fail(rows, out_of_memory("sampling one reply", "max_tokens (in training max_completion_length)"))
             return
         self.batch_size = half = len(rows) // 2
         self._run(rows[:half])

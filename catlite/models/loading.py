@@ -28,6 +28,7 @@ class Weights:
         self.adapter = adapter
         self.backend = backend
         self.settings = settings
+        self.trained_in: Path | None = None  # the folder of the run that put an adapter on them in this process
         self.template: dict[str, Any] = {}  # what the chat template is told by default: training and anchor, alike
         self._lock = threading.Lock()
         self._engine: Engine | None = None
@@ -106,8 +107,7 @@ class Weights:
 
         dtype: Any = self.settings["dtype"]
         half = torch.bfloat16 if has_bfloat16() else torch.float16
-        if dtype == "auto" and not has_bfloat16():  # which the files mostly are in
-            dtype = "float16" if torch.cuda.is_available() else "float32"
+        dtype = resolved(dtype)
         options: dict[str, Any] = {"dtype": dtype if dtype == "auto" else getattr(torch, dtype)}
         if self.settings["load_in_4bit"]:
             from transformers import BitsAndBytesConfig
@@ -190,6 +190,15 @@ def has_bfloat16() -> bool:
     if torch.cuda.is_available():
         return bool(torch.cuda.get_device_capability() >= (8, 0))
     return bool(torch.backends.cpu.get_cpu_capability() == "AVX512")
+
+
+def resolved(dtype: str) -> str:
+    """What "auto" comes to here; as the files have it stays "auto"."""
+    import torch
+
+    if dtype != "auto" or has_bfloat16():  # which the files mostly are in
+        return dtype
+    return "float16" if torch.cuda.is_available() else "float32"
 
 
 def chosen(backend: str) -> str:

@@ -20,7 +20,7 @@ from catlite.errors import ConfigError, ContextOverflow, RequestRejected
 from catlite.models.base import check_n, check_sampling, sendable
 from catlite.models.drawing import Drawing, Drawn
 from catlite.models.generation import Reply
-from catlite.models.loading import Weights, checked_adapter, checked_path, chosen
+from catlite.models.loading import Weights, checked_adapter, checked_path, chosen, resolved
 from catlite.models.scoring import check_text
 from catlite.store import Asked, current_run, first_sample
 
@@ -195,9 +195,9 @@ class LocalModel:
         """What stands for the weights in a run store."""
         weights = self.weights
         adapter = weights.adapter_digest() if self.trainable else "none"
-        settings = weights.settings
+        dtype, four_bit = resolved(weights.settings["dtype"]), int(weights.settings["load_in_4bit"])
         told = f":{json.dumps(weights.template, sort_keys=True)}" if weights.template else ""
-        return f"weights:{weights.digest}:{adapter}:{settings['dtype']}:{int(settings['load_in_4bit'])}{told}"
+        return f"weights:{weights.digest}:{adapter}:{dtype}:{four_bit}{told}"
 
     def save_adapter(self, folder: str | Path) -> Path:
         """Writes the adapter, as PEFT keeps one, into `folder` and returns it. ConfigError when there is none."""
@@ -209,7 +209,8 @@ class LocalModel:
 
     async def aclose(self) -> None:
         """Ends the thread that runs batches; the next call starts another."""
-        await asyncio.to_thread(self.weights.engine.close)
+        if self.weights.loaded:
+            await asyncio.to_thread(self.weights.engine.close)
 
     def __reduce__(self) -> NoReturn:
         raise ConfigError(f"{self!r} is not pickled or copied: it holds weights. Load it where it is needed")

@@ -21,6 +21,7 @@ from catlite.references.selection import equivalence_classes
 
 _BOXED = r"End with the final answer in \boxed{}."
 _SAME_FORM = "End with the final answer, stated in exactly the form the attempts state theirs."
+TRIMMED = "rollouts trimmed to"  # in the notes of a reference
 _FEWEST_CHARACTERS = 100  # per rollout; below this a trimmed rollout says nothing
 _ROOM = 0.75  # of the context for the prompt, the rest for the reply
 
@@ -83,7 +84,7 @@ class Synthesis:
                     ) from None
         if limit is not None:
             trimmed = sum(len(text) > limit for text in texts)
-            notes.append(f"{trimmed} rollouts trimmed to {limit:,} characters each to fit the anchor's context")
+            notes.append(f"{trimmed} {TRIMMED} {limit:,} characters each to fit the anchor's context")
         if reply.error is not None or not reply.text.strip():
             why = reply.error or f"it came back {reply.defect}"
             spent = Usage.total([reply.usage])

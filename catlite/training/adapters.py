@@ -14,7 +14,7 @@ from typing import Any
 
 from catlite.data import Example
 from catlite.errors import ConfigError, ContextOverflow, DataError, MissingExtra
-from catlite.models.loading import has_bfloat16
+from catlite.models.loading import has_bfloat16, resolved
 from catlite.models.local import LocalModel
 from catlite.training.run import Folder, TrainingRun
 
@@ -53,7 +53,8 @@ def weights_of(policy: LocalModel) -> str:
     """What a run's manifest says of the policy's weights: which, and in what precision they are loaded."""
     settings = policy.weights.settings
     loaded = ["load_in_4bit=True"] if settings["load_in_4bit"] else []
-    loaded += [] if settings["dtype"] == "auto" else [f"dtype={settings['dtype']}"]
+    dtype = resolved(settings["dtype"])
+    loaded += [] if dtype == "auto" else [f"dtype={dtype}"]
     return ", ".join([policy.weights.digest, *loaded])
 
 
@@ -153,6 +154,29 @@ def on_one_device(arguments: Any) -> Any:
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # noqa: SLF001 - else transformers would split batches over all GPUs in sight
     return arguments
+
+
+def ready(trainer: Any) -> None:
+    """Sets right what TRL does: beside 4-bit weights its adapter is in bfloat16, which fp16's scaler cannot take."""
+    if not trainer.args.fp16:
+        return
+    import torch
+
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad and parameter.dtype == torch.bfloat16:
+            parameter.data = parameter.data.to(torch.float32)
+
+
+def from_the_base(policy: LocalModel, folder: Path) -> None:
+    """A warning when other training has put an adapter on the weights, which this run, in `folder`, takes off again."""
+    before, policy.weights.trained_in = policy.weights.trained_in, folder
+    if before not in (None, folder):
+        warnings.warn(
+            f"{policy!r} has an adapter from {str(before)!r}, which is taken off: this training starts from the "
+            "initial model, too, and the policy of the earlier run is this one now. To go on from the earlier one, "
+            "train what its merge_and_save(folder) writes; to keep it, load it anew with LocalModel(path, adapter=…)",
+            stacklevel=3,
+        )
 
 
 def load_adapter(policy: LocalModel, folder: Path) -> None:

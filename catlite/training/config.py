@@ -26,9 +26,15 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 
 def family_sampling(name: str) -> dict[str, Any]:
-    """The paper's sampling for the family that `name` belongs to; temperature 1 and no filter for any other."""
+    """The paper's sampling for the family that `name` belongs to; temperature 1 and no filter for any other.
+
+    name: of a model, or the path to one. Of a path the last part counts, and in a cache of the Hugging Face hub the
+    part that names the model.
+    """
+    parts = name.replace("\\", "/").rstrip("/").split("/")
+    known = [parts[-1], *(part for part in parts if part.startswith("models--"))]
     for family, sampling in FAMILIES.items():
-        if family in name.lower():
+        if any(family in part.lower() for part in known):
             return dict(sampling)
     return {"temperature": 1.0}
 
@@ -77,11 +83,7 @@ class TrainConfig:
         ):
             raise ConfigError(f"held_back={self.held_back!r}: 0, or at least 2 prompts, for a standard error")
         _check_rollouts(self.sampling)
-        if (self.sampling or {}).get("temperature") == 0:
-            raise ConfigError(
-                "sampling={'temperature': 0}: rollouts would all be one, and the loss divides by it: want more than 0, "
-                "such as 1"
-            )
+        check_warm(self.sampling or {}, "sampling")
 
     @property
     def sequences(self) -> int:
@@ -130,7 +132,7 @@ class SFTConfig:
 
 
 def rollout_sampling(config: TrainConfig | SFTConfig, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """How rollouts of the model called `name`, loaded with the settings `given`, are sampled.
+    """How rollouts of the model `name`, a name or a path, loaded with the settings `given`, are sampled.
 
     As `config` says, then as the model was loaded, and as the paper does its family where neither says anything. What
     the family's chat template is told (thinking off) holds unless one of them tells it otherwise.
@@ -141,6 +143,15 @@ def rollout_sampling(config: TrainConfig | SFTConfig, name: str, given: Mapping[
     if config.sampling is None and not set(loaded) - {_TOLD}:
         return {**family, **said}
     return {**{name: value for name, value in family.items() if name == _TOLD}, **said}
+
+
+def check_warm(sampling: Mapping[str, Any], where: str) -> None:
+    """ConfigError for temperature 0, which `where` says."""
+    if sampling.get("temperature") == 0:
+        raise ConfigError(
+            f"{where}={{'temperature': 0}}: rollouts would all be one, and the loss divides by it: want more than 0, "
+            "such as 1"
+        )
 
 
 def _check_rollouts(sampling: Mapping[str, Any] | None) -> None:

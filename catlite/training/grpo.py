@@ -19,7 +19,7 @@ from typing import Any
 from catlite import loop
 from catlite.budget import Budget, capped
 from catlite.data import Example, Task, Usage
-from catlite.errors import ConfigError, DataError
+from catlite.errors import ConfigError, DataError, OutOfMemory
 from catlite.models.generation import free_memory, is_out_of_memory, out_of_memory
 from catlite.models.local import LocalModel
 from catlite.references.synthesis import Synthesis
@@ -28,11 +28,11 @@ from catlite.rewards.audit import Reward, warn_own_judge
 from catlite.store import open_run
 from catlite.training import adapters
 from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
-from catlite.training.config import TrainConfig, rollout_sampling
+from catlite.training.config import TrainConfig, check_warm, rollout_sampling
 from catlite.training.plain import plain_head
 from catlite.training.rollout_func import rollout_func
 from catlite.training.run import Folder, TrainingRun, digest_of
-from catlite.training.shared_prompt import shared_prompts
+from catlite.training.shared_prompt import in_order, shared_prompts
 from catlite.training.trl_reward import ID, Batch, Estimator, Rewarder, named, trl_reward
 from catlite.training.view import View
 from catlite.training.watch import Halt, Watch, as_callback
@@ -41,6 +41,7 @@ _LOWER = (
     'trl={"per_device_train_batch_size": …}, with which the same run goes on, then max_completion_length or '
     "num_generations, in a new one"
 )
+_LOWER_UNSLOTH = f"prompts_per_step (Unsloth generates a whole step's rollouts at once), in a new run, or {_LOWER}"
 
 
 def train(
@@ -80,7 +81,8 @@ def train(
     kept, held = split(examples, validation, config)
     adapters.libraries()
     local = adapters.opened(policy)
-    sampling = rollout_sampling(config, local.name, local.sampling)
+    sampling = rollout_sampling(config, local.path, local.sampling)
+    check_warm(sampling, repr(local))
     local.weights.template = dict(sampling.get("chat_template_kwargs") or {})
     aside = [(str(one.id), one) for one in held]
     adapters.all_fit(local, [*kept, *aside], config.max_completion_length)
@@ -94,11 +96,15 @@ def train(
             "questions": digest_of([*kept, *(("held back", one) for one in held)]),
             "estimator": adapters.said(anchored),
             "reward": adapters.said(reward),
+            "sampling": sampling,
             "config": config.as_dict(),
         }
         found = folder.open(asked)
         done = found.get("outcome", {})
-        if done.get("complete") and (done["steps"] >= config.steps or config.stop is not None):
+        adapters.from_the_base(local, folder.path)
+        # Fewer steps than were asked for: it was stopped, and would be again.
+        stopped = bool(done) and done["steps"] < found["config"]["steps"]
+        if done.get("complete") and (done["steps"] >= config.steps or stopped):
             return adapters.finished(folder, local, done)
         return _Training(task, local, rewarder, kept, held, config, folder, asked).run(progress)
 
@@ -119,12 +125,12 @@ class _Training:
     @property
     def sampling(self) -> dict[str, Any]:
         """How rollouts are sampled, by the trainer and in checks."""
-        return rollout_sampling(self.config, self.policy.name, self.policy.sampling)
+        return rollout_sampling(self.config, self.policy.path, self.policy.sampling)
 
     def run(self, progress: bool | None) -> TrainingRun:
         """Trains to the end, or as far as it goes."""
         stop = {"gap": gap_says_stop, "reward": reward_says_stop, None: None}[self.config.stop]
-        best = self._keep_best if self.config.stop == "reward" else None
+        best = self._keep_best if self.held else None
         view = View(self.config.steps, progress)
         watch = Watch(self.folder, view, self._check if self.held else None, stop, self.config.check_every, best)
         last = self.folder.last_checkpoint()
@@ -139,16 +145,21 @@ class _Training:
                     steps, halted, watch.ended = _step_of(last), None, why
                 else:
                     steps, halted = self._go(watch, last)
+            except OutOfMemory:  # which says already what to lower
+                raise
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
                 free_memory()
-                raise out_of_memory("training", _LOWER) from error
+                lower = _LOWER_UNSLOTH if self.policy.backend == "unsloth" else _LOWER
+                raise out_of_memory("training", lower) from error
             finally:
                 view.close()
             self.policy.save_adapter(self.folder.path / "adapter")
         ended = halted or watch.ended or f"all {steps} steps were made"
-        best_step = self._take_best(watch) if best is not None and halted is None else None
+        if self.config.stop == "reward" and halted is None and watch.best is not None:
+            self._take_best()
+        best_step = None if watch.best is None else watch.best.step
         outcome: dict[str, Any] = {"steps": steps, "ended": ended, "complete": halted is None, "best_step": best_step}
         self.folder.finish(self.asked, outcome)
         return TrainingRun(self.folder.path, self.policy, metrics=tuple(watch.rows), **outcome)
@@ -158,7 +169,8 @@ class _Training:
         trainer = self._trainer(watch)
         try:
             # Unsloth has a loss of its own.
-            with shared_prompts(trainer.model) if self.policy.backend == "transformers" else nullcontext():
+            own = self.policy.backend == "unsloth"
+            with nullcontext() if own else shared_prompts(trainer.model), nullcontext() if own else in_order(trainer):
                 trainer.train(resume_from_checkpoint=str(last) if last else None)
         except Halt as halt:
             watch.go_back()
@@ -192,10 +204,12 @@ class _Training:
             args=arguments,
             train_dataset=Dataset.from_list([{"prompt": one.messages, ID: name} for name, one in self._order()]),
             processing_class=self.policy.tokenizer,
-            callbacks=[as_callback(watch)],
             peft_config=lora,
             **self._generation(watch),
         )
+        adapters.ready(trainer)
+        # Before those of report_to, which then have our metrics, too.
+        trainer.callback_handler.callbacks.insert(0, as_callback(watch))
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)
         self.policy.weights.replace(trainer.accelerator.unwrap_model(trainer.model))
@@ -223,7 +237,7 @@ class _Training:
     def _settings(self, kind: type, *, on_gpu: bool) -> dict[str, Any]:
         """The paper's GRPO in TRL's words."""
         config = self.config
-        # A micro-batch is a group, unless the user knows better; gradients are summed until the step is whole.
+        # As many rollouts as a group has, unless the user knows better; gradients are summed until the step is whole.
         micro = config.trl.get("per_device_train_batch_size", config.num_generations)
         if not isinstance(micro, int) or micro < 1 or config.sequences % micro:
             raise ConfigError(
@@ -248,6 +262,7 @@ class _Training:
             "num_iterations": 1,
             "max_prompt_length": None,  # older TRL (0.22) cuts prompts at 512 tokens
             **adapters.precision(self.policy, on_gpu=on_gpu),
+            "use_cpu": not on_gpu,  # not Apple's GPU either, on which nothing of this was tried
             "gradient_checkpointing": on_gpu,
             "logging_steps": 1,
             "save_strategy": "steps",
@@ -295,13 +310,10 @@ class _Training:
     def _keep_best(self) -> None:
         self.policy.save_adapter(self.folder.path / "best")
 
-    def _take_best(self, watch: Watch) -> int | None:
-        """Puts the best adapter in place of the last; the step it is from."""
-        if watch.best is None:
-            return None
+    def _take_best(self) -> None:
+        """Puts the best adapter in place of the last."""
         adapters.load_adapter(self.policy, self.folder.path / "best")
         self.policy.save_adapter(self.folder.path / "adapter")
-        return watch.best.step
 
 
 def _default_reward(task: Task) -> Reward:

@@ -40,7 +40,7 @@ def rollout_func(
     ours = policy.backend == "transformers" and not any(name in config.trl for name in _OF_TRL)
     if not ours or not trl_since(TAKES_ROLLOUTS):
         return None
-    sampling = rollout_sampling(config, policy.name, policy.sampling)
+    sampling = rollout_sampling(config, policy.path, policy.sampling)
     names = ("temperature", "top_p", "top_k", "min_p")
     settings = {name: sampling[name] for name in names if sampling.get(name) is not None}
 

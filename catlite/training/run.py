@@ -2,7 +2,7 @@
 
     training.json    what was asked for, and how it ended        replies.sqlite   every reply paid for
     metrics.jsonl    a line per step                             checkpoints/     transformers' own, to go on from
-    adapter/         the trained adapter, as PEFT keeps one      best/            the best one by held-back reward
+    adapter/         the trained adapter, as PEFT keeps one      best/            the best one by its checks
 
 Left out: pickle of ours; transformers keeps its optimizer in a file of torch's, and reads it as weights only.
 """
@@ -48,7 +48,7 @@ class TrainingRun:
     ended: str  # why, in words
     complete: bool  # False: it was halted (a judge down, a budget reached); the same call goes on from there
     metrics: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)  # a mapping per step
-    best_step: int | None = None  # whose adapter the policy has, when held-back reward decided
+    best_step: int | None = None  # with the best held-back score: folder/best, and stop="reward" gives it to the policy
 
     @property
     def adapter(self) -> Path:

@@ -14,7 +14,16 @@ from typing import Any
 from catlite import loop
 from catlite.budget import Budget, capped
 from catlite.data import Example, Group, Reference, Task, Usage
-from catlite.errors import CatliteError, ConfigError, DataError, EstimationError, GroupError, StoreError, TrainingError
+from catlite.errors import (
+    CatliteError,
+    ConfigError,
+    DataError,
+    EstimationError,
+    GroupError,
+    OutOfMemory,
+    StoreError,
+    TrainingError,
+)
 from catlite.models.generation import free_memory, is_out_of_memory, out_of_memory
 from catlite.models.local import LocalModel
 from catlite.references.synthesis import Synthesis
@@ -52,7 +61,7 @@ def sft(
         raise DataError(f"the task {task.name!r} has no examples to train on")
     adapters.libraries()
     local = adapters.opened(policy)
-    told = rollout_sampling(config, local.name, local.sampling).get("chat_template_kwargs")
+    told = rollout_sampling(config, local.path, local.sampling).get("chat_template_kwargs")
     local.weights.template = dict(told or {})
     adapters.all_fit(local, examples, config.max_completion_length)
     estimating = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
@@ -66,6 +75,7 @@ def sft(
             "config": config.as_dict(),
         }
         done = folder.open(asked).get("outcome", {})
+        adapters.from_the_base(local, folder.path)
         if done.get("complete"):
             return adapters.finished(folder, local, done)
         references = loop.run(_references(local, examples, estimating, config))
@@ -80,7 +90,7 @@ async def _references(
     policy: LocalModel, examples: list[tuple[str, Example]], estimator: Estimator, config: SFTConfig
 ) -> list[Reference]:
     """One for each example, failed ones included; a budget that is reached ends it."""
-    sampling = rollout_sampling(config, policy.name, policy.sampling)
+    sampling = rollout_sampling(config, policy.path, policy.sampling)
     sampling.setdefault("max_tokens", config.max_completion_length)
     initial = policy.frozen()  # which is what the policy is until it has been trained
 
@@ -126,6 +136,8 @@ def _fit(
                 policy, [good[at] for at in order[aside:]], [good[at] for at in order[:aside]], config, folder, watch
             )
             trainer.train(resume_from_checkpoint=str(last) if last else None)
+        except OutOfMemory:
+            raise
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -187,6 +199,7 @@ def _trainer(
         "disable_tqdm": True,
         "seed": config.seed,
         "dataloader_pin_memory": on_gpu,
+        "use_cpu": not on_gpu,
         "max_length": None,
     }
     model, lora = adapters.with_adapter(policy, config.lora_rank, config.lora_layers, config.seed, on_gpu=on_gpu)
@@ -196,9 +209,11 @@ def _trainer(
         train_dataset=Dataset.from_list(_rows(train, policy)),
         eval_dataset=Dataset.from_list(_rows(aside, policy)) if aside else None,
         processing_class=policy.tokenizer,
-        callbacks=[as_callback(watch), *([EarlyStoppingCallback(_PATIENCE)] if aside else [])],
+        callbacks=[EarlyStoppingCallback(_PATIENCE)] if aside else [],
         peft_config=lora,
     )
+    adapters.ready(trainer)
+    trainer.callback_handler.callbacks.insert(0, as_callback(watch))
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
     policy.weights.replace(trainer.accelerator.unwrap_model(trainer.model))

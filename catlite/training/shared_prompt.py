@@ -21,15 +21,18 @@ def shared_prompts(model: Any) -> Iterator[None]:
     """While in force, `model(…, labels=…, fused_lm_head=True)`, which is TRL's call, reads equal prompts once."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     forward = inner.forward
+    possible = True
 
     @functools.wraps(forward)  # `generate` reads its signature
     def once(*positional: Any, fused_lm_head: bool = False, **given: Any) -> Any:
+        nonlocal possible
         if not fused_lm_head:
             return forward(*positional, **given)
         told = {name: value for name, value in given.items() if value is not None}
-        if not positional and set(told) == _GIVEN and not inner.is_gradient_checkpointing:
+        if possible and not positional and set(told) == _GIVEN and not inner.is_gradient_checkpointing:
             found = _once(inner, forward, **told)
-            if found is not None:
+            possible = found is not False  # the model's cache is what it is
+            if found:
                 return found
         return forward(*positional, fused_lm_head=True, **given)
 
@@ -40,8 +43,30 @@ def shared_prompts(model: Any) -> Iterator[None]:
         inner.forward = forward
 
 
+@contextlib.contextmanager
+def in_order(trainer: Any) -> Iterator[None]:
+    """While in force, TRL cuts a step's rollouts into micro-batches as they come, group by group.
+
+    It shuffles them first, for the sake of several updates on one batch; then most of a micro-batch's prompts differ.
+    With one update, which sums over all micro-batches, their order is rounding.
+    """
+    from trl.trainer import grpo_trainer
+
+    name, arguments = "shuffle_sequence_dict", trainer.args
+    shuffle = getattr(grpo_trainer, name, None)
+    several = arguments.num_iterations > 1 or arguments.steps_per_generation != arguments.gradient_accumulation_steps
+    if shuffle is None or several or arguments.gradient_checkpointing:
+        yield
+        return
+    setattr(grpo_trainer, name, lambda batch: batch)
+    try:
+        yield
+    finally:
+        setattr(grpo_trainer, name, shuffle)
+
+
 def _once(inner: Any, forward: Any, input_ids: Any, attention_mask: Any, labels: Any) -> Any:
-    """TRL's output for rows whose prompts are read once each; None when that is no use, or not possible."""
+    """TRL's output for rows whose prompts are read once each; None when that is no use, False when it cannot be."""
     import torch
 
     scored = (labels != -100).any(0).nonzero()
@@ -56,7 +81,7 @@ def _once(inner: Any, forward: Any, input_ids: Any, attention_mask: Any, labels:
     read = inner.base_model(input_ids=different[:, 0], attention_mask=different[:, 1], use_cache=True)
     cache = read.past_key_values
     if not _plain(cache):
-        return None
+        return False
     cache.batch_select_indices(of)
     found = forward(
         input_ids=input_ids[:, width:],

@@ -35,7 +35,9 @@ from catlite.errors import (
     StoreError,
 )
 from catlite.models.endpoint import Endpoint
+from catlite.models.local import LocalModel
 from catlite.references.selection import equivalence_classes
+from catlite.references.synthesis import TRIMMED
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.audit import Reward
 from catlite.rollouts import is_hopeless
@@ -46,6 +48,7 @@ Estimator = Callable[[Group], Awaitable[Reference]]
 
 log = logging.getLogger("catlite.training")
 ID = "qid"  # the column that says which question a row is
+_WAIT = "judge_wait in TrainConfig, timeout in trl_reward"
 _BETWEEN = (1.0, 30.0)  # seconds from one try to the next while everything is down: doubled from the first
 
 
@@ -122,14 +125,14 @@ class Rewarder:
         if not group.usable:
             return Scored(group, None, nothing, "no usable rollout: " + "; ".join(group.left_out()), final=True)
         try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic()) if self._waits else None):
                 reference = reference or await self.estimator(group)
                 if reference.truncated and reference.answer is None:
                     why = "the reference was cut off: raise the estimator's max_tokens"
                     return Scored(group, reference, nothing, why, final=True)
                 rewards = checked(await self.reward(group, reference), len(group.rollouts), self.reward)
         except TimeoutError:
-            return Scored(group, reference, nothing, f"no reward within {self.timeout:g} s")
+            return Scored(group, reference, nothing, f"no reward within {self.timeout:g} s: raise {_WAIT}")
         except (ConfigError, StoreError):
             raise
         except (BudgetReached, AuthenticationFailed, QuotaExhausted) as error:
@@ -142,6 +145,13 @@ class Rewarder:
             log.exception("an estimator or a reward failed; its group abstains")
             return Scored(group, reference, nothing, f"{type(error).__name__}: {error}", final=True)
         return Scored(group, reference, tuple(rewards), self._silence(rewards))
+
+    @property
+    def _waits(self) -> bool:
+        """False when all that is asked is weights in this process: those answer in the end, and would be no faster."""
+        models = [*models_of(self.estimator), *models_of(self.reward)]
+        known = all(hasattr(part, "__dataclass_fields__") for part in (self.estimator, self.reward))
+        return not known or not models or any(not isinstance(model, LocalModel) for model in models)
 
     def _would_repeat(self, error: Exception) -> bool:
         """True when what failed is seen to ask no endpoint: a vote, or weights in this process, fails again alike."""
@@ -228,6 +238,8 @@ async def diagnostics(scored: Sequence[Scored]) -> dict[str, float]:
     if judged:
         metrics["cat/reward"] = fmean(judged)
     references = [one.reference for one in scored if one.reference is not None]
+    if cut := fmean(any(TRIMMED in note for note in one.notes) for one in references) if references else 0.0:
+        metrics["cat/trimmed"] = cut
     supports = [support[0] / support[1] for support in (one.support for one in references) if support is not None]
     pairs = [pair for pair in [await agreement(one) for one in references] if pair is not None]
     if supports and pairs:

@@ -129,8 +129,9 @@ class Watch:
         if "loss" not in logs:  # the summary at the end, or a validation
             self._extra |= {name: _plain(value) for name, value in logs.items() if name == "eval_loss"}
             return
-        row = {"step": state.global_step, **{name: _plain(value) for name, value in logs.items()}, **self._extra}
+        logs.update(self._extra)  # for the dashboards, which are told after us
         self._extra = {}
+        row = {"step": state.global_step, **{name: _plain(value) for name, value in logs.items()}}
         self._write(row)
         self.view.update(state.global_step, row)
 
