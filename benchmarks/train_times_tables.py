@@ -6,7 +6,7 @@ The settings are those of `catlite demo-train`. Per seed: 64 of the 81 questions
 checks; GRPO on the vote of the group and the anchor. Before and after, 8 rollouts a question: a single sample, greedy,
 the majority and a synthesis by the initial policy. The gap-based stop is read off the same run: checks move nothing
 random, so a run with it is this one, cut at its step. Results are appended to FILE (JSON lines), and the tables are of
-all seeds in it; runs are kept in FOLDER, and go on from there. About 20 minutes a seed on 2 cores without AVX-512. The
+all seeds in it; runs are kept in FOLDER, and go on from there. About 17 minutes a seed on 2 cores without AVX-512. The
 settings were chosen on seeds 1 and 2.
 """
 

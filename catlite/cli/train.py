@@ -166,7 +166,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     print(
         "Test-time RL on times tables, on the embedded model (SmolLM2, 135M parameters, on this machine's CPU). 48\n"
         "questions, 6 a step, 8 rollouts each; the reward is agreement with the vote of these and 16 rollouts of the\n"
-        f"initial model. No answers are used. At most {config.steps} steps of 12 to 30 s on two cores; 16 further "
+        f"initial model. No answers are used. At most {config.steps} steps of 10 to 30 s on two cores; 16 further "
         "questions tell\nwhen to stop.\n",
         flush=True,
     )
