@@ -69,6 +69,7 @@ class TrainingRun:
     def plot(self) -> Figure:
         """Reward, teacher and policy, entropy, and where the seconds went, over steps (needs matplotlib)."""
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         frame = self.to_frame()
         figure = Figure(figsize=(10, 6), layout="constrained")
@@ -79,6 +80,7 @@ class TrainingRun:
                     axes.plot(shown.index, shown, marker="o", markersize=3, label=name)
             axes.set_title(title)
             axes.set_xlabel("step")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             if axes.lines:
                 axes.legend(fontsize="small")
         return figure
