@@ -3,7 +3,9 @@
 import asyncio
 import math
 
+import catlite
 from catlite import Example, LengthPenalty, Reference, ScriptedModel
+from catlite.references.synthesis import TRIMMED
 from catlite.training import adapters
 from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
 from catlite.training.trl_reward import Rewarder
@@ -75,3 +77,13 @@ def test_a_reward_is_called_the_same_in_every_process():
     assert repr(one) != repr(other)
     assert adapters.said(one) == adapters.said(other)
     assert adapters.said(one) != adapters.said(LengthPenalty(lengths, limit=9))
+
+
+def test_how_many_references_had_their_rollouts_shortened_is_a_metric():
+    async def short_of_room(group):
+        given = {"notes": (f"2 {TRIMMED} 300 characters each",)} if group.rollouts[0].text == "a" else {}
+        return Reference("a", None, "test", group, **given)
+
+    function = catlite.trl_reward(short_of_room, lengths, num_generations=2)
+    function(["q", "q", "r", "r"], ["a", "b", "b", "a"])
+    assert function.last.metrics["cat/trimmed"] == 0.5

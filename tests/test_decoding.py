@@ -87,3 +87,29 @@ def test_scores_that_are_no_numbers_are_an_error_not_a_reply():
         model.lm_head.weight[5] = torch.nan
     with pytest.raises(ModelError, match=r"NaN.*float32"):
         replies(model, [0])
+
+
+def test_a_model_that_hands_out_no_cache_is_left_to_its_own_generate(folder):
+    from catlite import LocalModel, loop
+
+    def said(model):
+        return [one.text for one in loop.run(model.sample("Say it.", 3, seed=1, max_tokens=8))]
+
+    model = LocalModel(folder)
+    usual = said(model)
+    generate, forward = model.model.generate, model.model.forward
+    inside = []
+
+    def without(*given, **named):
+        out = forward(*given, **named)
+        if not inside:
+            out.past_key_values = None
+        return out
+
+    def own(*given, **named):
+        inside.append(True)
+        return generate(*given, **named)
+
+    model.model.forward, model.model.generate = without, own
+    assert said(model) == usual
+    assert inside == [True]

@@ -3,7 +3,9 @@
 import asyncio
 from dataclasses import dataclass
 
-from catlite import LocalModel, Reference, Rollout, trl_reward
+import pytest
+
+from catlite import AnswerMatch, LengthPenalty, LocalModel, Rollout, Synthesis, trl_reward
 
 
 class Elsewhere:
@@ -23,36 +25,42 @@ class Here(Elsewhere, LocalModel):
         pass
 
 
-@dataclass
-class Asks:
-    """An estimator that asks a model."""
-
-    model: object
-
-    async def __call__(self, group):
-        (reply,) = await self.model.sample("?", 1)
-        return Reference(reply.text, "a", "asks", group, notes=("2 rollouts trimmed to 9 characters each",))
-
-
-def rewarded(model):
-    function = trl_reward(Asks(model), num_generations=2, answer_format=r"is (\w+)", timeout=0.1)
+def rewarded(estimator, reward=None):
+    function = trl_reward(estimator, reward, num_generations=2, answer_format=r"is (\w+)", timeout=0.1)
     return function(["What?"] * 2, ["It is a", "It is b"]), function.last
 
 
 def test_weights_in_this_process_are_waited_for_as_long_as_they_take():
-    rewards, batch = rewarded(Here())
-    assert rewards == [1.0, 0.0]
-    assert batch.metrics["cat/trimmed"] == 1.0  # and what a reference lost shows in the metrics
+    assert rewarded(Synthesis(Here()))[0] == [1.0, 0.0]
 
 
-def test_what_is_elsewhere_is_given_up_with_the_setting_to_raise():
-    rewards, batch = rewarded(Elsewhere())
+async def slow(group, reference=None):
+    await asyncio.sleep(0.3)
+    return [1.0, 0.0]
+
+
+@dataclass
+class Client:
+    """A reward that asks a server in a way of its own."""
+
+    url: str = "http://127.0.0.1:9"
+
+    async def __call__(self, group, reference):
+        return await slow(group)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "reward"),
+    [
+        (Synthesis(Elsewhere()), AnswerMatch()),
+        (slow, AnswerMatch()),
+        (Synthesis(Here()), slow),
+        (Synthesis(Here()), LengthPenalty(slow, limit=750, count=len)),
+        (Synthesis(Here()), Client()),
+    ],
+    ids=["an endpoint", "a function", "a function as reward", "a function inside a reward", "a client"],
+)
+def test_whatever_may_be_elsewhere_is_given_up_with_the_setting_to_raise(estimator, reward):
+    rewards, batch = rewarded(estimator, reward)
     assert rewards == [None, None]
     assert "raise judge_wait" in batch.faults[0]
-
-
-def test_a_function_of_ones_own_is_bounded():
-    async def slow(group):
-        await asyncio.sleep(0.3)
-
-    assert trl_reward(slow, num_generations=2, timeout=0.1)(["What?"] * 2, ["a", "b"]) == [None, None]

@@ -111,7 +111,7 @@ def test_the_best_checkpoint_is_named_and_kept_whatever_ends_training(folder, tm
 
     run = trained(folder, reward=falling, config=small(steps=2, held_back=2), run=tmp_path)
     assert run.best_step == 0
-    best = LocalModel(folder, adapter=tmp_path / "best")
+    best = LocalModel(folder, adapter=run.best_adapter)
     assert best.weights.adapter_digest() != run.policy.weights.adapter_digest()  # the policy is that of the last step
 
 
@@ -145,6 +145,7 @@ def test_dashboards_are_told_the_checks_and_the_seconds_too(folder, monkeypatch)
 
     monkeypatch.setattr(trainer, "get_reporting_integration_callbacks", lambda report_to: [Dashboard])
     trained(folder, config=small(held_back=2))
+    assert len(told) >= 2
     assert all({"check/gap", "seconds/step", "reward"} <= names for names in told[:2])
 
 

@@ -17,10 +17,17 @@ _ALIKE = 16  # tokens that the prompts of a batch must begin with for it to be w
 _LEFT = 0.75  # of a batch: when no more are under way the others are dropped, which copies the cache once
 
 
+class NoCache(Exception):
+    """The model gives no cache that can be handed back to it: only its own `generate` knows what to do."""
+
+
 def decode(
     model: Any, prompts: Sequence[list[int]], choice: Choice, pad: int, abandoned: Callable[[], bool] | None = None
 ) -> None:
-    """Draws the reply of each prompt by `choice`, which keeps them; ends early when `abandoned`."""
+    """Draws the reply of each prompt by `choice`, which keeps them; ends early when `abandoned`.
+
+    Raises NoCache, before anything is drawn.
+    """
     import torch
 
     last, mask, cache = _read(model, prompts, pad)
@@ -40,12 +47,13 @@ def decode(
             use_cache=True,
             logits_to_keep=1,
         )
+        cache = _cache_of(out)
         chosen, over = choice(out.logits[:, -1], rows, step)
         ended |= over
         left = len(rows) - int(ended.sum())
         if not left:
             return
-        cache, last = out.past_key_values, chosen[:, None]
+        last = chosen[:, None]
         if left <= _LEFT * len(rows):
             kept = (~ended).nonzero()[:, 0]
             cache.reorder_cache(kept)
@@ -76,14 +84,22 @@ def _read(model: Any, prompts: Sequence[list[int]], pad: int) -> tuple[Any, Any,
 
 
 def _cached(model: Any, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
-    return model(
+    out = model(
         input_ids=ids,
         attention_mask=mask,
         position_ids=positions,
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
-    ).past_key_values
+    )
+    return _cache_of(out)
+
+
+def _cache_of(out: Any) -> Any:
+    found = getattr(out, "past_key_values", None)
+    if found is None:
+        raise NoCache
+    return found
 
 
 def begin_alike(config: Any, prompts: Sequence[list[int]]) -> int:

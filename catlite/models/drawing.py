@@ -117,15 +117,15 @@ class Choice:
     def replies(self, seconds: float) -> list[Drawn]:
         """What was drawn, by row; ModelError when the scores were no numbers."""
         found = []
-        if bool(self._logprobs.isnan().any()):
-            raise ModelError(
-                "the model's scores are no numbers (NaN), so nothing can be drawn: some models overflow in float16; "
-                'load it with dtype="float32" or "bfloat16", and if that does not help, its weights are broken'
-            )
         rows = zip(self._drawings, self._tokens.tolist(), self._logprobs.tolist(), strict=True)
         for drawing, tokens, logprobs in rows:
             most = drawing.max_tokens
             length = next((at for at, token in enumerate(tokens[:most]) if token in self.ends), most)
+            if any(number != number for number in logprobs[:length]):  # NaN
+                raise ModelError(
+                    "the model's scores are no numbers (NaN), so nothing can be drawn: some models overflow in "
+                    'float16; load it with dtype="float32" or "bfloat16". If that does not help, its weights are broken'
+                )
             end = tokens[length] if length < most else None
             found.append(Drawn(tokens[:length], logprobs[:length], end, seconds))
         return found

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from catlite.errors import OutOfMemory
-from catlite.models.decoding import decode, padded
+from catlite.models.decoding import NoCache, decode, padded
 from catlite.models.drawing import Choice, Drawing, Drawn, Forced, numbers
 
 T = TypeVar("T")
@@ -204,10 +204,14 @@ class Engine:
         def abandoned() -> bool:
             return all(row.future.abandoned for row in rows)
 
+        prompts = [row.prompt for row in rows]
+        try:
+            if not self.own_generate:
+                decode(self._plain, prompts, choice, self.pad, abandoned)
+        except NoCache:
+            self.own_generate = True
         if self.own_generate:
-            self._generate([row.prompt for row in rows], choice, abandoned)
-        else:
-            decode(self._plain, [row.prompt for row in rows], choice, self.pad, abandoned)
+            self._generate(prompts, choice, abandoned)
         return choice.replies(time.monotonic() - started)
 
     def _generate(self, prompts: list[list[int]], choice: Choice, abandoned: Callable[[], bool]) -> None:

@@ -170,7 +170,7 @@ def ready(trainer: Any) -> None:
 def from_the_base(policy: LocalModel, folder: Path) -> None:
     """A warning when other training has put an adapter on the weights, which this run, in `folder`, takes off again."""
     before, policy.weights.trained_in = policy.weights.trained_in, folder
-    if before not in (None, folder):
+    if before not in (None, folder) and hasattr(policy.model, "peft_config"):
         warnings.warn(
             f"{policy!r} has an adapter from {str(before)!r}, which is taken off: this training starts from the "
             "initial model, too, and the policy of the earlier run is this one now. To go on from the earlier one, "
@@ -189,7 +189,8 @@ def load_adapter(policy: LocalModel, folder: Path) -> None:
 def finished(folder: Folder, policy: LocalModel, outcome: Mapping[str, Any]) -> TrainingRun:
     """The result of a run that is complete, from its folder."""
     load_adapter(policy, folder.path / "adapter")
-    return TrainingRun(folder.path, policy, metrics=tuple(folder.read_metrics()), **outcome)
+    policy.weights.trained_in = folder.path
+    return TrainingRun(folder.path, policy, metrics=tuple(folder.read_metrics(outcome["steps"])), **outcome)
 
 
 # TRL's names for what the reward, the checks and the way back go by, too.

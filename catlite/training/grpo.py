@@ -71,7 +71,8 @@ def train(
     step, a budget reached) is halted with the weights and the checkpoint of the step before: `.complete` is False.
 
     Raises ConfigError for wrong arguments, a reward that gives what no reward is, or a run of another model or setting;
-    DataError for a task without examples; OutOfMemory with the setting to lower; MissingExtra without catlite[train].
+    DataError for a task without examples; ModelError for a model whose scores are no numbers; OutOfMemory with the
+    setting to lower; MissingExtra without catlite[train].
     """
     config = config or TrainConfig()
     examples = named(task)
@@ -101,11 +102,11 @@ def train(
         }
         found = folder.open(asked)
         done = found.get("outcome", {})
-        adapters.from_the_base(local, folder.path)
         # Fewer steps than were asked for: it was stopped, and would be again.
         stopped = bool(done) and done["steps"] < found["config"]["steps"]
         if done.get("complete") and (done["steps"] >= config.steps or stopped):
             return adapters.finished(folder, local, done)
+        adapters.from_the_base(local, folder.path)
         return _Training(task, local, rewarder, kept, held, config, folder, asked).run(progress)
 
 
@@ -158,10 +159,11 @@ class _Training:
             self.policy.save_adapter(self.folder.path / "adapter")
         ended = halted or watch.ended or f"all {steps} steps were made"
         if self.config.stop == "reward" and halted is None and watch.best is not None:
-            self._take_best()
+            self._take_best(watch.best.step)
         best_step = None if watch.best is None else watch.best.step
         outcome: dict[str, Any] = {"steps": steps, "ended": ended, "complete": halted is None, "best_step": best_step}
         self.folder.finish(self.asked, outcome)
+        self.folder.forget_all_but(best_step)
         return TrainingRun(self.folder.path, self.policy, metrics=tuple(watch.rows), **outcome)
 
     def _go(self, watch: Watch, last: Path | None) -> tuple[int, str | None]:
@@ -307,12 +309,12 @@ class _Training:
             check(self.policy, self.held, self.rewarder, self.config.num_generations, step, seed=seed, **sampling)
         )
 
-    def _keep_best(self) -> None:
-        self.policy.save_adapter(self.folder.path / "best")
+    def _keep_best(self, step: int) -> None:
+        self.policy.save_adapter(self.folder.best(step))
 
-    def _take_best(self) -> None:
+    def _take_best(self, step: int) -> None:
         """Puts the best adapter in place of the last."""
-        adapters.load_adapter(self.policy, self.folder.path / "best")
+        adapters.load_adapter(self.policy, self.folder.best(step))
         self.policy.save_adapter(self.folder.path / "adapter")
 
 

@@ -2,7 +2,7 @@
 
     training.json    what was asked for, and how it ended        replies.sqlite   every reply paid for
     metrics.jsonl    a line per step                             checkpoints/     transformers' own, to go on from
-    adapter/         the trained adapter, as PEFT keeps one      best/            the best one by its checks
+    adapter/         the trained adapter, as PEFT keeps one      best/step-…/     the best one by its checks
 
 Left out: pickle of ours; transformers keeps its optimizer in a file of torch's, and reads it as weights only.
 """
@@ -48,12 +48,20 @@ class TrainingRun:
     ended: str  # why, in words
     complete: bool  # False: it was halted (a judge down, a budget reached); the same call goes on from there
     metrics: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)  # a mapping per step
-    best_step: int | None = None  # with the best held-back score: folder/best, and stop="reward" gives it to the policy
+    best_step: int | None = (
+        None  # with the highest held-back reward: `best_adapter`, which stop="reward" gives to the policy
+    )
 
     @property
     def adapter(self) -> Path:
         """The adapter's folder, for LocalModel(path, adapter=…), PEFT, vLLM or a conversion for llama.cpp."""
         return self.folder / "adapter"
+
+    @property
+    def best_adapter(self) -> Path | None:
+        """The folder of the adapter with the highest reward in a check of `train`; None when nothing was checked."""
+        found = self.folder / "best" / f"step-{self.best_step}"
+        return found if found.is_dir() else None
 
     @property
     def initial(self) -> LocalModel:
@@ -157,6 +165,16 @@ class Folder:
         scratch = self.path / "training.json.new"
         scratch.write_text(json.dumps(found, indent=1), "utf-8")
         scratch.replace(self.path / "training.json")
+
+    def best(self, step: int) -> Path:
+        """Where the adapter of `step` is kept while it is the best."""
+        return self.path / "best" / f"step-{step}"
+
+    def forget_all_but(self, step: int | None) -> None:
+        """Removes the adapters that were the best before the one of `step`."""
+        for folder in self.path.glob("best/step-*"):
+            if step is None or folder != self.best(step):
+                shutil.rmtree(folder)
 
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint that was written to its end: its state is the last file of it."""

@@ -75,9 +75,9 @@ def sft(
             "config": config.as_dict(),
         }
         done = folder.open(asked).get("outcome", {})
-        adapters.from_the_base(local, folder.path)
         if done.get("complete"):
             return adapters.finished(folder, local, done)
+        adapters.from_the_base(local, folder.path)
         references = loop.run(_references(local, examples, estimating, config))
         good = [(one.group.example, one.text) for one in references if one.error is None and not one.truncated]
         if not good:

@@ -48,14 +48,16 @@ def in_order(trainer: Any) -> Iterator[None]:
     """While in force, TRL cuts a step's rollouts into micro-batches as they come, group by group.
 
     It shuffles them first, for the sake of several updates on one batch; then most of a micro-batch's prompts differ.
-    With one update, which sums over all micro-batches, their order is rounding.
+    With one update, which sums over all micro-batches, their order is rounding; but for losses that weigh a rollout by
+    what else is in its micro-batch, which TRL goes on shuffling.
     """
     from trl.trainer import grpo_trainer
 
     name, arguments = "shuffle_sequence_dict", trainer.args
     shuffle = getattr(grpo_trainer, name, None)
     several = arguments.num_iterations > 1 or arguments.steps_per_generation != arguments.gradient_accumulation_steps
-    if shuffle is None or several or arguments.gradient_checkpointing:
+    weighed = arguments.loss_type == "bnpo" or getattr(arguments, "top_entropy_quantile", 1.0) < 1
+    if shuffle is None or several or weighed or arguments.gradient_checkpointing:
         yield
         return
     setattr(grpo_trainer, name, lambda batch: batch)

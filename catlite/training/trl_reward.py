@@ -35,13 +35,13 @@ from catlite.errors import (
     StoreError,
 )
 from catlite.models.endpoint import Endpoint
-from catlite.models.local import LocalModel
 from catlite.references.selection import equivalence_classes
 from catlite.references.synthesis import TRIMMED
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.audit import Reward
 from catlite.rollouts import is_hopeless
 from catlite.store import open_run
+from catlite.training.models_asked import asks_here_only, models_of
 from catlite.training.versions import READS_NONE, trl_since
 
 Estimator = Callable[[Group], Awaitable[Reference]]
@@ -149,9 +149,7 @@ class Rewarder:
     @property
     def _waits(self) -> bool:
         """False when all that is asked is weights in this process: those answer in the end, and would be no faster."""
-        models = [*models_of(self.estimator), *models_of(self.reward)]
-        known = all(hasattr(part, "__dataclass_fields__") for part in (self.estimator, self.reward))
-        return not known or not models or any(not isinstance(model, LocalModel) for model in models)
+        return not (asks_here_only(self.estimator) and asks_here_only(self.reward))
 
     def _would_repeat(self, error: Exception) -> bool:
         """True when what failed is seen to ask no endpoint: a vote, or weights in this process, fails again alike."""
@@ -192,17 +190,6 @@ def checked(rewards: Any, expected: int, reward: Reward) -> list[float | None]:
                 f"the reward {name} gave {float(value)} for rollout {number}: give None for what cannot be judged"
             )
         found.append(None if value is None else float(value))
-    return found
-
-
-def models_of(part: object) -> list[Any]:
-    """The models an estimator or a reward holds, those inside a wrapped one included."""
-    found = []
-    for value in getattr(part, "__dict__", {}).values():
-        if hasattr(value, "sample") and hasattr(value, "name"):
-            found.append(value)
-        elif hasattr(value, "__dataclass_fields__"):
-            found += models_of(value)
     return found
 
 

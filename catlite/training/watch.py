@@ -34,7 +34,7 @@ class Watch:
         check: Callable[[int], Check | None] | None,
         says_stop: Callable[[list[Check]], str | None] | None,
         every: int,
-        keep_best: Callable[[], None] | None,
+        keep_best: Callable[[int], None] | None,
     ) -> None:
         self.folder = folder
         self.view = view
@@ -129,9 +129,10 @@ class Watch:
         if "loss" not in logs:  # the summary at the end, or a validation
             self._extra |= {name: _plain(value) for name, value in logs.items() if name == "eval_loss"}
             return
-        logs.update(self._extra)  # for the dashboards, which are told after us
+        # For the dashboards, which are told after us, and of a validation were told before.
+        logs.update({name: value for name, value in self._extra.items() if name != "eval_loss"})
+        row = {"step": state.global_step, **{name: _plain(value) for name, value in logs.items()}, **self._extra}
         self._extra = {}
-        row = {"step": state.global_step, **{name: _plain(value) for name, value in logs.items()}}
         self._write(row)
         self.view.update(state.global_step, row)
 
@@ -146,7 +147,7 @@ class Watch:
         if found is not None:
             self._extra |= found.as_metrics()
             if self._remember(found) and self.keep_best is not None:
-                self.keep_best()
+                self.keep_best(step)
         self._extra["seconds/check"] = time.monotonic() - started
 
     def go_back(self) -> None:
