@@ -97,7 +97,7 @@ def _cached(model: Any, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
 
 def _cache_of(out: Any) -> Any:
     found = getattr(out, "past_key_values", None)
-    if found is None:
+    if not hasattr(found, "layers"):  # none, or one of the model's own making, as hybrids had before transformers 5
         raise NoCache
     return found
 
