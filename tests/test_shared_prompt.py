@@ -150,8 +150,8 @@ def test_training_takes_the_step_it_takes_trls_way(folder, monkeypatch):
     monkeypatch.setattr(shared_prompt, "_once", lambda *given, **named: read.append(once(*given, **named)) or read[-1])
     shared = trained(folder, config=config)
     # The reference's log-probabilities, and the policy's.
-    assert [found is not None for found in read] == [True, True]
-    monkeypatch.setattr(grpo, "shared_prompts", lambda model: contextlib.nullcontext())
+    assert [bool(found) for found in read] == [True, True]
+    monkeypatch.setattr(grpo, "reading_prompts_once", lambda trainer: contextlib.nullcontext())
     plain = trained(folder, config=config)
     assert len(read) == 2
     for name in ("grad_norm", "entropy", "kl"):

@@ -333,9 +333,6 @@ def test_a_torn_checkpoint_is_passed_over(folder, tmp_path):
     assert same(adapter_of(trained(folder, config=config, run=tmp_path)), adapter_of(trained(folder, config=config)))
 
 
-# Checks and stops
-
-
 def test_commands_to_serve_know_rank_and_template(folder):
     run = trained(folder, config=small(lora_rank=12))
     assert "--max-lora-rank 16 " in run.serving()

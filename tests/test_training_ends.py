@@ -18,6 +18,17 @@ from catlite.training.grpo import split  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
 
+def falling():
+    """A reward that is a little lower at every call."""
+    worse = [0]
+
+    async def reward(group, reference):
+        worse[0] += 1
+        return [value - 0.01 * worse[0] for value in await vowels(group, reference)]
+
+    return reward
+
+
 def test_checks_come_before_and_every_few_steps_and_move_nothing(folder, tmp_path):
     plain = trained(folder, task=open_task(4), config=small(steps=4))
     held = tuple(Example(f"Say {n}", id=f"h{n}") for n in range(4, 7))
@@ -51,14 +62,8 @@ def test_held_back_prompts_are_never_trained_on(folder, tmp_path):
 
 
 def test_reward_on_held_back_prompts_keeps_the_best_adapter(folder, tmp_path):
-    worse = [0]
-
-    async def falling(group, reference):
-        worse[0] += 1
-        return [value - 0.01 * worse[0] for value in await vowels(group, reference)]
-
     config = small(steps=20, stop="reward", held_back=2, check_every=1)
-    run = trained(folder, reward=falling, config=config, run=tmp_path)
+    run = trained(folder, reward=falling(), config=config, run=tmp_path)
     assert run.steps < 20
     assert "no longer rises" in run.ended
     assert run.best_step == 0
@@ -83,13 +88,7 @@ def test_a_gap_that_has_closed_ends_training(folder):
 
 def test_a_kill_after_the_last_checkpoint_does_not_undo_the_stop(folder, tmp_path):
     def go():
-        worse = [0]
-
-        async def falling(group, reference):
-            worse[0] += 1
-            return [value - 0.01 * worse[0] for value in await vowels(group, reference)]
-
-        return trained(folder, reward=falling, config=small(steps=20, stop="reward", held_back=2), run=tmp_path)
+        return trained(folder, reward=falling(), config=small(steps=20, stop="reward", held_back=2), run=tmp_path)
 
     first = go()
     manifest = json.loads((tmp_path / "training.json").read_text())
@@ -103,13 +102,7 @@ def test_a_kill_after_the_last_checkpoint_does_not_undo_the_stop(folder, tmp_pat
 
 
 def test_the_best_checkpoint_is_named_and_kept_whatever_ends_training(folder, tmp_path):
-    worse = [0]
-
-    async def falling(group, reference):
-        worse[0] += 1
-        return [value - 0.01 * worse[0] for value in await vowels(group, reference)]
-
-    run = trained(folder, reward=falling, config=small(steps=2, held_back=2), run=tmp_path)
+    run = trained(folder, reward=falling(), config=small(steps=2, held_back=2), run=tmp_path)
     assert run.best_step == 0
     best = LocalModel(folder, adapter=run.best_adapter)
     assert best.weights.adapter_digest() != run.policy.weights.adapter_digest()  # the policy is that of the last step
@@ -120,14 +113,8 @@ def test_a_run_whose_stop_did_not_come_can_be_made_longer_and_one_that_stopped_c
     assert trained(folder, config=short, run=tmp_path / "a").steps == 1
     longer = small(steps=2, held_back=2, stop="reward")
     assert trained(folder, config=longer, run=tmp_path / "a").steps == 2
-    worse = [0]
-
-    async def falling(group, reference):
-        worse[0] += 1
-        return [value - 0.01 * worse[0] for value in await vowels(group, reference)]
-
     stopped = [
-        trained(folder, reward=falling, config=small(steps=steps, held_back=2, stop="reward"), run=tmp_path / "b")
+        trained(folder, reward=falling(), config=small(steps=steps, held_back=2, stop="reward"), run=tmp_path / "b")
         for steps in (20, 30)
     ]
     assert stopped[0].steps == stopped[1].steps < 20

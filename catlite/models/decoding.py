@@ -39,15 +39,8 @@ def decode(
     for step in range(choice.steps):
         if abandoned is not None and abandoned():
             return
-        out = model(
-            input_ids=last,
-            attention_mask=mask[:, : width + step],
-            position_ids=positions + step,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache = _cache_of(out)
+        out = _pass(model, last, mask[:, : width + step], positions + step, cache)
+        cache = out.past_key_values
         chosen, over = choice(out.logits[:, -1], rows, step)
         ended |= over
         left = len(rows) - int(ended.sum())
@@ -74,16 +67,16 @@ def _read(model: Any, prompts: Sequence[list[int]], pad: int) -> tuple[Any, Any,
     end = ids.shape[1] - 1  # the last token is read when the first new one is drawn
     cache: Any = None
     if alike:
-        cache = _cached(model, ids[:1, :alike], mask[:1, :alike], positions[:1, :alike], None)
+        cache = _pass(model, ids[:1, :alike], mask[:1, :alike], positions[:1, :alike], None).past_key_values
         cache.reorder_cache(torch.zeros(len(different), dtype=torch.long, device=ids.device))
     if end > alike:
-        cache = _cached(model, ids[:, alike:end], mask[:, :end], positions[:, alike:end], cache)
+        cache = _pass(model, ids[:, alike:end], mask[:, :end], positions[:, alike:end], cache).past_key_values
     if cache is not None and len(prompts) > len(different):
         cache.reorder_cache(rows)  # of all ways to pick rows the one that every kind of cache has
     return ids[rows, -1:], mask[rows], cache
 
 
-def _cached(model: Any, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
+def _pass(model: Any, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
     out = model(
         input_ids=ids,
         attention_mask=mask,
@@ -92,14 +85,10 @@ def _cached(model: Any, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
         use_cache=True,
         logits_to_keep=1,
     )
-    return _cache_of(out)
-
-
-def _cache_of(out: Any) -> Any:
-    found = getattr(out, "past_key_values", None)
-    if not hasattr(found, "layers"):  # none, or one of the model's own making, as hybrids had before transformers 5
+    # None, or one of the model's own making, as hybrids had before transformers 5.
+    if not hasattr(getattr(out, "past_key_values", None), "layers"):
         raise NoCache
-    return found
+    return out
 
 
 def begin_alike(config: Any, prompts: Sequence[list[int]]) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -276,6 +276,20 @@ def is_out_of_memory(error: BaseException) -> bool:
 def out_of_memory(doing: str, setting: str) -> OutOfMemory:
     """The error for it, naming what to lower."""
     return OutOfMemory(f"out of memory while {doing}: lower {setting}, or load the model with load_in_4bit=True")
+
+
+@contextmanager
+def naming_what_to_lower(doing: str, setting: str) -> Iterator[None]:
+    """Turns memory that is used up inside into an OutOfMemory; one from inside says already what to lower."""
+    try:
+        yield
+    except OutOfMemory:
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        free_memory()
+        raise out_of_memory(doing, setting) from error
 
 
 def free_memory() -> None:

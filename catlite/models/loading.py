@@ -105,9 +105,8 @@ class Weights:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        dtype: Any = self.settings["dtype"]
+        dtype = resolved(self.settings["dtype"])
         half = torch.bfloat16 if has_bfloat16() else torch.float16
-        dtype = resolved(dtype)
         options: dict[str, Any] = {"dtype": dtype if dtype == "auto" else getattr(torch, dtype)}
         if self.settings["load_in_4bit"]:
             from transformers import BitsAndBytesConfig

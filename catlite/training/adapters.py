@@ -156,6 +156,18 @@ def on_one_device(arguments: Any) -> Any:
     return arguments
 
 
+def take_over(trainer: Any, policy: LocalModel, callback: Any) -> None:
+    """Makes TRL's trainer, just built, train `policy`, with our callback in place of its printing."""
+    from transformers import PrinterCallback, ProgressCallback
+
+    ready(trainer)
+    # Before those of report_to, which then have our metrics, too.
+    trainer.callback_handler.callbacks.insert(0, callback)
+    for printing in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(printing)
+    policy.weights.replace(trainer.accelerator.unwrap_model(trainer.model))
+
+
 def ready(trainer: Any) -> None:
     """Sets right what TRL does: beside 4-bit weights its adapter is in bfloat16, which fp16's scaler cannot take."""
     if not trainer.args.fp16:

@@ -19,8 +19,8 @@ from typing import Any
 from catlite import loop
 from catlite.budget import Budget, capped
 from catlite.data import Example, Task, Usage
-from catlite.errors import ConfigError, DataError, OutOfMemory
-from catlite.models.generation import free_memory, is_out_of_memory, out_of_memory
+from catlite.errors import ConfigError, DataError
+from catlite.models.generation import naming_what_to_lower
 from catlite.models.local import LocalModel
 from catlite.references.synthesis import Synthesis
 from catlite.rewards.answer_match import AnswerMatch
@@ -32,7 +32,7 @@ from catlite.training.config import TrainConfig, check_warm, rollout_sampling
 from catlite.training.plain import plain_head
 from catlite.training.rollout_func import rollout_func
 from catlite.training.run import Folder, TrainingRun, digest_of
-from catlite.training.shared_prompt import in_order, shared_prompts
+from catlite.training.shared_prompt import reading_prompts_once
 from catlite.training.trl_reward import ID, Batch, Estimator, Rewarder, named, trl_reward
 from catlite.training.view import View
 from catlite.training.watch import Halt, Watch, as_callback
@@ -138,22 +138,16 @@ class _Training:
         rows = self.folder.read_metrics(_step_of(last)) if last else []
         self.folder.write_metrics(rows)
         watch.resume(rows)
+        lower = _LOWER_UNSLOTH if self.policy.backend == "unsloth" else _LOWER
         with adapters.quietly(), plain_head():
             try:
-                if last is not None and stop is not None and (why := stop(watch.history)) is not None:
-                    # A kill came between this checkpoint and the end.
-                    adapters.load_adapter(self.policy, last)
-                    steps, halted, watch.ended = _step_of(last), None, why
-                else:
-                    steps, halted = self._go(watch, last)
-            except OutOfMemory:  # which says already what to lower
-                raise
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                free_memory()
-                lower = _LOWER_UNSLOTH if self.policy.backend == "unsloth" else _LOWER
-                raise out_of_memory("training", lower) from error
+                with naming_what_to_lower("training", lower):
+                    if last is not None and stop is not None and (why := stop(watch.history)) is not None:
+                        # A kill came between this checkpoint and the end.
+                        adapters.load_adapter(self.policy, last)
+                        steps, halted, watch.ended = _step_of(last), None, why
+                    else:
+                        steps, halted = self._go(watch, last)
             finally:
                 view.close()
             self.policy.save_adapter(self.folder.path / "adapter")
@@ -171,8 +165,7 @@ class _Training:
         trainer = self._trainer(watch)
         try:
             # Unsloth has a loss of its own.
-            own = self.policy.backend == "unsloth"
-            with nullcontext() if own else shared_prompts(trainer.model), nullcontext() if own else in_order(trainer):
+            with nullcontext() if self.policy.backend == "unsloth" else reading_prompts_once(trainer):
                 trainer.train(resume_from_checkpoint=str(last) if last else None)
         except Halt as halt:
             watch.go_back()
@@ -192,7 +185,6 @@ class _Training:
             import unsloth  # noqa: F401 - before trl, which it rewrites
         import torch
         from datasets import Dataset
-        from transformers import PrinterCallback, ProgressCallback
         from trl import GRPOConfig, GRPOTrainer
 
         on_gpu = torch.cuda.is_available()
@@ -209,12 +201,7 @@ class _Training:
             peft_config=lora,
             **self._generation(watch),
         )
-        adapters.ready(trainer)
-        # Before those of report_to, which then have our metrics, too.
-        trainer.callback_handler.callbacks.insert(0, as_callback(watch))
-        for callback in (PrinterCallback, ProgressCallback):
-            trainer.remove_callback(callback)
-        self.policy.weights.replace(trainer.accelerator.unwrap_model(trainer.model))
+        adapters.take_over(trainer, self.policy, as_callback(watch))
         return trainer
 
     def _generation(self, watch: Watch) -> dict[str, Any]:

@@ -48,9 +48,7 @@ class TrainingRun:
     ended: str  # why, in words
     complete: bool  # False: it was halted (a judge down, a budget reached); the same call goes on from there
     metrics: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)  # a mapping per step
-    best_step: int | None = (
-        None  # with the highest held-back reward: `best_adapter`, which stop="reward" gives to the policy
-    )
+    best_step: int | None = None  # with the best check, or for `sft` validation: see `best_adapter`
 
     @property
     def adapter(self) -> Path:
@@ -59,9 +57,12 @@ class TrainingRun:
 
     @property
     def best_adapter(self) -> Path | None:
-        """The folder of the adapter with the highest reward in a check of `train`; None when nothing was checked."""
-        found = self.folder / "best" / f"step-{self.best_step}"
-        return found if found.is_dir() else None
+        """The folder of the adapter with the highest reward in a check of `train`; None when nothing was checked.
+
+        With stop="reward" it is the one that the policy has.
+        """
+        found = None if self.best_step is None else Folder(self.folder).best(self.best_step)
+        return found if found is not None and found.is_dir() else None
 
     @property
     def initial(self) -> LocalModel:

@@ -20,11 +20,10 @@ from catlite.errors import (
     DataError,
     EstimationError,
     GroupError,
-    OutOfMemory,
     StoreError,
     TrainingError,
 )
-from catlite.models.generation import free_memory, is_out_of_memory, out_of_memory
+from catlite.models.generation import naming_what_to_lower
 from catlite.models.local import LocalModel
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import is_hopeless, sample_group, under_way
@@ -130,19 +129,13 @@ def _fit(
     rows = folder.read_metrics(int(last.name.rpartition("-")[2])) if last else []
     folder.write_metrics(rows)
     watch.resume(rows)
+    lower = 'trl={"per_device_train_batch_size": …}, then batch_size'
     with adapters.quietly(), plain_head():
         try:
-            trainer = _trainer(
-                policy, [good[at] for at in order[aside:]], [good[at] for at in order[:aside]], config, folder, watch
-            )
-            trainer.train(resume_from_checkpoint=str(last) if last else None)
-        except OutOfMemory:
-            raise
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            free_memory()
-            raise out_of_memory("training", 'trl={"per_device_train_batch_size": …}, then batch_size') from error
+            with naming_what_to_lower("training", lower):
+                kept, away = ([good[at] for at in part] for part in (order[aside:], order[:aside]))
+                trainer = _trainer(policy, kept, away, config, folder, watch)
+                trainer.train(resume_from_checkpoint=str(last) if last else None)
         finally:
             view.close()
         policy.save_adapter(folder.path / "adapter")
@@ -167,7 +160,7 @@ def _trainer(
         import unsloth  # noqa: F401 - before trl, which it rewrites
     import torch
     from datasets import Dataset
-    from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
+    from transformers import EarlyStoppingCallback
     from trl import SFTConfig as TRLConfig, SFTTrainer
 
     on_gpu = torch.cuda.is_available()
@@ -212,11 +205,7 @@ def _trainer(
         callbacks=[EarlyStoppingCallback(_PATIENCE)] if aside else [],
         peft_config=lora,
     )
-    adapters.ready(trainer)
-    trainer.callback_handler.callbacks.insert(0, as_callback(watch))
-    for callback in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(callback)
-    policy.weights.replace(trainer.accelerator.unwrap_model(trainer.model))
+    adapters.take_over(trainer, policy, as_callback(watch))
     return trainer
 
 

@@ -17,6 +17,13 @@ _GIVEN = {"input_ids", "attention_mask", "labels"}
 
 
 @contextlib.contextmanager
+def reading_prompts_once(trainer: Any) -> Iterator[None]:
+    """While in force, TRL's GRPO trainer reads the prompt of a group once in its loss, wherever that can be."""
+    with shared_prompts(trainer.model), in_order(trainer):
+        yield
+
+
+@contextlib.contextmanager
 def shared_prompts(model: Any) -> Iterator[None]:
     """While in force, `model(…, labels=…, fused_lm_head=True)`, which is TRL's call, reads equal prompts once."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
