@@ -125,9 +125,9 @@ def test_extract_never_raises_and_gives_trimmed_text_or_none(text):
 
 EQUAL_AT_ONCE = [
     (r"\frac12", r"\dfrac{1}{2}"), (r"\frac 34", "0.75"), (r"\frac9{19}", "9/19"), ("1 4/5", r"1\frac{4}{5}"),
-    ("007", "7"), ("+5", "5"), (".5", "0.50"), ("-0", "0"), ("5.", "5"), ("1.5e3", r"1.5 \times 10^{3}"),
+    ("007", "7"), ("+5", "5"), (".5", "0.50"), ("0.0", "0"), ("5.", "5"), ("1.5e3", r"1.5 \times 10^{3}"),
     ("10^5", "100,000"), (r"11,\! 111,\! 100", "11111100"), ("58 500", "58,500"),
-    ("5 million", "5,000,000"), (r"0.\overline{3}", "1/3"), ("0.333333", "1/3"),
+    ("5 million", "5,000,000"), (r"0.\overline{3}", "1/3"), ("0.333333333333", "1/3"), ("five", "5"),
     (r"\text{Evelyn}", "evelyn"), (r"\text{(C)}", "C"), ("(c)", "C)"), ("Even.", r"\text{even}"),
     (r"$\left( 3, \frac{\pi}{2} \right)$", r"(3,\frac{\pi}2)"), ("2π", r"2\pi"), (r"4210_{5}", "4210_5"),
 ]  # fmt: skip
@@ -150,8 +150,9 @@ DIFFERENT_AT_ONCE = [
     ("(1,2)", "[1,2]"), ("(1,2)", "(2,1)"), ("(1,2)", r"\{1,2\}"), ("[1,2)", "[1,2]"), ("1,2", "12"),
     ("1, 000", "1000"), ("(1,100)", "1100"), ("1,1,2", "1,2,2"), ("1,2,3", "1,2"), (r"\pm 2", "2"),
     ("1 4/5", "14/5"), ("2 3", "23"), ("2 3", "5"), ("1/3", "0.33"), ("0.0000672", "0.0000673"),
-    ("x=1,y=2", "x=2,y=1"), ("12:30", "12:31"), ("even", "odd"), ("north", "east"), ("A", "B"), ("5", "five"),
+    ("x=1,y=2", "x=2,y=1"), ("12:30", "12:31"), ("even", "odd"), ("north", "east"), ("A", "B"), ("6", "five"),
     ("5", "Evelyn"), ("5 million", "5"), ("1/0", "5"), ("n=2, 3, 4", "n=1, 2, 3"), ("", "5"),
+    ("0.333333", "1/3"), ("-0", "0"),
 ]  # fmt: skip
 
 
@@ -199,12 +200,13 @@ def test_the_verdict_does_not_depend_on_the_order(pair):
     [
         (r"11\sqrt{5} + 11", r"11(1+\sqrt5)"),
         ("(a+5)(b+2)", "(b+2)(a+5)"),
-        ("y = 2x + 3", "3 + 2x"),
+        ("y = 2x + 3", "y = 3 + 2x"),
         ("5x - 7y + 11z + 4 = 0", "-5x + 7y - 11z - 4 = 0"),
         (r"\begin{pmatrix} -1/3 \\ 2 \end{pmatrix}", r"\begin{bmatrix} -\frac13 \\ 2 \end{bmatrix}"),
         (r"(-\infty, 2) \cup (3, \infty)", r"(3,\infty)\cup(-\infty,2)"),
-        ("1 < x < 2", "(1,2)"),
-        (r"\sqrt2", "1.414214"),
+        ("1 < x < 2", r"x \in (1,2)"),
+        ("1 <= x < 2", "[1,2)"),
+        (r"\sqrt2", "1.41421356237"),
         ("1+2i", "2i+1"),
         (r"\log_2 8", "3"),
     ],
@@ -238,14 +240,14 @@ def test_math_verifys_false_equalities_are_caught(a, b):
 def test_every_thread_and_a_running_loop_get_the_same_verdict():
     pairs = [("(x+1)(x-2)", "x^2-x-2"), ("(x+1)(x-2)", "x^2-x-3")]
     here = [compare(*pair) for pair in pairs]
-    comparing._symbolic.cache_clear()
+    comparing._verdicts.clear()
     found: list[list[bool | None]] = []
     threads = [threading.Thread(target=lambda: found.append([compare(*p) for p in pairs])) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    comparing._symbolic.cache_clear()
+    comparing._verdicts.clear()
 
     async def in_loop() -> list[bool | None]:
         return [compare(*pairs[0]), await acompare(*pairs[1])]
@@ -261,7 +263,7 @@ HOSTILE = [r"9^{9^{9^9}}", r"10^{10^9}", r"3^{2^{28}}", r"(10^7)!", r"2^{2^{30}}
 @pytest.mark.parametrize("answer", HOSTILE)
 def test_a_hostile_answer_is_undecided_and_its_child_is_replaced(answer, monkeypatch):
     monkeypatch.setattr(comparing, "LIMIT_SECONDS", 0.4)
-    assert compare(answer, "x+1") is not True
+    assert compare(answer, f"{answer}+1") is not True
     assert compare("2(x+1)", f"2x+2+{HOSTILE.index(answer)}-{HOSTILE.index(answer)}") is True
     assert len(worker._children.all) <= worker.CHILDREN
 
@@ -274,9 +276,9 @@ def test_deep_nesting_is_not_equal_and_harms_nobody(answer):
 
 def test_undecided_is_a_warning_and_not_an_equality(monkeypatch):
     monkeypatch.setattr(comparing, "LIMIT_SECONDS", 0.2)
-    with pytest.warns(UndecidedWarning, match=r"9\^\{9\^\{9.*x\+2.*0\.2 s"):
-        assert equivalent("9^{9^{9^9}}", "x+2") is False
-    assert compare("x+2", "9^{9^{9^9}}") is None
+    with pytest.warns(UndecidedWarning, match=r"9\^\{9\^\{9.*9\^\{9\^\{9.*0\.2 s"):
+        assert equivalent("9^{9^{9^9}}", "9^{9^{9^9}}+2") is False
+    assert compare("9^{9^{9^9}}+2", "9^{9^{9^9}}") is None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert equivalent("x+2", "2+x") is True
@@ -286,7 +288,7 @@ def test_the_loop_keeps_ticking_while_a_pair_is_decided(monkeypatch):
     monkeypatch.setattr(comparing, "LIMIT_SECONDS", 0.5)
 
     async def count() -> tuple[bool | None, int]:
-        pair = asyncio.create_task(acompare("8^{8^{8^8}}", "x+3"))
+        pair = asyncio.create_task(acompare("8^{8^{8^8}}", "8^{8^{8^8}}+3"))
         ticks = 0
         while not pair.done():
             await asyncio.sleep(0.01)
@@ -350,7 +352,7 @@ def test_no_child_outlives_a_killed_parent_even_in_the_middle_of_a_pair():
     code = (
         "import threading, time\nfrom catlite import answers\nfrom catlite.answers import worker\n"
         "answers.compare('x+1', '1+x')\n"
-        f"threading.Thread(target=answers.compare, args=('(10^7)!', 'x')).start()\n{PIDS}\ntime.sleep(60)"
+        f"threading.Thread(target=answers.compare, args=('(10^7)!', '(10^7)!+1')).start()\n{PIDS}\ntime.sleep(60)"
     )
     with _script(code) as run:
         assert run.stdout is not None
