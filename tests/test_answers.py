@@ -40,9 +40,77 @@ def test_the_last_complete_box_is_the_answer(text, answer):
     assert extract(text) == answer
 
 
-@pytest.mark.parametrize("text", ["", "no answer here", r"\boxed{}", "Answer: 5, so \\boxed{ }", "Answer:"])
+@pytest.mark.parametrize("text", ["", "no answer here", r"\boxed{}", r"\boxed{\text{your answer}}", "Answer:"])
 def test_nothing_and_an_empty_box_give_none(text):
     assert extract(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"\boxed{5}. Format: \boxed{}", "5"),
+        (r"\boxed{5}. Format: \boxed{\text{answer}}", "5"),
+        (r"so \boxed{5}. I used \boxed as asked.", "5"),
+        (r"so \boxed{5}. I used the \boxed command", "5"),
+        (r"Answer: 5, so \boxed{ }", "5"),
+        (r"Use \boxed{}. The answer is 7.", "7"),
+        (r"\\boxed{5}", "5"),
+        (r"\boxed{...}", None),
+        (r"\boxed{5}" + "\r\n" + "The answer is 6.", "5"),
+        (r"The answer is 6 and not \boxed{5}", "5"),
+    ],
+)
+def test_only_a_box_that_holds_something_counts_and_it_beats_prose(text, answer):
+    assert extract(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"\boxed{3}, \boxed{5} and \boxed{7}", "3, 5, 7"),
+        (r"$\boxed{3}$, $\boxed{5}$, and $\boxed{7}$.", "3, 5, 7"),
+        (r"$x = \boxed{3}$ or $x = \boxed{5}$", "x = 3 or x = 5"),
+        (r"\boxed{3} or \boxed{5}", "3 or 5"),
+        (r"\boxed{5}, \boxed{5}", "5"),
+        (r"\boxed{3}. Then \boxed{5}", "5"),
+        ("\\boxed{3}\n\n\\boxed{5}", "5"),
+        (r"a = \boxed{3}, b = \boxed{5}", "5"),
+        (r"\boxed{3}, so it is \boxed{5}", "5"),
+    ],
+)
+def test_boxes_joined_by_commas_are_one_list_and_else_the_last_counts(text, answer):
+    assert extract(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The final answer is 42. I hope the answer is correct.", "42"),
+        ("Answer: 42\nI think the answer is right.", "42"),
+        ("The answer is 42. The answer is given in metres.", "42"),
+        ("I hope the answer is correct.", None),
+        ("The answer is not 5.", None),
+        (r"The answer is $\$73$.", "73"),
+        ("Answer: approx. 5", "5"),
+        ("The answer is approximately 5.2.", "5.2"),
+        ("**Final Answer**\r\n$42$\r\n", "42"),
+        ("Final Answer: `73`", "73"),
+        ("Final Answer:\n```\n73\n```", "73"),
+        ("The answer is therefore 5.", "5"),
+        ("The answer is simply $x+1$.", "x+1"),
+        ("The answer is **42** apples.", "42 apples"),
+        ("The answer is Dr. Smith. He", "Dr. Smith"),
+        ("The correct option is B.", "B"),
+        ("The answer to the question is 9.", "9"),
+        ("So 6 * 7 = 42\n#### 42", "42"),
+        ("The answer is no.", "no"),
+        ("The answer is (B).", "(B)"),
+        ("The answer is 5 p.m. because", "5 p.m"),
+        ("The answer is rational.", "rational"),
+    ],
+)
+def test_the_last_cue_that_an_answer_follows_counts(text, answer):
+    assert extract(text) == answer
 
 
 @pytest.mark.parametrize(
@@ -282,6 +350,27 @@ def test_undecided_is_a_warning_and_not_an_equality(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert equivalent("x+2", "2+x") is True
+
+
+def test_an_undecided_pair_is_asked_again(monkeypatch):
+    pair = ("7^{7^{7^7}}", "7^{7^{7^7}}+1")
+    monkeypatch.setattr(worker, "ask", lambda *_: (None, 2.0))
+    assert compare(*pair) is None
+    monkeypatch.setattr(worker, "ask", lambda *_: (False, 0.1))
+    assert compare(*pair) is False
+    monkeypatch.setattr(worker, "ask", lambda *_: (True, 0.1))
+    assert compare(*pair) is False  # a verdict is kept
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no signals that stop a process")
+def test_a_busy_machine_does_not_change_a_verdict(monkeypatch):
+    monkeypatch.setattr(comparing, "LIMIT_SECONDS", 0.3)
+    assert compare("x+7", "7+x") is True
+    pids = [child._process.pid for child in worker._children.all]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)  # as if others had the processor
+    threading.Timer(1.0, lambda: [os.kill(pid, signal.SIGCONT) for pid in pids]).start()
+    assert compare("x+8", "8+x") is True
 
 
 def test_the_loop_keeps_ticking_while_a_pair_is_decided(monkeypatch):

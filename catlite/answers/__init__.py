@@ -29,12 +29,16 @@ words ("five" is not 5), and statements beyond what Math-Verify makes of equatio
 from catlite.answers.comparing import LIMIT_SECONDS, MAX_LENGTH, acompare, compare, equivalent
 from catlite.answers.extraction import check_format, extract
 from catlite.answers.thinking import split_thinking, without_thinking
+from catlite.answers.voting import aclasses, aspokesman, classes
 
 __all__ = [
     "LIMIT_SECONDS",
     "MAX_LENGTH",
+    "aclasses",
     "acompare",
+    "aspokesman",
     "check_format",
+    "classes",
     "compare",
     "equivalent",
     "extract",
