@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from catlite.errors import ConfigError, UndecidedWarning
 
-LIMIT_SECONDS = 2.0  # for one pair in the child; honest pairs take 1 to 200 ms
+LIMIT_SECONDS = 2.0  # of processor time for one pair in the child; honest pairs take 1 to 200 ms
 MAX_KEPT = 4_096  # verdicts of the child
 MAX_LENGTH = 2_000  # of an answer that is parsed; the longest in MATH-500 has 53 characters
 
@@ -19,9 +19,24 @@ class _NeedsChild(Exception):
 
 
 def compare(a: str, b: str) -> bool | None:
-    """True when two answers say the same, False when not, None when LIMIT_SECONDS passed undecided.
+    """Decide whether two answers say the same.
 
     Works in any thread and inside a running event loop, which it blocks; there, await `acompare`.
+
+    Args:
+        a: an answer, such as `extract` gives.
+        b: another; their order does not matter.
+
+    Returns:
+        True or False; None when the pair may be read in two ways, or when LIMIT_SECONDS of processor time passed.
+
+    Raises:
+        ConfigError: an answer is no text.
+        CatliteError: the child process with Math-Verify does not start.
+
+    Example:
+        >>> compare("1/2", "0.5")
+        True
     """
     verdict = _at_once(a, b)
     return _symbolic(*_pair(a, b)) if verdict is None else verdict
@@ -38,13 +53,25 @@ async def acompare(a: str, b: str) -> bool | None:
 
 
 def equivalent(a: str, b: str) -> bool:
-    """True when two answers were shown to say the same; out of time is False, with an UndecidedWarning."""
+    """Tell whether two answers were shown to say the same.
+
+    Args:
+        a: an answer.
+        b: another.
+
+    Returns:
+        True, or False; an undecided pair is False, with an UndecidedWarning.
+
+    Example:
+        >>> equivalent("5 cm", "5 m")
+        False
+    """
     verdict = compare(a, b)
     if verdict is None:
         shown = " and ".join(repr(answer if len(answer) <= 60 else answer[:59] + "…") for answer in (a, b))
         warnings.warn(
-            f"{shown} could not be compared within {LIMIT_SECONDS:g} s: they count as not shown equal. "
-            "compare() gives None here.",
+            f"{shown} could not be decided: they may be read in two ways, or {LIMIT_SECONDS:g} s of processor time "
+            "were not enough. They count as not shown equal; compare() gives None here.",
             UndecidedWarning,
             stacklevel=2,
         )

@@ -12,15 +12,20 @@ import re
 from catlite.answers import structure
 from catlite.answers.expressions import Ask, every, same_equation, same_quantity
 from catlite.answers.notation import clean, tight
-from catlite.answers.numbers import number
+from catlite.answers.numbers import number, same_number
 from catlite.answers.units import quantity
 
+_PLAIN = re.compile(r"-?(?:\d+(?:\.\d+)?|\d+/\d+|\\frac\{\d+\}\{\d+\})")
 _BRACKETED = re.compile(r"[(\[⦃{]")
 _COLLECTION = re.compile(r"[∪∅ℝ∖⦃]|\\mathbb")
 
 
 def decide(a: str, b: str, ask: Ask) -> bool | None:
     """True when two answers say the same, False when not, None when nobody can tell or time ran out."""
+    if _PLAIN.fullmatch(a) and _PLAIN.fullmatch(b):  # most answers: nothing to clean
+        p, q = number(a), number(b)
+        if p and q:
+            return same_number(p, q)
     try:
         return _same(clean(a), clean(b), ask)
     except RecursionError:  # lists in lists in lists
