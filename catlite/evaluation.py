@@ -8,6 +8,7 @@ policies compared at once.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,7 @@ from catlite.errors import (
 )
 from catlite.models.base import Model, check_n, resolve
 from catlite.models.keys import Secret, sealed
+from catlite.models.prices import Price
 from catlite.progress import Progress, reporting
 from catlite.results import SINGLE, Evaluation, Row
 from catlite.rewards.answer_match import AnswerMatch
@@ -71,7 +73,7 @@ async def aevaluate(
 
         async def one(item: tuple[int, Example, int]) -> tuple[Group, list[Row]]:
             group, single = await work.sampled(policy, n, sampling, *item)
-            return group, work.told(tell, group, await work.rows(group, single, graded=False))
+            return group, work.told(tell, group, await work.rows(group, single))
 
         found = await loop.each(one, items, under_way(policy))
         rows = tuple(row for _, rows in found for row in rows)
@@ -166,7 +168,7 @@ async def areestimate(
         async def one(single: Row) -> list[Row]:
             group = evaluation.group(single.position, single.repeat)
             assert group is not None
-            return work.told(tell, group, await work.rows(group, single, graded=True))
+            return work.told(tell, group, await work.rows(group, single))
 
         found = await loop.each(one, list(singles.values()), _UNDER_WAY)
     return replace(
@@ -217,33 +219,51 @@ class _Work:
         try:
             with samples_from(repeat * n):
                 group = await sample_group(policy, example, n, **sampling)
-        except (GroupError, BudgetReached, EndpointDown, RequestRejected) as error:
+        except GroupError as error:
+            # What came is graded, though no estimator can read it: it is an answer, or the lack of one.
+            group = error.group
+            if not group.replies:
+                return group, replace(row, usage=group.usage, error=str(error))
+        except (BudgetReached, EndpointDown, RequestRejected) as error:
             self._failed(error)
-            group = error.group if isinstance(error, GroupError) else Group(example, ())
-            return group, replace(row, usage=group.usage, error=str(error))
-        return group, replace(row, generations=1, usage=_single(group))
+            return Group(example, ()), replace(row, error=str(error))
+        return group, _alone(row, group, getattr(policy, "price", None))
 
-    async def rows(self, group: Group, single: Row, *, graded: bool) -> list[Row]:
-        """`single`, with its score unless it is `graded` already, and a row for every estimator's reference."""
-        if not group.usable:
+    async def rows(self, group: Group, single: Row) -> list[Row]:
+        """`single`, graded unless it has its score already, and a row for every estimator's reference."""
+        if not group.replies:
             return [single, *(replace(single, system=system) for system in self.estimators)]
 
-        async def alone() -> Row:
-            return single if graded else await self._graded(single, group, group)
+        async def graded() -> Row:
+            if single.score is not None:
+                return single
+            # An evaluation of before may hold it without its own usage: then nothing could be graded.
+            row = single if single.generations else _alone(single, group, None)
+            return await self._graded(replace(row, error=None), group, group)
 
         async def estimated(system: str, estimator: Estimator) -> Row:
             row = Row(single.position, single.id, system, None, 0, group.usage, repeat=single.repeat)
+            drawn = group.usage.generations
+            if not group.usable and getattr(estimator, "needs_usable", True):
+                return replace(row, score=0.0, generations=drawn, error=f"no rollout to estimate from: {group!r}")
+            alone = not getattr(estimator, "reads_rollouts", True)
             try:
                 reference = await estimator(group)
             except (EstimationError, BudgetReached, EndpointDown, RequestRejected) as error:
                 self._failed(error)
                 spent = getattr(error, "usage", None) or Usage()
-                return replace(row, usage=group.usage + spent, error=str(error))
-            generations = len(reference.rollouts) + reference.usage.requests
-            row = replace(row, generations=generations, usage=reference.total_usage, reference=reference)
+                row = replace(row, usage=spent if alone else group.usage + spent, error=str(error))
+                if isinstance(error, EstimationError) and error.unanswered:
+                    return replace(row, score=0.0, generations=row.usage.generations)
+                return row
+            usage = reference.usage if alone else reference.total_usage
+            row = replace(row, generations=usage.generations, usage=usage)
+            if reference.error is not None:
+                return replace(row, error=reference.error)
+            row = replace(row, reference=reference)
             return await self._graded(row, Group(group.example, (reference.as_rollout(),)), group)
 
-        return await loop.together([alone(), *(estimated(name, one) for name, one in self.estimators.items())])
+        return await loop.together([graded(), *(estimated(name, one) for name, one in self.estimators.items())])
 
     async def _graded(self, row: Row, rollouts: Group, group: Group) -> Row:
         """`row` with the mean score of `rollouts`, or with why there is none."""
@@ -253,6 +273,7 @@ class _Work:
         except (BudgetReached, EndpointDown, RequestRejected, RubricError) as error:
             self._failed(error)
             return replace(row, error=f"not graded: {error}")
+        scores = [None if score is None or math.isnan(score) else score for score in scores]
         known = [score for score in scores if score is not None]
         row = replace(row, scores=tuple(scores), judgement=judgement)
         return replace(row, score=fmean(known)) if known else replace(row, error="could not be graded")
@@ -277,27 +298,51 @@ class _Work:
             raise error
 
 
-def _single(group: Group) -> Usage:
+def _alone(row: Row, group: Group, price: Any) -> Row:
+    """`row` with what one rollout of `group` takes."""
+    return replace(row, generations=group.usage.generations / len(group.replies), usage=_single(group, price))
+
+
+def _single(group: Group, price: Any) -> Usage:
     """What one rollout alone would have cost, on average: a request of its own, with the whole prompt.
 
     The seconds are those of the request that brought the group, so no less than one rollout alone takes.
     """
-    parts = [rollout.usage for rollout in group.rollouts if rollout.usage is not None]
+    parts = [reply.usage for reply in group.replies if reply.usage is not None]
     first = [usage for usage in parts if usage.requests]  # on these stand prompt and seconds of their request
     if not first:
-        return Usage.total([None])
+        return replace(Usage.total([None]), generations=1)
+    prompt = _mean([usage.prompt_tokens for usage in first])
+    completion = _mean([usage.completion_tokens for usage in parts])
+    cached = _mean([usage.cached_tokens for usage in first])
+    priced = isinstance(price, Price)
+    cost = price.cost(prompt, completion, cached) if priced else _dollars(parts, completion)
+    return Usage(prompt, completion, cached, cost, 1, fmean(usage.seconds for usage in first), 1)
 
-    def mean(values: list[Any]) -> Any:
-        return None if None in values else fmean(values)
 
-    return Usage(
-        mean([usage.prompt_tokens for usage in first]),
-        mean([usage.completion_tokens for usage in parts]),
-        mean([usage.cached_tokens for usage in first]),
-        mean([usage.cost_usd for usage in first]),
-        1,
-        mean([usage.seconds for usage in first]),
-    )
+def _mean(values: Sequence[float | None]) -> Any:
+    """Their mean, in whole numbers or not; None when any is unknown."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None
+
+
+def _dollars(parts: Sequence[Usage], completion: float | None) -> float | None:
+    """The dollars of one rollout alone, of `completion` tokens, from what was paid for those of the group.
+
+    A request's first rollout has the price of its prompt and of its own tokens, the others have that of their tokens.
+    """
+    if any(usage.cost_usd is None for usage in parts):
+        return None
+    first = [usage for usage in parts if usage.requests]
+    others = [usage for usage in parts if not usage.requests]
+    paid, tokens = (sum(getattr(usage, name) or 0 for usage in others) for name in ("cost_usd", "completion_tokens"))
+    if not others or not any(usage.cost_usd for usage in parts):
+        return _mean([usage.cost_usd for usage in first])
+    if completion is None or not tokens:
+        return None  # what a token costs cannot be told
+    rate = paid / tokens
+    prompts: float = fmean((usage.cost_usd or 0) - rate * (usage.completion_tokens or 0) for usage in first)
+    return prompts + rate * completion
 
 
 def _grader(task: Task, grader: Reward | None) -> Reward:

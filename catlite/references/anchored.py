@@ -55,7 +55,7 @@ class AnchoredVote:
             anchored = await sample_group(self.anchor, group.example, self.n, **sampling)
         except GroupError as error:
             failure = f"the anchor {self.anchor.name!r} has no vote: {error}"
-            raise EstimationError(failure, group, error.group.usage) from error
+            raise EstimationError(failure, group, error.group.usage, bool(error.group.replies)) from error
         everyone = Group(group.example, (*group.rollouts, *anchored.rollouts))
         found = await MajorityVote()(everyone)
         notes = [*alone.notes, f"{self.n} rollouts of the anchor voted, too"]
