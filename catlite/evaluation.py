@@ -103,7 +103,9 @@ def evaluate(
 ) -> Evaluation:
     """Scores a single sample of the policy and every estimator's reference, on the same rollouts of each question.
 
-    A single sample's score on a question is the mean over its `n` rollouts (avg@n), its cost that of one of them alone.
+    A single sample's score on a question is the mean over its `n` rollouts (avg@n), its cost what one of them alone
+    takes on average. A rollout that came and has no answer scores 0, cut off, filtered and empty ones included, and so
+    does an estimator that could make nothing of what came; a call that failed has no score.
     estimators: a sequence, or a mapping from the names they are to have in the results. grader: a reward, by default
     AnswerMatch against each example's answer. n_repeats: how often each question is sampled anew and estimated from;
     its score is then the mean over the repeats. run: a folder in which every reply is kept as it arrives, and at the
@@ -111,8 +113,8 @@ def evaluate(
     again, after success, Ctrl-C or a crash, asks only for what is missing. budget: a hard cap on the run; once it is
     reached, the questions that were not done are rows without a score, and the same call with a larger one goes on.
     progress: True shows a bar with rate, cost so far and time left; a function is called with (questions done,
-    questions), each repeat counted. A question that fails is a row with score None and its error; the others are
-    finished. Standard errors are over questions.
+    questions), each repeat counted. A question of which nothing came is a row with score None and its error; the
+    others are finished. Standard errors are over questions.
 
     Raises ConfigError for wrong arguments, such as a task without answers; ModelError when the endpoint refuses
     altogether (a wrong key, an unknown model); StoreError when the run's folder cannot be used or written.
@@ -190,8 +192,9 @@ def reestimate(
 ) -> Evaluation:
     """Other estimators on the rollouts of a finished evaluation, which are neither sampled nor graded again.
 
-    Arguments are those of `evaluate`; only what the estimators ask for is sent. The result has the single sample and
-    these estimators. A run keeps the replies; the evaluation.json in it stays as it is.
+    Rollouts that came and have no score yet are graded. Arguments are those of `evaluate`; only what the estimators ask
+    for is sent. The result has the single sample and these estimators. A run keeps the replies; the evaluation.json in
+    it stays as it is.
 
     Raises ConfigError for wrong arguments, or when the evaluation has no groups.
     """
@@ -337,11 +340,11 @@ def _dollars(parts: Sequence[Usage], completion: float | None) -> float | None:
     others = [usage for usage in parts if not usage.requests]
     paid, tokens = (sum(getattr(usage, name) or 0 for usage in others) for name in ("cost_usd", "completion_tokens"))
     if not others or not any(usage.cost_usd for usage in parts):
-        return _mean([usage.cost_usd for usage in first])
+        return fmean(usage.cost_usd or 0 for usage in first)
     if completion is None or not tokens:
         return None  # what a token costs cannot be told
-    rate = paid / tokens
-    prompts: float = fmean((usage.cost_usd or 0) - rate * (usage.completion_tokens or 0) for usage in first)
+    rate: float = paid / tokens
+    prompts = fmean((usage.cost_usd or 0) - rate * (usage.completion_tokens or 0) for usage in first)
     return prompts + rate * completion
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from catlite import answers
 from catlite.data import Group, Reference
@@ -34,6 +34,8 @@ class AnchoredVote:
     what they took. Raises ConfigError for n below 1 or a wrong parameter, and EstimationError, which keeps the group,
     for an example without an answer format or when none of the anchor's rollouts can be used.
     """
+
+    needs_usable: ClassVar = False  # an evaluation asks it, too, where the group itself has no vote
 
     anchor: Model
     n: int = 16
