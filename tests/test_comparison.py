@@ -2,7 +2,19 @@
 
 import pytest
 
-from catlite import Budget, Comparison, Endpoint, Evaluation, Example, Rollout, ScriptedModel, Task, Usage, compare
+from catlite import (
+    Budget,
+    Comparison,
+    Endpoint,
+    Evaluation,
+    Example,
+    Reference,
+    Rollout,
+    ScriptedModel,
+    Task,
+    Usage,
+    compare,
+)
 from catlite.analysis.before_after import Greedy
 from catlite.errors import StoreError
 
@@ -120,9 +132,20 @@ def test_both_evaluations_are_kept_and_the_same_call_asks_nothing_again(server, 
     assert [one.policy for one in (whole.before, whole.after)] == ["before", "after"]
     assert Evaluation.load(tmp_path / "before") == again.before
     assert Evaluation.load(tmp_path / "after") == again.after
+    with pytest.raises(StoreError, match=r"holds several evaluations.* give one, .*after or .*before"):
+        Evaluation.load(tmp_path)
     back = Comparison.load(tmp_path)
     assert (back, str(back)) == (again, str(again))
     assert back.after.scores("single sample") == {0: 1.0, 1: 0.0, 2: 0.0, 3: 0.0}
+
+
+def test_a_synthesis_of_ones_own_keeps_its_name():
+    async def greedy(group):
+        return Reference("", group.example.answer, "mine", group)
+
+    same = model("a", lambda a, i: True)
+    found = compare(same, same, TASK, synthesis=greedy, n=2)
+    assert found.before.systems == ["single sample", "greedy", "majority of 2", "greedy 2"]
 
 
 def test_progress_is_told_of_every_question_of_both_models():

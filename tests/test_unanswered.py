@@ -177,13 +177,14 @@ def test_an_estimator_is_compared_on_questions_without_usable_rollouts_too():
     assert apart.difference[0] == pytest.approx((1 + 1 + 1 + 0 - 1 - 1 - 0.25 - 0) / 4)
 
 
-def test_rubrics_grade_what_is_there():
+def test_rubrics_grade_what_is_there(tmp_path):
     rubric = Rubric((Criterion("says hello"), Criterion("says goodbye")))
     task = Task("talk", (Example("Greet.", rubric=rubric), Example("Greet again.", rubric=rubric)))
     judge = ScriptedModel(lambda prompt, i: '{"met": true}', "judge")
     model = ScriptedModel(lambda prompt, i: EMPTY if prompt == "Greet." else CUT)
     result = evaluate(task, model, grader=ExpertRubric(judge), n=2)
     assert result.scores("single sample") == {0: 0.0, 1: 1.0}
+    assert Evaluation.load(result.save(tmp_path)) == result
 
 
 def test_a_score_that_is_no_number_is_no_score():

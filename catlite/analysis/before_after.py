@@ -140,7 +140,9 @@ def compare(
         Both evaluations, with a table of the four systems.
 
     Raises:
-        What `evaluate` raises.
+        ConfigError: for wrong arguments, such as a task without answers and no grader.
+        ModelError: when an endpoint refuses altogether.
+        StoreError: when the run's folder cannot be used or written.
 
     Example:
         >>> print(catlite.compare("old-model", "new-model", catlite.times_tables(20), n_repeats=2))
@@ -180,9 +182,11 @@ def compare(
 
 def _systems(task: Task, n: int, greedy: Estimator, synthesis: Estimator) -> dict[str, Estimator]:
     """The estimators under the names of the table."""
+    systems: dict[str, Estimator] = {"greedy": greedy}
+    if task.verifiable:
+        systems[f"majority of {n}"] = MajorityVote()
     name = f"synthesis of {n}" if isinstance(synthesis, Synthesis) else estimator_name(synthesis)
-    vote = {f"majority of {n}": MajorityVote()} if task.verifiable else {}
-    return {"greedy": greedy, **vote, name: synthesis}
+    return systems | {f"{name} 2" if name in systems else name: synthesis}
 
 
 @dataclass(frozen=True)
