@@ -183,7 +183,7 @@ class Group:
     @property
     def replies(self) -> tuple[Rollout, ...]:
         """The rollouts that came, in sampled order, usable or not: all but those whose call failed."""
-        return tuple(rollout for rollout in self.rollouts if rollout.error is None)
+        return tuple(rollout for rollout in self.rollouts if rollout.defect != "failed")
 
     @property
     def usage(self) -> Usage:

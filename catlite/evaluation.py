@@ -234,7 +234,8 @@ class _Work:
 
     async def rows(self, group: Group, single: Row) -> list[Row]:
         """`single`, graded unless it has its score already, and a row for every estimator's reference."""
-        if not group.replies:
+        half_way = single.error is not None and single.generations == 0 and bool(group.usable)
+        if not group.replies or half_way:
             return [single, *(replace(single, system=system) for system in self.estimators)]
 
         async def graded() -> Row:
@@ -276,7 +277,14 @@ class _Work:
         except (BudgetReached, EndpointDown, RequestRejected, RubricError) as error:
             self._failed(error)
             return replace(row, error=f"not graded: {error}")
-        scores = [None if score is None or math.isnan(score) else score for score in scores]
+        if len(scores) != len(rollouts.rollouts):
+            raise ConfigError(
+                f"the grader gave {len(scores)} scores for {len(rollouts.rollouts)} rollouts: want one each"
+            )
+        scores = [
+            None if score is None or math.isnan(score) or rollout.defect == "failed" else score
+            for score, rollout in zip(scores, rollouts.rollouts, strict=True)
+        ]
         known = [score for score in scores if score is not None]
         row = replace(row, scores=tuple(scores), judgement=judgement)
         return replace(row, score=fmean(known)) if known else replace(row, error="could not be graded")

@@ -31,7 +31,7 @@ from catlite import (
     scaling,
 )
 from catlite.criteria import Criterion, Rubric
-from catlite.errors import EstimationError
+from catlite.errors import ConfigError, EstimationError
 from catlite.rewards.answer_match import AnswerMatch
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(4)))
@@ -193,6 +193,22 @@ def test_a_score_that_is_no_number_is_no_score():
 
     result = evaluate(TASK, policy(), grader=odd, n=2)
     assert result.score("single sample") == (1.0, 0.0, 3)
+
+
+def test_a_grader_that_knows_no_failed_calls_makes_no_zeros_of_them():
+    async def naive(group, gold):
+        return [float(rollout.answer == gold.answer) for rollout in group.rollouts]
+
+    result = evaluate(TASK, policy(q2=[FAILED, Rollout(r"\boxed{3}")]), grader=naive, n=2)
+    assert result.score("single sample") == (1.0, 0.0, 4)
+
+
+def test_a_grader_that_leaves_rollouts_out_is_refused():
+    async def short(group, gold):
+        return [1.0]
+
+    with pytest.raises(ConfigError, match="the grader gave 1 scores for 2 rollouts"):
+        evaluate(TASK, policy(), grader=short, n=2)
 
 
 def test_a_penalty_is_not_the_matter_of_a_missing_reference():
