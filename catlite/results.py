@@ -190,8 +190,8 @@ class Evaluation:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.defects.items())
             replies = sum(len(group.replies) for group in self.groups)
             notes.append(
-                f"{lacking:,} of {replies:,} rollouts are not whole ({reasons}): each is scored as it is, 0 without an "
-                "answer."
+                f"Not whole: {lacking:,} of {replies:,} rollouts ({reasons}). They are scored as they are, 0 without "
+                "an answer."
             )
         for system in self.systems:
             scored = [row for row in self.rows if row.system == system and row.score is not None]

@@ -221,10 +221,10 @@ def test_a_penalty_is_not_the_matter_of_a_missing_reference():
 
 def test_the_table_says_what_came_unfinished():
     shown = str(scored(MajorityVote(), q2=[CUT, EMPTY, FAILED, CUT]))
-    assert "3 of 15 rollouts are not whole (2 truncated, 1 empty)" in shown
+    assert "Not whole: 3 of 15 rollouts (2 truncated, 1 empty)." in shown
     assert "MajorityVote had no reference in 1 of 4 cases" in shown
-    assert "not whole" not in str(scored(MajorityVote()))
-    assert "not whole" in scored(MajorityVote(), q2=[CUT])._repr_html_()
+    assert "Not whole" not in str(scored(MajorityVote()))
+    assert "Not whole" in scored(MajorityVote(), q2=[CUT])._repr_html_()
 
 
 def test_zeros_and_their_reasons_survive_saving(tmp_path):
