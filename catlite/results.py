@@ -175,15 +175,13 @@ class Evaluation:
         return saved.load(Path(path))
 
     def __str__(self) -> str:
-        return "\n".join(
-            [display.evaluation_text(self.task, self.policy, self._totals(), self.n_repeats), *self._notes]
-        )
+        return "\n".join([display.evaluation_text(self.task, self.policy, self._totals(), self.n_repeats), *self.notes])
 
     def _repr_html_(self) -> str:
-        return display.evaluation_html(self.task, self.policy, self._totals(), self.n_repeats, self._notes)
+        return display.evaluation_html(self.task, self.policy, self._totals(), self.n_repeats, self.notes)
 
     @property
-    def _notes(self) -> list[str]:
+    def notes(self) -> list[str]:
         """What a reader of the table has to know."""
         notes = []
         if lacking := sum(self.defects.values()):

@@ -111,8 +111,8 @@ def test_one_budget_holds_for_both_models(server):
     assert len(server.requests) == 15
     assert found.before.stopped is None
     assert "the budget is reached" in found.after.stopped
-    assert "Stopped early, after: the budget is reached" in str(found)
-    assert "Stopped early, after" in found._repr_html_()
+    assert "after: Stopped early: the budget is reached" in str(found)
+    assert "after: Stopped early" in found._repr_html_()
 
 
 def test_both_evaluations_are_kept_and_the_same_call_asks_nothing_again(server, tmp_path):

@@ -91,9 +91,9 @@ class Comparison:
 
     @property
     def _notes(self) -> list[str]:
-        """Which of the two did not get to its end."""
+        """What a reader of the table has to know of each evaluation."""
         both = zip(_FOLDERS, (self.before, self.after), strict=True)
-        return [f"Stopped early, {name}: {one.stopped}." for name, one in both if one.stopped is not None]
+        return [f"{name}: {note}" for name, evaluation in both for note in evaluation.notes]
 
     def __str__(self) -> str:
         return "\n".join([self._title, display.table(self._cells(), right=range(1, 5)), *self._notes])
