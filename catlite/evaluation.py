@@ -18,6 +18,7 @@ from typing import Any
 
 from catlite import loop
 from catlite.budget import Budget, capped
+from catlite.costs import of_one
 from catlite.data import Example, Group, Reference, Task, Usage
 from catlite.errors import (
     BudgetReached,
@@ -30,7 +31,6 @@ from catlite.errors import (
 )
 from catlite.models.base import Model, check_n, resolve
 from catlite.models.keys import Secret, sealed
-from catlite.models.prices import Price
 from catlite.progress import Progress, reporting
 from catlite.results import SINGLE, Evaluation, Row
 from catlite.rewards.answer_match import AnswerMatch
@@ -311,49 +311,7 @@ class _Work:
 
 def _alone(row: Row, group: Group, price: Any) -> Row:
     """`row` with what one rollout of `group` takes."""
-    return replace(row, generations=group.usage.generations / len(group.replies), usage=_single(group, price))
-
-
-def _single(group: Group, price: Any) -> Usage:
-    """What one rollout alone would have cost, on average: a request of its own, with the whole prompt.
-
-    The seconds are those of the request that brought the group, so no less than one rollout alone takes.
-    """
-    parts = [reply.usage for reply in group.replies if reply.usage is not None]
-    first = [usage for usage in parts if usage.requests]  # on these stand prompt and seconds of their request
-    if not first:
-        return replace(Usage.total([None]), generations=1)
-    prompt = _mean([usage.prompt_tokens for usage in first])
-    completion = _mean([usage.completion_tokens for usage in parts])
-    cached = _mean([usage.cached_tokens for usage in first])
-    priced = isinstance(price, Price)
-    cost = price.cost(prompt, completion, cached) if priced else _dollars(parts, completion)
-    return Usage(prompt, completion, cached, cost, 1, fmean(usage.seconds for usage in first), 1)
-
-
-def _mean(values: Sequence[float | None]) -> Any:
-    """Their mean, in whole numbers or not; None when any is unknown."""
-    known = [value for value in values if value is not None]
-    return fmean(known) if len(known) == len(values) else None
-
-
-def _dollars(parts: Sequence[Usage], completion: float | None) -> float | None:
-    """The dollars of one rollout alone, of `completion` tokens, from what was paid for those of the group.
-
-    A request's first rollout has the price of its prompt and of its own tokens, the others have that of their tokens.
-    """
-    if any(usage.cost_usd is None for usage in parts):
-        return None
-    first = [usage for usage in parts if usage.requests]
-    others = [usage for usage in parts if not usage.requests]
-    paid, tokens = (sum(getattr(usage, name) or 0 for usage in others) for name in ("cost_usd", "completion_tokens"))
-    if not others or not any(usage.cost_usd for usage in parts):
-        return fmean(usage.cost_usd or 0 for usage in first)
-    if completion is None or not tokens:
-        return None  # what a token costs cannot be told
-    rate: float = paid / tokens
-    prompts = fmean((usage.cost_usd or 0) - rate * (usage.completion_tokens or 0) for usage in first)
-    return prompts + rate * completion
+    return replace(row, generations=group.usage.generations / len(group.replies), usage=of_one(group, price))
 
 
 def _grader(task: Task, grader: Reward | None) -> Reward:

@@ -29,7 +29,7 @@ FLOORS = [
     {"models"},
     {"rollouts"},
     {"references", "rewards"},
-    {"training", "evaluation", "results", "saved"},
+    {"training", "evaluation", "results", "saved", "costs"},
     {"analysis"},
     {"reporting", "figures"},
     {"api"},
