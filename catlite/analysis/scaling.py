@@ -76,7 +76,7 @@ def scaling(
 class First:
     """The estimator, shown the first `size` rollouts only."""
 
-    needs_usable: ClassVar = False  # see below
+    needs_usable: ClassVar = False  # without one, a rollout that came stands for itself
 
     estimator: Estimator
     size: int
