@@ -128,4 +128,4 @@ def test_tests_start_programs_with_a_time_limit_and_an_ear_for_interrupts():
         for path in tests
         if path.name != "children.py" and re.search(r"subprocess\.(run|Popen)\(", path.read_text())
     ]
-    assert bare == []
+    assert set(bare) <= {"children.py"}
