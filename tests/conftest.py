@@ -1,4 +1,4 @@
-"""Shared fixtures, and how the suite is run. `server` is real and local; `hurry` makes the waits between retries short."""
+"""Shared fixtures, and how the suite runs. `server` is real and local, `hurry` shortens the waits between retries."""
 
 from collections import Counter
 
@@ -34,9 +34,8 @@ def pytest_collection_modifyitems(items):
 
 def pytest_terminal_summary(terminalreporter):
     """One line for every reason for which tests were skipped: a check that did not run is not a check that passed."""
-    reasons = Counter(
-        report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", [])
-    )
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"skipped: {count} test{'s' * (count != 1)}: {reason}")
 
