@@ -187,6 +187,48 @@ AB=5 | 5
 x = 2 \text{ or } x = 3 | x = 3 \text{ or } x = 2
 x=2 and x=3 | 2, 3
 2,3 | x=2, x=3
+4 p.m. | 4 pm
+4 PM | 4
+€5 | 5 euros
+£5 | 5 pounds sterling
+100 km/h | 100 kilometers per hour
+100 km/hr | 100 km/h
+10 \text{ m/s} | 10 m/s
+10 \text{ m s}^{-1} | 10 m/s
+(-5) | -5
+6/3 | 2
+2^3 | 8
+2^{-3} | 1/8
+\frac{n(n+1)}{2} | \frac{n^2+n}{2}
+n(n+1)/2 | \frac{n(n+1)}{2}
+\alpha | α
+\sin(x) | \sin x
+\sin^2 x | (\sin x)^2
+1:2:3 | 1 : 2 : 3
+20\% | \frac{1}{5}
+20% increase | 20%
+seven hundred | 700
+Seventy-five percent | 75%
+a dozen | 12
+one and a half | 3/2
+five sixths | 5/6
+two thousand twenty-four | 2024
+two, three | 2,3
+\frac{1}{2} \text{ hour} | 0.5 hours
+x^{2} + 1 | x^2+1
+\text{x} | x
+\text{ and } | \text{and}
+\textbf{B} | (B)
+\left\{1, 2\right\} | \{2, 1\}
+\left[ 1, 2 \right] | [1,2]
+3\times 4 | 12
+3 \cdot 4 | 12
+3 \times 4 | 3 by 4
+1\,000 | 1000
+1\ 000 | 1000
+0.50 dollars | \$0.50
+50 cents | 50
+6 cats | 6 cats total
 """
 
 DIFFERENT = r"""
@@ -370,6 +412,126 @@ AB | BA
 5x=10 | x=3
 x=2, y=3 | x=3, y=2
 3 | x=2, x=3
+5 feet 3 inches | 5
+5 feet 3 inches | 5 feet
+12 hours 30 minutes | 12
+no | none
+on | no
+3 red | 3 blue
+3 left turns | 3 right turns
+4 pm | 4 am
+4 p.m. | 4 a.m.
+$5 | 5 cents
+5¢ | \$5
+5 euros | \$5
+£5 | 5 kg
+100 km | 100 miles
+100 km/h | 100 km
+100 km/h | 100 mph
+5 m^2 | 5 m
+10 \text{ m/s} | 10 \text{ km/h}
+-5 | 5
+(-5) | 5
+1/3 | 3
+3/1 | 1/3
+\frac{1}{3} | \frac{3}{1}
+2^3 | 6
+2^{-3} | 8
+n^2 | n
+n(n+1)/2 | n(n-1)/2
+a_1 | a_2
+x_1 | x
+\alpha | \beta
+\sin x | \cos x
+\sqrt{2} | 2
+\sqrt[3]{2} | \sqrt{2}
+|x| | x
+\emptyset | \{1\}
+\mathbb{R} | \mathbb{Z}
+\mathbb{N} | \mathbb{Z}
+(0,1) | [0,1]
+x \ge 1 | x > 1
+x > 1 | x > 2
+x \in \{1,2\} | x \in \{1,3\}
+1 < x < 2 | 1 < x < 3
+1 < x < 2 | 1 \le x < 2
+x<1 or x>2 | (-\infty,1]\cup(2,\infty)
+x<1 and x>2 | x<1 or x>2
+Tuesday | Thursday
+north | south
+north | northeast
+increase | decrease
+convergent | divergent
+rational | irrational
+prime | not prime
+true | not true
+A and B | A or B
+A, B | A
+I | II
+II | 11
+all | none
+0 | none
+undefined | 0
+DNE | 0
+5 | 5 6
+5 | 5, 6
+5 | 55
+5.5 | 55
+1,5 | 15
+1 000 | 1
+10,000 | 10
+1,000,000 | 1,000
+12.50 | 1250
+2:30 | 3:30
+2:30 | 2.5
+1:2:3 | 1:2:4
+5 (six) | 5
+5 (not 6) | 6
+x = 5 | 5x
+f(x) = x^2 | f(x) = x^3
+f(x) = x^2 | x^3
+\frac{dy}{dx} | 1
+5! | 5
+5!! | 5!
+\pi | 3
+2\pi | 2
+2\pi | 6.28
+e^x | x
+x^2 | 2x
+\log_2 3 | \log_3 2
+i | 1
+2i | 2
+-i | i
+3+4i | 7
+3,4i | 3+4i
+\begin{pmatrix}1&2\end{pmatrix} | \begin{pmatrix}1&3\end{pmatrix}
+\begin{pmatrix}1\\2\end{pmatrix} | \begin{pmatrix}1&2\end{pmatrix}
+20% | 20 cents
+20% | 0.02
+20\% | 5
+increase of 20% | decrease of 20%
+20% increase | 20% decrease
+1st | 2nd
+first | second
+7 | seven hundred
+one and a half | 1
+five sixths | 5
+five sixths | 56
+twenty five hundred | 25
+two, three | 23
+three or four | 3,4
+three to four | 3
+3 - 4 | 3
+\frac{1}{2} \text{ hour} | 30 minutes
+\text{B and C} | B
+B, C | (B, D)
+3 \times 4 | 3 \times 5
+1\ 000 | 1
+50 cents | 50 dollars
+6 cats | 6 dogs
+6 cats | 7 cats
+6 cats | cats
+6 | cats 6
 """
 
 UNDECIDED = r"""

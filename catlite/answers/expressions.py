@@ -91,8 +91,9 @@ def same_quantity(a: str, b: str, ask: Ask) -> bool | None:
     if not agree(left.unit, right.unit):
         return False
     x, y = tight(left.text), tight(right.text)
-    if (left.unit == PERCENT) != (right.unit == PERCENT):
-        percent, bare = (number(x), number(y)) if left.unit == PERCENT else (number(y), number(x))
+    percents = left.unit.known == PERCENT.known, right.unit.known == PERCENT.known
+    if percents[0] != percents[1]:
+        percent, bare = (number(x), number(y)) if percents[0] else (number(y), number(x))
         if percent and bare:
             # Beside a whole number the sign is left out; 1 is not 100%.
             return percent.value == bare.value or (bare.value.denominator > 1 and percent.value == bare.value * 100)

@@ -211,7 +211,7 @@ def clean(answer: str) -> str:
     text = _unmarked(text)
     if not (text[:1].isalpha() and spelled(text)):
         text = _OR.sub(" ∨ ", _AND.sub(", ", text)).strip(" ,")
-    text = _ARTICLE.sub("", text)
+    text = text if text[:1] in "aA" and spelled(text) else _ARTICLE.sub("", text)
     if not any(bracket in text for bracket in "([⦃"):
         text = _GROUPED.sub(lambda match: match[0].replace(",", "").replace(" ", ""), text)
     return " ".join(text.split())

@@ -25,7 +25,7 @@ _KNOWN = {
         *("° deg degree", "°C celsius", "°F fahrenheit", "rad radian", "N newton", "J joule", "kJ kilojoule"),
         *("W watt", "kW kilowatt", "kWh", "V volt", "Hz hertz", "kHz", "MHz", "GHz", "Pa pascal", "kPa"),
         *("Ω ohm", "cal calorie", "kcal", "mol mole", "amp ampere", "eV", "kelvin", "ton tonne", "gal gallon"),
-        *("acre", "hectare ha", "percent percentage pct", "dollar usd us$ $", "cent ¢", "euro eur €"),
+        *("acre", "hectare ha", "percent percentage pct % \\%", "dollar usd us$ $", "cent ¢", "euro eur €"),
         *("sterling gbp £", "yen jpy ¥", "rupee rs inr ₹", "unit", "point pt", "mmHg"),
     )
     for alias in line.split()
@@ -42,7 +42,7 @@ _TOKEN = re.compile(
     r"|(?P<sign>[€£¥₹¢$°Ω]C?F?|''?)|(?P<power>\^ ?\{?-?[1-9]\}?)|(?P<separator>[ /*-])|(?P<other>.)",
     re.DOTALL,
 )
-_INNER = re.compile(r"[A-Za-z$€£¥₹¢°Ω']+(?:\.[A-Za-z]+)*|\^ ?\{?-?[1-9]\}?|[/\d()<>=+]|-(?=\d)|.", re.DOTALL)
+_INNER = re.compile(r"\\?%|[A-Za-z$€£¥₹¢°Ω']+(?:\.[A-Za-z]+)*|\^ ?\{?-?[1-9]\}?|[/\d()<>=+]|-(?=\d)|.", re.DOTALL)
 _PREFIX = re.compile(
     rf"([+-]? ?)(?:{OPEN} ?)?((?:US|CA|AU|A|C)?\\?\$|[€£¥₹]|USD|EUR|GBP|INR|Rs\.?)(?: ?{CLOSE})? ?([+-]?[\d.].*)",
     re.DOTALL,
@@ -51,6 +51,9 @@ _COMMENT = re.compile(rf"(.*?\d.*?)(?: ?{OPEN})? ?\(([A-Za-z -]+)\)(?: ?{CLOSE})
 _THREE = re.compile(r"[^aeiou][aeiou][^aeiou]|egg|eye|ant|axe|ace|off|old|all|two|boy|day|key|toy|bee|shy|die|pie")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _HEAD = re.compile(r"\d|\\frac|\\sqrt|\\pi")
+
+
+_RENAMED = re.compile(r"pounds? sterling|british pounds?", re.IGNORECASE)
 
 
 class Unit(NamedTuple):
@@ -163,6 +166,7 @@ def _behind(head: str, tail: str) -> Quantity | None:
     if bare and re.search(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", head_text)) and "=" not in head_text:
         return None  # "3x cm" is a product unless the unit is marked as text
     tail = tail.replace("ft-lb", "ft*lb").replace("mm Hg", "mmHg")
+    tail = _RENAMED.sub("sterling", tail)
     words: list[str] = _INNER.findall(tail.replace(OPEN, " ").replace(CLOSE, " "))
     words = [word for word in words if word not in (" ", ".", "*", "-", ",")]
     if not words or any(len(word) == 1 and word in "0123456789()<>=+" for word in words):
