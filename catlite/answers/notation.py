@@ -247,7 +247,7 @@ def _characters(text: str) -> str:
             pieces.append("\\" + (letter.title() if "CAPITAL" in name else letter) + " ")
         else:
             plain = unicodedata.normalize("NFKC", character)
-            pieces.append("".join(_SYMBOLS.get(one, one) for one in plain))
+            pieces.append("".join(_SYMBOLS.get(letter, letter) for letter in plain))
     return "".join(pieces)
 
 

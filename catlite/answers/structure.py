@@ -65,14 +65,14 @@ def elements(text: str) -> tuple[str, list[str]]:
         single element loses its round or curly brackets, unless it is a list itself.
     """
     for _ in range(8):
-        kind, found = _apart(text)
-        if len(found) != 1 or kind not in ("()", "{}", "[]") or (kind == "[]" and not _LONE.match(found[0])):
+        kind, members = _apart(text)
+        if len(members) != 1 or kind not in ("()", "{}", "[]") or (kind == "[]" and not _LONE.match(members[0])):
             break
-        if len(_apart(found[0])[1]) > 1:
-            return "nested", found
-        text = found[0]
+        if len(_apart(members[0])[1]) > 1:
+            return "nested", members
+        text = members[0]
         kind = ""
-    return kind, found
+    return kind, members
 
 
 def _apart(text: str) -> tuple[str, list[str]]:
@@ -223,20 +223,20 @@ def region(text: str) -> Region | None:
     parts = cut(text, "∨")
     if len(parts) > 1:
         regions = [region(part) for part in parts]
-        if any(one is None or not one.name for one in regions):
+        if any(part is None or not part.name for part in regions):
             return None
-        names = {one.name for one in regions if one}
-        intervals = [interval for one in regions if one for interval in one.intervals]
+        names = {part.name for part in regions if part}
+        intervals = [interval for part in regions if part for interval in part.intervals]
         return Region(names.pop(), intervals, True) if len(names) == 1 else None
     chain = relation(text)
     if chain is not None:
         return _inequality(chain)
     unions = cut(text, "∪")
     if len(unions) > 1:
-        found = [region(part) for part in unions]
-        if any(one is None for one in found):
+        members = [region(part) for part in unions]
+        if any(part is None for part in members):
             return None
-        return Region("", [interval for one in found if one for interval in one.intervals], True)
+        return Region("", [interval for part in members if part for interval in part.intervals], True)
     removed = cut(text, "∖")
     if removed[0] == "ℝ":
         points = elements(removed[1])[1] if len(removed) == 2 else []

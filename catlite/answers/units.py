@@ -119,8 +119,8 @@ def quantity(text: str) -> Quantity:
         value, rest_text = number_words
         if not rest_text:
             return Quantity(written(value), Unit())
-        found = _behind(written(value) + " ", rest_text)
-        return Quantity(text, Unit()) if found is None else found
+        counted = _behind(written(value) + " ", rest_text)
+        return Quantity(text, Unit()) if counted is None else counted
     comment = _COMMENT.fullmatch(text)
     if comment is not None:
         commented = _comment(comment[1].strip(), comment[2])

@@ -16,11 +16,11 @@ from catlite.answers.comparing import acompare, compare
 Pairs = set[tuple[str, str]]
 
 
-def classes(found: Sequence[str]) -> list[list[int]]:
+def classes(votes: Sequence[str]) -> list[list[int]]:
     """Put equivalent answers together.
 
     Args:
-        found: answers, in the order of the votes.
+        votes: answers, in the order of the votes.
 
     Returns:
         Indices, a list for each class, in the order of the classes' first members. A pair that is undecided counts as
@@ -30,31 +30,31 @@ def classes(found: Sequence[str]) -> list[list[int]]:
         >>> classes(["50%", "50", "0.5", "50"])
         [[0, 1, 3], [2]]
     """
-    distinct = list(dict.fromkeys(found))
+    distinct = list(dict.fromkeys(votes))
     equal = {pair for pair in _pairs(distinct) if compare(*pair)}
-    return _partition(found, equal)
+    return _partition(votes, equal)
 
 
-async def aclasses(found: Sequence[str]) -> list[list[int]]:
+async def aclasses(votes: Sequence[str]) -> list[list[int]]:
     """`classes` for a running event loop: what needs the child process waits in a thread."""
-    distinct = list(dict.fromkeys(found))
+    distinct = list(dict.fromkeys(votes))
     equal = {pair for pair in _pairs(distinct) if await acompare(*pair)}
-    return _partition(found, equal)
+    return _partition(votes, equal)
 
 
-async def aspokesman(found: Sequence[str], members: Sequence[int]) -> int:
+async def aspokesman(votes: Sequence[str], members: Sequence[int]) -> int:
     """Find the member of a class that may speak for it.
 
     Args:
-        found: all answers of the vote.
+        votes: all answers of the vote.
         members: the indices of one class of them.
 
     Returns:
         The first member that is equal to no answer outside the class; the first of all when there is none.
     """
-    outside = sorted({*found} - {found[index] for index in members})
+    outside = sorted({*votes} - {votes[index] for index in members})
     for index in members:
-        if not any([await acompare(found[index], other) for other in outside]):
+        if not any([await acompare(votes[index], other) for other in outside]):
             return index
     return members[0]
 
@@ -63,13 +63,13 @@ def _pairs(distinct: list[str]) -> list[tuple[str, str]]:
     return [(a, b) for place, a in enumerate(distinct) for b in distinct[place + 1 :]]
 
 
-def _partition(found: Sequence[str], equal: Pairs) -> list[list[int]]:
-    votes = Counter(found)
-    near: dict[str, set[str]] = {answer: {answer} for answer in votes}
+def _partition(votes: Sequence[str], equal: Pairs) -> list[list[int]]:
+    counts = Counter(votes)
+    near: dict[str, set[str]] = {answer: {answer} for answer in counts}
     for a, b in equal:
         near[a].add(b)
         near[b].add(a)
-    by_votes = sorted(votes, key=lambda answer: (-votes[answer], answer))
+    by_votes = sorted(counts, key=lambda answer: (-counts[answer], answer))
     plain = [answer for answer in by_votes if all(near[answer] <= near[other] for other in near[answer])]
     groups: list[list[str]] = []
     for answer in plain:
@@ -79,7 +79,7 @@ def _partition(found: Sequence[str], equal: Pairs) -> list[list[int]]:
         else:
             home.append(answer)
     # Only votes of answers that belong to one class for certain decide where the others go.
-    weights = {id(group): sum(votes[answer] for answer in group) for group in groups}
+    weights = {id(group): sum(counts[answer] for answer in group) for group in groups}
     for answer in by_votes:
         if answer in plain:
             continue
@@ -88,9 +88,9 @@ def _partition(found: Sequence[str], equal: Pairs) -> list[list[int]]:
             max(homes, key=lambda group: (weights[id(group)], [-ord(c) for c in group[0]])).append(answer)
         else:
             groups.append([answer])
-            weights[id(groups[-1])] = votes[answer]
+            weights[id(groups[-1])] = counts[answer]
     of = {answer: number for number, group in enumerate(groups) for answer in group}
     members: dict[int, list[int]] = {}
-    for index, answer in enumerate(found):
+    for index, answer in enumerate(votes):
         members.setdefault(of[answer], []).append(index)
     return list(members.values())

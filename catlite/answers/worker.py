@@ -179,12 +179,12 @@ class _Child:
             return
         from catlite.errors import CatliteError
 
-        said = self._within(START_SECONDS, b"")
-        if "ready" not in said:
+        message = self._within(START_SECONDS, b"")
+        if "ready" not in message:
             silent = f"silent for {START_SECONDS:g} s" if self._overran else "it ended without a word"
             raise CatliteError(
                 "answers could not be compared: the child process with Math-Verify did not start "
-                f"({said.get('error', silent)}). Try `{sys.executable} -c 'import math_verify'`; reinstall "
+                f"({message.get('error', silent)}). Try `{sys.executable} -c 'import math_verify'`; reinstall "
                 "math-verify[antlr4-13-2] if that fails."
             )
         self.ready = True
@@ -218,8 +218,8 @@ class _Child:
         finally:
             timer.cancel()
             timer.join()
-        said: dict[str, Any] = json.loads(reply)
-        return said
+        message: dict[str, Any] = json.loads(reply)
+        return message
 
     def _expire(self) -> None:
         self._overran = True
