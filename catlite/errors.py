@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 
 class CatliteError(Exception):
-    """Anything catlite raises on purpose."""
+    """Anything catlite raises on purpose; `.group` keeps the rollouts that were paid for before, if there are any."""
+
+    group: Group | None = None
 
 
 class ConfigError(CatliteError, ValueError):
@@ -53,10 +55,10 @@ class DataError(CatliteError, ValueError):
 class ModelError(CatliteError, RuntimeError):
     """A model did not answer; `.status` is the HTTP status, where there was one.
 
-    `.group` keeps the rollouts that were paid for before, when it was the anchor that failed.
+    `.usage` is what a reply of no use says it was billed, None when it says nothing.
     """
 
-    group: Group | None = None
+    usage: Usage | None = None
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
@@ -73,6 +75,11 @@ class QuotaExhausted(ModelError):
 
 class RequestRejected(ModelError):
     """400, 404, 413 or 422: the endpoint refuses this request, so it is not sent again."""
+
+    @property
+    def for_every_prompt(self) -> bool:
+        """True when the address or the model's name is wrong: any other prompt would be refused as well."""
+        return self.status is not None and (self.status in (404, 405) or 300 <= self.status < 400)
 
 
 class ContextOverflow(RequestRejected):
@@ -115,6 +122,8 @@ class EmbeddedModelError(ModelError):
 class GroupError(CatliteError, RuntimeError):
     """No rollout of a group can be used; `.group` keeps every reply that came."""
 
+    group: Group
+
     def __init__(self, message: str, group: Group) -> None:
         super().__init__(message, group)
         self.group = group
@@ -128,6 +137,8 @@ class EstimationError(CatliteError, RuntimeError):
 
     `.usage` is what the estimator itself had spent, None when nothing.
     """
+
+    group: Group
 
     def __init__(self, message: str, group: Group, usage: Usage | None = None) -> None:
         super().__init__(message, group, usage)

@@ -17,6 +17,7 @@ FLOORS = [
         "criteria",
         "parsing",
         "display",
+        "endings",
         "lazy",
         "loop",
         "store",

@@ -24,6 +24,7 @@ from catlite.errors import (
     ContextOverflow,
     EndpointDown,
     EndpointUnavailable,
+    ModelError,
     RequestRejected,
 )
 from catlite.models import scoring, wire
@@ -32,6 +33,7 @@ from catlite.models.clients import Client, LiteLLMClient, OpenAIClient
 from catlite.models.connections import Connections
 from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
 from catlite.models.prices import Price, published
+from catlite.models.refusals import prompt_text
 from catlite.models.retry import retrying
 from catlite.models.traffic import Traffic, traffic_here
 from catlite.store import Asked, Store, current_run, first_sample
@@ -244,7 +246,7 @@ class Endpoint:
         except ContextOverflow:
             raise
         except RequestRejected as error:
-            if error.status == 404:
+            if error.for_every_prompt:
                 raise
             if k == 1:
                 # Not raised while others, of the same request, may be answered: a filter can refuse one of eight.
@@ -252,7 +254,8 @@ class Endpoint:
                 work.lose(wanted, error)
                 return 0
             rollouts = []
-        await work.keep(dict(zip(wanted, rollouts, strict=False)))
+        # A choice that could not be read stays missing, and is asked for again.
+        await work.keep({sample: one for sample, one in zip(wanted, rollouts, strict=False) if one.error is None})
         # Perhaps it is n that was refused. A single answer tells, and if it comes it is kept.
         came = len(rollouts) or await self._ask(work, wanted[:1])
         if 0 < came < k:
@@ -286,8 +289,13 @@ class Endpoint:
             if answer is None:
                 return [Rollout("", finish_reason="content_filter")] * k
             self._traffic.heard(answer.headers)
-            reply = wire.parse(answer.body, client.who)
-            rollouts = wire.rollouts(reply, client.who, self.price, time.monotonic() - started)
+            try:
+                reply = wire.parse(answer.body, client.who, answer.headers, prompt_text(work.messages))
+                rollouts = wire.rollouts(reply, client.who, self.price, time.monotonic() - started)
+            except ModelError as error:
+                if error.usage or isinstance(error, BadReply):
+                    book(error.usage or Usage(None, None, None, None, 1))
+                raise
             book(Usage.total(rollout.usage for rollout in rollouts))
             return rollouts
 
