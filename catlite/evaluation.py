@@ -33,7 +33,7 @@ from catlite.progress import Progress, reporting
 from catlite.results import SINGLE, Evaluation, Row
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.audit import Reward, audited, check_gradable, warn_own_judge
-from catlite.rollouts import is_hopeless, sample_group, under_way
+from catlite.rollouts import is_hopeless, keeping, sample_group, under_way
 from catlite.store import open_run, samples_from
 
 Estimator = Callable[[Group], Awaitable[Reference]]
@@ -234,7 +234,8 @@ class _Work:
         async def estimated(system: str, estimator: Estimator) -> Row:
             row = Row(single.position, single.id, system, None, 0, group.usage, repeat=single.repeat)
             try:
-                reference = await estimator(group)
+                with keeping(group):
+                    reference = await estimator(group)
             except (EstimationError, BudgetReached, EndpointDown, RequestRejected) as error:
                 self._failed(error)
                 spent = getattr(error, "usage", None) or Usage()

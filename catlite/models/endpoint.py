@@ -34,6 +34,7 @@ from catlite.models.connections import Connections
 from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
 from catlite.models.prices import Price, published
 from catlite.models.refusals import prompt_text
+from catlite.models.remarks import remarked
 from catlite.models.retry import retrying
 from catlite.models.traffic import Traffic, traffic_here
 from catlite.store import Asked, Store, current_run, first_sample
@@ -179,11 +180,11 @@ class Endpoint:
         samples = range(first_sample(), first_sample() + check_n(n))
         work = _Work(messages, request, samples, current_run(), current_ledger())
         if work.store is None:
-            return await self._draw(work)
+            return remarked(await self._draw(work), messages, request)
         work.asked = Asked(self.model, self._shown_address(), messages, request)
         async with work.store.turn(work.asked):
             work.found = work.store.find(work.asked, n, samples.start)
-            return work.in_order() if len(work.found) == n else await self._draw(work)
+            return remarked(work.in_order() if len(work.found) == n else await self._draw(work), messages, request)
 
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
         """The natural log of the probability of each token of `text`, as the assistant's reply to `prompt`.

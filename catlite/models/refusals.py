@@ -148,6 +148,8 @@ def error_in_reply(
     """
     refusal = read_refusal(dict(reply), prompt)
     status = refusal.status
+    if status is not None and status >= 500 and refusal.says(wordings.NO_SUCH_PATH, refusal.message):
+        status = 404  # what a gateway says of a path it does not know
     if status is None or status < 400:
         status = next((number for number, fits in _kinds(refusal) if fits), None)
     return None if status is None else _typed(refusal, status, headers, f"{who} answered 200 with an error, {status}")

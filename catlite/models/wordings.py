@@ -63,16 +63,18 @@ NO_CREDIT_CODES = frozenset(
         "insufficient_quota",
         "insufficient_user_quota",
         "payment_required",
+        "pre_consume_token_quota_failed",
     }
 )
 NO_CREDIT = _any(
     r"insufficient[ _](?:account[ _]|user[ _])?(?:balance|credit|fund|quota)",
-    r"(?:balance|credits?|funds) (?:is |are )?(?:too low|insufficient|not (?:enough|sufficient)|exhausted|depleted)",
+    r"(?:balance|credits?|funds|quota) (?:is |are )?(?:too low|insufficient|not (?:enough|sufficient)|exhausted"
+    r"|depleted)",
     r"(?:no|not have enough|not have any|n't have any|more|used all available|out of|add) credits?\b",
     r"(?:exceeded|reached|used) (?:your|its|the) (?:monthly|specified|current|total)? ?(?:included credits|api usage"
     r"|quota|spend)",
     r"(?:spend(?:ing)?|credit|billing(?: hard)?|billing_hard)[ _]limit",
-    r"account is not active",
+    r"account is not active|payment method|monthly (?:quota|limit|allowance|usage)",
     r"\b(?:in arrears|arrearage|overdue|payment required|unpaid|past invoices|in good standing|recharge|top up)\b",
     r"(?:limit|limited to|quota|calls)[^.]{0,30}(?:/|per) ?month",
     "欠费|余额不足|额度不足|充值",
@@ -100,6 +102,7 @@ NO_SUCH_PATH = _any(
     r"(?:unknown|invalid) (?:url|path|route|endpoint)",
     r"no such (?:route|endpoint|path)",
     r"cannot (?:post|get) /",
+    r"^not found\b|\b404[ _]not[ _]found",
 )
 NO_SUCH_MODEL = _any(r"model\b.{0,120}(?:not found|does not exist|not exist|no longer available)", "unknown model")
 
@@ -121,7 +124,8 @@ OVERFLOW = _any(
     rf"{_SIZE}[^.]{{0,60}}(?:exceed|overflow|is full|too small|reached)",
     r"exceed\w*[^.]{0,40}(?:token limit|number of (?:input |prompt )?tokens|max_seq_len|max_num_tokens|max_model_len"
     r"|max(?:imum)? (?:input |prompt |allowed |token )?(?:length|tokens))",
-    rf"\b{_WHAT}\b[^.]{{0,60}}\btoo (?:long|large|big)\b",
+    rf"\b{_WHAT}\b[^.]{{0,60}}\btoo (?:long|large|big)\b|\b{_WHAT}\b[^.]{{0,60}}exceed[^.]{{0,40}}\btokens",
+    r"token limit exceeded|(?:input|prompt) tokens[^.]{0,60}exceed",
     r"too many (?:input |prompt |total )?tokens(?!,? please wait| per)",
     r"(?:reduce|shorten)(?: the| your)?(?: length| size| number of tokens)?(?: of| in)?(?: the| your)?"
     rf"(?: input)? {_WHAT}",
@@ -138,12 +142,13 @@ BOTH = _any(
     rf"{_WHAT}\W? tokens \+",
     r"input length and \W?max_tokens",
     rf"tokens? (?:in|from) (?:the |your )?(?:input )?{_WHAT}",
-    r"output tokens and your prompt|input tokens and requested",
+    r"output tokens and your prompt|input tokens and requested|sum of prompt length",
+    r"prompt(?: length| tokens)?\W{0,3}(?:\d+\W{0,3})?\+",
 )
 # A limit on our own setting: a shorter prompt would be refused as well.
 SETTING = _any(
-    r"max_(?:new_|completion_|output_)?tokens\W{0,3}(?: or \W?max_completion_tokens\W?)?\s?"
-    r"(?:value\b|is (?:too|greater|larger)|must be|should be|cannot|can't|exceeds|:? ?\d+ (?:is|exceeds))",
+    r"\bmax_(?:new_|completion_|output_)?tokens\b(?:(?!\bprompt|\binput)[^.]){0,40}"
+    r"(?:\bvalue\b|\bis (?:too|greater|larger|\d)|must be|should be|\bcan(?:not|'t)|exceeds)",
     r"invalid max_(?:new_|completion_|output_)?tokens|at most \d+ (?:completion|output) tokens",
 )
 DIFFERENCE = re.compile(r"\((\d+) > (\d+) - (\d+)\)")  # max_tokens, context, prompt: vLLM's
@@ -153,11 +158,13 @@ LIMIT = _any(
     rf"{_SIZE}(?: is| of|:)?(?: only)?\s*\(?{_N}",
     rf"> {_N}|<= {_N}|>= n_ctx: ?{_N}|less than {_N} tokens|allowed:? \(?{_N}|token limit: ?{_N}|\[\d+, ?{_N}\]",
     rf"max_(?:seq_len|num_tokens|model_len)\s*\(?{_N}|limit (?:is|of) {_N}|with {_N} maximum context",
-    rf"cannot exceed {_N}|max input tokens: {_N}|maxlength: ?{_N}|\bLimit {_N}|exceeds limit of {_N}",
+    rf"cannot exceed {_N}|supports up to {_N}|max_prompt_tokens \({_N}|maximum of {_N}",
+    rf"max input tokens: {_N}|maxlength: ?{_N}|\bLimit {_N}|exceeds limit of {_N}",
 )
 GIVEN = _any(
     rf"(?:resulted in|request \(|you requested a total of|total of at least|you requested|requested about) ?{_N}",
-    rf"(?:you passed|contains|has|given:|received|n_keep:|requested:?|actual:|current length is|the first) {_N}",
+    r"(?:you passed|contains|has|count is|given:|received|n_keep:|requested:?|actual:|current length is|the first)"
+    rf" {_N}",
     rf"(?:too long:|length|count|count:|count of|tokens|prompt_len|input|prompt) \(?{_N}",
 )
 WRITTEN = re.compile(rf"(?:requested|and|\+) {_N} (?:output|completion|`max_new_tokens`|tokens for)", re.IGNORECASE)
