@@ -112,7 +112,7 @@ class OpenAIClient:
             if is_content_filter(error.status_code, said, prompt):
                 return None
             failure = self._moved(error.response) or status_error(
-                error.status_code, said, error.response.headers, self.who, prompt
+                error.status_code, said, error.response.headers, self.who, prompt=prompt
             )
         except TimeoutError:
             failure = _late(self.who, timeout)
@@ -135,12 +135,11 @@ class OpenAIClient:
         raise failure
 
     def _moved(self, reply: httpx.Response) -> RequestRejected | None:
-        """The error for a redirect that does not lead the request on as it was; None for one that did."""
+        """The error for a redirect on which the request lost its body, or its key where one is wanted; else None."""
         first, sent = (reply.history or [reply])[0], reply.request
         key = first.request.headers.get("authorization")
-        if not reply.has_redirect_location and (
-            not reply.history or (sent.method == "POST" and sent.headers.get("authorization") == key)
-        ):
+        keyless = reply.status_code in (401, 403) and sent.headers.get("authorization") != key
+        if not reply.has_redirect_location and not (reply.history and (sent.method != "POST" or keyless)):
             return None
         target = str(first.url.join(first.headers.get("location", ""))).removesuffix("/chat/completions")
         shown = self._address.redact(hide_login(Secret(target)))
@@ -210,9 +209,8 @@ class LiteLLMClient:
                 return None
             elif isinstance(status, int) and status >= 400:
                 headers: Mapping[str, str] = getattr(error, "litellm_response_headers", None) or {}
-                failure = status_error(
-                    status, json.dumps({"message": said, "code": code}), headers, self.who, prompt_text(messages)
-                )
+                told = json.dumps({"message": said, "code": code})
+                failure = status_error(status, told, headers, self.who, prompt=prompt_text(messages))
             else:
                 failure = BadReply(f"{self.who} gave no reply litellm can read: {snippet(said)}")
         raise failure

@@ -86,7 +86,8 @@ class _Work:
         self.lost |= dict.fromkeys(wanted, Rollout("", finish_reason="error", error=str(error)))
 
     async def keep(self, fresh: dict[int, Rollout]) -> None:
-        """Takes replies by index; with a store, returns when they are on disk."""
+        """Takes replies by index, but none that cannot be read; with a store, returns when they are on disk."""
+        fresh = {sample: rollout for sample, rollout in fresh.items() if rollout.error is None}
         self.found |= fresh
         if self.store is not None and self.asked is not None and fresh:
             await self.store.keep(self.asked, fresh)
@@ -255,8 +256,7 @@ class Endpoint:
                 work.lose(wanted, error)
                 return 0
             rollouts = []
-        # A choice that could not be read stays missing, and is asked for again.
-        await work.keep({sample: one for sample, one in zip(wanted, rollouts, strict=False) if one.error is None})
+        await work.keep(dict(zip(wanted, rollouts, strict=False)))
         # Perhaps it is n that was refused. A single answer tells, and if it comes it is kept.
         came = len(rollouts) or await self._ask(work, wanted[:1])
         if 0 < came < k:

@@ -112,7 +112,9 @@ def _status(codes: tuple[str, ...]) -> int | None:
     return next(iter([*numbers, *named]), None)
 
 
-def status_error(status: int, body: str, headers: Mapping[str, str], who: str, prompt: str = "") -> ModelError:
+def status_error(
+    status: int, body: str, headers: Mapping[str, str], who: str, key: str = "OPENAI_API_KEY", *, prompt: str = ""
+) -> ModelError:
     """The error for an HTTP status that is not a success.
 
     Args:
@@ -120,7 +122,8 @@ def status_error(status: int, body: str, headers: Mapping[str, str], who: str, p
         body: the reply's text.
         headers: the reply's headers, for Retry-After.
         who: how errors call the server.
-        prompt: the text that was sent, which the body may quote.
+        key: the environment variable that holds the API key.
+        prompt: the text that was sent, which the body may quote; empty by default.
 
     Returns:
         QuotaExhausted, AuthenticationFailed, ContextOverflow, EndpointUnavailable or RequestRejected, not raised.
@@ -129,7 +132,7 @@ def status_error(status: int, body: str, headers: Mapping[str, str], who: str, p
         >>> type(status_error(402, "", {}, "server")).__name__
         'QuotaExhausted'
     """
-    return _typed(read_refusal(body, prompt), status, headers, f"{who} answered {status}")
+    return _typed(read_refusal(body, prompt), status, headers, f"{who} answered {status}", key)
 
 
 def error_in_reply(
@@ -164,13 +167,15 @@ def _kinds(refusal: Refusal) -> Iterator[tuple[int, bool]]:
     yield 429, refusal.says(wordings.TOO_SOON) or refusal.says(wordings.WINDOW)
 
 
-def _typed(refusal: Refusal, status: int, headers: Mapping[str, str], said: str) -> ModelError:
+def _typed(
+    refusal: Refusal, status: int, headers: Mapping[str, str], said: str, key: str = "OPENAI_API_KEY"
+) -> ModelError:
     said = f"{said}: {snippet(refusal.message)}"
     if status == 402 or (status < 500 and _no_credit(refusal)):
         fewer = " (or, where it names max_tokens, lower that)" if "max_tokens" in refusal.message else ""
         return QuotaExhausted(f"{said}; add credit or use another key{fewer}", status=status)
     if status in (401, 403) or (status == 400 and refusal.says(wordings.KEY)):
-        return AuthenticationFailed(f"{said}; check the API key (api_key= or OPENAI_API_KEY)", status=status)
+        return AuthenticationFailed(f"{said}; check the API key (api_key= or {key})", status=status)
     if status not in (404, 408, 409) and _overflows(refusal, status):
         given, limit = _figures(refusal)
         return ContextOverflow(said, status=status, limit=limit, given=given)
