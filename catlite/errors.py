@@ -6,8 +6,8 @@
     ├── DataError              ValueError       rows cannot be made a task, or cannot be had
     ├── ModelError             RuntimeError     a model did not answer
     │   ├── AuthenticationFailed                401, 403: the key is missing, wrong or not allowed
-    │   ├── QuotaExhausted                      402, or a 429 that says there is no credit left
-    │   ├── RequestRejected                     400, 404, 413, 422: asking again would not help
+    │   ├── QuotaExhausted                      402, or another status that says there is no credit left
+    │   ├── RequestRejected                     400, 404, 405, 422, 3xx: asking again would not help
     │   │   └── ContextOverflow                 the prompt is longer than the model's context
     │   ├── EndpointUnavailable ConnectionError  retries used up: 408, 409, 429, 5xx, connection, time-out
     │   │   └── EndpointDown                    for several questions in a row: the run ends early
@@ -70,11 +70,11 @@ class AuthenticationFailed(ModelError):
 
 
 class QuotaExhausted(ModelError):
-    """402, or a 429 that says there is no credit left: waiting would not help. Never retried."""
+    """402, or another status that says there is no credit left: waiting would not help. Never retried."""
 
 
 class RequestRejected(ModelError):
-    """400, 404, 413 or 422: the endpoint refuses this request, so it is not sent again."""
+    """400, 404, 405, 422 or a redirect: the endpoint refuses this request, so it is not sent again."""
 
     @property
     def for_every_prompt(self) -> bool:
