@@ -5,6 +5,8 @@ A word that is not here says nothing against the reply: it counts as complete, a
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 COMPLETE = frozenset(
     {"", "complete", "completed", "done", "end", "end_turn", "eos", "eos_token", "finished", "function_call", "null"}
     | {"pause_turn", "stop", "stop_sequence", "stop_token", "success", "tool_call", "tool_calls", "tool_use"}
@@ -23,6 +25,7 @@ FAILED = frozenset(
 )
 
 
+@lru_cache(maxsize=256)
 def ending(finish_reason: str | None) -> str:
     """A server's finish reason as one of a few words.
 
