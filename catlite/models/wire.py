@@ -274,7 +274,8 @@ def _usages(reply: Mapping[str, Any], choices: list[_Choice], price: Price | Non
     for number, completion in enumerate(completions):
         mine = (prompt, completion, cached) if number == 0 else (0, completion, 0)
         cost = price.cost(*mine) if price else None
-        usages.append(Usage(*mine, cost, int(number == 0), seconds if number == 0 else 0.0))
+        came = int(number < len(choices))
+        usages.append(Usage(*mine, cost, int(number == 0), seconds if number == 0 else 0.0, generations=came))
     return usages
 
 

@@ -53,7 +53,7 @@ class Synthesis:
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`."""
         if not group.usable:
-            raise EstimationError(f"no rollout to synthesize from: {group!r}", group)
+            raise EstimationError(f"no rollout to synthesize from: {group!r}", group, None, bool(group.replies))
         texts = [_shown(rollout.text) for rollout in group.usable]
         notes = group.left_out()
         agreeing = await self._agreeing(group)
@@ -86,11 +86,12 @@ class Synthesis:
         if limit is not None:
             trimmed = sum(len(text) > limit for text in texts)
             notes.append(f"{trimmed} {TRIMMED} {limit:,} characters each to fit the anchor's context")
-        if reply.error is not None or not reply.text.strip():
+        if reply.defect not in (None, "truncated") or not reply.text.strip():
             told = advice(reply)
             why = reply.error or f"it came back {reply.defect}" + (f"; {told}" if told else "")
             spent = Usage.total([reply.usage])
-            raise EstimationError(f"the anchor {self.anchor.name!r} gave no synthesis: {why}", group, spent)
+            failure = f"the anchor {self.anchor.name!r} gave no synthesis: {why}"
+            raise EstimationError(failure, group, spent, unanswered=reply.error is None)
         notes += [f"the synthesis: {note}" for note in reply.notes]
         if reply.odd_ending is not None:
             notes.append(f"the synthesis ended by {reply.odd_ending!r}, an unknown word: taken as complete")
