@@ -127,7 +127,7 @@ class OpenAIClient:
                     "look at what a proxy before the server adds"
                 )
             elif "TooManyRedirects" in names:
-                failure = RequestRejected(f"{self.who} redirects in a circle: check base_url", status=310)
+                failure = RequestRejected(f"{self.who} redirects in a circle: check base_url")
         except (TypeError, ValueError) as error:
             failure = ConfigError(f"the request cannot be written as JSON: {error}")
         except asyncio.CancelledError as error:
@@ -209,8 +209,8 @@ class LiteLLMClient:
                 return None
             elif isinstance(status, int) and status >= 400:
                 headers: Mapping[str, str] = getattr(error, "litellm_response_headers", None) or {}
-                told = json.dumps({"message": said, "code": code})
-                failure = status_error(status, told, headers, self.who, prompt=prompt_text(messages))
+                body = json.dumps({"message": said, "code": code})
+                failure = status_error(status, body, headers, self.who, prompt=prompt_text(messages))
             else:
                 failure = BadReply(f"{self.who} gave no reply litellm can read: {snippet(said)}")
         raise failure
