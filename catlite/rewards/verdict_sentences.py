@@ -1,0 +1,166 @@
+r"""A small grammar for sentences about a criterion: subject, polarity and verb, with at most one negation.
+
+    sentence   := embedding? statement adjunct?
+    statement  := criterion be (not)? met | response (does not)? meet criterion | no part of the response meets …
+    embedding  := "I (do not) believe that" | "it is false that" | "there is no evidence that" | …
+    adjunct    := "by …" | "because …" | "in …", and nothing in it that takes back what was said
+
+What the grammar does not parse says nothing, and two negations say nothing either: "there is no evidence that the
+criterion is not met" is no yes. Left out: irony, and languages other than English.
+"""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 300  # characters of a clause; a longer one is no plain statement
+
+_NOUN = r"(?:criterion|criteria|requirements?|conditions?|rubric(?: item)?)"
+_DETERMINER = r"(?:the|this|that|these|those|its|all|all of|every|each|both|any|any of|your|my|said|stated|given|above)"
+_RESPONSE = (
+    r"(?:(?:(?:the|this|that|your|its|model's|student's|assistant's) )*"
+    r"(?:response|answer|text|reply|rollout|output|submission|summary|solution|message|it|this|that|they)"
+    r"(?: (?:above|given|here|as a whole|as written|itself))?)"
+)
+# "the criterion about zinc", "criterion 2", "the criterion of naming zinc"
+_CRITERION = (
+    rf"(?:(?:{_DETERMINER} )*{_NOUN}(?: \d{{1,3}})?(?: (?:quotation|in question|above|given|stated|here|at hand))?"
+    rf"(?: (?:about|of|on|for|that|regarding|concerning|to) (?:(?!(?:{_NOUN}|not|never|no|nor|nothing|is|are|was|were|has|"
+    rf"have|if|unless|only|whether|does|do|did)\b)[\w'-]+ ?){{1,14}})?)"
+)
+_PRONOUN = r"(?:it|this|that|they|these|those)"
+_NO_OBJECT = rf"(?:no|none of the|none of its|neither of the|not one|not a single) {_NOUN}"
+_OBJECT = rf"(?:{_CRITERION}|it)"
+_FIRM = (
+    r"also|clearly|fully|entirely|completely|wholly|indeed|definitely|certainly|actually|therefore|thus|hence|still|"
+    r"simply|explicitly|successfully|plainly|obviously|adequately|sufficiently|correctly|now|directly|properly|evidently"
+)
+_FIRMLY = rf"(?:(?:{_FIRM}) )*"
+_WEAKLY = rf"(?:(?:{_FIRM}|even|quite|really|yet|at all|in any way|ever|remotely|in fact|any longer) )*"
+_NEVER = r"not at all|not|never|no longer|nowhere near|nowhere|in no way|by no means|at no point|far from|anything but"
+_MET, _UNMET = r"(?:met|satisfied|fulfill?ed)", r"(?:unmet|unsatisfied|unfulfill?ed)"
+_PASSED, _FAILED = r"(?:passed|achieved|true)", r"(?:failed|violated|missed|false)"
+_MEET = (
+    r"(?:meets?|met|meeting|satisf(?:y|ies|ied|ying)|fulfill?(?:s|ed|ing)?|compl(?:y|ies|ied|ying) with|"
+    r"(?:adhere|conform)(?:s|d|ed|ing)? to|pass(?:es|ed|ing)?)"
+)
+_MISS = r"(?:fails?|failed|failing|miss(?:es|ed)?|violates?|violated|falls? short of|fell short of)"
+_FAIL_TO = r"(?:fails?|failed|failing|neglects?) (?:at |in )?(?:to )?"
+_DO, _BE = r"(?:does|do|did|has|have|had|is|are|was)", r"(?:is|are|was|were|has been|have been|had been|is being)"
+_PLACE = r"(?: (?:part|piece|place))?(?: (?:in|of|about|within|from) (?:the |this |that )?(?:response|answer|text|reply|rollout|output|it|this))?"
+_NOTHING = (
+    rf"(?:(?:nothing|none|nobody|no one){_PLACE}"
+    rf"|(?:no|not one|not a single|neither) [a-z]+(?: [a-z]+)?{_PLACE})"
+)
+
+_STATEMENTS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        # the criterion is (not) met · criterion not met · it has not been met
+        rf"(?:{_CRITERION}|{_PRONOUN} (?={_BE}\b)) ?(?:{_BE} )?{_FIRMLY}(?:(?P<no>{_NEVER}) (?:been |being )?{_WEAKLY})?"
+        rf"(?:(?P<met>{_MET})|(?P<unmet>{_UNMET}))(?P<rest>.*)",
+        rf"{_CRITERION} {_BE} {_FIRMLY}(?:(?P<no>{_NEVER}) {_WEAKLY})?(?:(?P<met>{_PASSED})|(?P<unmet>{_FAILED}))(?P<rest>.*)",
+        # the criterion is yet to be met · has not been met · can not be considered met · remains unmet
+        rf"(?:{_CRITERION}|{_PRONOUN}) (?:(?:is|are|was|were) (?P<no>yet to be)|(?:has|have) (?P<no_2>yet to be)|"
+        rf"(?:has|have) (?P<no_3>not|never) {_WEAKLY}been|"
+        rf"can (?P<no_4>not) {_WEAKLY}be (?:considered|regarded as|called|said to be|deemed|counted as)) {_WEAKLY}"
+        rf"(?:(?P<met>{_MET})|(?P<unmet>{_UNMET}))(?P<rest>.*)",
+        rf"(?:{_CRITERION}|{_PRONOUN}) (?:remains|stays|goes|went|is left|was left) (?P<unmet>{_UNMET})(?P<rest>.*)",
+        # not met by the response
+        rf"{_FIRMLY}(?:(?P<no>not) {_WEAKLY})?(?:(?P<met>{_MET})|(?P<unmet>{_UNMET}))"
+        r"(?P<rest> (?:because|(?:by|in) (?:the|this) (?:response|answer|text|reply))\b.*)",
+        # the criterion (does not) hold · so it fails · the response passes
+        rf"(?:{_CRITERION}|{_RESPONSE}) {_FIRMLY}(?:(?:does|do|did) (?P<no>not) )?{_WEAKLY}"
+        r"(?:(?P<met>holds?|pass(?:es|ed)?)|(?P<unmet>fails?|failed))(?P<rest>(?: (?:because|since|given|due to|here|overall)\b.*)?)",
+        # the response (does not) meet the criterion · fails to meet · meets none of the criteria
+        rf"(?:{_RESPONSE} )?{_FIRMLY}(?:{_DO} )?{_FIRMLY}(?:(?P<no>{_NEVER}|can not|could not|will not) {_WEAKLY})?"
+        rf"(?P<no_2>{_FAIL_TO})?{_FIRMLY}(?:(?P<met>{_MEET})|(?P<unmet>{_MISS})) "
+        rf"(?:(?P<no_3>{_NO_OBJECT})|{_OBJECT})(?P<rest>.*)",
+        # nothing in the response meets the criterion
+        rf"(?P<no>{_NOTHING}) {_FIRMLY}(?:(?:does|do|did) (?P<no_4>not) )?(?P<no_2>{_FAIL_TO})?(?:(?P<met>{_MEET})|(?P<unmet>{_MISS})) "
+        rf"(?:(?P<no_3>{_NO_OBJECT})|{_OBJECT})(?P<rest>.*)",
+        # at no point does the response meet the criterion
+        rf"(?P<no>at no point|nowhere|in no way|never|under no circumstances|by no means) (?:does|do|did|has) {_RESPONSE} "
+        rf"{_FIRMLY}(?P<met>{_MEET}) {_OBJECT}(?P<rest>.*)",
+        rf"(?P<no>no|none of the|not one|neither) {_NOUN} (?:{_BE} )?{_FIRMLY}(?P<no_2>not )?(?:(?P<met>{_MET})|(?P<unmet>{_UNMET}))"
+        r"(?P<rest>.*)",
+    )
+)
+_THAT = r"(?: that)?"
+_AFFIRMED = re.compile(
+    rf"(?:(?:i|we) (?:can |would |must |do )*(?:think|believe|find|conclude|judge|say|hold|see|am (?:sure|certain|confident|convinced)){_THAT}"
+    rf"|it is (?:clear|true|evident|obvious|certain|safe to say|fair to say|the case){_THAT}"
+    rf"|(?:this|that|which|it) (?:means|shows|implies|follows){_THAT}"
+    r"|(?:the|my) (?:final |overall )?(?:verdict|conclusion|judge?ment|decision|finding|answer) is that"
+    rf"|there is no (?:doubt|question|denying){_THAT}) "
+)
+_DENIED = re.compile(
+    rf"(?:(?:i|we) (?:do|can|could|would|did) not (?:think|believe|find|see|agree|conclude|accept|consider|judge|feel){_THAT}"
+    rf"|(?:i|we) (?:reject the claim|disagree|deny)(?: that)"
+    rf"|it is (?:simply |plainly |just )?(?:false|untrue|incorrect|wrong|not true|not the case|not so|not correct)(?: to (?:say|claim|think))?{_THAT}"
+    rf"|(?:i|we) (?:see|find|found|have) no (?:evidence|indication|sign|proof|reason to (?:believe|think|say|conclude)){_THAT}"
+    rf"|(?:there is |there are |with )?(?:no|not any|not a shred of) (?:evidence|indications?|signs?|proof|support|basis|reason to (?:believe|think|say|conclude))"
+    r"(?: in (?:the|this) (?:response|answer|text|reply))?(?: to (?:say|suggest|show|believe|think|conclude))?(?: that| of the fact that)?"
+    rf"|nothing{_PLACE} (?:suggests|shows|indicates|implies|proves){_THAT}) "
+)
+_LEAD = re.compile(
+    r"(?:(?:and|so|but|also|then|thus|hence|therefore|overall|finally|ultimately|consequently|accordingly|clearly|indeed|"
+    r"well|ok|okay|sure|hmm+|right|now|in conclusion|in summary|in short|to conclude|to summari[sz]e|as a result|"
+    r"for this reason|in my (?:view|opinion|judge?ment)|no problem|no doubt|without (?:a |any )?doubt|of course|"
+    r"unfortunately|sadly|because of this|since|because|as|although|though|even though|while|which means|meaning|i mean|"
+    r"however|nevertheless|nonetheless|here|wait|actually|pero|aber|mais|maar|mas|но|但|但是|でも|하지만|لكن)"
+    r"(?:\s|\Z))+"
+)
+# What may follow a statement without a comma; and what, there or after a comma, takes it back or makes it depend.
+_ADJUNCT = re.compile(
+    r" (?:because|since|as (?:it|the|this|they)|given|due to|by|in|with|within|through|throughout|at|for|on|here|there|"
+    r"thanks to|and|either|any(?:where|more)?|even (?:if|though)|quotation|fully|completely|entirely|indeed|"
+    r"despite|overall|twice|explicitly|clearly)\b"
+)
+_TAKEN_BACK = re.compile(
+    r"\b(?:if|unless|only|except|apart from|provided|assuming|in part|part(?:ly|ial|ially)?|in theory|in principle|"
+    r"in name|at best|at most|on paper|reservations?|exceptions?|some extent|degree|claim(?:s|ed)?|says|said|"
+    r"according to|alleged(?:ly)?|supposed(?:ly)?|so[- ]called|almost|nearly|otherwise|were|would|could|might|or|half|mostly|"
+    r"lie|joke|kidding|sarcas\w+|irony|false|untrue|wrong|maybe|perhaps|possibly|arguably|questionable|doubtful)\b"
+)
+_NEGATED = re.compile(r"\b(?:no|not|none|nothing|nobody|never|neither|nor|without|nowhere|hardly|barely|scarcely)\b")
+_REASON = re.compile(r" (?:because|since|as|given|due to|even|despite|and)\b")
+
+
+def lead_of(clause: str) -> str:
+    """The words that only introduce a clause ("so", "in my view", "no doubt"), with the space after them."""
+    match = _LEAD.match(clause)
+    return match[0] if match else ""
+
+
+def statement_value(clause: str) -> bool | None:
+    """What one clause says of the criterion: True for met, False for not met, None when the grammar cannot tell."""
+    clause = clause[len(lead_of(clause)) :].strip(" \t,") if len(clause) <= LONGEST else ""
+    negations = 0
+    for _ in range(3):
+        embedding = _DENIED.match(clause) or _AFFIRMED.match(clause)
+        if embedding is None:
+            break
+        negations += embedding.re is _DENIED
+        clause = clause[embedding.end() :].lstrip()
+    for pattern in _STATEMENTS:
+        match = pattern.fullmatch(clause)
+        if match is None:
+            continue
+        groups = match.groupdict()
+        negations += sum(bool(groups.get(name)) for name in ("no", "no_2", "no_3", "no_4", "unmet"))
+        if negations > 1:
+            return None
+        return negations == 0 if _stands(groups["rest"], negations == 0) else None
+    return None
+
+
+def _stands(rest: str, met: bool) -> bool:
+    """True when what follows a statement in its clause leaves it as it is."""
+    rest = rest.rstrip()
+    if not rest:
+        return True
+    if _ADJUNCT.match(rest) is None or (_TAKEN_BACK.search(rest) and not rest.startswith(" even ")):
+        return False
+    # "met in no part" takes a yes back; a reason may say what the response does not do.
+    return not met or _REASON.match(rest) is not None or _NEGATED.search(rest) is None
