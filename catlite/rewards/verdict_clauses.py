@@ -15,10 +15,10 @@ from catlite.rewards.verdict_words import QUOTATION
 # What divides a sentence. A colon, a dash, "=" and a question mark bind what follows to what stands before.
 _BREAK = re.compile(
     r"\s*(?:(?P<bind>[:=]|[-=]+>|→|\s[-–—]+(?=\s|\Z)|[–—]|(?<=\w)--(?=\w))|[,;、。]"
-    r"|(?<!anything )(?<!nothing )\b(?P<but>but|however|except|although|whereas|while|aber|pero|mais|maar|mas|но|لكن)\b"
+    r"|(?<!anything )(?<!nothing )(?<!everything )(?<!all )\b(?P<but>but|however|although|whereas|while|aber|pero|mais|maar|mas|но|لكن)\b"
     r"|(?P<but_too>但是?|でも|하지만)"
-    r"|(?<!even )(?<!as )\b(?P<if>if|unless|whether|provided|assuming|suppose|as long as|when)\b"
-    r"|\band (?=(?:yes|no|the|it|this|so|therefore|thus|hence)\b)"
+    r"|(?<!even )(?<!as )\b(?P<if>if|unless|except|whether|provided|assuming|suppose|as long as|when)\b"
+    r"|\band (?=(?:yes|no|the|it|this|so|therefore|thus|hence|not (?:met|satisfied|fulfilled)|unmet)\b)"
     r"|(?<!think )(?<!believe )(?<!or )\b(?P<so>so|therefore|thus|hence)\b(?! (?:far|that|called|much|many|long|as)\b)"
     r"|\b(?=because\b|since\b))\s*"
 )
@@ -57,18 +57,23 @@ _REASON = re.compile(
 
 # The response says it, not the judge.
 _REPORTED = re.compile(
-    r"\b(?:response|answer|text|reply|rollout|output|author|model|assistant|student|user|it|which|that|who|they|he|she)"
+    r"\b(?:response|answer|text|reply|rollout|output|author|model|assistant|student|user|line|"
+    r"sentence|paragraph|passage|ending|note|it|which|that|who|they|he|she)"
     r"(?: \w+ly)? (?:(?:also|even|just|only|then|never|literally|does not|did not) )*"
     r"(?:says?|said|states?|stated|claims?|claimed|contains?|contained|includes?|included|writes|wrote|reads|quotes?|"
     r"asserts?|asserted|declares?|declared|insists?|pretends?|announces?|announced|instructs?|tells?|told|asks?|asked|"
-    r"ends with|begins with|starts with|outputs|replies|replied|argues?|argued|suggests?|repeats?|mentions?)\b"
+    r"ends with|begins with|starts with|outputs|replies|replied|argues?|argued|suggests?|repeats?|mentions?|puts it)\b"
     r"|\b(?:according to|in the words of|as stated by|quoting|forged|injected|verbatim)\b"
     r"|\b(?:says|claims|writes|states) (?:the|this) (?:response|text|answer|model)\b"
 )
-_TRAILING_REPORT = re.compile(r"(?:says|claims|writes|states|reads|according to|as stated|as claimed)\b")
-_INTRODUCES = re.compile(r"(?:[:=]|\b(?:contains?|says?|reads?|writes?|includes?|states?|quotes?|with))\s*\Z")
+_TRAILING_REPORT = re.compile(
+    r"(?:says|claims|writes|states|reads|according to|as stated|as claimed)\b.*"
+    r"|(?:it|he|she|they|(?:the|this) (?:response|answer|text|author|model)) (?:says?|claims?|writes?|states?|insists?)"
+)
+_INTRODUCES = re.compile(r"(?:[:=]|\b(?:is|are|contains?|says?|reads?|writes?|includes?|states?|quotes?|with))\s*\Z")
 _ALLEGED = re.compile(
-    r"\b(?:allegedly|supposedly|so[- ]called|or so|purportedly|ostensibly|is what|as claimed|not really|as if)\b"
+    r"\b(?:allegedly|supposedly|so[- ]called|or so|purportedly|ostensibly|is what|as claimed|not really|as if|"
+    r"(?:is|are|would be) (?:simply |plainly |just )?(?:a lie|a joke|false|untrue|wrong|not true|nonsense|absurd))\b"
 )
 # What a criterion asks for is no verdict on it.
 _DEMAND = re.compile(
@@ -95,7 +100,7 @@ _UNSURE = re.compile(
     r"comply|provide|decide|determine|grade|rate|do (?:that|this)|be sure)\b"
     r"|\b(?:i|we) (?:can|could|will|would|am happy to) (?:help|assist|gladly|judge|evaluate|assess|answer|grade|check|"
     r"do (?:that|this))\b"
-    r"|\bas an ai\b|\b(?:sorry|apologi[sz]e)\b|\b(?:impossible|not possible) to (?:say|tell|judge|determine)\b"
+    r"|\bas an ai\b|\b(?:kidding|joking|sarcas\w+|ironic\w*)\b|\b(?:sorry|apologi[sz]e)\b|\b(?:impossible|not possible) to (?:say|tell|judge|determine)\b"
 )
 _FRAGMENT = re.compile(r"(?:not|hardly|barely|scarcely|never|almost|nearly|only)(?: [\w'-]+){0,2}|or (?:not|un\w+)")
 _NEGATING = re.compile(r"\b(?:not|no|only|never|none|nothing|partly|without|miss\w*|lack\w*|fail\w*|omit\w*|un\w+ed)\b")
@@ -174,6 +179,8 @@ def introduces(line: str) -> bool:
     if not last or last.endswith((".", "!", "?")):
         return False
     label = last.rstrip(" :=")
+    if re.search(r"\b(?:line|sentence|paragraph|words?|text|response|reply|rollout|ending|message)\b.{0,40} (?:is|are|was|were)\Z", label):
+        return True
     return _REPORTED.search(last) is not None or (is_material(label) and "criteri" not in label)
 
 
@@ -197,7 +204,7 @@ def hedges(text: str) -> bool:
     return _HEDGE.search(text) is not None or _UNSURE.search(text) is not None or _FRAGMENT.fullmatch(text) is not None
 
 
-def is_doubt(clause: Clause, text: str, verdict: bool | None, foreign: bool) -> bool:
+def is_doubt(clause: Clause, text: str, verdict: bool | None, *, foreign: bool = False, reason: bool = False) -> bool:
     """True when a clause that is no verdict could bear on one.
 
     Args:
@@ -205,10 +212,11 @@ def is_doubt(clause: Clause, text: str, verdict: bool | None, foreign: bool) -> 
         text: its words without what only introduces them.
         verdict: the verdict before it in the sentence, if there is one.
         foreign: that verdict is not in English, so that what follows cannot be read.
+        reason: the sentence is announced as a reason, in which "not iron" says nothing of the verdict.
     """
-    if _UNSURE.search(text) is not None or _TRAILING_REPORT.match(text) is not None:
+    if _UNSURE.search(text) is not None or _TRAILING_REPORT.fullmatch(text) is not None:
         return True
-    if verdict is not False and _FRAGMENT.fullmatch(text) is not None:
+    if verdict is not False and not reason and _FRAGMENT.fullmatch(text) is not None:
         return True
     if is_reported(text):
         return _ALLEGED.search(text) is not None

@@ -73,6 +73,7 @@ _STATEMENTS = tuple(
         rf"(?:{_CRITERION}|{_RESPONSE}) {_FIRMLY}(?:(?:does|do|did) (?P<no>not) )?{_WEAKLY}"
         r"(?:(?P<met>holds?|pass(?:es|ed)?)|(?P<unmet>fails?|failed))(?P<rest>(?: (?:because|since|given|due to|here|overall)\b.*)?)",
         # the response (does not) meet the criterion · fails to meet · meets none of the criteria
+        r"(?!(?:meet|satisfy|fulfill?|comply|adhere|conform|pass|fail|miss|[a-z]+ing) )"
         rf"(?:{_RESPONSE} )?{_FIRMLY}(?:{_DO} )?{_FIRMLY}(?:(?P<no>{_NEVER}|can not|could not|will not) {_WEAKLY})?"
         rf"(?P<no_2>{_FAIL_TO})?{_FIRMLY}(?:(?P<met>{_MEET})|(?P<unmet>{_MISS})) "
         rf"(?:(?P<no_3>{_NO_OBJECT})|{_OBJECT})(?P<rest>.*)",

@@ -201,6 +201,7 @@ class _Reader:
     conditional: bool = False
     value: bool | None = None  # the last verdict in it
     foreign: bool = False  # that was not in English
+    reason: bool = False  # it is announced as a reason
 
     def read(self, sentence: str) -> None:
         """Adds what a sentence says, and what stands in its parentheses."""
@@ -226,7 +227,7 @@ class _Reader:
         answering, doubtful = self.findings.asked, self.findings.doubtful
         self.pending, self.findings.pending, self.findings.asked = self.findings.pending, 0, False
         self.labelled, self.opened = self.pending != 0, True
-        self.reported = self.conditional = self.foreign = False
+        self.reported = self.conditional = self.foreign = self.reason = False
         self.value = None
         for place, clause in enumerate(sentence):
             introduced = word_value(clause.text) is None and not (self.pending and _affirms(clause.text) is not None)
@@ -237,6 +238,8 @@ class _Reader:
                 continue
             statement = statement_value(text)
             self.reported = self.reported or (statement is None and clauses.is_reported(clause.text))
+            if clause.before == "so" or (clause.before == "but" and statement is False):
+                self.reported = False  # the judge's own conclusion from it, or objection to it
             self.conditional = (self.conditional or clause.before == "if") and clause.before != "so"
             depends = self.conditional or (after is not None and after.before == "if")
             if (clause.binds or (asks and after is None)) and not self.reported and not depends:
@@ -245,7 +248,7 @@ class _Reader:
                 if clauses.is_material(text) and self.opened and not asks:
                     return  # somebody else's words to the end of the sentence
             if asks:
-                if clauses.is_loaded_question(text):
+                if clauses.is_loaded_question(text) or len(text.split()) <= 4:  # "Or is it?"
                     self.findings.doubt()
                 self.findings.asked, self.opened = True, False
                 continue
@@ -261,7 +264,7 @@ class _Reader:
                 if clause.before == "so" and any(one.before == "if" for one in sentence[:place]):
                     self.findings.doubtful = doubtful  # "met only if …, so it fails": the conclusion counts
                 self._take_statement(statement, depends=depends)
-            elif clauses.is_doubt(clause, text, self.value, self.foreign):
+            elif clauses.is_doubt(clause, text, self.value, foreign=self.foreign, reason=self.reason):
                 self.findings.doubt()
             self.pending, self.opened = 0, False
         self.findings.pending = self.pending
@@ -288,7 +291,7 @@ class _Reader:
             self.pending, self.labelled = 1, True
             return True
         if clauses.is_reason(text):
-            self.opened = False
+            self.opened, self.reason = False, True
             return True
         return False
 
