@@ -68,7 +68,7 @@ def introduces_a_quotation(before: str) -> bool:
 
 def numbered_verdicts(text: str) -> list[tuple[int, bool | None, str]]:
     """(number, verdict, line) of every line or table row that begins with a criterion's number."""
-    rows, rest = _split_tables(text)
+    rows, rest = _split_tables(text[:_LONGEST_REPLY])
     listed = [(clauses.number_at(plain(cells[0]).strip()), verdict, " ".join(cells)) for cells, verdict in rows]
     for line in rest.splitlines():
         words = _plain_lines(line)

@@ -23,6 +23,7 @@ from catlite.rewards.verdict_text import introduces_a_quotation, numbered_verdic
 _FORMATTING = re.compile(
     r"</?(?:b|i|em|strong|p|span|br|div|u|code|pre|h[1-6]|li|ul|ol|center|mark|small|sub|sup|hr)\s?/?>", re.IGNORECASE
 )
+_NEAR = 500  # characters before and behind an object that are looked at, to see whose words it is
 
 
 def read_verdict(reply: Rollout) -> tuple[bool | None, str]:
@@ -56,27 +57,29 @@ def read_verdict(reply: Rollout) -> tuple[bool | None, str]:
         whole = said.rstrip("`* \n").endswith(("}", "]", ">")) if cut else not _breaks_off(said, own)
         given = {*field_verdicts(values), *(text_evidence(outside) if outside.strip() else ())}
         return (verdicts[0] if whole and len(given) == 1 else None), reason_of(values) or said
-    if cut or values or re.match(r"[\s`*]*(?:\{|\[\s*[{\"']|<)", said) is not None and "}" not in said[:200].split("\n")[0]:
+    unread = re.match(r"[\s`*]*(?:\{|\[\s*[{\"']|<)", said) is not None and "}" not in said[:_NEAR].split("\n")[0]
+    if cut or values or unread:
         return None, said  # an object without a verdict, or one that cannot be read: words in it are none
     return text_verdict(said), said
 
 
 def _braced(text: str) -> str | None:
     """`text` in the braces that it lacks, when it begins and ends as the inside of an object does."""
-    bare = re.sub(r"\A[\s`]*(?:json\s)?|[\s`,}]*\Z", "", text)
+    bare = text.strip(" \t\r\n`,}").removeprefix("json").lstrip()
     inside = re.match(r"[\"'][A-Za-z_][\w ]{0,40}[\"']\s?:\s?", bare) is not None
     return "{" + bare + "}" if inside else None
 
 
 def _is_own(said: str, start: int, end: int) -> bool:
     """True when what stands between `start` and `end` is the judge's own, not quoted in a sentence."""
-    before = said[:start].rstrip(" \t`*_>-{[(")
+    before = said[max(0, start - _NEAR) : start].rstrip(" \t`*_>-{[(")
     line = before[before.rfind("\n") + 1 :].strip(" \t`*_>-")
-    rest = said[end:].lstrip(" \t`*_}])").split("\n", 1)[0]
+    rest = said[end : end + _NEAR].lstrip(" \t`*_}])").split("\n", 1)[0]
     if rest[:1] in (",", ";") or rest[:1].islower():
         return False  # the sentence goes on behind it
-    begins = line.lower() in ("", "json", "xml") or line.endswith((":", "}", ">", "]", ".", "!", "?", "="))
-    return begins and not introduces_a_quotation(re.sub(r"```\w*\s*\Z", "", before) if line.lower() in ("", "json") else before)
+    if line.lower() in ("", "json", "xml"):
+        return not introduces_a_quotation(re.sub(r"```\w*\Z", "", before.rstrip()))
+    return line.endswith((":", "}", ">", "]", ".", "!", "?", "=")) and not introduces_a_quotation(before)
 
 
 def _without(said: str, spans: list[tuple[int, int]]) -> str:
