@@ -21,6 +21,7 @@ from catlite.models.base import Model, json_schema, sample_preferring
 from catlite.parsing import parse_values
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
+from catlite.rewards.turns import with_request
 
 Worked = tuple[tuple[str, tuple[str, ...]], ...]
 MOST = 20  # criteria of a rubric; each costs a judge call per rollout
@@ -112,7 +113,7 @@ async def propose_rubric(
             return Rubric(tuple(Criterion(text) for text in list(kept.values())[:most])), spent
         if reply.error is not None:
             break
-        messages = [*messages[:asked], *_again(reply, list(kept.values()), faults, fewest)]
+        messages = with_request(messages[:asked], reply, _again(list(kept.values()), faults, fewest))
     why = f" ({_counted(faults)})" if faults else ""
     if reply.error is not None:
         raise RubricError(f"{proposer.name!r} gave no rubric: {reply.error}", tuple(raw), spent)
@@ -135,16 +136,14 @@ def _listing(criteria: Sequence[str]) -> str:
     return json.dumps({"criteria": list(criteria)}, ensure_ascii=False)
 
 
-def _again(reply: Rollout, kept: Sequence[str], faults: Sequence[str], fewest: int) -> list[Message]:
-    """The turns that ask for what is missing, and say what was wrong."""
+def _again(kept: Sequence[str], faults: Sequence[str], fewest: int) -> str:
+    """The request for what is missing, which says what was wrong."""
     complaint = f"Not all of these can be used: {_counted(faults)}." if faults else "These are too few."
     if not kept and not faults:
         complaint = "That cannot be read as a list of criteria."
     listed = "\n".join(f"- {text}" for text in kept) or "- (none so far)"
     wanted = str(fewest - len(kept))
-    again = render("rubric_again", complaint=complaint, wanted=wanted, kept=listed)
-    said: list[Message] = [{"role": "assistant", "content": reply.text}] if reply.text.strip() else []
-    return [*said, {"role": "user", "content": again}]
+    return render("rubric_again", complaint=complaint, wanted=wanted, kept=listed)
 
 
 def _counted(faults: Iterable[str]) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -60,6 +62,14 @@ class _Audited:
         return judgements_html(repr(self), list(self.judged))
 
 
+@dataclass
+class _Turn:
+    """Whose turn it is to have one rubric proposed, and how many want it."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted_by: int = 0
+
+
 @dataclass(frozen=True)
 class RubricReward(_Audited):
     """A reward: the share of self-proposed criteria that a rollout meets, None where too few could be judged.
@@ -85,7 +95,7 @@ class RubricReward(_Audited):
     worked: Worked = ()
     # What the proposer has written, by reference; and whose turn it is. No settings, so not part of the repr.
     rubrics: dict[str, Rubric] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
-    turns: dict[tuple[int, str], asyncio.Lock] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
+    turns: dict[tuple[int, str], _Turn] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         check_mode(self.mode)
@@ -115,7 +125,7 @@ class RubricReward(_Audited):
         A grader is asked about several systems with one gold reference, and they have to be judged by one rubric.
         """
         key = json.dumps([reference.text, group.example.messages if self.from_question else None])
-        async with self.turns.setdefault((id(asyncio.get_running_loop()), key), asyncio.Lock()):
+        async with self._turn(key):
             if key in self.rubrics:
                 return self.rubrics[key], Usage()
             rubric, usage = await propose_rubric(
@@ -130,8 +140,21 @@ class RubricReward(_Audited):
             self.rubrics[key] = rubric
             while len(self.rubrics) > REMEMBERED:
                 self.rubrics.pop(next(iter(self.rubrics)))
-        self.turns.pop((id(asyncio.get_running_loop()), key), None)
         return rubric, usage
+
+    @asynccontextmanager
+    async def _turn(self, key: str) -> AsyncIterator[None]:
+        """One at a time for one rubric; nothing is left behind once nobody wants it, however it ended."""
+        place = id(asyncio.get_running_loop()), key
+        turn = self.turns.setdefault(place, _Turn())
+        turn.wanted_by += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.wanted_by -= 1
+            if not turn.wanted_by:
+                self.turns.pop(place, None)
 
 
 @dataclass(frozen=True)

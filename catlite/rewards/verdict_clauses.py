@@ -179,7 +179,10 @@ def introduces(line: str) -> bool:
     if not last or last.endswith((".", "!", "?")):
         return False
     label = last.rstrip(" :=")
-    if re.search(r"\b(?:line|sentence|paragraph|words?|text|response|reply|rollout|ending|message)\b.{0,40} (?:is|are|was|were)\Z", label):
+    if re.search(
+        r"\b(?:line|sentence|paragraph|words?|text|response|reply|rollout|ending|message)\b.{0,40} (?:is|are|was|were)\Z",
+        label,
+    ):
         return True
     return _REPORTED.search(last) is not None or (is_material(label) and "criteri" not in label)
 

@@ -98,7 +98,11 @@ def _signed(fields: Mapping[str, Any], name: str, polarity: int) -> bool | None:
     value = fields[name]
     verdict = as_verdict(value)
     counted = not isinstance(value, bool) and str(value).strip() in DIGITS
-    if counted and verdict and any(_MOST.search(str(other)) and str(fields[other]) not in ("1", "1.0") for other in fields):
+    if (
+        counted
+        and verdict
+        and any(_MOST.search(str(other)) and str(fields[other]) not in ("1", "1.0") for other in fields)
+    ):
         return None  # 1 of 10, or one of three criteria
     if polarity > 0 or verdict is None:
         return verdict

@@ -212,9 +212,7 @@ class _Reader:
         for sign in SIGNS:
             outside = outside.replace(sign, f" , {sign} , ")
         outside = " ".join(outside.split())
-        self._read_clauses(
-            clauses.cut(outside.rstrip(" .!?…。！？").strip()), asks=outside.rstrip(" )'").endswith("?")
-        )
+        self._read_clauses(clauses.cut(outside.rstrip(" .!?…。！？").strip()), asks=outside.rstrip(" )'").endswith("?"))
         for aside in asides:
             value = word_value(aside)
             value = statement_value(aside) if value is None else value
@@ -342,7 +340,8 @@ def _named_word(text: str, *, digits: bool) -> bool | None:
 def _affirms(text: str) -> bool | None:
     """What answers a question about the criterion without saying yes or no ("Absolutely.", "It does not.")."""
     match = re.fullmatch(
-        r"(?:absolutely|definitely|certainly|of course|indeed|it (?:is|does|has))(?P<no> not)?(?: indeed| at all)?", text
+        r"(?:absolutely|definitely|certainly|of course|indeed|it (?:is|does|has))(?P<no> not)?(?: indeed| at all)?",
+        text,
     )
     return None if match is None else not match["no"]
 

@@ -43,10 +43,15 @@ _TICKED = re.compile(r"\[[xX✓✔]\]|☑")
 _QUOTED = re.compile(r'"([^"\n]{0,2000})"|(?<!\w)\'(?=\S)([^\n]{1,500}?)(?<=\S)\'(?!\w)')
 _NESTED = re.compile(r"\[(\[[^\[\]\n]{0,300}\])\]")
 # "[RESULT] Yes": what is in brackets before a word is a label.
-_BRACKETED = re.compile(r"(?:^|(?<=[.!?] ))[\s*_#>]{0,9}\[([^\[\]\n]{1,60})\][*_\s]*:?(?=[ \t*_]*[^\s.!*_])", re.MULTILINE)
+_BRACKETED = re.compile(
+    r"(?:^|(?<=[.!?] ))[\s*_#>]{0,9}\[([^\[\]\n]{1,60})\][*_\s]*:?(?=[ \t*_]*[^\s.!*_])", re.MULTILINE
+)
 _DECORATION = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)|\$|^\s{0,8}(?:#{1,6}|>|[-+•–]\s)\s*", re.MULTILINE)
 _CONTRACTED = (
-    (re.compile(r"\b(can|wo|sha)n?'t\b"), lambda match: {"can": "can not", "wo": "will not"}.get(match[1], "shall not")),
+    (
+        re.compile(r"\b(can|wo|sha)n?'t\b"),
+        lambda match: {"can": "can not", "wo": "will not"}.get(match[1], "shall not"),
+    ),
     (re.compile(r"\bcannot\b"), lambda match: "can not"),
     (re.compile(r"(\w)n't\b"), lambda match: f"{match[1]} not"),
     (re.compile(r"\b(it|that|there|here|what|who|he|she)'s\b"), lambda match: f"{match[1]} is"),

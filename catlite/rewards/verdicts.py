@@ -16,6 +16,7 @@ from catlite import answers
 from catlite.data import Message, Rollout
 from catlite.parsing import located
 from catlite.prompts.files import render
+from catlite.rewards.turns import with_request
 from catlite.rewards.verdict_fields import as_verdict as as_verdict, field_rank, field_verdicts, reason_of
 from catlite.rewards.verdict_text import introduces_a_quotation, numbered_verdicts, text_evidence, text_verdict
 
@@ -100,30 +101,8 @@ def _breaks_off(said: str, own: list[Any]) -> bool:
 
 
 def asked_again(messages: Sequence[Message], reply: Rollout) -> list[Message]:
-    """`messages` with the reply nobody could read a verdict in, and the request for one that can be read.
-
-    After an empty reply the request stands in the last turn, since templates that want roles to alternate (Gemma's,
-    Mistral's) refuse two turns of the user in a row.
-    """
+    """`messages` with the reply nobody could read a verdict in, and the request for one that can be read."""
     return with_request(messages, reply, render("judge_again"))
-
-
-def with_request(messages: Sequence[Message], reply: Rollout, request: str) -> list[Message]:
-    """`messages`, the reply to them, and a further request, with roles that alternate.
-
-    Args:
-        messages: the turns so far, the last of them the user's.
-        reply: what came; one without text is left out, and the request joins the last turn.
-        request: what is asked for now.
-
-    Returns:
-        The turns to send.
-    """
-    said = answers.without_thinking(reply.text).strip() or reply.text.strip()
-    if said:
-        return [*messages, {"role": "assistant", "content": said}, {"role": "user", "content": request}]
-    *before, last = messages
-    return [*before, {**last, "content": f"{last['content']}\n\n{request}"}]
 
 
 def criterion_verdicts(reply: Rollout, count: int) -> list[tuple[bool | None, str]]:
