@@ -15,7 +15,8 @@ from catlite.rewards.verdict_words import QUOTATION
 # What divides a sentence. A colon, a dash, "=" and a question mark bind what follows to what stands before.
 _BREAK = re.compile(
     r"\s*(?:(?P<bind>[:=]|[-=]+>|→|\s[-–—]+(?=\s|\Z)|[–—]|(?<=\w)--(?=\w))|[,;、。]"
-    r"|(?<!anything )(?<!nothing )(?<!everything )(?<!all )\b(?P<but>but|however|although|whereas|while|aber|pero|mais|maar|mas|но|لكن)\b"
+    r"|(?<!anything )(?<!nothing )(?<!everything )(?<!all )\b(?P<but>but|however|although|whereas|while|aber|"
+    r"pero|mais|maar|mas|но|لكن)\b"
     r"|(?P<but_too>但是?|でも|하지만)"
     r"|(?<!even )(?<!as )\b(?P<if>if|unless|except|whether|provided|assuming|suppose|as long as|when)\b"
     r"|\band (?=(?:yes|no|the|it|this|so|therefore|thus|hence|not (?:met|satisfied|fulfilled)|unmet)\b)"
@@ -26,13 +27,15 @@ _KINDS = ("bind", "but", "but_too", "if", "so")
 
 _ADJECTIVES = r"(?:(?:the|my|our|final|overall|own|criterion|criteria|binary|judge's) )*"
 _NUMBER = re.compile(
-    r"(?:(?:the )?(?:criterion|criteria|item|requirement|rubric(?: item)?|condition|question|c|q)\s*)?(?:#|number )?(\d{1,3})"
+    r"(?:(?:the )?(?:criterion|criteria|item|requirement|rubric(?: item)?|condition|question|c|q)\s*)?"
+    r"(?:#|number )?(\d{1,3})"
 )
 _LABEL = re.compile(
     rf"{_ADJECTIVES}(?:verdict|answer|conclusion|decision|judge?ment|result|rating|grade|score|evaluation|assessment|"
     r"outcome|status|ruling|determination|final)"
     r"(?: (?:for|on|of) (?:the |this )?(?:criterion|requirement|item)(?: \d{1,3})?)?(?: (?:is|would be|remains))?"
-    r"|(?:i|we) (?:would |must |will |therefore |thus |do )*(?:say|answer|vote|judge|conclude|rule|reply|respond|choose)"
+    r"|(?:i|we) (?:would |must |will |therefore |thus |do )*"
+    r"(?:say|answer|vote|judge|conclude|rule|reply|respond|choose)"
 )
 _MET_LABEL = re.compile(
     r"(?:(?:the |this )?(?:criterion|criteria|requirement|condition)(?: \d{1,3})? )?"
@@ -43,13 +46,14 @@ _MET_LABEL = re.compile(
 )
 _NOUN = r"(?:criterion|criteria|requirements?|condition)(?: \d{1,3}| quotation)?"
 _QUESTION = re.compile(
-    r"(?:is|was|are|were|has|have|does|do|did) (?:(?:the|this|that|these|all|it|response|answer|text|reply|rollout)\s?)*"
+    r"(?:is|was|are|were|has|have|does|do|did) "
+    r"(?:(?:the|this|that|these|all|it|response|answer|text|reply|rollout)\s?)*"
     rf"(?:{_NOUN} ?)?(?:been )?(?:fully )?"
     rf"(?:met|satisfied|fulfill?ed|(?:meet|satisfy|fulfill?|pass) (?:(?:the|this|that|all|these) )*(?:{_NOUN}|it))"
 )
 _MATERIAL = re.compile(
-    rf"(?:the |model |model's )*(?:criterion|criteria|requirement|response|reply|rollout|text|question|prompt|reference|"
-    rf"quote|passage|excerpt|{QUOTATION})(?: \d{{1,3}})?"
+    rf"(?:the |model |model's )*(?:criterion|criteria|requirement|response|reply|rollout|text|question|prompt|"
+    rf"reference|quote|passage|excerpt|{QUOTATION})(?: \d{{1,3}})?"
 )
 _REASON = re.compile(
     r"(?:the |my |short |brief )*(?:reason|reasons|reasoning|explanation|justification|rationale|analysis|why|notes?)"
@@ -69,6 +73,9 @@ _REPORTED = re.compile(
 _TRAILING_REPORT = re.compile(
     r"(?:says|claims|writes|states|reads|according to|as stated|as claimed)\b.*"
     r"|(?:it|he|she|they|(?:the|this) (?:response|answer|text|author|model)) (?:says?|claims?|writes?|states?|insists?)"
+)
+_PRESENTED = re.compile(
+    r"\b(?:line|sentence|paragraph|words?|text|response|reply|rollout|ending|message)\b.{0,40} (?:is|are|was|were)\Z"
 )
 _INTRODUCES = re.compile(r"(?:[:=]|\b(?:is|are|contains?|says?|reads?|writes?|includes?|states?|quotes?|with))\s*\Z")
 _ALLEGED = re.compile(
@@ -100,7 +107,8 @@ _UNSURE = re.compile(
     r"comply|provide|decide|determine|grade|rate|do (?:that|this)|be sure)\b"
     r"|\b(?:i|we) (?:can|could|will|would|am happy to) (?:help|assist|gladly|judge|evaluate|assess|answer|grade|check|"
     r"do (?:that|this))\b"
-    r"|\bas an ai\b|\b(?:kidding|joking|sarcas\w+|ironic\w*)\b|\b(?:sorry|apologi[sz]e)\b|\b(?:impossible|not possible) to (?:say|tell|judge|determine)\b"
+    r"|\bas an ai\b|\b(?:kidding|joking|sarcas\w+|ironic\w*)\b"
+    r"|\b(?:sorry|apologi[sz]e)\b|\b(?:impossible|not possible) to (?:say|tell|judge|determine)\b"
 )
 _FRAGMENT = re.compile(r"(?:not|hardly|barely|scarcely|never|almost|nearly|only)(?: [\w'-]+){0,2}|or (?:not|un\w+)")
 _NEGATING = re.compile(r"\b(?:not|no|only|never|none|nothing|partly|without|miss\w*|lack\w*|fail\w*|omit\w*|un\w+ed)\b")
@@ -179,10 +187,7 @@ def introduces(line: str) -> bool:
     if not last or last.endswith((".", "!", "?")):
         return False
     label = last.rstrip(" :=")
-    if re.search(
-        r"\b(?:line|sentence|paragraph|words?|text|response|reply|rollout|ending|message)\b.{0,40} (?:is|are|was|were)\Z",
-        label,
-    ):
+    if _PRESENTED.search(label) is not None:
         return True
     return _REPORTED.search(last) is not None or (is_material(label) and "criteri" not in label)
 

@@ -17,10 +17,9 @@ _REASONS = (
     "reason", "reasons", "explanation", "reasoning", "justification", "rationale", "analysis", "why", "comment",
     "feedback", "thought", "evidence",
 )  # fmt: skip
-_FILLERS = frozenset(
-    "is are was it this that the a an has been does do did will be fully all of for by on to my own final overall "
-    "binary response rollout text criterion criteria requirement requirements rubric item condition conditions "
-    "judge judges s".split()
+_FILLERS = re.compile(
+    r"\b(?:is|are|was|it|this|that|the|a|an|has|been|does|do|did|will|be|fully|all|of|for|by|on|to|my|own|final|overall|"
+    r"binary|response|rollout|text|criterion|criteria|requirements?|rubric|item|conditions?|judge|judges|s)\b"
 )
 # Words of a name, and how plainly they name a verdict: 0 is plainest. None of them may say yes to something else.
 _NAMES = {
@@ -40,10 +39,9 @@ _ANSWER = 2  # what is this unplain may be the text that was judged
 
 
 def field_rank(name: str) -> tuple[int, int] | None:
-    """(how unplainly a field is named as a verdict, from 0; 1, or -1 where it names the contrary); None for no verdict."""
-    split = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    words = re.findall(r"[a-z]+", split.lower())
-    bare = " ".join(word for word in words if word not in _FILLERS)
+    """(how unplainly a field is named as a verdict, from 0; 1, or -1 where it names the contrary); None for no name."""
+    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+    bare = " ".join(_FILLERS.sub("", " ".join(words)).split())
     if bare.startswith("answer ") and bare != "answer":
         bare = bare.removeprefix("answer ")
     if bare in _NEGATIVE:
@@ -52,7 +50,7 @@ def field_rank(name: str) -> tuple[int, int] | None:
 
 
 def as_verdict(value: Any) -> bool | None:
-    """A field's value as a verdict: true and false, 1 and 0, a word or a sentence that says so; None for anything else."""
+    """A field's value as a verdict: true and false, 1 and 0, a word or a sentence that says so; else None."""
     if isinstance(value, list):
         read = {as_verdict(item) for item in value}
         return read.pop() if len(read) == 1 else None
@@ -79,10 +77,10 @@ def field_verdicts(values: Any, depth: int = 0) -> Iterator[bool | None]:
         flat = [name for name in named if not isinstance(value[name], dict) and not _objects(value[name])]
         plainest = min((named[name][0] for name in flat), default=0)
         for name in flat:
-            rank, polarity = named[name]
+            unplain, polarity = named[name]
             verdict = _signed(value, name, polarity)
             # Beside a plainer name, one that is no verdict is something else; one that is must agree.
-            if rank == plainest or (verdict is not None and rank < _ANSWER):
+            if unplain == plainest or (verdict is not None and unplain < _ANSWER):
                 yield verdict
         for name, item in value.items():
             # An "analysis" with notes of its own is no verdict beside one that is named.

@@ -23,93 +23,107 @@ _RESPONSE = (
     r"(?: (?:above|given|here|as a whole|as written|itself))?)"
 )
 # "the criterion about zinc", "criterion 2", "the criterion of naming zinc"
+_INSIDE = (
+    rf"(?:(?!(?:{_NOUN}|not|never|no|nor|nothing|is|are|was|were|has|have|if|unless|only|whether|does|do|did)\b)"
+    r"[\w'-]+ ?){1,14}"
+)
 _CRITERION = (
     rf"(?:(?:{_DETERMINER} )*{_NOUN}(?: \d{{1,3}})?(?: (?:quotation|in question|above|given|stated|here|at hand))?"
-    rf"(?: (?:about|of|on|for|that|regarding|concerning|to) (?:(?!(?:{_NOUN}|not|never|no|nor|nothing|is|are|was|were|has|"
-    rf"have|if|unless|only|whether|does|do|did)\b)[\w'-]+ ?){{1,14}})?)"
+    rf"(?: (?:about|of|on|for|that|regarding|concerning|to) {_INSIDE})?)"
 )
 _PRONOUN = r"(?:it|this|that|they|these|those)"
-_NO_OBJECT = rf"(?:no|none of the|none of its|neither of the|not one|not a single) {_NOUN}"
 _OBJECT = rf"(?:{_CRITERION}|it)"
+_NO_OBJECT = rf"(?:no|none of the|none of its|neither of the|not one|not a single) {_NOUN}"
+
 _FIRM = (
     r"also|clearly|fully|entirely|completely|wholly|indeed|definitely|certainly|actually|therefore|thus|hence|still|"
     r"simply|explicitly|successfully|plainly|obviously|adequately|sufficiently|correctly|now|directly|properly|evidently"
 )
 _FIRMLY = rf"(?:(?:{_FIRM}) )*"
 _WEAKLY = rf"(?:(?:{_FIRM}|even|quite|really|yet|at all|in any way|ever|remotely|in fact|any longer) )*"
-_NEVER = r"not at all|not|never|no longer|nowhere near|nowhere|in no way|by no means|at no point|far from|anything but"
+_NEVER = (
+    r"(?:not at all|not|never|no longer|nowhere near|nowhere|in no way|by no means|at no point|far from|anything but)"
+)
+_BE = r"(?:is|are|was|were|has been|have been|had been|is being)"
+_DO, _HAVE = r"(?:does|do|did)", r"(?:has|have|had)"
 _MET, _UNMET = r"(?:met|satisfied|fulfill?ed)", r"(?:unmet|unsatisfied|unfulfill?ed)"
-_PASSED, _FAILED = r"(?:passed|achieved|true)", r"(?:failed|violated|missed|false)"
+_MET_OR_NOT = rf"(?:(?P<met>{_MET})|(?P<unmet>{_UNMET}))"
+_PASSED_OR_NOT = r"(?:(?P<met>passed|achieved|true)|(?P<unmet>failed|violated|missed|false))"
 _MEET = (
     r"(?:meets?|met|meeting|satisf(?:y|ies|ied|ying)|fulfill?(?:s|ed|ing)?|compl(?:y|ies|ied|ying) with|"
     r"(?:adhere|conform)(?:s|d|ed|ing)? to|pass(?:es|ed|ing)?)"
 )
 _MISS = r"(?:fails?|failed|failing|miss(?:es|ed)?|violates?|violated|falls? short of|fell short of)"
+_MEET_OR_MISS = rf"(?:(?P<met>{_MEET})|(?P<unmet>{_MISS}))"
 _FAIL_TO = r"(?:fails?|failed|failing|neglects?) (?:at |in )?(?:to )?"
-_DO, _BE = r"(?:does|do|did|has|have|had|is|are|was)", r"(?:is|are|was|were|has been|have been|had been|is being)"
-_PLACE = r"(?: (?:part|piece|place))?(?: (?:in|of|about|within|from) (?:the |this |that )?(?:response|answer|text|reply|rollout|output|it|this))?"
+_WHICH = rf"(?:(?P<no_3>{_NO_OBJECT})|{_OBJECT})"
+_TEXT = r"(?:response|answer|text|reply|rollout|output|it|this)"
+_PLACE = rf"(?: (?:part|piece|place))?(?: (?:in|of|about|within|from) (?:the |this |that )?{_TEXT})?"
 _NOTHING = (
     rf"(?:(?:nothing|none|nobody|no one){_PLACE}"
     rf"|(?:no|not one|not a single|neither) [a-z]+(?: [a-z]+)?{_PLACE})"
 )
+_REST = r"(?P<rest>.*)"
 
+# Each group named "no…" or "unmet" that matches is a negation.
 _STATEMENTS = tuple(
     re.compile(pattern)
     for pattern in (
-        # the criterion is (not) met · criterion not met · it has not been met
-        rf"(?:{_CRITERION}|{_PRONOUN} (?={_BE}\b)) ?(?:{_BE} )?{_FIRMLY}(?:(?P<no>{_NEVER}) (?:been |being )?{_WEAKLY})?"
-        rf"(?:(?P<met>{_MET})|(?P<unmet>{_UNMET}))(?P<rest>.*)",
-        rf"{_CRITERION} {_BE} {_FIRMLY}(?:(?P<no>{_NEVER}) {_WEAKLY})?(?:(?P<met>{_PASSED})|(?P<unmet>{_FAILED}))(?P<rest>.*)",
+        # the criterion is (not) met · criterion not met · it has been met
+        rf"(?:{_CRITERION}|{_PRONOUN} (?={_BE}\b)) ?(?:{_BE} )?{_FIRMLY}"
+        rf"(?:(?P<no>{_NEVER}) (?:been |being )?{_WEAKLY})?{_MET_OR_NOT}{_REST}",
+        rf"{_CRITERION} {_BE} {_FIRMLY}(?:(?P<no>{_NEVER}) {_WEAKLY})?{_PASSED_OR_NOT}{_REST}",
         # the criterion is yet to be met · has not been met · can not be considered met · remains unmet
-        rf"(?:{_CRITERION}|{_PRONOUN}) (?:(?:is|are|was|were) (?P<no>yet to be)|(?:has|have) (?P<no_2>yet to be)|"
-        rf"(?:has|have) (?P<no_3>not|never) {_WEAKLY}been|"
-        rf"can (?P<no_4>not) {_WEAKLY}be (?:considered|regarded as|called|said to be|deemed|counted as)) {_WEAKLY}"
-        rf"(?:(?P<met>{_MET})|(?P<unmet>{_UNMET}))(?P<rest>.*)",
-        rf"(?:{_CRITERION}|{_PRONOUN}) (?:remains|stays|goes|went|is left|was left) (?P<unmet>{_UNMET})(?P<rest>.*)",
+        rf"(?:{_CRITERION}|{_PRONOUN}) (?P<no>(?:{_BE}|{_HAVE}) yet to be|{_HAVE} (?:not|never) {_WEAKLY}been|"
+        r"can not (?:really )?be (?:considered|regarded as|called|said to be|deemed|counted as)) "
+        rf"{_WEAKLY}{_MET_OR_NOT}{_REST}",
+        rf"(?:{_CRITERION}|{_PRONOUN}) (?:remains|stays|goes|went|is left|was left) (?P<unmet>{_UNMET}){_REST}",
         # not met by the response
-        rf"{_FIRMLY}(?:(?P<no>not) {_WEAKLY})?(?:(?P<met>{_MET})|(?P<unmet>{_UNMET}))"
-        r"(?P<rest> (?:because|(?:by|in) (?:the|this) (?:response|answer|text|reply))\b.*)",
+        rf"{_FIRMLY}(?:(?P<no>not) {_WEAKLY})?{_MET_OR_NOT}(?P<rest> (?:because|(?:by|in) (?:the|this) {_TEXT})\b.*)",
         # the criterion (does not) hold · so it fails · the response passes
-        rf"(?:{_CRITERION}|{_RESPONSE}) {_FIRMLY}(?:(?:does|do|did) (?P<no>not) )?{_WEAKLY}"
-        r"(?:(?P<met>holds?|pass(?:es|ed)?)|(?P<unmet>fails?|failed))(?P<rest>(?: (?:because|since|given|due to|here|overall)\b.*)?)",
-        # the response (does not) meet the criterion · fails to meet · meets none of the criteria
+        rf"(?:{_CRITERION}|{_RESPONSE}) {_FIRMLY}(?:{_DO} (?P<no>not) )?{_WEAKLY}"
+        r"(?:(?P<met>holds?|pass(?:es|ed)?)|(?P<unmet>fails?|failed))"
+        r"(?P<rest>(?: (?:because|since|given|due to|here|overall)\b.*)?)",
+        # the response (does not) meet the criterion · fails to meet it · meets none of the criteria
         r"(?!(?:meet|satisfy|fulfill?|comply|adhere|conform|pass|fail|miss|[a-z]+ing) )"
-        rf"(?:{_RESPONSE} )?{_FIRMLY}(?:{_DO} )?{_FIRMLY}(?:(?P<no>{_NEVER}|can not|could not|will not) {_WEAKLY})?"
-        rf"(?P<no_2>{_FAIL_TO})?{_FIRMLY}(?:(?P<met>{_MEET})|(?P<unmet>{_MISS})) "
-        rf"(?:(?P<no_3>{_NO_OBJECT})|{_OBJECT})(?P<rest>.*)",
-        # nothing in the response meets the criterion
-        rf"(?P<no>{_NOTHING}) {_FIRMLY}(?:(?:does|do|did) (?P<no_4>not) )?(?P<no_2>{_FAIL_TO})?(?:(?P<met>{_MEET})|(?P<unmet>{_MISS})) "
-        rf"(?:(?P<no_3>{_NO_OBJECT})|{_OBJECT})(?P<rest>.*)",
+        rf"(?:{_RESPONSE} )?{_FIRMLY}(?:(?:{_DO}|{_HAVE}|is|are|was) )?{_FIRMLY}"
+        rf"(?:(?P<no>{_NEVER}|can not|could not|will not) {_WEAKLY})?(?P<no_2>{_FAIL_TO})?{_FIRMLY}"
+        rf"{_MEET_OR_MISS} {_WHICH}{_REST}",
+        # nothing in the response meets the criterion · no criterion is met
+        rf"(?P<no>{_NOTHING}) {_FIRMLY}(?:{_DO} (?P<no_4>not) )?(?P<no_2>{_FAIL_TO})?{_MEET_OR_MISS} {_WHICH}{_REST}",
+        rf"(?P<no>no|none of the|not one|neither) {_NOUN} (?:{_BE} )?{_FIRMLY}(?P<no_2>not )?{_MET_OR_NOT}{_REST}",
         # at no point does the response meet the criterion
-        rf"(?P<no>at no point|nowhere|in no way|never|under no circumstances|by no means) (?:does|do|did|has) {_RESPONSE} "
-        rf"{_FIRMLY}(?P<met>{_MEET}) {_OBJECT}(?P<rest>.*)",
-        rf"(?P<no>no|none of the|not one|neither) {_NOUN} (?:{_BE} )?{_FIRMLY}(?P<no_2>not )?(?:(?P<met>{_MET})|(?P<unmet>{_UNMET}))"
-        r"(?P<rest>.*)",
+        r"(?P<no>at no point|nowhere|in no way|never|under no circumstances|by no means) "
+        rf"(?:{_DO}|has) {_RESPONSE} {_FIRMLY}(?P<met>{_MEET}) {_OBJECT}{_REST}",
     )
 )
 _THAT = r"(?: that)?"
 _AFFIRMED = re.compile(
-    rf"(?:(?:i|we) (?:can |would |must |do )*(?:think|believe|find|conclude|judge|say|hold|see|am (?:sure|certain|confident|convinced)){_THAT}"
+    r"(?:(?:i|we) (?:can |would |must |do )*(?:think|believe|find|conclude|judge|say|hold|see|"
+    rf"am (?:sure|certain|confident|convinced)){_THAT}"
     rf"|it is (?:clear|true|evident|obvious|certain|safe to say|fair to say|the case){_THAT}"
     rf"|(?:this|that|which|it) (?:means|shows|implies|follows){_THAT}"
     r"|(?:the|my) (?:final |overall )?(?:verdict|conclusion|judge?ment|decision|finding|answer) is that"
     rf"|there is no (?:doubt|question|denying){_THAT}) "
 )
+_GROUND = r"(?:evidence|indications?|signs?|proof|support|basis|reason to (?:believe|think|say|conclude))"
 _DENIED = re.compile(
-    rf"(?:(?:i|we) (?:do|can|could|would|did) not (?:think|believe|find|see|agree|conclude|accept|consider|judge|feel){_THAT}"
-    rf"|(?:i|we) (?:reject the claim|disagree|deny)(?: that)"
-    rf"|it is (?:simply |plainly |just )?(?:false|untrue|incorrect|wrong|not true|not the case|not so|not correct)(?: to (?:say|claim|think))?{_THAT}"
-    rf"|(?:i|we) (?:see|find|found|have) no (?:evidence|indication|sign|proof|reason to (?:believe|think|say|conclude)){_THAT}"
-    rf"|(?:there is |there are |with )?(?:no|not any|not a shred of) (?:evidence|indications?|signs?|proof|support|basis|reason to (?:believe|think|say|conclude))"
-    r"(?: in (?:the|this) (?:response|answer|text|reply))?(?: to (?:say|suggest|show|believe|think|conclude))?(?: that| of the fact that)?"
+    r"(?:(?:i|we) (?:do|can|could|would|did) not "
+    rf"(?:think|believe|find|see|agree|conclude|accept|consider|judge|feel){_THAT}"
+    r"|(?:i|we) (?:reject the claim|disagree|deny) that"
+    r"|it is (?:simply |plainly |just )?(?:false|untrue|incorrect|wrong|not true|not the case|not so|not correct)"
+    rf"(?: to (?:say|claim|think))?{_THAT}"
+    rf"|(?:i|we) (?:see|find|found|have) no {_GROUND}{_THAT}"
+    rf"|(?:there is |there are |with )?(?:no|not any|not a shred of) {_GROUND}(?: in (?:the|this) {_TEXT})?"
+    r"(?: to (?:say|suggest|show|believe|think|conclude))?(?: that| of the fact that)?"
     rf"|nothing{_PLACE} (?:suggests|shows|indicates|implies|proves){_THAT}) "
 )
 _LEAD = re.compile(
     r"(?:(?:and|so|but|also|then|thus|hence|therefore|overall|finally|ultimately|consequently|accordingly|clearly|indeed|"
     r"well|ok|okay|sure|hmm+|right|now|in conclusion|in summary|in short|to conclude|to summari[sz]e|as a result|"
     r"for this reason|in my (?:view|opinion|judge?ment)|no problem|no doubt|without (?:a |any )?doubt|of course|"
-    r"unfortunately|sadly|because of this|since|because|as|although|though|even though|while|which means|meaning|i mean|"
-    r"however|nevertheless|nonetheless|here|wait|actually|pero|aber|mais|maar|mas|но|但|但是|でも|하지만|لكن)"
+    r"unfortunately|sadly|because of this|since|because|as|although|though|even though|while|which means|meaning|"
+    r"i mean|however|nevertheless|nonetheless|here|wait|actually|pero|aber|mais|maar|mas|но|但|但是|でも|하지만|لكن)"
     r"(?:\s|\Z))+"
 )
 # What may follow a statement without a comma; and what, there or after a comma, takes it back or makes it depend.
@@ -121,8 +135,8 @@ _ADJUNCT = re.compile(
 _TAKEN_BACK = re.compile(
     r"\b(?:if|unless|only|except|apart from|provided|assuming|in part|part(?:ly|ial|ially)?|in theory|in principle|"
     r"in name|at best|at most|on paper|reservations?|exceptions?|some extent|degree|claim(?:s|ed)?|says|said|"
-    r"according to|alleged(?:ly)?|supposed(?:ly)?|so[- ]called|almost|nearly|otherwise|were|would|could|might|or|half|mostly|"
-    r"lie|joke|kidding|sarcas\w+|irony|false|untrue|wrong|maybe|perhaps|possibly|arguably|questionable|doubtful)\b"
+    r"according to|alleged(?:ly)?|supposed(?:ly)?|so[- ]called|almost|nearly|otherwise|were|would|could|might|or|half|"
+    r"mostly|lie|joke|kidding|sarcas\w+|irony|false|untrue|wrong|maybe|perhaps|possibly|arguably|questionable|doubtful)\b"
 )
 _NEGATED = re.compile(r"\b(?:no|not|none|nothing|nobody|never|neither|nor|without|nowhere|hardly|barely|scarcely)\b")
 _REASON = re.compile(r" (?:because|since|as|given|due to|even|despite|and)\b")

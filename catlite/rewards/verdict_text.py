@@ -205,15 +205,15 @@ class _Reader:
 
     def read(self, sentence: str) -> None:
         """Adds what a sentence says, and what stands in its parentheses."""
-        asides: list[str] = []
-        outside = re.sub(r"\(([^()]{0,300})\)", lambda match: asides.append(match[1].strip()) or " ", sentence)
+        asides = re.findall(r"\(([^()]{0,300})\)", sentence)
+        outside = re.sub(r"\([^()]{0,300}\)", " ", sentence)
         if not outside.strip(" .!:=?") or outside.rstrip(" .!").endswith((":", "=")):
             outside, asides = sentence.translate({ord("("): " ", ord(")"): " "}), []
         for sign in SIGNS:
             outside = outside.replace(sign, f" , {sign} , ")
         outside = " ".join(outside.split())
         self._read_clauses(clauses.cut(outside.rstrip(" .!?…。！？").strip()), asks=outside.rstrip(" )'").endswith("?"))
-        for aside in asides:
+        for aside in map(str.strip, asides):
             value = word_value(aside)
             value = statement_value(aside) if value is None else value
             if value is not None:

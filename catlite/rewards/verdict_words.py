@@ -10,13 +10,13 @@ import re
 import unicodedata
 
 # In the larger languages, where the word means the same in all of them ("ne", "nai" and "si" do not).
-_YES = "yes|yep|yeah|yup|ja|oui|sí|sì|sim|да|da|tak|evet|是|是的|满足|はい|예|네|نعم|हाँ".split("|")
-_NO = "no|nope|nah|nein|non|não|nao|nee|нет|nej|nie|hayır|否|不是|不|不满足|いいえ|아니요|아니오|لا|नहीं".split("|")
+_YES = "yes|yep|yeah|yup|ja|oui|sí|sì|sim|да|da|tak|evet|是|是的|满足|はい|예|네|نعم|हाँ"
+_NO = "no|nope|nah|nein|non|não|nao|nee|нет|nej|nie|hayır|否|不是|不|不满足|いいえ|아니요|아니오|لا|नहीं"
 _MET = "met|satisfied|fulfilled|fulfiled|pass|passed|passes|correct|true|y"
 _UNMET = "unmet|unsatisfied|unfulfilled|fail|failed|fails|incorrect|false|n"
 POSITIVE_SIGNS, NEGATIVE_SIGNS = "✅✔✓☑", "❌✗✘✖"
 # A word that answers a question in any place, and one that is a verdict only where one is expected.
-ANSWERS = dict.fromkeys(_YES, True) | dict.fromkeys(_NO, False)
+ANSWERS = dict.fromkeys(_YES.split("|"), True) | dict.fromkeys(_NO.split("|"), False)
 DIGITS = {"1": True, "0": False, "1.0": True, "0.0": False, "1/1": True, "0/1": False}
 SIGNS = dict.fromkeys(POSITIVE_SIGNS, True) | dict.fromkeys(NEGATIVE_SIGNS, False)
 VERDICTS = dict.fromkeys(_MET.split("|"), True) | dict.fromkeys(_UNMET.split("|"), False)
@@ -48,18 +48,15 @@ _BRACKETED = re.compile(
 )
 _DECORATION = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)|\$|^\s{0,8}(?:#{1,6}|>|[-+•–]\s)\s*", re.MULTILINE)
 _CONTRACTED = (
-    (
-        re.compile(r"\b(can|wo|sha)n?'t\b"),
-        lambda match: {"can": "can not", "wo": "will not"}.get(match[1], "shall not"),
-    ),
-    (re.compile(r"\bcannot\b"), lambda match: "can not"),
-    (re.compile(r"(\w)n't\b"), lambda match: f"{match[1]} not"),
-    (re.compile(r"\b(it|that|there|here|what|who|he|she)'s\b"), lambda match: f"{match[1]} is"),
-    (re.compile(r"(\w)'re\b"), lambda match: f"{match[1]} are"),
-    (re.compile(r"(\w)'ve\b"), lambda match: f"{match[1]} have"),
-    (re.compile(r"\bi'm\b"), lambda match: "i am"),
-    (re.compile(r"(\w)'d\b"), lambda match: f"{match[1]} would"),
-    (re.compile(r"(\w)'ll\b"), lambda match: f"{match[1]} will"),
+    (re.compile(r"\bcan(?:'t|not)\b"), "can not"),
+    (re.compile(r"\bwon't\b"), "will not"),
+    (re.compile(r"(?<=\w)n't\b"), " not"),
+    (re.compile(r"\b(it|that|there|here|what|who|he|she)'s\b"), r"\1 is"),
+    (re.compile(r"\bi'm\b"), "i am"),
+    (re.compile(r"(?<=\w)'re\b"), " are"),
+    (re.compile(r"(?<=\w)'ve\b"), " have"),
+    (re.compile(r"(?<=\w)'d\b"), " would"),
+    (re.compile(r"(?<=\w)'ll\b"), " will"),
 )
 QUOTATION = "quotation"  # stands where something was quoted
 
