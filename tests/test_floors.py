@@ -30,7 +30,7 @@ FLOORS = [
     {"training", "evaluation", "results", "saved"},
     {"analysis"},
     {"reporting", "figures"},
-    {"api"},
+    {"api", "judging"},
     {"cli"},
     {"__main__"},
 ]

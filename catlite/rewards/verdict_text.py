@@ -107,7 +107,7 @@ def _read(text: str) -> _Findings:
             for sentence in filter(str.strip, _SENTENCE.split(line)):
                 reader.read(sentence.strip())
         # Alone, or as the first or last line: else it is an item of a list, or a part of a sum.
-        elif number in (0, len(lines) - 1) and sum(other[0].isdigit() for other in lines) == 1:
+        elif number in (0, len(lines) - 1) and sum(other.lstrip(" (#")[:1].isdigit() for other in lines) == 1:
             findings.add(digit, firm=True)
     return findings
 
