@@ -4,6 +4,40 @@ The criterion is that the response names zinc.
 """
 
 MET = r"""
+The criterion, which asks for zinc, is met.
+A resounding yes.
+The response does satisfy it.
+satisfies criterion: true
+Overall: met
+Verdict (criterion 1): yes
+Met (yes/no): yes
+Is the criterion met (yes/no)? Yes
+{"criterion_is_met":true}
+{"met_criterion": true}
+{"requirement":"x","status":"PASS"}
+{"verdict": true}
+{"pass": "yes"}
+{"verdict": "Meets"}
+{"verdict": "meets criterion"}
+{"verdict": "MET", "met": true}
+{"verdict": "The criterion is met by the response.", "met": true}
+{"reasoning": {"met": "zinc"}, "met": true}
+// comment\n{"met": true}
+{"met": true} // met
+{"met": true,}
+{"met": true;}
+{met: true}
+{"met" : "✓"}
+The response names zinc and therefore meets the criterion.
+The response names zinc and thus satisfies the criterion.
+The response, though long, meets the criterion.
+Yes, implicitly.
+I have to say yes.
+I must say yes.
+Meets.
+It passes.
+Passes the criterion with flying colours.
+Pass or fail: pass
 Yes
 yes.
 YES!
@@ -295,6 +329,87 @@ Ja, das steht da.
 """
 
 NOT_MET = r"""
+Met? No way.
+The criterion, which asks for zinc, is not met.
+The response lacks zinc, so criterion not met.
+Verdict: not quite met
+It's a no.
+That's a no.
+A clear no.
+This is a no.
+criterion_met = False
+met=false
+met -> false
+Final: no
+Conclusion: No.
+Conclusion: Fails.
+Evaluation: the response fails.
+Overall: no
+Verdict for criterion 1: no.
+Answer (yes/no): no
+Is the criterion met? (yes/no) No
+{"satisfies": "no"}
+{"verdict": "does not meet"}
+{"decision": "Criterion not met"}
+{"verdict": "NO", "confidence": 0.9}
+{"reason": "no zinc", "met": false, "score": 0}
+{"met": "no", "answer": "yes"}
+{"final_answer": "no"}
+{"analysis": "met? yes", "verdict": "no"}
+{"met": "❌ no"}
+{"met": "**No**"}
+{"met": "not met (no zinc)"}
+{"met": "Not satisfied: zinc is missing"}
+{"met": "fail."}
+{"met": "does not meet the criterion"}
+{"met": "nothing meets it"}
+{"met": "nope"}
+{"met": "not true"}
+The verdict is: the response never meets the criterion.
+Verdict: the response does not in any way meet it
+The response is silent on zinc, hence fails.
+The response is silent on zinc and thus fails to meet the criterion.
+The response is silent on zinc and therefore does not meet the criterion.
+The response, though long, does not meet the criterion.
+The response, which never names zinc, meets no criterion.
+It isn't the case that the response meets the criterion.
+By no stretch is the criterion met.
+In no sense is the criterion met.
+Under no reading is the criterion met.
+Never is the criterion met.
+Nowhere is the criterion met.
+The criterion is, in my view, not met.
+The criterion is, sadly, unmet.
+The criterion is not, in my view, met.
+The criterion is not being met.
+There is nothing in the response that meets the criterion.
+There's nothing here that meets the criterion.
+There is not a line that meets the criterion.
+There is no sentence in the response that meets the criterion.
+I found nothing in the response that meets the criterion.
+Strictly speaking, the criterion is not met.
+My first thought was yes. Verdict: no
+My first thought was "yes". Verdict: no
+Some would say yes. I say no.
+I have to say no.
+I'd say no.
+I can only say no.
+Does not pass.
+Doesn't pass.
+Does not satisfy.
+Does not meet.
+It fails.
+It does not pass.
+Pass/fail: fail
+Pass or fail? Fail.
+Yes or no? No.
+Yes or no: no
+yes/no: no
+True or false: false
+True/False? False
+Y/N: N
+Met/Not met: Not met
+[Yes/No]: No
 No
 no.
 NO!
@@ -589,6 +704,108 @@ Nein, das steht da nicht.
 """
 
 NO_VERDICT = r"""
+The response meets the criterion? Hardly.
+Is the criterion met? Hardly.
+You'd be hard-pressed to say that the criterion is met.
+Far be it from me to say the criterion is met.
+The criterion is hardly ever met.
+The response could not be said to meet the criterion.
+I am unable to conclude that the criterion is met.
+One cannot say the criterion is met.
+I wouldn't go so far as to say the criterion is met.
+It would be a stretch to say the criterion is met.
+Rather than meeting the criterion, the response talks of iron.
+Without zinc, the criterion is met.
+The criterion is met only superficially.
+Yes - if you squint.
+Yes? No.
+Yes!? no
+I lean towards yes
+Leaning yes.
+Met? (Y/N): N
+{"met":"Yes/No"}
+{"met": "no zinc"}
+{"met": "yes zinc"}
+{"met": "It does not."}
+{"met": "It does."}
+{"met": "I doubt it"}
+{"met": "never"}
+{"met": "untrue"}
+{"met": "not false"}
+{"met": "not no"}
+{"met": "anything but"}
+{"met": "hardly"}
+{"met": "yes, not"}
+{"met": "yes (not)"}
+{"met": "yes, in no way"}
+The response does not name zinc. It meets the criterion in no way.
+It's hardly the case that the criterion is met.
+Not in a single line is the criterion met.
+Only in line 2 is the criterion met.
+The criterion has in no sense been met.
+The criterion is, in no way, met.
+The criterion is - no surprise - not met.
+The criterion is neither fully nor partly met.
+The criterion is not one that is met.
+The criterion is not something the response meets.
+The criterion isn't one the response meets.
+I see nothing that meets the criterion.
+I can find nothing that meets the criterion.
+I cannot find anything that meets the criterion.
+The response contains nothing that meets the criterion.
+The response has nothing that meets the criterion.
+The response is a good one that meets the criterion.
+What meets the criterion is missing.
+Whoever says the criterion is met is wrong.
+Technically, the criterion is met.
+Basically yes.
+Essentially met.
+Mostly yes.
+Yes mostly.
+Yes, mostly.
+Yes, largely.
+Yes, almost.
+Yes, almost entirely.
+Yes, in part.
+Yes, except for iron.
+Yes, apart from the dose.
+Yes, although not in so many words.
+Yes, though only in passing.
+Yes... but no.
+Yes; however, the criterion is not met.
+Yes. However, it fails to meet the criterion.
+Yes. That said, it does not meet the criterion.
+Yes\n\nWait, no. It does not.
+Yes. No, sorry, it does not.
+Yes. Correction: no.
+No. Correction: yes.
+Initially yes, finally no.
+First verdict: yes. Final verdict: no.
+Verdict: yes\nFinal verdict: no
+Some would say yes; I say no.
+One might say yes, but no.
+A generous judge would say yes.
+A strict judge would say no.
+The expected verdict is yes.
+The correct verdict would be no.
+The verdict should be yes.
+The verdict must be yes.
+The verdict can only be no.
+The verdict cannot be yes.
+The verdict could be yes.
+The verdict has to be no.
+I would not say no.
+I can't say yes.
+I want to say yes.
+I was going to say yes.
+My verdict was going to be yes.
+Not a pass.
+Not a fail.
+Not passing.
+It does pass.
+Fails with flying colours.
+No pass.
+No fail.
 Yes and no.
 yes/no
 Yes or no?

@@ -34,7 +34,9 @@ _LABEL = re.compile(
     rf"{_ADJECTIVES}(?:verdict|answer|conclusion|decision|judge?ment|result|rating|grade|score|evaluation|assessment|"
     r"outcome|status|ruling|determination|final)"
     r"(?: (?:for|on|of) (?:the |this )?(?:criterion|requirement|item)(?: \d{1,3})?)?(?: (?:is|would be|remains))?"
-    r"|(?:i|we) (?:would |must |will |therefore |thus |do )*"
+    r"|(?:yes|y|true|met|pass) ?(?:/|or) ?(?:no|n|false|unmet|not met|fail)"
+    r"|(?:it|this|that) is an?(?: (?:clear|definite|firm|plain|resounding|absolute))?"
+    r"|(?:i|we) (?:would |must |will |have to |can only |therefore |thus |do )*"
     r"(?:say|answer|vote|judge|conclude|rule|reply|respond|choose)"
 )
 _MET_LABEL = re.compile(
@@ -96,7 +98,8 @@ _ABOUT = re.compile(
     r"|\b(?:verdict|conclusion|(?:the|my|final) answer)\b.*\b(?:is|be|would|yes|no|true|false)\b"
 )
 _HEDGE = re.compile(
-    r"\b(?:partial(?:ly)?|partly|in part|mostly|somewhat|sort of|kind of|maybe|perhaps|possibly|unclear|debatable|"
+    r"\b(?:partial(?:ly)?|partly|largely|technically|apart from|in no (?:way|sense)|by no means|at no point|"
+    r"in part|mostly|somewhat|sort of|kind of|maybe|perhaps|possibly|unclear|debatable|"
     r"borderline|arguably|it depends|hard to (?:say|tell|judge)|difficult to (?:say|tell|judge)|both|neither|undecided|"
     r"uncertain|ambiguous|half|to some extent|in a way|more or less|not applicable|n/a|"
     r"not (?:really|quite|fully|entirely|completely|necessarily|exactly|sure|certain|wholly|only))\b"
@@ -114,6 +117,13 @@ _FRAGMENT = re.compile(r"(?:not|hardly|barely|scarcely|never|almost|nearly|only)
 _NEGATING = re.compile(r"\b(?:not|no|only|never|none|nothing|partly|without|miss\w*|lack\w*|fail\w*|omit\w*|un\w+ed)\b")
 
 
+_INSERTED = re.compile(
+    r"(?:(?<=criterion)|(?<=requirement)), (?:which|that) [^,]{1,80},"
+    r"|, (?:in my (?:view|opinion|judge?ment)|sadly|unfortunately|however|therefore|thus|clearly|indeed|of course|then|"
+    r"overall),"
+)
+
+
 @dataclass(frozen=True)
 class Clause:
     """A part of a sentence. `before` is the break it stands behind: "bind", "but", "if", "so", "break" or ""."""
@@ -125,6 +135,7 @@ class Clause:
 
 def cut(sentence: str) -> list[Clause]:
     """The clauses of a sentence, without the marks and conjunctions between them."""
+    sentence = _INSERTED.sub("", sentence)
     clauses: list[Clause] = []
     position, before = 0, ""
     for match in _BREAK.finditer(sentence):

@@ -42,7 +42,8 @@ _FIRM = (
 _FIRMLY = rf"(?:(?:{_FIRM}) )*"
 _WEAKLY = rf"(?:(?:{_FIRM}|even|quite|really|yet|at all|in any way|ever|remotely|in fact|any longer) )*"
 _NEVER = (
-    r"(?:not at all|not|never|no longer|nowhere near|nowhere|in no way|by no means|at no point|far from|anything but)"
+    r"(?:not at all|not|never|no longer|nowhere near|nowhere|in no (?:way|sense)|by no means|at no point|far from|"
+    r"anything but)"
 )
 _BE = r"(?:is|are|was|were|has been|have been|had been|is being)"
 _DO, _HAVE = r"(?:does|do|did)", r"(?:has|have|had)"
@@ -63,6 +64,7 @@ _NOTHING = (
     rf"(?:(?:nothing|none|nobody|no one){_PLACE}"
     rf"|(?:no|not one|not a single|neither) [a-z]+(?: [a-z]+)?{_PLACE})"
 )
+_AT_NO = r"(?:nowhere|never|(?:at|in|by|under|on) no (?:point|place|way|sense|means|stretch|circumstances|reading))"
 _REST = r"(?P<rest>.*)"
 
 # Each group named "no…" or "unmet" that matches is a negation.
@@ -91,10 +93,12 @@ _STATEMENTS = tuple(
         rf"{_MEET_OR_MISS} {_WHICH}{_REST}",
         # nothing in the response meets the criterion · no criterion is met
         rf"(?P<no>{_NOTHING}) {_FIRMLY}(?:{_DO} (?P<no_4>not) )?(?P<no_2>{_FAIL_TO})?{_MEET_OR_MISS} {_WHICH}{_REST}",
+        rf"(?:there is|(?:i|we) (?:can )?(?:see|find|found)) (?P<no>{_NOTHING}|not an? [a-z]+{_PLACE}) (?:here )?that "
+        rf"{_MEET_OR_MISS} {_WHICH}{_REST}",
         rf"(?P<no>no|none of the|not one|neither) {_NOUN} (?:{_BE} )?{_FIRMLY}(?P<no_2>not )?{_MET_OR_NOT}{_REST}",
         # at no point does the response meet the criterion
-        r"(?P<no>at no point|nowhere|in no way|never|under no circumstances|by no means) "
-        rf"(?:{_DO}|has) {_RESPONSE} {_FIRMLY}(?P<met>{_MEET}) {_OBJECT}{_REST}",
+        rf"(?P<no>{_AT_NO}) (?:{_DO}|has) {_RESPONSE} {_FIRMLY}(?P<met>{_MEET}) {_OBJECT}{_REST}",
+        rf"(?P<no>{_AT_NO}) (?:is|are|was|were|has|have) {_CRITERION} ?(?:been )?{_FIRMLY}(?P<met>{_MET}){_REST}",
     )
 )
 _THAT = r"(?: that)?"

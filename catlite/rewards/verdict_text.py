@@ -239,6 +239,7 @@ class _Reader:
             if clause.before == "so" or (clause.before == "but" and statement is False):
                 self.reported = False  # the judge's own conclusion from it, or objection to it
             self.conditional = (self.conditional or clause.before == "if") and clause.before != "so"
+            self.conditional = self.conditional or (text.startswith("without ") and after is not None)
             depends = self.conditional or (after is not None and after.before == "if")
             if (clause.binds or (asks and after is None)) and not self.reported and not depends:
                 if self._take_label(text, statement, after, asks):

@@ -12,7 +12,7 @@ import unicodedata
 # In the larger languages, where the word means the same in all of them ("ne", "nai" and "si" do not).
 _YES = "yes|yep|yeah|yup|ja|oui|sí|sì|sim|да|da|tak|evet|是|是的|满足|はい|예|네|نعم|हाँ"
 _NO = "no|nope|nah|nein|non|não|nao|nee|нет|nej|nie|hayır|否|不是|不|不满足|いいえ|아니요|아니오|لا|नहीं"
-_MET = "met|satisfied|fulfilled|fulfiled|pass|passed|passes|correct|true|y"
+_MET = "met|meets|satisfied|satisfies|fulfilled|fulfiled|pass|passed|passes|correct|true|y"
 _UNMET = "unmet|unsatisfied|unfulfilled|fail|failed|fails|incorrect|false|n"
 POSITIVE_SIGNS, NEGATIVE_SIGNS = "✅✔✓☑", "❌✗✘✖"
 # A word that answers a question in any place, and one that is a verdict only where one is expected.
@@ -24,9 +24,12 @@ VERDICTS = dict.fromkeys(_MET.split("|"), True) | dict.fromkeys(_UNMET.split("|"
 _REFUSALS = (
     r"not at all|(?:absolutely|certainly|definitely|clearly|obviously|of course|surely|unfortunately) not|"
     r"far from it|by no means|no way|not in the least|not remotely|not even close|"
-    r"i do not (?:think|believe) so|i (?:think|believe|am afraid) not"
+    r"(?:does|did) not (?:meet|satisfy|fulfill?|pass)|i do not (?:think|believe) so|i (?:think|believe|am afraid) not"
 )
-_SURE = r"definitely|clearly|absolutely|certainly|obviously|plainly|simply|firmly|still|a (?:clear|definite|firm|plain)"
+_SURE = (
+    r"definitely|clearly|absolutely|certainly|obviously|plainly|simply|firmly|still|"
+    r"an? (?:clear|definite|firm|plain|resounding|absolute)"
+)
 _WHOLLY = r"fully|completely|entirely|totally|wholly"
 _NOT = rf"not(?: (?:{_WHOLLY}|adequately|sufficiently|quite|yet|at all|actually|really|even))?"
 _LISTED = "|".join(sorted(map(re.escape, {**ANSWERS, **VERDICTS}), key=len, reverse=True))
@@ -45,6 +48,11 @@ _NESTED = re.compile(r"\[(\[[^\[\]\n]{0,300}\])\]")
 # "[RESULT] Yes": what is in brackets before a word is a label.
 _BRACKETED = re.compile(
     r"(?:^|(?<=[.!?] ))[\s*_#>]{0,9}\[([^\[\]\n]{1,60})\][*_\s]*:?(?=[ \t*_]*[^\s.!*_])", re.MULTILINE
+)
+# "Met (yes/no): yes": the choice that was offered says nothing.
+_CHOICE = re.compile(
+    r"\((?:yes|no|y|n|true|false|met|unmet|not met|pass|fail)\s?(?:/|or|\|)\s?"
+    r"(?:yes|no|y|n|true|false|unmet|not met|fail)\)"
 )
 _DECORATION = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)|\$|^\s{0,8}(?:#{1,6}|>|[-+•–]\s)\s*", re.MULTILINE)
 _CONTRACTED = (
@@ -76,7 +84,7 @@ def word_value(text: str, *, digits: bool = False) -> bool | None:
     word = match["word"]
     if match["not"]:
         # "not met" is one word; "not fail", "not no" and "not yes" are none that is listed.
-        return False if VERDICTS.get(word) and word != "y" else None
+        return False if VERDICTS.get(word) and word not in ("y", "meets", "satisfies", "passes") else None
     return ANSWERS[word] if word in ANSWERS else VERDICTS[word]
 
 
@@ -95,6 +103,7 @@ def plain(text: str) -> str:
     for pattern, written_out in _CONTRACTED:
         text = pattern.sub(written_out, text)
     text = _QUOTED.sub(_unquoted, text).replace("_", " ")
+    text = _CHOICE.sub("", text)
     return text.translate({ord("["): "(", ord("]"): ")", ord("{"): "(", ord("}"): ")"})
 
 
