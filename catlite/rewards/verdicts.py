@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from catlite import answers
@@ -24,7 +25,27 @@ from catlite.rewards.verdict_text import introduces_a_quotation, numbered_verdic
 _FORMATTING = re.compile(
     r"</?(?:b|i|em|strong|p|span|br|div|u|code|pre|h[1-6]|li|ul|ol|center|mark|small|sub|sup|hr)\s?/?>", re.IGNORECASE
 )
+# "Here is my verdict {…}", "The final JSON {…}": no mark, and yet the judge's own.
+_ANNOUNCES = re.compile(
+    r"(?:sure,? |ok(?:ay)?,? |so,? )?(?:here(?: is|'s|’s| are)?|my|the final|final)(?: \w+){0,3} "
+    r"(?:json|verdicts?|judge?ments?|answer|evaluation|assessment|result|output|object)",
+    re.IGNORECASE,
+)
 _NEAR = 500  # characters before and behind an object that are looked at, to see whose words it is
+
+
+@dataclass(frozen=True)
+class _Object:
+    """What one object, list or tag of a reply holds.
+
+    `quoted` where it is announced as somebody else's; `own` where it also stands as the judge's own would.
+    """
+
+    start: int
+    end: int
+    value: Any
+    quoted: bool
+    own: bool
 
 
 def read_verdict(reply: Rollout) -> tuple[bool | None, str]:
@@ -42,62 +63,78 @@ def read_verdict(reply: Rollout) -> tuple[bool | None, str]:
     """
     if reply.error is not None:
         return None, reply.error
-    text = _FORMATTING.sub(" ", answers.without_thinking(reply.text))
+    text, objects = _objects(reply.text)
     if not text.strip():
         return None, f"the judge's reply is {reply.defect or 'empty'}"
     cut = reply.defect == "truncated"
-    said, found = located(text)
-    if not found and (braced := _braced(text)) is not None:
-        said, found = located(braced)
-    values = [value for *_, value in found]
-    own = [value for start, end, value in found if _is_own(said, start, end)]
-    outside = _without(said, [(start, end) for start, end, _ in found])
+    own = [found.value for found in objects if found.own]
     verdicts = list(field_verdicts(own))
     if verdicts:
         # Cut off in the middle of a word, a field says something else than it would have.
-        whole = said.rstrip("`* \n").endswith(("}", "]", ">")) if cut else not _breaks_off(said, own)
-        given = {*field_verdicts(values), *(text_evidence(outside) if outside.strip() else ())}
-        return (verdicts[0] if whole and len(given) == 1 else None), reason_of(values) or said
-    unread = re.match(r"[\s`*]*(?:\{|\[\s*[{\"']|<)", said) is not None and "}" not in said[:_NEAR].split("\n")[0]
-    if cut or values or unread:
-        return None, said  # an object without a verdict, or one that cannot be read: words in it are none
-    return text_verdict(said), said
+        whole = text.rstrip("`* \n").endswith(("}", "]", ">")) if cut else not _breaks_off(text, own)
+        outside = _without(text, objects)
+        values = [found.value for found in objects]
+        evidence = {*field_verdicts(values), *(text_evidence(outside) if outside.strip() else ())}
+        return (verdicts[0] if whole and len(evidence) == 1 else None), reason_of(values) or text
+    unread = re.match(r"[\s`*]*(?:\{|\[\s*[{\"']|<)", text) is not None and "}" not in text[:_NEAR].split("\n")[0]
+    if cut or objects or unread:
+        return None, text  # an object without a verdict, or one that cannot be read: words in it are none
+    return text_verdict(text), text
+
+
+def own_objects(text: str) -> tuple[str, list[Any]]:
+    """(a reply without its thinking, the objects in it that are the judge's own)."""
+    text, objects = _objects(text)
+    return text, [found.value for found in objects if found.own]
+
+
+def _objects(text: str) -> tuple[str, list[_Object]]:
+    text = _FORMATTING.sub(" ", answers.without_thinking(text))
+    visible, spans = located(text)
+    if not spans and (braced := _braced(text)) is not None:
+        visible, spans = located(braced)
+    objects: list[_Object] = []
+    for start, end, value in spans:
+        before = visible[max(objects[-1].end if objects else 0, start - _NEAR) : start].rstrip(" \t`*_>-{[(")
+        quoted = introduces_a_quotation(re.sub(r"```\w*\Z", "", before.rstrip()))
+        own = not quoted and _stands_alone(before, visible[end : end + _NEAR])
+        objects.append(_Object(start, end, value, quoted, own))
+    return visible, objects
 
 
 def _braced(text: str) -> str | None:
-    """`text` in the braces that it lacks, when it begins and ends as the inside of an object does."""
+    """`text` in the braces that it lacks, when it begins as the inside of an object does."""
     bare = text.strip(" \t\r\n`,}").removeprefix("json").lstrip()
     inside = re.match(r"[\"'][A-Za-z_][\w ]{0,40}[\"']\s?:\s?", bare) is not None
     return "{" + bare + "}" if inside else None
 
 
-def _is_own(said: str, start: int, end: int) -> bool:
-    """True when what stands between `start` and `end` is the judge's own, not quoted in a sentence."""
-    before = said[max(0, start - _NEAR) : start].rstrip(" \t`*_>-{[(")
+def _stands_alone(before: str, after: str) -> bool:
+    """True when what stands between two texts begins a line or a sentence, and no sentence goes on behind it."""
     line = before[before.rfind("\n") + 1 :].strip(" \t`*_>-")
-    rest = said[end : end + _NEAR].lstrip(" \t`*_}])").split("\n", 1)[0]
-    if rest[:1] in (",", ";") or rest[:1].islower():
-        return False  # the sentence goes on behind it
+    after = after.lstrip(" \t`*_}])").split("\n", 1)[0]
+    if after[:1] in (",", ";") or after[:1].islower():
+        return False
     if line.lower() in ("", "json", "xml"):
-        return not introduces_a_quotation(re.sub(r"```\w*\Z", "", before.rstrip()))
-    return line.endswith((":", "}", ">", "]", ".", "!", "?", "=")) and not introduces_a_quotation(before)
+        return True
+    return line.endswith((":", "}", ">", "]", ".", "!", "?", "=")) or _ANNOUNCES.fullmatch(line) is not None
 
 
-def _without(said: str, spans: list[tuple[int, int]]) -> str:
+def _without(text: str, objects: Sequence[_Object]) -> str:
     parts, position = [], 0
-    for start, end in spans:
-        parts.append(said[position:start])
-        position = end
-    return "\n".join([*parts, said[position:]])
+    for found in objects:
+        parts.append(text[position : found.start])
+        position = found.end
+    return "\n".join([*parts, text[position:]])
 
 
-def _breaks_off(said: str, own: list[Any]) -> bool:
-    """True when the text ends inside the words of a verdict field: 'No' may have become 'Not only'."""
-    end = said.rstrip("`* \n")
+def _breaks_off(text: str, own: list[Any]) -> bool:
+    """True when the text ends inside the words of a verdict field: "No" may have become "Not only"."""
+    end = text.rstrip("`* \n")
     if end.endswith(("}", "]", ">", '"', "'")):
         return False
     words = (item for value in own if isinstance(value, dict) for name, item in value.items() if field_rank(str(name)))
-    return "{" in said and any(isinstance(item, str) and item and end.endswith(item.rstrip()) for item in words)
+    return "{" in text and any(isinstance(item, str) and item and end.endswith(item.rstrip()) for item in words)
 
 
 def asked_again(messages: Sequence[Message], reply: Rollout) -> list[Message]:
@@ -115,8 +152,8 @@ def criterion_verdicts(reply: Rollout, count: int) -> list[tuple[bool | None, st
     blank: list[tuple[bool | None, str]] = [(None, reply.error or "the judge gave no verdict on this criterion")]
     if reply.error is not None:
         return blank * count
-    said, found = located(reply.text)
-    entries = list(_entries([value for *_, value in found]))
+    text, objects = _objects(reply.text)
+    entries = list(_entries([found.value for found in objects if not found.quoted]))
     numbers = [_number(entry) for entry in entries]
     if entries and all(number is None for number in numbers) and len(entries) == count:
         numbers = list(range(1, count + 1))
@@ -125,13 +162,14 @@ def criterion_verdicts(reply: Rollout, count: int) -> list[tuple[bool | None, st
         if number is not None:
             met = set(field_verdicts([entry]))
             by_number.setdefault(number, []).append((met.pop() if len(met) == 1 else None, reason_of([entry])))
-    if not entries and not found and reply.defect != "truncated":
-        for number, verdict, line in numbered_verdicts(said):
+    if not objects and reply.defect != "truncated":
+        for number, verdict, line in numbered_verdicts(text):
             by_number.setdefault(number, []).append((verdict, line))
     if not set(by_number) <= set(range(1, count + 1)):
         return [(None, f"the judge numbered {count} criteria {min(by_number)} to {max(by_number)}")] * count
     twice = (None, "the judge gave more than one verdict on this criterion")
-    return [mine[0] if len(mine := by_number.get(number, blank)) == 1 else twice for number in range(1, count + 1)]
+    listed = [by_number.get(number, blank) for number in range(1, count + 1)]
+    return [verdicts[0] if len(verdicts) == 1 else twice for verdicts in listed]
 
 
 def _number(entry: dict[str, Any]) -> int | None:
