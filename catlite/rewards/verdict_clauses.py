@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from catlite.rewards.verdict_sentences import LONGEST
+from catlite.rewards.verdict_sentences import FIRM, LONGEST
 from catlite.rewards.verdict_words import QUOTATION
 
 # What divides a sentence. A colon, a dash, "=" and a question mark bind what follows to what stands before.
@@ -64,11 +64,13 @@ _REASON = re.compile(
 # The response says it, not the judge.
 _REPORTED = re.compile(
     r"\b(?:response|answer|text|reply|rollout|output|author|model|assistant|student|user|line|"
-    r"sentence|paragraph|passage|ending|note|it|which|that|who|they|he|she)"
+    r"sentence|paragraph|passage|ending|note|nobody|no one|some|someone|somebody|one|people|everybody|anyone|it|which|"
+    r"that|who|they|he|she)"
     r"(?: \w+ly)? (?:(?:also|even|just|only|then|never|literally|does not|did not) )*"
     r"(?:says?|said|states?|stated|claims?|claimed|contains?|contained|includes?|included|writes|wrote|reads|quotes?|"
     r"asserts?|asserted|declares?|declared|insists?|pretends?|announces?|announced|instructs?|tells?|told|asks?|asked|"
     r"ends with|begins with|starts with|outputs|replies|replied|argues?|argued|suggests?|repeats?|mentions?|puts it)\b"
+    r"|\A(?:claimed|quoted|said|alleged|stated)\b"
     r"|\b(?:according to|in the words of|as stated by|quoting|forged|injected|verbatim)\b"
     r"|\b(?:says|claims|writes|states) (?:the|this) (?:response|text|answer|model)\b"
 )
@@ -98,10 +100,12 @@ _ABOUT = re.compile(
     r"|\b(?:verdict|conclusion|(?:the|my|final) answer)\b.*\b(?:is|be|would|yes|no|true|false)\b"
 )
 _HEDGE = re.compile(
-    r"\b(?:partial(?:ly)?|partly|largely|technically|apart from|in no (?:way|sense)|by no means|at no point|"
-    r"in part|mostly|somewhat|sort of|kind of|maybe|perhaps|possibly|unclear|debatable|"
-    r"borderline|arguably|it depends|hard to (?:say|tell|judge)|difficult to (?:say|tell|judge)|both|neither|undecided|"
-    r"uncertain|ambiguous|half|to some extent|in a way|more or less|not applicable|n/a|"
+    r"\b(?:partial(?:ly)?|partly|largely|technically|apart from|in no (?:way|sense)|by no means|at no point|in part|"
+    r"mostly|somewhat|sort of|kind of|maybe|perhaps|possibly|probably|presumably|likely|unlikely|apparently|seemingly|"
+    r"potentially|ostensibly|reportedly|questionabl[ey]|dubious(?:ly)?|doubtful|debatable|borderline|arguably|unclear|"
+    r"undecided|uncertain|ambiguous|slightly|superficially|sometimes|occasionally|seldom|rarely|insufficiently|"
+    r"inadequately|poorly|wrongly|falsely|a stretch|it depends|(?:hard|difficult) to (?:say|tell|judge)|both|neither|"
+    r"half|to some extent|to a degree|in a way|more or less|not applicable|n/a|"
     r"not (?:really|quite|fully|entirely|completely|necessarily|exactly|sure|certain|wholly|only))\b"
 )
 _UNSURE = re.compile(
@@ -113,10 +117,16 @@ _UNSURE = re.compile(
     r"|\bas an ai\b|\b(?:kidding|joking|sarcas\w+|ironic\w*)\b"
     r"|\b(?:sorry|apologi[sz]e)\b|\b(?:impossible|not possible) to (?:say|tell|judge|determine)\b"
 )
-_FRAGMENT = re.compile(r"(?:not|hardly|barely|scarcely|never|almost|nearly|only)(?: [\w'-]+){0,2}|or (?:not|un\w+)")
-_NEGATING = re.compile(r"\b(?:not|no|only|never|none|nothing|partly|without|miss\w*|lack\w*|fail\w*|omit\w*|un\w+ed)\b")
-
-
+# What is left of a sentence that takes back the one before: "Barely.", "Wrongly so.", "not iron", "or not".
+_FRAGMENT = re.compile(
+    r"(?:not|hardly|barely|scarcely|never|almost|nearly|only|seldom|kinda|sorta|in theory|to a degree)(?: [\w'-]+){0,2}"
+    rf"|(?!(?:{FIRM}|absolutely|implicitly)\b)(?:\w+ )?\w+ly(?: so)?|or (?:not|un\w+)"
+)
+_NEGATING = re.compile(
+    r"\b(?:not|no|only|never|none|nothing|partly|without|except|far|doubt\w*|questionable|unlikely|unclear|seldom|rarely|"
+    r"hardly|barely|almost|nearly|less|little|few|instead|miss\w*|lack\w*|fail\w*|omit\w*|un\w+ed)\b"
+)
+_NAMES_A_VERDICT = re.compile(r"\b(?:verdict|answer|judge?ment|conclusion|decision|result|rating|score|grade)\b")
 _INSERTED = re.compile(
     r"(?:(?<=criterion)|(?<=requirement)), (?:which|that) [^,]{1,80},"
     r"|, (?:in my (?:view|opinion|judge?ment)|sadly|unfortunately|however|therefore|thus|clearly|indeed|of course|then|"
@@ -238,12 +248,15 @@ def is_doubt(clause: Clause, text: str, verdict: bool | None, *, foreign: bool =
     if verdict is not False and not reason and _FRAGMENT.fullmatch(text) is not None:
         return True
     if is_reported(text):
-        return _ALLEGED.search(text) is not None
+        return _ALLEGED.search(text) is not None or (verdict is not None and _ABOUT.search(text) is not None)
+    if clause.binds and _NAMES_A_VERDICT.search(text) is not None:
+        return True  # "No verdict: …", "Wrong answer: …"
     if len(text) > LONGEST or _DEMAND.match(text) is not None:
         return False
     if _ABOUT.search(text) is not None:
         return True
-    if _HEDGE.search(text) is not None and (len(text.split()) <= 5 or verdict is not None):
+    few = len(text.split()) <= 5
+    if (_HEDGE.search(text) is not None and (few or verdict is not None)) or (few and re.search(r"\byes\b", text)):
         return True
     # "Yes, but not iron": what is taken back may be what was asked.
     return bool(verdict) and clause.before == "but" and (foreign or turns(text))

@@ -24,7 +24,7 @@ _RESPONSE = (
 )
 # "the criterion about zinc", "criterion 2", "the criterion of naming zinc"
 _INSIDE = (
-    rf"(?:(?!(?:{_NOUN}|not|never|no|nor|nothing|is|are|was|were|has|have|if|unless|only|whether|does|do|did)\b)"
+    rf"(?:(?!(?:{_NOUN}|not|never|no|nor|nothing|is|are|was|were|has|have|if|unless|only|whether|does|do|did|degree|extent|part|half)\b)"
     r"[\w'-]+ ?){1,14}"
 )
 _CRITERION = (
@@ -35,12 +35,12 @@ _PRONOUN = r"(?:it|this|that|they|these|those)"
 _OBJECT = rf"(?:{_CRITERION}|it)"
 _NO_OBJECT = rf"(?:no|none of the|none of its|neither of the|not one|not a single) {_NOUN}"
 
-_FIRM = (
+FIRM = (
     r"also|clearly|fully|entirely|completely|wholly|indeed|definitely|certainly|actually|therefore|thus|hence|still|"
     r"simply|explicitly|successfully|plainly|obviously|adequately|sufficiently|correctly|now|directly|properly|evidently"
 )
-_FIRMLY = rf"(?:(?:{_FIRM}) )*"
-_WEAKLY = rf"(?:(?:{_FIRM}|even|quite|really|yet|at all|in any way|ever|remotely|in fact|any longer) )*"
+_FIRMLY = rf"(?:(?:{FIRM}) )*"
+_WEAKLY = rf"(?:(?:{FIRM}|even|quite|really|yet|at all|in any way|ever|remotely|in fact|any longer) )*"
 _NEVER = (
     r"(?:not at all|not|never|no longer|nowhere near|nowhere|in no (?:way|sense)|by no means|at no point|far from|"
     r"anything but)"
@@ -140,7 +140,9 @@ _TAKEN_BACK = re.compile(
     r"\b(?:if|unless|only|except|apart from|provided|assuming|in part|part(?:ly|ial|ially)?|in theory|in principle|"
     r"in name|at best|at most|on paper|reservations?|exceptions?|some extent|degree|claim(?:s|ed)?|says|said|"
     r"according to|alleged(?:ly)?|supposed(?:ly)?|so[- ]called|almost|nearly|otherwise|were|would|could|might|or|half|"
-    r"mostly|lie|joke|kidding|sarcas\w+|irony|false|untrue|wrong|maybe|perhaps|possibly|arguably|questionable|doubtful)\b"
+    r"mostly|lie|joke|kidding|sarcas\w+|irony|false|untrue|wrong|maybe|perhaps|possibly|arguably|questionable|doubtful|"
+    r"few|little|less|far|seldom|rarely|barely|apparently|seemingly|probably|presumably|likely|reportedly|ostensibly|"
+    r"potentially|sometimes|occasionally|wrongly|falsely|poorly|insufficiently|inadequately|superficially|slightly)\b"
 )
 _NEGATED = re.compile(r"\b(?:no|not|none|nothing|nobody|never|neither|nor|without|nowhere|hardly|barely|scarcely)\b")
 _REASON = re.compile(r" (?:because|since|as|given|due to|even|despite|and)\b")

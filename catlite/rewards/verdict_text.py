@@ -366,5 +366,9 @@ def _misplaced(clause: Clause, value: bool, rest: list[Clause], *, alone: bool) 
     reason = " ".join(other.text for other in rest)
     if not value or word_value(rest[0].text) is not None:
         return re.match(r"\d", reason) is not None
-    # "Met: it isn't", "Correct: not the dose", "Pass: 3 of 5".
-    return (clause.binds and clauses.turns(reason)) or re.match(r"(?:not|only|almost|nearly|\d)\b", reason) is not None
+    # "Met: it isn't", "Pass: 3 of 5"; of "Met: …" and "Correct: …" it cannot be told what they are without a sentence.
+    if clause.binds and (clauses.turns(reason) or clauses.hedges(reason) or clauses.is_reported(reason)):
+        return True
+    if clause.binds and clauses.polarity(clause.text) and not clause.text.startswith("pass"):
+        return re.match(r"(?:the|this) (?:response|answer|text|reply|rollout)\b", reason) is None
+    return re.match(r"(?:not|only|almost|nearly|\d)\b", reason) is not None
