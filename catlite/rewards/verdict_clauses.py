@@ -15,12 +15,13 @@ from catlite.rewards.verdict_words import QUOTATION
 # What divides a sentence. A colon, a dash, "=" and a question mark bind what follows to what stands before.
 _BREAK = re.compile(
     r"\s*(?:(?P<bind>[:=]|[-=]+>|→|\s[-–—]+(?=\s|\Z)|[–—]|(?<=\w)--(?=\w))|[,;、。]"
-    r"|(?<!anything )(?<!nothing )(?<!everything )(?<!all )\b(?P<but>but|however|although|whereas|while|aber|"
+    r"|(?<!anything )(?<!nothing )(?<!everything )(?<!all )\b(?P<but>but|however|although|(?<!even )though|whereas|while|aber|"
     r"pero|mais|maar|mas|но|لكن)\b"
     r"|(?P<but_too>但是?|でも|하지만)"
     r"|(?<!even )(?<!as )\b(?P<if>if|unless|except|whether|provided|assuming|suppose|as long as|when)\b"
     r"|\band (?=(?:yes|no|the|it|this|so|therefore|thus|hence|not (?:met|satisfied|fulfilled)|unmet)\b)"
-    r"|(?<!think )(?<!believe )(?<!or )\b(?P<so>so|therefore|thus|hence)\b(?! (?:far|that|called|much|many|long|as)\b)"
+    r"|(?:(?<=\A)|(?<=[,;:–—-] )|(?<=\band ))(?P<so>so|therefore|thus|hence)\b"
+    r"(?! (?:far|that|called|much|many|long|as)\b)"
     r"|\b(?=because\b|since\b))\s*"
 )
 _KINDS = ("bind", "but", "but_too", "if", "so")
@@ -120,15 +121,16 @@ _UNSURE = re.compile(
 # What is left of a sentence that takes back the one before: "Barely.", "Wrongly so.", "not iron", "or not".
 _FRAGMENT = re.compile(
     r"(?:not|hardly|barely|scarcely|never|almost|nearly|only|seldom|kinda|sorta|in theory|to a degree)(?: [\w'-]+){0,2}"
-    rf"|(?!(?:{FIRM}|absolutely|implicitly)\b)(?:\w+ )?\w+ly(?: so)?|or (?:not|un\w+)"
+    rf"|(?!(?:{FIRM}|absolutely|implicitly)\b)(?:\w+ )?\w+ly(?: so)?|or(?: [\w'-]+){1, 4}|(?:the|a|or|and) no"
 )
 _NEGATING = re.compile(
-    r"\b(?:not|no|only|never|none|nothing|partly|without|except|far|doubt\w*|questionable|unlikely|unclear|seldom|rarely|"
+    r"\b(?:not|no|only|never|none|nothing|partly|false|incorrect|untrue|wrong|without|except|far|doubt\w*|questionable|unlikely|unclear|seldom|rarely|"
     r"hardly|barely|almost|nearly|less|little|few|instead|miss\w*|lack\w*|fail\w*|omit\w*|un\w+ed)\b"
 )
 _NAMES_A_VERDICT = re.compile(r"\b(?:verdict|answer|judge?ment|conclusion|decision|result|rating|score|grade)\b")
 _INSERTED = re.compile(
-    r"(?:(?<=criterion)|(?<=requirement)), (?:which|that) [^,]{1,80},"
+    r"(?:(?<=criterion)|(?<=requirement)|(?<=response)|(?<=answer)|(?<=text)|(?<=reply)), "
+    r"(?:which|though|although|while|as far as|however) [^,]{1,80},"
     r"|, (?:in my (?:view|opinion|judge?ment)|sadly|unfortunately|however|therefore|thus|clearly|indeed|of course|then|"
     r"overall),"
 )
@@ -255,7 +257,7 @@ def is_doubt(clause: Clause, text: str, verdict: bool | None, *, foreign: bool =
         return False
     if _ABOUT.search(text) is not None:
         return True
-    few = len(text.split()) <= 5
+    few = len(text.split()) <= 8
     if (_HEDGE.search(text) is not None and (few or verdict is not None)) or (few and re.search(r"\byes\b", text)):
         return True
     # "Yes, but not iron": what is taken back may be what was asked.

@@ -16,19 +16,23 @@ import re
 LONGEST = 300  # characters of a clause; a longer one is no plain statement
 
 _NOUN = r"(?:criterion|criteria|requirements?|conditions?|rubric(?: item)?)"
-_DETERMINER = r"(?:the|this|that|these|those|its|all|all of|every|each|both|any|any of|your|my|said|stated|given|above)"
+_DETERMINER = (
+    r"(?:(?:all |all of |both |any of )?(?:the|this|these|those|its|your|my) |all |every |each |both |any |that )"
+)
 _RESPONSE = (
     r"(?:(?:(?:the|this|that|your|its|model's|student's|assistant's) )*"
-    r"(?:response|answer|text|reply|rollout|output|submission|summary|solution|message|it|this|that|they)"
+    r"(?:response|answer|text|reply|rollout|output|submission|summary|solution|message|it|this|they)"
     r"(?: (?:above|given|here|as a whole|as written|itself))?)"
 )
 # "the criterion about zinc", "criterion 2", "the criterion of naming zinc"
 _INSIDE = (
-    rf"(?:(?!(?:{_NOUN}|not|never|no|nor|nothing|is|are|was|were|has|have|if|unless|only|whether|does|do|did|degree|extent|part|half)\b)"
-    r"[\w'-]+ ?){1,14}"
+    rf"(?:(?!(?:{_NOUN}|not|never|no|nor|none|nothing|nobody|neither|without|is|are|was|were|has|have|does|do|did|"
+    r"remains|stays|goes|if|unless|only|whether|degree|extent|part|partly|partially|half|almost|nearly|hardly|barely|"
+    r"scarcely|seldom|rarely|less|little|few|un\w+|so|but)\b)[\w'-]+ ?){1,14}"
 )
 _CRITERION = (
-    rf"(?:(?:{_DETERMINER} )*{_NOUN}(?: \d{{1,3}})?(?: (?:quotation|in question|above|given|stated|here|at hand))?"
+    rf"(?:{_DETERMINER}?(?:said |stated |given |above )?{_NOUN}(?: \d{{1,3}})?"
+    r"(?: (?:quotation|in question|above|given|stated|here|at hand))?"
     rf"(?: (?:about|of|on|for|that|regarding|concerning|to) {_INSIDE})?)"
 )
 _PRONOUN = r"(?:it|this|that|they|these|those)"
@@ -48,7 +52,7 @@ _NEVER = (
 _BE = r"(?:is|are|was|were|has been|have been|had been|is being)"
 _DO, _HAVE = r"(?:does|do|did)", r"(?:has|have|had)"
 _MET, _UNMET = r"(?:met|satisfied|fulfill?ed)", r"(?:unmet|unsatisfied|unfulfill?ed)"
-_MET_OR_NOT = rf"(?:(?P<met>{_MET})|(?P<unmet>{_UNMET}))"
+_MET_OR_NOT = rf"\b(?:(?P<met>{_MET})|(?P<unmet>{_UNMET}))"
 _PASSED_OR_NOT = r"(?:(?P<met>passed|achieved|true)|(?P<unmet>failed|violated|missed|false))"
 _MEET = (
     r"(?:meets?|met|meeting|satisf(?:y|ies|ied|ying)|fulfill?(?:s|ed|ing)?|compl(?:y|ies|ied|ying) with|"
@@ -174,6 +178,20 @@ def statement_value(clause: str) -> bool | None:
             return None
         return negations == 0 if _stands(groups["rest"], negations == 0) else None
     return None
+
+
+def has_subject(clause: str) -> bool:
+    """True when a statement names what it is about, and does not lean on words before it ("meets the criterion")."""
+    return re.match(rf"(?:{_CRITERION}|{_RESPONSE}|{_PRONOUN}|{_NOTHING})\b", clause) is not None or _embeds(clause)
+
+
+def _embeds(clause: str) -> bool:
+    return _DENIED.match(clause) is not None or _AFFIRMED.match(clause) is not None
+
+
+def negates(text: str) -> bool:
+    """True when a text holds a negation, which may reach over the mark that ends it."""
+    return _NEGATED.search(text) is not None
 
 
 def _stands(rest: str, met: bool) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from catlite.rewards import verdict_clauses as clauses
 from catlite.rewards.verdict_clauses import Clause
-from catlite.rewards.verdict_sentences import lead_of, statement_value
+from catlite.rewards.verdict_sentences import has_subject, lead_of, negates, statement_value
 from catlite.rewards.verdict_words import ANSWERS, DIGITS, SIGNS, plain, word_value
 
 _LONGEST_REPLY = 20_000  # characters that are looked at for words; of a longer reply its two ends
@@ -202,6 +202,7 @@ class _Reader:
     value: bool | None = None  # the last verdict in it
     foreign: bool = False  # that was not in English
     reason: bool = False  # it is announced as a reason
+    denied: bool = False  # a clause before this one holds a negation that may reach over it
 
     def read(self, sentence: str) -> None:
         """Adds what a sentence says, and what stands in its parentheses."""
@@ -225,7 +226,7 @@ class _Reader:
         answering, doubtful = self.findings.asked, self.findings.doubtful
         self.pending, self.findings.pending, self.findings.asked = self.findings.pending, 0, False
         self.labelled, self.opened = self.pending != 0, True
-        self.reported = self.conditional = self.foreign = self.reason = False
+        self.reported = self.conditional = self.foreign = self.reason = self.denied = False
         self.value = None
         for place, clause in enumerate(sentence):
             introduced = word_value(clause.text) is None and not (self.pending and _affirms(clause.text) is not None)
@@ -255,15 +256,22 @@ class _Reader:
             if value is not None:
                 if answering and not self.pending and place == 0:
                     return  # it answers another question
-                self._take_word(value, clause, sentence[place + 1 :], first=place == 0, depends=depends)
+                self._take_word(value, clause, sentence[place + 1 :], depends=depends)
                 continue
             if self.pending and self.opened and place == 0 and text == clause.text:
                 self.findings.doubt()  # a label whose word cannot be read
             if statement is not None:
                 if clause.before == "so" and any(one.before == "if" for one in sentence[:place]):
                     self.findings.doubtful = doubtful  # "met only if …, so it fails": the conclusion counts
-                self._take_statement(statement, depends=depends)
-            elif clauses.is_doubt(clause, text, self.value, foreign=self.foreign, reason=self.reason):
+                # "None of it, as far as I can see, meets the criterion": a denial reaches over what is inserted.
+                reaches = self.denied and (statement or not has_subject(text)) and clause.before not in ("so", "but")
+                leans = not has_subject(text) and not self.opened and clause.before != "so"
+                self._take_statement(statement, depends=depends or reaches or (leans and statement))
+                self.pending, self.opened = 0, False
+                continue
+            if negates(text) and text == clause.text:
+                self.denied = True
+            if clauses.is_doubt(clause, text, self.value, foreign=self.foreign, reason=self.reason):
                 self.findings.doubt()
             self.pending, self.opened = 0, False
         self.findings.pending = self.pending
@@ -306,7 +314,7 @@ class _Reader:
             value = _short_answer(text)
         return value
 
-    def _take_word(self, value: bool, clause: Clause, rest: list[Clause], *, first: bool, depends: bool) -> None:
+    def _take_word(self, value: bool, clause: Clause, rest: list[Clause], *, depends: bool) -> None:
         label, self.pending = self.pending, 0
         if depends or (label == -1 and not value):  # "Unmet: no" is two negations
             self.findings.doubt()
@@ -317,8 +325,7 @@ class _Reader:
             if opens and _misplaced(clause, value, rest, alone=self.alone):
                 self.findings.doubt()
                 return
-            firm = self.opened and (self.labelled or (first and not rest))
-            self.findings.add(value, own=self.opened or clause.before == "so", firm=firm)
+            self.findings.add(value, own=self.opened or clause.before == "so", firm=self.opened and self.labelled)
             self.value, self.foreign = value, clause.text in ANSWERS and clause.text[:1] not in ("y", "n")
 
     def _take_statement(self, value: bool, *, depends: bool) -> None:

@@ -71,7 +71,7 @@ QUOTATION = "quotation"  # stands where something was quoted
 
 def word_value(text: str, *, digits: bool = False) -> bool | None:
     """What a text that is one word of the lists says, perhaps with "clearly" or "not" before it; else None."""
-    bare = text.strip(" \t.!,;:\"'")
+    bare = text.strip(" \t.!,;:\"'()")
     if bare in SIGNS:
         return SIGNS[bare]
     if digits and bare in DIGITS:
