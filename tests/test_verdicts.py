@@ -207,6 +207,35 @@ def test_one_negation_is_no_and_two_are_no_verdict(subject, thing):
     assert statement_value(f"{subject} meets {thing}".lower()) is True
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    ["The criterion is met.", "The response meets the criterion.", "I believe that the criterion is met.", "Met: yes"],
+)
+def test_a_word_of_doubt_or_denial_put_anywhere_into_a_yes_leaves_no_yes(sentence):
+    doubts = (
+        "not never hardly barely almost partly allegedly seemingly probably rarely doubtful seldom questionably falsely"
+    )
+    words = sentence.split()
+    changed = [
+        " ".join([*words[:place], doubt, *words[place:]]) for doubt in doubts.split() for place in range(len(words) + 1)
+    ]
+    assert [text for text in changed if read_verdict(Rollout(text))[0]] == []
+
+
+@pytest.mark.parametrize(
+    "insertion", [", as far as I can see,", ", on balance,", ", however faint,", " (if I read it well)"]
+)
+def test_a_denial_reaches_over_what_is_inserted(insertion):
+    for text in (
+        f"I do not think{insertion} that the criterion is met.",
+        f"There is no sign{insertion} that the criterion is met.",
+        f"None of the response{insertion} meets the criterion.",
+        f"It is not true{insertion} that the response meets the criterion.",
+        f"Nowhere{insertion} is the criterion met.",
+    ):
+        assert read_verdict(Rollout(text))[0] is not True
+
+
 @pytest.mark.parametrize("word", ["yes", "met", "pass", "true", "correct", "1", "✅"])
 @pytest.mark.parametrize("form", ["{}", "**{}**", "({})", "[[{}]]", "Verdict: {}", "- **Met:** {}", "| zinc | {} |"])
 def test_a_word_is_read_in_any_dress_in_any_case(word, form):

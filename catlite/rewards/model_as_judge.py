@@ -29,10 +29,20 @@ _SCORE = json_schema("score", {"reason": {"type": "string"}, "score": {"type": "
 class ModelAsJudge:
     """A reward: 1.0 when the judge finds that a rollout says the same as the reference, else 0.0.
 
-    scale: a score from 1 to 10 in place of yes and no, as a reward from 0 to 1. A reply that cannot be read is asked
-    for once more, then the reward is None, as it is for a rollout whose call failed; one that says nothing has 0.
+    A reply that cannot be read is asked for once more, then the reward is None, as it is for a rollout whose call
+    failed; one that says nothing has 0.
 
-    Raises ConfigError when called with a reference that has no text.
+    Args:
+        judge: compares the two texts.
+        scale: asks for a score from 1 to 10 in place of yes and no, as a reward from 0 to 1; False.
+        max_tokens: of each of the judge's replies; None leaves its own limit.
+
+    Raises:
+        ConfigError: when called with a reference that has no text.
+
+    Example:
+        >>> reward = ModelAsJudge(judge)
+        >>> rewards = await reward(group, reference)
     """
 
     grades_by: ClassVar = "answer"

@@ -67,12 +67,28 @@ async def propose_rubric(
 ) -> tuple[Rubric, Usage]:
     """Criteria by which other responses to the task of `reference` can be judged, and what they cost.
 
-    reference: the text of a pseudo-reference. question: proposes from the question instead, and then `reference` is not
-    shown (App. A.2). fewest: the paper's n ≥ 5. most: what is beyond is dropped, with the least important last.
-    worked: (reference, criteria) pairs shown as earlier turns, for proposers too small to follow instructions alone.
+    Args:
+        reference: the text of a pseudo-reference.
+        proposer: the model that writes the criteria.
+        question: proposes from the question instead, and then `reference` is not shown (App. A.2); None.
+        fewest: criteria there have to be; 5, as in the paper.
+        most: criteria there may be; 20, what is beyond is dropped, with the least important last.
+        worked: (reference, criteria) pairs shown as earlier turns, for proposers too small for instructions alone; none.
+        temperature: of the first reply, dropped where the proposer refuses it; 0.0.
+        max_tokens: of each reply; None leaves the proposer's own limit.
 
-    Raises RubricError, which keeps the raw texts, when ATTEMPTS replies leave fewer than `fewest` usable criteria;
-    ConfigError for empty material or bounds that cannot hold; what `proposer.sample` raises passes through.
+    Returns:
+        The rubric, and the usage of all replies it took.
+
+    Raises:
+        RubricError: when ATTEMPTS replies leave fewer than `fewest` usable criteria; it keeps the raw texts.
+        ConfigError: for empty material or bounds that cannot hold.
+        ModelError: what `proposer.sample` raises.
+
+    Example:
+        >>> rubric, usage = await propose_rubric("Zinc competes with iron: take them apart.", anchor)
+        >>> len(rubric)
+        6
     """
     check_bounds(fewest, most)
     if question is None and not isinstance(reference, str):

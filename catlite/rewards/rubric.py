@@ -74,14 +74,26 @@ class _Turn:
 class RubricReward(_Audited):
     """A reward: the share of self-proposed criteria that a rollout meets, None where too few could be judged.
 
-    proposer: writes the criteria from the reference alone, in the paper the anchor. judge: answers them; a model that
-    is not the policy, or the policy learns what its own judge lets pass. mode: "single", "batch" or "soft" (see
-    rewards/judge.py). from_question: the ablation of App. A.2. fewest, most: criteria per rubric. min_coverage: the
-    share of criteria that have to be judged for a reward. max_tokens: of each reply of proposer and judge. worked:
-    (reference, criteria) pairs that show a very small proposer what is wanted.
     A reference that brings a rubric is judged by that, and nothing is proposed.
 
-    Raises ConfigError for settings that cannot hold. Called, it raises RubricError when no usable rubric came.
+    Args:
+        proposer: writes the criteria from the reference alone, in the paper the anchor.
+        judge: answers them; a model that is not the policy, or the policy learns what its own judge lets pass.
+        mode: "single", "batch" or "soft" (see rewards/judge.py); "single".
+        from_question: proposes from the question instead, the ablation of App. A.2; False.
+        fewest: criteria a rubric has to have; 5, as in the paper.
+        most: criteria it may have; 20, each of which costs a judge call per rollout.
+        min_coverage: share of the criteria, 0 to 1, that have to be judged for a reward; 0.5.
+        max_tokens: of each reply of proposer and judge; None leaves their own limits.
+        worked: (reference, criteria) pairs that show a very small proposer what is wanted; none.
+
+    Raises:
+        ConfigError: for settings that cannot hold.
+        RubricError: when called, where no usable rubric came.
+
+    Example:
+        >>> reward = RubricReward(anchor, judge)
+        >>> rewards = await reward(group, reference)
     """
 
     proposer: Model
@@ -163,10 +175,20 @@ class ExpertRubric(_Audited):
 
     Points of met criteria over all positive points; met criteria with negative points subtract, and nothing is
     clipped. The judge sees the whole conversation and one criterion a call, with its points, as there. The reference is
-    not used. min_coverage: 1.0, so that a score is over the whole rubric or None. A rubric without positive points has
-    no score.
+    not used. A rubric without positive points has no score.
 
-    Raises ConfigError for an example without a rubric.
+    Args:
+        judge: answers the criteria.
+        mode: "single", "batch" or "soft" (see rewards/judge.py); "single".
+        min_coverage: share of the criteria, 0 to 1, that have to be judged; 1.0, a score over the whole rubric or None.
+        max_tokens: of each of the judge's replies; None leaves its own limit.
+
+    Raises:
+        ConfigError: for settings that cannot hold, and when called for an example without a rubric.
+
+    Example:
+        >>> evaluation = evaluate(healthbench(limit=50), policy, grader=ExpertRubric(judge))
+        >>> print(evaluation)
     """
 
     grades_by: ClassVar = "rubric"

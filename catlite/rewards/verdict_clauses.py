@@ -15,8 +15,8 @@ from catlite.rewards.verdict_words import QUOTATION
 # What divides a sentence. A colon, a dash, "=" and a question mark bind what follows to what stands before.
 _BREAK = re.compile(
     r"\s*(?:(?P<bind>[:=]|[-=]+>|→|\s[-–—]+(?=\s|\Z)|[–—]|(?<=\w)--(?=\w))|[,;、。]"
-    r"|(?<!anything )(?<!nothing )(?<!everything )(?<!all )\b(?P<but>but|however|although|(?<!even )though|whereas|while|aber|"
-    r"pero|mais|maar|mas|но|لكن)\b"
+    r"|(?<!anything )(?<!nothing )(?<!everything )(?<!all )\b(?P<but>but|however|although|(?<!even )though|whereas|"
+    r"while|aber|pero|mais|maar|mas|но|لكن)\b"
     r"|(?P<but_too>但是?|でも|하지만)"
     r"|(?<!even )(?<!as )\b(?P<if>if|unless|except|whether|provided|assuming|suppose|as long as|when)\b"
     r"|\band (?=(?:yes|no|the|it|this|so|therefore|thus|hence|not (?:met|satisfied|fulfilled)|unmet)\b)"
