@@ -73,7 +73,7 @@ async def propose_rubric(
         question: proposes from the question instead, and then `reference` is not shown (App. A.2); None.
         fewest: criteria there have to be; 5, as in the paper.
         most: criteria there may be; 20, what is beyond is dropped, with the least important last.
-        worked: (reference, criteria) pairs shown as earlier turns, for proposers too small for instructions alone; none.
+        worked: (reference, criteria) pairs shown as earlier turns, for a proposer that is very small; none.
         temperature: of the first reply, dropped where the proposer refuses it; 0.0.
         max_tokens: of each reply; None leaves the proposer's own limit.
 
