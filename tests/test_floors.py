@@ -19,6 +19,7 @@ FLOORS = [
         "criteria",
         "parsing",
         "display",
+        "endings",
         "lazy",
         "loop",
         "store",
@@ -32,7 +33,7 @@ FLOORS = [
     {"training", "evaluation", "results", "saved", "costs"},
     {"analysis"},
     {"reporting", "figures"},
-    {"api"},
+    {"api", "judging"},
     {"cli"},
     {"__main__"},
 ]
