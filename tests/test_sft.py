@@ -1,5 +1,7 @@
 """sft: references once, then fine-tuning on them; and models compared before and after."""
 
+import contextlib
+import dataclasses
 import json
 
 import pytest
@@ -41,10 +43,71 @@ def test_a_batch_is_whole_whatever_its_size(folder):
 
 
 def test_validation_loss_ends_it_early_and_the_best_is_kept(folder):
-    run = tuned(folder, config=settings(epochs=30, validation=0.5, learning_rate=3.0))
+    config = settings(epochs=30, validation=0.5)
+    away = module.set_aside([(one.id, one) for one in open_task(4)], config)
+
+    async def opposed(group):
+        """What is trained on makes what is validated on less likely."""
+        reference = await constant(group)
+        return dataclasses.replace(reference, text="zzzz") if group.example.id in away else reference
+
+    run = tuned(folder, estimator=opposed, config=config)
     assert run.steps < 30
     assert run.best_step is not None
     assert any("eval_loss" in row for row in run.metrics)
+
+
+def split_of(folder, monkeypatch, missing=(), **changes):
+    """The ids that are trained on, and those that are validated on, when some have no reference yet."""
+    parts = []
+
+    def noted(policy, kept, aside, *rest):
+        parts.extend({example.id for example, _ in pairs} for pairs in (kept, aside))
+        raise KeyboardInterrupt
+
+    async def late(group):
+        if group.example.id in missing:
+            raise EstimationError("not yet", group)
+        return await constant(group)
+
+    async def drawn(policy, example, n, **sampling):
+        return catlite.Group(example, (catlite.Rollout("aaaa"),) * n)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_trainer", noted)
+        patched.setattr(module, "sample_group", drawn)
+        with contextlib.suppress(KeyboardInterrupt):
+            sft(open_task(8), LocalModel(folder), estimator=late, config=settings(validation=0.25, **changes))
+    return parts
+
+
+def test_a_reference_that_comes_late_moves_no_other_across_the_split(folder, monkeypatch):
+    trained, validated = split_of(folder, monkeypatch)
+    assert (len(trained), len(validated)) == (6, 2)
+    for missing in [*trained, *validated]:
+        fewer = split_of(folder, monkeypatch, {missing})
+        assert fewer == [trained - {missing}, validated - {missing}]
+    assert split_of(folder, monkeypatch, seed=1) != [trained, validated]
+
+
+def test_the_split_goes_by_ids_or_prompts_and_not_by_places():
+    examples = [Example(f"Say {number}", id=f"q{number}") for number in range(20)]
+    config = settings(validation=0.3)
+    named = [(one.id, one) for one in examples]
+    assert module.set_aside(named, config) == module.set_aside(named[::-1], config)
+    bare = [Example(one.prompt) for one in examples]
+    prompts = {bare[int(name)].prompt for name in module.set_aside([(str(n), e) for n, e in enumerate(bare)], config)}
+    turned = bare[::-1]
+    again = {turned[int(name)].prompt for name in module.set_aside([(str(n), e) for n, e in enumerate(turned)], config)}
+    assert prompts == again
+    assert len(prompts) == 6
+    assert module.set_aside(named[:1], settings(validation=0.9)) == set()
+
+
+def test_references_that_are_all_for_validation_are_an_error_that_says_so(folder, monkeypatch):
+    trained, _ = split_of(folder, monkeypatch)
+    with pytest.raises(TrainingError, match="only 2 of 8 prompts .* set aside for validation"):
+        split_of(folder, monkeypatch, trained)
 
 
 def test_prompts_without_a_reference_are_left_out_and_counted(folder):

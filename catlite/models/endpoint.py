@@ -26,7 +26,7 @@ from catlite.errors import (
     EndpointUnavailable,
     RequestRejected,
 )
-from catlite.models import scoring, wire
+from catlite.models import failures, scoring, wire
 from catlite.models.base import check_n, check_sampling, other_tokens_name, renamed, sendable
 from catlite.models.clients import Client, LiteLLMClient, OpenAIClient
 from catlite.models.connections import Connections
@@ -80,6 +80,7 @@ class _Work:
 
     def lose(self, wanted: Sequence[int], error: Exception) -> None:
         """Puts down the replies at these indices as failed for good."""
+        failures.tell(error)
         self.lost |= dict.fromkeys(wanted, Rollout("", finish_reason="error", error=str(error)))
 
     async def keep(self, fresh: dict[int, Rollout]) -> None:

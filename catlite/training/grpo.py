@@ -33,7 +33,7 @@ from catlite.training.plain import plain_head
 from catlite.training.rollout_func import rollout_func
 from catlite.training.run import Folder, TrainingRun, digest_of
 from catlite.training.shared_prompt import reading_prompts_once
-from catlite.training.trl_reward import ID, Batch, Estimator, Rewarder, named, trl_reward
+from catlite.training.trl_reward import ID, Batch, Estimator, Rewarder, named, reward_function
 from catlite.training.view import View
 from catlite.training.watch import Halt, Watch, as_callback
 
@@ -134,6 +134,7 @@ class _Training:
         best = self._keep_best if self.held else None
         view = View(self.config.steps, progress)
         watch = Watch(self.folder, view, self._check if self.held else None, stop, self.config.check_every, best)
+        self.folder.remove_torn()
         last = self.folder.last_checkpoint()
         rows = self.folder.read_metrics(_step_of(last)) if last else []
         self.folder.write_metrics(rows)
@@ -268,15 +269,12 @@ class _Training:
 
     def _reward(self, watch: Watch) -> Callable[..., list[float | None]]:
         """What TRL calls, telling `watch` what came."""
-        task = Task(self.task.name, tuple(dataclasses.replace(one, id=name) for name, one in self.examples))
-        cat = trl_reward(
-            self.rewarder.estimator,
-            self.rewarder.reward,
-            task=task,
-            num_generations=self.config.num_generations,
-            max_completion_length=self.config.max_completion_length,
-            eos_token_ids=self.policy.weights.engine.ends,
-            timeout=self.config.judge_wait,
+        config = self.config
+        cat = reward_function(
+            self.rewarder,
+            examples=dict(self.examples),
+            sizes=(config.num_generations, config.trl.get("num_generations_eval")),
+            cut_at=(config.max_completion_length, self.policy.weights.engine.ends),
         )
 
         def rewarded(**given: Any) -> list[float | None]:

@@ -9,9 +9,11 @@ Left out: pickle of ours; transformers keeps its optimizer in a file of torch's,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,15 +180,33 @@ class Folder:
                 shutil.rmtree(folder)
 
     def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint that was written to its end: its state is the last file of it."""
+        """The newest checkpoint that was written to its end: its state is the last file of it.
+
+        One that cannot be read now is passed over with a warning, since it may be good.
+        """
         for folder in sorted(self.checkpoints.glob("checkpoint-*"), key=_step, reverse=True):
             try:
-                json.loads((folder / "trainer_state.json").read_text("utf-8"))
-            except (OSError, ValueError):
-                shutil.rmtree(folder)  # torn by a kill: nobody can go on from it
+                whole = _is_whole(folder)
+            except OSError as error:
+                warnings.warn(
+                    f"the checkpoint {folder} cannot be read now ({error.strerror or error}): it is passed over, and "
+                    "left as it is",
+                    stacklevel=2,
+                )
                 continue
-            return folder
+            if whole:
+                return folder
         return None
+
+    def remove_torn(self) -> None:
+        """Removes the checkpoints that a kill has left unfinished: nobody can go on from those.
+
+        For whoever holds the run alone: one that is just being written looks the same.
+        """
+        for folder in self.checkpoints.glob("checkpoint-*"):
+            with contextlib.suppress(OSError):
+                if folder.is_dir() and not _is_whole(folder):
+                    shutil.rmtree(folder)
 
     def read_metrics(self, until: int | None = None) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl up to step `until`; a torn last line is left out."""
@@ -208,6 +228,15 @@ class Folder:
         """One more line."""
         with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+
+
+def _is_whole(folder: Path) -> bool:
+    """False for a checkpoint whose state is missing or half written; OSError when that cannot be told."""
+    try:
+        json.loads((folder / "trainer_state.json").read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    return True
 
 
 def _step(folder: Path) -> int:

@@ -7,7 +7,8 @@ validation loss. Left out: filtering references; what has no reference is not tr
 from __future__ import annotations
 
 import dataclasses
-import random
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,8 @@ def sft(
         if not good:
             why = references[0].error or "it was cut off: raise max_completion_length"
             raise TrainingError(f"none of {len(references)} prompts has a reference to train on: {why}")
-        return _fit(local, good, len(references), config, folder, asked, progress)
+        away = set_aside(examples, config)
+        return _fit(local, good, away, len(references), config, folder, asked, progress)
 
 
 async def _references(
@@ -110,21 +112,43 @@ async def _references(
     return await loop.each(one, examples, under_way(policy))
 
 
+def set_aside(examples: list[tuple[str, Example]], config: SFTConfig) -> set[str]:
+    """Ids of the examples whose references are only validated on.
+
+    By a hash of each id, or of the prompt where there is none, over all examples of the task: whether an example has
+    a reference yet, and where it stands, moves no other one.
+    """
+    count = min(round(config.validation * len(examples)), len(examples) - 1)
+
+    def draw(named_example: tuple[str, Example]) -> str:
+        _, example = named_example
+        known = json.dumps(example.messages) if example.id is None else example.id
+        return hashlib.sha256(f"{config.seed}:{known}".encode()).hexdigest()
+
+    return {name for name, _ in sorted(examples, key=draw)[:count]}
+
+
 def _fit(
     policy: LocalModel,
     good: list[tuple[Example, str]],
+    away: set[str],
     asked_for: int,
     config: SFTConfig,
     folder: Folder,
     asked: dict[str, Any],
     progress: bool | None,
 ) -> TrainingRun:
-    order = list(range(len(good)))
-    random.Random(config.seed).shuffle(order)  # noqa: S311 - a split, no secret
-    aside = round(config.validation * len(good)) if len(good) > 1 else 0
-    steps = config.epochs * -(-(len(good) - aside) // config.batch_size)
+    kept = [pair for pair in good if pair[0].id not in away]
+    aside = [pair for pair in good if pair[0].id in away]
+    if not kept:
+        raise TrainingError(
+            f"only {len(aside)} of {asked_for} prompts have a reference, and all of these are set aside for "
+            "validation: lower validation, or see why the others have none"
+        )
+    steps = config.epochs * -(-len(kept) // config.batch_size)
     view = View(steps, progress)
     watch = Watch(folder, view, None, None, steps, None)
+    folder.remove_torn()
     last = folder.last_checkpoint()
     rows = folder.read_metrics(int(last.name.rpartition("-")[2])) if last else []
     folder.write_metrics(rows)
@@ -133,8 +157,7 @@ def _fit(
     with adapters.quietly(), plain_head():
         try:
             with naming_what_to_lower("training", lower):
-                kept, away = ([good[at] for at in part] for part in (order[aside:], order[:aside]))
-                trainer = _trainer(policy, kept, away, config, folder, watch)
+                trainer = _trainer(policy, kept, aside, config, folder, watch)
                 trainer.train(resume_from_checkpoint=str(last) if last else None)
         finally:
             view.close()
