@@ -13,7 +13,7 @@ from trainings import adapter_of, constant, open_task, same, vowels  # noqa: E40
 
 import catlite  # noqa: E402
 from catlite import Example, LocalModel, SFTConfig, Task, compare, loop, sft  # noqa: E402
-from catlite.errors import BudgetReached, ConfigError, DataError, EstimationError, TrainingError  # noqa: E402
+from catlite.errors import BudgetReached, ConfigError, DataError, EstimationError, RequestRejected, TrainingError  # noqa: E402
 from catlite.training import sft as module, watch  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
@@ -106,7 +106,7 @@ def test_the_split_goes_by_ids_or_prompts_and_not_by_places():
 
 def test_references_that_are_all_for_validation_are_an_error_that_says_so(folder, monkeypatch):
     trained, _ = split_of(folder, monkeypatch)
-    with pytest.raises(TrainingError, match="only 2 of 8 prompts .* set aside for validation"):
+    with pytest.raises(TrainingError, match=r"only 2 of 8 prompts .* set aside for validation"):
         split_of(folder, monkeypatch, trained)
 
 
@@ -118,6 +118,33 @@ def test_prompts_without_a_reference_are_left_out_and_counted(folder):
 
     run = tuned(folder, estimator=half)
     assert "2 references, 2 prompts had none" in run.ended
+
+
+def test_a_reference_without_text_is_not_trained_on(folder, monkeypatch):
+    """As a vote gives for a group without any answer."""
+    seen = []
+
+    async def half(group):
+        reference = await constant(group)
+        return reference if group.example.id in ("q0", "q1") else dataclasses.replace(reference, text=" ")
+
+    def noted(policy, kept, *rest):
+        seen.extend(text for _, text in kept)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_trainer", noted)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(folder, estimator=half)
+    assert set(seen) == {"aaaa"}
+
+
+def test_a_prompt_that_a_provider_refuses_is_left_out(folder):
+    async def half(group):
+        if group.example.id == "q1":
+            raise RequestRejected("the content filter", status=400)
+        return await constant(group)
+
+    assert "1 prompts had none" in tuned(folder, estimator=half, config=settings(epochs=1)).ended
 
 
 def test_no_reference_at_all_is_an_error_with_the_reason(folder):
