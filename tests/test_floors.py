@@ -31,7 +31,7 @@ FLOORS = [
     {"references", "rewards"},
     {"training", "evaluation", "results", "saved"},
     {"analysis"},
-    {"reporting", "figures"},
+    {"reporting", "figures", "training_page"},
     {"api"},
     {"cli"},
     {"__main__"},

@@ -78,7 +78,7 @@ def test_settings_that_do_not_fit_the_task_are_refused(folder, changes, said):
     [
         ({"trl": {"per_device_train_batch_size": 3}}, {}, "does not divide"),
         ({"trl": {"no_such_setting": 3}}, {}, "no setting of that name"),
-        ({"trl": {"num_train_epochs": "many"}}, {}, "TRL does not take these settings"),
+        ({"trl": {"lr_scheduler_type": "sideways"}}, {}, "TRL does not take these settings"),
         ({}, {"task": Task("long", tuple(Example("Say " * 99, id=str(n)) for n in range(6)))}, "too long"),
         ({}, {"reward": AnswerMatch()}, "AnswerMatch needs the answer_format"),
         ({}, {"estimator": catlite.MajorityVote()}, "MajorityVote needs the answer_format"),

@@ -1,6 +1,8 @@
 """A training run after the fact: loaded from its folder, shown, plotted and reported, without training anything."""
 
+import dataclasses
 import json
+import re
 import shutil
 import warnings
 
@@ -11,6 +13,7 @@ pytest.importorskip("trl", reason="needs catlite[train]")
 from tiny import tiny_model  # noqa: E402
 from trainings import adapter_of, constant, open_task, small, trained, vowels  # noqa: E402
 
+import catlite  # noqa: E402
 from catlite import LocalModel, SFTConfig, TrainingRun, loop, sft, train  # noqa: E402
 from catlite.errors import ConfigError, StoreError  # noqa: E402
 
@@ -131,3 +134,26 @@ def test_a_loaded_run_goes_on_by_the_same_call(run, folder, tmp_path):
     settings = {"estimator": constant, "reward": vowels, "config": config, "run": tmp_path / "run"}
     assert train(open_task(), LocalModel(folder), **settings).steps == run.steps
     assert set(adapter_of(TrainingRun.load(tmp_path / "run"))) == set(adapter_of(run))
+
+
+def test_a_training_has_a_report(run):
+    page = catlite.report(run.folder)
+    assert page == run.folder / "report.html"
+    text = page.read_text("utf-8")
+    page.unlink()
+    assert "all 2 steps were made" in text
+    assert {"cat/reward", "check/gap", "learning_rate"} <= set(re.findall(r">([\w/]+)<", text))
+    assert text.count("<svg") == 4
+    assert not re.search(r"<script|https?://|src=", text)
+
+
+def test_a_report_of_a_run_that_was_given_up_warns_and_shows_its_text_as_text(run, tmp_path):
+    halted = dataclasses.replace(run, complete=False, ended="no group had a reward: <b>down</b>")
+    text = catlite.report(halted, tmp_path / "page.html").read_text("utf-8")
+    assert "Not complete." in text
+    assert "&lt;b&gt;down&lt;/b&gt;" in text
+
+
+def test_a_loaded_run_plots(run):
+    pytest.importorskip("matplotlib", reason="needs catlite[notebooks]")
+    assert len(TrainingRun.load(run.folder).plot().axes) == 4

@@ -89,7 +89,8 @@ def unchanged_when_refused(policy: LocalModel) -> Iterator[None]:
         yield
     except (ConfigError, DataError):
         weights.template = template
-        if model is not None and weights.engine.model is model:
+        now = weights.engine.model if weights.loaded else None
+        if now is model or (model is None and not hasattr(now, "peft_config")):  # no adapter was put on, or taken off
             weights.trained_in = trained_in
         raise
 

@@ -32,7 +32,7 @@ _VERSION = 1
 _FREE = frozenset({"steps", "judge_wait"})
 _FREE_IN_TRL = frozenset({"per_device_train_batch_size"})  # gradients are summed over the same rollouts
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters that vLLM can be set up for
-_PLOTS = {
+PLOTS = {
     "reward": ("cat/reward", "check/reward"),
     "teacher and policy": ("check/teacher", "check/policy", "cat/teacher", "cat/policy"),
     "entropy": ("entropy",),
@@ -118,7 +118,7 @@ class TrainingRun:
 
         frame = self.to_frame()
         figure = Figure(figsize=(10, 6), layout="constrained")
-        for axes, (title, names) in zip(figure.subplots(2, 2).flat, _PLOTS.items(), strict=True):
+        for axes, (title, names) in zip(figure.subplots(2, 2).flat, PLOTS.items(), strict=True):
             for name in names:
                 if name in frame and frame[name].notna().any():
                     shown = frame[name].dropna()
@@ -163,6 +163,12 @@ class TrainingRun:
     def __str__(self) -> str:
         state = "" if self.complete else "halted, "
         return f"{state}{self.steps} steps: {self.ended}. Adapter: {self.adapter}"
+
+
+def is_training(folder: str | Path) -> bool:
+    """Whether `folder` has a training run, and no evaluation."""
+    path = Path(folder).expanduser()
+    return (path / "training.json").is_file() and not (path / "evaluation.json").exists()
 
 
 class Folder:
