@@ -218,6 +218,15 @@ def test_a_judge_whose_answers_cannot_be_read_is_not_asked_the_same_again():
     assert time.monotonic() - started < SECONDS
 
 
+def test_a_scorer_that_is_down_is_waited_for():
+    with Server("yes", faults=[status(503)] * 200) as server:
+        endpoint = on(server, retry_seconds=0.05)
+        batch = scored(catlite.MinPerplexity(endpoint), ones, groups_of("it is a"), timeout=0.5)
+        endpoint.close()
+    assert batch.rewards == [None, None]
+    assert not batch.scored[0].final
+
+
 def test_a_refusal_raised_to_us_is_final_and_an_outage_is_not():
     async def refusing(group, reference):
         raise RequestRejected("no such parameter", status=400)

@@ -206,7 +206,11 @@ class Endpoint:
             *limits,
             self.sampling,
         )
-        return await scorer.stored(self.model, self._shown_address(), messages, text)
+        try:
+            return await scorer.stored(self.model, self._shown_address(), messages, text)
+        except (EndpointUnavailable, BadReply) as error:
+            failures.tell(error)
+            raise
 
     async def _draw(self, work: _Work) -> list[Rollout]:
         """Asks for what `work` still lacks."""

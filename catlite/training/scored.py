@@ -33,6 +33,12 @@ class Scored:
         """True when no rollout has a reward."""
         return all(reward is None for reward in self.rewards)
 
+    @property
+    def shown(self) -> str | None:
+        """The reference for whoever reads along, or why there is none."""
+        text = "" if self.reference is None else self.reference.text
+        return text if text.strip() else self.fault
+
 
 @dataclass
 class Batch:

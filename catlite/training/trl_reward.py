@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,7 +146,7 @@ class Rewarder:
         except (BudgetReached, AuthenticationFailed, QuotaExhausted) as error:
             return Scored(group, reference, nothing, str(error), final=True, over=True)
         except (CatliteError, OSError) as error:
-            final = not (_may_pass([*failures, error]) or _is_foreign(error, asked))
+            final = not (_may_pass([*failures, *_causes(error)]) or _is_foreign(error, asked))
             return Scored(group, reference, nothing, str(error), final=final, over=is_hopeless(error))
         except Exception as error:
             # A client of the user's own may raise anything; in TRL that would end the step and all of its rollouts.
@@ -174,7 +174,14 @@ class Rewarder:
         return not (asks_here_only(self.estimator) and asks_here_only(self.reward))
 
 
-def _may_pass(failures: Sequence[Exception]) -> bool:
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those it was made of, as an estimator's is of its scorer's."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _may_pass(failures: Sequence[BaseException]) -> bool:
     """True when an endpoint did not answer: what it refuses it will refuse again."""
     return any(isinstance(failure, _PASSES) for failure in failures)
 
@@ -295,7 +302,7 @@ def reward_function(
         for name, value in batch.metrics.items() if log_metric else ():
             log_metric(name, value)  # type: ignore[misc]
         if log_extra is not None:
-            shown = [one.reference.text if one.reference else one.fault for one in batch.scored for _ in one.rewards]
+            shown = [one.shown for one in batch.scored for _ in one.rewards]
             log_extra("reference", [text for _, text in sorted(zip(places, shown, strict=True))])
         cat.last = batch  # type: ignore[attr-defined] # for whoever wants to see the references
         return found
