@@ -31,7 +31,7 @@ FLOORS = [
     {"models"},
     {"rollouts"},
     {"references", "rewards"},
-    {"training", "evaluation", "results", "saved"},
+    {"training", "evaluation", "results", "saved", "costs"},
     {"analysis"},
     {"reporting", "figures", "training_page"},
     {"api"},
