@@ -258,7 +258,7 @@ def test_training_is_not_under_way_on_screen_once_it_has_ended(folder, monkeypat
     shown = Shown()
     monkeypatch.setattr(view, "_notebook", lambda: shown)
     trained(folder, progress=True)
-    assert shown.lines[-1] == "step 2 of 2: all 2 steps were made"
+    assert shown.lines[-1].startswith("step 2 of 2: all 2 steps were made · reward ")
 
     async def nothing(group, reference):
         return [None] * len(group.rollouts)
