@@ -383,6 +383,11 @@ def as_messages(prompt: Prompt) -> list[Message]:
         if not isinstance(message, Mapping):
             raise ConfigError(f'message {number} is {type(message).__name__}: want {{"role": …, "content": …}}')
         for part in ("role", "content"):
+            if part == "content" and isinstance(message.get(part), list | tuple):
+                raise ConfigError(
+                    f"message {number} has its content in parts, and only text is sent to a model: give one text. What "
+                    "shows no prompt to a model, such as a vote, works with images, too"
+                )
             if not isinstance(message.get(part), str):
                 raise ConfigError(
                     f"message {number} has no {part!r} that is a string: "
