@@ -23,7 +23,7 @@ from catlite.errors import (
     RequestRejected,
 )
 from catlite.evaluation import Estimator, estimator_name
-from catlite.models.base import Model, check_n, check_sampling, resolve
+from catlite.models.base import Model, check_n, check_sampling, resolve, token_limit
 from catlite.models.keys import Secret, sealed
 from catlite.progress import Progress, reporting
 from catlite.references.synthesis import Synthesis
@@ -69,7 +69,7 @@ async def asynthesize(
     async with _opened(model, *where) as policy, _opened(anchor or policy, *nearby) as reconciler:
         example = Example(prompt, answer_format=answer_format)
         group = await sample_group(policy, example, n, **checked)
-        limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
+        limit = token_limit(checked)
         try:
             return await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
         except ModelError as error:
@@ -143,7 +143,7 @@ def estimate(
     examples = [one if isinstance(one, Example) else Example(one) for one in task]
     for example in examples:
         as_messages(example.prompt)
-    limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
+    limit = token_limit(checked)
 
     async def work() -> list[Reference]:
         async with _opened(model, *where) as policy:

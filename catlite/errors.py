@@ -53,10 +53,13 @@ class DataError(CatliteError, ValueError):
 class ModelError(CatliteError, RuntimeError):
     """A model did not answer; `.status` is the HTTP status, where there was one.
 
-    `.group` keeps the rollouts that were paid for before, when it was the anchor that failed.
+    `.group` keeps the rollouts that were paid for before, when it was the anchor that failed. `.reason` is what the
+    server said, whole, and `.params` are the settings that it names as the cause.
     """
 
     group: Group | None = None
+    reason: str = ""
+    params: tuple[str, ...] = ()
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
@@ -89,8 +92,11 @@ class ContextOverflow(RequestRejected):
 class EndpointUnavailable(ModelError, ConnectionError):
     """Rate limits, server errors, lost connections or time-outs, retries used up.
 
-    `.retry_after` is the wait in seconds that the endpoint asked for, None if it did not say.
+    `.retry_after` is the wait in seconds that the endpoint asked for, None if it did not say. `.unreached` is True
+    when there was no connection, so that nothing was sent.
     """
+
+    unreached = False
 
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message, status=status)

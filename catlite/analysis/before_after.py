@@ -17,7 +17,7 @@ from catlite import display, loop
 from catlite.budget import Budget
 from catlite.data import Group, Reference, Task, Usage
 from catlite.evaluation import Estimator, aevaluate
-from catlite.models.base import Model, resolve
+from catlite.models.base import Model, resolve, token_limit
 from catlite.references.selection import MajorityVote
 from catlite.references.synthesis import Synthesis
 from catlite.results import SINGLE, Evaluation
@@ -103,7 +103,7 @@ def compare(
 
     async def work() -> Comparison:
         models = [resolve(before), resolve(after)]
-        limit = sampling.get("max_tokens") or sampling.get("max_completion_tokens")
+        limit = token_limit(sampling)
         synthesizing = synthesis or Synthesis(models[0], max_tokens=limit)
         found = []
         try:

@@ -6,7 +6,6 @@ what a server takes is learned from its answers and kept for the process. Left o
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -26,30 +25,19 @@ from catlite.errors import (
     EndpointUnavailable,
     RequestRejected,
 )
-from catlite.models import scoring, wire
-from catlite.models.base import check_n, check_sampling, other_tokens_name, renamed, sendable
+from catlite.models import scoring, wire, words
+from catlite.models.base import TOKEN_LIMITS, check_n, check_sampling, combined, renamed, sendable, token_limit
 from catlite.models.clients import Client, LiteLLMClient, OpenAIClient
 from catlite.models.connections import Connections
 from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
+from catlite.models.learned import Learned
 from catlite.models.prices import Price, published
 from catlite.models.retry import retrying
 from catlite.models.traffic import Traffic, traffic_here
 from catlite.store import Asked, Store, current_run, first_sample
 
-
-@dataclass
-class _Learned:
-    """What a server's answers have taught."""
-
-    most_choices: int | None  # per request; None is "as many as asked, so far"
-    tokens_name: str | None = None  # "max_tokens" or "max_completion_tokens", once the other was refused
-    scores: scoring.Known = field(default_factory=scoring.Known)
-    refused: set[str] = field(default_factory=set)  # settings, as "temperature=0.0"
-    traffic: dict[asyncio.AbstractEventLoop, Traffic] = field(default_factory=dict)
-
-
 # Per (address as shown, model), for the process: a model named by a string is a new Endpoint at every call.
-_known_servers: dict[tuple[str, str], _Learned] = {}
+_known_servers: dict[tuple[str, str], Learned] = {}
 
 
 @dataclass
@@ -66,7 +54,7 @@ class _Work:
     lost: dict[int, Rollout] = field(default_factory=dict)  # failed for good
     refused: BudgetReached | EndpointDown | None = None
     rejected: RequestRejected | None = None
-    learned: _Learned = field(default_factory=lambda: _Learned(None))
+    learned: Learned = field(default_factory=lambda: Learned(None))
 
     @property
     def hopeless(self) -> bool:
@@ -173,7 +161,7 @@ class Endpoint:
         again would not help; then nothing further is sent.
         """
         messages = [sendable(message) for message in as_messages(prompt)]
-        request = {**self.sampling, **check_sampling(sampling)}
+        request = combined(self.sampling, check_sampling(sampling))
         samples = range(first_sample(), first_sample() + check_n(n))
         work = _Work(messages, request, samples, current_run(), current_ledger())
         if work.store is None:
@@ -260,29 +248,40 @@ class Endpoint:
         return came
 
     async def _once(self, work: _Work, k: int, start: int, started: float) -> list[Rollout]:
-        """One HTTP exchange; two when the server's name for the token limit has to be learned."""
+        """`k` replies from one HTTP exchange; from two when the server's name for the token limit has to be learned."""
         # Anew at each attempt: meanwhile the connections may have been closed, or the server have moved.
         client = await self._client()
         request = work.request if k == 1 else {**work.request, "n": k}
         if start and "seed" in request:
             # The same seed again would bring the same replies again.
             request = {**request, "seed": request["seed"] + start}
-        if work.learned.tokens_name is not None:
-            request = renamed(request, work.learned.tokens_name)
-        limit = work.request.get("max_completion_tokens") or work.request.get("max_tokens")
-        other = None
-        async with self._budgeted(work.ledger, lambda ledger: ledger.most(work.messages, k, limit)) as book:
-            try:
-                answer = await client.send(work.messages, request, self.timeout)
-            except ContextOverflow:
+        limit, learned = token_limit(work.request), work.learned
+        if limit is None:
+            return await self._exchange(work, client, k, request, started)
+        if learned.no_limit is not None:
+            raise RequestRejected(learned.no_limit)
+        ours = learned.tokens_name or next(name for name in TOKEN_LIMITS if name in request)
+        other = next(name for name in TOKEN_LIMITS if name != ours)
+        try:
+            rollouts = await self._exchange(work, client, k, renamed(request, ours), started)
+        except ContextOverflow:
+            raise
+        except RequestRejected as error:
+            if not words.refuses_name(error, ours, other):
                 raise
-            except RequestRejected as error:
-                other = other_tokens_name(str(error), request)
-                if other is None:
-                    raise
-            if other is not None:
-                answer = await client.send(work.messages, renamed(request, other), self.timeout)
-                work.learned.tokens_name = other
+            rollouts = await self._exchange(work, client, k, renamed(request, other), started)
+            learned.tokens_name = ours = other
+        if learned.tokens_name == ours:
+            learned.check_limit(client.who, ours, k * limit, Usage.total(one.usage for one in rollouts))
+        return rollouts
+
+    async def _exchange(
+        self, work: _Work, client: Client, k: int, request: dict[str, Any], started: float
+    ) -> list[Rollout]:
+        """One HTTP exchange, booked."""
+        limit = token_limit(request)
+        async with self._budgeted(work.ledger, lambda ledger: ledger.most(work.messages, k, limit)) as book:
+            answer = await client.send(work.messages, request, self.timeout)
             if answer is None:
                 return [Rollout("", finish_reason="content_filter")] * k
             self._traffic.heard(answer.headers)
@@ -320,13 +319,19 @@ class Endpoint:
         return self._learned.refused
 
     @property
-    def _learned(self) -> _Learned:
+    def taken(self) -> set[str]:
+        """Settings under which this model has replied; see `sample_preferring`."""
+        return self._learned.taken
+
+    @property
+    def _learned(self) -> Learned:
         known = (self._shown_address(), self.model)
-        return _known_servers.setdefault(known, _Learned(self._first_guess))
+        return _known_servers.setdefault(known, Learned(self._first_guess))
 
     @property
     def _traffic(self) -> Traffic:
-        return traffic_here(self._learned.traffic, f"{self._shown_address()} ({self.model})")
+        learned = self._learned
+        return traffic_here(learned.traffic, f"{self._shown_address()} ({self.model})", learned.contact)
 
     def _shown_address(self) -> str:
         """What stands for the server in a run store: its URL without login, "litellm", or the embedded model."""

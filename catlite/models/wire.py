@@ -23,6 +23,7 @@ from catlite.errors import (
     QuotaExhausted,
     RequestRejected,
 )
+from catlite.models import words
 from catlite.models.prices import Price
 from catlite.models.retry import retry_after
 
@@ -135,8 +136,16 @@ def _shares(total: int, weights: list[int]) -> list[int]:
     return [high - low for low, high in pairwise(edges)]
 
 
-def status_error(status: int, body: str, headers: Mapping[str, str], who: str) -> ModelError:
-    """The error for an HTTP status that is not a success."""
+def status_error(
+    status: int, body: str, headers: Mapping[str, str], who: str, key: str = "OPENAI_API_KEY"
+) -> ModelError:
+    """The error for an HTTP status that is not a success; `key` is the name of the API key's variable."""
+    error = _status_error(status, body, headers, who, key)
+    error.reason, error.params = words.read(body)
+    return error
+
+
+def _status_error(status: int, body: str, headers: Mapping[str, str], who: str, key: str) -> ModelError:
     try:
         error = json.loads(body)
         error = error.get("error", error) if isinstance(error, dict) else error
@@ -145,7 +154,7 @@ def status_error(status: int, body: str, headers: Mapping[str, str], who: str) -
     code = str(error.get("code") or error.get("type") or "") if isinstance(error, dict) else ""
     said = f"{who} answered {status}: {snippet(_error_text(error))}"
     if status in (401, 403):
-        return AuthenticationFailed(f"{said}; check the API key (api_key= or OPENAI_API_KEY)", status=status)
+        return AuthenticationFailed(f"{said}; check the API key (api_key= or {key})", status=status)
     if status == 402 or (status == 429 and code == "insufficient_quota"):
         return QuotaExhausted(f"{said}; add credit or use another key", status=status)
     if status in _RETRYABLE or status >= 500:

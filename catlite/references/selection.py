@@ -17,7 +17,8 @@ from typing import Any
 from catlite import answers, loop
 from catlite.data import Group, Message, Reference, Rollout, Usage
 from catlite.errors import BadReply, ConfigError, EndpointUnavailable, EstimationError
-from catlite.models.base import Model, json_schema, sample_preferring
+from catlite.models.base import Model, json_schema
+from catlite.models.preferring import sample_preferring
 from catlite.models.scoring import metered
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from catlite import answers
 from catlite.data import Group, Message, Reference, Usage
 from catlite.errors import ContextOverflow, EstimationError
-from catlite.models.base import Model, sample_preferring
+from catlite.models.base import Model
+from catlite.models.preferring import sample_preferring
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
 from catlite.references.selection import equivalence_classes

@@ -21,7 +21,8 @@ from catlite.criteria import Criterion, Rubric, Verdict
 from catlite.data import Example, Group, Judgement, Message, Rollout, Usage
 from catlite.display import data_frame
 from catlite.errors import ConfigError, ContextOverflow, RequestRejected
-from catlite.models.base import Model, json_schema, sample_preferring
+from catlite.models.base import Model, json_schema
+from catlite.models.preferring import sample_preferring
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
 from catlite.rewards.attacks import ATTACKS, CRITERION, HONEST, OFF_TOPIC
