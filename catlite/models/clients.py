@@ -11,15 +11,16 @@ import asyncio
 import importlib
 import json
 import os
+import re
 import weakref
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 from catlite.data import Message
-from catlite.errors import BadReply, ConfigError, EndpointUnavailable, MissingExtra
+from catlite.errors import AuthenticationFailed, BadReply, ConfigError, EndpointUnavailable, MissingExtra
 from catlite.models import wire
-from catlite.models.keys import Address, Secret
+from catlite.models.keys import Address, Secret, on_this_machine
+from catlite.models.proxies import check_proxies
 
 
 class Answer(NamedTuple):
@@ -64,14 +65,17 @@ class OpenAIClient:
         limits = type(openai.DEFAULT_CONNECTION_LIMITS)(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=4.0
         )
-        # A proxy from the environment cannot reach the loopback of this machine.
-        parts = urlsplit(address.url)
-        direct = {f"{parts.scheme}://": None} if parts.hostname in ("127.0.0.1", "localhost", "::1") else None
         # aiohttp under httpx's face: httpx's own pool looks at every connection for every request, which at 64
         # connections takes three times the CPU (benchmarks/scheduling.py).
+        direct: dict[str, Any] = {}
+        if on_this_machine(address.url):
+            # A proxy from the environment cannot reach the loopback; with a transport of its own httpx asks for none.
+            direct["transport"] = importlib.import_module("httpx_aiohttp").AiohttpTransport(limits=limits)
+        else:
+            check_proxies(address.url)
         http = openai.DefaultAioHttpClient(
+            **direct,
             limits=limits,
-            mounts=direct,
             auth=None if address.login is None else tuple(address.login.reveal().split(":", 1)),
         )
         self._client = openai.AsyncOpenAI(
@@ -111,7 +115,7 @@ class OpenAIClient:
         except openai.APIConnectionError as error:  # a lost connection may be called a time-out, too
             late = isinstance(error, openai.APITimeoutError) and _timed_out(error)
             lost = self._address.redact(_cause(error))
-            failure = _late(self.who, timeout) if late else _lost(self.who, lost)
+            failure = _late(self.who, timeout) if late else _lost(self.who, lost, unreached=_unreached(error))
         except (TypeError, ValueError) as error:
             failure = ConfigError(f"the request cannot be written as JSON: {error}")
         except asyncio.CancelledError as error:
@@ -134,6 +138,7 @@ class LiteLLMClient:
             litellm = importlib.import_module("litellm")
         except ImportError as error:
             raise MissingExtra(f"model names with a provider need litellm: pip install litellm ({error})") from None
+        check_proxies()
         litellm.suppress_debug_info = True  # type: ignore[attr-defined]
         self.url = address.url
         self.who = f"model {model!r}"
@@ -161,15 +166,20 @@ class LiteLLMClient:
                 return Answer(self._redacted(json.dumps(reply.model_dump(mode="json"))), {})
         except (TimeoutError, openai.APITimeoutError):
             failure = _late(self.who, timeout)
-        except openai.APIConnectionError as error:
-            failure = _lost(self.who, self._redacted(str(error)))
         except asyncio.CancelledError as error:
             failure = _clean(error)
         except Exception as error:  # each provider's module raises what it likes
             said, status = self._redacted(str(error)), getattr(error, "status_code", None)
             code = _code(error, said)
             filtered = code == "content_filter" or isinstance(error, litellm.exceptions.ContentPolicyViolationError)
-            if "LLM Provider NOT provided" in said:
+            keys = [] if self._address.key.reveal() else _missing_keys(self._model)
+            if keys and _KEYLESS.search(said):
+                failure = AuthenticationFailed(
+                    f"{self.who} has no API key: set {' or '.join(keys)}, or pass api_key=", status=401
+                )
+            elif isinstance(error, openai.APIConnectionError) or (isinstance(status, int) and _unreached(error)):
+                failure = _lost(self.who, said, unreached=_unreached(error))
+            elif "LLM Provider NOT provided" in said:
                 failure = ConfigError(
                     f"model={self._model!r} names no provider litellm knows: for an OpenAI-compatible server pass "
                     f'base_url=…, or write "openai/{self._model}"'
@@ -178,7 +188,8 @@ class LiteLLMClient:
                 return None
             elif isinstance(status, int) and status >= 400:
                 headers: Mapping[str, str] = getattr(error, "litellm_response_headers", None) or {}
-                failure = wire.status_error(status, json.dumps({"message": said, "code": code}), headers, self.who)
+                told = json.dumps({"message": said, "code": code})
+                failure = wire.status_error(status, told, headers, self.who, _key_variable(self._model))
             else:
                 failure = BadReply(f"{self.who} gave no reply litellm can read: {wire.snippet(said)}")
         raise failure
@@ -197,6 +208,8 @@ class LiteLLMClient:
         """See Client. litellm's connections are shared by its callers on a loop, and close when the loop ends."""
 
 
+# What litellm and the libraries below it say when there is no key, at times as a 500 or a lost connection.
+_KEYLESS = re.compile(r"(?:missing|no|set the) .{0,40}(?:api.?key|credential|token)|credentials", re.IGNORECASE)
 _litellm_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]]
 _litellm_loops = weakref.WeakKeyDictionary()
 
@@ -229,6 +242,28 @@ def _code(error: BaseException | None, said: str) -> str | None:
     return next((code for code in known if code in said), None)
 
 
+def _missing_keys(model: str) -> list[str]:
+    """The variables in which litellm looks for the key of a model's provider, when it is in none of them."""
+    import litellm
+
+    try:
+        missing = litellm.validate_environment(model)["missing_keys"]
+    except Exception:  # a name that litellm cannot place
+        return []
+    return [name for name in missing if re.search("KEY|TOKEN|SECRET", name)]
+
+
+def _key_variable(model: str) -> str:
+    """The variables in which litellm looks for the key of a model's provider, in words."""
+    provider = model.partition("/")[0]
+    names = _missing_keys(model)
+    if not names:  # it is there, and was refused
+        plain = re.sub(r"[^A-Z0-9]", "", provider.upper())
+        known = [name for name in os.environ if re.search(r"_(?:API_KEY|API_TOKEN|AUTH_TOKEN|KEY|TOKEN)$", name)]
+        names = sorted(name for name in known if re.sub(r"[^A-Z0-9]", "", name.upper()).startswith(plain))
+    return " or ".join(names) or f"the variable litellm reads for {provider!r}"
+
+
 def _provider_keys() -> list[Secret]:
     """Keys litellm may have taken from the environment."""
     return [Secret(value) for name, value in os.environ.items() if name.upper().endswith("_API_KEY") and value]
@@ -238,8 +273,19 @@ def _late(who: str, timeout: float) -> EndpointUnavailable:
     return EndpointUnavailable(f"{who} gave no complete reply within timeout={timeout:g} s")
 
 
-def _lost(who: str, why: str) -> EndpointUnavailable:
-    return EndpointUnavailable(f"{who} cannot be reached or hung up: {wire.snippet(why)}")
+def _lost(who: str, why: str, *, unreached: bool) -> EndpointUnavailable:
+    failure = EndpointUnavailable(f"{who} cannot be reached or hung up: {wire.snippet(why)}")
+    failure.unreached = unreached
+    return failure
+
+
+def _unreached(error: BaseException | None) -> bool:
+    """True when there was no connection, by what the HTTP libraries call that."""
+    kinds: set[str] = set()
+    while error is not None:
+        kinds |= {kind.__name__ for kind in type(error).__mro__}
+        error = error.__cause__ or error.__context__
+    return not kinds.isdisjoint({"ClientConnectorError", "ConnectError", "ConnectionRefusedError", "gaierror"})
 
 
 def _clean(error: asyncio.CancelledError) -> asyncio.CancelledError:

@@ -122,7 +122,8 @@ async def retrying(
         tried.failure = failure
         raise failure
     patience = seconds if traffic.contact.made else min(seconds, FIRST_CONTACT)
-    if not traffic.contact.made:
+    if not traffic.contact.made and not traffic.contact.waited_for:
+        traffic.contact.waited_for = True
         _logger.warning("%s; nobody was ever reached there: waiting %.3g s for it to start", failure, patience)
 
     async def attempt() -> T:

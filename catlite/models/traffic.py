@@ -45,6 +45,7 @@ class Contact:
     """Whether an endpoint was ever reached: one that was and is gone may come back, another is perhaps not there."""
 
     made: bool = False
+    waited_for: bool = False  # and somebody was told so
 
 
 class Traffic:
