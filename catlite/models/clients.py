@@ -132,13 +132,13 @@ class LiteLLMClient:
     """`litellm.acompletion`, for models named "provider/name"."""
 
     def __init__(self, model: str, address: Address, connections: int) -> None:  # noqa: ARG002
+        check_proxies()  # litellm reads them while it is imported
         # Before the import: no price map from the network. After it: no advice on stdout.
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         try:
             litellm = importlib.import_module("litellm")
         except ImportError as error:
             raise MissingExtra(f"model names with a provider need litellm: pip install litellm ({error})") from None
-        check_proxies()
         litellm.suppress_debug_info = True  # type: ignore[attr-defined]
         self.url = address.url
         self.who = f"model {model!r}"

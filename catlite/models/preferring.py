@@ -155,7 +155,9 @@ class _Asking:
             if again is not None and again.answered:
                 last, left_out = again, []  # what was refused was something that has passed
             elif again is not None and (again.failure is not None or again.empty):
-                left_out[-1] = replace(left_out[-1], named=True)
+                # With a value of a list the larger ones before it, too.
+                sure = left_out[-1].name
+                left_out = [replace(one, named=one.named or one.name == sure) for one in left_out]
         for one in left_out:
             if one.named:
                 self._learn(one, tries)
