@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from catlite.data import Message, Rollout, Usage
+from catlite.data import Message, Rollout, Usage, counted
 from catlite.errors import BudgetReached, ContextOverflow, ModelError, RequestRejected
 from catlite.models import words
 from catlite.models.base import Model
@@ -179,7 +179,7 @@ class _Asking:
 
     async def _sampled(self, asked: Mapping[str, Any]) -> Rollout:
         sent = {name: _first(value) for name, value in asked.items()}
-        (reply,) = await self.model.sample(self.messages, 1, **sent, **self.sampling)
+        reply = counted((await self.model.sample(self.messages, 1, **sent, **self.sampling))[0])
         if reply.error is None:
             self.spent.append(reply.usage)
         return reply
