@@ -19,7 +19,6 @@ from catlite.errors import (
     EndpointDown,
     EstimationError,
     GroupError,
-    ModelError,
     RequestRejected,
 )
 from catlite.evaluation import Estimator, estimator_name
@@ -27,7 +26,7 @@ from catlite.models.base import Model, check_n, check_sampling, resolve, token_l
 from catlite.models.keys import Secret, sealed
 from catlite.progress import Progress, reporting
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import is_hopeless, sample_group, under_way
+from catlite.rollouts import is_hopeless, keeping, sample_group, under_way
 from catlite.store import open_run
 
 
@@ -70,11 +69,8 @@ async def asynthesize(
         example = Example(prompt, answer_format=answer_format)
         group = await sample_group(policy, example, n, **checked)
         limit = token_limit(checked)
-        try:
+        with keeping(group):
             return await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
-        except ModelError as error:
-            error.group = group  # paid for, whatever became of the anchor
-            raise
 
 
 def synthesize(
@@ -156,7 +152,8 @@ def estimate(
                     if stops:
                         raise stops[0]
                     group = await sample_group(policy, example, n, min_usable=min_usable, **checked)
-                    reference = await estimating(group)
+                    with keeping(group):
+                        reference = await estimating(group)
                 except (GroupError, EstimationError, RequestRejected) as error:
                     if is_hopeless(error):
                         raise

@@ -12,6 +12,7 @@ import contextvars
 import email.utils
 import logging
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -22,7 +23,7 @@ import tenacity
 
 from catlite import loop
 from catlite.errors import BadReply, EndpointDown, EndpointUnavailable, ModelError
-from catlite.models.traffic import Traffic
+from catlite.models.traffic import Traffic, duration
 
 T = TypeVar("T")
 ATTEMPTS = 8
@@ -43,6 +44,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time())
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def duration_in(text: str) -> float | None:
+    """Seconds to wait that an error's text asks for, as in "retry in 36.2s" or `"retryDelay": "36s"`; None if none."""
+    told = re.search(
+        r"(?:try again in|retry in|retryDelay\W{1,4}) ?((?:\d+(?:\.\d+)?(?:ms|[hms]))+)", text, re.IGNORECASE
+    )
+    return duration(told[1]) if told else None
 
 
 @dataclass
