@@ -20,11 +20,13 @@ from catlite.budget import Budget, capped
 from catlite.data import Example, Group, Reference, Task, Usage
 from catlite.errors import (
     BudgetReached,
+    CatliteError,
     ConfigError,
+    EmbeddedModelError,
     EndpointDown,
     EstimationError,
     GroupError,
-    RequestRejected,
+    ModelError,
     RubricError,
 )
 from catlite.models.base import Model, check_n, resolve
@@ -33,8 +35,8 @@ from catlite.progress import Progress, reporting
 from catlite.results import SINGLE, Evaluation, Row
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.audit import Reward, audited, check_gradable, warn_own_judge
-from catlite.rollouts import is_hopeless, sample_group, under_way
-from catlite.store import open_run, samples_from
+from catlite.rollouts import ends_run, sample_group, under_way
+from catlite.store import copies, copy_of, open_run, samples_from
 
 Estimator = Callable[[Group], Awaitable[Reference]]
 Estimators = Sequence[Estimator] | Mapping[str, Estimator]
@@ -63,17 +65,22 @@ async def aevaluate(
     started = time.monotonic()
     # All questions before the next repeat: a run store lets the same question be asked once at a time only.
     items = [(position, example, repeat) for repeat in range(n_repeats) for position, example in enumerate(task)]
+    same = copies(task)  # rows with the same prompt are questions of their own
     with (
         open_run(run) as store,
-        capped(budget, store.usage() if store and budget else Usage()),
+        capped(budget, store),
         reporting(progress, len(items)) as tell,
     ):
 
         async def one(item: tuple[int, Example, int]) -> tuple[Group, list[Row]]:
-            group, single = await work.sampled(policy, n, sampling, *item)
-            return group, work.told(tell, group, await work.rows(group, single, graded=False))
+            position, _, repeat = item
+            with copy_of(same[position]):
+                group, single = await work.sampled(policy, n, sampling, *item)
+            with copy_of(same[position], repeat):
+                return group, work.told(tell, group, await work.rows(group, single, graded=False))
 
         found = await loop.each(one, items, under_way(policy))
+        work.check(any(group.usable for group, _ in found))
         rows = tuple(row for _, rows in found for row in rows)
         groups = tuple(group for group, _ in found)
         seconds = time.monotonic() - started
@@ -107,7 +114,9 @@ def evaluate(
     its score is then the mean over the repeats. run: a folder in which every reply is kept as it arrives, and at the
     end the result as evaluation.json (what `report` reads; the latest evaluation of a run is kept); the same call
     again, after success, Ctrl-C or a crash, asks only for what is missing. budget: a hard cap on the run; once it is
-    reached, the questions that were not done are rows without a score, and the same call with a larger one goes on.
+    reached, the questions that were not done are rows without a score, and the same call with a larger one goes on. A
+    run that has begun ends in the same way, with `.stopped`, when there is no credit left, the key is revoked or the
+    endpoint is down.
     progress: True shows a bar with rate, cost so far and time left; a function is called with (questions done,
     questions), each repeat counted. A question that fails is a row with score None and its error; the others are
     finished. Standard errors are over questions.
@@ -157,18 +166,24 @@ async def areestimate(
     )
     started = time.monotonic()
     singles = {(row.position, row.repeat): row for row in evaluation.rows if row.system == SINGLE}
+    # As numbered when they were sampled: by position.
+    first = {row.position: evaluation.group(*at) for at, row in sorted(singles.items(), reverse=True)}
+    known = [(position, group.example) for position, group in sorted(first.items()) if group is not None]
+    same = dict(zip([position for position, _ in known], copies(example for _, example in known), strict=True))
     with (
         open_run(run) as store,
-        capped(budget, store.usage() if store and budget else Usage()),
+        capped(budget, store),
         reporting(progress, len(singles)) as tell,
     ):
 
         async def one(single: Row) -> list[Row]:
             group = evaluation.group(single.position, single.repeat)
             assert group is not None
-            return work.told(tell, group, await work.rows(group, single, graded=True))
+            with copy_of(same[single.position], single.repeat):
+                return work.told(tell, group, await work.rows(group, single, graded=True))
 
         found = await loop.each(one, list(singles.values()), _UNDER_WAY)
+        work.check(any(row.reference is not None for rows in found for row in rows))
     return replace(
         evaluation,
         rows=tuple(row for rows in found for row in rows),
@@ -204,7 +219,7 @@ class _Work:
 
     estimators: dict[str, Estimator]
     grader: Reward
-    stops: list[BudgetReached | EndpointDown] = field(default_factory=list)  # once there is one, no question is begun
+    stops: list[Exception] = field(default_factory=list)  # once there is one, no question is begun
 
     async def sampled(
         self, policy: Model, n: int, sampling: dict[str, Any], position: int, example: Example, repeat: int
@@ -217,15 +232,15 @@ class _Work:
         try:
             with samples_from(repeat * n):
                 group = await sample_group(policy, example, n, **sampling)
-        except (GroupError, BudgetReached, EndpointDown, RequestRejected) as error:
+        except (GroupError, BudgetReached, ModelError) as error:
             self._failed(error)
-            group = error.group if isinstance(error, GroupError) else Group(example, ())
+            group = error.group or Group(example, ())
             return group, replace(row, usage=group.usage, error=str(error))
         return group, replace(row, generations=1, usage=_single(group))
 
     async def rows(self, group: Group, single: Row, *, graded: bool) -> list[Row]:
         """`single`, with its score unless it is `graded` already, and a row for every estimator's reference."""
-        if not group.usable:
+        if not group.usable or (single.error is not None and single.generations == 0):  # or cut off half-way
             return [single, *(replace(single, system=system) for system in self.estimators)]
 
         async def alone() -> Row:
@@ -235,7 +250,7 @@ class _Work:
             row = Row(single.position, single.id, system, None, 0, group.usage, repeat=single.repeat)
             try:
                 reference = await estimator(group)
-            except (EstimationError, BudgetReached, EndpointDown, RequestRejected) as error:
+            except (EstimationError, BudgetReached, ModelError) as error:
                 self._failed(error)
                 spent = getattr(error, "usage", None) or Usage()
                 return replace(row, usage=group.usage + spent, error=str(error))
@@ -250,7 +265,7 @@ class _Work:
         gold = Reference(group.example.answer or "", group.example.answer, "gold", group)
         try:
             scores, judgement = await audited(self.grader, rollouts, gold)
-        except (BudgetReached, EndpointDown, RequestRejected, RubricError) as error:
+        except (BudgetReached, ModelError, RubricError) as error:
             self._failed(error)
             return replace(row, error=f"not graded: {error}")
         known = [score for score in scores if score is not None]
@@ -269,12 +284,17 @@ class _Work:
         """Why not every question was done."""
         return str(self.stops[0]) if self.stops else None
 
-    def _failed(self, error: Exception) -> None:
-        """Notes what ends the run early; raises what would be the same for every question."""
-        if isinstance(error, BudgetReached | EndpointDown):
+    def _failed(self, error: CatliteError) -> None:
+        """Notes what ends the run early; raises what is none of a question's own failures."""
+        if ends_run(error):
             self.stops.append(error)
-        elif is_hopeless(error):
+        elif isinstance(error, EmbeddedModelError):
             raise error
+
+    def check(self, came: bool) -> None:
+        """Raises why the endpoint refuses altogether when nothing came; what came is kept, with `stopped`."""
+        if self.stops and not came and not isinstance(self.stops[0], BudgetReached | EndpointDown):
+            raise self.stops[0]
 
 
 def _single(group: Group) -> Usage:

@@ -22,6 +22,7 @@ FLOORS = [
         "lazy",
         "loop",
         "store",
+        "store_files",
         "progress",
         "prompts",
     },

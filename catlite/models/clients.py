@@ -111,7 +111,7 @@ class OpenAIClient:
         except openai.APIConnectionError as error:  # a lost connection may be called a time-out, too
             late = isinstance(error, openai.APITimeoutError) and _timed_out(error)
             lost = self._address.redact(_cause(error))
-            failure = _late(self.who, timeout) if late else _lost(self.who, lost)
+            failure = _late(self.who, timeout, _sent(error)) if late else _lost(self.who, lost, _sent(error))
         except (TypeError, ValueError) as error:
             failure = ConfigError(f"the request cannot be written as JSON: {error}")
         except asyncio.CancelledError as error:
@@ -162,7 +162,7 @@ class LiteLLMClient:
         except (TimeoutError, openai.APITimeoutError):
             failure = _late(self.who, timeout)
         except openai.APIConnectionError as error:
-            failure = _lost(self.who, self._redacted(str(error)))
+            failure = _lost(self.who, self._redacted(str(error)), _sent(error))
         except asyncio.CancelledError as error:
             failure = _clean(error)
         except Exception as error:  # each provider's module raises what it likes
@@ -176,6 +176,8 @@ class LiteLLMClient:
                 )
             elif status == 400 and filtered:
                 return None
+            elif not _sent(error):  # which litellm calls a 500
+                failure = _lost(self.who, said, False)
             elif isinstance(status, int) and status >= 400:
                 headers: Mapping[str, str] = getattr(error, "litellm_response_headers", None) or {}
                 failure = wire.status_error(status, json.dumps({"message": said, "code": code}), headers, self.who)
@@ -234,12 +236,34 @@ def _provider_keys() -> list[Secret]:
     return [Secret(value) for name, value in os.environ.items() if name.upper().endswith("_API_KEY") and value]
 
 
-def _late(who: str, timeout: float) -> EndpointUnavailable:
-    return EndpointUnavailable(f"{who} gave no complete reply within timeout={timeout:g} s")
+def _late(who: str, timeout: float, sent: bool = True) -> EndpointUnavailable:
+    return EndpointUnavailable(f"{who} gave no complete reply within timeout={timeout:g} s", sent=sent)
 
 
-def _lost(who: str, why: str) -> EndpointUnavailable:
-    return EndpointUnavailable(f"{who} cannot be reached or hung up: {wire.snippet(why)}")
+def _lost(who: str, why: str, sent: bool) -> EndpointUnavailable:
+    return EndpointUnavailable(f"{who} cannot be reached or hung up: {wire.snippet(why)}", sent=sent)
+
+
+def _sent(error: BaseException) -> bool:
+    """False when there never was a connection to send on; True when there may have been."""
+    import aiohttp
+    import httpcore
+
+    never: tuple[type[BaseException], ...] = (
+        aiohttp.ClientConnectorError,
+        aiohttp.ClientHttpProxyError,
+        aiohttp.ConnectionTimeoutError,
+        httpcore.ConnectError,
+        httpcore.ConnectTimeout,
+        httpcore.PoolTimeout,
+    )
+    # Not httpx's own names: a connection that was lost on the way is a ConnectTimeout there, too.
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, never):
+            return False
+        cause = cause.__cause__ or cause.__context__  # litellm leaves what was below its errors as their context
+    return True
 
 
 def _clean(error: asyncio.CancelledError) -> asyncio.CancelledError:
