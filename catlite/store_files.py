@@ -23,15 +23,13 @@ from catlite.data import Usage
 from catlite.errors import StoreError
 
 VERSION = 2  # 1 had no bookings
-TABLES = """
-CREATE TABLE IF NOT EXISTS requests (key TEXT PRIMARY KEY, asked TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS replies (
-    key TEXT NOT NULL, sample INTEGER NOT NULL, rollout TEXT NOT NULL, PRIMARY KEY (key, sample)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS bookings (
-    id INTEGER PRIMARY KEY, prompt_tokens INTEGER, completion_tokens INTEGER, cost_usd REAL, requests INTEGER NOT NULL
-);
-"""
+_TABLES = (
+    "requests (key TEXT PRIMARY KEY, asked TEXT NOT NULL)",
+    "replies (key TEXT NOT NULL, sample INTEGER NOT NULL, rollout TEXT NOT NULL, PRIMARY KEY (key, sample)) "
+    "WITHOUT ROWID",
+    "bookings (id INTEGER PRIMARY KEY, prompt_tokens INTEGER, completion_tokens INTEGER, cost_usd REAL, "
+    "requests INTEGER NOT NULL)",
+)
 BOOK = "INSERT OR REPLACE INTO bookings VALUES (?, ?, ?, ?, ?)"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 _NULLABLE = {field.name for field in fields(Usage) if "None" in str(field.type)}
@@ -45,9 +43,10 @@ def opened(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version not in (0, 1, VERSION):
         raise StoreError(f"{path} was written by another version of catlite (format {version})")
-    connection.executescript(TABLES)
     if version != VERSION:
         connection.execute("BEGIN IMMEDIATE")
+        for table in _TABLES:
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
         if version == 1:
             connection.executemany(BOOK, _old_bookings(connection))
         connection.execute(f"PRAGMA user_version = {VERSION}")
