@@ -18,7 +18,7 @@ import json
 import queue
 import sqlite3
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -72,11 +72,12 @@ def _plain(value: Any) -> Any:
 
 @dataclass
 class _Job:
-    """What the writer thread is to do: rows for each statement; `done` is told when they are on disk."""
+    """Replies for the writer thread, as (sample, JSON); `done` is told when they are on disk."""
 
-    statements: list[tuple[str, list[tuple[Any, ...]]]]
-    done: Future[None] | None = None
-    settles: int | None = None  # the number of the request that is booked by it
+    key: str
+    asked: str
+    replies: list[tuple[int, str]]
+    done: Future[None] = field(default_factory=Future)
 
 
 class Store:
@@ -110,6 +111,7 @@ class Store:
         self._numbers = itertools.count((last or 0) + 1)
         self.path.chmod(0o600)
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._settled: deque[tuple[Any, ...]] = deque()  # bookings, for the next transaction
         self._writer = threading.Thread(target=self._write, name="catlite-store", daemon=True)
         self._writer.start()
 
@@ -148,15 +150,11 @@ class Store:
 
     async def keep(self, asked: Asked, replies: Mapping[int, Rollout]) -> None:
         """Returns when `replies`, by sample index, are on disk. Raises StoreError when they cannot be."""
-        rows = [(asked.key, sample, json.dumps(rollout, default=_fields)) for sample, rollout in replies.items()]
-        done: Future[None] = Future()
-        statements: list[tuple[str, list[tuple[Any, ...]]]] = [
-            ("INSERT OR IGNORE INTO requests VALUES (?, ?)", [(asked.key, asked.json)]),
-            ("INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", rows),
-        ]
-        self._waiting.put(_Job(statements, done))
+        rows = [(sample, json.dumps(rollout, default=_fields)) for sample, rollout in replies.items()]
+        job = _Job(asked.key, asked.json, rows)
+        self._waiting.put(job)
         # Shielded: a cancelled caller loses its reply, but the row that is being written is still written.
-        await asyncio.shield(asyncio.wrap_future(done))
+        await asyncio.shield(asyncio.wrap_future(job.done))
 
     def begin(self, most: Usage) -> int:
         """The number of a request that is about to be sent and may cost `most`, which is written down.
@@ -168,9 +166,11 @@ class Store:
         return number
 
     def settle(self, number: int, usage: Usage) -> None:
-        """Books what the request of that number cost: written soon, and before any reply that is kept later."""
-        row = (number, usage.prompt_tokens, usage.completion_tokens, usage.cost_usd, usage.requests)
-        self._waiting.put(_Job([(store_files.BOOK, [row])], settles=number))
+        """Books what the request of that number cost: written with the next reply that is kept, or at the end.
+
+        Until it is, the journal has the most it can be.
+        """
+        self._settled.append((number, usage.prompt_tokens, usage.completion_tokens, usage.cost_usd, usage.requests))
 
     def _write(self) -> None:
         """The writer thread: everything that waits goes into one transaction, since the fsync is what costs."""
@@ -185,35 +185,34 @@ class Store:
                         break
                     batch.append(item)
                 self._commit(connection, batch)
+            self._commit(connection, [])  # bookings that no reply came after
         finally:
             connection.close()
 
     def _commit(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+        bookings = [self._settled.popleft() for _ in range(len(self._settled))]
         try:
-            # Bookings alone are not synced: until they are, the journal has the most they can be.
-            synced = any(job.done is not None for job in batch)
-            connection.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(store_files.BOOK, bookings)
             for job in batch:
-                for statement, rows in job.statements:
-                    connection.executemany(statement, rows)
+                connection.execute("INSERT OR IGNORE INTO requests VALUES (?, ?)", (job.key, job.asked))
+                rows = [(job.key, sample, text) for sample, text in job.replies]
+                connection.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", rows)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            self._settled.extendleft(reversed(bookings))
             failure = StoreError(
                 f"a reply could not be written to {self.path}: {error}. What was written before is intact; make "
                 "room or fix the folder, and run again to go on from there"
             )
             for job in batch:
-                if job.done is not None:
-                    job.done.set_exception(failure)
+                job.done.set_exception(failure)
         else:
+            self._journal.booked(row[0] for row in bookings)
             for job in batch:
-                if job.settles is not None:
-                    self._journal.open.pop(job.settles, None)
-                if job.done is not None:
-                    job.done.set_result(None)
+                job.done.set_result(None)
 
     def usage(self) -> Usage:
         """What all replies of the run say they cost when they were paid for; reads the whole file.

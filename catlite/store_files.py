@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
@@ -152,6 +152,11 @@ class Journal:
                 "run again to go on from here"
             ) from None
         self.open[number] = most
+
+    def booked(self, numbers: Iterable[int]) -> None:
+        """Takes these for settled."""
+        for number in numbers:
+            self.open.pop(number, None)
 
     def empty(self) -> None:
         """Drops all lines, once what they say is booked."""

@@ -5,7 +5,6 @@ work was done, silence about usage, time-outs, cancelled callers, a process that
 """
 
 import asyncio
-import contextlib
 import json
 
 from catlite.data import Usage
@@ -138,7 +137,7 @@ class Disk:
     def __init__(self, store, drawn):
         self.store, self.drawn = store, drawn
         self.jobs, self.dead = [], False
-        self.connection = Unsynced(store._connect())
+        self.connection = store._connect()
         store._waiting.put(None)
         store._writer.join()
         store._waiting = self
@@ -154,7 +153,7 @@ class Disk:
 
     def flush(self):
         jobs, self.jobs = self.jobs, []
-        if jobs and not self.dead:
+        if not self.dead:
             self.store._commit(self.connection, jobs)
 
     def close(self):
@@ -166,17 +165,3 @@ class Disk:
             self.store._journal.open[0] = Usage()  # so that the lines stay
         self.store._journal.close()
         self.store._lock.release()
-
-
-class Unsynced:
-    """A connection that waits for no disk."""
-
-    def __init__(self, connection):
-        self.connection = connection
-
-    def execute(self, statement):
-        with contextlib.suppress(AttributeError):
-            return None if "synchronous" in statement else self.connection.execute(statement)
-
-    def __getattr__(self, name):
-        return getattr(self.connection, name)
