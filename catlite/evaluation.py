@@ -8,6 +8,7 @@ policies compared at once.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from typing import Any
 
 from catlite import loop
 from catlite.budget import Budget, capped
+from catlite.costs import of_one
 from catlite.data import Example, Group, Reference, Task, Usage
 from catlite.errors import (
     BudgetReached,
@@ -77,7 +79,7 @@ async def aevaluate(
             with copy_of(same[position]):
                 group, single = await work.sampled(policy, n, sampling, *item)
             with copy_of(same[position], repeat):
-                return group, work.told(tell, group, await work.rows(group, single, graded=False))
+                return group, work.told(tell, group, await work.rows(group, single))
 
         found = await loop.each(one, items, under_way(policy))
         work.check(any(group.usable for group, _ in found))
@@ -108,7 +110,9 @@ def evaluate(
 ) -> Evaluation:
     """Scores a single sample of the policy and every estimator's reference, on the same rollouts of each question.
 
-    A single sample's score on a question is the mean over its `n` rollouts (avg@n), its cost that of one of them alone.
+    A single sample's score on a question is the mean over its `n` rollouts (avg@n), its cost what one of them alone
+    takes on average. A rollout that came and has no answer scores 0, cut off, filtered and empty ones included, and so
+    does an estimator that could make nothing of what came; a call that failed has no score.
     estimators: a sequence, or a mapping from the names they are to have in the results. grader: a reward, by default
     AnswerMatch against each example's answer. n_repeats: how often each question is sampled anew and estimated from;
     its score is then the mean over the repeats. run: a folder in which every reply is kept as it arrives, and at the
@@ -118,8 +122,8 @@ def evaluate(
     run that has begun ends in the same way, with `.stopped`, when there is no credit left, the key is revoked or the
     endpoint is down.
     progress: True shows a bar with rate, cost so far and time left; a function is called with (questions done,
-    questions), each repeat counted. A question that fails is a row with score None and its error; the others are
-    finished. Standard errors are over questions.
+    questions), each repeat counted. A question of which nothing came is a row with score None and its error; the
+    others are finished. Standard errors are over questions.
 
     Raises ConfigError for wrong arguments, such as a task without answers; ModelError when the endpoint refuses
     altogether (a wrong key, an unknown model); StoreError when the run's folder cannot be used or written.
@@ -180,7 +184,7 @@ async def areestimate(
             group = evaluation.group(single.position, single.repeat)
             assert group is not None
             with copy_of(same[single.position], single.repeat):
-                return work.told(tell, group, await work.rows(group, single, graded=True))
+                return work.told(tell, group, await work.rows(group, single))
 
         found = await loop.each(one, list(singles.values()), _UNDER_WAY)
         work.check(any(row.reference is not None for rows in found for row in rows))
@@ -203,8 +207,9 @@ def reestimate(
 ) -> Evaluation:
     """Other estimators on the rollouts of a finished evaluation, which are neither sampled nor graded again.
 
-    Arguments are those of `evaluate`; only what the estimators ask for is sent. The result has the single sample and
-    these estimators. A run keeps the replies; the evaluation.json in it stays as it is.
+    Rollouts that came and have no score yet are graded. Arguments are those of `evaluate`; only what the estimators ask
+    for is sent. The result has the single sample and these estimators. A run keeps the replies; the evaluation.json in
+    it stays as it is.
 
     Raises ConfigError for wrong arguments, or when the evaluation has no groups.
     """
@@ -232,33 +237,54 @@ class _Work:
         try:
             with samples_from(repeat * n):
                 group = await sample_group(policy, example, n, **sampling)
-        except (GroupError, BudgetReached, ModelError) as error:
+        except GroupError as error:
+            # What came is graded, though no estimator can read it: it is an answer, or the lack of one.
+            group = error.group
+            if not group.replies:
+                return group, replace(row, usage=group.usage, error=str(error))
+        except (BudgetReached, ModelError) as error:
             self._failed(error)
             group = error.group or Group(example, ())
             return group, replace(row, usage=group.usage, error=str(error))
-        return group, replace(row, generations=1, usage=_single(group))
+        return group, _alone(row, group, getattr(policy, "price", None))
 
-    async def rows(self, group: Group, single: Row, *, graded: bool) -> list[Row]:
-        """`single`, with its score unless it is `graded` already, and a row for every estimator's reference."""
-        if not group.usable or (single.error is not None and single.generations == 0):  # or cut off half-way
+    async def rows(self, group: Group, single: Row) -> list[Row]:
+        """`single`, graded unless it has its score already, and a row for every estimator's reference."""
+        cut_off = bool(group.usable) or any(one.error == single.error for one in group.rollouts)
+        half_way = single.error is not None and single.generations == 0 and cut_off
+        if not group.replies or half_way:
             return [single, *(replace(single, system=system) for system in self.estimators)]
 
-        async def alone() -> Row:
-            return single if graded else await self._graded(single, group, group)
+        async def graded() -> Row:
+            if single.score is not None:
+                return single
+            # An evaluation of before may hold it without its own usage: then nothing could be graded.
+            row = single if single.generations else _alone(single, group, None)
+            return await self._graded(replace(row, error=None), group, group)
 
         async def estimated(system: str, estimator: Estimator) -> Row:
             row = Row(single.position, single.id, system, None, 0, group.usage, repeat=single.repeat)
+            drawn = group.usage.generations
+            if not group.usable and getattr(estimator, "needs_usable", True):
+                return replace(row, score=0.0, generations=drawn, error=f"no rollout to estimate from: {group!r}")
+            alone = not getattr(estimator, "reads_rollouts", True)
             try:
                 reference = await estimator(group)
             except (EstimationError, BudgetReached, ModelError) as error:
                 self._failed(error)
                 spent = getattr(error, "usage", None) or Usage()
-                return replace(row, usage=group.usage + spent, error=str(error))
-            generations = len(reference.rollouts) + reference.usage.requests
-            row = replace(row, generations=generations, usage=reference.total_usage, reference=reference)
+                row = replace(row, usage=spent if alone else group.usage + spent, error=str(error))
+                if isinstance(error, EstimationError) and error.unanswered:
+                    return replace(row, score=0.0, generations=row.usage.generations)
+                return row
+            usage = reference.usage if alone else reference.total_usage
+            row = replace(row, generations=usage.generations, usage=usage)
+            if reference.error is not None:
+                return replace(row, error=reference.error)
+            row = replace(row, reference=reference)
             return await self._graded(row, Group(group.example, (reference.as_rollout(),)), group)
 
-        return await loop.together([alone(), *(estimated(name, one) for name, one in self.estimators.items())])
+        return await loop.together([graded(), *(estimated(name, one) for name, one in self.estimators.items())])
 
     async def _graded(self, row: Row, rollouts: Group, group: Group) -> Row:
         """`row` with the mean score of `rollouts`, or with why there is none."""
@@ -268,6 +294,14 @@ class _Work:
         except (BudgetReached, ModelError, RubricError) as error:
             self._failed(error)
             return replace(row, error=f"not graded: {error}")
+        if len(scores) != len(rollouts.rollouts):
+            raise ConfigError(
+                f"the grader gave {len(scores)} scores for {len(rollouts.rollouts)} rollouts: want one each"
+            )
+        scores = [
+            None if score is None or math.isnan(score) or rollout.defect == "failed" else score
+            for score, rollout in zip(scores, rollouts.rollouts, strict=True)
+        ]
         known = [score for score in scores if score is not None]
         row = replace(row, scores=tuple(scores), judgement=judgement)
         return replace(row, score=fmean(known)) if known else replace(row, error="could not be graded")
@@ -297,27 +331,9 @@ class _Work:
             raise self.stops[0]
 
 
-def _single(group: Group) -> Usage:
-    """What one rollout alone would have cost, on average: a request of its own, with the whole prompt.
-
-    The seconds are those of the request that brought the group, so no less than one rollout alone takes.
-    """
-    parts = [rollout.usage for rollout in group.rollouts if rollout.usage is not None]
-    first = [usage for usage in parts if usage.requests]  # on these stand prompt and seconds of their request
-    if not first:
-        return Usage.total([None])
-
-    def mean(values: list[Any]) -> Any:
-        return None if None in values else fmean(values)
-
-    return Usage(
-        mean([usage.prompt_tokens for usage in first]),
-        mean([usage.completion_tokens for usage in parts]),
-        mean([usage.cached_tokens for usage in first]),
-        mean([usage.cost_usd for usage in first]),
-        1,
-        mean([usage.seconds for usage in first]),
-    )
+def _alone(row: Row, group: Group, price: Any) -> Row:
+    """`row` with what one rollout of `group` takes."""
+    return replace(row, generations=group.usage.generations / len(group.replies), usage=of_one(group, price))
 
 
 def _grader(task: Task, grader: Reward | None) -> Reward:
