@@ -78,9 +78,7 @@ def test_nobody_listening_is_a_failed_rollout_that_says_so(server, hurry):
 
 
 def nobody():
-    failure = EndpointUnavailable("nobody listens")
-    failure.unreached = True
-    return failure
+    return EndpointUnavailable("nobody listens", sent=False)
 
 
 @pytest.fixture

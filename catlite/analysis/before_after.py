@@ -155,7 +155,7 @@ def compare(
         evaluations = []
         try:
             # One store and one budget for both: what the first spends is not there for the second.
-            with open_run(run) as store, capped(budget, store.usage() if store and budget else Usage()):
+            with open_run(run) as store, capped(budget, store):
                 for model, name in zip(models, _FOLDERS, strict=True):
                     evaluation = await aevaluate(
                         task,

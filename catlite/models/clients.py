@@ -131,7 +131,7 @@ class OpenAIClient:
             names = {type(cause).__name__ for cause in _causes(error)}
             late = isinstance(error, openai.APITimeoutError) and _timed_out(error)
             lost = self._address.redact(_cause(error))
-            failure = _late(self.who, timeout) if late else _lost(self.who, lost, unreached=_unreached(error))
+            failure = _late(self.who, timeout, _sent(error)) if late else _lost(self.who, lost, _sent(error))
             if "LineTooLong" in names:
                 failure = RequestRejected(
                     f"{self.who} answered with a header longer than the 8,190 bytes that are read: {snippet(lost)}; "
@@ -215,8 +215,8 @@ class LiteLLMClient:
                 failure = AuthenticationFailed(
                     f"{self.who} has no API key: set {' or '.join(keys)}, or pass api_key=", status=401
                 )
-            elif isinstance(error, openai.APIConnectionError) or (isinstance(status, int) and _unreached(error)):
-                failure = _lost(self.who, said, unreached=_unreached(error))
+            elif isinstance(error, openai.APIConnectionError) or not _sent(error):  # which litellm calls a 500, too
+                failure = _lost(self.who, said, _sent(error))
             elif "LLM Provider NOT provided" in said:
                 failure = ConfigError(
                     f"model={self._model!r} names no provider litellm knows: for an OpenAI-compatible server pass "
@@ -308,23 +308,34 @@ def _provider_keys() -> list[Secret]:
     return [Secret(value) for name, value in os.environ.items() if name.upper().endswith("_API_KEY") and value]
 
 
-def _late(who: str, timeout: float) -> EndpointUnavailable:
-    return EndpointUnavailable(f"{who} gave no complete reply within timeout={timeout:g} s")
+def _late(who: str, timeout: float, sent: bool = True) -> EndpointUnavailable:
+    return EndpointUnavailable(f"{who} gave no complete reply within timeout={timeout:g} s", sent=sent)
 
 
-def _lost(who: str, why: str, *, unreached: bool) -> EndpointUnavailable:
-    failure = EndpointUnavailable(f"{who} cannot be reached or hung up: {snippet(why)}")
-    failure.unreached = unreached
-    return failure
+def _lost(who: str, why: str, sent: bool) -> EndpointUnavailable:
+    return EndpointUnavailable(f"{who} cannot be reached or hung up: {snippet(why)}", sent=sent)
 
 
-def _unreached(error: BaseException | None) -> bool:
-    """True when there was no connection, by what the HTTP libraries call that."""
-    kinds: set[str] = set()
-    while error is not None:
-        kinds |= {kind.__name__ for kind in type(error).__mro__}
-        error = error.__cause__ or error.__context__
-    return not kinds.isdisjoint({"ClientConnectorError", "ConnectError", "ConnectionRefusedError", "gaierror"})
+def _sent(error: BaseException) -> bool:
+    """False when there never was a connection to send on; True when there may have been."""
+    import aiohttp
+    import httpcore
+
+    never: tuple[type[BaseException], ...] = (
+        aiohttp.ClientConnectorError,
+        aiohttp.ClientHttpProxyError,
+        aiohttp.ConnectionTimeoutError,
+        httpcore.ConnectError,
+        httpcore.ConnectTimeout,
+        httpcore.PoolTimeout,
+    )
+    # Not httpx's own names: a connection that was lost on the way is a ConnectTimeout there, too.
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, never):
+            return False
+        cause = cause.__cause__ or cause.__context__  # litellm leaves what was below its errors as their context
+    return True
 
 
 def _clean(error: asyncio.CancelledError) -> asyncio.CancelledError:

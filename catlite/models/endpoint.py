@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Self, cast
 
 from catlite import loop
-from catlite.budget import Ledger, current_ledger
+from catlite.budget import choices, most_reply_tokens
 from catlite.data import Message, Prompt, Rollout, Usage, as_messages
 from catlite.errors import (
+    AuthenticationFailed,
     BadReply,
     BudgetReached,
+    CatliteError,
     ConfigError,
     ContextOverflow,
     EndpointDown,
     EndpointUnavailable,
     ModelError,
+    QuotaExhausted,
     RequestRejected,
 )
 from catlite.models import scoring, wire, words
 from catlite.models.base import TOKEN_LIMITS, check_n, check_sampling, combined, renamed, sendable, token_limit
+from catlite.models.booking import Books, stated
 from catlite.models.clients import Client, LiteLLMClient, OpenAIClient
 from catlite.models.connections import Connections
 from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
@@ -51,11 +54,11 @@ class _Work:
     request: dict[str, Any]
     samples: range  # the indices of the replies that are wanted
     store: Store | None
-    ledger: Ledger | None
+    books: Books
     asked: Asked | None = None
     found: dict[int, Rollout] = field(default_factory=dict)  # by sample index
     lost: dict[int, Rollout] = field(default_factory=dict)  # failed for good
-    refused: BudgetReached | EndpointDown | None = None
+    refused: CatliteError | None = None  # what would be said to every request from here on
     rejected: RequestRejected | None = None
     learned: Learned = field(default_factory=lambda: Learned(None))
 
@@ -167,10 +170,10 @@ class Endpoint:
         messages = [sendable(message) for message in as_messages(prompt)]
         request = combined(self.sampling, check_sampling(sampling))
         samples = range(first_sample(), first_sample() + check_n(n))
-        work = _Work(messages, request, samples, current_run(), current_ledger())
+        work = _Work(messages, request, samples, current_run(), Books(self.model, self.price))
         if work.store is None:
             return remarked(await self._draw(work), messages, request)
-        work.asked = Asked(self.model, self._shown_address(), messages, request)
+        work.asked = Asked(self.model, await self._kept_address(), messages, request)
         async with work.store.turn(work.asked):
             work.found = work.store.find(work.asked, n, samples.start)
             return remarked(work.in_order() if len(work.found) == n else await self._draw(work), messages, request)
@@ -187,7 +190,7 @@ class Endpoint:
         if self.via_litellm:
             raise scoring.unable(f"model {self.model!r} through litellm")
         client, learned = await self._client(), self._learned
-        limits = (self._budgeted, self.price, self.timeout, self.retry_seconds)
+        limits = (Books(self.model, self.price), self.timeout, self.retry_seconds)
         scorer = scoring.Scorer(
             client.who,
             self._client,
@@ -197,7 +200,7 @@ class Endpoint:
             *limits,
             self.sampling,
         )
-        return await scorer.stored(self.model, self._shown_address(), messages, text)
+        return await scorer.stored(self.model, await self._kept_address(), messages, text)
 
     async def _draw(self, work: _Work) -> list[Rollout]:
         """Asks for what `work` still lacks."""
@@ -208,6 +211,7 @@ class Endpoint:
             if work.hopeless:
                 raise cast(RequestRejected, work.rejected)
         if work.refused is not None:
+            work.refused.rollouts = tuple(work.in_order()) if work.found else ()
             raise work.refused
         return work.in_order()
 
@@ -220,12 +224,17 @@ class Endpoint:
             nonlocal started
             if work.hopeless:
                 raise cast(RequestRejected, work.rejected)
+            if isinstance(work.refused, ModelError):
+                raise work.refused
             started = started or time.monotonic()
-            return await self._once(work, k, wanted[0], started)
+            rollouts = await self._once(work, k, wanted[0], started)
+            # While the connection is still taken: what is killed then asks again for no more than was under way.
+            await work.keep(dict(zip(wanted, rollouts, strict=False)))
+            return rollouts
 
         try:
             rollouts = await retrying(once, self.retry_seconds, self._connections.mine.slots, self._traffic)
-        except (BudgetReached, EndpointDown) as error:
+        except (BudgetReached, EndpointDown, QuotaExhausted, AuthenticationFailed) as error:
             # Not raised here: that would cancel requests under way, whose replies are being paid for.
             work.refused = error
             work.lose(wanted, error)
@@ -237,14 +246,15 @@ class Endpoint:
             raise
         except RequestRejected as error:
             if error.for_every_prompt:
-                raise
+                work.refused = error
+                work.lose(wanted, error)
+                return 0
             if k == 1:
                 # Not raised while others, of the same request, may be answered: a filter can refuse one of eight.
                 work.rejected = error
                 work.lose(wanted, error)
                 return 0
             rollouts = []
-        await work.keep(dict(zip(wanted, rollouts, strict=False)))
         # Perhaps it is n that was refused. A single answer tells, and if it comes it is kept.
         came = len(rollouts) or await self._ask(work, wanted[:1])
         if 0 < came < k:
@@ -253,38 +263,36 @@ class Endpoint:
 
     async def _once(self, work: _Work, k: int, start: int, started: float) -> list[Rollout]:
         """`k` replies from one HTTP exchange; from two when the server's name for the token limit has to be learned."""
-        # Anew at each attempt: meanwhile the connections may have been closed, or the server have moved.
-        client = await self._client()
         request = work.request if k == 1 else {**work.request, "n": k}
         if start and "seed" in request:
             # The same seed again would bring the same replies again.
             request = {**request, "seed": request["seed"] + start}
         limit, learned = token_limit(work.request), work.learned
         if limit is None:
-            return await self._exchange(work, client, k, request, started)
+            return await self._exchange(work, request, k, started)
         if learned.no_limit is not None:
             raise RequestRejected(learned.no_limit)
         ours = learned.tokens_name or next(name for name in TOKEN_LIMITS if name in request)
         other = next(name for name in TOKEN_LIMITS if name != ours)
         try:
-            rollouts = await self._exchange(work, client, k, renamed(request, ours), started)
+            rollouts = await self._exchange(work, renamed(request, ours), k, started)
         except ContextOverflow:
             raise
         except RequestRejected as error:
             if not words.refuses_name(error, ours, other):
                 raise
-            rollouts = await self._exchange(work, client, k, renamed(request, other), started)
+            rollouts = await self._exchange(work, renamed(request, other), k, started)
             learned.tokens_name = ours = other
         if learned.tokens_name == ours:
-            learned.check_limit(client.who, ours, k * limit, Usage.total(one.usage for one in rollouts))
+            learned.check_limit(self._traffic.who, ours, k * limit, Usage.total(one.usage for one in rollouts))
         return rollouts
 
-    async def _exchange(
-        self, work: _Work, client: Client, k: int, request: dict[str, Any], started: float
-    ) -> list[Rollout]:
-        """One HTTP exchange, booked."""
-        limit = token_limit(request)
-        async with self._budgeted(work.ledger, lambda ledger: ledger.most(work.messages, k, limit)) as book:
+    async def _exchange(self, work: _Work, request: dict[str, Any], k: int, started: float) -> list[Rollout]:
+        """One HTTP exchange, booked whatever comes of it."""
+        # Anew at each attempt: meanwhile the connections may have been closed, or the server have moved.
+        client = await self._client()
+        limit, most = most_reply_tokens(work.request), choices(work.request, k)
+        async with work.books.request(lambda ledger: ledger.most(work.messages, most, limit)) as book:
             answer = await client.send(work.messages, request, self.timeout)
             if answer is None:
                 return [Rollout("", finish_reason="content_filter")] * k
@@ -293,34 +301,12 @@ class Endpoint:
                 reply = wire.parse(answer.body, client.who, answer.headers, prompt_text(work.messages))
                 rollouts = wire.rollouts(reply, client.who, self.price, time.monotonic() - started)
             except ModelError as error:
-                if error.usage or isinstance(error, BadReply):
-                    book(error.usage or Usage(None, None, None, None, 1))
+                usage = error.usage or stated(answer.body, client.who, self.price)
+                if usage is not None:
+                    book(usage)
                 raise
             book(Usage.total(rollout.usage for rollout in rollouts))
             return rollouts
-
-    @asynccontextmanager
-    async def _budgeted(
-        self, ledger: Ledger | None, most_tokens: Callable[[Ledger], tuple[int, int]]
-    ) -> AsyncIterator[Callable[[Usage], None]]:
-        """Room in the budget for one request; what is yielded books what it cost."""
-        if ledger is None:
-            yield lambda _: None
-            return
-        tokens = most_tokens(ledger)
-        if ledger.budget.usd is not None and self.price is None:
-            raise ConfigError(
-                f"a budget in dollars needs the price of {self.model!r}, which is not known: pass price=Price(prompt, "
-                "completion) in dollars per million tokens, or cap tokens or requests instead"
-            )
-        most = Usage(*tokens, 0, self.price.cost(*tokens, 0) if self.price else 0.0, 1)
-        failed = Usage(requests=1)
-        spent = [failed]
-        async with ledger.room_for(most):
-            try:
-                yield lambda usage: spent.append(usage)
-            finally:
-                ledger.book(spent[-1], most)
 
     @property
     def refused(self) -> set[str]:
@@ -345,6 +331,10 @@ class Endpoint:
     def _shown_address(self) -> str:
         """What stands for the server in a run store: its URL without login, "litellm", or the embedded model."""
         return "litellm" if self.via_litellm else self._url()
+
+    async def _kept_address(self) -> str:
+        """The same for a run store, where it has to tell apart whatever gives other replies."""
+        return self._shown_address()
 
     def _url(self) -> str:
         return self._fixed.url if self._fixed else address(self._base_url, Secret("unused")).url

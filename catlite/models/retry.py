@@ -115,7 +115,7 @@ async def retrying(
                 return result
             finally:
                 traffic.back()
-        traffic.contact.made |= failed.status is not None or isinstance(failed, BadReply) or not failed.unreached
+        traffic.contact.made |= failed.status is not None or isinstance(failed, BadReply) or failed.sent
         traffic.refused(failed.status, sent)
         spent += time.monotonic() - sent
         raise failed
@@ -175,7 +175,7 @@ async def retrying(
         why = f"gave up after {attempts} attempt{'s' * (attempts != 1)} in {spent:.1f} s"
     if isinstance(failure, BadReply):
         raise BadReply(f"{failure}; {why}", status=failure.status)
-    if failure.unreached and not traffic.contact.made:
+    if not failure.sent and not traffic.contact.made:
         why += ". Is a server running at that address?"
     raise EndpointUnavailable(f"{failure}; {why}", status=failure.status, retry_after=asked)
 

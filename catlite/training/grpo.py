@@ -18,7 +18,7 @@ from typing import Any
 
 from catlite import loop
 from catlite.budget import Budget, capped
-from catlite.data import Example, Task, Usage
+from catlite.data import Example, Task
 from catlite.errors import ConfigError, DataError
 from catlite.models.generation import naming_what_to_lower
 from catlite.models.local import LocalModel
@@ -91,7 +91,7 @@ def train(
     anchored = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
     rewarder = Rewarder(anchored, reward, config.judge_wait)
     folder = Folder(adapters.run_folder(run, task.name))
-    with open_run(folder.path) as store, capped(budget, store.usage() if store and budget else Usage()):
+    with open_run(folder.path) as store, capped(budget, store):
         asked = {
             "model": adapters.weights_of(local),
             "questions": digest_of([*kept, *(("held back", one) for one in held)]),

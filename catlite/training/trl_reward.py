@@ -20,7 +20,7 @@ from statistics import fmean
 from typing import Any
 
 from catlite import answers, loop
-from catlite.budget import Budget, Ledger, drawing_on
+from catlite.budget import Account, Budget, Ledger, drawing_on
 from catlite.data import Example, Group, Reference, Rollout, Task, Usage
 from catlite.errors import (
     AuthenticationFailed,
@@ -289,7 +289,7 @@ def trl_reward(
             places += members
         with open_run(run) as store:
             if ledger is None and budget is not None:
-                ledger = Ledger(budget, store.usage() if store else Usage())
+                ledger = Ledger(budget, store.account if store else Account())
             with drawing_on(ledger):
                 batch = loop.run(rewarder.score(groups))
         found: list[float | None] = [None] * len(texts)
