@@ -6,11 +6,11 @@ import json
 import os
 import random
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 
+import children
 import faults
 import pytest
 import tenacity
@@ -291,7 +291,7 @@ with open_run(sys.argv[3]):
 def test_what_was_under_way_when_a_process_was_killed_is_booked(silent, tmp_path):
     silent.latency = 0.05
     command = [sys.executable, "-c", SENDER, silent.url, silent.key, str(tmp_path)]
-    with subprocess.Popen(command) as process:
+    with children.start(command) as process:
         silent.wait(lambda s: len(s.requests) >= 10, timeout=60)
         process.kill()
     silent.wait(lambda s: s.in_flight == 0)
@@ -397,7 +397,7 @@ def test_a_file_system_without_locks_is_named_as_that(code, monkeypatch, tmp_pat
 
 def test_a_run_is_free_again_when_its_process_has_ended_however(tmp_path):
     code = "import os, sys, pathlib, catlite.store; catlite.store.Store(pathlib.Path(sys.argv[1])); os._exit(9)"
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=60)
+    done = children.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     assert done.returncode == 9
     with open_run(tmp_path):
         pass
