@@ -105,9 +105,13 @@ def replies_usage(path: Path) -> Usage:
     parts = []
     for field in fields(Usage):
         unknown = f"u IS NULL OR json_type(u, '$.{field.name}') = 'null'" if field.name in _NULLABLE else "0"
-        parts.append(f"SUM({unknown}) > 0, TOTAL(json_extract(u, '$.{field.name}'))")
+        value = f"json_extract(u, '$.{field.name}')"
+        if field.name == "generations":  # as Rollout.from_json reads what was written before these were counted
+            value = f"COALESCE({value}, u IS NOT NULL AND COALESCE(ended, '') NOT IN ('scored', 'error'))"
+        parts.append(f"SUM({unknown}) > 0, TOTAL({value})")
     # The inner LIMIT keeps SQLite from reading each reply once for each sum.
-    query = f"SELECT {', '.join(parts)} FROM (SELECT json_extract(rollout, '$.usage') AS u FROM replies LIMIT -1)"  # noqa: S608
+    columns = "json_extract(rollout, '$.usage') AS u, json_extract(rollout, '$.finish_reason') AS ended"
+    query = f"SELECT {', '.join(parts)} FROM (SELECT {columns} FROM replies LIMIT -1)"  # noqa: S608 - names of ours
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
         try:
             sums = connection.execute(query).fetchone()

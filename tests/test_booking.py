@@ -222,6 +222,19 @@ def test_a_host_that_is_not_known_is_free(hurry):
         assert ledger.spent == Usage()
 
 
+def test_through_litellm_what_was_never_sent_is_free_and_what_was_lost_is_not(monkeypatch, hurry):
+    monkeypatch.setattr(retry, "ATTEMPTS", 1)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    with Server("four", faults=[faults.close()] * 9, key=None) as server, capped(Budget(tokens=1000)) as ledger:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        with Endpoint("openai/test-model", max_tokens=20) as model:
+            assert ask(model)[0].error is not None
+        assert ledger.spent.total_tokens == MOST
+    with capped(Budget(tokens=1000)) as ledger, Endpoint("openai/test-model", max_tokens=20) as model:
+        assert "cannot be reached" in ask(model)[0].error
+        assert ledger.spent == Usage()
+
+
 def test_a_cancelled_call_is_booked_for_what_was_sent_and_not_for_what_waited(tmp_path):
     async def work(model, server):
         calls = [asyncio.ensure_future(model.sample(text)) for text in ("a", "b", "c")]
@@ -397,7 +410,7 @@ def test_a_file_system_without_locks_is_named_as_that(code, monkeypatch, tmp_pat
 
 def test_a_run_is_free_again_when_its_process_has_ended_however(tmp_path):
     code = "import os, sys, pathlib, catlite.store; catlite.store.Store(pathlib.Path(sys.argv[1])); os._exit(9)"
-    done = children.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=60)
+    done = children.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     assert done.returncode == 9
     with open_run(tmp_path):
         pass
