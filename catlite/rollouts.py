@@ -120,8 +120,8 @@ def _explain(group: Group, wanted: int) -> str:
     counts = ", ".join(f"{count} {reason}" for reason, count in group.defects.items())
     causes = Counter(rollout.error for rollout in group.rollouts if rollout.error)
     listed = "".join(f"\n  {count} × {cause}" for cause, count in causes.items())
-    told = "; ".join(dict.fromkeys(clause for one in group.rollouts if (clause := advice(one)) is not None))
+    clauses = "; ".join(dict.fromkeys(clause for rollout in group.rollouts if (clause := advice(rollout)) is not None))
     total = len(group.rollouts)
     few = f"{len(group.usable)} of {total} rollouts can be used, {wanted} are wanted" if group.usable else ""
     few = few or f"none of {total} rollouts can be used"
-    return f"{few}: {counts}{listed}\n  What to do: {told or 'look at .group'}"
+    return f"{few}: {counts}{listed}\n  What to do: {clauses or 'look at .group'}"

@@ -34,7 +34,7 @@ FLOORS = [
     {"training", "evaluation", "results", "saved", "costs"},
     {"analysis"},
     {"reporting", "figures"},
-    {"api"},
+    {"api", "judging"},
     {"cli"},
     {"__main__"},
 ]

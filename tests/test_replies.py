@@ -363,7 +363,7 @@ def elsewhere(server):
             pass
 
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=listener.serve_forever, daemon=True)
+    thread = threading.Thread(target=listener.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     Handler.url = f"http://127.0.0.1:{listener.server_port}/v1"
     yield Handler

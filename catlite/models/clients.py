@@ -138,7 +138,7 @@ class OpenAIClient:
                     "look at what a proxy before the server adds"
                 )
             elif "TooManyRedirects" in names:
-                failure = RequestRejected(f"{self.who} redirects in a circle: check base_url", status=310)
+                failure = RequestRejected(f"{self.who} redirects in a circle: check base_url")
         except (TypeError, ValueError) as error:
             failure = ConfigError(f"the request cannot be written as JSON: {error}")
         except asyncio.CancelledError as error:

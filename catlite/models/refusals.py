@@ -82,8 +82,8 @@ def read_refusal(body: Any, prompt: str = "") -> Refusal:
     innermost = fields.get("innererror")
     if isinstance(innermost, dict) and isinstance(innermost.get("code"), str):
         codes.append(innermost["code"])
-    told = tuple(dict.fromkeys(str(code).lower() for code in codes if not isinstance(code, bool)))
-    return Refusal(_message(inner, fields), told, _status(told), fields, prompt)
+    names_seen = tuple(dict.fromkeys(str(code).lower() for code in codes if not isinstance(code, bool)))
+    return Refusal(_message(inner, fields), names_seen, _status(names_seen), fields, prompt)
 
 
 def _message(inner: Any, fields: Mapping[str, Any]) -> str:
@@ -174,27 +174,27 @@ def _kinds(refusal: Refusal) -> Iterator[tuple[int, bool]]:
 
 
 def _typed(
-    refusal: Refusal, status: int, headers: Mapping[str, str], said: str, key: str = "OPENAI_API_KEY"
+    refusal: Refusal, status: int, headers: Mapping[str, str], message: str, key: str = "OPENAI_API_KEY"
 ) -> ModelError:
-    said = f"{said}: {snippet(refusal.message)}"
+    message = f"{message}: {snippet(refusal.message)}"
     if status == 402 or (status < 500 and _no_credit(refusal)):
         fewer = " (or, where it names max_tokens, lower that)" if "max_tokens" in refusal.message else ""
-        return QuotaExhausted(f"{said}; add credit or use another key{fewer}", status=status)
+        return QuotaExhausted(f"{message}; add credit or use another key{fewer}", status=status)
     if status in (401, 403) or (status == 400 and refusal.says(wordings.KEY)):
-        return AuthenticationFailed(f"{said}; check the API key (api_key= or {key})", status=status)
+        return AuthenticationFailed(f"{message}; check the API key (api_key= or {key})", status=status)
     if status not in (404, 408, 409) and _overflows(refusal, status):
         given, limit = _figures(refusal)
-        return ContextOverflow(said, status=status, limit=limit, given=given)
+        return ContextOverflow(message, status=status, limit=limit, given=given)
     if status in _RETRYABLE or status >= 500:
         wait = retry_after(headers)
         return EndpointUnavailable(
-            said, status=status, retry_after=duration_in(refusal.message) if wait is None else wait
+            message, status=status, retry_after=duration_in(refusal.message) if wait is None else wait
         )
     if status in (404, 405):
-        said += f"; {WRONG_ADDRESS}"
+        message += f"; {WRONG_ADDRESS}"
     elif refusal.says(wordings.SETTING):
-        said += "; lower max_tokens"
-    return RequestRejected(said, status=status)
+        message += "; lower max_tokens"
+    return RequestRejected(message, status=status)
 
 
 def _no_credit(refusal: Refusal) -> bool:
@@ -260,7 +260,20 @@ def _whole(value: Any) -> int | None:
 
 
 def is_content_filter(status: int, body: str, prompt: str = "") -> bool:
-    """True for a status by which a provider's filter refuses a prompt or a reply."""
+    """Whether an error is a provider's content filter, which refuses a prompt or a reply.
+
+    Args:
+        status: the HTTP status.
+        body: the error's text.
+        prompt: what was sent, which the body may quote; empty by default.
+
+    Returns:
+        True for a filter's code, or for a 403 that speaks of moderation.
+
+    Example:
+        >>> is_content_filter(400, '{"error": {"code": "content_filter"}}')
+        True
+    """
     if status not in (400, 403, 451):
         return False
     refusal = read_refusal(body, prompt)
@@ -269,11 +282,33 @@ def is_content_filter(status: int, body: str, prompt: str = "") -> bool:
 
 
 def prompt_text(messages: Any) -> str:
-    """All texts of chat messages, for finding what an error quotes of them."""
+    """All texts of chat messages as one, for finding what an error quotes of them.
+
+    Args:
+        messages: chat messages, or None.
+
+    Returns:
+        The contents, a line break between them.
+
+    Example:
+        >>> prompt_text([{"role": "user", "content": "Why?"}])
+        'Why?'
+    """
     return "\n".join(str(message.get("content")) for message in messages or () if isinstance(message, dict))
 
 
 def snippet(text: str) -> str:
-    """`text` on one line, short enough for an error."""
+    """`text` on one line, short enough for an error.
+
+    Args:
+        text: any text.
+
+    Returns:
+        At most 300 characters of it, and how many there were.
+
+    Example:
+        >>> snippet("two\\nlines")
+        'two lines'
+    """
     text = " ".join(text.split())
     return text if len(text) <= _SNIPPET else f"{text[:_SNIPPET]}… ({len(text):,} characters)"

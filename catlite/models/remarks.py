@@ -41,7 +41,7 @@ def remarked(rollouts: list[Rollout], messages: Sequence[Message], request: Mapp
 def _cut(rollouts: Sequence[Rollout], messages: Sequence[Message]) -> str | None:
     """A prompt of far fewer tokens than its characters make."""
     characters = sum(len(" ".join(message["content"].split())) for message in messages)
-    counts = [one.usage.prompt_tokens for one in rollouts if one.usage is not None and one.usage.requests == 1]
+    counts = [rollout.usage.prompt_tokens for rollout in rollouts if rollout.usage and rollout.usage.requests == 1]
     tokens = min((count for count in counts if count), default=None)
     if tokens is None or characters < _LONG or tokens * _CHARACTERS_PER_TOKEN > characters:
         return None
@@ -54,9 +54,9 @@ def _cut(rollouts: Sequence[Rollout], messages: Sequence[Message]) -> str | None
 def _same(rollouts: Sequence[Rollout], request: Mapping[str, Any]) -> str | None:
     """The same reply again and again, though it was to be sampled."""
     greedy = request.get("temperature") == 0 or request.get("top_p") == 0 or request.get("top_k") == 1
-    said = [(one.text, one.reasoning) for one in rollouts if one.error is None and one.text.strip()]
-    if greedy or len(set(said)) != 1 or (len(said) - 1) * len(said[0][0]) < _SAME:
+    texts = [(reply.text, reply.reasoning) for reply in rollouts if reply.error is None and reply.text.strip()]
+    if greedy or len(set(texts)) != 1 or (len(texts) - 1) * len(texts[0][0]) < _SAME:
         return None
     return (
-        f"all {len(said)} rollouts are the same, word for word: the server may ignore sampling, or answer from a cache"
+        f"all {len(texts)} rollouts are the same, word for word: the server may ignore sampling, or answer from a cache"
     )

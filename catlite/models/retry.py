@@ -48,10 +48,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def duration_in(text: str) -> float | None:
     """Seconds to wait that an error's text asks for, as in "retry in 36.2s" or `"retryDelay": "36s"`; None if none."""
-    told = re.search(
+    wait = re.search(
         r"(?:try again in|retry in|retryDelay\W{1,4}) ?((?:\d+(?:\.\d+)?(?:ms|[hms]))+)", text, re.IGNORECASE
     )
-    return duration(told[1]) if told else None
+    return duration(wait[1]) if wait else None
 
 
 @dataclass

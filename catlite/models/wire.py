@@ -176,9 +176,14 @@ def _read(choice: Any, who: str) -> _Choice | ModelError:
     if not content and message.get("refusal"):
         finish_reason = "refusal"
     entries = _entries(choice.get("logprobs"))
-    said = entries if reasoning is None else _tail(entries, text)
+    spoken = entries if reasoning is None else _tail(entries, text)
     return _Choice(
-        text, finish_reason, reasoning, _logprobs(said), _alternatives(said), None if entries is None else len(entries)
+        text,
+        finish_reason,
+        reasoning,
+        _logprobs(spoken),
+        _alternatives(spoken),
+        None if entries is None else len(entries),
     )
 
 
@@ -223,8 +228,8 @@ def _set_apart(content: str) -> tuple[str, str | None]:
 _Entries = Sequence[Mapping[str, Any]]  # of the tokens of a reply
 
 
-def _entries(given: Any) -> _Entries | None:
-    tokens = given.get("content") if isinstance(given, dict) else None
+def _entries(logprobs: Any) -> _Entries | None:
+    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
     return [token if isinstance(token, dict) else {} for token in tokens] if isinstance(tokens, list) else None
 
 
@@ -274,8 +279,8 @@ def _usages(reply: Mapping[str, Any], choices: list[_Choice], price: Price | Non
     for number, completion in enumerate(completions):
         mine = (prompt, completion, cached) if number == 0 else (0, completion, 0)
         cost = price.cost(*mine) if price else None
-        came = int(number < len(choices))
-        usages.append(Usage(*mine, cost, int(number == 0), seconds if number == 0 else 0.0, generations=came))
+        drawn = int(number < len(choices))
+        usages.append(Usage(*mine, cost, int(number == 0), seconds if number == 0 else 0.0, generations=drawn))
     return usages
 
 

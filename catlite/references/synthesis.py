@@ -70,8 +70,8 @@ class Synthesis:
             trimmed = sum(len(text) > limit for text in texts)
             notes.append(f"{trimmed} {TRIMMED} {limit:,} characters each to fit the anchor's context")
         if reply.defect not in (None, "truncated") or not reply.text.strip():
-            told = advice(reply)
-            why = reply.error or f"it came back {reply.defect}" + (f"; {told}" if told else "")
+            remedy = advice(reply)
+            why = reply.error or f"it came back {reply.defect}" + (f"; {remedy}" if remedy else "")
             spent = Usage.total([reply.usage])
             failure = f"the anchor {self.anchor.name!r} gave no synthesis: {why}"
             raise EstimationError(failure, group, spent, unanswered=reply.error is None)
