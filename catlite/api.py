@@ -16,18 +16,19 @@ from catlite.data import Example, Group, Prompt, Reference, Task, Usage, as_mess
 from catlite.errors import (
     BudgetReached,
     ConfigError,
+    EmbeddedModelError,
     EndpointDown,
     EstimationError,
     GroupError,
-    RequestRejected,
+    ModelError,
 )
 from catlite.evaluation import Estimator, estimator_name
-from catlite.models.base import Model, check_n, check_sampling, resolve
+from catlite.models.base import Model, check_n, check_sampling, resolve, token_limit
 from catlite.models.keys import Secret, sealed
 from catlite.progress import Progress, reporting
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import is_hopeless, keeping, sample_group, under_way
-from catlite.store import open_run
+from catlite.rollouts import ends_run, keeping, sample_group, under_way
+from catlite.store import copies, copy_of, open_run
 
 
 async def asynthesize(
@@ -68,7 +69,7 @@ async def asynthesize(
     async with _opened(model, *where) as policy, _opened(anchor or policy, *nearby) as reconciler:
         example = Example(prompt, answer_format=answer_format)
         group = await sample_group(policy, example, n, **checked)
-        limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
+        limit = token_limit(checked)
         with keeping(group):
             return await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
 
@@ -123,8 +124,8 @@ def estimate(
 
     task: a Task, Examples or prompts. estimator: by default Synthesis by the model itself. min_usable: a question with
     fewer usable rollouts fails. run, budget, progress: as in `evaluate`. Returns one Reference per example, in order;
-    one that failed, or that a budget or an endpoint that is down left undone, has `.error` and no text, and the others
-    are finished.
+    one that failed, or was left undone because a budget was reached, no credit was left, the key was revoked or the
+    endpoint is down, has `.error` and no text, and the others are finished.
 
     Raises ConfigError for wrong arguments, ModelError when the endpoint refuses altogether, StoreError when the run's
     folder cannot be used or written.
@@ -139,40 +140,45 @@ def estimate(
     examples = [one if isinstance(one, Example) else Example(one) for one in task]
     for example in examples:
         as_messages(example.prompt)
-    limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
+    limit = token_limit(checked)
 
     async def work() -> list[Reference]:
         async with _opened(model, *where) as policy:
             estimating = estimator or Synthesis(policy, max_tokens=limit)
-            stops: list[BudgetReached | EndpointDown] = []
+            stops: list[Exception] = []
+            same = copies(examples)  # rows with the same prompt are questions of their own
 
-            async def one(example: Example) -> Reference:
-                group = Group(example, ())
+            async def one(position: int) -> Reference:
+                example = examples[position]
+                group, name = Group(example, ()), estimator_name(estimating)
+                if stops:
+                    return Reference("", None, name, group, error=f"not done: {stops[0]}")
                 try:
-                    if stops:
-                        raise stops[0]
-                    group = await sample_group(policy, example, n, min_usable=min_usable, **checked)
-                    with keeping(group):
-                        reference = await estimating(group)
-                except (GroupError, EstimationError, RequestRejected) as error:
-                    if is_hopeless(error):
-                        raise
+                    with copy_of(same[position]):
+                        group = await sample_group(policy, example, n, min_usable=min_usable, **checked)
+                        with keeping(group):
+                            reference = await estimating(group)
+                except EmbeddedModelError:
+                    raise
+                except (GroupError, EstimationError, BudgetReached, ModelError) as error:
+                    if ends_run(error):
+                        stops.append(error)
                     spent = getattr(error, "usage", None) or Usage()
-                    group = getattr(error, "group", None) or group
-                    name = estimator_name(estimating)
+                    group = group if group.rollouts else error.group or group
                     reference = Reference("", None, name, group, usage=spent, error=str(error))
-                except (BudgetReached, EndpointDown) as error:
-                    stops.append(error)
-                    reference = Reference("", None, estimator_name(estimating), group, error=str(error))
                 tell(reference.total_usage)
                 return reference
 
             with (
                 open_run(run) as store,
-                capped(budget, store.usage() if store and budget else Usage()),
+                capped(budget, store),
                 reporting(progress, len(examples)) as tell,
             ):
-                return await loop.each(one, examples, under_way(policy))
+                found = await loop.each(one, range(len(examples)), under_way(policy))
+            came = any(reference.group.usable for reference in found)
+            if stops and not came and not isinstance(stops[0], BudgetReached | EndpointDown):
+                raise stops[0]
+            return found
 
     return loop.run(work())
 

@@ -23,6 +23,7 @@ FLOORS = [
         "lazy",
         "loop",
         "store",
+        "store_files",
         "progress",
         "prompts",
     },
