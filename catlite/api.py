@@ -27,7 +27,7 @@ from catlite.models.base import Model, check_n, check_sampling, resolve
 from catlite.models.keys import Secret, sealed
 from catlite.progress import Progress, reporting
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import ends_run, sample_group, under_way
+from catlite.rollouts import ends_run, keeping, sample_group, under_way
 from catlite.store import copies, copy_of, open_run
 
 
@@ -70,11 +70,8 @@ async def asynthesize(
         example = Example(prompt, answer_format=answer_format)
         group = await sample_group(policy, example, n, **checked)
         limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
-        try:
+        with keeping(group):
             return await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
-        except ModelError as error:
-            error.group = group  # paid for, whatever became of the anchor
-            raise
 
 
 def synthesize(
@@ -159,7 +156,8 @@ def estimate(
                 try:
                     with copy_of(same[position]):
                         group = await sample_group(policy, example, n, min_usable=min_usable, **checked)
-                        reference = await estimating(group)
+                        with keeping(group):
+                            reference = await estimating(group)
                 except EmbeddedModelError:
                     raise
                 except (GroupError, EstimationError, BudgetReached, ModelError) as error:

@@ -201,7 +201,7 @@ _TONES = {True: "#2a9d5c33", False: "#d1495b33", None: "#8883"}
 
 
 def judgement_html(judgement: Judgement) -> str:
-    """The matrix as a table; a cell's reason is its tooltip, and all reasons are listed, folded, below."""
+    """The matrix as a table; a cell's reason is its tooltip; all reasons and the rollouts are folded below."""
     head = "".join(f'<th style="{_CELL}">{number}</th>' for number in range(1, len(judgement.rewards_G) + 1))
     body = ""
     for position, criterion in enumerate(judgement.rubric.criteria):
@@ -227,8 +227,21 @@ def judgement_html(judgement: Judgement) -> str:
         f'<div style="{_STYLE};overflow-x:auto"><table><thead><tr><th style="text-align:left">criterion</th>{head}</tr>'
         f'</thead><tbody>{body}<tr><td style="text-align:left"><b>reward</b></td>{foot}</tr></tbody></table>{notes}'
         f'<div style="{_FAINT}">judge {escaped(judgement.judge)} · {escaped(usage_text(judgement.usage))} · '
-        f"faint: tells no two rollouts apart</div><details><summary>reasons</summary><ul>{reasons}</ul></details></div>"
+        f"faint: tells no two rollouts apart</div><details><summary>reasons</summary><ul>{reasons}</ul></details>"
+        f"{_rollouts(judgement.group)}</div>"
     )
+
+
+def _rollouts(group: Group) -> str:
+    """The rollouts behind a fold, each of them behind one of its own."""
+    items = "".join(
+        f'<details style="margin-left:1em"><summary>{number} · {escaped(_ended(rollout))} · '
+        f'<span style="{_FAINT}">{escaped(short(rollout.error or rollout.text, 80))}</span></summary>'
+        f'<div style="{_TEXT}">{escaped(rollout.error or rollout.text)}</div></details>'
+        for number, rollout in enumerate(group.rollouts, 1)
+    )
+    title = f"{len(group.rollouts)} rollout{'s' * (len(group.rollouts) != 1)}"
+    return f"<details><summary>{title}</summary>{items}</details>" if items else ""
 
 
 def judgements_html(title: str, judgements: Sequence[Judgement]) -> str:

@@ -190,7 +190,7 @@ NOTHING, TURNED_AWAY, WORKED = (0, 0), (1, 0), (1, MOST)
         (faults.overflow(), TURNED_AWAY),
         (faults.usage(False), WORKED),
         (faults.usage({"prompt_tokens": 0, "completion_tokens": 0}), WORKED),
-        (faults.usage({"completion_tokens": None}), (1, 1 + 20)),
+        (faults.usage({"completion_tokens": None, "total_tokens": None}), (1, 1 + 20)),
         (faults.usage({"prompt_tokens": 1000}), (1, 1001)),  # more than was thought possible is still what it costs
     ],
     ids=str,
