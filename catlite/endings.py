@@ -5,6 +5,7 @@ A word that is not here says nothing against the reply: it counts as complete, a
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 COMPLETE = frozenset(
@@ -21,8 +22,9 @@ FILTERED = frozenset(
 )
 FAILED = frozenset(
     {"abort", "aborted", "cancelled", "canceled", "error", "insufficient_system_resource", "malformed_function_call"}
-    | {"network_error", "timeout", "user_cancel"}
+    | {"network_error", "rate_limit", "rate_limit_exceeded", "rate_limited", "timeout", "user_cancel"}
 )
+_LIMIT = re.compile(r"(?:^|_)(?:max|length|limit|context)(?:_|$)")  # of a word not listed: something was used up
 
 
 @lru_cache(maxsize=256)
@@ -46,4 +48,6 @@ def ending(finish_reason: str | None) -> str:
             return name
     if "filter" in word:
         return "filtered"
+    if _LIMIT.search(word):
+        return "truncated"
     return "refusal" if word == "refusal" else "unknown"

@@ -10,7 +10,7 @@ from faults import status
 
 from catlite import Endpoint, loop
 from catlite.errors import EndpointUnavailable
-from catlite.models import retry
+from catlite.models import endpoint, retry
 from catlite.models.retry import ATTEMPTS, retry_after, retrying
 from catlite.models.traffic import Traffic
 
@@ -146,6 +146,19 @@ def test_refused_connections_and_unknown_hosts_are_told_from_lost_connections(se
         assert "Is a server running at that address?" in loop.run(endpoint.sample(QUESTION))[0].error
     server.script([faults.reset()] * 20)
     assert "Is a server running" not in ask(server)[0].error
+
+
+def test_the_client_is_ready_before_the_clock_of_retry_seconds_runs(server, monkeypatch):
+    ready = []
+    with on(server) as model:
+
+        async def noting(*arguments):
+            ready.append(model._connections.mine.client is not None)  # whose first import takes seconds
+            return await retrying(*arguments)
+
+        monkeypatch.setattr(endpoint, "retrying", noting)
+        assert loop.run(model.sample(QUESTION))[0].text == "answer 0"
+    assert ready == [True]
 
 
 def test_retry_after_is_waited_for(server):

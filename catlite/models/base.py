@@ -89,10 +89,11 @@ def check_n(n: Any) -> int:
 def check_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
     """Sampling parameters, validated and without the ones that are None.
 
-    Raises ConfigError for a name that no server knows and for values out of range. Parameters only some
-    servers know can be given inside `extra_body`.
+    A token limit inside `extra_body`, which is sent last and so holds, stands in the place of the plain one. Raises
+    ConfigError for a name that no server knows and for values out of range. Parameters only some servers know can be
+    given inside `extra_body`.
     """
-    checked = {name: value for name, value in sampling.items() if value is not None}
+    checked = _with_one_limit({name: value for name, value in sampling.items() if value is not None})
     for name, value in checked.items():
         if name not in _PLAIN | _EXTENSIONS:
             close = difflib.get_close_matches(name, sorted(_PLAIN | _EXTENSIONS), n=1)
@@ -107,6 +108,18 @@ def check_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
             bounds = f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
             raise ConfigError(f"{name}={value!r}: want {kind}{bounds if math.isfinite(low) else ''}")
     return checked
+
+
+def _with_one_limit(sampling: dict[str, Any]) -> dict[str, Any]:
+    """`sampling` with its token limit outside of `extra_body`: one place for it, whoever counts by it."""
+    more = sampling.get("extra_body")
+    if not isinstance(more, Mapping) or not more.keys() & set(TOKEN_LIMITS):
+        return sampling
+    inside = {name: more[name] for name in TOKEN_LIMITS if more.get(name) is not None}
+    replaced = {"extra_body", *(TOKEN_LIMITS if inside else ())}
+    plain = {name: value for name, value in sampling.items() if name not in replaced}
+    rest = {name: value for name, value in more.items() if name not in TOKEN_LIMITS}
+    return {**plain, **inside, "extra_body": rest}
 
 
 def json_schema(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
