@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,29 @@ from catlite.errors import (
 from catlite.evaluation import Estimator, estimator_name
 from catlite.models.base import Model, check_n, check_sampling, resolve
 from catlite.models.keys import Secret, sealed
-from catlite.progress import Progress, reporting
+from catlite.progress import Progress, reporting, waiting
+from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import is_hopeless, sample_group, under_way
 from catlite.store import open_run
 
 
+class _Unnamed(str):
+    """The name of the model that is taken where nobody names one."""
+
+    __slots__ = ()
+
+
+_DEFAULT: str = _Unnamed("local")
+_DEFAULT_NOTE = (
+    "no model was named, so this is the embedded one (SmolLM2, 135 million parameters), which shows how it works and "
+    'is often wrong: name yours with model="…"'
+)
+
+
 async def asynthesize(
     prompt: Prompt,
-    model: str | Model = "local",
+    model: str | Model = _DEFAULT,
     *,
     n: int = 8,
     anchor: str | Model | None = None,
@@ -71,47 +86,65 @@ async def asynthesize(
         group = await sample_group(policy, example, n, **checked)
         limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
         try:
-            return await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
+            reference = await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
         except ModelError as error:
             error.group = group  # paid for, whatever became of the anchor
             raise
+        return replace(reference, notes=(*_notes(model), *reference.notes))
+
+
+def _notes(model: str | Model) -> tuple[str, ...]:
+    """What to say of a model that nobody asked for by name."""
+    return (_DEFAULT_NOTE,) if isinstance(model, _Unnamed) else ()
 
 
 def synthesize(
     prompt: Prompt,
-    model: str | Model = "local",
+    model: str | Model = _DEFAULT,
     *,
     n: int = 8,
     anchor: str | Model | None = None,
     answer_format: str | None = None,
     include_question: bool = False,
+    progress: bool | None = None,
     base_url: str | Secret | None = None,
     api_key: str | Secret | None = None,
     **sampling: Any,
 ) -> Reference:
     """`asynthesize`, blocking: for scripts, notebooks and threads. Arguments and errors are the same.
 
-    Ctrl-C cancels what is in flight.
+    progress: a line that counts the seconds; True at once, None after two of them in a terminal or a notebook, False
+    never. Ctrl-C cancels what is in flight.
     """
     base_url, api_key = sealed(base_url), sealed(api_key)
-    return loop.run(
-        asynthesize(
-            prompt,
-            model,
-            n=n,
-            anchor=anchor,
-            answer_format=answer_format,
-            include_question=include_question,
-            base_url=base_url,
-            api_key=api_key,
-            **sampling,
-        )
-    )
+
+    async def work() -> Reference:
+        with waiting(progress, f"{n} rollouts of {_called(model)}, and their synthesis"):
+            return await asynthesize(
+                prompt,
+                model,
+                n=n,
+                anchor=anchor,
+                answer_format=answer_format,
+                include_question=include_question,
+                base_url=base_url,
+                api_key=api_key,
+                **sampling,
+            )
+
+    return loop.run(work())
+
+
+def _called(model: str | Model) -> str:
+    """A model in a sentence."""
+    if isinstance(model, _Unnamed):
+        return "the embedded model (name one with model=)"
+    return model if isinstance(model, str) else str(getattr(model, "name", type(model).__name__))
 
 
 def estimate(
     task: Task | Iterable[Example | Prompt],
-    model: str | Model = "local",
+    model: str | Model = _DEFAULT,
     *,
     estimator: Estimator | None = None,
     n: int = 8,
@@ -122,13 +155,13 @@ def estimate(
     base_url: str | Secret | None = None,
     api_key: str | Secret | None = None,
     **sampling: Any,
-) -> list[Reference]:
+) -> References:
     """A reference for every example of a task, without labels: what `synthesize` does, for thousands of questions.
 
     task: a Task, Examples or prompts. estimator: by default Synthesis by the model itself. min_usable: a question with
-    fewer usable rollouts fails. run, budget, progress: as in `evaluate`. Returns one Reference per example, in order;
-    one that failed, or that a budget or an endpoint that is down left undone, has `.error` and no text, and the others
-    are finished.
+    fewer usable rollouts fails. run, budget, progress: as in `evaluate`. Returns a list of one Reference per example,
+    in order, that shows itself as a table and has `to_frame()`; one that failed, or that a budget or an endpoint that
+    is down left undone, has `.error` and no text, and the others are finished.
 
     Raises ConfigError for wrong arguments, ModelError when the endpoint refuses altogether, StoreError when the run's
     folder cannot be used or written.
@@ -145,13 +178,13 @@ def estimate(
         as_messages(example.prompt)
     limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
 
-    async def work() -> list[Reference]:
+    async def work() -> References:
         async with _opened(model, *where) as policy:
             estimating = estimator or Synthesis(policy, max_tokens=limit)
             stops: list[BudgetReached | EndpointDown] = []
 
             async def one(example: Example) -> Reference:
-                group = Group(example, ())
+                group = Group(example, (), policy.name)
                 try:
                     if stops:
                         raise stops[0]
@@ -173,9 +206,9 @@ def estimate(
             with (
                 open_run(run) as store,
                 capped(budget, store.usage() if store and budget else Usage()),
-                reporting(progress, len(examples)) as tell,
+                reporting(progress, len(examples), run) as tell,
             ):
-                return await loop.each(one, examples, under_way(policy))
+                return References(await loop.each(one, examples, under_way(policy)), _notes(model))
 
     return loop.run(work())
 

@@ -47,6 +47,11 @@ class Rubric:
     def __len__(self) -> int:
         return len(self.criteria)
 
+    def __repr__(self) -> str:
+        from catlite.text import rubric_repr
+
+        return rubric_repr(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -98,6 +98,11 @@ class Rollout:
         """True when the reply is complete and has text."""
         return self.defect is None
 
+    def __repr__(self) -> str:
+        from catlite.text import rollout_repr
+
+        return rollout_repr(self)
+
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Rollout:
         """What `dataclasses.asdict` and JSON made of a rollout, made one again."""
@@ -134,6 +139,11 @@ class Example:
         """The prompt as chat messages."""
         return as_messages(self.prompt)
 
+    def __repr__(self) -> str:
+        from catlite.text import example_repr
+
+        return example_repr(self)
+
     def parse(self, text: str) -> str | None:
         """The final answer in `text`, read the way this example's answers are written."""
         return None if self.answer_format is None else answers.extract(text, self.answer_format)
@@ -164,10 +174,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The G rollouts of one example, failed and truncated ones included."""
+    """The G rollouts of one example, failed and truncated ones included; `policy` names the model they are of."""
 
     example: Example
     rollouts: tuple[Rollout, ...]
+    policy: str | None = field(default=None, compare=False)
 
     @property
     def usable(self) -> tuple[Rollout, ...]:
@@ -194,7 +205,7 @@ class Group:
 
     def __repr__(self) -> str:
         left_out = "".join(f", {count} {reason}" for reason, count in self.defects.items())
-        return f"<Group of {len(self.rollouts)} rollouts{left_out}>"
+        return f"<Group of {len(self.rollouts)} rollout{'s' * (len(self.rollouts) != 1)}{left_out}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +214,8 @@ class Reference:
 
     `usage` is what the estimator itself spent; `total_usage` adds the rollouts. `notes` says what a reader has
     to know before trusting it: rollouts left out or trimmed, a text that was cut off. `error` is set where there is no
-    reference, because every rollout or the estimator failed; then `text` is empty. `others` are rollouts of another
-    model that had a say.
+    reference, because every rollout or the estimator failed; then `text` is empty, and `str()` and `repr()` give the
+    error. `others` are rollouts of another model that had a say. `anchor` names the model that wrote or chose the text.
     """
 
     text: str
@@ -217,6 +228,7 @@ class Reference:
     truncated: bool = False
     error: str | None = None
     others: tuple[Rollout, ...] = ()
+    anchor: str | None = field(default=None, compare=False)
 
     @property
     def rollouts(self) -> tuple[Rollout, ...]:
@@ -252,15 +264,15 @@ class Reference:
         return Rollout(self.text, self.answer)
 
     def __str__(self) -> str:
-        return self.text
+        return self.text if self.error is None else repr(self)
 
     def __repr__(self) -> str:
-        from catlite.display import reference_repr
+        from catlite.text import reference_repr
 
         return reference_repr(self)
 
     def _repr_html_(self) -> str:
-        from catlite.display import reference_html
+        from catlite.cards import reference_html
 
         return reference_html(self)
 
@@ -297,7 +309,7 @@ class Judgement:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per rollout (from 1) and criterion: verdict, reason, probability, and the rollout's reward."""
-        from catlite.display import data_frame
+        from catlite.text import data_frame
 
         separating = self.separating
         return data_frame(
@@ -318,12 +330,12 @@ class Judgement:
         )
 
     def __repr__(self) -> str:
-        from catlite.display import judgement_repr
+        from catlite.text import judgement_repr
 
         return judgement_repr(self)
 
     def _repr_html_(self) -> str:
-        from catlite.display import judgement_html
+        from catlite.cards import judgement_html
 
         return judgement_html(self)
 

@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 class CatliteError(Exception):
     """Anything catlite raises on purpose."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it: the lines of the cell, and the message."""
+        from catlite.tracebacks import render
+
+        return render(self)
+
 
 class ConfigError(CatliteError, ValueError):
     """An argument or a setting is wrong; nothing was sent."""

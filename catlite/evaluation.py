@@ -66,7 +66,7 @@ async def aevaluate(
     with (
         open_run(run) as store,
         capped(budget, store.usage() if store and budget else Usage()),
-        reporting(progress, len(items)) as tell,
+        reporting(progress, len(items), run) as tell,
     ):
 
         async def one(item: tuple[int, Example, int]) -> tuple[Group, list[Row]]:
@@ -108,9 +108,9 @@ def evaluate(
     end the result as evaluation.json (what `report` reads; the latest evaluation of a run is kept); the same call
     again, after success, Ctrl-C or a crash, asks only for what is missing. budget: a hard cap on the run; once it is
     reached, the questions that were not done are rows without a score, and the same call with a larger one goes on.
-    progress: True shows a bar with rate, cost so far and time left; a function is called with (questions done,
-    questions), each repeat counted. A question that fails is a row with score None and its error; the others are
-    finished. Standard errors are over questions.
+    progress: a bar with rate, cost so far and time left; True shows it at once, None after two seconds in a terminal
+    or a notebook, False never; a function is called with (questions done, questions), each repeat counted. A question
+    that fails is a row with score None and its error; the others are finished. Standard errors are over questions.
 
     Raises ConfigError for wrong arguments, such as a task without answers; ModelError when the endpoint refuses
     altogether (a wrong key, an unknown model); StoreError when the run's folder cannot be used or written.
@@ -160,7 +160,7 @@ async def areestimate(
     with (
         open_run(run) as store,
         capped(budget, store.usage() if store and budget else Usage()),
-        reporting(progress, len(singles)) as tell,
+        reporting(progress, len(singles), run) as tell,
     ):
 
         async def one(single: Row) -> list[Row]:

@@ -12,8 +12,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from catlite import display
+from catlite.cards import evaluation_html
 from catlite.data import Group, Judgement, Reference, Usage
+from catlite.text import data_frame, evaluation_text, usage_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +98,7 @@ class Evaluation:
         """One row per question, repeat and system, usage in columns of its own."""
         usage = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd", "requests", "seconds")
         names = ("id", "repeat", "system", "score", "answer", "error", "generations")
-        return display.data_frame(
+        return data_frame(
             [
                 {name: getattr(row, name) for name in names} | {name: getattr(row.usage, name) for name in usage}
                 for row in self.rows
@@ -109,9 +110,11 @@ class Evaluation:
         """One row per system: its score, the standard error over questions, and what it cost in all.
 
         relative_gain is over the single sample, on the questions both were graded on; compute is test-time compute,
-        in generations per question, as a multiple of the single sample's; failed counts rows without a score.
+        in generations per question, as a multiple of the single sample's; failed counts rows without a score; waiting
+        is seconds summed over requests, many of which were under way at once (`seconds` of the evaluation is the time
+        that it took).
         """
-        return display.data_frame(self._totals()).set_index("system")
+        return data_frame(self._totals()).set_index("system")
 
     def _totals(self) -> list[dict[str, Any]]:
         alone = self.scores(SINGLE)
@@ -137,7 +140,7 @@ class Evaluation:
                     "requests": usage.requests,
                     "prompt_tokens": usage.prompt_tokens,
                     "completion_tokens": usage.completion_tokens,
-                    "seconds": usage.seconds,
+                    "waiting": usage.seconds,
                     "cost_usd": usage.cost_usd,
                 }
             )
@@ -164,17 +167,17 @@ class Evaluation:
 
     def __str__(self) -> str:
         return "\n".join(
-            [display.evaluation_text(self.task, self.policy, self._totals(), self.n_repeats), *self._notes]
+            [evaluation_text(self.task, self.policy, self._totals(), self.n_repeats, self.seconds), *self._notes]
         )
 
     def _repr_html_(self) -> str:
-        return display.evaluation_html(self.task, self.policy, self._totals(), self.n_repeats, self._notes)
+        return evaluation_html(self.task, self.policy, self._totals(), self.n_repeats, self._notes, self.seconds)
 
     @property
     def _notes(self) -> list[str]:
         """What a reader of the table has to know."""
         judging = self.judging
-        judged = [] if judging is None else [f"Judging, which is in no row: {display.usage_text(judging)}."]
+        judged = [] if judging is None else [f"Judging, which is in no row: {usage_text(judging)}."]
         return judged + ([] if self.stopped is None else [f"Stopped early: {self.stopped}."])
 
 

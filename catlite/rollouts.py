@@ -28,7 +28,8 @@ async def sample_group(policy: Model, example: Example, n: int = 8, *, min_usabl
     rollouts. What `policy.sample` raises passes through.
     """
     rollouts = await policy.sample(example.prompt, n, **sampling)
-    group = Group(example, tuple(replace(one, answer=one.answer or example.parse(one.text)) for one in rollouts))
+    answered = tuple(replace(rollout, answer=rollout.answer or example.parse(rollout.text)) for rollout in rollouts)
+    group = Group(example, answered, policy.name)
     if len(group.usable) < min_usable:
         raise GroupError(_explain(group, min_usable), group)
     return group

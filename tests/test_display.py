@@ -1,6 +1,7 @@
 """Results show what a reader asks first, and never act out what a model wrote."""
 
-from catlite import Example, Group, Reference, Rollout, Usage, display
+from catlite import Example, Group, Reference, Rollout, Usage
+from catlite.text import dollars, reference_text, table, usage_text
 
 HOSTILE = "<script>alert(1)</script>\x1b[31mred\x00\u202eevil \ud800 <b>&amp;"
 
@@ -44,19 +45,19 @@ def test_a_megabyte_of_text_makes_a_small_card():
 
 
 def test_terminal_text_shows_control_characters_instead_of_obeying_them():
-    text = display.reference_text(reference(HOSTILE))
+    text = reference_text(reference(HOSTILE))
     assert "\x1b" not in text
     assert "\\x1b[31m" in text
     text.encode("utf-8")
 
 
 def test_unknown_costs_are_shown_as_unknown():
-    assert "?" in display.usage_text(Usage(None, 3, None, None, 1, 0.5))
-    assert display.dollars(None) == "?"
-    assert display.dollars(0.0) == "$0"
+    assert "?" in usage_text(Usage(None, 3, None, None, 1, 0.5))
+    assert dollars(None) == "price unknown"
+    assert dollars(0.0) == "$0"
 
 
 def test_tables_align_wide_characters():
-    lines = display.table([["a", "b"], ["日本", "1"], ["xy", "22"]], right=[1]).splitlines()
+    lines = table([["a", "b"], ["日本", "1"], ["xy", "22"]], right=[1]).splitlines()
     assert lines[2].startswith("日本   1")
     assert lines[3] == "xy    22"

@@ -18,7 +18,6 @@ from catlite import (
     ScriptedModel,
     Task,
     Usage,
-    display,
     evaluate,
     report,
     reporting,
@@ -26,6 +25,7 @@ from catlite import (
 from catlite.cli.main import main
 from catlite.errors import EstimationError
 from catlite.evaluation import Row
+from catlite.text import visible
 
 CHROMIUM = shutil.which("chromium")
 browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt-get install chromium")
@@ -259,7 +259,7 @@ def test_a_browser_runs_nothing_of_hostile_text(tmp_path):
     page = report(hostile(), tmp_path / "r.html")
     dom = dumped(page, tmp_path, "#open=0,1&q=%3Cscript%3E")
     title = html.unescape(re.search("<title>(.*?)</title>", dom)[1])
-    assert title == display.visible(HOSTILE[:200]) + " · catlite report"
+    assert title == visible(HOSTILE[:200]) + " · catlite report"
     assert status(dom) == "2 questions"
     assert dom.count("<script") == dom.count("</script>") == 2
     assert "<img" not in dom

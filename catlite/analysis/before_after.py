@@ -13,8 +13,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from catlite import display, loop
+from catlite import loop
 from catlite.budget import Budget
+from catlite.cards import html_table
 from catlite.data import Group, Reference, Task, Usage
 from catlite.evaluation import Estimator, aevaluate
 from catlite.models.base import Model, resolve
@@ -22,6 +23,7 @@ from catlite.references.selection import MajorityVote
 from catlite.references.synthesis import Synthesis
 from catlite.results import SINGLE, Evaluation
 from catlite.rewards.audit import Reward
+from catlite.text import data_frame, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +41,7 @@ class Comparison:
 
         Columns: before, before_se, after, after_se, difference, difference_se (paired), questions.
         """
-        return display.data_frame([self._row(system) for system in self.before.systems]).set_index("system")
+        return data_frame([self._row(system) for system in self.before.systems]).set_index("system")
 
     def _row(self, system: str) -> dict[str, Any]:
         was, now = (
@@ -75,10 +77,10 @@ class Comparison:
         return f"{self.before.task}: {self.before.policy} → {self.after.policy} (± standard error over questions)"
 
     def __str__(self) -> str:
-        return self._title + "\n" + display.table(self._cells(), right=range(1, 5))
+        return self._title + "\n" + table(self._cells(), right=range(1, 5))
 
     def _repr_html_(self) -> str:
-        return display.html_table(self._title, self._cells())
+        return html_table(self._title, self._cells())
 
 
 def compare(

@@ -68,4 +68,5 @@ class AnchoredVote:
             others=anchored.rollouts,
             usage=anchored.usage,
             notes=tuple(notes),
+            anchor=self.anchor.name,
         )

@@ -66,6 +66,7 @@ class RecursiveSynthesis:
             usage=usage,
             notes=tuple(notes),
             truncated=last.truncated,
+            anchor=self.anchor.name,
         )
 
     async def _synthesized(self, group: Group, subsets: list[tuple[Rollout, ...]], spent: Usage) -> list[Reference]:

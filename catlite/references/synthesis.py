@@ -99,6 +99,7 @@ class Synthesis:
             usage=Usage.total([reply.usage]),
             notes=tuple(notes),
             truncated=reply.defect == "truncated",
+            anchor=self.anchor.name,
         )
 
     async def _agreeing(self, group: Group) -> list[int]:

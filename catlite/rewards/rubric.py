@@ -13,9 +13,9 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from catlite.cards import judgements_html
 from catlite.criteria import Rubric
 from catlite.data import Group, Judgement, Reference, Usage
-from catlite.display import judgements_html
 from catlite.errors import ConfigError
 from catlite.models.base import Model
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group

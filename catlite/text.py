@@ -1,11 +1,11 @@
-"""How results show themselves: one-line reprs, text tables for a terminal, small cards for a notebook.
+"""How results show themselves as text: one-line reprs, and tables for a terminal.
 
-Model text is shown as text: control characters are made visible, and in HTML everything is escaped.
+Model text is shown as text: control characters are made visible. Left out: HTML, which cards.py makes.
 """
 
 from __future__ import annotations
 
-import html
+import hashlib
 import math
 import re
 import unicodedata
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from catlite.criteria import Criterion, Verdict
-    from catlite.data import Group, Judgement, Reference, Rollout, Usage
+    from catlite.criteria import Criterion, Rubric, Verdict
+    from catlite.data import Example, Group, Judgement, Reference, Rollout, Usage
+    from catlite.references.dataset import References
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_LONG = 20_000  # characters of one text in a notebook card; the object keeps all of them
 
 
 def visible(text: str) -> str:
@@ -62,30 +62,71 @@ def _width(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
 
 
+def plural(number: int, noun: str) -> str:
+    """A number with its noun: "1 rollout", "1,200 rollouts"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def count(value: float | None) -> str:
     """A count for people; "?" when it is unknown."""
     return "?" if value is None else f"{value:,.0f}"
 
 
 def dollars(value: float | None) -> str:
-    """US dollars; "?" when the price is unknown."""
-    return "?" if value is None else f"${value:.4f}" if value else "$0"
+    """US dollars; "price unknown" when no price is known."""
+    return "price unknown" if value is None else f"${value:.4f}" if value else "$0"
 
 
 def support_text(reference: Reference) -> str:
     """How many agree ("3/8 rollouts agree"), or how many rollouts there were when answers cannot be compared."""
     support = reference.support
     if support is None:
-        return f"{len(reference.rollouts)} rollouts"
-    return f"{support[0]}/{support[1]} rollouts agree"
+        return plural(len(reference.rollouts), "rollout")
+    return f"{support[0]}/{plural(support[1], 'rollout')} agree{'s' * (support[1] == 1)}"
+
+
+def models_text(reference: Reference) -> str:
+    """Which models took part: "policy gpt-4o-mini, anchor the same"; empty where neither is known."""
+    policy, anchor = reference.group.policy, reference.anchor
+    known = [] if policy is None else [f"policy {short(policy)}"]
+    if anchor is not None:
+        known.append(f"anchor {'the same' if anchor == policy else short(anchor)}")
+    return ", ".join(known)
 
 
 def usage_text(usage: Usage) -> str:
-    """Requests, tokens, seconds and dollars on one line."""
+    """Requests, tokens, seconds of waiting (summed over requests that may have run at once) and dollars on one line."""
     return (
-        f"{usage.requests} request{'s' * (usage.requests != 1)} · {count(usage.prompt_tokens)} prompt + "
-        f"{count(usage.completion_tokens)} completion tokens · {usage.seconds:.1f} s · {dollars(usage.cost_usd)}"
+        f"{plural(usage.requests, 'request')} · {count(usage.prompt_tokens)} prompt + "
+        f"{count(usage.completion_tokens)} completion tokens · {usage.seconds:.1f} s of waiting · "
+        f"{dollars(usage.cost_usd)}"
     )
+
+
+def rollout_repr(rollout: Rollout) -> str:
+    """<Rollout '6 times 7 is 42', answer '42'>."""
+    answer = "" if rollout.answer is None else f", answer {short(rollout.answer, 30)!r}"
+    defect = "" if rollout.defect is None else f", {rollout.defect}"
+    return f"<Rollout {short(rollout.error or rollout.text)!r}{answer}{defect}>"
+
+
+def example_repr(example: Example) -> str:
+    """<Example 'What is 6 times 7?', answer '42'>."""
+    prompt = example.prompt
+    last = prompt[-1] if isinstance(prompt, list) and prompt else prompt
+    content = last.get("content") if isinstance(last, Mapping) else last
+    named = "" if example.id is None else f" {short(example.id, 30)}:"
+    answer = "" if example.answer is None else f", answer {short(example.answer, 30)!r}"
+    rubric = "" if example.rubric is None else f", {example.rubric!r}"
+    return f"<Example{named} {short(str(content))!r}{answer}{rubric}>"
+
+
+def rubric_repr(rubric: Rubric) -> str:
+    """<Rubric 1b9d6b of 3 criteria: 'Names a dose.', …>, by which two rubrics can be told apart, too."""
+    digest = hashlib.sha256(repr(rubric.criteria).encode("utf-8", "backslashreplace")).hexdigest()[:6]
+    first = f": {short(rubric.criteria[0].text)!r}" if rubric.criteria else ""
+    more = ", …" if len(rubric) > 1 else ""
+    return f"<Rubric {digest} of {len(rubric)} {'criterion' if len(rubric) == 1 else 'criteria'}{first}{more}>"
 
 
 def reference_repr(reference: Reference) -> str:
@@ -98,10 +139,12 @@ def reference_repr(reference: Reference) -> str:
 
 def reference_text(reference: Reference) -> str:
     """A reference with its rollouts, for a terminal."""
-    lines = [visible(reference.text), ""]
+    lines = [visible(reference.text) if reference.error is None else f"no reference: {visible(reference.error)}", ""]
     if reference.answer is not None:
         lines.append(f"answer   {visible(reference.answer)}")
     lines.append(f"source   {reference.source}, {support_text(reference)}")
+    models = models_text(reference)
+    lines += [f"models   {models}"] if models else []
     lines += [f"note     {visible(note)}" for note in reference.notes]
     lines += [f"used     {usage_text(reference.total_usage)}", ""]
     return "\n".join(lines) + rollouts_text(reference.group)
@@ -114,43 +157,13 @@ def rollouts_text(group: Group) -> str:
     rows = [head]
     for number, rollout in enumerate(group.rollouts, 1):
         answer = [short(rollout.answer or "–", 20)] if with_answers else []
-        rows.append([str(number), *answer, _ended(rollout), short(rollout.error or rollout.text, 80)])
+        rows.append([str(number), *answer, ended(rollout), short(rollout.error or rollout.text, 80)])
     return table(rows, right=(0,))
 
 
-def _ended(rollout: Rollout) -> str:
+def ended(rollout: Rollout) -> str:
+    """Whether a rollout is complete, or what is wrong with it."""
     return rollout.defect or "complete"
-
-
-_STYLE = "border:1px solid #8886;border-radius:6px;padding:.6em .9em;max-width:60em;font-family:sans-serif"
-_FAINT = "opacity:.7;font-size:.9em"
-_TEXT = "white-space:pre-wrap;overflow-wrap:anywhere;margin:.4em 0"
-
-
-def escaped(text: str, limit: int = _LONG) -> str:
-    """`text` for the inside of an HTML element, cut when it is very long."""
-    cut = visible(text[:limit])
-    return html.escape(cut) + (f" … ({len(text):,} characters in all)" if len(text) > limit else "")
-
-
-def reference_html(reference: Reference) -> str:
-    """A card: the text, what stands behind it, and the rollouts folded."""
-    answer = ""
-    if reference.answer is not None:
-        answer = f"<div><b>Answer</b> <code>{escaped(reference.answer)}</code></div>"
-    notes = "".join(f"<div>⚠ {escaped(note)}</div>" for note in reference.notes)
-    items = "".join(
-        f'<li><span style="{_FAINT}">{escaped(_ended(rollout))}'
-        + (f" · answer <code>{escaped(rollout.answer)}</code>" if rollout.answer is not None else "")
-        + f'</span><div style="{_TEXT}">{escaped(rollout.error or rollout.text)}</div></li>'
-        for rollout in reference.rollouts
-    )
-    return (
-        f'<div style="{_STYLE}"><div style="{_TEXT}">{escaped(reference.text)}</div>{answer}{notes}'
-        f'<div style="{_FAINT}">{escaped(reference.source)} · {escaped(support_text(reference))} · '
-        f"{escaped(usage_text(reference.total_usage))}</div>"
-        f"<details><summary>{len(reference.rollouts)} rollouts</summary><ol>{items}</ol></details></div>"
-    )
 
 
 def mark(verdict: Verdict) -> str:
@@ -196,54 +209,11 @@ def judgement_text(judgement: Judgement) -> str:
     return table(rows, right=range(1, len(rollouts) + 1)) + "\n" + notes + used
 
 
-_CELL = "text-align:center;padding:.15em .5em;border-top:1px solid #8884"
-_TONES = {True: "#2a9d5c33", False: "#d1495b33", None: "#8883"}
+_COLUMNS = ("system", "score ± SE", "gain", "gen./question", "requests", "tokens in", "tokens out", "cost")
 
 
-def judgement_html(judgement: Judgement) -> str:
-    """The matrix as a table; a cell's reason is its tooltip, and all reasons are listed, folded, below."""
-    head = "".join(f'<th style="{_CELL}">{number}</th>' for number in range(1, len(judgement.rewards_G) + 1))
-    body = ""
-    for position, criterion in enumerate(judgement.rubric.criteria):
-        faint = "" if judgement.separating[position] else ' title="tells no two rollouts apart" style="opacity:.45"'
-        body += (
-            f'<tr{faint}><td style="text-align:left">{escaped(criterion.text)} <b>{escaped(worth(criterion))}</b></td>'
-        )
-        for verdicts in judgement.verdicts_GC:
-            verdict = verdicts[position]
-            tone = f"{_CELL};background:{_TONES[good(verdict)]}"
-            body += f'<td style="{tone}" title="{escaped(verdict.reason, 500)}">{mark(verdict)}</td>'
-        body += "</tr>"
-    foot = "".join(f'<td style="{_CELL}"><b>{reward_text(reward)}</b></td>' for reward in judgement.rewards_G)
-    notes = "".join(f"<div>⚠ {escaped(note)}</div>" for note in judgement.notes)
-    reasons = "".join(
-        f"<li>rollout {number}, {escaped(short(verdict.criterion.text))}: {mark(verdict)} "
-        f"{escaped(verdict.reason, 500)}</li>"
-        for number, verdicts in enumerate(judgement.verdicts_GC, 1)
-        for verdict in verdicts
-        if verdict.reason
-    )
-    return (
-        f'<div style="{_STYLE};overflow-x:auto"><table><thead><tr><th style="text-align:left">criterion</th>{head}</tr>'
-        f'</thead><tbody>{body}<tr><td style="text-align:left"><b>reward</b></td>{foot}</tr></tbody></table>{notes}'
-        f'<div style="{_FAINT}">judge {escaped(judgement.judge)} · {escaped(usage_text(judgement.usage))} · '
-        f"faint: tells no two rollouts apart</div><details><summary>reasons</summary><ul>{reasons}</ul></details></div>"
-    )
-
-
-def judgements_html(title: str, judgements: Sequence[Judgement]) -> str:
-    """The last group judged, and how many before it."""
-    shown = judgement_html(judgements[-1]) if judgements else ""
-    many = f"{len(judgements)} group{'s' * (len(judgements) != 1)} remembered" + (
-        "; the last one:" if judgements else ""
-    )
-    return f"<div><code>{escaped(title, 500)}</code> · {many}</div>{shown}"
-
-
-_COLUMNS = ("system", "score ± SE", "gain", "gen./question", "requests", "tokens in", "tokens out", "seconds", "cost")
-
-
-def _evaluation_rows(totals: Sequence[dict[str, Any]]) -> list[list[str]]:
+def evaluation_rows(totals: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Headings, then a row per system."""
     rows = [list(_COLUMNS)]
     for total in totals:
         error = "?" if math.isnan(total["se"]) else f"{total['se']:.3f}"
@@ -257,35 +227,61 @@ def _evaluation_rows(totals: Sequence[dict[str, Any]]) -> list[list[str]]:
                 count(total["requests"]),
                 count(total["prompt_tokens"]),
                 count(total["completion_tokens"]),
-                f"{total['seconds']:.1f}",
                 dollars(total["cost_usd"]),
             ]
         )
     return rows
 
 
-def _evaluation_title(task: str, policy: str, totals: Sequence[dict[str, Any]], repeats: int) -> str:
-    questions = totals[0]["questions"] if totals else 0
-    times = f" × {repeats} repeats" if repeats > 1 else ""
-    return f"{task}, {questions} questions{times}, policy {policy} (± standard error over questions)"
-
-
-def evaluation_text(task: str, policy: str, totals: Sequence[dict[str, Any]], repeats: int = 1) -> str:
-    """The comparison of systems as a text table."""
-    return _evaluation_title(task, policy, totals, repeats) + "\n" + table(_evaluation_rows(totals), right=range(1, 9))
-
-
-def evaluation_html(
-    task: str, policy: str, totals: Sequence[dict[str, Any]], repeats: int = 1, notes: Sequence[str] = ()
+def evaluation_title(
+    task: str, policy: str, totals: Sequence[dict[str, Any]], repeats: int, seconds: float | None = None
 ) -> str:
-    """The comparison of systems as an HTML table, with `notes` under it."""
-    below = "".join(f'<div style="{_FAINT}">{escaped(note)}</div>' for note in notes)
-    return html_table(_evaluation_title(task, policy, totals, repeats), _evaluation_rows(totals)) + below
+    """What was evaluated; `seconds` is the wall time of all of it."""
+    questions = plural(totals[0]["questions"] if totals else 0, "question")
+    times = f" × {repeats} repeats" if repeats > 1 else ""
+    took = "" if seconds is None else f", {seconds:,.1f} s in all"
+    return f"{task}, {questions}{times}, policy {policy}{took} (± standard error over questions)"
 
 
-def html_table(title: str, rows: Sequence[Sequence[str]]) -> str:
-    """`rows`, the first of them headings, as an HTML table under `title`."""
-    head, *body = rows
-    cells = "".join(f"<th>{escaped(cell)}</th>" for cell in head)
-    lines = "".join("<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) + "</tr>" for row in body)
-    return f"<table><caption>{escaped(title)}</caption><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table>"
+def evaluation_text(
+    task: str, policy: str, totals: Sequence[dict[str, Any]], repeats: int = 1, seconds: float | None = None
+) -> str:
+    """The comparison of systems as a text table; `seconds` is the wall time of all of it."""
+    rows = evaluation_rows(totals)
+    return evaluation_title(task, policy, totals, repeats, seconds) + "\n" + table(rows, right=range(1, len(rows[0])))
+
+
+def references_rows(references: Sequence[Reference]) -> list[list[str]]:
+    """Question, answer or text, agreement and what to know, for each reference."""
+    rows = [["#", "question", "reference", "agree", "note"]]
+    for number, reference in enumerate(references, 1):
+        support = reference.support
+        rows.append(
+            [
+                str(number),
+                short(reference.group.example.messages[-1]["content"], 60),
+                short(reference.text if reference.answer is None else reference.answer, 60),
+                "" if support is None else f"{support[0]}/{support[1]}",
+                short("; ".join(reference.notes) if reference.error is None else reference.error, 80),
+            ]
+        )
+    return rows
+
+
+def references_title(references: References) -> str:
+    """How many references, how many of them failed, by whom, and what they took."""
+    failed = sum(reference.error is not None for reference in references)
+    parts = [plural(len(references), "reference") + (f" ({failed} failed)" if failed else "")]
+    parts += [] if not references else [f"by {references[0].source}", models_text(references[0])]
+    parts += [usage_text(references.usage)] if references else []
+    return " · ".join(part for part in parts if part)
+
+
+def references_repr(references: References) -> str:
+    """<30 References by Synthesis, policy gpt-4o-mini, 2 failed>."""
+    failed = sum(reference.error is not None for reference in references)
+    parts = [plural(len(references), "Reference")] + ([f"{failed} failed"] if failed else [])
+    if references:
+        parts[0] += f" by {references[0].source}"
+        parts.insert(1, models_text(references[0]))
+    return f"<{', '.join(part for part in parts if part)}>"
