@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 
     from catlite.data import Group, Judgement, Reference, Rollout
     from catlite.references.dataset import References
+    from catlite.training.run import TrainingRun
 
 _LONG = 20_000  # characters of one text in a notebook card; the object keeps all of them
 _ROWS = 100  # references in one table
+_WATCHED = ("cat/reward", "cat/support", "cat/gap", "cat/abstained", "loss", "entropy", "seconds/step")
 
 # What keeps MathJax 3 (JupyterLab, Notebook 7) and MathJax 2 (older viewers) from typesetting "$3.50 … $2.20".
 PLAIN = 'class="mathjax_ignore tex2jax_ignore"'
@@ -164,12 +166,32 @@ def evaluation_html(
     return html_table(evaluation_title(task, policy, totals, repeats, seconds), evaluation_rows(totals)) + below
 
 
+def training_html(run: TrainingRun) -> str:
+    """A card: how training ended, its first and last figures, and where the adapter is."""
+    state = f"<b>{plural(run.steps, 'step')}</b>" if run.complete else f'<b style="{_RED}">Halted</b>'
+    ended = f"<div>{state} · {escaped(run.ended)}</div>"
+    names = [name for name in _WATCHED if any(isinstance(row.get(name), int | float) for row in run.metrics)]
+    rows = [["", *names]] + [
+        [f"step {row.get('step', '?')}", *(_metric(row.get(name)) for name in names)]
+        for row in [*run.metrics[:1], *run.metrics[1:][-1:]]
+    ]
+    figures = html_table("", rows) if len(rows) > 1 else ""
+    best = "" if run.best_adapter is None else f" · best <code>{escaped(str(run.best_adapter))}</code>"
+    where = f'<div style="{_FAINT}">adapter <code>{escaped(str(run.adapter))}</code>{best}</div>'
+    more = f'<div style="{_FAINT}">.plot() draws all steps, .serving() says how to serve the policy</div>'
+    return _card(ended, figures, where, more)
+
+
+def _metric(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, int | float) else ""
+
+
 def html_table(title: str, rows: Sequence[Sequence[str]]) -> str:
     """`rows`, the first of them headings, as an HTML table under `title`."""
     head, *body = rows
     cells = "".join(f"<th>{escaped(cell)}</th>" for cell in head)
     lines = "".join("<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) + "</tr>" for row in body)
-    caption = f"<caption>{escaped(title)}</caption>"
+    caption = f"<caption>{escaped(title)}</caption>" if title else ""
     return f"<table {PLAIN}>{caption}<thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table>"
 
 

@@ -15,8 +15,10 @@ import itertools
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any, TypeVar
 
 from catlite import tracebacks
@@ -154,6 +156,7 @@ class Job:
     """What a caller of `run` waits for: how far it is, where it is kept, and what shows that."""
 
     caller: threading.Thread = field(default_factory=threading.current_thread)
+    frame: FrameType | None = None  # the caller's own, whose line waits
     started: float = field(default_factory=time.monotonic)
     done: int = 0
     total: int | None = None  # questions; None where there is only one
@@ -184,6 +187,23 @@ _job: contextvars.ContextVar[Job | None] = contextvars.ContextVar("catlite_job",
 def job() -> Job | None:
     """What a thread waits for in `run`; None in work that is awaited on another loop."""
     return _job.get()
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warns at the line of the caller's own code: of an estimator that is running, else of the blocking call.
+
+    Args:
+        message: what a reader has to know.
+        category: the kind of warning, by which it can be filtered.
+    """
+    waited = _job.get()
+    frame = tracebacks.callers_frame() or (waited.frame if waited is not None else None)
+    if frame is None:
+        warnings.warn(message, category, stacklevel=2)
+        return
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    module = frame.f_globals.get("__name__", "__main__")
+    warnings.warn_explicit(message, category, frame.f_code.co_filename, frame.f_lineno, module, registry)
 
 
 async def _cancel_others() -> None:
@@ -228,7 +248,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         )
     finished = threading.Event()
     task: asyncio.Task[T] | None = None
-    waited = Job()
+    waited = Job(frame=tracebacks.callers_frame())
     context = contextvars.copy_context()
     context.run(_job.set, waited)
 

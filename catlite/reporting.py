@@ -43,6 +43,8 @@ def report(run: str | Path | Evaluation, path: str | Path | None = None) -> Path
     run: the folder given to `evaluate` as run=, an evaluation.json, or an Evaluation. path: by default report.html in
     the run's folder (the working directory for an Evaluation). The page is readable by its owner only, as the run is.
 
+    A browser shows it as it is; JupyterLab asks for “Trust HTML” before it runs the script that lists the questions.
+
     Raises StoreError when the run has no finished evaluation, or when the page cannot be written.
     """
     if isinstance(run, Evaluation):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from catlite.cards import evaluation_html
 from catlite.data import Group, Judgement, Reference, Usage
-from catlite.text import data_frame, evaluation_text, usage_text
+from catlite.text import data_frame, evaluation_text, short, usage_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,6 +164,10 @@ class Evaluation:
         from catlite import saved
 
         return saved.load(Path(path))
+
+    def __repr__(self) -> str:
+        systems = ", ".join(short(f"{name} {self.score(name)[0]:.3f}") for name in self.systems[:6])
+        return f"<Evaluation of {short(self.policy)} on {short(self.task)}: {systems}>"
 
     def __str__(self) -> str:
         return "\n".join(

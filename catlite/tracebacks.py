@@ -12,7 +12,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 from catlite.text import visible
@@ -86,6 +86,14 @@ def render(error: BaseException) -> list[str]:
     return [*lines, f"{red}{type(error).__name__}{plain}: {visible(str(error))}"]
 
 
+def callers_frame() -> FrameType | None:
+    """The innermost frame of the caller's own code on this stack; None where there is only catlite and libraries."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - what inspect.currentframe() calls
+    while frame is not None and not _is_callers_frame(frame):
+        frame = frame.f_back
+    return frame
+
+
 def interrupted(message: str) -> KeyboardInterrupt:
     """A KeyboardInterrupt that says `message`, and that IPython shows in a few lines."""
     error = KeyboardInterrupt(message)
@@ -105,8 +113,13 @@ def _file(part: TracebackType) -> str:
 
 def _is_callers(part: TracebackType) -> bool:
     """True for a frame that is neither catlite's nor an installed library's."""
-    file = _file(part)
-    return not file.startswith((_OWN, *_LIBRARIES, "<frozen "))
+    return _is_callers_frame(part.tb_frame)
+
+
+def _is_callers_frame(frame: FrameType) -> bool:
+    # What a dataclass generates has no file, but the globals of its module.
+    own = str(frame.f_globals.get("__name__", "")).partition(".")[0] == "catlite"
+    return not own and not frame.f_code.co_filename.startswith((_OWN, *_LIBRARIES, "<frozen "))
 
 
 def _place(part: TracebackType, shell: Any) -> str:

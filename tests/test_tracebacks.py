@@ -1,5 +1,6 @@
 """An error shows the caller's own lines and its message; the frames of catlite come back on request."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -9,7 +10,7 @@ import traceback
 import pytest
 
 import catlite
-from catlite import Example, ScriptedModel, Task, tracebacks
+from catlite import Example, ScriptedModel, Task, loop, tracebacks
 from catlite.errors import ConfigError, EstimationError
 
 MODEL = ScriptedModel(lambda prompt, i: r"\boxed{1}")
@@ -111,3 +112,33 @@ def test_ipython_shows_all_frames_at_the_second_look(tmp_path):
     first, _, second = cell(code, IPYTHONDIR=str(tmp_path)).partition("did you mean temperature?")
     assert "loop.py" not in first
     assert "loop.py" in second
+
+
+# --- warnings ---
+
+
+def test_a_warning_points_at_the_callers_line():
+    from catlite.errors import OwnJudgeWarning
+
+    with pytest.warns(OwnJudgeWarning) as caught:
+        catlite.evaluate(TASK, MODEL, grader=catlite.ModelAsJudge(MODEL), n=2)
+    assert [warning.filename for warning in caught if warning.category is OwnJudgeWarning] == [__file__]
+
+
+def test_a_warning_points_at_the_callers_line_in_awaited_work():
+    async def work():
+        loop.warn("look here", UserWarning)
+
+    with pytest.warns(UserWarning, match="look here") as caught:
+        asyncio.run(work())
+    assert caught[0].filename == __file__
+
+
+def test_a_warning_from_an_estimator_points_into_the_estimator():
+    async def warning(group):
+        loop.warn("look here", UserWarning)  # the line that is meant
+        return catlite.Reference("1", "1", "warning", group)
+
+    with pytest.warns(UserWarning, match="look here") as caught:
+        catlite.estimate(TASK, MODEL, estimator=warning, n=2)
+    assert (caught[0].filename, caught[0].lineno) == (__file__, warning.__code__.co_firstlineno + 1)
