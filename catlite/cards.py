@@ -45,7 +45,7 @@ PLAIN = 'class="mathjax_ignore tex2jax_ignore"'
 _STYLE = "border:1px solid #8886;border-radius:6px;padding:.6em .9em;max-width:60em;font-family:sans-serif"
 _FAINT = "opacity:.7;font-size:.9em"
 _SCROLL = "white-space:pre-wrap;overflow-wrap:anywhere;margin:.4em 0;max-height:24em;overflow:auto"
-_RED = "color:var(--jp-error-color1,#d32f2f)"
+_RED = "color:#d32f2f"  # a notebook that is not trusted keeps no style with var(…)
 
 
 def escaped(text: str, limit: int = _LONG) -> str:
@@ -58,7 +58,9 @@ def reference_html(reference: Reference) -> str:
     """A card: answer, agreement and warnings first, then the text, then who wrote it, and the rollouts folded."""
     if reference.error is not None:
         return _card(_failure(reference), _origin(reference), _rollouts(reference.group))
-    shown = [] if reference.answer is None else [f"<b>Answer</b> <code>{escaped(reference.answer)}</code>"]
+    shown = [] if reference.group.example.answer_format is None else ["<b>Answer</b> none found"]
+    if reference.answer is not None:
+        shown = [f"<b>Answer</b> <code>{escaped(reference.answer)}</code>"]
     first = " · ".join([*shown, escaped(support_text(reference))])
     text = f'<div style="{_SCROLL}">{escaped(reference.text)}</div>'
     return _card(
@@ -70,7 +72,7 @@ def references_html(references: References) -> str:
     """A table of references, one a row, with what to know about all of them above and below it."""
     head, *rows = references_rows(references)
     left_out = len(rows) - _ROWS
-    table = html_table(references_title(references), [head, *rows[:_ROWS]])
+    table = html_table(references_title(references), [head, *rows[:_ROWS]], left=(1, 2, 4))
     more = f'<div style="{_FAINT}">… and {left_out:,} more: .to_frame() has all</div>' if left_out > 0 else ""
     return f"<div {PLAIN}>{table}{more}{_warnings(references.notes)}</div>"
 
@@ -186,13 +188,20 @@ def _metric(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, int | float) else ""
 
 
-def html_table(title: str, rows: Sequence[Sequence[str]]) -> str:
-    """`rows`, the first of them headings, as an HTML table under `title`."""
+def html_table(title: str, rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
+    """`rows`, the first of them headings, as an HTML table under `title`; columns in `left` are set flush left."""
     head, *body = rows
-    cells = "".join(f"<th>{escaped(cell)}</th>" for cell in head)
-    lines = "".join("<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in row) + "</tr>" for row in body)
+
+    def line(row: Sequence[str], tag: str) -> str:
+        sides = ["left" if column in left else "right" for column in range(len(row))]
+        cells = (
+            f'<{tag} style="text-align:{side}">{escaped(cell)}</{tag}>' for side, cell in zip(sides, row, strict=True)
+        )
+        return f"<tr>{''.join(cells)}</tr>"
+
+    lines = "".join(line(row, "td") for row in body)
     caption = f"<caption>{escaped(title)}</caption>" if title else ""
-    return f"<table {PLAIN}>{caption}<thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table>"
+    return f"<table {PLAIN}>{caption}<thead>{line(head, 'th')}</thead><tbody>{lines}</tbody></table>"
 
 
 def figure(**settings: Any) -> Figure:

@@ -161,6 +161,7 @@ class Job:
     done: int = 0
     total: int | None = None  # questions; None where there is only one
     kept: str | None = None  # the folder in which replies are kept as they arrive
+    kept_known: bool = False  # whether `kept` says so: training keeps replies elsewhere
     views: list[Callable[[], None]] = field(default_factory=list)  # called again and again by the thread that waits
 
     def show(self) -> None:
@@ -178,6 +179,8 @@ class Job:
             far = f"stopped at {self.done} of {self.total}"
         if self.kept is not None:
             return f"{far}; kept in {self.kept!r}, the same call goes on"
+        if not self.kept_known:
+            return far
         return f"{far}; nothing kept" + ("" if self.total is None else ": pass run=")
 
 

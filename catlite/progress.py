@@ -158,6 +158,9 @@ def waiting(progress: bool | None, what: str) -> Iterator[None]:
     """
     if progress not in (True, False, None):
         raise ConfigError(f"progress={progress!r}: want True (show at once), False (never) or None (after 2 s)")
+    job = loop.job()
+    if job is not None:
+        job.kept_known = True
     with _line(progress, lambda seconds: f"catlite: {what} … {seconds:.0f} s"):
         yield
 
@@ -183,7 +186,8 @@ def reporting(
     done = 0
     spent = Usage()
     if job is not None:
-        job.done, job.total, job.kept = 0, total, None if run is None else str(run)
+        job.done, job.total = 0, total
+        job.kept, job.kept_known = None if run is None else str(run), True
 
     def bar(seconds: float) -> str:
         from tqdm.std import tqdm

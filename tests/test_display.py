@@ -257,3 +257,8 @@ def test_the_card_of_a_training_has_its_figures_and_its_adapter(tmp_path):
     assert trained.plot()._repr_png_().startswith(b"\x89PNG")
     halted = run.TrainingRun(tmp_path, None, 0, "the judge is down", False)
     assert "Halted" in halted._repr_html_()
+
+
+def test_a_reference_without_an_answer_says_so_where_one_was_asked_for():
+    assert "none found" in reference(example=Example("q", answer_format="boxed"))._repr_html_()
+    assert "none found" not in reference()._repr_html_()

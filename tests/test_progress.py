@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -150,3 +151,60 @@ def test_an_interrupt_says_how_far_it_was_and_what_is_kept(tmp_path, kept):
     assert str(caught.value) == f"stopped at 2 of 3; {left}"
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+def test_an_interrupt_claims_nothing_about_work_that_may_be_kept_elsewhere():
+    """As that of a reward, whose replies a training keeps in its own folder."""
+    assert "kept" not in loop.Job().stopped()
+    assert loop.Job(kept_known=True).stopped().endswith("; nothing kept")
+
+
+def test_an_interrupted_training_says_that_its_run_goes_on():
+    view = pytest.importorskip("catlite.training.view").View(100, show=False)
+    view.update(12, {})
+    with pytest.raises(KeyboardInterrupt) as caught, view.stopping(Path("runs/x")):
+        raise KeyboardInterrupt
+    assert str(caught.value) == (
+        "stopped at step 12 of 100; kept in 'runs/x', the same call goes on from the last checkpoint"
+    )
+
+
+def test_a_notebook_is_told_by_the_thread_that_waits(monkeypatch):
+    """What another thread shows stands below another cell."""
+    shown = []
+
+    class Notebook:
+        def show(self, line):
+            shown.append((threading.current_thread(), line))
+
+        def clear(self):
+            shown.append((threading.current_thread(), None))
+
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(progress, "Notebook", Notebook)
+    monkeypatch.setattr(progress, "DELAY_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "TICK_SECONDS", 0.02)
+    catlite.evaluate(TASK, MODEL, estimators=[pause], n=2)
+    assert {thread for thread, _ in shown} == {threading.main_thread()}
+    assert "/3 [" in shown[0][1]
+    assert shown[-1][1] is None
+
+
+def test_a_notebooks_line_is_rewritten_and_then_taken_away(monkeypatch):
+    display = pytest.importorskip("IPython.display", reason="needs catlite[notebooks]")
+    shown = []
+
+    class Handle:
+        def update(self, data, raw):
+            shown.append(data)
+
+    def fake(data, raw, display_id):
+        shown.append(data)
+        return Handle()
+
+    monkeypatch.setattr(display, "display", fake)
+    screen = progress.Notebook()
+    screen.show("1 s")
+    screen.show("2 s")
+    screen.clear()
+    assert shown == [{"text/plain": "1 s"}, {"text/plain": "2 s"}, {"text/plain": "", "text/html": ""}]

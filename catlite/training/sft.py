@@ -132,7 +132,7 @@ def _fit(
     lower = 'trl={"per_device_train_batch_size": …}, then batch_size'
     with adapters.quietly(), plain_head():
         try:
-            with naming_what_to_lower("training", lower):
+            with naming_what_to_lower("training", lower), view.stopping(folder.path):
                 kept, away = ([good[at] for at in part] for part in (order[aside:], order[:aside]))
                 trainer = _trainer(policy, kept, away, config, folder, watch)
                 trainer.train(resume_from_checkpoint=str(last) if last else None)

@@ -6,8 +6,12 @@ Left out: curves while training; `TrainingRun.plot` draws them, and TRL's report
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+from catlite.tracebacks import interrupted
 
 _SHOWN = {
     "cat/reward": "reward",
@@ -30,6 +34,7 @@ class View:
 
     def __init__(self, steps: int, show: bool | None) -> None:
         self.steps = steps
+        self.step = 0
         self._notebook: Any = _notebook() if show is None or show else None
         self._bar: Any = None
         if self._notebook is None and (show or (show is None and sys.stderr.isatty())):
@@ -39,11 +44,22 @@ class View:
 
     def update(self, step: int, metrics: Mapping[str, Any]) -> None:
         """After a step."""
+        self.step = step
         if self._bar is not None:
             self._bar.set_postfix_str(line(metrics), refresh=False)
             self._bar.update(step - self._bar.n)
         elif self._notebook is not None:
             self._notebook.update({"text/plain": f"step {step} of {self.steps}: {line(metrics)}"}, raw=True)
+
+    @contextmanager
+    def stopping(self, folder: Path) -> Iterator[None]:
+        """Has an interrupt say how far training was, and that the run in `folder` goes on from there."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            far = f"stopped at step {self.step} of {self.steps}"
+            kept = f"kept in {str(folder)!r}, the same call goes on from the last checkpoint"
+            raise interrupted(f"{far}; {kept}") from None
 
     def close(self) -> None:
         """Leaves the last line standing."""
