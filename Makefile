@@ -19,17 +19,18 @@ demo: .venv/with-local
 demo-train: .venv/with-train
 	$(BIN)/catlite demo-train
 
+# On all cores, but no more than four: every worker may hold a model.
 test: .venv/with-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4
 
 check: .venv/with-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4
 
 notebooks: .venv/with-dev
-	$(BIN)/python -m pytest tests/test_notebooks.py
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=2 tests/test_notebooks.py
 
 docs: .venv/with-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

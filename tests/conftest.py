@@ -1,10 +1,43 @@
-"""Shared fixtures. `server` is real and local; `hurry` makes the waits between retries short."""
+"""Shared fixtures, and how the suite runs. `server` is real and local, `hurry` shortens the waits between retries."""
 
+from collections import Counter
+
+import children
+import hypothesis
 import pytest
 import tenacity
 from server import Server
 
 from catlite.models import endpoint, retry
+
+children.answer_interrupts()
+# The same examples in every run; `pytest --hypothesis-profile=default` looks for new ones.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile("same")
+
+# What takes longest begins first, so that no worker sits idle at the end (seconds on two cores, roughly).
+LONGEST_FIRST = (
+    "test_notebooks.py",
+    "test_training.py",
+    "test_docs.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of a file stay together, since they share its fixtures; each notebook is a piece of its own."""
+    for item in items:
+        group = item.nodeid if "runs_from_top_to_bottom" in item.name else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """One line for every reason for which tests were skipped: a check that did not run is not a check that passed."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"skipped: {count} test{'s' * (count != 1)}: {reason}")
 
 
 @pytest.fixture(autouse=True)

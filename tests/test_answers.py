@@ -8,6 +8,7 @@ import time
 import warnings
 from pathlib import Path
 
+import children
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -310,7 +311,7 @@ def test_a_child_that_died_in_between_is_replaced():
 
 
 def _script(code: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return children.start(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

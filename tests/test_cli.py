@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import children
 import pytest
 
 from catlite.cli.main import main
@@ -202,7 +203,7 @@ def test_a_reader_that_leaves_early_is_no_traceback(server):
     server.reply = "long line\n" * 50_000
     command = [sys.executable, "-m", "catlite", "synthesize", "q", "--model", "test-model", "--n", "1"]
     environment = {**os.environ, "OPENAI_API_KEY": server.key, "OPENAI_BASE_URL": server.url}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+    with children.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         process.stdout.read(10)
         process.stdout.close()
         assert b"Traceback" not in process.stderr.read()

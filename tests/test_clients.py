@@ -1,9 +1,9 @@
 import asyncio
 import gc
 import json
-import subprocess
 import sys
 
+import children
 import faults
 import pytest
 from asking import QUESTION, ask, asked
@@ -95,7 +95,7 @@ with catlite.Endpoint("test-model", base_url={server.url!r}, api_key={server.key
 loaded = [name for name in {heavy} if name in sys.modules]
 assert "litellm" not in loaded and "torch" not in loaded and "pandas" not in loaded, loaded
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    children.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_error_for_a_reply_shows_only_its_beginning():

@@ -3,11 +3,11 @@
 import importlib.util
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import unquote
 
+import children
 import pytest
 from server import Server
 
@@ -50,7 +50,7 @@ def test_site_builds_strictly_and_fetches_nothing(tmp_path):
     site = tmp_path / "site"
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = children.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
     for page in site.rglob("*.html"):
@@ -111,7 +111,7 @@ def run(code, folder, **environment):
     """What `code` prints as a script of its own."""
     script = folder / "example.py"
     script.write_text(code, "utf-8")
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-W", "error", str(script)],
         env={**os.environ, **environment},
         capture_output=True,

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import children
 import pytest
 
 import catlite
@@ -33,7 +34,7 @@ def sample(model, prompt="What is 2 times 3?", n=1, **sampling):
 
 def run(code, **environment):
     """The end of a program of its own: (code, stdout, stderr)."""
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
@@ -69,9 +70,11 @@ def test_it_answers_for_nothing(model):
 def test_eight_rollouts_are_one_request_and_each_has_its_tokens_counted(model):
     rollouts = sample(model, n=8, temperature=1.0, max_tokens=4)
     assert Usage.total(one.usage for one in rollouts).requests == 1
-    assert [one.usage.completion_tokens for one in rollouts] == [4] * 8
-    assert all(len(one.logprobs) == 4 for one in rollouts)
-    assert {one.defect for one in rollouts} == {"truncated"}
+    for rollout in rollouts:  # one may end by itself before its fourth token
+        assert rollout.usage.completion_tokens == len(rollout.logprobs)
+        assert (
+            rollout.usage.completion_tokens == 4 if rollout.defect == "truncated" else 1 <= len(rollout.logprobs) <= 4
+        )
 
 
 def test_twenty_rollouts_are_two_requests(model):
@@ -93,8 +96,9 @@ def test_a_prompt_beyond_the_context_is_an_overflow_with_its_figures(model):
 
 def test_local_is_the_name_of_the_same_server(model):
     before = process(model).pid
-    with pytest.raises(GroupError, match="2 truncated"):
-        catlite.synthesize("What is 2 times 3?", "local", n=2, max_tokens=2)
+    # The first token is all there is, or the end: no draw makes a rollout that can be used.
+    with pytest.raises(GroupError, match="none of 2 rollouts can be used"):
+        catlite.synthesize("What is 2 times 3?", "local", n=2, max_tokens=1)
     assert process(model).pid == before
 
 
@@ -226,7 +230,7 @@ def test_the_server_ends_with_the_program_without_a_word():
 @LINUX
 def test_the_server_ends_when_the_program_is_killed():
     code = textwrap.dedent(USE) + "time.sleep(60)\n"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+    with children.start([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         pid = int(parent.stdout.readline().split()[1])
         assert Path(f"/proc/{pid}").exists()
         parent.send_signal(signal.SIGKILL)
@@ -237,7 +241,7 @@ def test_the_server_ends_when_the_program_is_killed():
 def test_an_interrupt_in_the_middle_leaves_no_child():
     code = textwrap.dedent(USE) + 'catlite.synthesize("Tell me a long story.", "local", n=8, max_tokens=2000)\n'
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
+    with children.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
         pid = int(parent.stdout.readline().split()[1])
         time.sleep(0.3)
         started = time.monotonic()

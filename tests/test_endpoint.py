@@ -1,9 +1,9 @@
 import asyncio
 import gc
-import subprocess
 import sys
 import threading
 
+import children
 import faults
 import pytest
 from asking import QUESTION, ask, asked, on
@@ -297,7 +297,7 @@ async def main():
     print(longest / (time.monotonic() - started), longest)
 asyncio.run(main())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = children.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     share, _ = map(float, done.stdout.split())
     assert share < 0.5
 

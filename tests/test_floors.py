@@ -1,9 +1,11 @@
 """The tree is the pipeline: imports point one way, and `import catlite` stays cheap."""
 
 import ast
-import subprocess
+import re
 import sys
 from pathlib import Path
+
+import children
 
 import catlite
 
@@ -94,7 +96,7 @@ def test_folders_export_nothing_but_their_modules():
 
 def test_modules_of_a_room_are_its_attributes():
     code = "import catlite; print(catlite.rewards.judge.judge_group.__name__, hasattr(catlite.rewards, 'nothing'))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = children.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["judge_group", "False"]
 
 
@@ -116,5 +118,12 @@ def test_every_public_name_can_be_had():
 def test_importing_catlite_imports_nothing_heavy():
     heavy = ["openai", "litellm", "pandas", "numpy", "torch", "tenacity", "math_verify", "httpx", "asyncio"]
     code = f"import sys, catlite; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = children.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_tests_start_programs_with_a_time_limit_and_an_ear_for_interrupts():
+    """That is what tests/children.py adds to subprocess."""
+    tests = {path.name: path.read_text("utf-8") for path in Path(__file__).parent.glob("*.py")}
+    bare = {name for name, text in tests.items() if re.search(r"subprocess\.(run|Popen)\(", text)}
+    assert bare <= {"children.py"}

@@ -9,6 +9,7 @@ import textwrap
 import threading
 import time
 
+import children
 import faults
 import pytest
 from server import Server
@@ -35,7 +36,7 @@ def script(server, code):
 
 
 def run(server, code, **settings):
-    done = subprocess.run(
+    done = children.run(
         [*RUN, "-c", script(server, code)], capture_output=True, text=True, timeout=30, check=False, **settings
     )
     assert (done.returncode, done.stderr) == (0, "")
@@ -138,7 +139,7 @@ def test_an_interrupt_cancels_what_is_in_flight_and_the_next_call_works(server):
         print("tasks", loop.run(others()))
         print(catlite.synthesize("hi", model, n=3))
     """
-    child = subprocess.Popen(
+    child = children.start(
         [*RUN, "-c", script(server, code)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -167,7 +168,7 @@ def test_an_interrupt_cancels_what_is_in_flight_and_the_next_call_works(server):
 def test_an_interrupt_nobody_catches_ends_the_program_soon(server):
     server.script(lambda number, body: faults.hang())
     code = script(server, 'catlite.synthesize("hi", endpoint(), n=3)')
-    child = subprocess.Popen([*RUN, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = children.start([*RUN, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with child:
         server.wait(lambda s: s.in_flight, timeout=15)
         started = time.monotonic()
@@ -184,7 +185,7 @@ def test_an_interrupt_nobody_catches_ends_the_program_soon(server):
 def test_an_interrupt_during_the_wait_for_a_retry_sends_nothing_more(server):
     server.script(lambda number, body: faults.status(429, retry_after=0.5))
     code = script(server, 'catlite.synthesize("hi", endpoint(retry_seconds=60), n=3)')
-    child = subprocess.Popen([*RUN, "-c", code], stderr=subprocess.PIPE, text=True)
+    child = children.start([*RUN, "-c", code], stderr=subprocess.PIPE, text=True)
     with child:
         server.wait(lambda s: s.statuses[429], timeout=15)
         child.send_signal(signal.SIGINT)

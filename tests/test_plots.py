@@ -1,8 +1,8 @@
 """A plot shows what its table says."""
 
-import subprocess
 import sys
 
+import children
 import pytest
 
 from catlite import (
@@ -136,5 +136,5 @@ def test_without_matplotlib_the_extra_is_named():
         "task = catlite.times_tables(1)\n"
         "plots.scores(catlite.evaluate(task, catlite.ScriptedModel(lambda prompt, i: '')))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = children.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "MissingExtra: plots need matplotlib: pip install 'catlite[notebooks]'" in done.stderr

@@ -4,9 +4,9 @@ import html
 import json
 import re
 import shutil
-import subprocess
 from urllib.parse import urlencode
 
+import children
 import pytest
 
 import catlite
@@ -75,7 +75,7 @@ def data(page):
 
 def dumped(page, tmp_path, hash_=""):
     """The page's document after its scripts ran, from the file system, in a browser that knows nothing."""
-    done = subprocess.run(
+    done = children.run(
         [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", *LOADED, f"{page.as_uri()}{hash_}"],
         capture_output=True,
         timeout=120,

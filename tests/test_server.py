@@ -11,6 +11,7 @@ import urllib.request
 import warnings
 from pathlib import Path
 
+import children
 import faults
 import openai
 import pytest
@@ -335,7 +336,7 @@ def test_it_runs_alone_and_stops_when_terminated():
         "--sigma",
         "0.6",
     ]
-    with subprocess.Popen([*command, "--takes-n"], stdout=subprocess.PIPE, text=True) as process:
+    with children.start([*command, "--takes-n"], stdout=subprocess.PIPE, text=True) as process:
         url = process.stdout.readline().strip()
         data = json.dumps(ASK | {"n": 2}).encode()
         headers = {"Authorization": f"Bearer {Server.key}", "Connection": "close"}

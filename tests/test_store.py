@@ -14,6 +14,7 @@ import textwrap
 from contextlib import ExitStack
 from pathlib import Path
 
+import children
 import pytest
 from faults import status
 from server import Server
@@ -202,7 +203,7 @@ run(model, sys.argv[3])
 def program(server, folder):
     code = textwrap.dedent(PROGRAM.format(tests=str(Path(__file__).parent)))
     command = [sys.executable, "-c", code, server.url, server.key, str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return children.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 @pytest.mark.parametrize("after", [3, 9, 16])
@@ -286,7 +287,7 @@ def test_a_disk_that_fills_up_stops_the_run_with_everything_intact(server, tmp_p
         asyncio.run(work())
     """
     command = [sys.executable, "-c", textwrap.dedent(code), server.url, server.key, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = children.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "StoreError: a reply could not be written" in done.stderr
     assert len(server.requests) < 200

@@ -7,6 +7,7 @@ import threading
 import types
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import children
 import pytest
 
 import catlite
@@ -347,12 +348,11 @@ def test_a_folder_called_datasets_is_not_the_library(files, tmp_path, monkeypatc
 
 
 def test_importing_the_tasks_imports_no_http_client():
-    import subprocess
 
     code = (
         "import sys, catlite.tasks.math500, catlite.tasks.gsm8k, catlite.tasks.healthbench;"
         "print([m for m in ('httpx', 'pandas', 'datasets', 'numpy') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = children.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert catlite.__version__

@@ -3,10 +3,10 @@
 import asyncio
 import os
 import re
-import subprocess
 import sys
 import traceback
 
+import children
 import pytest
 
 import catlite
@@ -85,9 +85,7 @@ def cell(code, **environment):
     """What IPython prints for a cell."""
     pytest.importorskip("IPython", reason="needs catlite[notebooks]")
     command = [sys.executable, "-m", "IPython", "--quick", "--no-confirm-exit", "--colors=nocolor", "-c", code]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **environment}
-    )
+    done = children.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
     return COLOURS.sub("", done.stdout)
 
 

@@ -4,10 +4,10 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
+import children
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
@@ -296,7 +296,7 @@ def test_kill_9_in_the_middle_of_a_step_changes_nothing_and_pays_nothing_twice(f
         def run(name, kill_at):
             command = [sys.executable, str(script), str(Path(__file__).parent), server.url, str(folder)]
             environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-            done = subprocess.run(
+            done = children.run(
                 [*command, str(tmp_path / name), str(kill_at)], env=environment, capture_output=True, check=False
             )
             return done.returncode, done.stderr.decode()[-2000:]

@@ -4,8 +4,8 @@ import asyncio
 import json
 import shutil
 import ssl
-import subprocess
 
+import children
 import pytest
 from asking import ask
 
@@ -39,7 +39,7 @@ def certificate(tmp_path):
     paths = tmp_path / "key.pem", tmp_path / "cert.pem"
     made = "req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
     command = ["openssl", *made.split(), "-keyout", str(paths[0]), "-out", str(paths[1])]
-    subprocess.run(command, check=True, capture_output=True)
+    children.run(command, check=True, capture_output=True)
     return paths
 
 

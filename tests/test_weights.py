@@ -7,6 +7,7 @@ import textwrap
 import zipfile
 from pathlib import Path
 
+import children
 import pytest
 
 import catlite
@@ -142,7 +143,7 @@ def test_processes_that_fetch_at_once_leave_one_whole_file(cache, index):
         print(json.dumps(str(weights.find())))
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [children.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     found = []
     for one in both:
         with one:
