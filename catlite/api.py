@@ -24,7 +24,7 @@ from catlite.errors import (
     RequestRejected,
 )
 from catlite.evaluation import Estimator, estimator_name
-from catlite.models.base import Model, check_n, check_sampling, resolve
+from catlite.models.base import Model, check_n, check_sampling, resolve, shown_name
 from catlite.models.keys import Secret, sealed
 from catlite.progress import Progress, reporting, waiting
 from catlite.references.dataset import References
@@ -139,7 +139,7 @@ def _called(model: str | Model) -> str:
     """A model in a sentence."""
     if isinstance(model, _Unnamed):
         return "the embedded model (name one with model=)"
-    return model if isinstance(model, str) else str(getattr(model, "name", type(model).__name__))
+    return model if isinstance(model, str) else str(getattr(model, "shown_name", getattr(model, "name", model)))
 
 
 def estimate(
@@ -184,7 +184,7 @@ def estimate(
             stops: list[BudgetReached | EndpointDown] = []
 
             async def one(example: Example) -> Reference:
-                group = Group(example, (), policy.name)
+                group = Group(example, (), shown_name(policy))
                 try:
                     if stops:
                         raise stops[0]

@@ -11,7 +11,7 @@ from typing import Any
 
 from catlite.data import Example, Group
 from catlite.errors import GroupError, RequestRejected
-from catlite.models.base import Model
+from catlite.models.base import Model, shown_name
 
 _ADVICE = {
     "truncated": "raise max_tokens",
@@ -29,7 +29,7 @@ async def sample_group(policy: Model, example: Example, n: int = 8, *, min_usabl
     """
     rollouts = await policy.sample(example.prompt, n, **sampling)
     answered = tuple(replace(rollout, answer=rollout.answer or example.parse(rollout.text)) for rollout in rollouts)
-    group = Group(example, answered, policy.name)
+    group = Group(example, answered, shown_name(policy))
     if len(group.usable) < min_usable:
         raise GroupError(_explain(group, min_usable), group)
     return group

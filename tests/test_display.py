@@ -18,10 +18,12 @@ from catlite import (
     Usage,
     Verdict,
     api,
+    embedded,
     estimate,
     synthesize,
 )
 from catlite.cards import figure, judgements_html
+from catlite.models.base import shown_name
 from catlite.results import Row
 from catlite.text import dollars, reference_text, table, usage_text
 
@@ -262,3 +264,12 @@ def test_the_card_of_a_training_has_its_figures_and_its_adapter(tmp_path):
 def test_a_reference_without_an_answer_says_so_where_one_was_asked_for():
     assert "none found" in reference(example=Example("q", answer_format="boxed"))._repr_html_()
     assert "none found" not in reference()._repr_html_()
+
+
+def test_local_is_shown_with_the_weights_behind_it(monkeypatch, tmp_path):
+    monkeypatch.delenv("CATLITE_GGUF", raising=False)
+    assert shown_name(embedded()) == "local (SmolLM2-135M-Instruct.Q4_1)"
+    assert shown_name(embedded(tmp_path / "mine.gguf")) == "local (mine)"
+    monkeypatch.setenv("CATLITE_GGUF", "elsewhere/other.gguf")
+    assert shown_name(embedded()) == "local (other)"
+    assert shown_name(ScriptedModel(lambda prompt, i: "x", "scripted")) == "scripted"

@@ -153,6 +153,12 @@ class Embedded(Endpoint):
         # The port is another one every time; the weights are what the replies depend on.
         return f"embedded:{Path(weights.FILE).name if self.gguf is None else self.gguf}"
 
+    @property
+    def shown_name(self) -> str:
+        """The name with that of the weights: "local" alone tells nobody whose reply it is."""
+        file = self.gguf or os.environ.get("CATLITE_GGUF") or weights.FILE
+        return f"{self.name} ({Path(file).stem})"
+
     async def _address(self) -> Address:
         try:
             return await asyncio.to_thread(self._server.address)

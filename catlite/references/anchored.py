@@ -14,7 +14,7 @@ from typing import Any
 from catlite import answers
 from catlite.data import Group, Reference
 from catlite.errors import EstimationError, GroupError
-from catlite.models.base import Model, check_n, check_sampling
+from catlite.models.base import Model, check_n, check_sampling, shown_name
 from catlite.references.selection import MajorityVote
 from catlite.rollouts import sample_group
 
@@ -68,5 +68,5 @@ class AnchoredVote:
             others=anchored.rollouts,
             usage=anchored.usage,
             notes=tuple(notes),
-            anchor=self.anchor.name,
+            anchor=shown_name(self.anchor),
         )

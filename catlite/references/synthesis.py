@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from catlite import answers
 from catlite.data import Group, Message, Reference, Usage
 from catlite.errors import ContextOverflow, EstimationError
-from catlite.models.base import Model, sample_preferring
+from catlite.models.base import Model, sample_preferring, shown_name
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
 from catlite.references.selection import equivalence_classes
@@ -99,7 +99,7 @@ class Synthesis:
             usage=Usage.total([reply.usage]),
             notes=tuple(notes),
             truncated=reply.defect == "truncated",
-            anchor=self.anchor.name,
+            anchor=shown_name(self.anchor),
         )
 
     async def _agreeing(self, group: Group) -> list[int]:
