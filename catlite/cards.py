@@ -164,8 +164,13 @@ def evaluation_html(
     seconds: float | None = None,
 ) -> str:
     """The comparison of systems as an HTML table, with `notes` under it; `seconds` is the wall time of all of it."""
-    below = "".join(f'<div {PLAIN} style="{_FAINT}">{escaped(note)}</div>' for note in notes)
-    return html_table(evaluation_title(task, policy, totals, repeats, seconds), evaluation_rows(totals)) + below
+    title = evaluation_title(task, policy, totals, repeats, seconds)
+    return html_table(title, evaluation_rows(totals)) + notes_html(notes)
+
+
+def notes_html(notes: Sequence[str]) -> str:
+    """What a reader of a table has to know, below it."""
+    return "".join(f'<div {PLAIN} style="{_FAINT}">{escaped(note)}</div>' for note in notes)
 
 
 def training_html(run: TrainingRun) -> str:

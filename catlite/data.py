@@ -6,7 +6,7 @@ Left out: multi-turn rollouts and tool calls (the paper has neither).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from catlite import answers
@@ -28,7 +28,8 @@ COMPLETE = frozenset({"stop", "eos", "end_turn", "stop_sequence"})
 class Usage:
     """What calls cost: tokens, HTTP requests, seconds of waiting, US dollars. None means unknown, never 0.
 
-    Adding two gives the total; a total with an unknown part is unknown.
+    Adding two gives the total; a total with an unknown part is unknown. Whoever draws replies counts them as
+    `generations`, one for each that came, however many requests they took; scoring a given text draws none.
     """
 
     prompt_tokens: int | None = 0
@@ -37,6 +38,8 @@ class Usage:
     cost_usd: float | None = 0.0
     requests: int = 0
     seconds: float = 0.0  # from sending to the whole reply, summed over requests; retries included
+    # Not compared: a reply that was stored before this was counted is still the same reply.
+    generations: int = field(default=0, compare=False)
 
     @property
     def total_tokens(self) -> int | None:
@@ -51,6 +54,7 @@ class Usage:
             _plus(self.cost_usd, other.cost_usd),
             self.requests + other.requests,
             self.seconds + other.seconds,
+            self.generations + other.generations,
         )
 
     @classmethod
@@ -105,8 +109,10 @@ class Rollout:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Rollout:
-        """What `dataclasses.asdict` and JSON made of a rollout, made one again."""
+        """What `dataclasses.asdict` and JSON made of a rollout, made one again; by older versions, too."""
         usage, logprobs, alternatives = (fields.get(name) for name in ("usage", "logprobs", "alternatives"))
+        if usage is not None and "generations" not in usage:  # written before these were counted
+            usage = {**usage, "generations": int(fields.get("finish_reason") not in ("scored", "error"))}
         return cls(
             **{
                 **fields,
@@ -186,9 +192,15 @@ class Group:
         return tuple(rollout for rollout in self.rollouts if rollout.usable)
 
     @property
+    def replies(self) -> tuple[Rollout, ...]:
+        """The rollouts that came, in sampled order, usable or not: all but those whose call failed."""
+        return tuple(rollout for rollout in self.rollouts if rollout.defect != "failed")
+
+    @property
     def usage(self) -> Usage:
-        """What sampling the group cost."""
-        return Usage.total(rollout.usage for rollout in self.rollouts)
+        """What sampling the group cost; a rollout that came is a generation, also of a model that counts none."""
+        total = Usage.total(rollout.usage for rollout in self.rollouts)
+        return replace(total, generations=max(total.generations, len(self.replies)))
 
     @property
     def defects(self) -> dict[str, int]:
@@ -338,6 +350,14 @@ class Judgement:
         from catlite.cards import judgement_html
 
         return judgement_html(self)
+
+
+def counted(reply: Rollout) -> Rollout:
+    """`reply` with one generation booked, where it came and its model counts none."""
+    usage = reply.usage or Usage(None, None, None, None)
+    if reply.error is not None or usage.generations:
+        return reply
+    return replace(reply, usage=replace(usage, generations=1))
 
 
 def as_messages(prompt: Prompt) -> list[Message]:

@@ -132,13 +132,16 @@ class GroupError(CatliteError, RuntimeError):
 class EstimationError(CatliteError, RuntimeError):
     """The rollouts are fine but no reference came of them; `.group` keeps what was paid for.
 
-    `.usage` is what the estimator itself had spent, None when nothing.
+    `.usage` is what the estimator itself had spent, None when nothing. `.unanswered` is True where every call was
+    answered and there was no reference in the answers: an evaluation scores that 0, as a rollout without an answer.
+    Otherwise something failed, and the question has no score.
     """
 
-    def __init__(self, message: str, group: Group, usage: Usage | None = None) -> None:
-        super().__init__(message, group, usage)
+    def __init__(self, message: str, group: Group, usage: Usage | None = None, unanswered: bool = False) -> None:
+        super().__init__(message, group, usage, unanswered)
         self.group = group
         self.usage = usage
+        self.unanswered = unanswered
 
     def __str__(self) -> str:
         return str(self.args[0])

@@ -8,6 +8,7 @@ policies compared at once.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from typing import Any
 
 from catlite import loop
 from catlite.budget import Budget, capped
+from catlite.costs import of_one
 from catlite.data import Example, Group, Reference, Task, Usage
 from catlite.errors import (
     BudgetReached,
@@ -71,7 +73,7 @@ async def aevaluate(
 
         async def one(item: tuple[int, Example, int]) -> tuple[Group, list[Row]]:
             group, single = await work.sampled(policy, n, sampling, *item)
-            return group, work.told(tell, group, await work.rows(group, single, graded=False))
+            return group, work.told(tell, group, await work.rows(group, single))
 
         found = await loop.each(one, items, under_way(policy))
         rows = tuple(row for _, rows in found for row in rows)
@@ -101,7 +103,9 @@ def evaluate(
 ) -> Evaluation:
     """Scores a single sample of the policy and every estimator's reference, on the same rollouts of each question.
 
-    A single sample's score on a question is the mean over its `n` rollouts (avg@n), its cost that of one of them alone.
+    A single sample's score on a question is the mean over its `n` rollouts (avg@n), its cost what one of them alone
+    takes on average. A rollout that came and has no answer scores 0, cut off, filtered and empty ones included, and so
+    does an estimator that could make nothing of what came; a call that failed has no score.
     estimators: a sequence, or a mapping from the names they are to have in the results. grader: a reward, by default
     AnswerMatch against each example's answer. n_repeats: how often each question is sampled anew and estimated from;
     its score is then the mean over the repeats. run: a folder in which every reply is kept as it arrives, and at the
@@ -110,7 +114,8 @@ def evaluate(
     reached, the questions that were not done are rows without a score, and the same call with a larger one goes on.
     progress: a bar with rate, cost so far and time left; True shows it at once, None after two seconds in a terminal
     or a notebook, False never; a function is called with (questions done, questions), each repeat counted. A question
-    that fails is a row with score None and its error; the others are finished. Standard errors are over questions.
+    of which nothing came is a row with score None and its error; the others are finished. Standard errors are over
+    questions.
 
     Raises ConfigError for wrong arguments, such as a task without answers; ModelError when the endpoint refuses
     altogether (a wrong key, an unknown model); StoreError when the run's folder cannot be used or written.
@@ -166,7 +171,7 @@ async def areestimate(
         async def one(single: Row) -> list[Row]:
             group = evaluation.group(single.position, single.repeat)
             assert group is not None
-            return work.told(tell, group, await work.rows(group, single, graded=True))
+            return work.told(tell, group, await work.rows(group, single))
 
         found = await loop.each(one, list(singles.values()), _UNDER_WAY)
     return replace(
@@ -188,8 +193,9 @@ def reestimate(
 ) -> Evaluation:
     """Other estimators on the rollouts of a finished evaluation, which are neither sampled nor graded again.
 
-    Arguments are those of `evaluate`; only what the estimators ask for is sent. The result has the single sample and
-    these estimators. A run keeps the replies; the evaluation.json in it stays as it is.
+    Rollouts that came and have no score yet are graded. Arguments are those of `evaluate`; only what the estimators ask
+    for is sent. The result has the single sample and these estimators. A run keeps the replies; the evaluation.json in
+    it stays as it is.
 
     Raises ConfigError for wrong arguments, or when the evaluation has no groups.
     """
@@ -217,33 +223,52 @@ class _Work:
         try:
             with samples_from(repeat * n):
                 group = await sample_group(policy, example, n, **sampling)
-        except (GroupError, BudgetReached, EndpointDown, RequestRejected) as error:
+        except GroupError as error:
+            # What came is graded, though no estimator can read it: it is an answer, or the lack of one.
+            group = error.group
+            if not group.replies:
+                return group, replace(row, usage=group.usage, error=str(error))
+        except (BudgetReached, EndpointDown, RequestRejected) as error:
             self._failed(error)
-            group = error.group if isinstance(error, GroupError) else Group(example, ())
-            return group, replace(row, usage=group.usage, error=str(error))
-        return group, replace(row, generations=1, usage=_single(group))
+            return Group(example, ()), replace(row, error=str(error))
+        return group, _alone(row, group, getattr(policy, "price", None))
 
-    async def rows(self, group: Group, single: Row, *, graded: bool) -> list[Row]:
-        """`single`, with its score unless it is `graded` already, and a row for every estimator's reference."""
-        if not group.usable:
+    async def rows(self, group: Group, single: Row) -> list[Row]:
+        """`single`, graded unless it has its score already, and a row for every estimator's reference."""
+        half_way = single.error is not None and single.generations == 0 and bool(group.usable)
+        if not group.replies or half_way:
             return [single, *(replace(single, system=system) for system in self.estimators)]
 
-        async def alone() -> Row:
-            return single if graded else await self._graded(single, group, group)
+        async def graded() -> Row:
+            if single.score is not None:
+                return single
+            # An evaluation of before may hold it without its own usage: then nothing could be graded.
+            row = single if single.generations else _alone(single, group, None)
+            return await self._graded(replace(row, error=None), group, group)
 
         async def estimated(system: str, estimator: Estimator) -> Row:
             row = Row(single.position, single.id, system, None, 0, group.usage, repeat=single.repeat)
+            drawn = group.usage.generations
+            if not group.usable and getattr(estimator, "needs_usable", True):
+                return replace(row, score=0.0, generations=drawn, error=f"no rollout to estimate from: {group!r}")
+            alone = not getattr(estimator, "reads_rollouts", True)
             try:
                 reference = await estimator(group)
             except (EstimationError, BudgetReached, EndpointDown, RequestRejected) as error:
                 self._failed(error)
                 spent = getattr(error, "usage", None) or Usage()
-                return replace(row, usage=group.usage + spent, error=str(error))
-            generations = len(reference.rollouts) + reference.usage.requests
-            row = replace(row, generations=generations, usage=reference.total_usage, reference=reference)
+                row = replace(row, usage=spent if alone else group.usage + spent, error=str(error))
+                if isinstance(error, EstimationError) and error.unanswered:
+                    return replace(row, score=0.0, generations=row.usage.generations)
+                return row
+            usage = reference.usage if alone else reference.total_usage
+            row = replace(row, generations=usage.generations, usage=usage)
+            if reference.error is not None:
+                return replace(row, error=reference.error)
+            row = replace(row, reference=reference)
             return await self._graded(row, Group(group.example, (reference.as_rollout(),)), group)
 
-        return await loop.together([alone(), *(estimated(name, one) for name, one in self.estimators.items())])
+        return await loop.together([graded(), *(estimated(name, one) for name, one in self.estimators.items())])
 
     async def _graded(self, row: Row, rollouts: Group, group: Group) -> Row:
         """`row` with the mean score of `rollouts`, or with why there is none."""
@@ -253,6 +278,14 @@ class _Work:
         except (BudgetReached, EndpointDown, RequestRejected, RubricError) as error:
             self._failed(error)
             return replace(row, error=f"not graded: {error}")
+        if len(scores) != len(rollouts.rollouts):
+            raise ConfigError(
+                f"the grader gave {len(scores)} scores for {len(rollouts.rollouts)} rollouts: want one each"
+            )
+        scores = [
+            None if score is None or math.isnan(score) or rollout.defect == "failed" else score
+            for score, rollout in zip(scores, rollouts.rollouts, strict=True)
+        ]
         known = [score for score in scores if score is not None]
         row = replace(row, scores=tuple(scores), judgement=judgement)
         return replace(row, score=fmean(known)) if known else replace(row, error="could not be graded")
@@ -277,27 +310,9 @@ class _Work:
             raise error
 
 
-def _single(group: Group) -> Usage:
-    """What one rollout alone would have cost, on average: a request of its own, with the whole prompt.
-
-    The seconds are those of the request that brought the group, so no less than one rollout alone takes.
-    """
-    parts = [rollout.usage for rollout in group.rollouts if rollout.usage is not None]
-    first = [usage for usage in parts if usage.requests]  # on these stand prompt and seconds of their request
-    if not first:
-        return Usage.total([None])
-
-    def mean(values: list[Any]) -> Any:
-        return None if None in values else fmean(values)
-
-    return Usage(
-        mean([usage.prompt_tokens for usage in first]),
-        mean([usage.completion_tokens for usage in parts]),
-        mean([usage.cached_tokens for usage in first]),
-        mean([usage.cost_usd for usage in first]),
-        1,
-        mean([usage.seconds for usage in first]),
-    )
+def _alone(row: Row, group: Group, price: Any) -> Row:
+    """`row` with what one rollout of `group` takes."""
+    return replace(row, generations=group.usage.generations / len(group.replies), usage=of_one(group, price))
 
 
 def _grader(task: Task, grader: Reward | None) -> Reward:

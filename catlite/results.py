@@ -6,7 +6,8 @@ A question's score is the mean over its repeats; means and standard errors are o
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
@@ -24,13 +25,17 @@ SINGLE = "single sample"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One system on one question. `score` is None when it could not be graded; then `error` says why."""
+    """One system on one question.
+
+    `score` is None when nothing came or it could not be graded, and `error` says why. An estimator that had answers to
+    all it asked and no reference among them scores 0, and `error` says why it had none.
+    """
 
     position: int  # of the question in the task
     id: str
     system: str
     score: float | None
-    generations: float  # replies this system needs for one answer: 1 for a single sample, n + 1 for synthesis
+    generations: float  # replies drawn for one answer: 1 for a single sample, n + 1 for synthesis
     usage: Usage
     reference: Reference | None = field(default=None, repr=False)
     error: str | None = None
@@ -62,6 +67,12 @@ class Evaluation:
     def references(self) -> list[Reference]:
         """All references, by repeat, question and then estimator."""
         return [row.reference for row in self.rows if row.reference is not None]
+
+    @property
+    def defects(self) -> dict[str, int]:
+        """How many rollouts came and no estimator could read them, by reason: {"truncated": 2, "empty": 1}."""
+        reasons = Counter(reply.defect for group in self.groups for reply in group.replies)
+        return {reason: count for reason, count in reasons.items() if reason is not None}
 
     @property
     def judging(self) -> Usage | None:
@@ -109,10 +120,10 @@ class Evaluation:
     def summary(self) -> pd.DataFrame:
         """One row per system: its score, the standard error over questions, and what it cost in all.
 
-        relative_gain is over the single sample, on the questions both were graded on; compute is test-time compute,
-        in generations per question, as a multiple of the single sample's; failed counts rows without a score; waiting
-        is seconds summed over requests, many of which were under way at once (`seconds` of the evaluation is the time
-        that it took).
+        relative_gain is over the single sample, on the questions both were graded on; generations are the replies
+        drawn for one answer, whatever requests that took; compute is test-time compute, in generations per question,
+        as a multiple of the single sample's; failed counts rows without a score; waiting is seconds summed over
+        requests, many of which were under way at once (`seconds` of the evaluation is the time that it took).
         """
         return data_frame(self._totals()).set_index("system")
 
@@ -171,18 +182,31 @@ class Evaluation:
 
     def __str__(self) -> str:
         return "\n".join(
-            [evaluation_text(self.task, self.policy, self._totals(), self.n_repeats, self.seconds), *self._notes]
+            [evaluation_text(self.task, self.policy, self._totals(), self.n_repeats, self.seconds), *self.notes]
         )
 
     def _repr_html_(self) -> str:
-        return evaluation_html(self.task, self.policy, self._totals(), self.n_repeats, self._notes, self.seconds)
+        return evaluation_html(self.task, self.policy, self._totals(), self.n_repeats, self.notes, self.seconds)
 
     @property
-    def _notes(self) -> list[str]:
+    def notes(self) -> list[str]:
         """What a reader of the table has to know."""
-        judging = self.judging
-        judged = [] if judging is None else [f"Judging, which is in no row: {usage_text(judging)}."]
-        return judged + ([] if self.stopped is None else [f"Stopped early: {self.stopped}."])
+        notes = []
+        if lacking := sum(self.defects.values()):
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.defects.items())
+            replies = sum(len(group.replies) for group in self.groups)
+            notes.append(
+                f"Not whole: {lacking:,} of {replies:,} rollouts ({reasons}). They are scored as they are, 0 without "
+                "an answer."
+            )
+        for system in self.systems:
+            scored = [row for row in self.rows if row.system == system and row.score is not None]
+            without = sum(row.error is not None for row in scored)
+            if without:
+                notes.append(f"{system} had no reference in {without:,} of {len(scored):,} cases, which scores 0.")
+        if (judging := self.judging) is not None:
+            notes.append(f"Judging, which is in no row: {usage_text(judging)}.")
+        return notes + ([] if self.stopped is None else [f"Stopped early: {self.stopped}."])
 
 
 def mean_and_error(values: Collection[float]) -> tuple[float, float]:
@@ -203,9 +227,9 @@ def relative_gain(scores: dict[int, float], over: dict[int, float]) -> float:
     return sum(scores[position] for position in both) / base - 1 if base > 0 else math.nan
 
 
-def over_questions(found: Iterable[tuple[int, float]]) -> tuple[float, float]:
-    """Mean and standard error over questions of (position, value), several of a question averaged first."""
-    values: dict[int, list[float]] = {}
-    for position, value in found:
-        values.setdefault(position, []).append(value)
+def over_questions(found: Iterable[tuple[Hashable, float]]) -> tuple[float, float]:
+    """Mean and standard error over questions of (question, value), several of a question averaged first."""
+    values: dict[Hashable, list[float]] = {}
+    for question, value in found:
+        values.setdefault(question, []).append(value)
     return mean_and_error([fmean(several) for several in values.values()])

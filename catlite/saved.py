@@ -29,10 +29,16 @@ def save(evaluation: Evaluation, path: Path) -> Path:
 
 def load(path: Path) -> Evaluation:
     """What `save` wrote to `path`, or into the folder `path`."""
-    file = path.expanduser() / FILE if path.expanduser().is_dir() else path.expanduser()
+    folder = path.expanduser().is_dir()
+    file = path.expanduser() / FILE if folder else path.expanduser()
     try:
         text = file.read_text("ascii")
     except FileNotFoundError:
+        inside = [str(path / one.parent.name) for one in sorted(file.parent.glob(f"*/{FILE}"))]
+        if folder and inside:
+            raise StoreError(
+                f"{str(path)!r} holds several evaluations, as of compare(): give one, {' or '.join(inside)}"
+            ) from None
         raise StoreError(
             f"{str(path)!r} has no finished evaluation ({file} is not there): run `catlite evaluate … --run {path}` "
             f"or evaluate(…, run={str(path)!r}) to its end; what was paid for is not asked again"

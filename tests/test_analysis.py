@@ -120,6 +120,70 @@ def test_disagreement_of_a_system_that_is_not_there_is_refused():
         disagreement(evaluated(MajorityVote()))
 
 
+OPEN = Task("open", tuple(Example(str(i), str(i)) for i in range(1, 5)))
+
+
+async def by_length(group, gold):
+    """A grader with scores between 0 and 1, as a rubric's are."""
+    return [len(rollout.text) / 20 for rollout in group.rollouts]
+
+
+@pytest.mark.parametrize("statistic", [lambda found: disagreement(found, "oracle"), maj_at_k])
+def test_final_answers_of_open_ended_tasks_are_not_compared(statistic):
+    found = evaluate(OPEN, ScriptedModel(rollout), estimators=[oracle], grader=by_length, n=4)
+    with pytest.raises(
+        ConfigError, match=r"4 of 4 examples have no answer_format: compare scores with differences\(\)"
+    ):
+        statistic(found)
+    mixed = Task("mixed", (*QUESTIONS.examples[:3], OPEN.examples[3]))
+    with pytest.raises(ConfigError, match="1 of 4 examples"):
+        statistic(evaluate(mixed, ScriptedModel(rollout), estimators=[oracle], grader=by_length, n=4))
+
+
+def test_nobody_is_right_in_a_disagreement_without_a_gold_answer():
+    async def other(group):
+        return Reference("99", "99" if group.example.id == "a" else None, "other", group)
+
+    task = Task("unlabelled", tuple(Example(str(i), answer_format="boxed", id="ab"[i]) for i in range(2)))
+
+    async def grader(group, gold):
+        return [1.0] * len(group.rollouts)
+
+    found = evaluate(task, ScriptedModel(lambda p, i: rf"\boxed{{{p}}}"), estimators=[other], grader=grader, n=2)
+    frame = disagreement(found, "other").iloc[-1]
+    assert frame.disagree == 1.0
+    assert math.isnan(frame.right)
+    assert math.isnan(frame.other_right)
+
+
+@pytest.mark.parametrize("ks", [None, (1,)])
+def test_pass_at_k_of_scores_in_between_needs_a_threshold(ks):
+    async def shares(group, gold):
+        return [(0.2, 0.7, 0.99, 1.0)[int(group.example.prompt) - 1]] * len(group.rollouts)
+
+    found = evaluate(OPEN, ScriptedModel(rollout), grader=shares, n=4)
+    with pytest.raises(ConfigError, match=r"has the score 0\.2: say .*threshold=0\.7"):
+        pass_at_k(found, ks)
+    for threshold, share in ((0.99, 0.5), (0.7, 0.75), (0.2, 1.0), (1, 0.25), (1.01, 0.0), (-1, 1.0)):
+        assert pass_at_k(found, ks, threshold=threshold).pass_at_k.tolist()[0] == share
+
+
+@pytest.mark.parametrize("wrong", ["0.7", True, math.nan, math.inf])
+def test_a_threshold_that_is_no_score_is_refused(wrong):
+    with pytest.raises(ConfigError, match="threshold="):
+        pass_at_k(evaluated(), threshold=wrong)
+
+
+def test_a_rubrics_negative_score_is_not_wrong_by_itself():
+    async def harmful(group, gold):
+        return [-0.5 if rollout.answer == "99" else 1.0 for rollout in group.rollouts]
+
+    found = evaluate(QUESTIONS, ScriptedModel(rollout), grader=harmful, n=4)
+    with pytest.raises(ConfigError, match=r"-0\.5"):
+        pass_at_k(found)
+    assert pass_at_k(found, threshold=1).equals(pass_at_k(evaluated()))
+
+
 async def hopeless(group):
     raise EstimationError("not today", group)
 

@@ -7,11 +7,15 @@ import re
 import pytest
 
 from catlite import (
+    AnchoredVote,
+    BestOfN,
     Budget,
     Endpoint,
     Evaluation,
     Example,
     MajorityVote,
+    MinPerplexity,
+    RecursiveSynthesis,
     Reference,
     Rollout,
     ScriptedModel,
@@ -23,6 +27,8 @@ from catlite import (
     times_tables,
 )
 from catlite.errors import AuthenticationFailed, ConfigError, EstimationError
+from catlite.models.prices import Price
+from catlite.models.scoring import _note
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(4)))
 
@@ -309,7 +315,144 @@ def test_a_question_the_endpoint_rejects_is_a_row_and_not_the_end(server):
 
 
 def test_what_a_failed_synthesis_cost_is_booked():
-    anchor = ScriptedModel(lambda prompt, i: "")
-    result = run(Synthesis(anchor), n=2)
-    failed = [row for row in result.rows if row.system == "Synthesis"]
-    assert all(row.score is None and row.usage.requests == 2 for row in failed)
+    lost = Rollout("", finish_reason="error", error="503", usage=Usage(3, 0, 0, 0.0, 1))
+    for reply, score in (("", 0.0), (lost, None)):
+        anchor = ScriptedModel(lambda prompt, i, reply=reply: reply)
+        result = run(Synthesis(anchor), n=2)
+        failed = [row for row in result.rows if row.system == "Synthesis"]
+        assert all(row.score == score and row.usage.requests == 2 for row in failed)
+
+
+# --- what a system draws, and what one sample costs ---
+
+
+def test_generations_are_what_was_drawn_and_not_requests(server):
+    server.reply, server.models, server.most_choices = r"\boxed{1}", ("policy", "anchor", "judge"), 3
+    where = {"base_url": server.url, "api_key": server.key}
+    with (
+        Endpoint("policy", **where) as model,
+        Endpoint("anchor", **where) as anchor,
+        Endpoint("judge", **where) as judge,
+    ):
+        server.reply = lambda body, i: '{"best": 1}' if body["model"] == "judge" else rf"\boxed{{{i}}}"
+        estimators = (
+            MajorityVote(),
+            Synthesis(anchor),
+            Synthesis(anchor, skip_unanimous=True),
+            RecursiveSynthesis(anchor, width=4),
+            AnchoredVote(anchor, n=16),
+            BestOfN(judge),
+        )
+        result = run(*estimators, model=model, n=8)
+    assert result.summary.generations.tolist() == [1, 8, 9, 9, 8 + 3, 8 + 16, 9]
+    assert result.summary.compute.tolist() == [1, 8, 9, 9, 8 + 3, 8 + 16, 9]
+    assert result.groups[0].usage.generations == 8
+    assert result.groups[0].usage.requests > 1
+
+
+def test_a_synthesis_that_makes_no_call_draws_nothing():
+    result = run(
+        Synthesis(ScriptedModel(lambda p, i: ""), skip_unanimous=True),
+        model=ScriptedModel(lambda p, i: r"\boxed{1}"),
+    )
+    assert result.summary.generations.tolist() == [1, 8]
+
+
+def test_a_choice_that_cannot_be_read_was_drawn_all_the_same():
+    said = iter(["hm", '{"best": 2}'])
+    judge = ScriptedModel(lambda p, i: next(said))
+    result = run(BestOfN(judge), task=Task("one", TASK.examples[:1]), n=2)
+    assert result.summary.generations.tolist() == [1, 2 + 2]
+
+
+def test_scoring_given_texts_draws_nothing():
+    class Scorer:
+        name = "scorer"
+
+        async def sample(self, prompt, n=1, **sampling):
+            raise NotImplementedError
+
+        async def logprobs(self, prompt, text):
+            _note(Usage(5, 0, 0, 0.0, 4))  # as a llama.cpp server is asked four times
+            return [-1.0]
+
+    result = run(MinPerplexity(Scorer()), n=8)
+    assert result.summary.generations.tolist() == [1, 8]
+    assert result.summary.requests["MinPerplexity"] == 4 * (1 + 4 * 8)
+
+
+def test_a_model_that_counts_nothing_still_draws():
+    class Plain:
+        name = "plain"
+
+        async def sample(self, prompt, n=1, **sampling):
+            return [Rollout(r"\boxed{1}")] * n
+
+    plain = Plain()
+    result = run(MajorityVote(), Synthesis(plain), AnchoredVote(plain, n=16), model=plain, n=8)
+    assert result.summary.generations.tolist() == [1, 8, 9, 24]
+    assert result.summary.completion_tokens.isna().all()  # which is not 0
+
+
+def test_a_model_that_draws_more_than_it_shows_says_so():
+    model = ScriptedModel(lambda p, i: Rollout(r"\boxed{1}", usage=Usage(5, 5, 0, 0.0, 1, generations=4)))
+    assert run(MajorityVote(), model=model, n=2).summary.generations.tolist() == [4, 8]
+
+
+def test_calls_that_failed_are_no_generations():
+    lost = Rollout("", finish_reason="error", error="503")
+    model = ScriptedModel(lambda p, i: lost if i % 2 else r"\boxed{1}")
+    assert run(MajorityVote(), model=model, n=8).summary.generations.tolist() == [1, 4]
+
+
+def test_replies_of_a_run_from_before_generations_were_counted_count_as_one_each():
+    old = {"text": "a", "usage": {"prompt_tokens": 1, "completion_tokens": 2, "cached_tokens": 0, "cost_usd": 0.0}}
+    assert Rollout.from_json(old).usage.generations == 1
+    assert Rollout.from_json(old | {"text": "", "finish_reason": "scored"}).usage.generations == 0
+    new = old | {"usage": old["usage"] | {"generations": 3}}
+    assert Rollout.from_json(new).usage.generations == 3
+    assert Usage(1, 2, 0, 0.0) == Usage(1, 2, 0, 0.0, generations=3)
+
+
+def cost_of_one(parts, price=None):
+    """The usage of a single sample, where a question's rollouts took `parts`."""
+    model = ScriptedModel(lambda p, i: Rollout(r"\boxed{1}", usage=parts[i % len(parts)]))
+    if price is not None:
+        object.__setattr__(model, "price", price)
+    return run(model=model, task=Task("one", TASK.examples[:1]), n=len(parts)).rows[0].usage
+
+
+@pytest.mark.parametrize("price", [None, Price(1e6, 2e6)])
+def test_a_single_sample_costs_the_whole_prompt_and_the_mean_reply(price):
+    # Three rollouts of one request: a prompt of 10 tokens at $1 and replies of 3, 200 and 1 tokens at $2.
+    parts = [Usage(10, 3, 0, 16.0, 1), Usage(0, 200, 0, 400.0), Usage(0, 1, 0, 2.0)]
+    one = cost_of_one(parts, price)
+    assert (one.prompt_tokens, one.completion_tokens, one.requests) == (10, 68, 1)
+    assert one.cost_usd == pytest.approx(10 * 1 + 68 * 2)
+
+
+def test_a_single_sample_of_several_requests_costs_as_one_of_them_does():
+    parts = [Usage(10, 3, 0, 16.0, 1), Usage(0, 7, 0, 14.0), Usage(10, 5, 0, 20.0, 1), Usage(0, 1, 0, 2.0)]
+    assert cost_of_one(parts).cost_usd == pytest.approx(10 + 4 * 2)
+    alone = [Usage(10, 3, 0, 16.0, 1), Usage(10, 5, 0, 20.0, 1)]
+    assert cost_of_one(alone).cost_usd == pytest.approx(18.0)
+
+
+def test_what_a_single_sample_costs_is_unknown_where_it_cannot_be_told():
+    assert cost_of_one([Usage(10, 3, 0, 16.0, 1), Usage(0, None, 0, None)]).cost_usd is None
+    assert cost_of_one([Usage(10, 800, 0, 16.0, 1), Usage(0, 0, 0, 0.0)]).cost_usd is None  # all on the first
+    priced = cost_of_one([Usage(10, 800, 0, 810.0, 1), Usage(0, 0, 0, 0.0)], Price(1e6, 1e6))
+    assert priced.cost_usd == pytest.approx(10 + 400)
+    assert cost_of_one([Usage(10, 3, 0, 0.0, 1), Usage(0, 0, 0, 0.0)]).cost_usd == 0.0
+
+
+def test_a_priced_endpoint_has_the_cost_of_the_mean_sample(server):
+    server.reply = lambda body, i: " ".join(["word"] * (1 + 50 * i)) + r" \boxed{1}"
+    price = Price(1e6, 1e6)
+    with Endpoint("test-model", base_url=server.url, api_key=server.key, price=price) as model:
+        result = run(model=model, n=4)
+    for row, group in zip(result.rows, result.groups, strict=True):
+        prompt = group.rollouts[0].usage.prompt_tokens
+        tokens = [rollout.usage.completion_tokens for rollout in group.rollouts]
+        assert row.usage.cost_usd == pytest.approx(prompt + sum(tokens) / 4)
+        assert tokens[0] < sum(tokens) / 4

@@ -33,7 +33,7 @@ FLOORS = [
     {"models"},
     {"rollouts"},
     {"references", "rewards"},
-    {"training", "evaluation", "results", "saved"},
+    {"training", "evaluation", "results", "saved", "costs"},
     {"analysis"},
     {"reporting", "figures"},
     {"api"},

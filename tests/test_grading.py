@@ -133,6 +133,7 @@ def test_official_metrics_are_those_of_the_verdicts():
     assert list(table.metric) == ["overall_score", "theme:t"] * 2
     assert list(table.value) == pytest.approx([1 / 3, 1 / 3, 1.0, 1.0])
     assert list(table.responses) == [4, 4, 2, 2]
+    assert list(table.questions) == [2, 2, 2, 2]
     with pytest.raises(ConfigError, match="no system was judged"):
         official(evaluate(Task("sums", (Example("1?", "1", answer_format="boxed"),)), POLICY, n=1))
 

@@ -1,5 +1,6 @@
 """HealthBench's metrics, against the official computation written out once more from its description."""
 
+import math
 import random
 from collections import defaultdict
 
@@ -81,6 +82,19 @@ def test_verdicts_and_rubrics_of_ours_are_taken_too():
     criterion = Criterion("c", 2, ("axis:a",))
     given = {"rubrics": Rubric((criterion,)), "example_tags": (), "verdicts": [Verdict(criterion, True)]}
     assert aggregate([given]) == {"overall_score": 1.0, "axis:a": 1.0}
+
+
+def test_responses_to_one_question_are_drawn_together():
+    rows = [
+        {"rubrics": [{"criterion": "c", "points": 1, "tags": []}], "example_tags": [], "verdicts": [n % 2 == 0]}
+        for n in range(20)
+        for _ in range(8)
+    ]
+    alone = deviations(rows)["overall_score"]
+    clustered = deviations([row | {"question": place // 8} for place, row in enumerate(rows)])["overall_score"]
+    assert clustered == pytest.approx(math.sqrt(0.25 / 20), rel=0.1)
+    assert clustered == pytest.approx(alone * math.sqrt(8), rel=0.15)
+    assert math.isnan(deviations([row | {"question": "one"} for row in rows])["overall_score"])
 
 
 def test_deviations_are_those_of_resampled_rows():

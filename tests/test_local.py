@@ -238,7 +238,7 @@ def test_usage_counts_the_prompt_once(model):
     first, *others = ask(model, n=3)
     assert first.usage.prompt_tokens == len(model.tokens([{"role": "user", "content": "Say something."}]))
     assert [one.usage.prompt_tokens for one in others] == [0, 0]
-    assert (first.usage.requests, first.usage.cost_usd) == (1, 0.0)
+    assert (first.usage.requests, first.usage.generations, first.usage.cost_usd) == (1, 1, 0.0)
 
 
 def test_a_stop_string_ends_the_reply(model):

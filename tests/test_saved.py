@@ -1,5 +1,6 @@
 """A saved evaluation comes back equal, whole or not at all, whatever its texts are."""
 
+import re
 import stat
 
 import pytest
@@ -105,3 +106,16 @@ def test_only_a_file_is_written_over(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot be written"):
         report(made(), tmp_path / "file" / "page.html")
+
+
+def test_an_evaluation_from_before_generations_were_counted_loads(tmp_path):
+    result = made()
+    file = result.save(tmp_path)
+    new = file.read_text("ascii")
+    old = re.sub(r',"generations":\d+(?=})', "", new)
+    assert old != new
+    file.write_text(old, "ascii")
+    back = Evaluation.load(file)
+    assert back == result
+    assert back.groups[0].usage.generations == len(back.groups[0].rollouts)
+    assert back.summary.generations.equals(result.summary.generations)

@@ -1,16 +1,18 @@
 """How far a judge can be trusted: against labels, against another judge, against itself; and rubrics against rubrics.
 
 Verdicts that could not be had are left out and counted as coverage, never taken for a no. Accuracy, balanced F1 (the
-mean of the F1 of yes and of no, HealthBench's meta-evaluation) and Cohen's kappa come with 95% intervals over items.
-Left out: which of two judges is right where there are no labels.
+mean of the F1 of yes and of no, HealthBench's meta-evaluation) and Cohen's kappa come with 95% intervals. These, and
+standard errors, are over questions: verdicts on the same rollouts, or on rollouts of one question, go together, so that
+many of them say less than as many questions would. Left out: which of two judges is right where there are no labels.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +20,7 @@ import numpy as np
 from catlite.analysis.comparing import RESAMPLES
 from catlite.data import Judgement
 from catlite.errors import ConfigError
+from catlite.results import over_questions
 from catlite.text import data_frame
 
 if TYPE_CHECKING:
@@ -27,55 +30,116 @@ Verdicts = Sequence[bool | None]
 Rewards = Sequence[float | None]
 
 
-def verdicts(judgements: Iterable[Judgement]) -> list[bool | None]:
+class Flat(list[bool | None]):
+    """Verdicts one after the other, and in `questions` of each one which question it is about."""
+
+    def __init__(self, items: Iterable[bool | None], questions: Sequence[Hashable]) -> None:
+        super().__init__(items)
+        self.questions = tuple(questions)
+
+
+def verdicts(judgements: Iterable[Judgement]) -> Flat:
     """All verdicts, by group, rollout and criterion: what `with_labels` compares with labels in the same order."""
-    return [verdict.met for judgement in judgements for mine in judgement.verdicts_GC for verdict in mine]
+    items: list[bool | None] = []
+    questions: list[Hashable] = []
+    for number, judgement in enumerate(judgements):
+        mine = [verdict.met for of_rollout in judgement.verdicts_GC for verdict in of_rollout]
+        prompt = judgement.group.example.prompt
+        items += mine
+        # Groups of one question, as its repeats are, go together; an id need not be there, and be nobody else's.
+        questions += [json.dumps(prompt, sort_keys=True, default=repr) if prompt else number] * len(mine)
+    return Flat(items, questions)
 
 
-def with_labels(given: Verdicts, labels: Verdicts, *, seed: int = 0) -> pd.DataFrame:
+def with_labels(
+    given: Verdicts, labels: Verdicts, *, questions: Sequence[Hashable] | None = None, seed: int = 0
+) -> pd.DataFrame:
     """A judge's verdicts against labels, such as a person's, item by item.
 
-    Index: accuracy, balanced_f1, kappa. Columns: value; low and high, the 95% percentile interval of a bootstrap over
-    items (RESAMPLES draws); items; coverage, the share of labelled items that have a verdict. A label of None is no
-    label. nan where a figure is not defined, such as kappa when both say one thing throughout.
+    Args:
+        given: True, False or None, an item each; `verdicts(judgements)` gives them.
+        labels: the same of whoever is right, in the same order. None, nan and pandas.NA are no label.
+        questions: of each item, which question it is about, in any form that can be compared. By default what
+            `verdicts` knows, and for a list of your own each item is a question.
+        seed: of the bootstrap, 0 by default.
 
-    Raises ConfigError when there is not one label per verdict, when one is anything but True, False (or 1, 0) and None
-    (or nan), or when there is nothing to compare.
+    Returns:
+        Index accuracy, balanced_f1, kappa. Columns: value; low and high, the 95% percentile interval of a bootstrap
+        over questions (RESAMPLES draws), nan where there is but one; items; questions, of these items; coverage, the
+        share of labelled items that have a verdict. nan where a figure is not defined, such as kappa when both say one
+        thing throughout.
+
+    Raises:
+        ConfigError: when there is not one label, or one question, per verdict, when one is anything but True, False (or
+            1, 0) and none, or when there is nothing to compare.
+
+    Example:
+        >>> with_labels([True, False, None], [1, 0, 1])
+        >>> with_labels(verdicts(judgements), frame["met"])
     """
     if len(given) != len(labels):
         raise ConfigError(f"{len(given)} verdicts and {len(labels)} labels: want one label for each, None for none")
-    both = zip(map(_yes_or_no, given), map(_yes_or_no, labels), strict=True)
-    labelled = [(mine, label) for mine, label in both if label is not None]
-    pairs = [(mine, label) for mine, label in labelled if mine is not None]
+    if questions is None:
+        questions = getattr(given, "questions", range(len(given)))
+    if len(questions) != len(given):
+        raise ConfigError(f"{len(given)} verdicts and {len(questions)} questions: want for each verdict its question")
+    items = zip(map(_yes_or_no, given), map(_yes_or_no, labels), questions, strict=True)
+    labelled = [(met, label, question) for met, label, question in items if label is not None]
+    pairs = [((met, label), question) for met, label, question in labelled if met is not None]
     if not pairs:
         raise ConfigError("no item has both a verdict and a label")
-    # Both yes, only the judge, only the label, neither: all that the figures need of the items.
-    counts = np.array([pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))])
-    draws = np.random.default_rng(seed).multinomial(len(pairs), counts / len(pairs), RESAMPLES)
-    values, spread = _figures(counts[None, :]), _figures(draws)
+    # Of each question: both yes, only the judge, only the label, neither. That is all that the figures need.
+    places = {question: place for place, question in enumerate(dict.fromkeys(question for _, question in pairs))}
+    counts: np.ndarray[Any, Any] = np.zeros((len(places), 4), dtype=int)
+    for pair, question in pairs:
+        counts[places[question], _CELLS.index(pair)] += 1
+    values = _figures(counts.sum(axis=0, keepdims=True))
+    spread = _figures(_resampled(counts, seed)) if len(places) > 1 else {}
     rows = []
     for name, value in values.items():
-        known = spread[name][~np.isnan(spread[name])]
+        drawn = spread.get(name, np.array([math.nan]))
+        known = drawn[~np.isnan(drawn)]
         low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (math.nan, math.nan)
         rows.append({"figure": name, "value": float(value[0]), "low": float(low), "high": float(high)})
     frame = data_frame(rows).set_index("figure")
-    return frame.assign(items=len(pairs), coverage=len(pairs) / len(labelled))
+    return frame.assign(items=len(pairs), questions=len(places), coverage=len(pairs) / len(labelled))
+
+
+_CELLS = [(True, True), (True, False), (False, True), (False, False)]  # of verdict and label
+
+
+def _resampled(counts: np.ndarray[Any, Any], seed: int) -> np.ndarray[Any, Any]:
+    """RESAMPLES sums of as many rows of `counts` as there are, drawn with replacement."""
+    generator = np.random.default_rng(seed)
+    # Rows that are alike are drawn together: of single items there are four kinds, however many items.
+    kinds, sizes = np.unique(counts, axis=0, return_counts=True)
+    # Some at a time: all draws of 5,000 kinds at once would take half a gigabyte.
+    at_once = max(1, 1_000_000 // len(kinds))
+    parts = [min(at_once, RESAMPLES - start) for start in range(0, RESAMPLES, at_once)]
+    return np.concatenate([generator.multinomial(len(counts), sizes / len(counts), part) @ kinds for part in parts])
 
 
 def _yes_or_no(value: Any) -> bool | None:
     """True, False or None; "yes" out of a CSV, or a probability, would be true whatever it says."""
-    if value is None or value != value:
+    if is_missing(value):
         return None
-    if isinstance(value, str) or value not in (True, False):
+    if isinstance(value, str) or np.ndim(value) or value not in (True, False):
         raise ConfigError(f"{value!r} is no verdict or label: want True, False, or None for none")
     return bool(value)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether `value` stands for none: None, nan of any kind, pandas.NA or pandas.NaT."""
+    import pandas as pd
+
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def between(judges: Mapping[str, Sequence[Judgement]], *, seed: int = 0) -> pd.DataFrame:
     """Every two judges, or modes of one, that judged the same groups by the same rubrics.
 
     Columns: a, b, then accuracy (here the share of items on which they agree), balanced_f1 and kappa, each with its
-    interval as in `with_labels`; items; coverage, the share of items on which both have a verdict.
+    interval as in `with_labels`; items; questions; coverage, the share of items on which both have a verdict.
     Raises ConfigError for fewer than two, or for judgements of different shape.
     """
     if len(judges) < 2:
@@ -88,8 +152,8 @@ def between(judges: Mapping[str, Sequence[Judgement]], *, seed: int = 0) -> pd.D
         for name in frame.index:
             value, low, high = (float(frame.loc[name, column]) for column in ("value", "low", "high"))
             row |= {str(name): value, f"{name}_low": low, f"{name}_high": high}
-        items = int(frame["items"].iloc[0])
-        rows.append({**row, "items": items, "coverage": items / len(mine)})
+        items, questions = (int(frame[column].iloc[0]) for column in ("items", "questions"))
+        rows.append({**row, "items": items, "questions": questions, "coverage": items / len(mine)})
     return data_frame(rows)
 
 
@@ -97,43 +161,65 @@ def self_consistency(repeats: Sequence[Sequence[Judgement]]) -> pd.DataFrame:
     """How often a judge says the same again: `repeats` are its judgements of the same groups, asked anew each time.
 
     Index: agreement, the share of pairs of repeats that agree on an item; unanimous, the share of items on which all
-    do. Columns: value; se, over items; items, those with at least two verdicts. Repeats say something only of a judge
-    that samples (`judge_group(…, temperature=1.0)`), and inside a run only of fresh replies: wrap each repeat in
-    `catlite.store.samples_from(number)`.
+    do. Columns: value; se, over questions; items, those with at least two verdicts; questions, of these items. Repeats
+    say something only of a judge that samples (`judge_group(…, temperature=1.0)`), and inside a run only of fresh
+    replies: wrap each repeat in `catlite.store.samples_from(number)`.
     Raises ConfigError for fewer than two repeats, or for repeats of different shape.
     """
     columns = [verdicts(judgements) for judgements in repeats]
     if len(columns) < 2 or len({len(column) for column in columns}) != 1:
         raise ConfigError(f"want at least two repeats of one shape, got {[len(column) for column in columns]} verdicts")
-    agree, unanimous = [], []
-    for item in zip(*columns, strict=True):
-        said = [met for met in item if met is not None]
-        if len(said) > 1:
-            yes, no = said.count(True), said.count(False)
-            agree.append((math.comb(yes, 2) + math.comb(no, 2)) / math.comb(len(said), 2))
-            unanimous.append(float(yes == 0 or no == 0))
-    rows = [{"figure": name, **_mean(values)} for name, values in (("agreement", agree), ("unanimous", unanimous))]
-    return data_frame(rows).set_index("figure").rename(columns={"n": "items"})
+    agree: dict[Hashable, list[float]] = {}
+    unanimous: dict[Hashable, list[float]] = {}
+    for item, question in zip(zip(*columns, strict=True), columns[0].questions, strict=True):
+        met = [one for one in item if one is not None]
+        if len(met) > 1:
+            yes, no = met.count(True), met.count(False)
+            agreeing = (math.comb(yes, 2) + math.comb(no, 2)) / math.comb(len(met), 2)
+            agree.setdefault(question, []).append(agreeing)
+            unanimous.setdefault(question, []).append(float(yes == 0 or no == 0))
+    rows = [{"figure": name, **_share(found)} for name, found in (("agreement", agree), ("unanimous", unanimous))]
+    return data_frame(rows).set_index("figure")
 
 
-def rank_correlation(a: Sequence[Rewards], b: Sequence[Rewards]) -> pd.DataFrame:
+def _share(values: Mapping[Hashable, Sequence[float]]) -> dict[str, float]:
+    """The mean over all items, with its standard error over questions, whose numbers of items may differ."""
+    items = sum(map(len, values.values()))
+    mean = sum(map(sum, values.values())) / items if items else math.nan
+    error = math.nan
+    if (questions := len(values)) > 1:
+        # Of a ratio of two sums over questions: what agrees, and what there is.
+        apart = [sum(mine) - mean * len(mine) for mine in values.values()]
+        error = math.sqrt(sum(value**2 for value in apart) * questions / (questions - 1)) / items
+    return {"value": mean, "se": error, "items": items, "questions": questions}
+
+
+def rank_correlation(
+    a: Sequence[Rewards], b: Sequence[Rewards], *, questions: Sequence[Hashable] | None = None
+) -> pd.DataFrame:
     """Do two rewards order the same rollouts alike, such as self-proposed and experts' rubrics? Spearman's rank.
 
-    a, b: for each group, the rewards of its rollouts (`judgement.rewards_G`). Index: within, the mean over groups of
-    the correlation inside each, which is what GRPO sees, with its standard error; pooled, over all rollouts, whose
-    se is nan. Columns: value, se, n (groups, or rollouts). A group is left out in which a reward does not vary, or
-    fewer than three rollouts have both. Raises ConfigError for other shapes.
+    a, b: for each group, the rewards of its rollouts (`judgement.rewards_G`). questions: of each group, which question
+    it belongs to, where some are repeats of one; by default each is its own. Index: within, the mean over questions of
+    the correlation inside each group, which is what GRPO sees, with its standard error; pooled, over all rollouts,
+    whose se is nan. Columns: value, se, n (groups, or rollouts). A group is left out in which a reward does not vary,
+    or fewer than three rollouts have both. Raises ConfigError for other shapes.
     """
     if len(a) != len(b) or any(len(mine) != len(theirs) for mine, theirs in zip(a, b, strict=True)):
         raise ConfigError("want the rewards of the same rollouts of the same groups, in the same order")
-    both = [
-        [(x, y) for x, y in zip(mine, theirs, strict=True) if x is not None and y is not None]
+    if questions is not None and len(questions) != len(a):
+        raise ConfigError(f"{len(a)} groups and {len(questions)} questions: want for each group its question")
+    both: list[list[tuple[Any, Any]]] = [
+        [(x, y) for x, y in zip(mine, theirs, strict=True) if not (is_missing(x) or is_missing(y))]
         for mine, theirs in zip(a, b, strict=True)
     ]
-    within = [value for pairs in both if not math.isnan(value := _spearman(pairs))]
+    correlations = list(zip(range(len(a)) if questions is None else questions, map(_spearman, both), strict=True))
+    known = [(question, value) for question, value in correlations if not math.isnan(value)]
+    value, error = over_questions(known)
+    within = {"value": value, "se": error, "n": len(known)}
     everything = [pair for pairs in both for pair in pairs]
     pooled = {"value": _spearman(everything), "se": math.nan, "n": len(everything)}
-    return data_frame([{"figure": "within", **_mean(within)}, {"figure": "pooled", **pooled}]).set_index("figure")
+    return data_frame([{"figure": "within", **within}, {"figure": "pooled", **pooled}]).set_index("figure")
 
 
 def _spearman(pairs: Sequence[tuple[float, float]]) -> float:
@@ -142,11 +228,6 @@ def _spearman(pairs: Sequence[tuple[float, float]]) -> float:
     if len(pairs) < 3 or len({x for x, _ in pairs}) < 2 or len({y for _, y in pairs}) < 2:
         return math.nan
     return float(stats.spearmanr(*zip(*pairs, strict=True)).statistic)
-
-
-def _mean(values: Sequence[float]) -> dict[str, float]:
-    spread = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return {"value": float(np.mean(values)) if values else math.nan, "se": spread, "n": len(values)}
 
 
 def _figures(counts: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:

@@ -6,27 +6,31 @@ the model it began with may well be as good. So always all four. Left out: more 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from catlite import loop
-from catlite.budget import Budget
-from catlite.cards import html_table
-from catlite.data import Group, Reference, Task, Usage
-from catlite.evaluation import Estimator, aevaluate
+from catlite.budget import Budget, capped
+from catlite.cards import html_table, notes_html
+from catlite.data import Group, Reference, Task, Usage, counted
+from catlite.errors import EstimationError, StoreError
+from catlite.evaluation import Estimator, aevaluate, estimator_name
 from catlite.models.base import Model, resolve
+from catlite.progress import Progress
 from catlite.references.selection import MajorityVote
 from catlite.references.synthesis import Synthesis
-from catlite.results import SINGLE, Evaluation
+from catlite.results import Evaluation, mean_and_error
 from catlite.rewards.audit import Reward
+from catlite.saved import FILE
+from catlite.store import open_run
 from catlite.text import data_frame, table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_FOLDERS = ("before", "after")  # of a run, each with the evaluation of its model
 
 
 @dataclass(frozen=True)
@@ -36,29 +40,40 @@ class Comparison:
     before: Evaluation = field(repr=False)
     after: Evaluation = field(repr=False)
 
+    @classmethod
+    def load(cls, run: str | Path) -> Comparison:
+        """What `compare` has kept in the folder `run`. Raises StoreError when it holds no finished comparison."""
+        files = [Path(run).expanduser() / name / FILE for name in _FOLDERS]
+        for file in files:
+            if not file.is_file():
+                raise StoreError(
+                    f"{str(run)!r} has no finished comparison ({file} is not there): call compare(…, "
+                    f"run={str(run)!r}) to its end; what was paid for is not asked again"
+                )
+        return cls(*map(Evaluation.load, files))
+
     def to_frame(self) -> pd.DataFrame:
         """One row per system: both scores and the difference over the questions both were graded on.
 
-        Columns: before, before_se, after, after_se, difference, difference_se (paired), questions.
+        A question's score is the mean over its repeats. Columns: before, before_se, after, after_se, difference,
+        difference_se (paired), questions.
         """
         return data_frame([self._row(system) for system in self.before.systems]).set_index("system")
 
     def _row(self, system: str) -> dict[str, Any]:
-        was, now = (
-            {row.position: row.score for row in one.rows if row.system == system and row.score is not None}
-            for one in (self.before, self.after)
-        )
+        was, now = self.before.scores(system), self.after.scores(system)
         changes = [now[position] - was[position] for position in was if position in now]
         before, before_se, _ = self.before.score(system)
         after, after_se, _ = self.after.score(system)
+        difference, difference_se = mean_and_error(changes)
         return {
             "system": system,
             "before": before,
             "before_se": before_se,
             "after": after,
             "after_se": after_se,
-            "difference": fmean(changes) if changes else math.nan,
-            "difference_se": stdev(changes) / math.sqrt(len(changes)) if len(changes) > 1 else math.nan,
+            "difference": difference,
+            "difference_se": difference_se,
             "questions": len(changes),
         }
 
@@ -76,11 +91,17 @@ class Comparison:
     def _title(self) -> str:
         return f"{self.before.task}: {self.before.policy} → {self.after.policy} (± standard error over questions)"
 
+    @property
+    def _notes(self) -> list[str]:
+        """What a reader of the table has to know of each evaluation."""
+        both = zip(_FOLDERS, (self.before, self.after), strict=True)
+        return [f"{name}: {note}" for name, evaluation in both for note in evaluation.notes]
+
     def __str__(self) -> str:
-        return self._title + "\n" + table(self._cells(), right=range(1, 5))
+        return "\n".join([self._title, table(self._cells(), right=range(1, 5)), *self._notes])
 
     def _repr_html_(self) -> str:
-        return html_table(self._title, self._cells())
+        return html_table(self._title, self._cells()) + notes_html(self._notes)
 
 
 def compare(
@@ -91,64 +112,102 @@ def compare(
     synthesis: Estimator | None = None,
     grader: Reward | None = None,
     n: int = 8,
+    n_repeats: int = 1,
     run: str | Path | None = None,
     budget: Budget | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: bool | Progress | None = None,
     **sampling: Any,
 ) -> Comparison:
     """Scores two models on `task` as a single sample, greedy, by a majority vote of n and by a synthesis of n.
 
-    After training: `compare(trained.initial, trained.policy, task)`. synthesis: by default with `before` as the anchor
-    of both, as in training. grader, n, run, budget, progress, sampling: as in `evaluate`; the vote is left out where
-    the task has no answer formats. Raises what `evaluate` raises.
+    After training: `compare(trained.initial, trained.policy, task)`. The vote is left out where the task has no answer
+    formats.
+
+    Args:
+        before: the model before, or its name; also the anchor of both syntheses by default, as in training.
+        after: the model after, or its name.
+        task: the questions, with what they are graded by.
+        synthesis: the estimator of the last row; by default `Synthesis(before)`.
+        grader: a reward; by default AnswerMatch.
+        n: rollouts per question and repeat, 8 by default.
+        n_repeats: how often each question is sampled anew, 1 by default; its score is the mean over the repeats.
+        run: a folder in which every reply is kept, so that the same call goes on where it ended, and both evaluations,
+            as `before/evaluation.json` and `after/evaluation.json`; `Comparison.load` reads them. None keeps nothing.
+        budget: one cap on all that both models, anchor and judge spend, resumed parts included; None is no cap.
+        progress: True shows a bar for each model; a function is called with (questions done, questions) of each.
+        sampling: parameters of the rollouts, such as max_tokens; greedy decoding leaves out those by which one draws.
+
+    Returns:
+        Both evaluations, with a table of the four systems.
+
+    Raises:
+        ConfigError: for wrong arguments, such as a task without answers and no grader.
+        ModelError: when an endpoint refuses altogether.
+        StoreError: when the run's folder cannot be used or written.
+
+    Example:
+        >>> print(catlite.compare("old-model", "new-model", catlite.times_tables(20), n_repeats=2))
+        >>> catlite.compare(trained.initial, trained.policy, task, run="runs/compared", budget=Budget(usd=5))
     """
 
     async def work() -> Comparison:
         models = [resolve(before), resolve(after)]
         limit = sampling.get("max_tokens") or sampling.get("max_completion_tokens")
-        synthesizing = synthesis or Synthesis(models[0], max_tokens=limit)
-        found = []
+        last = synthesis or Synthesis(models[0], max_tokens=limit)
+        evaluations = []
         try:
-            for model in models:
-                estimators: list[Estimator] = [_greedy(model, sampling)]
-                if task.verifiable:
-                    estimators.append(MajorityVote())
-                estimators.append(synthesizing)
-                found.append(
-                    await aevaluate(
+            # One store and one budget for both: what the first spends is not there for the second.
+            with open_run(run) as store, capped(budget, store.usage() if store and budget else Usage()):
+                for model, name in zip(models, _FOLDERS, strict=True):
+                    evaluation = await aevaluate(
                         task,
                         model,
-                        estimators=estimators,
+                        estimators=_systems(task, n, Greedy(model, sampling), last),
                         grader=grader,
                         n=n,
-                        run=run,
-                        budget=budget,
+                        n_repeats=n_repeats,
                         progress=progress,
                         **sampling,
                     )
-                )
+                    if run is not None and store is not None:
+                        evaluation.save(store.folder / name / FILE)
+                    evaluations.append(evaluation)
         finally:
             for model, given in zip(models, (before, after), strict=True):
                 if model is not given:
                     await model.aclose()  # type: ignore[attr-defined]
-        return Comparison(*(_renamed(one, n) for one in found))
+        return Comparison(*evaluations)
 
     return loop.run(work())
 
 
-def _greedy(model: Model, sampling: dict[str, Any]) -> Estimator:
-    settings = {name: value for name, value in sampling.items() if name not in ("top_k", "top_p", "min_p", "seed")}
+def _systems(task: Task, n: int, greedy: Estimator, synthesis: Estimator) -> dict[str, Estimator]:
+    """The estimators under the names of the table."""
+    systems: dict[str, Estimator] = {"greedy": greedy}
+    if task.verifiable:
+        systems[f"majority of {n}"] = MajorityVote()
+    name = f"synthesis of {n}" if isinstance(synthesis, Synthesis) else estimator_name(synthesis)
+    return systems | {f"{name} 2" if name in systems else name: synthesis}
 
-    async def greedy(group: Group) -> Reference:
-        (reply,) = await model.sample(group.example.prompt, 1, **{**settings, "temperature": 0.0})
+
+@dataclass(frozen=True)
+class Greedy:
+    """An estimator that leaves the rollouts aside and asks `model` once more, at temperature 0."""
+
+    needs_usable: ClassVar = False  # so it is asked, too, where no rollout can be read
+    reads_rollouts: ClassVar = False  # and what they cost is no part of its own cost
+
+    model: Model
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+
+    async def __call__(self, group: Group) -> Reference:
+        """The greedy reply to the group's question; EstimationError when the call fails."""
+        left_out = ("top_k", "top_p", "min_p", "seed")
+        settings = {name: value for name, value in self.sampling.items() if name not in left_out}
+        (reply,) = await self.model.sample(group.example.prompt, 1, **{**settings, "temperature": 0.0})
+        reply = counted(reply)
+        usage = Usage.total([reply.usage])
+        if reply.error is not None:
+            raise EstimationError(f"the greedy reply of {self.model.name!r} failed: {reply.error}", group, usage)
         answer = reply.answer or group.example.parse(reply.text)
-        return Reference(reply.text, answer, "greedy", group, usage=Usage.total([reply.usage]), error=reply.error)
-
-    return greedy
-
-
-def _renamed(evaluation: Evaluation, n: int) -> Evaluation:
-    """Systems under the names of the table."""
-    names = {"MajorityVote": f"majority of {n}", "Synthesis": f"synthesis of {n}", SINGLE: SINGLE}
-    rows = tuple(replace(row, system=names.get(row.system, row.system)) for row in evaluation.rows)
-    return replace(evaluation, rows=rows)
+        return Reference(reply.text, answer, "greedy", group, usage=usage, truncated=reply.defect == "truncated")

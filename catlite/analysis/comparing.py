@@ -87,9 +87,12 @@ def disagreement(evaluation: Evaluation, system: str = "Synthesis") -> pd.DataFr
 
     One row per other system that has references, and one for "every rollout": the questions on which no rollout has
     the answer that `system` gives. Columns: system, other, questions, disagree (share), right and other_right (shares
-    of the disagreements), each share with its standard error over questions.
+    of the disagreements that have a gold answer; nan where none has), each share with its standard error over
+    questions. Raises ConfigError for a system without references, and for open-ended examples: two texts in other
+    words may say the same, so that there is no answer to compare.
     """
     mine = _references(evaluation, system)
+    check_comparable(evaluation, "disagreement()")
     rows = []
     for other in [name for name in evaluation.systems if name not in (SINGLE, system)]:
         theirs = _by_question(evaluation, other)
@@ -109,13 +112,15 @@ class _Pair:
 
     position: int
     apart: bool
-    right: bool
-    other_right: bool  # any of them
+    right: bool | None  # None where there is no gold answer
+    other_right: bool | None  # any of them
 
     @classmethod
     def of(cls, key: _Key, reference: Reference, others: Sequence[str | None]) -> _Pair:
         apart = not any(_same(reference.answer, other) for other in others)
         gold = reference.group.example.answer
+        if gold is None:
+            return cls(key[0], apart, None, None)
         # Who is right is asked for only where they part.
         right = apart and _same(reference.answer, gold)
         return cls(key[0], apart, right, apart and any(_same(other, gold) for other in others))
@@ -123,11 +128,22 @@ class _Pair:
 
 def _apart(system: str, other: str, pairs: list[_Pair]) -> dict[str, Any]:
     row: dict[str, Any] = {"system": system, "other": other, "questions": len({pair.position for pair in pairs})}
-    apart = [pair for pair in pairs if pair.apart]
     row["disagree"], row["disagree_se"] = over_questions((pair.position, pair.apart) for pair in pairs)
-    row["right"], row["right_se"] = over_questions((pair.position, pair.right) for pair in apart)
-    row["other_right"], row["other_right_se"] = over_questions((pair.position, pair.other_right) for pair in apart)
+    for name in ("right", "other_right"):
+        judged = [(pair.position, getattr(pair, name)) for pair in pairs if pair.apart]
+        row[name], row[f"{name}_se"] = over_questions((place, right) for place, right in judged if right is not None)
     return row
+
+
+def check_comparable(evaluation: Evaluation, what: str) -> None:
+    """ConfigError where some example is open-ended, so that `what` has no final answers to compare."""
+    groups = evaluation.groups or [reference.group for reference in evaluation.references]
+    without = sum(group.example.answer_format is None for group in groups)
+    if without:
+        raise ConfigError(
+            f"{what} compares final answers, and {without} of {len(groups)} examples have no answer_format: compare "
+            "scores with differences(), or say how answers are written (answer_format='boxed', or a regular expression)"
+        )
 
 
 _Key = tuple[int, int]  # position of a question, repeat

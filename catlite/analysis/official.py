@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 def official(evaluation: Evaluation, *, seed: int = 0) -> pd.DataFrame:
     """One row per system and metric: "overall_score", then every tag.
 
-    Columns: system, metric, value; deviation, of 1,000 bootstrap resamples of responses; responses. A response without
-    a score, such as one whose verdicts could not be had, is left out. Raises ConfigError when no system was judged by
-    a rubric.
+    Columns: system, metric, value; deviation, of 1,000 bootstrap resamples of questions, with all the responses of
+    each (the official one is over responses, of which a question there has one); responses; questions. A response
+    without a score, such as one whose verdicts could not be had, is left out. Raises ConfigError when no system was
+    judged by a rubric.
     """
     found = []
     for system in evaluation.systems:
@@ -32,7 +33,8 @@ def official(evaluation: Evaluation, *, seed: int = 0) -> pd.DataFrame:
             spread = deviations(rows, seed=seed)
             for metric, value in aggregate(rows).items():
                 row = {"system": system, "metric": metric, "value": value, "deviation": spread[metric]}
-                found.append({**row, "responses": len(rows)})
+                questions = len({one["question"] for one in rows})
+                found.append({**row, "responses": len(rows), "questions": questions})
     if not found:
         raise ConfigError("no system was judged by a rubric: evaluate with grader=ExpertRubric(judge)")
     return data_frame(found)
@@ -40,14 +42,15 @@ def official(evaluation: Evaluation, *, seed: int = 0) -> pd.DataFrame:
 
 def _rows(evaluation: Evaluation, system: str) -> list[dict[str, Any]]:
     """What `aggregate` reads, of the responses of one system that have a score."""
-    judged = [row.judgement for row in evaluation.rows if row.system == system and row.judgement is not None]
+    judged = [(row.position, row.judgement) for row in evaluation.rows if row.system == system and row.judgement]
     return [
         {
+            "question": position,
             "rubrics": judgement.rubric,
             "example_tags": judgement.group.example.metadata.get("example_tags", []),
             "verdicts": verdicts,
         }
-        for judgement in judged
+        for position, judgement in judged
         for verdicts, reward in zip(judgement.verdicts_GC, judgement.rewards_G, strict=True)
         if reward is not None
     ]

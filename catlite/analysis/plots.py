@@ -58,7 +58,9 @@ def disagreement(frame: pd.DataFrame, axes: Axes | None = None) -> Axes:
     start = share * 0
     system = _plain(str(frame["system"].iloc[0])) if len(frame) else ""
     parts = ((mine, _BLUE, f"{system} is right"), (theirs, _ORANGE, "the other is right"))
-    for width, colour, label in (*parts, (share - mine - theirs, _GREY, "neither is")):
+    unlabelled = bool((frame["right"].isna() & (share > 0)).any())  # without gold answers nobody knows who is right
+    rest = "neither is, or nobody knows" if unlabelled else "neither is"
+    for width, colour, label in (*parts, (share - mine - theirs, _GREY, rest)):
         axes.barh(places, width, left=start, color=colour, label=label, height=0.6)
         start = start + width
     axes.errorbar(share, places, xerr=frame["disagree_se"].to_numpy(dtype=float), fmt="none", ecolor="black", capsize=4)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from catlite import loop
+from catlite.analysis.comparing import check_comparable
 from catlite.budget import Budget
 from catlite.data import Group, Reference, Rollout
 from catlite.errors import ConfigError, EstimationError
@@ -75,6 +76,8 @@ def scaling(
 class First:
     """The estimator, shown the first `size` rollouts only."""
 
+    needs_usable: ClassVar = False  # without one, a rollout that came stands for itself
+
     estimator: Estimator
     size: int
 
@@ -84,10 +87,10 @@ class First:
         if part.usable:
             return await self.estimator(part)
         # Nothing to estimate from, as happens to one truncated rollout: what was sampled stands for itself.
-        came = [rollout for rollout in part.rollouts if rollout.error is None]
-        if not came:
+        if not part.replies:
             raise EstimationError(f"none of the first {self.size} rollouts came", group)
-        return Reference(came[0].text, came[0].answer, estimator_name(self.estimator), part)
+        first = part.replies[0]
+        return Reference(first.text, first.answer, estimator_name(self.estimator), part)
 
 
 def checked_sizes(evaluation: Evaluation, sizes: Sequence[int] | None, name: str) -> Sequence[int]:
@@ -99,15 +102,30 @@ def checked_sizes(evaluation: Evaluation, sizes: Sequence[int] | None, name: str
     return sizes
 
 
-def pass_at_k(evaluation: Evaluation, ks: Sequence[int] | None = None) -> pd.DataFrame:
+def pass_at_k(
+    evaluation: Evaluation, ks: Sequence[int] | None = None, *, threshold: float | None = None
+) -> pd.DataFrame:
     """How often at least one of k rollouts is right, without bias from the number there are (Chen et al. 2021).
 
-    ks: by default the powers of two up to n. Columns: k, pass_at_k, se, questions; a question with fewer than k graded
-    rollouts is left out. pass@1 is the single sample's score (avg@n). Raises ConfigError when some k is larger than
-    the groups.
+    Args:
+        evaluation: with the scores of its rollouts; those of a question's repeats go together.
+        ks: numbers of rollouts; by default the powers of two up to n.
+        threshold: the score from which a rollout is right, needed where scores are not just 0 and 1, as a rubric's.
+
+    Returns:
+        Columns k, pass_at_k, se (over questions), questions. A question with fewer than k graded rollouts is left out:
+        those whose call failed are not graded, those that came and have no answer are. Where scores are 0 and 1, pass@1
+        is the single sample's score (avg@n).
+
+    Raises:
+        ConfigError: when some k is larger than the groups, or for scores between 0 and 1 without a threshold.
+
+    Example:
+        >>> pass_at_k(evaluation, ks=(1, 4))
+        >>> pass_at_k(graded_by_rubric, threshold=0.7)
     """
+    pools = [_passed([score for _, score in pool], threshold) for pool in _pools(evaluation).values()]
     rows = []
-    pools = [[score for _, score in pool] for pool in _pools(evaluation).values()]
     for k in checked_sizes(evaluation, ks, "ks"):
         enough = [pool for pool in pools if len(pool) >= k]
         mean, error = mean_and_error([1 - _all_wrong(pool, k) for pool in enough])
@@ -115,18 +133,36 @@ def pass_at_k(evaluation: Evaluation, ks: Sequence[int] | None = None) -> pd.Dat
     return data_frame(rows)
 
 
-def _all_wrong(pool: list[float], k: int) -> float:
+def _passed(scores: list[float], threshold: Any) -> list[bool]:
+    """Which of `scores` are right; ConfigError when that is nowhere said."""
+    if threshold is not None:
+        number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+        if not number or not math.isfinite(threshold):
+            raise ConfigError(f"threshold={threshold!r}: want the score from which a rollout is right, such as 0.7")
+        return [score >= threshold for score in scores]
+    between = [score for score in scores if score not in (0, 1)]
+    if between:
+        raise ConfigError(
+            f"pass@k counts rollouts that are right, and here one has the score {between[0]:.3g}: say from which score "
+            "on it is right, such as threshold=0.7, or look at the mean scores of scaling()"
+        )
+    return [score == 1 for score in scores]
+
+
+def _all_wrong(pool: list[bool], k: int) -> float:
     """The share of subsets of `k` in which nothing is right."""
-    return math.comb(sum(score < 1 for score in pool), k) / math.comb(len(pool), k)
+    return math.comb(pool.count(False), k) / math.comb(len(pool), k)
 
 
 def maj_at_k(evaluation: Evaluation, ks: Sequence[int] | None = None) -> pd.DataFrame:
     """What a majority vote of k rollouts reaches, over all subsets of a question's rollouts (SUBSETS of them at most).
 
     So less noisy than `scaling(evaluation, MajorityVote())`, which takes the first k. ks: by default the powers of two
-    up to n. A rollout that is cut off or has no answer does not vote. Columns: k, maj_at_k, se, questions. Raises
-    ConfigError when some k is larger than the groups.
+    up to n. A rollout that is cut off or has no answer does not vote, and a subset in which none does scores 0.
+    Columns: k, maj_at_k, se, questions. Raises ConfigError when some k is larger than the groups, and for open-ended
+    examples, which have no answers to vote with.
     """
+    check_comparable(evaluation, "maj_at_k()")
     ballots = [loop.run(_ballots(pool)) for pool in _pools(evaluation).values()]
     rows = []
     for k in checked_sizes(evaluation, ks, "ks"):

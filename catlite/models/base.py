@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from catlite.data import Message, Prompt, Rollout
+from catlite.data import Message, Prompt, Rollout, counted
 from catlite.errors import ConfigError, RequestRejected
 from catlite.models.keys import Secret
 
@@ -124,7 +124,7 @@ async def sample_preferring(
     wanted = {name: value for name, value in preferred.items() if f"{name}={value!r}" not in refused}
     while True:
         try:
-            return (await model.sample(messages, 1, **wanted, **sampling))[0]
+            return counted((await model.sample(messages, 1, **wanted, **sampling))[0])
         except RequestRejected as error:
             said = str(error).replace("schema", "response_format")
             named = [name for name, value in wanted.items() if value is not None and name in said]

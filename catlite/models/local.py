@@ -168,7 +168,8 @@ class LocalModel:
         if at is not None:
             text, complete = text[:at], True
         first = prompt_tokens > 0
-        usage = Usage(prompt_tokens, len(drawn.tokens), 0, 0.0, int(first), drawn.seconds if first else 0.0)
+        seconds = drawn.seconds if first else 0.0
+        usage = Usage(prompt_tokens, len(drawn.tokens), 0, 0.0, int(first), seconds, generations=1)
         return Rollout(text, finish_reason="stop" if complete else "length", logprobs=logprobs, usage=usage)
 
     def tokens(self, messages: list[Message], request: Mapping[str, Any] | None = None) -> list[int]:

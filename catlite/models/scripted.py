@@ -34,7 +34,8 @@ class ScriptedModel:
         for i in range(first, first + n):
             reply = self.reply(prompt, i)
             if isinstance(reply, str):
-                usage = Usage(words if i == first else 0, len(reply.split()), 0, 0.0, int(i == first))
+                prompt_words = words if i == first else 0
+                usage = Usage(prompt_words, len(reply.split()), 0, 0.0, int(i == first), generations=1)
                 reply = Rollout(reply, usage=usage)
             replies.append(reply)
         return replies

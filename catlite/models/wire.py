@@ -56,7 +56,7 @@ def rollouts(reply: Mapping[str, Any], who: str, price: Price | None, seconds: f
     for number, (text, finish_reason, reasoning, logprobs, alternatives) in enumerate(choices):
         mine = (prompt, completion[number], cached) if number == 0 else (0, completion[number], 0)
         cost = price.cost(*mine) if price else None
-        usage = Usage(*mine, cost, int(number == 0), seconds if number == 0 else 0.0)
+        usage = Usage(*mine, cost, int(number == 0), seconds if number == 0 else 0.0, generations=1)
         found.append(Rollout(text, None, finish_reason, logprobs, usage, reasoning, alternatives=alternatives))
     return found
 

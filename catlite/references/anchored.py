@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from catlite import answers
 from catlite.data import Group, Reference
@@ -35,6 +35,8 @@ class AnchoredVote:
     for an example without an answer format or when none of the anchor's rollouts can be used.
     """
 
+    needs_usable: ClassVar = False  # an evaluation asks it, too, where the group itself has no vote
+
     anchor: Model
     n: int = 16
     temperature: float | None = None
@@ -55,7 +57,7 @@ class AnchoredVote:
             anchored = await sample_group(self.anchor, group.example, self.n, **sampling)
         except GroupError as error:
             failure = f"the anchor {self.anchor.name!r} has no vote: {error}"
-            raise EstimationError(failure, group, error.group.usage) from error
+            raise EstimationError(failure, group, error.group.usage, bool(error.group.replies)) from error
         everyone = Group(group.example, (*group.rollouts, *anchored.rollouts))
         found = await MajorityVote()(everyone)
         notes = [*alone.notes, f"{self.n} rollouts of the anchor voted, too"]

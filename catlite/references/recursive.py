@@ -42,7 +42,7 @@ class RecursiveSynthesis:
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`."""
         if not group.usable:
-            raise EstimationError(f"no rollout to synthesize from: {group!r}", group)
+            raise EstimationError(f"no rollout to synthesize from: {group!r}", group, None, bool(group.replies))
         notes = group.left_out()
         made: list[Reference] = []
         level, levels = group.usable, 0
@@ -76,9 +76,8 @@ class RecursiveSynthesis:
         try:
             return await loop.together(synthesis(Group(group.example, subset)) for subset in subsets)
         except EstimationError as error:
-            failure = EstimationError(
-                str(error), group, Usage.total([spent, error.usage or Usage()])
-            )  # the whole group, not the subset
+            total = Usage.total([spent, error.usage or Usage()])
+            failure = EstimationError(str(error), group, total, error.unanswered)  # the whole group, not the subset
         raise failure
 
 

@@ -92,15 +92,17 @@ class BestOfN:
         _shuffler(self.seed, usable).shuffle(order)
         messages = self.messages(group, [usable[position].text for position in order])
         spent = Usage()
-        said = ""
+        said, unanswered = "", True
         for attempt in range(2):
             reply = await self._ask(messages, len(order), attempt)
             spent += Usage.total([reply.usage])
+            unanswered &= reply.error is None
             said = reply.error or reply.text
             choice = None if reply.error else _choice(reply.text, len(order))
             if choice is not None:
                 return _picked(group, usable[order[choice - 1]], "BestOfN", spent)
-        raise EstimationError(f"the judge {self.judge.name!r} made no readable choice: {said[:200]!r}", group, spent)
+        failure = f"the judge {self.judge.name!r} made no readable choice: {said[:200]!r}"
+        raise EstimationError(failure, group, spent, unanswered)
 
     async def _ask(self, messages: list[Message], count: int, attempt: int) -> Rollout:
         # Asked again with another seed: a greedy or stored reply would just repeat itself.
@@ -193,7 +195,7 @@ async def _losses(scorer: Model, texts: Sequence[tuple[list[Message], str]], gro
 
 def _usable(group: Group) -> tuple[Rollout, ...]:
     if not group.usable:
-        raise EstimationError(f"no rollout to pick from: {group!r}", group)
+        raise EstimationError(f"no rollout to pick from: {group!r}", group, None, bool(group.replies))
     return group.usable
 
 

@@ -52,7 +52,7 @@ class Synthesis:
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`."""
         if not group.usable:
-            raise EstimationError(f"no rollout to synthesize from: {group!r}", group)
+            raise EstimationError(f"no rollout to synthesize from: {group!r}", group, None, bool(group.replies))
         texts = [_shown(rollout.text) for rollout in group.usable]
         notes = group.left_out()
         agreeing = await self._agreeing(group)
@@ -88,7 +88,8 @@ class Synthesis:
         if reply.error is not None or not reply.text.strip():
             why = reply.error or f"it came back {reply.defect}"
             spent = Usage.total([reply.usage])
-            raise EstimationError(f"the anchor {self.anchor.name!r} gave no synthesis: {why}", group, spent)
+            failure = f"the anchor {self.anchor.name!r} gave no synthesis: {why}"
+            raise EstimationError(failure, group, spent, unanswered=reply.error is None)
         if reply.defect == "truncated":
             notes.append("the synthesis was cut off at its token limit: raise max_tokens")
         return Reference(

@@ -12,8 +12,9 @@ out: the physicians' ideal completions, and the meta-evaluation set. Replies are
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
@@ -87,19 +88,32 @@ def aggregate(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     Raises DataError for a row that lacks one of these or has other than one verdict per criterion, or when there is
     nothing to score.
     """
-    found = _metrics(rows)
-    return {name: _clipped(values) for name, values in found.items()}
+    return {name: _clipped(list(values.values())) for name, values in _metrics(_checked(rows)).items()}
 
 
 def deviations(rows: Iterable[Mapping[str, Any]], *, seed: int = 0) -> dict[str, float]:
-    """The official deviation of each metric of `aggregate`: over 1,000 bootstrap resamples of its rows, by `seed`."""
+    """The official deviation of each metric of `aggregate`: over 1,000 bootstrap resamples, by `seed`.
+
+    Rows may have a "question": then questions are drawn, each with all its rows, since several responses to one go
+    together, and the deviation of a metric that only one question has is nan. Without, each row is one, as it is there.
+    """
     import numpy as np
 
+    rows = _checked(rows)
     generator = np.random.default_rng(seed)
     found = {}
     for name, values in _metrics(rows).items():
-        draws = np.asarray(values)[generator.integers(0, len(values), (1_000, len(values)))]
-        found[name] = float(draws.mean(axis=1).clip(0, 1).std())
+        places: dict[Hashable, int] = {}
+        clusters = [places.setdefault(rows[row].get("question", (row,)), len(places)) for row in values]
+        sums, sizes = np.zeros(len(places)), np.zeros(len(places))
+        np.add.at(sums, clusters, list(values.values()))
+        np.add.at(sizes, clusters, 1)
+        if len(places) == 1 < len(values):
+            found[name] = math.nan
+            continue
+        drawn = generator.integers(0, len(places), (1_000, len(places)))
+        means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+        found[name] = float(means.clip(0, 1).std())
     return found
 
 
@@ -107,11 +121,16 @@ def _clipped(values: Sequence[float]) -> float:
     return min(1.0, max(0.0, fmean(values)))
 
 
-def _metrics(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
-    """Of each metric the scores of the rows that have it; "overall_score" first."""
-    found: dict[str, list[float]] = {"overall_score": []}
+def _checked(rows: Any) -> list[Mapping[str, Any]]:
+    """`rows` as a list; DataError when they are something else."""
     if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
         raise DataError(f"rows is {type(rows).__name__}: want a list of rows with rubrics, example_tags and verdicts")
+    return list(rows)
+
+
+def _metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
+    """Of each metric the scores of the rows that have it, by the row's number from 0; "overall_score" first."""
+    found: dict[str, dict[int, float]] = {"overall_score": {}}
     for number, row in enumerate(rows, 1):
         if not isinstance(row, Mapping):
             raise DataError(
@@ -143,7 +162,7 @@ def _metrics(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
                 mine[tag] = score
         for name, value in mine.items():
             if value is not None:
-                found.setdefault(name, []).append(value)
+                found.setdefault(name, {})[number - 1] = value
     if not found["overall_score"]:
         raise DataError("there is nothing to score: no row has a judged criterion with positive points")
     return found
