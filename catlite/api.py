@@ -119,7 +119,7 @@ def synthesize(
     base_url, api_key = sealed(base_url), sealed(api_key)
 
     async def work() -> Reference:
-        with waiting(progress, f"{n} rollouts of {_called(model)}, and their synthesis"):
+        with waiting(progress, f"{n} rollout{'s' * (n != 1)} of {_called(model)}, and their synthesis"):
             return await asynthesize(
                 prompt,
                 model,
