@@ -21,6 +21,7 @@ FLOORS = [
         "cards",
         "text",
         "tracebacks",
+        "endings",
         "lazy",
         "loop",
         "store",
