@@ -25,6 +25,7 @@ FLOORS = [
         "lazy",
         "loop",
         "store",
+        "store_files",
         "progress",
         "prompts",
     },

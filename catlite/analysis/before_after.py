@@ -17,7 +17,7 @@ from catlite.cards import html_table, notes_html
 from catlite.data import Group, Reference, Task, Usage, counted
 from catlite.errors import EstimationError, StoreError
 from catlite.evaluation import Estimator, aevaluate, estimator_name
-from catlite.models.base import Model, resolve
+from catlite.models.base import Model, resolve, token_limit
 from catlite.progress import Progress
 from catlite.references.selection import MajorityVote
 from catlite.references.synthesis import Synthesis
@@ -155,12 +155,11 @@ def compare(
 
     async def work() -> Comparison:
         models = [resolve(before), resolve(after)]
-        limit = sampling.get("max_tokens") or sampling.get("max_completion_tokens")
-        last = synthesis or Synthesis(models[0], max_tokens=limit)
+        last = synthesis or Synthesis(models[0], max_tokens=token_limit(sampling))
         evaluations = []
         try:
             # One store and one budget for both: what the first spends is not there for the second.
-            with open_run(run) as store, capped(budget, store.usage() if store and budget else Usage()):
+            with open_run(run) as store, capped(budget, store):
                 for model, name in zip(models, _FOLDERS, strict=True):
                     evaluation = await aevaluate(
                         task,
