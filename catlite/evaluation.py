@@ -82,7 +82,7 @@ async def aevaluate(
                 return group, work.told(tell, group, await work.rows(group, single))
 
         found = await loop.each(one, items, under_way(policy))
-        work.check(any(group.usable for group, _ in found))
+        work.check(any(group.replies for group, _ in found))
         rows = tuple(row for _, rows in found for row in rows)
         groups = tuple(group for group, _ in found)
         seconds = time.monotonic() - started
@@ -188,7 +188,7 @@ async def areestimate(
                 return work.told(tell, group, await work.rows(group, single))
 
         found = await loop.each(one, list(singles.values()), _UNDER_WAY)
-        work.check(any(row.reference is not None for rows in found for row in rows))
+        work.check(any(row.score is not None for rows in found for row in rows if row.system != SINGLE))
     return replace(
         evaluation,
         rows=tuple(row for rows in found for row in rows),
@@ -251,9 +251,7 @@ class _Work:
 
     async def rows(self, group: Group, single: Row) -> list[Row]:
         """`single`, graded unless it has its score already, and a row for every estimator's reference."""
-        cut_off = bool(group.usable) or any(one.error == single.error for one in group.rollouts)
-        half_way = single.error is not None and single.generations == 0 and cut_off
-        if not group.replies or half_way:
+        if not group.replies or _broke_off(single, group):
             return [single, *(replace(single, system=system) for system in self.estimators)]
 
         async def graded() -> Row:
@@ -331,6 +329,16 @@ class _Work:
         """Raises why the endpoint refuses altogether when nothing came; what came is kept, with `stopped`."""
         if self.stops and not came and not isinstance(self.stops[0], BudgetReached | EndpointDown):
             raise self.stops[0]
+
+
+def _broke_off(single: Row, group: Group) -> bool:
+    """True when the run ended while `group` was being sampled: what would be said of half a group is not said.
+
+    An evaluation of an earlier catlite has an error, too, where a whole group could not be used; that one is graded.
+    """
+    if single.error is None or single.generations > 0:
+        return False
+    return bool(group.usable) or any(rollout.error == single.error for rollout in group.rollouts)
 
 
 def _alone(row: Row, group: Group, price: Any) -> Row:

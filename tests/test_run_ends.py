@@ -97,6 +97,18 @@ def test_the_replies_of_a_group_that_was_cut_off_half_way_are_kept(fault, kind, 
         assert short.rows[0].usage.requests + short.rows[2].usage.requests >= 3
 
 
+def test_replies_that_were_cut_off_came_and_are_scored_when_the_credit_ends():
+    def answer(number, _):
+        return faults.status(402, "Insufficient Balance") if number >= 8 else faults.finish("length")
+
+    with Server("So it is", faults=answer) as server, on(server) as model:
+        short = evaluate(TASK, model, estimators=[MajorityVote()], n=2)
+    assert "add credit" in short.stopped
+    scores = Counter(row.score for row in short.rows if row.system == "single sample")
+    assert scores[0.0] >= 1
+    assert set(scores) == {0.0, None}
+
+
 def test_nothing_is_cancelled_that_is_being_paid_for():
     """One of several single requests is refused while the others are being answered."""
     drawn = iter([0.0, 0.0, 0.3, 0.3, 0.3])
