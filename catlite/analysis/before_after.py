@@ -17,7 +17,7 @@ from catlite.cards import html_table, notes_html
 from catlite.data import Group, Reference, Task, Usage, counted
 from catlite.errors import EstimationError, StoreError
 from catlite.evaluation import Estimator, aevaluate, estimator_name
-from catlite.models.base import Model, resolve, token_limit
+from catlite.models.base import Model, check_sampling, resolve, token_limit
 from catlite.progress import Progress
 from catlite.references.selection import MajorityVote
 from catlite.references.synthesis import Synthesis
@@ -155,7 +155,7 @@ def compare(
 
     async def work() -> Comparison:
         models = [resolve(before), resolve(after)]
-        last = synthesis or Synthesis(models[0], max_tokens=token_limit(sampling))
+        last = synthesis or Synthesis(models[0], max_tokens=token_limit(check_sampling(sampling)))
         evaluations = []
         try:
             # One store and one budget for both: what the first spends is not there for the second.

@@ -51,8 +51,8 @@ class AnchoredVote:
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; n rollouts of the anchor."""
         alone = await MajorityVote()(group)
-        own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed}
-        sampling = combined(self.sampling, {name: value for name, value in own.items() if value is not None})
+        own = check_sampling({"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed})
+        sampling = combined(check_sampling(self.sampling), own)
         try:
             anchored = await sample_group(self.anchor, group.example, self.n, **sampling)
         except GroupError as error:
