@@ -1,6 +1,5 @@
 import asyncio
 import logging
-import time
 
 import faults
 import pytest
@@ -64,10 +63,9 @@ def test_a_connection_the_server_dropped_in_between_costs_nothing(server, hurry)
 @pytest.mark.parametrize("fault", [faults.hang(), faults.drip(0.05)], ids=["hang", "drip"])
 def test_a_reply_has_a_deadline_as_a_whole(server, hurry, fault):
     server.script([fault])
-    started = time.monotonic()
-    assert ask(server, settings={"timeout": 0.3})[0].text == "answer 0"
-    assert time.monotonic() - started < 3
-    assert server.completions == 2
+    assert ask(server, settings={"timeout": 1.0})[0].text == "answer 0"
+    server.wait(lambda s: s.requests[0].aborted)  # and not waited for to its end
+    assert server.completions >= 2
 
 
 def test_nobody_listening_is_a_failed_rollout_that_says_so(server, hurry):
@@ -182,12 +180,13 @@ def test_a_long_wait_is_announced_as_a_warning(server, caplog):
     async def work():
         async with on(server, retry_seconds=300) as endpoint:
             task = asyncio.create_task(endpoint.sample(QUESTION))
-            await asyncio.sleep(0.3)
+            async with asyncio.timeout(50):
+                while "asking again in 6" not in caplog.text:  # noqa: ASYNC110 - a log tells no loop
+                    await asyncio.sleep(0.01)
             task.cancel()
 
     with caplog.at_level(logging.WARNING, "catlite"):
         asyncio.run(work())
-    assert "asking again in 6" in caplog.text
 
 
 def test_retries_are_bounded_in_number(server, hurry):
