@@ -25,7 +25,6 @@ from catlite.errors import (
     CatliteError,
     ConfigError,
     EmbeddedModelError,
-    EndpointDown,
     EstimationError,
     GroupError,
     ModelError,
@@ -37,7 +36,7 @@ from catlite.progress import Progress, reporting
 from catlite.results import SINGLE, Evaluation, Row
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.audit import Reward, audited, check_gradable, warn_own_judge
-from catlite.rollouts import ends_run, keeping, sample_group, under_way
+from catlite.rollouts import ends_run, keeping, raise_if_nothing_came, sample_group, under_way
 from catlite.store import copies, copy_of, open_run, samples_from
 
 Estimator = Callable[[Group], Awaitable[Reference]]
@@ -82,7 +81,7 @@ async def aevaluate(
                 return group, work.told(tell, group, await work.rows(group, single))
 
         found = await loop.each(one, items, under_way(policy))
-        work.check(any(group.replies for group, _ in found))
+        raise_if_nothing_came(work.stops, any(group.replies for group, _ in found))
         rows = tuple(row for _, rows in found for row in rows)
         groups = tuple(group for group, _ in found)
         seconds = time.monotonic() - started
@@ -188,7 +187,8 @@ async def areestimate(
                 return work.told(tell, group, await work.rows(group, single))
 
         found = await loop.each(one, list(singles.values()), _UNDER_WAY)
-        work.check(any(row.score is not None for rows in found for row in rows if row.system != SINGLE))
+        came = any(row.score is not None for rows in found for row in rows if row.system != SINGLE)
+        raise_if_nothing_came(work.stops, came)
     return replace(
         evaluation,
         rows=tuple(row for rows in found for row in rows),
@@ -324,11 +324,6 @@ class _Work:
             self.stops.append(error)
         elif isinstance(error, EmbeddedModelError):
             raise error
-
-    def check(self, came: bool) -> None:
-        """Raises why the endpoint refuses altogether when nothing came; what came is kept, with `stopped`."""
-        if self.stops and not came and not isinstance(self.stops[0], BudgetReached | EndpointDown):
-            raise self.stops[0]
 
 
 def _broke_off(single: Row, group: Group) -> bool:

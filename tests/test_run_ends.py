@@ -7,7 +7,19 @@ import faults
 import pytest
 from server import Server
 
-from catlite import Endpoint, Example, MajorityVote, ModelAsJudge, Synthesis, Task, estimate, evaluate, loop, reestimate
+from catlite import (
+    Endpoint,
+    Example,
+    MajorityVote,
+    ModelAsJudge,
+    Synthesis,
+    Task,
+    compare,
+    estimate,
+    evaluate,
+    loop,
+    reestimate,
+)
 from catlite.errors import AuthenticationFailed, QuotaExhausted, RequestRejected
 from catlite.rollouts import sample_group
 
@@ -154,3 +166,16 @@ def test_a_run_that_ended_early_sends_nothing_further():
         evaluate(Task("many", tuple(Example(f"{a}?", "2", answer_format="boxed") for a in range(200))), model, n=1)
         # The eight questions that were under way, and none of the others.
         assert len(server.requests) <= 4 + 8 + 4
+
+
+@ends
+@pytest.mark.parametrize("after", [3, 40])
+def test_a_comparison_keeps_the_model_before_when_the_other_has_nothing(fault, kind, why, after):
+    with serving(fault, after) as server, on(server) as model:
+        found = compare(model, model, TASK, n=2)
+        assert why in found.after.stopped
+        assert (found.before.stopped is None) == (after == 40)  # it takes 36
+        assert any(row.score == 1 for row in found.before.rows)
+        assert "single sample" in str(found)
+    with serving(fault, 0) as server, on(server) as model, pytest.raises(kind, match=why):
+        compare(model, model, TASK, n=2)
