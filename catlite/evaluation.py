@@ -272,7 +272,7 @@ class _Work:
                     reference = await estimator(group)
             except (EstimationError, BudgetReached, ModelError) as error:
                 self._failed(error)
-                spent = getattr(error, "usage", None) or Usage()
+                spent = error.usage or Usage()
                 row = replace(row, usage=spent if alone else group.usage + spent, error=str(error))
                 if isinstance(error, EstimationError) and error.unanswered:
                     return replace(row, score=0.0, generations=row.usage.generations)

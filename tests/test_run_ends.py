@@ -8,10 +8,12 @@ import pytest
 from server import Server
 
 from catlite import (
+    AnchoredVote,
     Endpoint,
     Example,
     MajorityVote,
     ModelAsJudge,
+    RecursiveSynthesis,
     Synthesis,
     Task,
     compare,
@@ -179,3 +181,20 @@ def test_a_comparison_keeps_the_model_before_when_the_other_has_nothing(fault, k
         assert "single sample" in str(found)
     with serving(fault, 0) as server, on(server) as model, pytest.raises(kind, match=why):
         compare(model, model, TASK, n=2)
+
+
+@ends
+@pytest.mark.parametrize(
+    ("estimator", "spent"),
+    [(lambda anchor: AnchoredVote(anchor, n=4), 2), (lambda anchor: RecursiveSynthesis(anchor, width=2), 2)],
+    ids=["anchored vote", "recursive synthesis"],
+)
+def test_what_an_estimator_had_spent_when_the_credit_ended_is_in_its_row(fault, kind, why, estimator, spent):
+    answers = [None] * spent + [fault] * 20
+    broke = Server(r"\boxed{2}", faults=answers, takes_n=False)
+    with Server(r"\boxed{2}") as server, broke, on(server) as model, on(broke) as anchor:
+        result = evaluate(Task("one", TASK.examples[:1]), model, estimators=[estimator(anchor)], n=4)
+    _, row = result.rows
+    assert why in row.error
+    assert row.score is None
+    assert row.usage.requests == 1 + spent

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from catlite import answers
-from catlite.data import Group, Reference
-from catlite.errors import EstimationError, GroupError
+from catlite.data import Group, Reference, Usage
+from catlite.errors import BudgetReached, EstimationError, GroupError, ModelError
 from catlite.models.base import Model, check_n, check_sampling, combined, shown_name
 from catlite.references.selection import MajorityVote
 from catlite.rollouts import sample_group
@@ -58,6 +58,11 @@ class AnchoredVote:
         except GroupError as error:
             failure = f"the anchor {self.anchor.name!r} has no vote: {error}"
             raise EstimationError(failure, group, error.group.usage, bool(error.group.replies)) from error
+        except (ModelError, BudgetReached) as error:
+            # What came of the anchor before is spent; the group that is kept is the one to be estimated from.
+            error.usage = Usage.total([error.usage or Usage(), *(rollout.usage for rollout in error.rollouts)])
+            error.group = group
+            raise
         everyone = Group(group.example, (*group.rollouts, *anchored.rollouts))
         found = await MajorityVote()(everyone)
         notes = [*alone.notes, f"{self.n} rollouts of the anchor voted, too"]
