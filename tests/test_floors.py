@@ -31,7 +31,7 @@ FLOORS = [
     },
     {"tasks"},
     {"models"},
-    {"rollouts"},
+    {"rollouts", "coerce"},
     {"references", "rewards"},
     {"training", "evaluation", "results", "saved", "costs"},
     {"analysis"},

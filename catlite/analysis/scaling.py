@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from catlite import loop
 from catlite.analysis.comparing import check_comparable
 from catlite.budget import Budget
+from catlite.coerce import estimator_name
 from catlite.data import Group, Reference, Rollout
 from catlite.errors import ConfigError, EstimationError
-from catlite.evaluation import Estimator, areestimate, estimator_name
+from catlite.evaluation import Estimator, areestimate
 from catlite.references.selection import equivalence_classes
 from catlite.results import SINGLE, Evaluation, mean_and_error
 from catlite.rewards.audit import Reward
