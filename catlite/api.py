@@ -30,7 +30,7 @@ from catlite.models.keys import Secret, sealed
 from catlite.progress import Progress, reporting, waiting
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import is_hopeless, sample_group, under_way
+from catlite.rollouts import is_hopeless, sample_group, unanswered, under_way
 from catlite.store import open_run
 
 
@@ -118,12 +118,17 @@ async def asynthesize(
             except ModelError as error:
                 error.group = group  # paid for, whatever became of the anchor
                 raise
-            return replace(reference, notes=(*_notes(model), *reference.notes))
+            return _noted(reference, *_notes(model))
 
 
 def _notes(model: str | Model) -> tuple[str, ...]:
     """What to say of a model that nobody asked for by name."""
     return (_DEFAULT_NOTE,) if isinstance(model, _Unnamed) else ()
+
+
+def _noted(reference: Reference, *notes: str) -> Reference:
+    """`reference` with `notes` before its own, and after them whether its rollouts had no answers."""
+    return replace(reference, notes=(*notes, *reference.notes, *unanswered([reference.group])))
 
 
 def synthesize(
@@ -284,7 +289,7 @@ def estimate(
                     stops.append(error)
                     reference = Reference("", None, estimator_name(estimating), group, error=str(error))
                 tell(reference.total_usage)
-                return reference
+                return _noted(reference)
 
             with (
                 open_run(run) as store,

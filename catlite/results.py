@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from catlite.cards import evaluation_html
 from catlite.data import Group, Judgement, Reference, Usage
+from catlite.rollouts import unanswered
 from catlite.text import data_frame, evaluation_text, short, usage_text
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ class Evaluation:
                 f"Not whole: {lacking:,} of {replies:,} rollouts ({reasons}). They are scored as they are, 0 without "
                 "an answer."
             )
+        notes += unanswered(self.groups)
         for system in self.systems:
             scored = [row for row in self.rows if row.system == system and row.score is not None]
             without = sum(row.error is not None for row in scored)

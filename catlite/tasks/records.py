@@ -16,7 +16,7 @@ import math
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,25 +58,46 @@ def from_records(
     id: str | None = None,  # noqa: A002 - the word users have for it
     rubric: str | None = None,
     answer_format: str | None = None,
+    ask: bool = False,
     name: str | None = None,
     limit: int | None = None,
     seed: int | None = None,
     encoding: str = "utf-8",
 ) -> Task:
-    """A Task out of `rows`: the path of a CSV, TSV, JSONL or JSON file (or .gz of one), a DataFrame, or mappings.
+    r"""Make a Task out of your own rows; columns that are not named here become metadata.
 
-    prompt, answer, id, rubric: the columns that hold these; all others become metadata. A prompt is text, or
-    messages [{role, content}, …], also as the JSON text of them. Answers are text; a column of numbers throughout
-    is written out as text. Empty cells, null and NaN are missing, which an answer and a rubric may be. Without an
-    id column the id is the row's number, from 1. A rubric is a list of texts or of {criterion, points, tags}.
-    answer_format: how a reply writes its final answer, "boxed" or a regular expression with one group; None for
-    open-ended text. limit: that many rows, the first ones, or drawn without repetition by `seed`, in their order.
+    Empty cells, null and NaN are missing, which an answer and a rubric may be.
 
-    Raises DataError, with the file and the line or with the row's number, for rows that cannot be read so, and
-    ConfigError for a wrong argument.
+    Args:
+        rows: the path of a CSV, TSV, JSONL or JSON file (or .gz of one), a DataFrame, a dataset, or mappings.
+        prompt: the column with the question: text, or messages [{role, content}, …], also as the JSON text of them.
+        answer: the column with the right answer: text; a column of numbers throughout is written out as text.
+        id: the column with a name for the question; None takes the row's number, from 1.
+        rubric: the column with criteria: a list of texts, or of {criterion, points, tags}.
+        answer_format: how a reply writes its final answer, "boxed" or a regular expression with one group; None for
+            open-ended text.
+        ask: appends to every prompt the request to end with the answer in \boxed{}, for prompts that do not ask.
+        name: what the task is called; None takes the file's name.
+        limit: that many rows, the first ones, or drawn without repetition by `seed`, in their order; None takes all.
+        seed: of that draw, a whole number; None takes the first rows.
+        encoding: of a file.
+
+    Returns:
+        The Task.
+
+    Raises:
+        DataError: for rows that cannot be read so, with the file and the line or with the row's number.
+        ConfigError: for a wrong argument.
+
+    Example:
+        >>> task = catlite.from_records("sums.csv", prompt="sum", answer="result", answer_format="boxed", ask=True)
+        >>> catlite.evaluate(task, "gpt-4o-mini", estimators=catlite.MajorityVote())
     """
     layout = Layout(prompt, answer, id, rubric, answer_format)
-    return load(rows, layout, name=name, limit=limit, seed=seed, encoding=encoding)
+    if ask and answer_format != "boxed":
+        raise ConfigError(f'ask=True asks for \\boxed{{}}: give answer_format="boxed" with it, not {answer_format!r}')
+    finish = asking if ask else None
+    return load(rows, layout, name=name, limit=limit, seed=seed, encoding=encoding, finish=finish)
 
 
 def load(
@@ -104,6 +125,18 @@ def boxed(prompt: Prompt) -> str:
     if not isinstance(prompt, str):
         raise DataError("the problem is a list of messages: want text")
     return render("boxed", problem=prompt)
+
+
+def asking(example: Example) -> Example:
+    r"""`example` with the request to end in `\boxed{}` at the end of its prompt."""
+    if isinstance(example.prompt, str):
+        return replace(example, prompt=boxed(example.prompt))
+    users = [place for place, message in enumerate(example.prompt) if message["role"] == "user"]
+    if not users:
+        raise DataError("no message of the prompt is the user's: ask=True has nowhere to ask")
+    messages = list(example.prompt)
+    messages[users[-1]] = {**messages[users[-1]], "content": boxed(messages[users[-1]]["content"])}
+    return replace(example, prompt=messages)
 
 
 def _check_layout(layout: Layout) -> None:
