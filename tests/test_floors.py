@@ -23,6 +23,7 @@ FLOORS = [
         "cards",
         "text",
         "tracebacks",
+        "extras",
         "lazy",
         "loop",
         "store",
