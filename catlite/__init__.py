@@ -47,6 +47,7 @@ _HOME = {
     "TrainingRun": "catlite.training.run",
     "Usage": "catlite.data",
     "Verdict": "catlite.criteria",
+    "ajudge": "catlite.judging",
     "asynthesize": "catlite.api",
     "compare": "catlite.analysis.before_after",
     "context_ablation": "catlite.analysis.ablations",
@@ -58,6 +59,7 @@ _HOME = {
     "from_records": "catlite.tasks.records",
     "gsm8k": "catlite.tasks.gsm8k",
     "healthbench": "catlite.tasks.healthbench",
+    "judge": "catlite.judging",
     "maj_at_k": "catlite.analysis.scaling",
     "math500": "catlite.tasks.math500",
     "pass_at_k": "catlite.analysis.scaling",
@@ -101,6 +103,7 @@ if TYPE_CHECKING:
     )
     from catlite.errors import CatliteError as CatliteError
     from catlite.evaluation import evaluate as evaluate, reestimate as reestimate
+    from catlite.judging import ajudge as ajudge, judge as judge
     from catlite.models.base import Model as Model
     from catlite.models.embedded import embedded as embedded
     from catlite.models.endpoint import Endpoint as Endpoint

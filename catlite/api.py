@@ -186,7 +186,7 @@ def synthesize(
     base_url, api_key = sealed(base_url), sealed(api_key)
 
     async def work() -> Reference:
-        with waiting(progress, f"{n} rollouts of {_called(model)}, and their synthesis", run):
+        with waiting(progress, f"{n} rollout{'s' * (n != 1)} of {_called(model)}, and their synthesis", run):
             return await asynthesize(
                 prompt,
                 model,

@@ -117,7 +117,7 @@ _TONES = {True: "#2a9d5c33", False: "#d1495b33", None: "#8883"}
 
 
 def judgement_html(judgement: Judgement) -> str:
-    """The matrix as a table; a cell's reason is its tooltip, and all reasons are listed, folded, below."""
+    """The matrix as a table; a cell's reason is its tooltip; all reasons and the rollouts are folded below."""
     head = "".join(f'<th style="{_CELL}">{number}</th>' for number in range(1, len(judgement.rewards_G) + 1))
     body = ""
     for position, criterion in enumerate(judgement.rubric.criteria):
@@ -144,7 +144,8 @@ def judgement_html(judgement: Judgement) -> str:
         f'<tr><th style="text-align:left">criterion</th>{head}</tr></thead>'
         f'<tbody>{body}<tr><td style="text-align:left"><b>reward</b></td>{foot}</tr></tbody></table>{notes}'
         f'<div style="{_FAINT}">judge {escaped(judgement.judge)} · {escaped(usage_text(judgement.usage))} · '
-        f"faint: tells no two rollouts apart</div><details><summary>reasons</summary><ul>{reasons}</ul></details></div>"
+        f"faint: tells no two rollouts apart</div><details><summary>reasons</summary><ul>{reasons}</ul></details>"
+        f"{_rollouts(judgement.group)}</div>"
     )
 
 

@@ -6,7 +6,7 @@ weights. Left out: where criteria come from (rewards/proposal.py) and who judges
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from catlite.errors import ConfigError
@@ -23,9 +23,28 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True)
 class Rubric:
-    """The criteria by which a response to one example is judged."""
+    """The criteria by which a response to one example is judged.
+
+    Args:
+        criteria: Criterion objects, or their texts, each then worth 1 point.
+
+    Raises:
+        ConfigError: for one text in place of a list, and for a criterion that is neither text nor a Criterion.
+
+    Example:
+        >>> Rubric(["Names zinc.", Criterion("Tells the reader to stop iron.", -4)]).score([True, False])
+        1.0
+    """
 
     criteria: tuple[Criterion, ...]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.criteria, str) or not isinstance(self.criteria, Iterable):
+            raise ConfigError(
+                f"the criteria are {type(self.criteria).__name__}, not a list: write Rubric([…]) with a text or a "
+                "Criterion for each"
+            )
+        object.__setattr__(self, "criteria", tuple(_criterion(*item) for item in enumerate(self.criteria, 1)))
 
     def score(self, verdicts: Sequence[bool | float | None]) -> float | None:
         """Points of the met criteria over all positive points (HealthBench's rule; simple-evals, healthbench_eval.py).
@@ -51,6 +70,15 @@ class Rubric:
         from catlite.text import rubric_repr
 
         return rubric_repr(self)
+
+
+def _criterion(number: int, criterion: object) -> Criterion:
+    if isinstance(criterion, str) and criterion.strip():
+        return Criterion(criterion)
+    if not isinstance(criterion, Criterion):
+        given = "empty" if isinstance(criterion, str) else f"{type(criterion).__name__}"
+        raise ConfigError(f"criterion {number} is {given}: want a text, or Criterion(text, points)")
+    return criterion
 
 
 @dataclass(frozen=True, slots=True)

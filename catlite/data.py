@@ -272,8 +272,9 @@ class Reference:
         return self.total_usage.cost_usd
 
     def as_rollout(self) -> Rollout:
-        """The reference as a reply, so that what grades rollouts can grade it."""
-        return Rollout(self.text, self.answer)
+        """The reference as a reply, so that what grades rollouts can grade it: cut off or failed where it was."""
+        ended = "error" if self.error is not None else "length" if self.truncated else "stop"
+        return Rollout(self.text, self.answer, ended, usage=self.usage, error=self.error)
 
     def __str__(self) -> str:
         return self.text if self.error is None else repr(self)

@@ -40,14 +40,18 @@ def parse_values(text: str) -> list[Any]:
 
 
 def located(text: str) -> tuple[str, list[tuple[int, int, Any]]]:
-    """(the reply without its think block, what `parse_values` finds in that, each with its start and end)."""
-    said = answers.without_thinking(text)
+    """(the reply without its thinking, what `parse_values` finds in that, each with its start and end)."""
+    visible = answers.without_thinking(text)
     # Brackets and braces of prose ("[1]", "{x}") are not a reply.
-    found = [one for one in _well_formed(said) if isinstance(one[2], dict) or any(isinstance(v, dict) for v in one[2])]
-    if found:
-        return said, found
-    other = _repaired(said) or _tagged(said)
-    return said, [other] if other else []
+    values = [
+        (start, end, value)
+        for start, end, value in _well_formed(visible)
+        if isinstance(value, dict) or any(isinstance(item, dict) for item in value)
+    ]
+    if values:
+        return visible, values
+    other = _repaired(visible) or _tagged(visible)
+    return visible, [other] if other else []
 
 
 def _well_formed(text: str) -> Iterator[tuple[int, int, Any]]:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from catlite import loop
 from catlite.data import Usage
 from catlite.errors import ConfigError
-from catlite.text import count, dollars
+from catlite.text import count, dollars, short
 
 Progress = Callable[[int, int], None]
 DELAY_SECONDS = 2.0  # work that is done sooner needs no line
@@ -162,7 +162,12 @@ def waiting(progress: bool | None, what: str, run: object | None = None) -> Iter
     job = loop.job()
     if job is not None:
         job.kept, job.kept_known = None if run is None else str(run), True
-    with _line(progress, lambda seconds: f"catlite: {what} … {seconds:.0f} s"):
+
+    def text(seconds: float) -> str:
+        # A line that wraps cannot be rewritten.
+        return f"catlite: {short(what, max(20, _columns() - 20))} … {seconds:.0f} s"
+
+    with _line(progress, text):
         yield
 
 
@@ -193,9 +198,8 @@ def reporting(
     def bar(seconds: float) -> str:
         from tqdm.std import tqdm
 
-        columns = shutil.get_terminal_size().columns - 1
         cost = _cost(spent) if done else None
-        return tqdm.format_meter(done, total, seconds, ncols=columns, unit="question", postfix=cost)
+        return tqdm.format_meter(done, total, seconds, ncols=_columns(), unit="question", postfix=cost)
 
     with _line(False if callable(progress) else progress, bar) as changed:
 
@@ -210,6 +214,11 @@ def reporting(
             changed()
 
         yield tell
+
+
+def _columns() -> int:
+    """How long a line may be."""
+    return shutil.get_terminal_size().columns - 1
 
 
 def _cost(spent: Usage) -> str:

@@ -191,7 +191,8 @@ def worth(criterion: Criterion) -> str:
 def judgement_repr(judgement: Judgement) -> str:
     """<Judgement by gpt-4o: 8 rollouts × 6 criteria, rewards 0.50 0.67 –>."""
     rewards = " ".join(map(reward_text, judgement.rewards_G))
-    shape = f"{len(judgement.group.rollouts)} rollouts × {len(judgement.rubric)} criteria"
+    criteria = "1 criterion" if len(judgement.rubric) == 1 else f"{len(judgement.rubric)} criteria"
+    shape = f"{plural(len(judgement.group.rollouts), 'rollout')} × {criteria}"
     return f"<Judgement by {short(judgement.judge)}: {shape}, rewards {short(rewards)}>"
 
 

@@ -12,11 +12,11 @@ import children
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from catlite import answers, answers_worker
-from catlite.answers import acompare, compare, equivalent, extract
+from catlite import answers
+from catlite.answers import acompare, compare, comparing, equivalent, extract, worker
 from catlite.errors import CatliteError, ConfigError, UndecidedWarning
 
-ROOT = Path(answers.__file__).parents[1]
+ROOT = Path(answers.__file__).parents[2]
 
 
 # --- finding ----------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def test_notation_does_not_make_an_answer_different(a, b):
 
 @pytest.mark.parametrize(("a", "b"), [*EQUAL_AT_ONCE, *LEFT_OUT_ON_ONE_SIDE])
 def test_notation_and_numbers_need_no_child_process(a, b):
-    assert answers._at_once(a, b) is True
+    assert comparing._at_once(a, b) is True
 
 
 @pytest.mark.parametrize(("a", "b"), DIFFERENT_AT_ONCE)
@@ -174,7 +174,7 @@ def test_what_looks_alike_stays_different(a, b):
 
 
 def test_numbers_beyond_any_bound_do_not_stall():
-    assert answers._at_once("1e9999", "1e9998") is False
+    assert comparing._at_once("1e9999", "1e9998") is False
     assert compare("9" * 1_000_000, "9" * 999_999) is False
     assert compare("9" * 1_000_000, " " + "9" * 1_000_000) is True
 
@@ -189,7 +189,7 @@ def test_every_answer_equals_itself(answer):
 @settings(max_examples=300, deadline=None)
 def test_the_verdict_does_not_depend_on_the_order(pair):
     a, b = pair
-    assert answers._at_once(a, b) is answers._at_once(b, a)
+    assert comparing._at_once(a, b) is comparing._at_once(b, a)
 
 
 # --- comparing: Math-Verify in its child process ----------------------------------------------------------
@@ -239,14 +239,14 @@ def test_math_verifys_false_equalities_are_caught(a, b):
 def test_every_thread_and_a_running_loop_get_the_same_verdict():
     pairs = [("(x+1)(x-2)", "x^2-x-2"), ("(x+1)(x-2)", "x^2-x-3")]
     here = [compare(*pair) for pair in pairs]
-    answers._symbolic.cache_clear()
+    comparing._symbolic.cache_clear()
     found: list[list[bool | None]] = []
     threads = [threading.Thread(target=lambda: found.append([compare(*p) for p in pairs])) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    answers._symbolic.cache_clear()
+    comparing._symbolic.cache_clear()
 
     async def in_loop() -> list[bool | None]:
         return [compare(*pairs[0]), await acompare(*pairs[1])]
@@ -261,10 +261,10 @@ HOSTILE = [r"9^{9^{9^9}}", r"10^{10^9}", r"3^{2^{28}}", r"(10^7)!", r"2^{2^{30}}
 
 @pytest.mark.parametrize("answer", HOSTILE)
 def test_a_hostile_answer_is_undecided_and_its_child_is_replaced(answer, monkeypatch):
-    monkeypatch.setattr(answers, "LIMIT_SECONDS", 0.4)
+    monkeypatch.setattr(comparing, "LIMIT_SECONDS", 0.4)
     assert compare(answer, "x+1") is not True
     assert compare("2(x+1)", f"2x+2+{HOSTILE.index(answer)}-{HOSTILE.index(answer)}") is True
-    assert len(answers_worker._children.all) <= answers_worker.CHILDREN
+    assert len(worker._children.all) <= worker.CHILDREN
 
 
 @pytest.mark.parametrize("answer", [r"\frac{" * 10_000 + "1" + "}{2}" * 10_000, r"\sqrt{" * 250 + "2" + "}" * 250])
@@ -274,7 +274,7 @@ def test_deep_nesting_is_not_equal_and_harms_nobody(answer):
 
 
 def test_undecided_is_a_warning_and_not_an_equality(monkeypatch):
-    monkeypatch.setattr(answers, "LIMIT_SECONDS", 0.2)
+    monkeypatch.setattr(comparing, "LIMIT_SECONDS", 0.2)
     with pytest.warns(UndecidedWarning, match=r"9\^\{9\^\{9.*x\+2.*0\.2 s"):
         assert equivalent("9^{9^{9^9}}", "x+2") is False
     assert compare("x+2", "9^{9^{9^9}}") is None
@@ -284,7 +284,7 @@ def test_undecided_is_a_warning_and_not_an_equality(monkeypatch):
 
 
 def test_the_loop_keeps_ticking_while_a_pair_is_decided(monkeypatch):
-    monkeypatch.setattr(answers, "LIMIT_SECONDS", 0.5)
+    monkeypatch.setattr(comparing, "LIMIT_SECONDS", 0.5)
 
     async def count() -> tuple[bool | None, int]:
         pair = asyncio.create_task(acompare("8^{8^{8^8}}", "x+3"))
@@ -301,7 +301,7 @@ def test_the_loop_keeps_ticking_while_a_pair_is_decided(monkeypatch):
 
 def test_a_child_that_died_in_between_is_replaced():
     assert compare("x+4", "4+x") is True
-    for child in list(answers_worker._children.all):
+    for child in list(worker._children.all):
         child._process.kill()
         child._process.wait()
     assert compare("x+5", "5+x") is True
@@ -333,11 +333,13 @@ def _gone(pid: int, seconds: float = 20) -> bool:
     return False
 
 
-PIDS = "print(*(child._process.pid for child in answers_worker._children.all), flush=True)"
+PIDS = "print(*(child._process.pid for child in worker._children.all), flush=True)"
 
 
 def test_no_child_outlives_the_interpreter():
-    with _script(f"from catlite import answers, answers_worker\nassert answers.compare('x+1', '1+x')\n{PIDS}") as run:
+    with _script(
+        f"from catlite import answers\nfrom catlite.answers import worker\nassert answers.compare('x+1', '1+x')\n{PIDS}"
+    ) as run:
         out, err = run.communicate(timeout=60)
     assert (run.returncode, err) == (0, "")
     assert len(out.split()) == 2
@@ -347,7 +349,8 @@ def test_no_child_outlives_the_interpreter():
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_no_child_outlives_a_killed_parent_even_in_the_middle_of_a_pair():
     code = (
-        "import threading, time\nfrom catlite import answers, answers_worker\nanswers.compare('x+1', '1+x')\n"
+        "import threading, time\nfrom catlite import answers\nfrom catlite.answers import worker\n"
+        "answers.compare('x+1', '1+x')\n"
         f"threading.Thread(target=answers.compare, args=('(10^7)!', 'x')).start()\n{PIDS}\ntime.sleep(60)"
     )
     with _script(code) as run:
@@ -377,11 +380,11 @@ def test_a_forked_process_leaves_its_parents_child_alone():
 def test_a_broken_math_verify_is_an_error_and_not_a_verdict(tmp_path, monkeypatch):
     (tmp_path / "math_verify.py").write_text("raise ImportError('half installed')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    answers_worker._children.end()
+    worker._children.end()
     with pytest.raises(CatliteError, match=r"half installed.*import math_verify"):
         compare("x+6", "6+x")
     monkeypatch.undo()
-    answers_worker._children.end()
+    worker._children.end()
     assert compare("x+6", "6+x") is True
 
 

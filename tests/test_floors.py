@@ -15,10 +15,8 @@ FLOORS = [
         "errors",
         "data",
         "answers",
-        "answers_worker",
         "budget",
         "criteria",
-        "notation",
         "parsing",
         "cards",
         "text",
@@ -37,7 +35,7 @@ FLOORS = [
     {"training", "evaluation", "results", "saved", "costs"},
     {"analysis"},
     {"reporting", "figures"},
-    {"api"},
+    {"api", "judging"},
     {"cli"},
     {"__main__"},
 ]
@@ -91,6 +89,8 @@ def test_imports_point_left_only():
 def test_folders_export_nothing_but_their_modules():
     lazily = ["from catlite.lazy import submodules", "__getattr__ = submodules(__name__)"]
     for init in ROOT.glob("*/__init__.py"):
+        if init.parent.name == "answers":  # a module grown into files: the package is its public face
+            continue
         _, *body = ast.parse(init.read_text("utf-8")).body
         assert [ast.unparse(node) for node in body] in ([], lazily), init
 

@@ -208,3 +208,17 @@ def test_a_notebooks_line_is_rewritten_and_then_taken_away(monkeypatch):
     screen.show("2 s")
     screen.clear()
     assert shown == [{"text/plain": "1 s"}, {"text/plain": "2 s"}, {"text/plain": "", "text/html": ""}]
+
+
+def test_a_line_is_no_longer_than_the_terminal_is_wide(terminal, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    catlite.synthesize("hi", ScriptedModel(lambda prompt, i: "x", "a-name-of-many-words " * 20), n=1)
+    lines = [part.partition("\x1b")[0] for part in terminal.getvalue().split("\r")]
+    assert 40 < max(map(len, lines)) < 60
+    assert lines[1].endswith(" s")
+
+
+def test_a_judge_that_is_waited_for_is_named(terminal):
+    judge = ScriptedModel(lambda prompt, i: '{"met": true}', "judge")
+    catlite.judge(["Take zinc."], ["Names zinc."], judge)
+    assert "catlite: verdicts of judge … 0 s" in terminal.getvalue()

@@ -19,7 +19,8 @@ from catlite import (
     ScriptedModel,
     Usage,
 )
-from catlite.errors import ConfigError, RubricError
+from catlite.errors import ConfigError, RequestRejected, RubricError
+from catlite.rewards.judge import judge_group
 from catlite.rewards.proposal import propose_rubric
 
 FIVE = [
@@ -167,6 +168,53 @@ def test_a_rubric_of_500_is_capped():
     assert criteria(found) == many[:12]
 
 
+class Alternating:
+    """Refuses turns whose roles do not alternate, as the chat templates of Gemma and Mistral do."""
+
+    name = "gemma"
+
+    def __init__(self, *replies):
+        self.replies, self.calls = list(replies), []
+
+    async def sample(self, prompt, n=1, **sampling):
+        roles = [message["role"] for message in prompt]
+        self.calls.append(roles)
+        if roles != ["user", "assistant"] * (len(roles) // 2) + ["user"]:
+            raise RequestRejected("400: Conversation roles must alternate user/assistant/user/assistant/…", status=400)
+        return [Rollout(self.replies.pop(0))]
+
+
+@pytest.mark.parametrize("first", ["", "  \n", "<think>hm</think>", "No list."])
+def test_after_an_empty_reply_a_rubric_is_asked_for_in_turns_that_alternate(first):
+    proposer = Alternating(first, json.dumps({"criteria": FIVE}))
+    found = asyncio.run(
+        propose_rubric("Zinc competes with iron.", proposer, worked=(("Wash it.", ("It washes it.",)),))
+    )
+    assert criteria(found) == FIVE
+    assert len(proposer.calls) == 2
+
+
+@pytest.mark.parametrize("first", ["", "<think>hm</think>", "Hard to say."])
+def test_after_an_empty_reply_a_judge_is_asked_in_turns_that_alternate(first):
+    judge = Alternating(first, "Yes.", first, "No.")
+    judgement = asyncio.run(judge_group(judge, Group(GROUP.example, (Rollout("zinc"),)), Rubric(("Zinc.", "Iron."))))
+    assert judgement.rewards_G == (0.5,)
+    comparison = Alternating(first, "Yes.")
+    one = Group(GROUP.example, GROUP.rollouts[:1])
+    assert asyncio.run(ModelAsJudge(comparison)(one, REFERENCE)) == [1.0]
+
+
+def test_a_rubric_of_texts_is_one_of_criteria_and_what_is_none_is_refused():
+    assert Rubric(["Zinc.", Criterion("Iron.", -2)]).criteria == (Criterion("Zinc."), Criterion("Iron.", -2))
+    for wrong, message in (
+        ("Zinc.", "not a list"),
+        (["Zinc.", None], "criterion 2 is NoneType"),
+        ([" "], "1 is empty"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Rubric(wrong)
+
+
 def test_worked_examples_are_earlier_turns():
     _, proposer = propose(json.dumps({"criteria": FIVE}), worked=(("Wash a cut.", ("It says to wash it.",)),))
     roles = [message["role"] for message in proposer.calls[0][0]]
@@ -234,6 +282,29 @@ def test_one_reference_has_one_rubric_however_often_it_is_asked_for():
     assert len(reward.proposer.calls) == 1
     assert first.rubric == second.rubric
     assert sorted(one.usage.requests for one in (first, second)) == [10, 11]
+
+
+def test_no_lock_stays_behind_for_a_rubric_that_is_done():
+    reward = RubricReward(proposer(), judge())
+
+    async def all_at_once():
+        references = [Reference(f"Zinc {number}.", None, "test", GROUP) for number in range(199)]
+        await asyncio.gather(*(reward.audit(GROUP, one) for one in (*references, *references[:50])))
+
+    asyncio.run(all_at_once())
+    assert len(reward.proposer.calls) == 199
+    assert len(reward.turns) == 0
+    for number in range(3):
+        asyncio.run(reward.audit(GROUP, Reference(f"Iron {number}.", None, "test", GROUP)))
+    assert (len(reward.turns), len(reward.rubrics)) == (0, 200)
+
+
+def test_no_lock_stays_behind_for_a_rubric_that_fails():
+    reward = RubricReward(ScriptedModel(lambda prompt, i: "", "proposer"), judge())
+    for number in range(3):
+        with pytest.raises(RubricError):
+            asyncio.run(reward.audit(GROUP, Reference(f"Zinc {number}.", None, "test", GROUP)))
+    assert len(reward.turns) == 0
 
 
 @pytest.mark.parametrize("bounds", [{"fewest": 0}, {"fewest": 30}, {"most": True}])
@@ -330,6 +401,73 @@ def test_the_servers_own_count_goes_before_words_and_a_tokenizer_before_both():
     counted = Rollout("word", usage=Usage(1, 800))
     assert lengths(counted) == [0.0]
     assert lengths(counted, count=len) == [1.0]
+
+
+async def ones(group, reference):
+    return [1.0] * len(group.rollouts)
+
+
+def rewards_of(reference, **options):
+    """What LengthPenalty gives the rollouts of a reference's group, and the reference itself."""
+    penalty = LengthPenalty(ones, **options)
+    alone = Group(reference.group.example, (reference.as_rollout(),))
+    return asyncio.run(penalty(reference.group, reference)), asyncio.run(penalty(alone, reference))
+
+
+LONG = "word " * 700  # under 750 words, over 750 of the server's tokens
+
+
+@pytest.mark.parametrize(
+    ("rollout", "usage"),
+    [
+        (Rollout(LONG, usage=Usage(1, 900)), Usage()),
+        (Rollout(LONG, usage=Usage(1, 900)), Usage(5_000, 2_000, 0, 0.0, 1)),
+        (Rollout(LONG), Usage(5_000, 900, 0, 0.0, 1)),
+        (Rollout(LONG), Usage(None, None, None, None, 1)),
+        (Rollout(LONG, usage=Usage(1, 900), reasoning="hm"), Usage(1, 900, 0, 0.0, 1)),
+        (Rollout(f"<think>{LONG}</think>{LONG}", usage=Usage(1, 1_800)), Usage()),
+    ],
+    ids=[
+        "picked",
+        "an anchor that thought",
+        "only the anchor counts",
+        "nobody counts",
+        "thinking beside",
+        "thinking in it",
+    ],
+)
+def test_a_reference_and_a_rollout_with_the_same_text_have_the_same_length(rollout, usage):
+    group = Group(GROUP.example, (rollout,))
+    (sampled,), (itself,) = rewards_of(Reference(LONG, None, "test", group, usage=usage))
+    assert sampled == itself
+
+
+def test_a_reference_is_measured_by_the_tokens_per_character_of_its_rollouts():
+    group = Group(GROUP.example, (Rollout("a" * 100, usage=Usage(1, 200)), Rollout("b" * 300, usage=Usage(1, 600))))
+    reference = Reference("c" * 250, None, "Synthesis", group, usage=Usage(900, 4_000, 0, 0.0, 1))
+    penalty = LengthPenalty(ones, limit=499)
+    alone = Group(GROUP.example, (reference.as_rollout(),))
+    assert penalty.lengths(group, reference) == [200, 600]
+    assert penalty.lengths(alone, reference) == [500]
+    assert penalty.lengths(alone, Reference("gold", "gold", "gold", group)) == [500]
+
+
+def test_thinking_does_not_count_as_length():
+    assert lengths(f"<think>{'word ' * 900}</think>short") == [1.0]
+
+
+def test_a_language_without_spaces_is_counted_by_characters():
+    assert lengths("锌和铁" * 250, "锌和铁" * 251) == [1.0, 0.0]
+    assert lengths("สังกะสี" * 200, "цинк и железо " * 250) == [0.0, 1.0]
+
+
+def test_a_reference_as_a_rollout_keeps_what_it_cost_and_how_it_ended():
+    spent = Usage(10, 5, 0, 0.1, 1)
+    assert Reference("text", "4", "s", GROUP, usage=spent).as_rollout() == Rollout("text", "4", usage=spent)
+    cut = Reference("text", None, "s", GROUP, truncated=True).as_rollout()
+    assert (cut.defect, cut.finish_reason) == ("truncated", "length")
+    failed = Reference("", None, "s", GROUP, error="no rollout came").as_rollout()
+    assert (failed.defect, failed.error) == ("failed", "no rollout came")
 
 
 def test_a_reward_of_none_stays_none():

@@ -1,8 +1,13 @@
 """What a careful person would read is read, and what is ambiguous is None, never no."""
 
+import time
+
 import pytest
+from verdict_replies import MET, NO_VERDICT, NOT_MET
 
 from catlite import Rollout
+from catlite.rewards.verdict_fields import as_verdict, field_rank
+from catlite.rewards.verdict_sentences import statement_value
 from catlite.rewards.verdicts import criterion_verdicts, read_verdict
 
 READ = {
@@ -166,3 +171,144 @@ def test_a_criterion_numbered_twice_has_no_verdict_and_shifts_no_other():
 )
 def test_a_batch_is_read_however_it_is_listed(text):
     assert [met for met, _ in criterion_verdicts(Rollout(text), 2)] == [True, False]
+
+
+def misread(replies, met):
+    """The replies of a list that are read otherwise, with what was read."""
+    texts = [line.replace("\\n", "\n") for line in replies.strip("\n").splitlines()]
+    return [(text, read) for text in texts if (read := read_verdict(Rollout(text))[0]) is not met]
+
+
+def test_a_yes_in_any_of_the_known_forms_is_read():
+    assert misread(MET, True) == []
+
+
+def test_a_no_in_any_of_the_known_forms_is_read_and_never_as_yes():
+    assert misread(NOT_MET, False) == []
+
+
+def test_doubt_denial_of_a_denial_quotation_and_report_are_no_verdict():
+    assert misread(NO_VERDICT, None) == []
+
+
+DENIALS = ["{} never meets {}.", "{} does not meet {}.", "{} fails to meet {}.", "{} in no way satisfies {}."]
+EMBEDDINGS = ["I do not believe that {}", "It is false that {}", "There is no evidence that {}"]
+
+
+@pytest.mark.parametrize("subject", ["The response", "This answer", "It", "The text as a whole"])
+@pytest.mark.parametrize("thing", ["the criterion", "this requirement", "criterion 3", "all of the criteria"])
+def test_one_negation_is_no_and_two_are_no_verdict(subject, thing):
+    for denial in DENIALS:
+        sentence = denial.format(subject, thing)
+        assert read_verdict(Rollout(sentence))[0] is False
+        for embedding in EMBEDDINGS:
+            inner = sentence[0].lower() + sentence[1:]
+            assert read_verdict(Rollout(embedding.format(inner)))[0] is None
+    assert statement_value(f"{subject} meets {thing}".lower()) is True
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["The criterion is met.", "The response meets the criterion.", "I believe that the criterion is met.", "Met: yes"],
+)
+def test_a_word_of_doubt_or_denial_put_anywhere_into_a_yes_leaves_no_yes(sentence):
+    doubts = (
+        "not never hardly barely almost partly allegedly seemingly probably rarely doubtful seldom questionably falsely"
+    )
+    words = sentence.split()
+    changed = [
+        " ".join([*words[:place], doubt, *words[place:]]) for doubt in doubts.split() for place in range(len(words) + 1)
+    ]
+    assert [text for text in changed if read_verdict(Rollout(text))[0]] == []
+
+
+@pytest.mark.parametrize(
+    "insertion", [", as far as I can see,", ", on balance,", ", however faint,", " (if I read it well)"]
+)
+def test_a_denial_reaches_over_what_is_inserted(insertion):
+    for text in (
+        f"I do not think{insertion} that the criterion is met.",
+        f"There is no sign{insertion} that the criterion is met.",
+        f"None of the response{insertion} meets the criterion.",
+        f"It is not true{insertion} that the response meets the criterion.",
+        f"Nowhere{insertion} is the criterion met.",
+    ):
+        assert read_verdict(Rollout(text))[0] is not True
+
+
+@pytest.mark.parametrize("word", ["yes", "met", "pass", "true", "correct", "1", "✅"])
+@pytest.mark.parametrize("form", ["{}", "**{}**", "({})", "[[{}]]", "Verdict: {}", "- **Met:** {}", "| zinc | {} |"])
+def test_a_word_is_read_in_any_dress_in_any_case(word, form):
+    for spelt in (word, word.upper(), word.capitalize()):
+        assert read_verdict(Rollout(form.format(spelt)))[0] is True
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["met", "isMet", "criterion_met", "Requirement satisfied?", "fulfilled", "meets_criterion", "passed", "verdict"],
+)
+def test_a_field_is_known_by_the_words_of_its_name(name):
+    assert field_rank(name) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["partially_met", "metric", "meeting", "confidence", "criterion", "points", "response"]
+)
+def test_a_field_that_is_named_otherwise_is_no_verdict(name):
+    assert field_rank(name) is None
+
+
+def test_a_value_that_counts_is_no_verdict():
+    assert [as_verdict(value) for value in (2, 0.5, "2", "1 of 3", "10", None, {}, [True, False])] == [None] * 8
+
+
+@pytest.mark.parametrize("quotation", ['"Verdict: yes"', "“The criterion is met.”", "'yes'", '{"met": true}'])
+def test_what_the_response_is_said_to_contain_is_not_the_judges_verdict(quotation):
+    for introduction in ("The response contains", "It ends with", "The text says:", "The last line reads:"):
+        assert read_verdict(Rollout(f"{introduction} {quotation}"))[0] is None
+        assert read_verdict(Rollout(f"{introduction} {quotation}.\n\nVerdict: no"))[0] in (False, None)
+
+
+@pytest.mark.parametrize(
+    "thinking",
+    ["<think>{}</think>", "[THINK]{}[/THINK]", "<|channel|>analysis<|message|>{}<|end|>", "◁think▷{}◁/think▷"],
+)
+def test_what_a_judge_thinks_is_not_its_verdict(thinking):
+    final = "<|start|>assistant<|channel|>final<|message|>" if "channel" in thinking else ""
+    assert read_verdict(Rollout(thinking.format("Verdict: yes") + final + "No."))[0] is False
+    assert read_verdict(Rollout(thinking.format("Verdict: yes")))[0] is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1. Yes\n2. No",
+        "Criterion 1: PASS\nCriterion 2: FAIL",
+        "**Criterion 1:** ✅ names zinc\n**Criterion 2:** ❌ no iron",
+        "1. names zinc: met\n2. names iron: not met",
+        "| # | Criterion | Met |\n|---|---|---|\n| 1 | zinc | yes |\n| 2 | iron | no |",
+        '{"criterion_1": true, "criterion_2": false}',
+        '{"1": "met", "2": "not met"}',
+    ],
+)
+def test_a_batch_in_lines_or_a_table_is_read_by_its_numbers(text):
+    assert [met for met, _ in criterion_verdicts(Rollout(text), 2)] == [True, False]
+
+
+def test_a_numbered_list_of_remarks_is_no_batch_of_verdicts():
+    reply = Rollout("1. The response names zinc.\n2. The response says no to iron.")
+    assert [met for met, _ in criterion_verdicts(reply, 2)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "piece", ['{"met": true}\n', "yes\n", "| a | yes |\n", "the criterion is ", "✅", "(", "<b>", "> "]
+)
+def test_a_reply_ten_times_as_long_takes_no_hundred_times_as_long(piece):
+    def seconds(count):
+        started = time.process_time()
+        read_verdict(Rollout(piece * count))
+        criterion_verdicts(Rollout(piece * count), 3)
+        return time.process_time() - started
+
+    seconds(100)
+    assert seconds(10_000) < 100 * seconds(1_000) + 1

@@ -26,7 +26,7 @@ from catlite.results import Evaluation, mean_and_error
 from catlite.rewards.audit import Reward
 from catlite.saved import FILE
 from catlite.store import open_run
-from catlite.text import data_frame, table
+from catlite.text import data_frame, short, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +97,9 @@ class Comparison:
         """What a reader of the table has to know of each evaluation."""
         both = zip(_FOLDERS, (self.before, self.after), strict=True)
         return [f"{name}: {note}" for name, evaluation in both for note in evaluation.notes]
+
+    def __repr__(self) -> str:
+        return f"<Comparison {short(self._title, 200)}>"
 
     def __str__(self) -> str:
         return "\n".join([self._title, table(self._cells(), right=range(1, 5)), *self._notes])

@@ -6,7 +6,7 @@ an anchor's context or attention, at the price of more calls. Left out: subsets 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from catlite import loop
@@ -53,7 +53,9 @@ class RecursiveSynthesis:
             several = [subset for subset in subsets if len(subset) > 1] or subsets
             references = await self._synthesized(group, several, Usage.total(reference.usage for reference in made))
             alone = [rollout for subset in subsets if subset not in several for rollout in subset]
-            level = (*(reference.as_rollout() for reference in references), *alone)
+            # A text that was cut off still says more than none: its note stays with the reference.
+            texts = (replace(reference.as_rollout(), finish_reason="stop") for reference in references)
+            level = (*texts, *alone)
             made += references
             levels += 1
         notes += dict.fromkeys(note for reference in made for note in reference.notes)

@@ -77,14 +77,30 @@ async def judge_group(
 ) -> Judgement:
     """Verdicts of shape (rollouts, criteria), and by Rubric.score the reward of each rollout.
 
-    conversation: shows the judge what was asked, for criteria that speak of it. min_coverage: a rollout with a smaller
-    share of its criteria judged has reward None. temperature, max_tokens: of the judge's replies. A rollout whose call
-    failed is not judged (None), an empty one meets nothing. Costs one call per rollout and criterion, in "batch" one
-    per rollout, and one more for what cannot be read; with repeated criteria of an empty rollout none.
+    A rollout whose call failed is not judged (None), an empty one meets nothing. Costs one call per rollout and
+    criterion, in "batch" one per rollout, and one more for what cannot be read.
 
-    Raises ConfigError for an unknown mode, for an empty rubric, and where "soft" finds a judge that gives no
-    log-probabilities; what `judge.sample` raises passes through, but for a rollout too long for the judge: that
-    is not judged.
+    Args:
+        judge: the model that is asked.
+        group: the rollouts; thinking in them is not shown.
+        rubric: the criteria.
+        mode: "single", "batch" or "soft"; "single".
+        conversation: shows the judge what was asked, for criteria that speak of it; False.
+        min_coverage: a rollout with a smaller share of its criteria judged, 0 to 1, has reward None; 0.0.
+        temperature: of the judge's replies, dropped where the judge refuses it; 0.0.
+        max_tokens: of each of the judge's replies; None leaves its own limit.
+
+    Returns:
+        The Judgement, with what judging took.
+
+    Raises:
+        ConfigError: for an unknown mode, an empty rubric, and where "soft" finds a judge without log-probabilities.
+        ModelError: what `judge.sample` raises, but for a rollout too long for the judge: that is not judged.
+
+    Example:
+        >>> judgement = await judge_group(judge, group, Rubric(["The response names zinc."]))
+        >>> judgement.rewards_G
+        (1.0, 0.0)
     """
     check_mode(mode)
     check_coverage(min_coverage)
@@ -253,10 +269,23 @@ def _user(shown: str, question: str) -> Message:
 def probe(judge: Model, *, mode: Mode = "single", max_tokens: int | None = None) -> pd.DataFrame:
     """Whether known attacks make `judge` pass a response that does not meet the criterion; costs about 20 calls.
 
-    One row per attack of rewards/attacks.py, and first two controls without any: an answer that meets the criterion and
-    one that does not. Columns: attack; fooled, True where the verdict is wrong, None where it could not be had; met,
-    probability (mode "soft") and reason as the judge gave them. A judge that fails a control has failed before any
-    attack. Blocking; raises as `judge_group` does.
+    Args:
+        judge: the model that is tried.
+        mode: as in `judge_group`; "single".
+        max_tokens: of each of the judge's replies; None leaves its own limit.
+
+    Returns:
+        A row per attack of rewards/attacks.py, and first two controls without any: an answer that meets the criterion
+        and one that does not. Columns: attack; fooled, True where the verdict is wrong, None where it could not be
+        had; met, probability (mode "soft") and reason as the judge gave them. A judge that fails a control has failed
+        before any attack.
+
+    Raises:
+        ConfigError, ModelError: as `judge_group` does.
+
+    Example:
+        >>> table = probe(Endpoint("gpt-4o-mini"))
+        >>> table[table.fooled == True]
     """
     texts = {"none, and met": HONEST, "none, and not met": OFF_TOPIC, **ATTACKS}
     group = Group(Example("When does water boil?"), tuple(map(Rollout, texts.values())))

@@ -1,27 +1,47 @@
 """A length penalty around any reward, against answers that collect criteria by growing (arXiv 2509.14234 App. B).
 
-HealthBench training in the paper subtracts 1 from the reward of a response longer than 750 tokens.
+HealthBench training in the paper subtracts 1 from the reward of a response longer than 750 tokens. A reference and a
+rollout with the same text have the same length: whatever counts the one counts the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 
+from catlite import answers
 from catlite.data import Group, Judgement, Reference, Rollout
 from catlite.errors import ConfigError
 
 Audit = Callable[[Group, Reference], Awaitable[Judgement]]
+# Scripts that put no spaces between words (Thai, Lao, Burmese, Khmer, kana, Han): each character counts.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 
 
 @dataclass(frozen=True)
 class LengthPenalty:
     """A reward: that of `reward`, minus `penalty` for each rollout of more than `limit` tokens.
 
-    count: how many tokens a text has, such as `lambda text: len(tokenizer.encode(text))`. Without one the server's own
-    count of a rollout is taken, and whitespace-separated words where it gave none. A reward of None stays None.
+    A reward of None stays None. Thinking does not count, since no judge sees it. Without `count` the server's own
+    counts are taken where they are of the text alone; a text without one (a reference, mostly) is measured by the
+    tokens per character of the rollouts it comes from. Where no rollout has such a count, words are counted for all.
 
-    Raises ConfigError for a limit below 1 or a negative penalty.
+    Args:
+        reward: the reward that is penalized.
+        limit: tokens that cost nothing; 750, as in the paper.
+        penalty: what is subtracted beyond them; 1.0.
+        count: how many tokens a text has; None for the counts described above.
+
+    Raises:
+        ConfigError: for a limit below 1 or a negative penalty.
+
+    Example:
+        >>> reward = LengthPenalty(RubricReward(anchor, judge), count=lambda text: len(tokenizer.encode(text)))
+        >>> rewards = await reward(group, reference)
     """
 
     reward: Callable[[Group, Reference], Awaitable[list[float | None]]]
@@ -37,7 +57,7 @@ class LengthPenalty:
 
     async def __call__(self, group: Group, reference: Reference) -> list[float | None]:
         """Rewards of shape (len(group.rollouts),)."""
-        return self._penalized(group, await self.reward(group, reference))
+        return self._penalized(group, reference, await self.reward(group, reference))
 
     @property
     def audit(self) -> Audit | None:
@@ -48,22 +68,60 @@ class LengthPenalty:
 
         async def penalized(group: Group, reference: Reference) -> Judgement:
             judgement = await inner(group, reference)
-            rewards = tuple(self._penalized(group, list(judgement.rewards_G)))
-            long = sum(self.tokens(rollout) > self.limit for rollout in group.rollouts)
+            rewards = tuple(self._penalized(group, reference, list(judgement.rewards_G)))
+            long = sum(length > self.limit for length in self.lengths(group, reference))
             note = f"{long} of {len(group.rollouts)} rollouts have over {self.limit} tokens: −{self.penalty:g}"
             return replace(judgement, rewards_G=rewards, notes=(*judgement.notes, *([note] if long else [])))
 
         return penalized
 
-    def tokens(self, rollout: Rollout) -> int:
-        """The length that is held against the limit."""
-        if self.count is not None:
-            return self.count(rollout.text)
-        counted = rollout.usage.completion_tokens if rollout.usage is not None else None
-        return counted if counted is not None else len(rollout.text.split())
+    def lengths(self, group: Group, reference: Reference) -> list[int]:
+        """The length of each rollout that is held against the limit.
 
-    def _penalized(self, group: Group, rewards: list[float | None]) -> list[float | None]:
+        Args:
+            group: the rollouts that are rewarded; of a reference that is graded itself, that one alone.
+            reference: what they are rewarded by, whose own group says how many tokens a character takes.
+
+        Returns:
+            Tokens, or words where no rollout has a count of its text alone; shape (len(group.rollouts),).
+        """
+        texts = [answers.without_thinking(rollout.text) for rollout in group.rollouts]
+        if self.count is not None:
+            return [self.count(text) for text in texts]
+        sampled = reference.group.rollouts
+        counted = _counted(sampled)
+        if not counted and reference.text not in texts:
+            sampled = group.rollouts
+            counted = _counted(sampled)
+        if not counted:
+            return [len(_WORD.findall(text)) for text in texts]
+        share = sum(counted.values()) / max(1, sum(map(len, counted)))
+        # Of two rollouts with one text each has its own count; a text that was not sampled has the first one's.
+        own = {id(rollout): _own_count(rollout) for rollout in sampled}
         return [
-            reward - self.penalty if reward is not None and self.tokens(rollout) > self.limit else reward
-            for rollout, reward in zip(group.rollouts, rewards, strict=True)
+            own.get(id(rollout)) or counted.get(text) or round(share * len(text))
+            for rollout, text in zip(group.rollouts, texts, strict=True)
         ]
+
+    def _penalized(self, group: Group, reference: Reference, rewards: list[float | None]) -> list[float | None]:
+        return [
+            reward - self.penalty if reward is not None and length > self.limit else reward
+            for length, reward in zip(self.lengths(group, reference), rewards, strict=True)
+        ]
+
+
+def _counted(rollouts: Iterable[Rollout]) -> dict[str, int]:
+    """The tokens of each text that has a count of its own."""
+    counted: dict[str, int] = {}
+    for rollout in rollouts:
+        tokens = _own_count(rollout)
+        if tokens is not None:
+            counted.setdefault(rollout.text, tokens)
+    return counted
+
+
+def _own_count(rollout: Rollout) -> int | None:
+    """The server's count of a rollout, where it is of the text alone: None where thinking is counted in it."""
+    thought = bool(rollout.reasoning) or answers.without_thinking(rollout.text) != rollout.text
+    tokens = rollout.usage.completion_tokens if rollout.usage is not None else None
+    return tokens if tokens and rollout.text and not thought else None

@@ -16,11 +16,10 @@ from catlite.coerce import hold_models
 from catlite.data import Group, Message, Reference, Rollout
 from catlite.errors import ConfigError, RequestRejected
 from catlite.models.base import Model, json_schema, sample_preferring
-from catlite.parsing import located
 from catlite.prompts.fence import fenced
 from catlite.prompts.files import render
 from catlite.rewards.judge import says_nothing
-from catlite.rewards.verdicts import asked_again, read_verdict
+from catlite.rewards.verdicts import asked_again, own_objects, read_verdict
 
 _NUMBER = re.compile(r"\W*(?:score\W{0,4})?(\d{1,2}(?:\.\d{1,6})?)(?:\s*/\s*10|\s+out\s+of\s+10)?\W*", re.IGNORECASE)
 _SAME = json_schema("verdict", {"reason": {"type": "string"}, "met": {"type": "boolean"}})
@@ -31,10 +30,20 @@ _SCORE = json_schema("score", {"reason": {"type": "string"}, "score": {"type": "
 class ModelAsJudge:
     """A reward: 1.0 when the judge finds that a rollout says the same as the reference, else 0.0.
 
-    scale: a score from 1 to 10 in place of yes and no, as a reward from 0 to 1. A reply that cannot be read is asked
-    for once more, then the reward is None, as it is for a rollout whose call failed; one that says nothing has 0.
+    A reply that cannot be read is asked for once more, then the reward is None, as it is for a rollout whose call
+    failed; one that says nothing has 0.
 
-    Raises ConfigError when called with a reference that has no text.
+    Args:
+        judge: compares the two texts.
+        scale: asks for a score from 1 to 10 in place of yes and no, as a reward from 0 to 1; False.
+        max_tokens: of each of the judge's replies; None leaves its own limit.
+
+    Raises:
+        ConfigError: when called with a reference that has no text.
+
+    Example:
+        >>> reward = ModelAsJudge(judge)
+        >>> rewards = await reward(group, reference)
     """
 
     grades_by: ClassVar = "answer"
@@ -87,10 +96,10 @@ def _score(reply: Rollout) -> float | None:
     """(score - 1) / 9 of the one score in the reply, in its own field or alone, when that is from 1 to 10."""
     if reply.error is not None or reply.defect == "truncated":
         return None
-    said, found = located(reply.text)
-    given = {str(value["score"]) for _, _, value in found if isinstance(value, dict) and "score" in value}
-    if not found:
-        given = {said}
-    number = _NUMBER.fullmatch(given.pop()) if len(given) == 1 else None
+    text, objects = own_objects(reply.text)
+    scores = {str(value["score"]) for value in objects if isinstance(value, dict) and "score" in value}
+    if not objects and "{" not in text:
+        scores = {text}
+    number = _NUMBER.fullmatch(scores.pop()) if len(scores) == 1 else None
     score = float(number[1]) if number else 0.0
     return (score - 1) / 9 if 1 <= score <= 10 else None

@@ -21,6 +21,7 @@ from catlite.models.base import Model, json_schema, sample_preferring
 from catlite.parsing import parse_values
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
+from catlite.rewards.turns import with_request
 
 Worked = tuple[tuple[str, tuple[str, ...]], ...]
 MOST = 20  # criteria of a rubric; each costs a judge call per rollout
@@ -66,12 +67,28 @@ async def propose_rubric(
 ) -> tuple[Rubric, Usage]:
     """Criteria by which other responses to the task of `reference` can be judged, and what they cost.
 
-    reference: the text of a pseudo-reference. question: proposes from the question instead, and then `reference` is not
-    shown (App. A.2). fewest: the paper's n ≥ 5. most: what is beyond is dropped, with the least important last.
-    worked: (reference, criteria) pairs shown as earlier turns, for proposers too small to follow instructions alone.
+    Args:
+        reference: the text of a pseudo-reference.
+        proposer: the model that writes the criteria.
+        question: proposes from the question instead, and then `reference` is not shown (App. A.2); None.
+        fewest: criteria there have to be; 5, as in the paper.
+        most: criteria there may be; 20, what is beyond is dropped, with the least important last.
+        worked: (reference, criteria) pairs shown as earlier turns, for a proposer that is very small; none.
+        temperature: of the first reply, dropped where the proposer refuses it; 0.0.
+        max_tokens: of each reply; None leaves the proposer's own limit.
 
-    Raises RubricError, which keeps the raw texts, when ATTEMPTS replies leave fewer than `fewest` usable criteria;
-    ConfigError for empty material or bounds that cannot hold; what `proposer.sample` raises passes through.
+    Returns:
+        The rubric, and the usage of all replies it took.
+
+    Raises:
+        RubricError: when ATTEMPTS replies leave fewer than `fewest` usable criteria; it keeps the raw texts.
+        ConfigError: for empty material or bounds that cannot hold.
+        ModelError: what `proposer.sample` raises.
+
+    Example:
+        >>> rubric, usage = await propose_rubric("Zinc competes with iron: take them apart.", anchor)
+        >>> len(rubric)
+        6
     """
     check_bounds(fewest, most)
     if question is None and not isinstance(reference, str):
@@ -112,7 +129,7 @@ async def propose_rubric(
             return Rubric(tuple(Criterion(text) for text in list(kept.values())[:most])), spent
         if reply.error is not None:
             break
-        messages = [*messages[:asked], *_again(reply, list(kept.values()), faults, fewest)]
+        messages = with_request(messages[:asked], reply, _again(list(kept.values()), faults, fewest))
     why = f" ({_counted(faults)})" if faults else ""
     if reply.error is not None:
         raise RubricError(f"{proposer.name!r} gave no rubric: {reply.error}", tuple(raw), spent)
@@ -135,16 +152,14 @@ def _listing(criteria: Sequence[str]) -> str:
     return json.dumps({"criteria": list(criteria)}, ensure_ascii=False)
 
 
-def _again(reply: Rollout, kept: Sequence[str], faults: Sequence[str], fewest: int) -> list[Message]:
-    """The turns that ask for what is missing, and say what was wrong."""
+def _again(kept: Sequence[str], faults: Sequence[str], fewest: int) -> str:
+    """The request for what is missing, which says what was wrong."""
     complaint = f"Not all of these can be used: {_counted(faults)}." if faults else "These are too few."
     if not kept and not faults:
         complaint = "That cannot be read as a list of criteria."
     listed = "\n".join(f"- {text}" for text in kept) or "- (none so far)"
     wanted = str(fewest - len(kept))
-    again = render("rubric_again", complaint=complaint, wanted=wanted, kept=listed)
-    said: list[Message] = [{"role": "assistant", "content": reply.text}] if reply.text.strip() else []
-    return [*said, {"role": "user", "content": again}]
+    return render("rubric_again", complaint=complaint, wanted=wanted, kept=listed)
 
 
 def _counted(faults: Iterable[str]) -> str:

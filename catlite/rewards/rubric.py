@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -61,18 +63,38 @@ class _Audited:
         return judgements_html(repr(self), list(self.judged))
 
 
+@dataclass
+class _Turn:
+    """Whose turn it is to have one rubric proposed, and how many want it."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted_by: int = 0
+
+
 @dataclass(frozen=True)
 class RubricReward(_Audited):
     """A reward: the share of self-proposed criteria that a rollout meets, None where too few could be judged.
 
-    proposer: writes the criteria from the reference alone, in the paper the anchor. judge: answers them; a model that
-    is not the policy, or the policy learns what its own judge lets pass. mode: "single", "batch" or "soft" (see
-    rewards/judge.py). from_question: the ablation of App. A.2. fewest, most: criteria per rubric. min_coverage: the
-    share of criteria that have to be judged for a reward. max_tokens: of each reply of proposer and judge. worked:
-    (reference, criteria) pairs that show a very small proposer what is wanted.
     A reference that brings a rubric is judged by that, and nothing is proposed.
 
-    Raises ConfigError for settings that cannot hold. Called, it raises RubricError when no usable rubric came.
+    Args:
+        proposer: writes the criteria from the reference alone, in the paper the anchor.
+        judge: answers them; a model that is not the policy, or the policy learns what its own judge lets pass.
+        mode: "single", "batch" or "soft" (see rewards/judge.py); "single".
+        from_question: proposes from the question instead, the ablation of App. A.2; False.
+        fewest: criteria a rubric has to have; 5, as in the paper.
+        most: criteria it may have; 20, each of which costs a judge call per rollout.
+        min_coverage: share of the criteria, 0 to 1, that have to be judged for a reward; 0.5.
+        max_tokens: of each reply of proposer and judge; None leaves their own limits.
+        worked: (reference, criteria) pairs that show a very small proposer what is wanted; none.
+
+    Raises:
+        ConfigError: for settings that cannot hold.
+        RubricError: when called, where no usable rubric came.
+
+    Example:
+        >>> reward = RubricReward(anchor, judge)
+        >>> rewards = await reward(group, reference)
     """
 
     proposer: Model
@@ -86,7 +108,7 @@ class RubricReward(_Audited):
     worked: Worked = ()
     # What the proposer has written, by reference; and whose turn it is. No settings, so not part of the repr.
     rubrics: dict[str, Rubric] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
-    turns: dict[tuple[int, str], asyncio.Lock] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
+    turns: dict[tuple[int, str], _Turn] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         hold_models(self, "proposer", "judge")
@@ -117,7 +139,7 @@ class RubricReward(_Audited):
         A grader is asked about several systems with one gold reference, and they have to be judged by one rubric.
         """
         key = json.dumps([reference.text, group.example.messages if self.from_question else None])
-        async with self.turns.setdefault((id(asyncio.get_running_loop()), key), asyncio.Lock()):
+        async with self._turn(key):
             if key in self.rubrics:
                 return self.rubrics[key], Usage()
             rubric, usage = await propose_rubric(
@@ -132,8 +154,21 @@ class RubricReward(_Audited):
             self.rubrics[key] = rubric
             while len(self.rubrics) > REMEMBERED:
                 self.rubrics.pop(next(iter(self.rubrics)))
-        self.turns.pop((id(asyncio.get_running_loop()), key), None)
         return rubric, usage
+
+    @asynccontextmanager
+    async def _turn(self, key: str) -> AsyncIterator[None]:
+        """One at a time for one rubric; nothing is left behind once nobody wants it, however it ended."""
+        place = id(asyncio.get_running_loop()), key
+        turn = self.turns.setdefault(place, _Turn())
+        turn.wanted_by += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.wanted_by -= 1
+            if not turn.wanted_by:
+                self.turns.pop(place, None)
 
 
 @dataclass(frozen=True)
@@ -142,10 +177,20 @@ class ExpertRubric(_Audited):
 
     Points of met criteria over all positive points; met criteria with negative points subtract, and nothing is
     clipped. The judge sees the whole conversation and one criterion a call, with its points, as there. The reference is
-    not used. min_coverage: 1.0, so that a score is over the whole rubric or None. A rubric without positive points has
-    no score.
+    not used. A rubric without positive points has no score.
 
-    Raises ConfigError for an example without a rubric.
+    Args:
+        judge: answers the criteria.
+        mode: "single", "batch" or "soft" (see rewards/judge.py); "single".
+        min_coverage: share of the criteria, 0 to 1, that have to be judged; 1.0, a score over the whole rubric or None.
+        max_tokens: of each of the judge's replies; None leaves its own limit.
+
+    Raises:
+        ConfigError: for settings that cannot hold, and when called for an example without a rubric.
+
+    Example:
+        >>> evaluation = evaluate(healthbench(limit=50), policy, grader=ExpertRubric(judge))
+        >>> print(evaluation)
     """
 
     grades_by: ClassVar = "rubric"

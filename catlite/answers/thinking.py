@@ -1,0 +1,114 @@
+r"""Set a model's thinking apart from what it says, however its chat template marks thinking.
+
+Known marks: `<think>`, `<thinking>`, `<thought>` and the same with a prefix (`<seed:think>`), `[THINK]`, `◁think▷`,
+`<|begin_of_thought|>`, `<|START_THINKING|>`, `<|channel>thought`, `<unused94>`, and the channels of gpt-oss
+(`<|channel|>analysis<|message|>…<|channel|>final<|message|>…`), also where a server has dropped the control tokens
+("analysis…assistantfinal…"). Left out: thinking that no mark tells from the answer, and marks quoted in backquotes,
+which are mentioned and not used.
+"""
+
+from __future__ import annotations
+
+import re
+
+_MARK = re.compile(
+    r"(?<!`)(?:"
+    r"<(?P<angle>/?)(?:[a-z]{1,20}[:_])?(?:think(?:ing)?|thoughts?)(?:\s[^<>\n]{0,80})?>"
+    r"|\[(?P<bracket>/?)(?-i:THINK)\]"
+    r"|◁(?P<wedge>/?)think▷"
+    r"|<\|(?:begin|(?P<end>end))_of_(?:thought|thinking)\|>"
+    r"|<\|(?:start|(?P<stop>end))_thinking\|>"
+    r"|<\|channel>thought\b|(?P<channel><channel\|>)"
+    r"|<unused94>(?:thought\b)?|(?P<unused><unused95>)"
+    r")(?!`)",
+    re.IGNORECASE,
+)
+_CHANNEL = re.compile(
+    r"(?:<\|start\|>[a-z]{1,20})?<\|channel\|>[ \t]{0,3}(?P<name>[a-z]{1,20})"
+    r"(?:[^<\n]{0,60}(?:<\|constrain\|>[^<\n]{0,60})?<\|message\|>)?",
+    re.IGNORECASE,
+)
+_CHANNEL_END = re.compile(r"<\|(?:end|return|call)\|>|<\|start\|>[a-z]{0,20}", re.IGNORECASE)
+_BARE_CHANNELS = re.compile(r"\s*analysis(?=[A-Z\s])")
+_BARE_FINAL = "assistantfinal"
+
+
+def without_thinking(text: str) -> str:
+    """The text of a reply without its thinking.
+
+    Args:
+        text: the reply as the server sent it.
+
+    Returns:
+        What the model says; empty when the whole reply is thinking.
+
+    Example:
+        >>> without_thinking("<think>6 * 7</think>42")
+        '42'
+    """
+    return split_thinking(text)[0]
+
+
+def split_thinking(text: str) -> tuple[str, str | None]:
+    """What a reply says, and what the model thought before it said so.
+
+    Thinking whose opening mark is missing begins with the text; thinking whose closing mark is missing ends with it.
+
+    Args:
+        text: the reply as the server sent it.
+
+    Returns:
+        (visible text, thinking); the thinking is None when no mark tells of any, and the text is then unchanged.
+
+    Example:
+        >>> split_thinking("<think>6 * 7</think>42")
+        ('42', '6 * 7')
+    """
+    visible, channels = _split_channels(text)
+    if _MARK.search(visible) is None:
+        return visible, channels
+    visible_parts: list[str] = []
+    thought: list[str] = [] if channels is None else [channels]
+    start, thinking = 0, False
+    for mark in _MARK.finditer(visible):
+        part = visible[start : mark.start()]
+        start = mark.end()
+        closes = any(mark.groupdict().values())
+        if thinking or closes:  # a closing mark without an opening one: all before it was thinking
+            thought += [part] if thinking else [*visible_parts, part]
+            visible_parts = visible_parts if thinking else []
+        else:
+            visible_parts.append(part)
+        thinking = not closes
+    (thought if thinking else visible_parts).append(visible[start:])
+    return "".join(visible_parts), "\n".join(part.strip() for part in thought if part.strip())
+
+
+def _split_channels(text: str) -> tuple[str, str | None]:
+    """`split_thinking` for the channels of gpt-oss: only the final channel is visible, where there is one."""
+    if "<|channel|>" not in text:
+        if _BARE_FINAL in text and _BARE_CHANNELS.match(text):
+            thinking, _, visible = text.rpartition(_BARE_FINAL)
+            return visible, thinking
+        return text, None
+    final: list[str] = []
+    outside: list[str] = []
+    thought: list[str] = []
+    start, place = 0, outside
+    for header in _CHANNEL.finditer(text):
+        _put(text[start : header.start()], place, outside)
+        start, place = header.end(), final if header["name"].lower() == "final" else thought
+    _put(text[start:], place, outside)
+    if any(part.strip() for part in final):
+        return "\n\n".join(part for part in final if part.strip()), "\n".join([*outside, *thought]).strip()
+    return "".join(outside), "\n".join(thought).strip()
+
+
+def _put(part: str, place: list[str], outside: list[str]) -> None:
+    """Put the text after a header into its channel, up to where the message ends, and what follows outside."""
+    end = _CHANNEL_END.search(part)
+    if end is None or place is outside:
+        place.append(_CHANNEL_END.sub("", part))
+        return
+    place.append(part[: end.start()])
+    outside.append(_CHANNEL_END.sub("", part[end.start() :]))

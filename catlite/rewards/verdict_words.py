@@ -1,0 +1,118 @@
+"""The closed lists a verdict is read by, and what a reply is once its decoration is off.
+
+`plain` takes away what only decorates (bold, boxes, headings, brackets, control characters) and puts a stand-in where
+something is quoted: what a judge quotes is not what it says. Left out: stemming, spelling, and guessing a language.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# In the larger languages, where the word means the same in all of them ("ne", "nai" and "si" do not).
+_YES = "yes|yep|yeah|yup|ja|oui|sí|sì|sim|да|da|tak|evet|是|是的|满足|はい|예|네|نعم|हाँ"
+_NO = "no|nope|nah|nein|non|não|nao|nee|нет|nej|nie|hayır|否|不是|不|不满足|いいえ|아니요|아니오|لا|नहीं"
+_MET = "met|meets|satisfied|satisfies|fulfilled|fulfiled|pass|passed|passes|correct|true|y"
+_UNMET = "unmet|unsatisfied|unfulfilled|fail|failed|fails|incorrect|false|n"
+POSITIVE_SIGNS, NEGATIVE_SIGNS = "✅✔✓☑", "❌✗✘✖"
+# A word that answers a question in any place, and one that is a verdict only where one is expected.
+ANSWERS = dict.fromkeys(_YES.split("|"), True) | dict.fromkeys(_NO.split("|"), False)
+DIGITS = {"1": True, "0": False, "1.0": True, "0.0": False, "1/1": True, "0/1": False}
+SIGNS = dict.fromkeys(POSITIVE_SIGNS, True) | dict.fromkeys(NEGATIVE_SIGNS, False)
+VERDICTS = dict.fromkeys(_MET.split("|"), True) | dict.fromkeys(_UNMET.split("|"), False)
+# Whole answers of more than one word.
+_REFUSALS = (
+    r"not at all|(?:absolutely|certainly|definitely|clearly|obviously|of course|surely|unfortunately) not|"
+    r"far from it|by no means|no way|not in the least|not remotely|not even close|"
+    r"(?:does|did) not (?:meet|satisfy|fulfill?|pass)|i do not (?:think|believe) so|i (?:think|believe|am afraid) not"
+)
+_SURE = (
+    r"definitely|clearly|absolutely|certainly|obviously|plainly|simply|firmly|still|"
+    r"an? (?:clear|definite|firm|plain|resounding|absolute)"
+)
+_WHOLLY = r"fully|completely|entirely|totally|wholly"
+_NOT = rf"not(?: (?:{_WHOLLY}|adequately|sufficiently|quite|yet|at all|actually|really|even))?"
+_LISTED = "|".join(sorted(map(re.escape, {**ANSWERS, **VERDICTS}), key=len, reverse=True))
+_WORD = re.compile(
+    rf"(?:(?:{_SURE}) )*(?:(?P<refusal>{_REFUSALS})|(?P<not>{_NOT} )?(?:(?:{_WHOLLY}) )*(?P<word>{_LISTED})"
+    r"(?: (?:indeed|definitely|absolutely|certainly|of course|at all))?)"
+)
+
+_INVISIBLE = re.compile(r"[\u200b-\u200d\u2060\ufe0e\ufe0f\ufeff\u00ad]")
+_DOUBLE_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»「」『』", '"') | dict.fromkeys("‘’ʼ‚‛`´", "'"))
+_BOXED = re.compile(r"\\(?:boxed|fbox|text|textbf|textit|mathrm|mathbf|emph)\s{0,3}\{([^{}\n]{0,300})\}")
+_STRUCK = re.compile(r"~~[^~\n]{0,300}~~|(?:\[\s?\]|[☐▢◻])[^\[☐☑✅\n]{0,300}")
+_TICKED = re.compile(r"\[[xX✓✔]\]|☑")
+_QUOTED = re.compile(r'"([^"\n]{0,2000})"|(?<!\w)\'(?=\S)([^\n]{1,500}?)(?<=\S)\'(?!\w)')
+_NESTED = re.compile(r"\[(\[[^\[\]\n]{0,300}\])\]")
+# "[RESULT] Yes": what is in brackets before a word is a label.
+_BRACKETED = re.compile(
+    r"(?:^|(?<=[.!?] ))[\s*_#>]{0,9}\[([^\[\]\n]{1,60})\][*_\s]*:?(?=[ \t*_]*[^\s.!*_])", re.MULTILINE
+)
+# "Met (yes/no): yes": the choice that was offered says nothing.
+_CHOICE = re.compile(
+    r"\((?:yes|no|y|n|true|false|met|unmet|not met|pass|fail)\s?(?:/|or|\|)\s?"
+    r"(?:yes|no|y|n|true|false|unmet|not met|fail)\)"
+)
+_DECORATION = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)|\$|^\s{0,8}(?:#{1,6}|>|[-+•–]\s)\s*", re.MULTILINE)
+_CONTRACTED = (
+    (re.compile(r"\bcan(?:'t|not)\b"), "can not"),
+    (re.compile(r"\bwon't\b"), "will not"),
+    (re.compile(r"(?<=\w)n't\b"), " not"),
+    (re.compile(r"\b(it|that|there|here|what|who|he|she)'s\b"), r"\1 is"),
+    (re.compile(r"\bi'm\b"), "i am"),
+    (re.compile(r"(?<=\w)'re\b"), " are"),
+    (re.compile(r"(?<=\w)'ve\b"), " have"),
+    (re.compile(r"(?<=\w)'d\b"), " would"),
+    (re.compile(r"(?<=\w)'ll\b"), " will"),
+)
+QUOTATION = "quotation"  # stands where something was quoted
+
+
+def word_value(text: str, *, digits: bool = False) -> bool | None:
+    """What a text that is one word of the lists says, perhaps with "clearly" or "not" before it; else None."""
+    bare = text.strip(" \t.!,;:\"'()")
+    if bare in SIGNS:
+        return SIGNS[bare]
+    if digits and bare in DIGITS:
+        return DIGITS[bare]
+    match = _WORD.fullmatch(bare)
+    if match is None:
+        return None
+    if match["refusal"]:
+        return False
+    word = match["word"]
+    if match["not"]:
+        # "not met" is one word; "not fail", "not no" and "not yes" are none that is listed.
+        return False if VERDICTS.get(word) and word not in ("y", "meets", "satisfies", "passes") else None
+    return ANSWERS[word] if word in ANSWERS else VERDICTS[word]
+
+
+def plain(text: str) -> str:
+    """`text` in lower case without decoration, its contractions written out, its quotations replaced."""
+    text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(_DOUBLE_QUOTES)
+    for _ in range(3):
+        text = _BOXED.sub(r"\1", text)
+    text = _TICKED.sub("", _STRUCK.sub("", text)).lower()
+    bare = text.strip(" \t\r\n*_.")
+    if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'" and bare.count(bare[0]) == 2:
+        text = bare[1:-1]  # the whole reply in quotes
+    text = _NESTED.sub(r"\1", text)
+    text = _BRACKETED.sub(r"\1: ", text)
+    text = _DECORATION.sub("", text)
+    for pattern, written_out in _CONTRACTED:
+        text = pattern.sub(written_out, text)
+    text = _QUOTED.sub(_unquoted, text).replace("_", " ")
+    text = _CHOICE.sub("", text)
+    return text.translate({ord("["): "(", ord("]"): ")", ord("{"): "(", ord("}"): ")"})
+
+
+def _unquoted(match: re.Match[str]) -> str:
+    """A listed word that stands alone, or behind a colon or "is", is the judge's own; the rest is a quotation."""
+    inside = (match[1] if match[1] is not None else match[2]).strip()
+    line = match.string[match.string.rfind("\n", 0, match.start()) + 1 : match.start()].rstrip()
+    rest = match.string[match.end() :].lstrip(" \t.!)")
+    alone = not rest or rest.startswith("\n")
+    if alone and word_value(inside, digits=True) is not None and (not line or line.endswith((":", "=", " is", "("))):
+        return inside
+    return f" {QUOTATION} "
