@@ -21,7 +21,6 @@ from catlite.errors import (
     EndpointDown,
     EstimationError,
     GroupError,
-    ModelError,
     RequestRejected,
 )
 from catlite.evaluation import Estimator
@@ -30,7 +29,7 @@ from catlite.models.keys import Secret, sealed
 from catlite.progress import Progress, reporting, waiting
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import is_hopeless, sample_group, unanswered, under_way
+from catlite.rollouts import is_hopeless, keeping, sample_group, unanswered, under_way
 from catlite.store import open_run
 
 
@@ -113,11 +112,8 @@ async def asynthesize(
             example = Example(prompt, answer_format=answer_format)
             group = await sample_group(policy, example, n, **checked)
             limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
-            try:
+            with keeping(group):
                 reference = await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
-            except ModelError as error:
-                error.group = group  # paid for, whatever became of the anchor
-                raise
             return _noted(reference, *_notes(model))
 
 
@@ -277,7 +273,8 @@ def estimate(
                     if stops:
                         raise stops[0]
                     group = await sample_group(policy, example, n, min_usable=min_usable, **checked)
-                    reference = await estimating(group)
+                    with keeping(group):
+                        reference = await estimating(group)
                 except (GroupError, EstimationError, RequestRejected) as error:
                     if is_hopeless(error):
                         raise

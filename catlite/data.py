@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from catlite import answers
 from catlite.criteria import Rubric, Verdict
+from catlite.endings import ending
 from catlite.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 _Number = TypeVar("_Number", int, float)
 Message = dict[str, str]
 Prompt = str | list[Message]
-
-# What servers call a reply that ended on its own; anything else was cut off, filtered or failed.
-COMPLETE = frozenset({"stop", "eos", "end_turn", "stop_sequence"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,8 @@ class Rollout:
     `finish_reason` is the server's word ("stop", "length", "content_filter", …) or "error" when the call
     itself failed; then `error` says why and `text` is empty. `reasoning` is what a server returned beside the
     text as the model's thinking: it is never the answer. `logprobs` are natural logs, one per token of `text`.
-    `alternatives` are the likeliest first tokens with their natural logs, where more than one was asked for.
+    `alternatives` are the likeliest first tokens with their natural logs, where more than one was asked for. `notes`
+    say what was odd about the exchange that brought it.
     """
 
     text: str
@@ -85,17 +84,24 @@ class Rollout:
     reasoning: str | None = None
     error: str | None = None
     alternatives: tuple[tuple[str, float], ...] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def defect(self) -> str | None:
         """Why this rollout is left out of estimation, or None when it is usable."""
-        if self.error is not None:
+        how = ending(self.finish_reason)
+        if self.error is not None or how == "failed":
             return "failed"
-        if self.finish_reason in ("length", "max_tokens"):
-            return "truncated"
-        if self.finish_reason is not None and self.finish_reason not in COMPLETE:
-            return "filtered" if "filter" in self.finish_reason else f"ended by {self.finish_reason}"
+        if how in ("truncated", "filtered"):
+            return how
+        if how == "refusal":
+            return "ended by refusal"
         return None if self.text.strip() else "empty"
+
+    @property
+    def odd_ending(self) -> str | None:
+        """The server's word for the end of the reply where catlite does not know it, else None."""
+        return self.finish_reason if self.error is None and ending(self.finish_reason) == "unknown" else None
 
     @property
     def usable(self) -> bool:
@@ -121,6 +127,7 @@ class Rollout:
                 "alternatives": None
                 if alternatives is None
                 else tuple((token, value) for token, value in alternatives),
+                "notes": tuple(fields.get("notes") or ()),
             }
         )
 
@@ -212,8 +219,19 @@ class Group:
         return counts
 
     def left_out(self) -> list[str]:
-        """A note per reason for which rollouts are left out of estimation."""
-        return [f"{count} of {len(self.rollouts)} rollouts left out: {why}" for why, count in self.defects.items()]
+        """A note per reason for which rollouts are left out of estimation, then what else was odd about them."""
+        notes = [f"{count} of {len(self.rollouts)} rollouts left out: {why}" for why, count in self.defects.items()]
+        return notes + self.oddities()
+
+    def oddities(self) -> list[str]:
+        """Notes on rollouts that are not left out: ends no one knows, and what their exchanges say."""
+        total, endings = len(self.rollouts), [rollout.odd_ending for rollout in self.rollouts]
+        notes = [
+            f"{endings.count(word)} of {total} rollouts ended by {word!r}, an unknown word: taken as complete"
+            for word in dict.fromkeys(endings)
+            if word is not None
+        ]
+        return notes + list(dict.fromkeys(note for rollout in self.rollouts for note in rollout.notes))
 
     def __repr__(self) -> str:
         left_out = "".join(f", {count} {reason}" for reason, count in self.defects.items())

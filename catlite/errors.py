@@ -6,8 +6,8 @@
     ├── DataError              ValueError       rows cannot be made a task, or cannot be had
     ├── ModelError             RuntimeError     a model did not answer
     │   ├── AuthenticationFailed                401, 403: the key is missing, wrong or not allowed
-    │   ├── QuotaExhausted                      402, or a 429 that says there is no credit left
-    │   ├── RequestRejected                     400, 404, 413, 422: asking again would not help
+    │   ├── QuotaExhausted                      402, or another status that says there is no credit left
+    │   ├── RequestRejected                     400, 404, 405, 422, 3xx: asking again would not help
     │   │   └── ContextOverflow                 the prompt is longer than the model's context
     │   ├── EndpointUnavailable ConnectionError  retries used up: 408, 409, 429, 5xx, connection, time-out
     │   │   └── EndpointDown                    for several questions in a row: the run ends early
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 
 class CatliteError(Exception):
-    """Anything catlite raises on purpose."""
+    """Anything catlite raises on purpose; `.group` keeps the rollouts that were paid for before, if there are any."""
+
+    group: Group | None = None
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows of it: the lines of the cell, and the message."""
@@ -59,10 +61,10 @@ class DataError(CatliteError, ValueError):
 class ModelError(CatliteError, RuntimeError):
     """A model did not answer; `.status` is the HTTP status, where there was one.
 
-    `.group` keeps the rollouts that were paid for before, when it was the anchor that failed.
+    `.usage` is what a reply of no use says it was billed, None when it says nothing.
     """
 
-    group: Group | None = None
+    usage: Usage | None = None
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
@@ -74,11 +76,16 @@ class AuthenticationFailed(ModelError):
 
 
 class QuotaExhausted(ModelError):
-    """402, or a 429 that says there is no credit left: waiting would not help. Never retried."""
+    """402, or another status that says there is no credit left: waiting would not help. Never retried."""
 
 
 class RequestRejected(ModelError):
-    """400, 404, 413 or 422: the endpoint refuses this request, so it is not sent again."""
+    """400, 404, 405, 422 or a redirect: the endpoint refuses this request, so it is not sent again."""
+
+    @property
+    def for_every_prompt(self) -> bool:
+        """True when the address or the model's name is wrong: any other prompt would be refused as well."""
+        return self.status is not None and (self.status in (404, 405) or 300 <= self.status < 400)
 
 
 class ContextOverflow(RequestRejected):
@@ -121,6 +128,8 @@ class EmbeddedModelError(ModelError):
 class GroupError(CatliteError, RuntimeError):
     """No rollout of a group can be used; `.group` keeps every reply that came."""
 
+    group: Group
+
     def __init__(self, message: str, group: Group) -> None:
         super().__init__(message, group)
         self.group = group
@@ -136,6 +145,8 @@ class EstimationError(CatliteError, RuntimeError):
     answered and there was no reference in the answers: an evaluation scores that 0, as a rollout without an answer.
     Otherwise something failed, and the question has no score.
     """
+
+    group: Group
 
     def __init__(self, message: str, group: Group, usage: Usage | None = None, unanswered: bool = False) -> None:
         super().__init__(message, group, usage, unanswered)

@@ -36,7 +36,7 @@ from catlite.progress import Progress, reporting
 from catlite.results import SINGLE, Evaluation, Row
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.audit import Reward, audited, check_gradable, warn_own_judge
-from catlite.rollouts import is_hopeless, sample_group, under_way
+from catlite.rollouts import is_hopeless, keeping, sample_group, under_way
 from catlite.store import open_run, samples_from
 
 Estimator = Callable[[Group], Awaitable[Reference]]
@@ -294,7 +294,8 @@ class _Work:
                 return replace(row, score=0.0, generations=drawn, error=f"no rollout to estimate from: {group!r}")
             alone = not getattr(estimator, "reads_rollouts", True)
             try:
-                reference = await estimator(group)
+                with keeping(group):
+                    reference = await estimator(group)
             except (EstimationError, BudgetReached, EndpointDown, RequestRejected) as error:
                 self._failed(error)
                 spent = getattr(error, "usage", None) or Usage()

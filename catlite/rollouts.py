@@ -6,17 +6,22 @@ Left out: multi-turn rollouts, and filtering by content.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from catlite.data import Example, Group
-from catlite.errors import GroupError, RequestRejected
+from catlite.data import Example, Group, Rollout
+from catlite.errors import CatliteError, GroupError, RequestRejected
 from catlite.models.base import Model, shown_name
 
 _ADVICE = {
     "truncated": "raise max_tokens",
-    "empty": "a reasoning model may have spent max_tokens on thinking: raise it",
+    "truncated in thinking": "raise max_tokens: it was spent on thinking",
+    "empty": "the model ended without a word: look at the prompt and at the server's chat template",
+    "empty beside thinking": "the server has put the whole reply into reasoning_content, as its reasoning parser does "
+    "with an answer that was not thought about: let the model think, or take the parser off (vLLM's "
+    "--reasoning-parser)",
     "filtered": "the provider's content filter refused: reword the prompt or use another model",
     "failed": "see the causes above",
 }
@@ -57,8 +62,47 @@ def unanswered(groups: Iterable[Group]) -> list[str]:
 
 
 def is_hopeless(error: Exception) -> bool:
-    """True when one question's refusal is every question's: the model is not there (404)."""
-    return isinstance(error, RequestRejected) and error.status == 404
+    """True when one question's refusal is every question's: the model is not there (404), or the server has moved."""
+    return isinstance(error, RequestRejected) and error.for_every_prompt
+
+
+@contextmanager
+def keeping(group: Group) -> Iterator[None]:
+    """What is raised inside, on the way from a group to its reference, keeps the group: it is paid for.
+
+    Args:
+        group: the rollouts that came before; an error that has a group of its own keeps that.
+
+    Example:
+        >>> with keeping(group):
+        ...     reference = await Synthesis(anchor)(group)
+    """
+    try:
+        yield
+    except CatliteError as error:
+        if error.group is None:
+            error.group = group
+        raise
+
+
+def advice(rollout: Rollout) -> str | None:
+    """What to do about a rollout that cannot be used; None when there is nothing to say.
+
+    Args:
+        rollout: the reply, as the model returned it.
+
+    Returns:
+        A clause that begins in lower case.
+
+    Example:
+        >>> advice(Rollout("", finish_reason="length"))
+        'raise max_tokens'
+    """
+    thinking = {"truncated": "truncated in thinking", "empty": "empty beside thinking"}
+    reason = rollout.defect or ""
+    if rollout.reasoning and not rollout.text.strip():
+        reason = thinking.get(reason, reason)
+    return _ADVICE.get(reason)
 
 
 def under_way(policy: Model) -> int:
@@ -73,8 +117,8 @@ def _explain(group: Group, wanted: int) -> str:
     counts = ", ".join(f"{count} {reason}" for reason, count in group.defects.items())
     causes = Counter(rollout.error for rollout in group.rollouts if rollout.error)
     listed = "".join(f"\n  {count} × {cause}" for cause, count in causes.items())
-    advice = "; ".join(_ADVICE[reason] for reason in group.defects if reason in _ADVICE)
+    clauses = "; ".join(dict.fromkeys(clause for rollout in group.rollouts if (clause := advice(rollout)) is not None))
     total = len(group.rollouts)
     few = f"{len(group.usable)} of {total} rollouts can be used, {wanted} are wanted" if group.usable else ""
     few = few or f"none of {total} rollouts can be used"
-    return f"{few}: {counts}{listed}\n  What to do: {advice or 'look at .group'}"
+    return f"{few}: {counts}{listed}\n  What to do: {clauses or 'look at .group'}"

@@ -22,6 +22,7 @@ FLOORS = [
         "text",
         "tracebacks",
         "extras",
+        "endings",
         "lazy",
         "loop",
         "store",

@@ -25,6 +25,7 @@ from catlite import (
 )
 from catlite.analysis import plots
 from catlite.errors import ConfigError
+from catlite.extras import install
 from catlite.results import Row
 
 matplotlib = pytest.importorskip("matplotlib", reason="needs catlite[notebooks]")

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from catlite import Rollout, answers
 from catlite.criteria import Criterion, Rubric
-from catlite.errors import BadReply
+from catlite.errors import ModelError
 from catlite.models import wire
 from catlite.models.retry import retry_after
 from catlite.models.traffic import duration
@@ -92,7 +92,7 @@ def test_a_body_is_rollouts_or_a_bad_reply(value):
     body = json.dumps(value)
     try:
         rollouts = wire.rollouts(wire.parse(body, "server"), "server", None, 0.1)
-    except BadReply:
+    except ModelError:
         return
     assert rollouts
 
@@ -111,7 +111,7 @@ def test_a_body_is_rollouts_or_a_bad_reply(value):
 def test_choices_of_any_shape_are_rollouts_with_text_or_a_bad_reply(value):
     try:
         rollouts = wire.rollouts(wire.parse(json.dumps(value), "server"), "server", None, 0.1)
-    except BadReply:
+    except ModelError:
         return
     assert all(isinstance(one.text, str) for one in rollouts)
     assert len(rollouts) == len(value["choices"])

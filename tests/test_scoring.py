@@ -123,6 +123,13 @@ def test_other_tokens_than_the_forced_ones_are_no_score(found, hurry):
         score(model, "ab")
 
 
+def test_a_score_that_is_no_number_is_no_score(hurry):
+    odd = [{"id": 97, "logprob": float("nan")}, {"id": 98, "logprob": -1.0}]
+    llama = Llama(completion_probabilities=odd)
+    with Server(routes=llama.routes) as server, on(server) as model, pytest.raises(BadReply, match="no number"):
+        score(model, "ab")
+
+
 def test_a_text_that_runs_out_of_context_on_the_way_is_an_overflow_and_not_a_short_score():
     llama = Llama(completion_probabilities=[{"id": 97, "logprob": -1.0}], truncated=True)
     with Server(routes=llama.routes) as server, on(server) as model, pytest.raises(ContextOverflow, match="beyond"):

@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(error, 2)
     except CatliteError as error:
         # What was paid for is shown before the reason why it did not suffice.
-        if getattr(error, "group", None) is not None:
-            print(rollouts_text(error.group), file=sys.stderr)  # type: ignore[attr-defined]
+        if error.group is not None:
+            print(rollouts_text(error.group), file=sys.stderr)
         return _fail(error, 1)
     except UnicodeDecodeError as error:
         return _fail(ConfigError(f"the input is not {error.encoding}: byte {error.start}: {error.reason}"), 2)

@@ -13,13 +13,16 @@ import json
 import os
 import weakref
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from catlite.data import Message
-from catlite.errors import BadReply, ConfigError, EndpointUnavailable, MissingExtra
-from catlite.models import wire
-from catlite.models.keys import Address, Secret
+from catlite.errors import BadReply, ConfigError, EndpointUnavailable, MissingExtra, RequestRejected
+from catlite.models.keys import Address, Secret, hide_login
+from catlite.models.refusals import is_content_filter, prompt_text, snippet, status_error
+
+if TYPE_CHECKING:
+    import httpx
 
 
 class Answer(NamedTuple):
@@ -100,23 +103,51 @@ class OpenAIClient:
             # A deadline for the whole exchange: a server that drips bytes never runs into a read time-out.
             async with asyncio.timeout(timeout):
                 reply = await self._client.post(url, cast_to=httpx.Response, body=body, options=options)
-                return Answer(self._address.redact(reply.text), reply.headers)
+                moved = self._moved(reply)
+                if moved is None:
+                    return Answer(self._address.redact(reply.text), reply.headers)
+                failure = moved
         except openai.APIStatusError as error:
-            said = self._address.redact(error.response.text)
-            if error.status_code == 400 and wire.is_content_filter(said):
+            said, prompt = self._address.redact(error.response.text), prompt_text(body.get("messages"))
+            if is_content_filter(error.status_code, said, prompt):
                 return None
-            failure = wire.status_error(error.status_code, said, error.response.headers, self.who)
+            failure = self._moved(error.response) or status_error(
+                error.status_code, said, error.response.headers, self.who, prompt=prompt
+            )
         except TimeoutError:
             failure = _late(self.who, timeout)
         except openai.APIConnectionError as error:  # a lost connection may be called a time-out, too
+            names = {type(cause).__name__ for cause in _causes(error)}
             late = isinstance(error, openai.APITimeoutError) and _timed_out(error)
             lost = self._address.redact(_cause(error))
             failure = _late(self.who, timeout) if late else _lost(self.who, lost)
+            if "LineTooLong" in names:
+                failure = RequestRejected(
+                    f"{self.who} answered with a header longer than the 8,190 bytes that are read: {snippet(lost)}; "
+                    "look at what a proxy before the server adds"
+                )
+            elif "TooManyRedirects" in names:
+                failure = RequestRejected(f"{self.who} redirects in a circle: check base_url")
         except (TypeError, ValueError) as error:
             failure = ConfigError(f"the request cannot be written as JSON: {error}")
         except asyncio.CancelledError as error:
             failure = _clean(error)
         raise failure
+
+    def _moved(self, reply: httpx.Response) -> RequestRejected | None:
+        """The error for a redirect on which the request lost its body, or its key where one is wanted; else None."""
+        first, sent = (reply.history or [reply])[0], reply.request
+        key = first.request.headers.get("authorization")
+        keyless = reply.status_code in (401, 403) and sent.headers.get("authorization") != key
+        if not reply.has_redirect_location and not (reply.history and (sent.method != "POST" or keyless)):
+            return None
+        target = str(first.url.join(first.headers.get("location", ""))).removesuffix("/chat/completions")
+        shown = self._address.redact(hide_login(Secret(target)))
+        return RequestRejected(
+            f"{self.who} answered {first.status_code}: it has moved to {shown}; if you trust that address, pass "
+            f"base_url={shown!r}",
+            status=first.status_code,
+        )
 
     async def close(self) -> None:
         """See Client."""
@@ -178,9 +209,10 @@ class LiteLLMClient:
                 return None
             elif isinstance(status, int) and status >= 400:
                 headers: Mapping[str, str] = getattr(error, "litellm_response_headers", None) or {}
-                failure = wire.status_error(status, json.dumps({"message": said, "code": code}), headers, self.who)
+                body = json.dumps({"message": said, "code": code})
+                failure = status_error(status, body, headers, self.who, prompt=prompt_text(messages))
             else:
-                failure = BadReply(f"{self.who} gave no reply litellm can read: {wire.snippet(said)}")
+                failure = BadReply(f"{self.who} gave no reply litellm can read: {snippet(said)}")
         raise failure
 
     async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> Answer | None:  # noqa: ARG002
@@ -239,7 +271,7 @@ def _late(who: str, timeout: float) -> EndpointUnavailable:
 
 
 def _lost(who: str, why: str) -> EndpointUnavailable:
-    return EndpointUnavailable(f"{who} cannot be reached or hung up: {wire.snippet(why)}")
+    return EndpointUnavailable(f"{who} cannot be reached or hung up: {snippet(why)}")
 
 
 def _clean(error: asyncio.CancelledError) -> asyncio.CancelledError:

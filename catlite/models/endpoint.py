@@ -24,6 +24,7 @@ from catlite.errors import (
     ContextOverflow,
     EndpointDown,
     EndpointUnavailable,
+    ModelError,
     RequestRejected,
 )
 from catlite.models import scoring, wire
@@ -32,6 +33,8 @@ from catlite.models.clients import Client, LiteLLMClient, OpenAIClient
 from catlite.models.connections import Connections
 from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
 from catlite.models.prices import Price, published
+from catlite.models.refusals import prompt_text
+from catlite.models.remarks import remarked
 from catlite.models.retry import retrying
 from catlite.models.traffic import Traffic, traffic_here
 from catlite.store import Asked, Store, current_run, first_sample
@@ -83,7 +86,8 @@ class _Work:
         self.lost |= dict.fromkeys(wanted, Rollout("", finish_reason="error", error=str(error)))
 
     async def keep(self, fresh: dict[int, Rollout]) -> None:
-        """Takes replies by index; with a store, returns when they are on disk."""
+        """Takes replies by index, but none that cannot be read; with a store, returns when they are on disk."""
+        fresh = {sample: rollout for sample, rollout in fresh.items() if rollout.error is None}
         self.found |= fresh
         if self.store is not None and self.asked is not None and fresh:
             await self.store.keep(self.asked, fresh)
@@ -177,11 +181,11 @@ class Endpoint:
         samples = range(first_sample(), first_sample() + check_n(n))
         work = _Work(messages, request, samples, current_run(), current_ledger())
         if work.store is None:
-            return await self._draw(work)
+            return remarked(await self._draw(work), messages, request)
         work.asked = Asked(self.model, self._shown_address(), messages, request)
         async with work.store.turn(work.asked):
             work.found = work.store.find(work.asked, n, samples.start)
-            return work.in_order() if len(work.found) == n else await self._draw(work)
+            return remarked(work.in_order() if len(work.found) == n else await self._draw(work), messages, request)
 
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
         """The natural log of the probability of each token of `text`, as the assistant's reply to `prompt`.
@@ -244,7 +248,7 @@ class Endpoint:
         except ContextOverflow:
             raise
         except RequestRejected as error:
-            if error.status == 404:
+            if error.for_every_prompt:
                 raise
             if k == 1:
                 # Not raised while others, of the same request, may be answered: a filter can refuse one of eight.
@@ -286,8 +290,13 @@ class Endpoint:
             if answer is None:
                 return [Rollout("", finish_reason="content_filter")] * k
             self._traffic.heard(answer.headers)
-            reply = wire.parse(answer.body, client.who)
-            rollouts = wire.rollouts(reply, client.who, self.price, time.monotonic() - started)
+            try:
+                reply = wire.parse(answer.body, client.who, answer.headers, prompt_text(work.messages))
+                rollouts = wire.rollouts(reply, client.who, self.price, time.monotonic() - started)
+            except ModelError as error:
+                if error.usage or isinstance(error, BadReply):
+                    book(error.usage or Usage(None, None, None, None, 1))
+                raise
             book(Usage.total(rollout.usage for rollout in rollouts))
             return rollouts
 

@@ -11,6 +11,7 @@ import contextlib
 import email.utils
 import logging
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -20,7 +21,7 @@ import tenacity
 
 from catlite import loop
 from catlite.errors import BadReply, EndpointDown, EndpointUnavailable, ModelError
-from catlite.models.traffic import Traffic
+from catlite.models.traffic import Traffic, duration
 
 T = TypeVar("T")
 ATTEMPTS = 8
@@ -40,6 +41,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time())
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def duration_in(text: str) -> float | None:
+    """Seconds to wait that an error's text asks for, as in "retry in 36.2s" or `"retryDelay": "36s"`; None if none."""
+    wait = re.search(
+        r"(?:try again in|retry in|retryDelay\W{1,4}) ?((?:\d+(?:\.\d+)?(?:ms|[hms]))+)", text, re.IGNORECASE
+    )
+    return duration(wait[1]) if wait else None
 
 
 async def retrying(

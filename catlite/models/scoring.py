@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextvars
 import json
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -24,6 +25,7 @@ from catlite.data import Message, Rollout, Usage
 from catlite.errors import AuthenticationFailed, BadReply, ConfigError, ContextOverflow, RequestRejected
 from catlite.models import wire
 from catlite.models.clients import Answer, Client
+from catlite.models.counts import counts
 from catlite.models.prices import Price
 from catlite.models.retry import retrying
 from catlite.models.traffic import Traffic
@@ -82,9 +84,12 @@ class Scorer:
 
     async def _noted(self, messages: list[Message], text: str) -> list[float]:
         try:
-            return await self.score(messages, text)
+            logprobs = await self.score(messages, text)
         finally:
             _note(Usage.total(self.spent))
+        if not all(map(math.isfinite, logprobs)):
+            raise BadReply(f"{self.who} gave a log-probability that is no number: {logprobs!r:.200}")
+        return logprobs
 
     async def score(self, messages: list[Message], text: str) -> list[float]:
         """The natural log of the probability of each token of `text` as the reply to `messages`."""
@@ -347,8 +352,7 @@ def _prompt_tokens(given: Any, who: str) -> list[tuple[str, float]] | None:
 
 
 def _vllm_usage(reply: Mapping[str, Any], price: Price | None) -> Usage:
-    counts = reply.get("usage") or {}
-    prompt, completion = counts.get("prompt_tokens"), counts.get("completion_tokens")
+    prompt, completion, _ = counts(reply)
     return Usage(prompt, completion, 0, price.cost(prompt, completion, 0) if price else None, 1)
 
 

@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from statistics import fmean
 from typing import Any
 
@@ -47,6 +48,7 @@ class MajorityVote:
         notes = []
         if len(voters) < len(group.rollouts):
             notes.append(f"{len(group.rollouts) - len(voters)} of {len(group.rollouts)} rollouts gave no answer")
+        notes += group.oddities()
         if not classes:
             return Reference("", None, "MajorityVote", group, notes=tuple(notes))
         winner = voters[max(classes, key=len)[0]]  # max keeps the first of equals
@@ -104,7 +106,7 @@ class BestOfN:
             said = reply.error or reply.text
             choice = None if reply.error else _choice(reply.text, len(order))
             if choice is not None:
-                return _picked(group, usable[order[choice - 1]], "BestOfN", spent)
+                return _picked(group, usable[order[choice - 1]], "BestOfN", spent, reply.notes)
         failure = f"the judge {self.judge.name!r} made no readable choice: {said[:200]!r}"
         raise EstimationError(failure, group, spent, unanswered)
 
@@ -126,8 +128,9 @@ class BestOfN:
 class MinPerplexity:
     """The rollout with the lowest mean negative log-likelihood per token, in nats.
 
-    Uses the log-probabilities that came with the rollouts (sampled with logprobs=True); where one has none, `scorer`
-    gives them, as log p(rollout | question). Raises EstimationError when there is neither. A tie goes to the first.
+    Uses the log-probabilities that came with the rollouts (sampled with logprobs=True), when all have them; where one
+    has none, `scorer` gives those of all, as log p(rollout | question): numbers of two kinds would not compare. Raises
+    EstimationError when there is neither. A tie goes to the first.
     """
 
     scorer: Model | None = None
@@ -138,14 +141,14 @@ class MinPerplexity:
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; free when the rollouts carry log-probabilities."""
         usable = _usable(group)
-        if self.scorer is None:
-            if not all(rollout.logprobs for rollout in usable):
-                raise EstimationError(
-                    "min perplexity needs log-probabilities: sample with logprobs=True where the endpoint gives "
-                    "them, or pass MinPerplexity(scorer=…)",
-                    group,
-                )
+        if all(rollout.logprobs and all(map(isfinite, rollout.logprobs)) for rollout in usable):
             losses, spent = [-fmean(rollout.logprobs or ()) for rollout in usable], Usage()
+        elif self.scorer is None:
+            raise EstimationError(
+                "min perplexity needs log-probabilities of every rollout: sample with logprobs=True where the endpoint "
+                "gives them, or pass MinPerplexity(scorer=…)",
+                group,
+            )
         else:
             texts = [(group.example.messages, rollout.text) for rollout in usable]
             losses, spent = await _losses(self.scorer, texts, group)
@@ -217,8 +220,8 @@ def _usable(group: Group) -> tuple[Rollout, ...]:
     return group.usable
 
 
-def _picked(group: Group, rollout: Rollout, source: str, usage: Usage) -> Reference:
-    notes = group.left_out()
+def _picked(group: Group, rollout: Rollout, source: str, usage: Usage, judging: Sequence[str] = ()) -> Reference:
+    notes = [*group.left_out(), *(f"the judge: {note}" for note in judging)]
     return Reference(rollout.text, rollout.answer, source, group, usage=usage, notes=tuple(notes))
 
 

@@ -19,6 +19,7 @@ from catlite.models.base import Model, sample_preferring, shown_name
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
 from catlite.references.selection import equivalence_classes
+from catlite.rollouts import advice
 
 _BOXED = r"End with the final answer in \boxed{}."
 _SAME_FORM = "End with the final answer, stated in exactly the form the attempts state theirs."
@@ -89,11 +90,15 @@ class Synthesis:
         if limit is not None:
             trimmed = sum(len(text) > limit for text in texts)
             notes.append(f"{trimmed} {TRIMMED} {limit:,} characters each to fit the anchor's context")
-        if reply.error is not None or not reply.text.strip():
-            why = reply.error or f"it came back {reply.defect}"
+        if reply.defect not in (None, "truncated") or not reply.text.strip():
+            remedy = advice(reply)
+            why = reply.error or f"it came back {reply.defect}" + (f"; {remedy}" if remedy else "")
             spent = Usage.total([reply.usage])
             failure = f"the anchor {self.anchor.name!r} gave no synthesis: {why}"
             raise EstimationError(failure, group, spent, unanswered=reply.error is None)
+        notes += [f"the synthesis: {note}" for note in reply.notes]
+        if reply.odd_ending is not None:
+            notes.append(f"the synthesis ended by {reply.odd_ending!r}, an unknown word: taken as complete")
         if reply.defect == "truncated":
             notes.append("the synthesis was cut off at its token limit: raise max_tokens")
         return Reference(

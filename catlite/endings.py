@@ -1,0 +1,49 @@
+"""How a reply ended, in the words of many servers: complete, cut off, filtered, refused or failed.
+
+A word that is not here says nothing against the reply: it counts as complete, and whoever reads the reply is told.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+COMPLETE = frozenset(
+    {"", "complete", "completed", "done", "end", "end_turn", "eos", "eos_token", "finished", "function_call", "null"}
+    | {"pause_turn", "stop", "stop_sequence", "stop_token", "success", "tool_call", "tool_calls", "tool_use"}
+)
+TRUNCATED = frozenset(
+    {"error_limit", "incomplete", "length", "length_capped", "max_completion_tokens", "max_length", "max_new_tokens"}
+    | {"max_output_tokens", "max_tokens", "model_context_window_exceeded", "model_length", "token_limit"}
+)
+FILTERED = frozenset(
+    {"blocklist", "error_toxic", "flagged", "guardrail_intervened", "image_safety", "language", "moderation"}
+    | {"prohibited_content", "recitation", "safety", "sensitive", "spii"}
+)
+FAILED = frozenset(
+    {"abort", "aborted", "cancelled", "canceled", "error", "insufficient_system_resource", "malformed_function_call"}
+    | {"network_error", "timeout", "user_cancel"}
+)
+
+
+@lru_cache(maxsize=256)
+def ending(finish_reason: str | None) -> str:
+    """A server's finish reason as one of a few words.
+
+    Args:
+        finish_reason: as the server wrote it, in any case ("FinishReason.MAX_TOKENS"); None where it wrote none.
+
+    Returns:
+        "complete", "truncated", "filtered", "refusal", "failed", or "unknown" for a word that is not known here.
+
+    Example:
+        >>> ending("eos_token"), ending("MAX_TOKENS")
+        ('complete', 'truncated')
+    """
+    word = (finish_reason or "").strip().lower().replace("-", "_").replace(" ", "_")
+    word = word.rpartition(".")[2].removeprefix("finish_reason_")
+    for name, words in (("complete", COMPLETE), ("truncated", TRUNCATED), ("filtered", FILTERED), ("failed", FAILED)):
+        if word in words:
+            return name
+    if "filter" in word:
+        return "filtered"
+    return "refusal" if word == "refusal" else "unknown"

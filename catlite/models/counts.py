@@ -1,0 +1,110 @@
+"""Token counts from a reply's usage, in any of the shapes servers give: all that is billed, or unknown, never 0.
+
+Thinking is billed as completion, whether a server counts it inside its completion tokens (OpenAI, DeepSeek) or beside
+them (Gemini, xAI): where the total is more than the parts, the rest was written, too. Left out: the price of writing a
+prompt cache, and audio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+_PROMPT = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count", "prompt_eval_count")
+_COMPLETION = ("completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count", "eval_count")
+_TOTAL = ("total_tokens", "totalTokenCount", "total_token_count")
+_THINKING = ("reasoning_tokens", "thoughtsTokenCount", "thoughts_token_count", "thinking_tokens")
+_CACHED = (
+    "cached_tokens",
+    "prompt_cache_hit_tokens",
+    "cache_read_input_tokens",
+    "cachedContentTokenCount",
+    "cached_content_token_count",
+)
+_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+_COMPLETION_DETAILS = ("completion_tokens_details", "output_tokens_details")
+_USAGE = ("usage", "usageMetadata", "usage_metadata")
+
+
+class Counts(NamedTuple):
+    """Tokens of one request; None is unknown."""
+
+    prompt: int | None = None
+    completion: int | None = None
+    cached: int | None = None  # the part of `prompt` that the server had in its cache
+
+
+def counts(reply: Mapping[str, Any], *, wrote: bool = True) -> Counts:
+    """The tokens that a reply says were billed.
+
+    Args:
+        reply: the reply, with its usage where servers put it.
+        wrote: whether the reply has any text; a completion of 0 tokens is unknown then.
+
+    Returns:
+        The counts; what is missing, negative, no whole number or impossibly 0 is None.
+
+    Example:
+        >>> counts({"usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 15}})
+        Counts(prompt=9, completion=6, cached=0)
+    """
+    usage = next((reply[name] for name in _USAGE if isinstance(reply.get(name), dict)), reply)
+    inside = usage.get("tokens")  # Cohere's own
+    if isinstance(inside, dict):
+        usage = {**inside, **usage}
+    prompt, completion, total = _most(usage, _PROMPT), _most(usage, _COMPLETION), _most(usage, _TOTAL)
+    cached = _most(usage, _CACHED)
+    for name in _PROMPT_DETAILS:
+        cached = _larger(cached, _most(_inside(usage, name), _CACHED))
+    thinking = _most(usage, _THINKING)
+    for name in _COMPLETION_DETAILS:
+        thinking = _larger(thinking, _most(_inside(usage, name), _THINKING))
+    prompt = prompt or None  # there is no prompt of no tokens
+    if prompt is not None:
+        prompt += _uncounted(usage, prompt, cached)
+        if completion is None and total is not None and total > prompt:
+            completion = total - prompt
+    if completion is not None:
+        completion += _beside(prompt, completion, total, thinking)
+    if completion == 0 and wrote:
+        completion = None
+    if prompt is None:
+        cached = None
+    elif cached is None:
+        cached = 0  # a server that counts prompt tokens and names no cached ones billed them all in full
+    return Counts(prompt, completion, cached)
+
+
+def _uncounted(usage: Mapping[str, Any], prompt: int, cached: int | None) -> int:
+    """Prompt tokens beside those counted: Anthropic's input_tokens leave out what its cache gave or took."""
+    apart = "prompt_tokens" not in usage and "cache_read_input_tokens" in usage
+    if apart or (cached or 0) > prompt:
+        return (cached or 0) + (_whole(usage.get("cache_creation_input_tokens")) or 0)
+    return 0
+
+
+def _beside(prompt: int | None, completion: int, total: int | None, thinking: int | None) -> int:
+    """Tokens written beside those counted as completion."""
+    if prompt is not None and total is not None and total > 0:
+        return max(0, total - prompt - completion)
+    # Without a total: thinking that is more than the completion cannot be a part of it.
+    return thinking if thinking is not None and thinking > completion else 0
+
+
+def _most(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    """The largest count under any of these names: gateways fill in some of them with 0."""
+    known = [number for name in names if (number := _whole(usage.get(name))) is not None]
+    return max(known, default=None)
+
+
+def _inside(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    details = usage.get(name)
+    return details if isinstance(details, dict) else {}
+
+
+def _larger(a: int | None, b: int | None) -> int | None:
+    return max((number for number in (a, b) if number is not None), default=None)
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
