@@ -23,7 +23,7 @@ KINDS = {
 }
 HOSTILE = {
     "a tower of powers": ("9^{9^{9^9}}", "9^{9^{9^8}}"),
-    "a factorial": (r"(10^7)! + x", r"x + (10^7)! + 0"),
+    "a factorial": (r"(10^7)! + 1", r"(10^7)! + 2"),
     "a power of two": (r"x + 3^{2^{28}}", r"3^{2^{28}} + x + 0"),
 }
 

@@ -270,14 +270,13 @@ class Reference:
         """(rollouts whose answer is equivalent to the reference's, all rollouts); None for open-ended text."""
         if self.group.example.answer_format is None:
             return None
-        agreeing = sum(
-            rollout.usable
-            and self.answer is not None
-            and rollout.answer is not None
-            and answers.equivalent(rollout.answer, self.answer)
-            for rollout in self.rollouts
-        )
-        return agreeing, len(self.rollouts)
+        found = [rollout.answer for rollout in self.rollouts if rollout.usable and rollout.answer is not None]
+        if self.answer is None or not found:
+            return 0, len(self.rollouts)
+        voters = found if self.answer in found else [*found, self.answer]  # one relation, the vote's
+        place = voters.index(self.answer)
+        (members,) = (group for group in answers.classes(voters) if place in group)
+        return sum(member < len(found) for member in members), len(self.rollouts)
 
     @property
     def total_usage(self) -> Usage:

@@ -20,7 +20,7 @@
     ├── StoreError             OSError          a run's folder cannot be used, or a reply cannot be written
     └── TrainingError          RuntimeError     training cannot go on; the last checkpoint is kept
         └── OutOfMemory        MemoryError      the device's memory does not suffice; the message says what to lower
-    UndecidedWarning           UserWarning      two answers were compared and time ran out
+    UndecidedWarning           UserWarning      two answers were compared without a verdict
     OwnJudgeWarning            UserWarning      a model judges its own replies
 
 A message says what was given, what is wrong and what to do. None carries an API key.
@@ -187,7 +187,7 @@ class OutOfMemory(TrainingError, MemoryError):
 
 
 class UndecidedWarning(UserWarning):
-    """Two answers were compared symbolically and the time limit passed: they count as not shown equal."""
+    """Two answers were compared without a verdict, by time or by two readings: they count as not shown equal."""
 
 
 class OwnJudgeWarning(UserWarning):

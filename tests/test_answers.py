@@ -41,9 +41,77 @@ def test_the_last_complete_box_is_the_answer(text, answer):
     assert extract(text) == answer
 
 
-@pytest.mark.parametrize("text", ["", "no answer here", r"\boxed{}", "Answer: 5, so \\boxed{ }", "Answer:"])
+@pytest.mark.parametrize("text", ["", "no answer here", r"\boxed{}", r"\boxed{\text{your answer}}", "Answer:"])
 def test_nothing_and_an_empty_box_give_none(text):
     assert extract(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"\boxed{5}. Format: \boxed{}", "5"),
+        (r"\boxed{5}. Format: \boxed{\text{answer}}", "5"),
+        (r"so \boxed{5}. I used \boxed as asked.", "5"),
+        (r"so \boxed{5}. I used the \boxed command", "5"),
+        (r"Answer: 5, so \boxed{ }", "5"),
+        (r"Use \boxed{}. The answer is 7.", "7"),
+        (r"\\boxed{5}", "5"),
+        (r"\boxed{...}", None),
+        (r"\boxed{5}" + "\r\n" + "The answer is 6.", "5"),
+        (r"The answer is 6 and not \boxed{5}", "5"),
+    ],
+)
+def test_only_a_box_that_holds_something_counts_and_it_beats_prose(text, answer):
+    assert extract(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"\boxed{3}, \boxed{5} and \boxed{7}", "3, 5, 7"),
+        (r"$\boxed{3}$, $\boxed{5}$, and $\boxed{7}$.", "3, 5, 7"),
+        (r"$x = \boxed{3}$ or $x = \boxed{5}$", "x = 3 or x = 5"),
+        (r"\boxed{3} or \boxed{5}", "3 or 5"),
+        (r"\boxed{5}, \boxed{5}", "5"),
+        (r"\boxed{3}. Then \boxed{5}", "5"),
+        ("\\boxed{3}\n\n\\boxed{5}", "5"),
+        (r"a = \boxed{3}, b = \boxed{5}", "5"),
+        (r"\boxed{3}, so it is \boxed{5}", "5"),
+    ],
+)
+def test_boxes_joined_by_commas_are_one_list_and_else_the_last_counts(text, answer):
+    assert extract(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The final answer is 42. I hope the answer is correct.", "42"),
+        ("Answer: 42\nI think the answer is right.", "42"),
+        ("The answer is 42. The answer is given in metres.", "42"),
+        ("I hope the answer is correct.", None),
+        ("The answer is not 5.", None),
+        (r"The answer is $\$73$.", "73"),
+        ("Answer: approx. 5", "5"),
+        ("The answer is approximately 5.2.", "5.2"),
+        ("**Final Answer**\r\n$42$\r\n", "42"),
+        ("Final Answer: `73`", "73"),
+        ("Final Answer:\n```\n73\n```", "73"),
+        ("The answer is therefore 5.", "5"),
+        ("The answer is simply $x+1$.", "x+1"),
+        ("The answer is **42** apples.", "42 apples"),
+        ("The answer is Dr. Smith. He", "Dr. Smith"),
+        ("The correct option is B.", "B"),
+        ("The answer to the question is 9.", "9"),
+        ("So 6 * 7 = 42\n#### 42", "42"),
+        ("The answer is no.", "no"),
+        ("The answer is (B).", "(B)"),
+        ("The answer is 5 p.m. because", "5 p.m"),
+        ("The answer is rational.", "rational"),
+    ],
+)
+def test_the_last_cue_that_an_answer_follows_counts(text, answer):
+    assert extract(text) == answer
 
 
 @pytest.mark.parametrize(
@@ -126,9 +194,9 @@ def test_extract_never_raises_and_gives_trimmed_text_or_none(text):
 
 EQUAL_AT_ONCE = [
     (r"\frac12", r"\dfrac{1}{2}"), (r"\frac 34", "0.75"), (r"\frac9{19}", "9/19"), ("1 4/5", r"1\frac{4}{5}"),
-    ("007", "7"), ("+5", "5"), (".5", "0.50"), ("-0", "0"), ("5.", "5"), ("1.5e3", r"1.5 \times 10^{3}"),
+    ("007", "7"), ("+5", "5"), (".5", "0.50"), ("0.0", "0"), ("5.", "5"), ("1.5e3", r"1.5 \times 10^{3}"),
     ("10^5", "100,000"), (r"11,\! 111,\! 100", "11111100"), ("58 500", "58,500"),
-    ("5 million", "5,000,000"), (r"0.\overline{3}", "1/3"), ("0.333333", "1/3"),
+    ("5 million", "5,000,000"), (r"0.\overline{3}", "1/3"), ("0.333333333333", "1/3"), ("five", "5"),
     (r"\text{Evelyn}", "evelyn"), (r"\text{(C)}", "C"), ("(c)", "C)"), ("Even.", r"\text{even}"),
     (r"$\left( 3, \frac{\pi}{2} \right)$", r"(3,\frac{\pi}2)"), ("2π", r"2\pi"), (r"4210_{5}", "4210_5"),
 ]  # fmt: skip
@@ -151,8 +219,9 @@ DIFFERENT_AT_ONCE = [
     ("(1,2)", "[1,2]"), ("(1,2)", "(2,1)"), ("(1,2)", r"\{1,2\}"), ("[1,2)", "[1,2]"), ("1,2", "12"),
     ("1, 000", "1000"), ("(1,100)", "1100"), ("1,1,2", "1,2,2"), ("1,2,3", "1,2"), (r"\pm 2", "2"),
     ("1 4/5", "14/5"), ("2 3", "23"), ("2 3", "5"), ("1/3", "0.33"), ("0.0000672", "0.0000673"),
-    ("x=1,y=2", "x=2,y=1"), ("12:30", "12:31"), ("even", "odd"), ("north", "east"), ("A", "B"), ("5", "five"),
+    ("x=1,y=2", "x=2,y=1"), ("12:30", "12:31"), ("even", "odd"), ("north", "east"), ("A", "B"), ("6", "five"),
     ("5", "Evelyn"), ("5 million", "5"), ("1/0", "5"), ("n=2, 3, 4", "n=1, 2, 3"), ("", "5"),
+    ("0.333333", "1/3"), ("-0", "0"),
 ]  # fmt: skip
 
 
@@ -200,12 +269,13 @@ def test_the_verdict_does_not_depend_on_the_order(pair):
     [
         (r"11\sqrt{5} + 11", r"11(1+\sqrt5)"),
         ("(a+5)(b+2)", "(b+2)(a+5)"),
-        ("y = 2x + 3", "3 + 2x"),
+        ("y = 2x + 3", "y = 3 + 2x"),
         ("5x - 7y + 11z + 4 = 0", "-5x + 7y - 11z - 4 = 0"),
         (r"\begin{pmatrix} -1/3 \\ 2 \end{pmatrix}", r"\begin{bmatrix} -\frac13 \\ 2 \end{bmatrix}"),
         (r"(-\infty, 2) \cup (3, \infty)", r"(3,\infty)\cup(-\infty,2)"),
-        ("1 < x < 2", "(1,2)"),
-        (r"\sqrt2", "1.414214"),
+        ("1 < x < 2", r"x \in (1,2)"),
+        ("1 <= x < 2", "[1,2)"),
+        (r"\sqrt2", "1.41421356237"),
         ("1+2i", "2i+1"),
         (r"\log_2 8", "3"),
     ],
@@ -239,14 +309,14 @@ def test_math_verifys_false_equalities_are_caught(a, b):
 def test_every_thread_and_a_running_loop_get_the_same_verdict():
     pairs = [("(x+1)(x-2)", "x^2-x-2"), ("(x+1)(x-2)", "x^2-x-3")]
     here = [compare(*pair) for pair in pairs]
-    comparing._symbolic.cache_clear()
+    comparing._verdicts.clear()
     found: list[list[bool | None]] = []
     threads = [threading.Thread(target=lambda: found.append([compare(*p) for p in pairs])) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    comparing._symbolic.cache_clear()
+    comparing._verdicts.clear()
 
     async def in_loop() -> list[bool | None]:
         return [compare(*pairs[0]), await acompare(*pairs[1])]
@@ -262,7 +332,7 @@ HOSTILE = [r"9^{9^{9^9}}", r"10^{10^9}", r"3^{2^{28}}", r"(10^7)!", r"2^{2^{30}}
 @pytest.mark.parametrize("answer", HOSTILE)
 def test_a_hostile_answer_is_undecided_and_its_child_is_replaced(answer, monkeypatch):
     monkeypatch.setattr(comparing, "LIMIT_SECONDS", 0.4)
-    assert compare(answer, "x+1") is not True
+    assert compare(answer, f"{answer}+1") is not True
     assert compare("2(x+1)", f"2x+2+{HOSTILE.index(answer)}-{HOSTILE.index(answer)}") is True
     assert len(worker._children.all) <= worker.CHILDREN
 
@@ -275,19 +345,40 @@ def test_deep_nesting_is_not_equal_and_harms_nobody(answer):
 
 def test_undecided_is_a_warning_and_not_an_equality(monkeypatch):
     monkeypatch.setattr(comparing, "LIMIT_SECONDS", 0.2)
-    with pytest.warns(UndecidedWarning, match=r"9\^\{9\^\{9.*x\+2.*0\.2 s"):
-        assert equivalent("9^{9^{9^9}}", "x+2") is False
-    assert compare("x+2", "9^{9^{9^9}}") is None
+    with pytest.warns(UndecidedWarning, match=r"9\^\{9\^\{9.*9\^\{9\^\{9.*0\.2 s"):
+        assert equivalent("9^{9^{9^9}}", "9^{9^{9^9}}+2") is False
+    assert compare("9^{9^{9^9}}+2", "9^{9^{9^9}}") is None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert equivalent("x+2", "2+x") is True
+
+
+def test_an_undecided_pair_is_asked_again(monkeypatch):
+    pair = ("7^{7^{7^7}}", "7^{7^{7^7}}+1")
+    monkeypatch.setattr(worker, "ask", lambda *_: (None, 2.0))
+    assert compare(*pair) is None
+    monkeypatch.setattr(worker, "ask", lambda *_: (False, 0.1))
+    assert compare(*pair) is False
+    monkeypatch.setattr(worker, "ask", lambda *_: (True, 0.1))
+    assert compare(*pair) is False  # a verdict is kept
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no signals that stop a process")
+def test_a_busy_machine_does_not_change_a_verdict(monkeypatch):
+    monkeypatch.setattr(comparing, "LIMIT_SECONDS", 0.3)
+    assert compare("x+7", "7+x") is True
+    pids = [child._process.pid for child in worker._children.all]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)  # as if others had the processor
+    threading.Timer(1.0, lambda: [os.kill(pid, signal.SIGCONT) for pid in pids]).start()
+    assert compare("x+8", "8+x") is True
 
 
 def test_the_loop_keeps_ticking_while_a_pair_is_decided(monkeypatch):
     monkeypatch.setattr(comparing, "LIMIT_SECONDS", 0.5)
 
     async def count() -> tuple[bool | None, int]:
-        pair = asyncio.create_task(acompare("8^{8^{8^8}}", "x+3"))
+        pair = asyncio.create_task(acompare("8^{8^{8^8}}", "8^{8^{8^8}}+3"))
         ticks = 0
         while not pair.done():
             await asyncio.sleep(0.01)
@@ -351,7 +442,7 @@ def test_no_child_outlives_a_killed_parent_even_in_the_middle_of_a_pair():
     code = (
         "import threading, time\nfrom catlite import answers\nfrom catlite.answers import worker\n"
         "answers.compare('x+1', '1+x')\n"
-        f"threading.Thread(target=answers.compare, args=('(10^7)!', 'x')).start()\n{PIDS}\ntime.sleep(60)"
+        f"threading.Thread(target=answers.compare, args=('(10^7)!', '(10^7)!+1')).start()\n{PIDS}\ntime.sleep(60)"
     )
     with _script(code) as run:
         assert run.stdout is not None

@@ -1,46 +1,101 @@
-r"""Find the final answer of a reply."""
+r"""Find the final answer of a reply: the last box, else the last line that announces an answer.
+
+Every scan is linear. Left out: reading an answer out of prose that announces none.
+"""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 from catlite.answers.thinking import without_thinking
 from catlite.errors import ConfigError
 
-_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])[ \t]*+(\{?)|\\.|[{}]", re.DOTALL)
-_TOKEN = re.compile(r"[^\s$]+")
+_BOX = re.compile(
+    r"(?:\\{1,2}b|\x08)(?:oxed)(?![A-Za-z])[ \t]*+(\{?)|\\fbox(?![A-Za-z])[ \t]*+(\{?)|\\.|[{}]", re.DOTALL
+)
+_BARE = re.compile(r"(?=[^\s$]*\d|[A-Z\\(-])[^\s$]+")  # "\boxed 42", not "I used \boxed as asked"
+_PLACEHOLDER = re.compile(
+    r"(?:\\(?:text|mathrm|textbf) ?\{)?[\s.…?_]*"
+    r"(?:(?:your |the |final )*answer(?: here)?|\\[lc]?dots|\\square|\\phantom\{.*\})?[\s.…?_]*\}?",
+    re.IGNORECASE,
+)
+# What may stand between boxes that are one list: "\boxed{3}, \boxed{5} and x = \boxed{7}".
+_JOINT = re.compile(
+    r"(?=[^A-Za-z]*[,;&]|[^A-Za-z]*(?:and|or)\b)[\s$,;&\\()]{0,8}(and|or)?[\s$\\()]{0,6}(?:([A-Za-z]) ?=)?[\s$]{0,3}"
+)
+_NAME_BEFORE = re.compile(r"(?<![\w\\])([A-Za-z]) ?=[\s$]{0,3}$")
+
 _CUE = re.compile(
-    r"\b(?:answer[*_]{0,2}[ \t]{0,3}[:：][*_]{0,2}"
-    r"|answer[ \t]{1,3}is\b(?![ \t]{1,3}(?:not|as follows|below)\b)[ \t]{0,3}:?[*_]{0,2}"
-    r"|final answer[*_]{0,2}[ \t]{0,3}$)",
+    r"\b(?:answer[*_]{0,2}[ \t]{0,3}[:：=][*_]{0,2}"
+    r"|(?:answer|correct (?:option|choice))[*_]{0,2}(?:[ \t]to[ \t][^.:\n]{1,60}?)?"
+    r"[ \t]{1,3}(?:is|would be|should be)\b"
+    r"[ \t]{0,3}[:：]?[*_]{0,2}"
+    r"|final answer[*_]{0,2}[ \t]{0,3}$)"
+    r"|^#{4}[ \t]+(?=[-$\d\\])",
     re.IGNORECASE | re.MULTILINE,
 )
-_CONTENT = re.compile(r"[^\s*_#$\\\[\]:]")
-_MATHS = re.compile(r"(\$\$?|\\\(|\\\[)(.+?)(?:\$\$?|\\\)|\\\])")
+_CONTENT = re.compile(r"[^\s*_#$\\\[\]:`]")
+_MATHS = re.compile(r"\$\$?((?:\\.|[^$\\])+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]")
+_BOLD = re.compile(r"(\*\*|__|`)(?!\s)(.+?)(?<!\s)\1")
+_UNPAIRED = re.compile(r"(?<=\S)\*\*(?=[\s.,;:])")  # of bold that began with the cue
+_ABBREVIATION = (
+    r"(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!\bMrs)(?<!\bSt)(?<!\bNo)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)(?<!\bapprox)(?<!\bca)"
+)
 _PROSE = re.compile(
-    r"(?<!\bDr)(?<!\bMr)(?<!\bSt)(?:[.?]|!(?=\s+[A-Z]))(?=\s)|,?\s(?:because|since|which|where|when|so|as)\b",
+    rf"{_ABBREVIATION}(?:[.?]|!(?=\s+[A-Z]))(?=\s)"
+    r"|,?\s\(?(?:because|since|which|where|when|so|as|hence|therefore|thus|but|given|assuming)\b",
+    re.IGNORECASE,
+)
+_ADVERB = re.compile(
+    r"(?:(?:therefore|thus|hence|then|so|indeed|simply|just|clearly|actually|probably|likely|definitely|certainly"
+    r"|obviously|really|also|only|now|still|exactly|approximately|approx\.?|about|roughly|around|≈|~|=|:)(?![A-Za-z]),?\s*)+",
+    re.IGNORECASE,
+)
+# What is said about an answer, and is none: "I hope the answer is correct."
+_REMARK = re.compile(
+    r"(?:not|n't|correct|right|wrong|incorrect|clear|obvious|reasonable|valid|consistent|unique|simple|straightforward"
+    r"|given|found|obtained|derived|verified|confirmed|calculated|computed|determined|based|expected|required|supposed"
+    r"|asked|needed|written|expressed|rounded|shown|boxed|stated|presented|provided|as|in|by|from|with|that|what|which"
+    r"|when|because|since|if|here|above|below|going|to be|ready|accurate|complete|helpful|useful|important"
+    r"|easy|hard|difficult|close|similar|different|the same|of|for)\b(?!\s*[=:]\s*\S)",
     re.IGNORECASE,
 )
 
 
 def extract(text: str, answer_format: str = "boxed") -> str | None:
-    r"""The final answer of a reply, or None when it gives none.
+    r"""Read the final answer of a reply.
 
-    "boxed" takes the last complete `\boxed{}` or `\fbox{}`, else the last "Answer: …" or "The answer is …".
-    Any other `answer_format` is a regular expression with one capture group; its last match is taken.
+    "boxed" takes the last complete `\boxed{}` or `\fbox{}` that holds something; boxes joined by nothing but commas,
+    "and" or "or" are one list. Without a box it takes what the last "Answer: …" or "The answer is …" announces.
+
+    Args:
+        text: the reply; thinking in it is set apart first.
+        answer_format: "boxed" (default), or a regular expression with one capture group, whose last match is taken.
+
+    Returns:
+        The answer; None when the reply gives none.
+
+    Raises:
+        ConfigError: `text` is no text, or `answer_format` neither "boxed" nor such an expression.
+
+    Example:
+        >>> extract(r"So it is \boxed{\frac{1}{2}}.")
+        '\\frac{1}{2}'
     """
     if not isinstance(text, str):
         raise ConfigError(f"a reply to read an answer from is text, not {type(text).__name__}")
     pattern = check_format(answer_format)
     text = without_thinking(text)
     if pattern is not None:
-        found = None
+        answer = None
         for match in pattern.finditer(text):
-            found = match[1] if match[1] is not None else found
-    elif (found := _last_box(text)) is None:
-        found = _announced(text)
-    return (found or "").strip() or None
+            answer = match[1] if match[1] is not None else answer
+    else:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        answer = _boxed(text) or _announced(text)
+    return (answer or "").strip() or None
 
 
 def check_format(answer_format: str) -> re.Pattern[str] | None:
@@ -66,31 +121,70 @@ def _compiled(answer_format: str) -> re.Pattern[str]:
     return pattern
 
 
-def _last_box(text: str) -> str | None:
-    """What the complete box that starts last holds; "" when that one is empty."""
-    opened: list[int | None] = []  # where a box's content starts, None for any other brace
-    last, held = -1, None
+class _Box(NamedTuple):
+    start: int
+    end: int
+    content: str
+
+
+def _boxed(text: str) -> str | None:
+    """The content of the last box, or of the last boxes that are joined to one list."""
+    boxes = _boxes(text)
+    if not boxes:
+        return None
+    members = [boxes[-1]]
+    joints: list[re.Match[str]] = []
+    for box in reversed(boxes[:-1]):
+        gap = text[box.end : members[-1].start]
+        joint = _JOINT.fullmatch(gap) if len(gap) <= 40 else None
+        if joint is None:
+            break
+        members.append(box)
+        joints.append(joint)
+    members.reverse()
+    joints.reverse()
+    before = _NAME_BEFORE.search(text, max(0, members[0].start - 12), members[0].start)
+    name = before[1] if before else None
+    contents = [box.content.strip() for box in members]
+    if len(set(contents)) == 1 or any(joint[2] not in (None, name) for joint in joints):
+        return contents[-1]  # of "a = 3, b = 5, a + b = 8" the last is meant
+    words = [" or " if joint[1] == "or" else ", " for joint in joints]
+    named = name is not None and any(joint[2] for joint in joints)
+    terms = [f"{name} = {content}" if named else content for content in contents]
+    return terms[0] + "".join(word + term for word, term in zip(words, terms[1:], strict=True))
+
+
+def _boxes(text: str) -> list[_Box]:
+    """The complete boxes that hold an answer, innermost only, in order; one pass."""
+    opened: list[tuple[int, int] | None] = []  # where a box and its content start, None for any other brace
+    boxes: list[_Box] = []
     for token in _BOX.finditer(text):
+        brace = token[1] if token[1] is not None else token[2]
         if token[0] == "{":
             opened.append(None)
         elif token[0] == "}":
-            start = opened.pop() if opened else None
-            if start is not None and start > last:
-                last, held = start, text[start : token.start()]
-        elif token[1] == "{":
-            opened.append(token.end())
-        elif token[1] is not None and (bare := _TOKEN.match(text, token.end())):
-            last, held = token.end(), bare[0].rstrip(".,;*)]\\")
-    return held
+            starts = opened.pop() if opened else None
+            if starts is not None and not (boxes and boxes[-1].start > starts[0]):
+                boxes.append(_Box(starts[0], token.end(), text[starts[1] : token.start()]))
+        elif brace == "{":
+            opened.append((token.start(), token.end()))
+        elif brace is not None and (bare := _BARE.match(text, token.end())):
+            content = bare[0].rstrip(".,;*\\")
+            content = content if content.count("(") >= content.count(")") else content.rstrip(")")
+            boxes.append(_Box(token.start(), token.end() + len(content), content.rstrip("]\\")))
+    return [box for box in boxes if len(box.content) > 60 or not _PLACEHOLDER.fullmatch(box.content)]
 
 
 def _announced(text: str) -> str | None:
     for cue in reversed(list(_CUE.finditer(text))):
-        rest = _line(text, cue.end()).strip(" \t*_:")
+        rest = _line(text, cue.end()).strip(" \t*_:`")
         if not rest and (below := _CONTENT.search(text, cue.end())):
             rest = _line(text, text.rfind("\n", 0, below.start()) + 1)
-        if rest:
-            return _first_statement(rest)
+        rest = _ADVERB.sub("", rest[:40], count=1) + rest[40:] if _ADVERB.match(rest) else rest
+        if rest and not _REMARK.match(rest):
+            statement = _first_statement(rest)
+            if statement:
+                return statement
     return None
 
 
@@ -101,9 +195,14 @@ def _line(text: str, start: int) -> str:
 
 def _first_statement(rest: str) -> str:
     """The answer at the head of a line: "$42$, since …" gives 42, "3.5. Then" gives 3.5."""
-    rest = rest.strip().strip("*_").strip()
+    rest = rest.strip()
+    bold = _BOLD.match(rest)
+    if bold is not None:
+        rest = bold[2] + rest[bold.end() :]
+    rest = _UNPAIRED.sub("", rest).strip("*_`").strip()
     maths = _MATHS.match(rest)
     if maths is not None and not _MATHS.search(rest, maths.end(), maths.end() + 1000):
-        return maths[2].strip().rstrip(".")
+        inside = maths[1] or maths[2] or maths[3]
+        return inside.strip().rstrip(".").removeprefix("\\$").strip()
     prose = None if maths is not None else _PROSE.search(rest)
-    return rest[: prose.start() if prose else None].strip(" \t*_").rstrip(".").strip(" \t*_")
+    return rest[: prose.start() if prose else None].strip(" \t*_`").rstrip(".").strip(" \t*_`")

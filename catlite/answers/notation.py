@@ -1,285 +1,337 @@
-r"""How answers are written: what differs on paper and not in meaning.
+r"""Clean an answer: two spellings of one thing get the same text.
 
-`normal` gives two spellings of one answer the same text and splits off its unit; `number` reads a plain
-number exactly; `parts` takes a list, tuple, interval or set apart; `named` splits "x =" off. Left out:
-parsing LaTeX, and algebra, which is `catlite.answers`' last step.
+`clean` undoes what only shows on paper (fonts, boxes, spacing, `$`, Unicode look-alikes) and writes relations and sets
+with one character each (≤, ∈, ∪). What a `\text{}` held stands between two marks, so that words stay words. `tight`
+drops the spaces that mean nothing, `latex` writes LaTeX again for the child process. Left out: parsing LaTeX.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from fractions import Fraction
-from itertools import pairwise
-from typing import NamedTuple
+import unicodedata
+from functools import lru_cache
 
-_SYMBOLS = str.maketrans(
-    {
-        "−": "-",
-        "–": "-",
-        "×": r"\times ",
-        "·": r"\cdot ",
-        "÷": "/",
-        "π": r"\pi ",
-        "°": r"^\circ",
-        "∞": r"\infty ",
-    }
-    | {
-        "≤": r"\le ",
-        "≥": r"\ge ",
-        "√": r"\sqrt ",
-        "∪": r"\cup ",
-        "²": "^2",
-        "³": "^3",
-        "±": r"\pm ",
-        "’": "'",
-    }
-)
+from catlite.answers.numbers import spelled
+from catlite.answers.units import CLOSE, OPEN
+
+_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
+_SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
+_SYMBOLS = {
+    **dict.fromkeys("−–‐‑﹣－", "-"),
+    **dict.fromkeys("×✕✖", r"\times "),
+    **dict.fromkeys("·∙⋅•", r"\cdot "),
+    **dict.fromkeys("º˚", "°"),
+    **dict.fromkeys("’‘′´", "'"),
+    **dict.fromkeys("“”", '"'),
+    "″": "''",
+    "∶": ":",
+    "⁄": "/",
+    "÷": "/",
+    "、": ",",
+    "。": ".",
+    "∞": "∞ ",
+    "√": r"\sqrt ",
+    "∛": r"\sqrt[3]",
+    "±": r"\pm ",
+    "∓": r"\mp ",
+    "≦": "≤",
+    "≧": "≥",
+    "⟨": "(",
+    "⟩": ")",
+    "∖": "∖",
+    "ℝ": "ℝ",
+    "…": r"\ldots ",
+    "⌊": r"\lfloor ",
+    "⌋": r"\rfloor ",
+    "⌈": r"\lceil ",
+    "⌉": r"\rceil ",
+    "ℤ": r"\mathbb{Z}",
+    "ℕ": r"\mathbb{N}",
+    "ℚ": r"\mathbb{Q}",
+    "ℂ": r"\mathbb{C}",
+    "ϕ": r"\phi ",
+}
+_INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\ue000\ue001]")
+
+_TEXT = {"text", "textrm", "textnormal", "mbox", "hbox", "mathrm", "textsf", "texttt", "operatorname", "mathop"}
+_FONTS = {
+    *(
+        "boxed",
+        "fbox",
+        "mathbf",
+        "boldsymbol",
+        "bm",
+        "bf",
+        "mathit",
+        "mathsf",
+        "mathtt",
+        "underline",
+        "textbf",
+        "textit",
+    ),
+    *("emph", "textsc", "displaystyle", "Large", "large", "LARGE", "huge", "Huge", "small", "tiny", "normalsize", "rm"),
+    *("it", "ensuremath", "mathnormal", "pmb", "underbrace", "uline", "footnotesize", "scriptstyle", "textstyle"),
+    *("limits", "nolimits", "nonumber", "notag", "mathstrut", "strut", "centering", "newline", "quad", "qquad"),
+}
+_DROPPED = {"phantom", "hphantom", "vphantom", "tag", "hspace", "vspace", "label", "color", "rule", "textcolor"}
+_GROUP = re.compile(r"\\([A-Za-z]+)\*?|\\.|[{}]", re.DOTALL)
+_TWO_DEGREES = re.compile(r"(\d+(?:\.\d+)?)°")
+_WHOLE_DECIMAL = re.compile(r"(?<=\d)\.0+(?!\d)")
+_LETTER = re.compile(r"(?:boldsymbol|mathbf|bm|textbf|mathrm)")
+
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), new)
     for pattern, new in (
         (r"(?<=\d)(?:\{,\}|,\\!) ?(?=\d)", ""),
-        (r"\\(?:left|right)(?![A-Za-z]) ?\.?", ""),
-        (r"(?<!\\)\\[!]|\\\$|\$|(?<!\\)\\[()]|^\\\[|\\\]$|^\*\*|\*\*$", ""),
-        (r"(?<!\\)\\[,;:> ]|~|\\q?quad(?![A-Za-z])|\\(?:display|text)style(?![A-Za-z])", " "),
+        (r"\\(?:left|right|[bB]igg?[lrm]?)(?![A-Za-z]) ?\.?", ""),
+        (r"(?<!\\)\\!|(?<!\\)\\[()]|^\\\[|\\\]$", ""),
+        (r"\\\\\[[^\[\]]{1,20}\]|\\cr(?![A-Za-z])", r"\\\\"),
+        (r"(?<!\\)\\[,;:> ]|~(?!\d)|\\hfill(?![A-Za-z])", " "),
+        (r"(?:\\\\|\\)+ *$", ""),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
-        (r"\\(l|g)eq?(?![A-Za-z])", r"\\\1e"),
+        (r"\\div(?![A-Za-z])", "/"),
+        (r"\\(?:langle|lparen)(?![A-Za-z])", "("),
+        (r"\\(?:rangle|rparen)(?![A-Za-z])", ")"),
+        (r"\\(?:[lr]?vert|mid)(?![A-Za-z])", "|"),
+        (r"\\(?:\{|lbrace(?![A-Za-z]))", "⦃"),
+        (r"\\(?:\}|rbrace(?![A-Za-z]))", "⦄"),
+        (r"\\(?:varnothing|emptyset)(?![A-Za-z])|⦃ *⦄", "∅"),
+        (r"\+? ?(?:\\infty|\\?(?<![A-Za-z])infinity|(?<![\\A-Za-z])infty)(?![A-Za-z])", "∞ "),
+        (r"\+ ?∞", "∞"),
+        (r"\\(?:cup)(?![A-Za-z])", "∪"),
+        (r"\\(?:setminus|backslash)(?![A-Za-z])", "∖"),
+        (r"\\in(?![A-Za-z])", "∈"),
+        (r"\\(?:leq?|leqslant)(?![A-Za-z])|<=|=<", "≤"),
+        (r"\\(?:geq?|geqslant)(?![A-Za-z])|>=", "≥"),
+        (r"\\(?:neq?|not ?=)(?![A-Za-z])|!=", "≠"),
+        (r"\\lt(?![A-Za-z])", "<"),
+        (r"\\gt(?![A-Za-z])", ">"),
+        (r"\\(?:approx|simeq|thickapprox|doteq)(?![A-Za-z])|≃|≅", "≈"),
+        (r"\\(?:to|rightarrow|longrightarrow)(?![A-Za-z])|->", "→"),
+        (r"\\coloneqq(?![A-Za-z])|:=|==", "="),
+        (r"\\colon(?![A-Za-z])", ":"),
+        (r"\\(?:R(?![A-Za-z])|mathbb ?\{? ?R ?\}?)", "ℝ"),
         (r"\\(?:degrees?|circ)(?![A-Za-z])", r"\\circ"),
-        (r"(?<![\\A-Za-z])sqrt ?\(([^()]*)\)", r"\\sqrt{\1}"),
-        (r"(?<![\\A-Za-z])(pi|infty)(?![A-Za-z])", r"\\\1 "),
-        (r"(?<![\\A-Za-z])infinity(?![A-Za-z])", r"\\infty "),
+        (r"\^ ?\{? ?\\circ ?\}?", "°"),
+        (rf"° ?(?:{OPEN} ?)?([CF])(?![A-Za-z])(?: ?{CLOSE})?", r"°\1"),
+        (rf"\\mathrm(?=[A-Za-z{OPEN}])", ""),
+        (r"\{ ?([^{}]{1,40}?) ?\\choose ?([^{}]{1,40}?) ?\}", r"\\binom{\1}{\2}"),
+        (r"(?<![A-Za-z\\])C\((\d{1,3}), ?(\d{1,3})\)", r"\\binom{\1}{\2}"),
+        (r"[_^]\{?(\d{1,3})\}? ?C ?_\{?(\d{1,3})\}?", r"\\binom{\1}{\2}"),
+        (r"\\dot ?\{?(\d)\}?(\d*)\\dot ?\{?(\d)\}?", r"\\overline{\1\2\3}"),
+        (r"(?<=[.\d])\\(?:dot|bar|overline) ?\{? ?(\d+) ?\}?", r"\\overline{\1}"),
+        (r"(?<![\d)])(\d*\.\d*)\((\d+)\)", r"\1\\overline{\2}"),
+        (r"\*\*(-?\d+)", r"^{\1}"),
         (r"\*\*", "^"),
-        (r"^\(?([A-Za-z])[):]$", r"\1"),
-        (r"^([+-]?) ?([€£¥]) ?(.+)$", r"\1\3\\text{\2}"),
-        (r"(?<=\d) ?([€£¥])$", r"\\text{\1}"),
-        (r"per cent$", "percent"),
-        (r"(?<=\d) (million|billion|trillion)\b", r" \1"),
+        (r"\^ ?\(([^()]*)\)", r"^{\1}"),
+        (r"\\sqrt ?(\d+)(?=\d)", r"\\sqrt \1"),
+        (r"(?<![\\A-Za-z])(pi)(?![A-Za-z])", r"\\\1 "),
+        (
+            r"(?<![\\A-Za-z])(arcsin|arccos|arctan|sinh?|cosh?|tanh?|cot|sec|csc|ln|log|lg)"
+            r"(?= ?[({^_]| [a-z](?![a-z]))",
+            r"\\\1 ",
+        ),
+        (r"\\(log|ln|sin|cos|tan) ?\( ?(\w) ?\)", r"\\\1 \2"),
+        (r"(?<=\d)\.0+ ?i\b", "i"),
+        (r"(?<=[\w)}]) ?\+ ?-", "-"),
+        (r"(?i)per cent\b|percentage points?\b", "percent"),
+        (r"(?i)\bdegrees? (?:of )?(celsius|fahrenheit|[CF]\b)", r"\1"),
+        (r"(?i)(?<![A-Za-z])(?:the )?(?:set of )?(?:all )?real numbers|all reals", "ℝ"),
+        (r"(?i)^(?:there (?:is|are) )?no (?:real )?solutions?(?: exists?)?$|^(?:the )?empty set$", "∅"),
+        (r"(?i)^(?:exactly|about|approximately|approx\.?|roughly|around|circa|ca\.|≈|~) ?(?=[-+\d\\.(])", ""),
+        (r"^≈ ?", ""),
+        (r"(?<=\d) (?:to|TO) (?=\d)", ":"),
+        (r"(?<=\d) by (?=\d)", r" \\by "),
+        (r"(?<=\d) ?: ?(?=\d)", ":"),
     )
 )
-_UNTEXT = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|mbox|math(?:rm|bf|it))(?![A-Za-z]) ?\{([^{}]*)\}")
+_SQRT = re.compile(r"(?<![A-Za-z])\\?sqrt ?\(([^()]*)\)")
+_BRACES = re.compile(r"\\(sqrt) (\d+)")
+_AND = re.compile(rf"[,;]? *(?:(?<![A-Za-z\\])and(?![A-Za-z])|{OPEN} *,? *and *{CLOSE}) *")
+_OR = re.compile(
+    rf" *(?:(?<![A-Za-z\\])or(?![A-Za-z])|{OPEN} *,? *or *{CLOSE}|\\lor(?![A-Za-z])|\\vee(?![A-Za-z])|∨) *"
+)
+_ENVIRONMENT = re.compile(r"^\\begin\{(aligned|align\*?|cases|gathered|equation\*?|split)\}(.*)\\end\{\1\}$", re.DOTALL)
+_ARTICLE = re.compile(r"(?i)^(?:on|the|an|a|at) (?=[A-Za-z]{2})")
+_GROUPED = re.compile(r"(?<![\d.])(?<!\d[, ])\d{1,3}(?:(?:,\d{3})+(?!\d|,\d)|(?: \d{3})+(?![\d/]| \d))")
 _TIGHTEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), new)
     for pattern, new in (
         (r"\\(frac|binom|sqrt) ?([0-9A-Za-z])", r"\\\1{\2}"),
         (r"(\\(?:frac|binom)\{[^{}]*\}) ?([0-9A-Za-z])", r"\1{\2}"),
-        (r"(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])", ","),
+        (r"([_^])\{(\w)\}", r"\1\2"),
         # What stays is a space between two digits or two letters: there it may carry meaning.
         (r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])|(?<=[0-9]) (?=[A-Za-z])|(?<=[A-Za-z]) (?=[0-9])", ""),
     )
 )
-_GROUPED = re.compile(r"(?<![\d.])(?<!\d[, ])\d{1,3}(?:(?:,\d{3})+(?!\d|,\d)|(?: \d{3})+(?![\d/]| \d))")
-_TEXT_UNIT = re.compile(
-    r"(?<=[\d}.)\]A-Za-z]) ?\\(?:text(?:rm)?|mbox|mathrm)(?![A-Za-z]) ?\{([^{}]*)\}(?:\^\{?([23])\}?)?$"
-)
-_WORD_UNIT = re.compile(
-    r"^((?:[A-Za-z] ?= ?)?[^A-Za-z\\]*\d[^A-Za-z\\]*?) ?((?:[A-Za-z]++\.?+ ?+)+)(?:\^\{?([23])\}?)?$"
-)
-_CIRCLE = re.compile(r"\^ ?\{? ?\\circ ?\}?$")
-_SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
-_UNITS = {
-    alias: line.split()[0]
-    for line in (
-        *("mm millimeter millimetre", "cm centimeter centimetre", "m meter metre", "km kilometer kilometre"),
-        *("in inch inche", "ft foot feet", "yd yard", "mi mile", "mg milligram", "g gram", "kg kilogram"),
-        *("lb pound", "oz ounce", "ml milliliter millilitre", "l liter litre", "s sec second", "min minute"),
-        *("h hr hour", "day", "week", "month", "year", "mph", "° deg degree", "rad radian"),
-        *("% percent pct percentage", "dollar", "cent", "euro €", "sterling £", "yen ¥"),
-    )
-    for alias in line.split()
+_LATEX = {
+    "≤": r"\le ",
+    "≥": r"\ge ",
+    "≠": r"\ne ",
+    "∈": r"\in ",
+    "∪": r"\cup ",
+    "∖": r"\setminus ",
+    "∞": r"\infty ",
+    "∅": r"\emptyset ",
+    "⦃": r"\{",
+    "⦄": r"\}",
+    "≈": "=",
+    "→": "=",
+    "°": r"^\circ ",
+    "ℝ": r"\mathbb{R}",
 }
-_POWERS = {"square": "2", "sq": "2", "squared": "2", "cubic": "3", "cubed": "3"}
+_LATEX_TABLE = str.maketrans(_LATEX)
+_DEGREES = re.compile(r"(\d+(?:\.\d+)?)°")
+_WHOLE_DECIMAL = re.compile(r"(?<=\d)\.0+(?!\d)")
+_LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 
 
-def normal(answer: str) -> tuple[str, str]:
-    """(text, unit) of an answer, the same for spellings of one thing. A known unit starts with "="."""
-    text = " ".join(answer.translate(_SYMBOLS).split())
+@lru_cache(maxsize=4096)
+def clean(answer: str) -> str:
+    """Write an answer the way all of its spellings are written.
+
+    Args:
+        answer: text of at most a few thousand characters.
+
+    Returns:
+        The clean text; never None, and empty for an answer without content.
+    """
+    text = _markdown(" ".join(_characters(answer).split()))
+    text = " ".join(_unwrap(text).split())
+    if text.count("$") - text.count(r"\$") == 1:  # a lone dollar is money, not a mark of mathematics
+        text = re.sub(r"(?<!\\)\$(?= ?[\d.])", r"\\$", text)
+    text = re.sub(r"(?<!\\)\$", " ", text).strip()
+    text = _unmarked(text)
     for pattern, new in _REWRITES:
         text = pattern.sub(new, text)
-    text = text.strip().rstrip(".,; ") or text.strip()
-    text, unit = _split_unit(text)
-    for _ in range(2):
-        text = " ".join(_UNTEXT.sub(r" \1 ", text).split())
-    if not unit:  # \text{5 cm}
-        text, unit = _split_unit(text)
-    if not any(bracket in text for bracket in ("(", "[", r"\{")):
+    for _ in range(4):
+        text = _SQRT.sub(r"\\sqrt{\1}", text)
+    text = _lines(_BRACES.sub(r"\\\1{\2}", text).strip())
+    text = text.strip() if text.endswith(("...", "\\ldots")) else text.strip().rstrip(".,; ") or text.strip()
+    text = _unmarked(text)
+    if not (text[:1].isalpha() and spelled(text)):
+        text = _OR.sub(" ∨ ", _AND.sub(", ", text)).strip(" ,")
+    text = text if text[:1] in "aA" and spelled(text) else _ARTICLE.sub("", text)
+    if not any(bracket in text for bracket in "([⦃"):
         text = _GROUPED.sub(lambda match: match[0].replace(",", "").replace(" ", ""), text)
+    return " ".join(text.split())
+
+
+def _unmarked(text: str) -> str:
+    """Text without the marks when they enclose all of it."""
+    return text[1:-1].strip() if text.startswith(OPEN) and text.find(CLOSE) == len(text) - 1 else text
+
+
+def _characters(text: str) -> str:
+    """Text in which Unicode look-alikes are plain characters or LaTeX."""
+    text = _INVISIBLE.sub("", text)
+    if text.isascii():
+        return text
+    pieces: list[str] = []
+    for character in text:
+        if character in _SUPERSCRIPTS:
+            joined = bool(pieces) and pieces[-1].startswith("^{")
+            digits = pieces.pop()[2:-1] if joined else ""
+            pieces.append("^{" + digits + _SUPERSCRIPTS[character] + "}")
+        elif character in _SUBSCRIPTS:
+            joined = bool(pieces) and pieces[-1].startswith("_{")
+            digits = pieces.pop()[2:-1] if joined else ""
+            pieces.append("_{" + digits + _SUBSCRIPTS[character] + "}")
+        elif character in _SYMBOLS:
+            pieces.append(_SYMBOLS[character])
+        elif unicodedata.decomposition(character).startswith("<fraction>"):
+            above, _, below = unicodedata.normalize("NFKC", character).partition("⁄")
+            pieces.append(rf"\frac{{{above}}}{{{below}}}" if below else character)
+        elif "GREEK" in (name := unicodedata.name(character, "")) and " LETTER " in name and "WITH" not in name:
+            letter = name.rsplit(" ", 1)[1].lower().replace("lamda", "lambda")
+            pieces.append("\\" + (letter.title() if "CAPITAL" in name else letter) + " ")
+        else:
+            plain = unicodedata.normalize("NFKC", character)
+            pieces.append("".join(_SYMBOLS.get(letter, letter) for letter in plain))
+    return "".join(pieces)
+
+
+def _markdown(text: str) -> str:
+    for _ in range(3):
+        for mark in ("**", "__", "`", "*"):
+            if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
+                text = text[len(mark) : -len(mark)].strip()
+    return text
+
+
+def _unwrap(text: str) -> str:
+    r"""Text without fonts, boxes and invisible boxes; what \text{} held stands between OPEN and CLOSE. One pass."""
+    if "\\" not in text:
+        return text
+    pieces: list[str] = []
+    closers: list[str | int] = []  # what a closing brace becomes; a number cuts the pieces back to that length
+    place = 0
+    for token in _GROUP.finditer(text):
+        if token.start() < place:
+            continue
+        pieces.append(text[place : token.start()])
+        place = token.end()
+        name = token[1]
+        if token[0] == "{":
+            pieces.append("{")
+            closers.append("}")
+        elif token[0] == "}":
+            closer = closers.pop() if closers else "}"
+            if isinstance(closer, int):
+                del pieces[closer:]
+            else:
+                pieces.append(closer)
+        elif name in _TEXT or name in _FONTS or name in _DROPPED:
+            after = place + 1 if text[place : place + 1] == " " else place
+            braced = text[after : after + 1] == "{"
+            if name in _DROPPED and braced:
+                closers.append(len(pieces))
+                place = after + 1
+            elif braced:
+                raised = "".join(pieces[-1:])[-1:] in ("^", "_") or "".join(pieces[-2:])[-1:] in ("^", "_")
+                marked = (
+                    name in _TEXT
+                    and not raised
+                    and not (name == "mathrm" and text[after + 2 : after + 3] == "}" and text[after + 1] in "eid")
+                )
+                pieces.append("{" if raised else OPEN if marked else "")
+                closers.append("}" if raised else CLOSE if marked else "")
+                place = after + 1
+            else:
+                pieces.append(" ")
+        else:
+            pieces.append(token[0])
+    pieces.append(text[place:])
+    unwrapped = "".join(pieces)
+    # A text in a text: one pair of marks is enough.
+    return re.sub(
+        rf"{OPEN}([^{OPEN}{CLOSE}]*){OPEN}([^{CLOSE}]*){CLOSE}([^{CLOSE}]*){CLOSE}", rf"{OPEN}\1\2\3{CLOSE}", unwrapped
+    )
+
+
+def _lines(text: str) -> str:
+    """An aligned or cases environment as its lines, with commas between."""
+    match = _ENVIRONMENT.match(text)
+    if match is None:
+        return text
+    lines = [line.replace("&", " ").strip(" ,") for line in match[2].split("\\\\")]
+    return ", ".join(line for line in lines if line)
+
+
+@lru_cache(maxsize=8192)
+def tight(text: str) -> str:
+    """Drop the spaces and braces of a clean text that mean nothing."""
+    text = text.replace(OPEN, " ").replace(CLOSE, " ")
     for pattern, new in _TIGHTEN:
         text = " ".join(pattern.sub(new, text).split())
-    return text.strip(), unit
+    return text
 
 
-def _split_unit(text: str) -> tuple[str, str]:
-    if text.endswith("%"):
-        return text[:-1].rstrip(" \\"), "=%"
-    circle = _CIRCLE.search(text)
-    if circle is not None and circle.start() and not re.search(r"\\(?:sin|cos|tan|cot|sec|csc)", text):
-        return text[: circle.start()], "=°"
-    found = _TEXT_UNIT.search(text)
-    if found is not None and any(character.isdigit() or character == "\\" for character in text[: found.start()]):
-        head, words, power = text[: found.start()], found[1], found[2]
-    else:
-        plain = _WORD_UNIT.match(text) if len(text) <= MAX_DIGITS else None
-        if plain is None:
-            return text, ""
-        head, words, power = plain[1], plain[2], plain[3]
-        if not all(len(word) > 3 or (_singular(word) in _UNITS and len(word) > 1) for word in words.split()):
-            return text, ""  # "2 xy" is a product
-    names = [word.strip(".") for word in words.lower().split()]
-    if names and names[-1] in _SCALES:
-        return f"{head}\\times10^{{{_SCALES[names[-1]]}}}", ""
-    if not names or {"and", "or"} & set(names):
-        return text, ""
-    power = next((_POWERS[name] for name in names if name in _POWERS), power) or ""
-    known = [_UNITS[_singular(name)] for name in names if _singular(name) in _UNITS]
-    return head.rstrip(), f"={known[0]}{power}" if len(known) == 1 else "".join(names)
+def latex(left: str, right: str) -> tuple[str, str]:
+    """Write two clean texts as LaTeX for Math-Verify.
 
-
-def _singular(word: str) -> str:
-    word = word.lower().strip(".")
-    return word if word in _UNITS else word.removesuffix("s")
-
-
-_D = r"(?:\d+\.?\d*|\.\d+)"
-_NUMBER = re.compile(
-    rf"(?P<sign>[+-]?)(?:(?P<decimal>{_D})(?:[eE](?P<e>[+-]?\d{{1,4}}))?"
-    rf"|(?:(?P<factor>{_D})(?:\\times|\\cdot|\*))?10\^\{{?(?P<power>[+-]?\d{{1,4}})\}}?"
-    rf"|(?:(?P<whole>\d+)(?: |(?=\\)))?(?:\\frac\{{(?P<n>-?{_D})\}}\{{(?P<d>{_D})\}}"
-    rf"|(?P<over>{_D})/(?P<under>{_D}))"
-    r"|(?P<head>\d*)\.(?P<fixed>\d*)\\overline\{(?P<cycle>\d+)\})"
-)
-_WORD = re.compile(r"(?=.*[^\W\d_]{4})[^\W\d_]+(?:[ '-][^\W\d_]+)*|[A-Za-df-z]")
-_BASE = re.compile(r"(\d[\dA-F]*)_\{?(\d+)\}?")
-_NAME = re.compile(r"(\\?[A-Za-z]+'*(?:_\{?\w+\}?)?(?:\([A-Za-z]\))?|\([a-z](?:,[a-z])*\))(?:=|\\in(?![A-Za-z]))")
-# Math-Verify drops primes and dots, adds "2 3" up, and reads 12:30 as a quotient.
-_OPAQUE = re.compile(r"(?<![_^\d])\d+ \d|\d:\d\d|'|\\[lcv]?dots|\.\.\.")
-_SET = re.compile(r"[<>=]|\\(?:le|ge|ne|neq|lt|gt|cup|cap|setminus|mathbb|emptyset|varnothing)(?![A-Za-z])")
-_SIGNS = re.compile(r"\\(pm|mp)(?![A-Za-z]) ?")
-_LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
-MAX_DIGITS = 400  # of a plain number; int() refuses 4,300
-
-
-class Number(NamedTuple):
-    """An exact value; `rounded` when it was written as a decimal, which may stand for what it rounds."""
-
-    value: Fraction
-    rounded: bool
-
-
-def number(text: str) -> Number | None:
-    """The plain number a normal text writes; None for anything else or longer than MAX_DIGITS."""
-    match = _NUMBER.fullmatch(text) if len(text) <= MAX_DIGITS else None
-    if match is None:
-        return None
-    group = match.groupdict()
-    rounded = False
-    if group["decimal"] is not None:
-        value = Fraction(group["decimal"]) * Fraction(10) ** int(group["e"] or 0)
-        rounded = "." in group["decimal"]
-    elif group["power"] is not None:
-        value = Fraction(group["factor"] or 1) * Fraction(10) ** int(group["power"])
-        rounded = "." in (group["factor"] or "")
-    elif group["cycle"] is not None:
-        fixed, cycle = group["fixed"], group["cycle"]
-        repeated = int(fixed + cycle) - int(fixed or 0)
-        value = int(group["head"] or 0) + Fraction(repeated, 10 ** len(fixed) * (10 ** len(cycle) - 1))
-    else:
-        under = Fraction(group["d"] or group["under"])
-        if not under:
-            return None
-        value = int(group["whole"] or 0) + Fraction(group["n"] or group["over"]) / under
-    return Number(-value if group["sign"] == "-" else value, rounded)
-
-
-def same_number(a: Number, b: Number) -> bool:
-    """Exact, but six significant digits for a decimal beside an endless fraction (1/3 is 0.333333)."""
-    if a.value == b.value:
-        return True
-    if a.rounded == b.rounded:
-        return False
-    endless = b.value.denominator if a.rounded else a.value.denominator
-    if pow(10, endless.bit_length(), endless) == 0:
-        return False
-    return abs(a.value - b.value) <= max(abs(a.value), abs(b.value)) / 1_000_000
-
-
-def parts(text: str) -> tuple[str, list[str]]:
-    r"""(brackets, elements): "(1,2]" is "(]" and two, "1,2" is "" and two, "\{1\pm2\}" is "{}" and two.
-
-    What is not a list is "" and itself; a single element loses its round or curly brackets.
+    It lowers all letters: r and R are told apart where a pair has both.
     """
-    for _ in range(8):
-        kind, elements = _taken_apart(text)
-        if len(elements) != 1 or kind not in ("()", "{}"):
-            break
-        text = elements[0]
-    if kind in ("", "{}"):
-        elements = [value for element in elements for value in _plus_minus(element)]
-    return kind, elements
-
-
-def _taken_apart(text: str) -> tuple[str, list[str]]:
-    body = text.replace("\\{", "{").replace("\\}", "}")
-    if "\\begin" in body or not body:
-        return "", [text]
-    depth, wrapped = 0, body[0] in "([{" and body[-1] in ")]}"
-    cuts: dict[int, list[int]] = {0: [], 1: []}
-    for place, character in enumerate(body):
-        if character in "([{":
-            depth += 1
-        elif character in ")]}":
-            depth -= 1
-            wrapped = wrapped and (depth > 0 or place == len(body) - 1)
-        elif character in ",;" and depth in cuts:
-            cuts[depth].append(place)
-    first, last, at = (1, len(body) - 1, cuts[1]) if wrapped else (0, len(body), cuts[0])
-    edges = [first - 1, *at, last]
-    found = [body[start + 1 : end].strip() for start, end in pairwise(edges)]
-    if not wrapped and len(found) == 1:
-        return "", [text]
-    return body[0] + body[-1] if wrapped else "", [element for element in found if element]
-
-
-def _plus_minus(element: str) -> list[str]:
-    if not _SIGNS.search(element):
-        return [element]
-    return [_SIGNS.sub(_sign_for(plus), element) for plus in ("pm", "mp")]
-
-
-def _sign_for(plus: str) -> Callable[[re.Match[str]], str]:
-    return lambda match: "+" if match[1] == plus else "-"
-
-
-def named(text: str) -> tuple[str, str] | None:
-    r"""("x", "5") of "x=5" or "x\in5"; None when there is no name in front, or more than one equals sign."""
-    match = _NAME.match(text)
-    if match is None or text.count("=") > match[0].count("="):
-        return None
-    return match[1], text[match.end() :]
-
-
-def is_word(text: str) -> bool:
-    """True for words and single letters: text without any maths in it."""
-    return _WORD.fullmatch(text) is not None
-
-
-def tells_a_set(text: str) -> bool:
-    """True for what may equal a list or an interval without being one: a relation, a union, a named set."""
-    return _SET.search(text) is not None
-
-
-def is_opaque(text: str) -> bool:
-    """True when Math-Verify would read something else: it drops primes and dots and adds "2 3" up."""
-    return _OPAQUE.search(text) is not None
-
-
-def numeral(text: str) -> tuple[str, str] | None:
-    """(digits, base) of "204_5"; None for anything else."""
-    match = _BASE.fullmatch(text)
-    return None if match is None else (match[1], match[2])
-
-
-def mark_case(left: str, right: str) -> tuple[str, str]:
-    """Tell r and R apart for Math-Verify, which lowers all letters, where a pair has both."""
     used = set(_LETTER.findall(left)) | set(_LETTER.findall(right))
 
     def mark(match: re.Match[str]) -> str:
@@ -287,4 +339,8 @@ def mark_case(left: str, right: str) -> tuple[str, str]:
         clash = letter != letter.lower() and letter.lower() in used and match.string[match.end() :][:1] != "_"
         return letter + "_{u}" if clash else letter
 
-    return _LETTER.sub(mark, left), _LETTER.sub(mark, right)
+    def write(text: str) -> str:
+        text = _DEGREES.sub(r"(\1\\cdot\\frac{\\pi}{180})", text)
+        return _WHOLE_DECIMAL.sub("", _LETTER.sub(mark, text)).translate(_LATEX_TABLE)
+
+    return write(left), write(right)

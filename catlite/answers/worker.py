@@ -1,20 +1,20 @@
 """Math-Verify in a child process that can be killed: both ends of the pipe, one JSON line per pair.
 
-`main` is the child. It is run as a script, so that a notebook or a script without a main guard is not
-imported again (multiprocessing does that), and it imports nothing of catlite. A line {"a", "b", "seconds"}
-is answered by {"equal": …}. `ask` is the parent's end: it keeps the clock, kills on overrun, and has another
-child started already. The child limits its own memory, and its processor time for when its parent is killed
-while it works. Left out: Math-Verify's search for an answer inside prose.
+`main` is the child. It is run as a script, so that a notebook or a script without a main guard is not imported again
+(multiprocessing does that), and it imports nothing of catlite. A line {"question", "a", "b", "seconds"} is answered by
+{"answer": …, "seconds": …}. `ask` is the parent's end, which has another child started already. What is limited is the
+child's own processor time, so that a busy machine does not change a verdict; the wall clock is only a last resort. The
+child limits its own memory, too. Left out: Math-Verify's search for an answer inside prose.
 
-Math-Verify's word is not taken as it comes: it is asked in both directions, since its unwrapping of equations
-is one-sided ("2x + z = 5" equals "5" one way round), and numbers it calls equal must agree to six significant
-digits, since it compares decimals after the point (π/10⁷ equals 0.0000001 there).
+Math-Verify is not believed at once. Two numbers are compared by their first 30 digits, since it compares decimals after
+the point (pi/10^7 equals 0.0000001 there). Anything else is asked in both directions, since its unwrapping of equations
+is one-sided ("2x + z = 5" equals "5" one way round).
 """
 
 import atexit
 import json
-import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -25,7 +25,9 @@ from typing import IO, Any, BinaryIO
 CHILDREN = 2  # so that one is warm while the other is replaced; two threads may compare at once
 START_SECONDS = 60.0  # importing Math-Verify takes 1.5 s, more on a busy machine
 MEMORY_BYTES = 2 << 30
-AGREEMENT = 1e-6  # relative: six significant digits
+WALL_FACTOR, WALL_SECONDS = 10.0, 30.0  # the wall clock's limit: so much more than the processor's, and at least this
+AGREEMENT = 1e-11  # relative, where a decimal is one of the two numbers
+EXACTLY = 1e-25  # relative, where neither is
 
 # --- the child --------------------------------------------------------------------------------------------
 
@@ -39,15 +41,13 @@ def _bound_memory() -> None:
 
 
 def _bound_cpu(seconds: float) -> None:
-    """End this process when one pair takes more than `seconds` of processor time.
+    """End this process once it has taken `seconds` more of processor time, also inside C code; 0 lifts the bound.
 
-    Not PR_SET_PDEATHSIG: it fires when the thread that started the child ends, not the process.
+    Not PR_SET_PDEATHSIG for a parent that dies: it fires when the thread that started the child ends.
     """
-    with suppress(ImportError, ValueError, OSError):
-        import resource
-
-        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(time.process_time() + seconds) + 1, hard))
+    if hasattr(signal, "ITIMER_PROF"):  # not on Windows
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 class _Grader:
@@ -55,22 +55,23 @@ class _Grader:
         import logging
 
         import math_verify
+        import sympy  # type: ignore[import-untyped]
 
         logging.disable()
-        self._library = math_verify
+        self._library, self._sympy = math_verify, sympy
         normalization = math_verify.LatexNormalizationConfig(
             basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none"
         )
         self._config = [math_verify.LatexExtractionConfig(boxed_match_priority=-1, normalization_config=normalization)]
 
-    def equal(self, a: str, b: str) -> bool:
+    def answer(self, question: str, a: str, b: str) -> bool:
         left, right = self._parse(a), self._parse(b)
-        return (
-            bool(left and right)
-            and self._verify(left, right)
-            and self._verify(right, left)
-            and self._agree(left[0], right[0])
-        )
+        if not (left and right):
+            return False
+        if question != "same":
+            return self._is_multiple(left[0], right[0], only_sign=question == "sign")
+        numbers = self._same_number(left[0], right[0])
+        return self._verify(left, right) and self._verify(right, left) if numbers is None else numbers
 
     def _parse(self, answer: str) -> list[Any]:
         # parsing_timeout=None: theirs is a signal, which works in one thread and not inside C code.
@@ -82,18 +83,35 @@ class _Grader:
     def _verify(self, gold: list[Any], given: list[Any]) -> bool:
         return bool(self._library.verify(gold, given, allow_set_relation_comp=True, timeout_seconds=None))
 
-    def _agree(self, left: Any, right: Any) -> bool:
-        try:
-            x, y = complex(left), complex(right)
-        except (TypeError, ValueError, AttributeError, OverflowError):
+    def _same_number(self, left: Any, right: Any) -> bool | None:
+        """Compare two numbers; None when one of them is no number."""
+        expression = self._sympy.Expr
+        if not (isinstance(left, expression) and isinstance(right, expression)):
+            return None
+        left, right = self._with_i(left), self._with_i(right)
+        if left.free_symbols or right.free_symbols:
+            return None
+        left, right = left.doit(), right.doit()
+        if left == right:
             return True
-        if x == y == 0:  # too small for a float: the quotient still tells them apart
-            return bool(left == right or self._quotient(left, right) == 1)
-        return abs(x - y) <= AGREEMENT * max(abs(x), abs(y)) or not (abs(x) < math.inf > abs(y))
+        if (left.is_Rational and right.is_Rational) or not (left.is_finite and right.is_finite):
+            return False
+        exact = not (left.has(self._sympy.Float) or right.has(self._sympy.Float))
+        try:
+            x, y = left.evalf(30), right.evalf(30)
+            scale = max(abs(x), abs(y))
+            return bool(abs((left - right).evalf(30)) <= scale * (EXACTLY if exact else AGREEMENT))
+        except (TypeError, ValueError, AttributeError, OverflowError):
+            return None
 
-    @staticmethod
-    def _quotient(left: Any, right: Any) -> Any:
-        return (left.doit() / right.doit()).simplify()
+    def _with_i(self, expression: Any) -> Any:
+        return expression.subs({s: self._sympy.I for s in expression.free_symbols if s.name == "i"})
+
+    def _is_multiple(self, left: Any, right: Any, only_sign: bool) -> bool:
+        ratio = self._sympy.simplify(left / right)
+        if only_sign:
+            return bool(ratio in (1, -1))
+        return bool(ratio.is_number and ratio.is_finite and ratio != 0)
 
 
 def _reply(out: BinaryIO, message: dict[str, object]) -> None:
@@ -110,21 +128,23 @@ def main() -> None:
     sys.stdout = sys.stderr  # a library that prints must not speak in the replies
     try:
         grader = _Grader()
-        grader.equal("x+1", "1+x")  # the first parse builds the grammar, which is start-up too
+        grader.answer("same", "x+1", "1+x")  # the first parse builds the grammar, which is start-up too
     except Exception as error:
         _reply(replies, {"error": f"{type(error).__name__}: {error}"})
         return
     _reply(replies, {"ready": True})
     for line in sys.stdin.buffer:
         pair = json.loads(line)
+        started = time.process_time()
         _bound_cpu(pair["seconds"])
         try:
-            equal = grader.equal(pair["a"], pair["b"])
+            answer = grader.answer(pair["question"], pair["a"], pair["b"])
         except MemoryError:  # the pipe's end reads as undecided, and the next child has its memory back
             os._exit(1)
         except Exception:
-            equal = False
-        _reply(replies, {"equal": equal})
+            answer = False
+        _bound_cpu(0)
+        _reply(replies, {"answer": answer, "seconds": time.process_time() - started})
 
 
 # --- the parent's end -------------------------------------------------------------------------------------
@@ -159,20 +179,24 @@ class _Child:
             return
         from catlite.errors import CatliteError
 
-        said = self._within(START_SECONDS, b"")
-        if "ready" not in said:
+        message = self._within(START_SECONDS, b"")
+        if "ready" not in message:
             silent = f"silent for {START_SECONDS:g} s" if self._overran else "it ended without a word"
             raise CatliteError(
                 "answers could not be compared: the child process with Math-Verify did not start "
-                f"({said.get('error', silent)}). Try `{sys.executable} -c 'import math_verify'`; reinstall "
+                f"({message.get('error', silent)}). Try `{sys.executable} -c 'import math_verify'`; reinstall "
                 "math-verify[antlr4-13-2] if that fails."
             )
         self.ready = True
 
-    def equal(self, a: str, b: str, seconds: float) -> bool | None:
-        request = json.dumps({"a": a, "b": b, "seconds": seconds}).encode() + b"\n"
-        equal = self._within(seconds, request).get("equal")
-        return equal if isinstance(equal, bool) else None
+    def answer(self, question: str, a: str, b: str, seconds: float) -> tuple[bool | None, float]:
+        """(the answer, seconds it took); None when this child ended over it."""
+        request = json.dumps({"question": question, "a": a, "b": b, "seconds": seconds}).encode() + b"\n"
+        # Without a limit of the child's own, on Windows, the wall clock is the limit.
+        wall = max(WALL_FACTOR * seconds, WALL_SECONDS) if hasattr(signal, "ITIMER_PROF") else seconds
+        reply = self._within(wall, request)
+        answer = reply.get("answer")
+        return (answer, float(reply["seconds"])) if isinstance(answer, bool) else (None, seconds)
 
     def _within(self, seconds: float, request: bytes) -> dict[str, Any]:
         """The next reply, {} when the child was killed on overrun or died."""
@@ -194,8 +218,8 @@ class _Child:
         finally:
             timer.cancel()
             timer.join()
-        said: dict[str, Any] = json.loads(reply)
-        return said
+        message: dict[str, Any] = json.loads(reply)
+        return message
 
     def _expire(self) -> None:
         self._overran = True
@@ -223,16 +247,15 @@ class _Children:
         self._idle: list[_Child] = []
         self.all: set[_Child] = set()
 
-    def ask(self, a: str, b: str, seconds: float) -> tuple[bool | None, float]:
+    def ask(self, question: str, a: str, b: str, seconds: float) -> tuple[bool | None, float]:
         with self._places:
             child = self._take()
             keep = False
             try:
                 child.wait_until_ready()
-                started = time.monotonic()
-                equal = child.equal(a, b, seconds)
-                keep = equal is not None and child.alive
-                return equal, time.monotonic() - started
+                answer, spent = child.answer(question, a, b, seconds)
+                keep = answer is not None and child.alive
+                return answer, spent
             finally:  # also on Ctrl-C, where a reply may still be under way
                 self._put_back(child, keep)
 
@@ -273,12 +296,26 @@ class _Children:
 _children = _Children()
 
 
-def ask(a: str, b: str, seconds: float) -> tuple[bool | None, float]:
-    """(whether Math-Verify calls two expressions equal, seconds it took); None when `seconds` ran out.
+def ask(question: str, a: str, b: str, seconds: float) -> tuple[bool | None, float]:
+    """Ask a child about two expressions in LaTeX.
 
-    Blocks for `seconds` at most once a child is started and free. Raises CatliteError when none starts.
+    Args:
+        question: "same", or of two equations brought to zero "multiple" or "sign".
+        a: LaTeX.
+        b: LaTeX.
+        seconds: of processor time for the answer.
+
+    Returns:
+        (answer, seconds of processor time it took); the answer is None when `seconds` ran out.
+
+    Raises:
+        CatliteError: no child starts.
+
+    Example:
+        >>> ask("same", "x+1", "1+x", 2.0)[0]
+        True
     """
-    return _children.ask(a, b, seconds)
+    return _children.ask(question, a, b, seconds)
 
 
 def _after_fork() -> None:

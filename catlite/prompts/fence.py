@@ -16,6 +16,7 @@ from catlite.prompts.files import render
 # Chat templates' own marks. Some servers turn them into control tokens wherever they stand.
 _CONTROL = re.compile(
     r"<\|[^<>|\n]{1,60}\|>|<｜[^<>\n]{1,60}｜>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:bos|eos|pad)>"
+    r"|\[/?THINK\]|◁/?think▷|<\|?channel\|?>|<unused\d{1,3}>"
 )
 
 

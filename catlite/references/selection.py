@@ -30,9 +30,10 @@ class MajorityVote:
     """The most common final answer (the reward of TTRL, arXiv 2504.16084); verifiable tasks only.
 
     Votes count equivalence classes of answers, so 1/2 and 0.5 are one vote. A tie goes to the answer sampled
-    first; rollouts without an answer do not vote; without any vote the reference has answer None and no text.
-    The text is that of the first rollout with the winning answer. Raises EstimationError for a group whose
-    example has no answer format.
+    first; rollouts without an answer do not vote; without any vote the reference has answer None and no text. An answer
+    that equals those of two classes ("50%" beside "50" and "0.5") votes for the one with more votes. The text is that
+    of the first rollout of the winning class whose answer equals no other class's. Raises EstimationError for a group
+    whose example has no answer format.
     """
 
     async def __call__(self, group: Group) -> Reference:
@@ -44,32 +45,25 @@ class MajorityVote:
                 group,
             )
         voters = [rollout for rollout in group.usable if rollout.answer is not None]
-        classes = await equivalence_classes([rollout.answer or "" for rollout in voters])
+        found = [rollout.answer or "" for rollout in voters]
+        classes = await equivalence_classes(found)
         notes = []
         if len(voters) < len(group.rollouts):
             notes.append(f"{len(group.rollouts) - len(voters)} of {len(group.rollouts)} rollouts gave no answer")
         notes += group.oddities()
         if not classes:
             return Reference("", None, "MajorityVote", group, notes=tuple(notes))
-        winner = voters[max(classes, key=len)[0]]  # max keeps the first of equals
+        most = max(classes, key=len)  # max keeps the first of equals
+        winner = voters[await answers.aspokesman(found, most)]
         return Reference(winner.text, winner.answer, "MajorityVote", group, notes=tuple(notes))
 
 
 async def equivalence_classes(found: list[str]) -> list[list[int]]:
     """Indices of equivalent answers together, classes in the order of their first member.
 
-    An answer joins the first class whose first member it is shown equal to; a comparison that ran out of time
-    does not join.
+    The classes do not depend on the order of the answers; see `answers.classes`.
     """
-    classes: list[list[int]] = []
-    for index, answer in enumerate(found):
-        for members in classes:
-            if await answers.acompare(found[members[0]], answer):
-                members.append(index)
-                break
-        else:
-            classes.append([index])
-    return classes
+    return await answers.aclasses(found)
 
 
 @dataclass(frozen=True)
@@ -96,7 +90,7 @@ class BestOfN:
             return _picked(group, usable[0], "BestOfN", Usage())
         order = list(range(len(usable)))
         _shuffler(self.seed, usable).shuffle(order)
-        messages = self.messages(group, [usable[position].text for position in order])
+        messages = self.messages(group, [_shown(usable[position]) for position in order])
         spent = Usage()
         said, unanswered = "", True
         for attempt in range(2):
@@ -177,7 +171,7 @@ class MutualPredictability:
         shuffler = _shuffler(self.seed, usable)
         texts = []
         for j, candidate in enumerate(usable):
-            others = [rollout.text for i, rollout in enumerate(usable) if i != j]
+            others = [_shown(rollout) for i, rollout in enumerate(usable) if i != j]
             shuffler.shuffle(others)
             tag, shown = fenced(others, "response")
             prompt: list[Message] = [{"role": "user", "content": render("mutual", tag=tag, responses=shown)}]
@@ -218,6 +212,11 @@ def _usable(group: Group) -> tuple[Rollout, ...]:
     if not group.usable:
         raise EstimationError(f"no rollout to pick from: {group!r}", group, None, bool(group.replies))
     return group.usable
+
+
+def _shown(rollout: Rollout) -> str:
+    """What a rollout says without its thinking; all of it when it says nothing else."""
+    return answers.without_thinking(rollout.text).strip() or rollout.text
 
 
 def _picked(group: Group, rollout: Rollout, source: str, usage: Usage, judging: Sequence[str] = ()) -> Reference:

@@ -16,7 +16,7 @@ class AnswerMatch:
     """A reward: `await AnswerMatch()(group, reference)` has one float or None per rollout, in order.
 
     1.0 for an equivalent answer; 0.0 for another one, or none in a reply that came; None where nothing can be
-    said: the reference has no answer, the call for the rollout failed, or the comparison ran out of time.
+    said: the reference has no answer, the call for the rollout failed, or the comparison gave no verdict.
     """
 
     async def __call__(self, group: Group, reference: Reference) -> list[float | None]:

@@ -1,0 +1,253 @@
+r"""Decide a pair of answers, from the outside in: choices, lists, names, regions, quantities, expressions.
+
+docs/answers.md states the policy that this code follows. `ask` is the child process: ask("same", a, b) compares two
+expressions, ask("multiple", a, b) tells whether two equations brought to zero differ by a factor, and ask("sign", a, b)
+by a sign at most. Left out: any guess; what two careful readers may read in two ways is None.
+"""
+
+from __future__ import annotations
+
+import re
+
+from catlite.answers import structure
+from catlite.answers.expressions import Ask, every, same_equation, same_quantity
+from catlite.answers.notation import clean, tight
+from catlite.answers.numbers import number, same_number
+from catlite.answers.units import quantity
+
+_PLAIN = re.compile(r"-?(?:\d+(?:\.\d+)?|\d+/\d+|\\frac\{\d+\}\{\d+\})")
+_BRACKETED = re.compile(r"[(\[⦃{]")
+_COLLECTION = re.compile(r"[∪∅ℝ∖⦃]|\\mathbb")
+
+
+def decide(a: str, b: str, ask: Ask) -> bool | None:
+    """True when two answers say the same, False when not, None when nobody can tell or time ran out."""
+    if _PLAIN.fullmatch(a) and _PLAIN.fullmatch(b):  # most answers: nothing to clean
+        p, q = number(a), number(b)
+        if p and q:
+            return same_number(p, q)
+    try:
+        return _same(clean(a), clean(b), ask)
+    except RecursionError:  # lists in lists in lists
+        return None
+
+
+def _same(a: str, b: str, ask: Ask) -> bool | None:
+    if tight(a) == tight(b):
+        return True
+    (statement, condition), (other, other_condition) = structure.without_condition(a), structure.without_condition(b)
+    if bool(condition) != bool(other_condition):
+        return _same(statement, other, ask)
+    choices = structure.choice(a), structure.choice(b)
+    if choices[0] and choices[1] and not (a.isalpha() and b.isalpha()):
+        return _same_choice(choices[0], choices[1])
+    grids = structure.matrix(a), structure.matrix(b)
+    if grids[0] and grids[1]:
+        return _same_grid(grids[0], grids[1], ask)
+    if grids[0] or grids[1]:
+        rest = b if grids[0] else a
+        return ask("same", a, b) if "\\begin" in rest else False
+    memberships = _member_of(a), _member_of(b)
+    if bool(memberships[0]) != bool(memberships[1]) and _BRACKETED.match(a if memberships[1] else b):
+        return _same(memberships[0] or a, memberships[1] or b, ask)
+    left, right = structure.region(a), structure.region(b)
+    if left and right and (left.certain or right.certain):
+        return _same_region(left, right, ask)
+    return _same_list(_Listing(a), _Listing(b), ask)
+
+
+def _member_of(text: str) -> str | None:
+    """The set of "x in set"; None for anything else."""
+    chain = structure.relation(text)
+    return chain.terms[1] if chain and chain.signs == "∈" and structure.is_name(chain.terms[0]) else None
+
+
+def _same_choice(a: tuple[str, str], b: tuple[str, str]) -> bool | None:
+    """Compare two choices by their letters; None where their texts differ."""
+    if a[0] != b[0]:
+        return False
+    return True if not (a[1] and b[1]) or tight(a[1]) == tight(b[1]) else None
+
+
+def _same_grid(a: tuple[str, list[list[str]]], b: tuple[str, list[list[str]]], ask: Ask) -> bool | None:
+    if a[0] != b[0] or [len(row) for row in a[1]] != [len(row) for row in b[1]]:
+        return False
+    pairs = zip((cell for row in a[1] for cell in row), (cell for row in b[1] for cell in row), strict=True)
+    return every([_same(x, y, ask) for x, y in pairs])
+
+
+def _same_region(a: structure.Region, b: structure.Region, ask: Ask) -> bool | None:
+    if (a.name and b.name and tight(a.name) != tight(b.name)) or len(a.intervals) != len(b.intervals):
+        return False
+    if not (a.certain and b.certain) and not (a.name and b.name):
+        # (1,2) may be a point: with 1<x<2 beside it, nobody can tell.
+        same = _same_intervals(a, b, ask)
+        return None if same else same
+    return _same_intervals(a, b, ask)
+
+
+def _same_intervals(a: structure.Region, b: structure.Region, ask: Ask) -> bool | None:
+    verdicts: list[bool | None] = []
+    for x, y in zip(sorted(a.intervals, key=_place), sorted(b.intervals, key=_place), strict=True):
+        if (x.closed_low, x.closed_high) != (y.closed_low, y.closed_high):
+            return False
+        verdicts += [_same(x.low, y.low, ask), _same(x.high, y.high, ask)]
+    return every(verdicts)
+
+
+def _place(interval: structure.Interval) -> float:
+    if tight(interval.low) == "-∞":
+        return -float("inf")
+    value = number(tight(interval.low))
+    if value is None:
+        return 0.0
+    return float(value.value) if abs(value.value) < 10**300 else 0.0
+
+
+class _Listing:
+    """An answer as a list: the names its elements have, its brackets, its values."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        kind, parts = structure.elements(text)
+        alternatives = structure.cut(text, "∨")
+        if len(alternatives) > 1:
+            kind, parts = "hedge", [text]
+            if all(structure.named(part) for part in alternatives):
+                kind, parts = "", alternatives
+        first = structure.named(parts[0])
+        pairs = [structure.named(part) for part in parts]
+        self.names: tuple[str, ...] = ()
+        if first and len(parts) > 1 and not any(structure.relation(part) for part in parts[1:]):
+            parts = [first[1], *parts[1:]]  # x = 1, 2
+            self.names = (first[0],) * len(parts)
+        elif len(parts) > 1 and all(pairs):
+            self.names = tuple(tight(pair[0]) for pair in pairs if pair)
+            parts = [pair[1] for pair in pairs if pair]
+        elif len(parts) == 1 and first and kind != "hedge":
+            inner_kind, inner = structure.elements(first[1])
+            signs = structure.both_signs(first[1])
+            if len(inner) > 1 or len(signs) > 1:
+                kind, parts = inner_kind, inner
+                self.names = (first[0],) * len(inner)
+        if kind in ("", "{}"):
+            values = [structure.both_signs(part) for part in parts]
+            if self.names:
+                self.names = tuple(name for name, signs in zip(self.names, values, strict=False) for _ in signs)
+            parts = [value for signs in values for value in signs]
+        self.kind, self.values = kind, parts
+
+    @property
+    def own_names(self) -> bool:
+        """Whether its elements are values of different names."""
+        return len(set(self.names)) > 1
+
+    @property
+    def ordered(self) -> bool:
+        return self.own_names and [*self.names] == sorted(self.names)
+
+
+def _same_list(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
+    if len(a.values) == len(b.values) == 1:
+        if (
+            "nested" in (a.kind, b.kind)
+            or "hedge" in (a.kind, b.kind)
+            or (a.kind != b.kind and "{}" not in (a.kind + b.kind))
+        ):
+            return False if a.kind != b.kind or a.kind == "hedge" else _same(a.values[0], b.values[0], ask)
+        return _same_value(a.values[0], b.values[0], ask)
+    if len(a.values) != len(b.values):
+        for several, single in ((a, b), (b, a)):
+            if len(single.values) == 1 and _letters(single, several):
+                return True
+        if 1 in (len(a.values), len(b.values)):
+            single = a if len(a.values) == 1 else b
+            if single.kind != "hedge" and _COLLECTION.search(single.text) and _COLLECTION.search(a.text + b.text):
+                return ask("same", a.text, b.text)
+        return False
+    if a.own_names and b.own_names:
+        if sorted(a.names) != sorted(b.names):
+            return False
+        values = dict(zip(b.names, b.values, strict=True))
+        if len(values) == len(b.values):
+            return every([_same(value, values[name], ask) for name, value in zip(a.names, a.values, strict=True)])
+        pairs = [(f"{n}={v}", f"{m}={w}") for n, v, m, w in zip(a.names, a.values, b.names, b.values, strict=True)]
+        return _same_in_some_order([x for x, _ in pairs], [y for _, y in pairs], ask)
+    if a.own_names or b.own_names:
+        whole, bare = (a, b) if a.own_names else (b, a)
+        if bare.kind not in ("", "()") or bare.names:
+            return False
+        verdict = every([_same(x, y, ask) for x, y in zip(whole.values, bare.values, strict=True)])
+        return verdict if whole.ordered or not verdict else None
+    if a.names and b.names and _same_name(a.names[0], b.names[0]) is False:
+        return False
+    kinds = {a.kind, b.kind}
+    if kinds <= {"", "{}"}:
+        return _same_in_some_order(a.values, b.values, ask)
+    if a.kind == b.kind or kinds == {"", "()"}:
+        return every([_same(x, y, ask) for x, y in zip(a.values, b.values, strict=True)])
+    return False
+
+
+def _letters(single: _Listing, several: _Listing) -> bool:
+    """ACD beside A, C, D: the letters of a multiple choice."""
+    text = tight(single.text)
+    return re.fullmatch(r"[A-J]{2,10}", text) is not None and [*text] == [tight(value) for value in several.values]
+
+
+def _same_in_some_order(values: list[str], others: list[str], ask: Ask) -> bool | None:
+    undecided = False
+    rest = list(others)
+    for value in values:
+        for place, other in enumerate(rest):
+            verdict = _same(value, other, ask)
+            undecided |= verdict is None
+            if verdict:
+                del rest[place]
+                break
+        else:
+            return None if undecided else False
+    return True
+
+
+def _same_name(a: str, b: str) -> bool | None:
+    """True for one name, False for two; None where a function stands beside its value's letter: y and f(x)."""
+    a, b = tight(a), tight(b)
+    if a == b:
+        return True
+    if structure.is_function(a) != structure.is_function(b) and "y" in (a, b):
+        return None
+    return False
+
+
+def _same_value(a: str, b: str, ask: Ask) -> bool | None:
+    """Compare two answers that are no lists: with and without a name, equations, quantities."""
+    left, right = structure.named(a), structure.named(b)
+    chains = structure.relation(a), structure.relation(b)
+    if left and right:
+        same_name = _same_name(left[0], right[0])
+        if same_name is not False:
+            return _same(left[1], right[1], ask)
+        if structure.is_closed(left[1]) and structure.is_closed(right[1]):
+            return False
+        return same_equation(chains, ask)
+    if left or right:
+        (name, value), other, chain = (left, b, chains[1]) if left else (right, a, chains[0])  # type: ignore[misc]
+        if chain is not None:
+            return same_equation(chains, ask)
+        verdict = _same(value, other, ask)
+        if verdict and not (structure.is_closed(quantity(value).text) or structure.is_function(name) or len(name) > 1):
+            return None  # y = 2x+1 is an equation, 2x+1 is not
+        return verdict
+    if chains[0] and chains[1]:
+        return same_equation(chains, ask)
+    if chains[0] or chains[1]:
+        chain, other = (chains[0], b) if chains[0] else (chains[1], a)
+        assert chain is not None
+        if set(chain.signs) == {"="} and all(map(structure.is_closed, chain.terms)):  # 2+3=5
+            if not all(chain.terms):
+                return False
+            verdict = _same(chain.terms[-1], other, ask)
+            return every([verdict, _same(chain.terms[0], chain.terms[-1], ask)]) if verdict else verdict
+        return False
+    return same_quantity(a, b, ask)

@@ -1,0 +1,178 @@
+r"""Compare quantities, equations and expressions: units, exact numbers, words, and algebra by the child process.
+
+What the child would read wrongly, or what has two readings, is not asked: it is None, or compared as text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from catlite.answers import structure
+from catlite.answers.notation import tight
+from catlite.answers.numbers import number, same_number
+from catlite.answers.units import CLOSE, OPEN, PERCENT, agree, quantity
+
+Ask = Callable[[str, str, str], bool | None]
+
+# Without this, Math-Verify drops primes and dots, adds "2 3" up, multiplies labels, and reads 12:30 as a quotient.
+_OPAQUE = re.compile(
+    r"(?<![_^\d])\d+ \d|\d:\d|'|\\[lcv]?dots|\.\.\.|--|[?@#\"∨]|\\by|[^\x00-\x7f≤≥≠∈∪∖∞∅⦃⦄≈→°ℝ]|\\pmod|\\bmod|\\equiv"
+)
+_BEHIND = re.compile(r"(?:(?<![\\A-Za-z])[A-Za-z]{1,3}|[})\]])\d")  # B2, \frac12 3, (x+1)2: labels or slips
+_SCRIPTS = re.compile(r"\\(?:log|lg|sum|prod|int|lim|sin|cos|tan)(?:[_^](?:\{[^{}]*\}|\w))+|[_^](?:\{[^{}]*\}|-?\w)")
+_SLASHES = re.compile(r"/[^-+=,<>]*/|/\d+ ?[A-Za-z(]|/(?:[A-Za-z]|\\pi) ?[A-Za-z(\\]")
+_LONG_POWER = re.compile(r"\^-?\d\d")
+_INVERSE = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)\^\{?-1\}?")
+_BARE_LOG = re.compile(r"\\log(?!_)")
+_ROUNDED = re.compile(r"\\[lr](?:floor|ceil)(?![A-Za-z])")
+_COUNTING = re.compile(r"!|\\binom")  # of letters: Math-Verify simplifies them as if they stood for any number
+_GREEK = (
+    "alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|vartheta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|"
+    "upsilon|phi|varphi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Upsilon|Phi|Psi|Omega"
+)
+_UNDERSTOOD = re.compile(  # every other command is compared as text: Math-Verify would drop it
+    rf"\\(?:frac|sqrt|binom|times|cdot|log|ln|lg|exp|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|sinh|cosh|tanh|gcd|lcm|min|max"
+    rf"|det|sum|prod|int|lim|infty|pm|mp|[lr](?:floor|ceil)|mathbb|cap|overline(?=\{{\d)|{_GREEK})(?![A-Za-z])"
+)
+_FREE_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{4,}")
+_WORDS = re.compile(r"[^\W\d_]+(?:[ '.,-]+[^\W\d_]+)*[.!]?")
+_PRODUCT = re.compile(r"[xyz]{2,}")
+_LABEL = re.compile(r"[A-Za-z0-9]*[A-Za-z][0-9][A-Za-z0-9]*")
+_SIGNED_ZERO = re.compile(r"[+-]0(?:\.0*)?")
+_BASE = re.compile(r"(\d[\dA-F]*)_\{?(\d+)\}?")
+_RATIO = re.compile(r"([\d.]+):([\d.]+)")
+
+
+def every(verdicts: Sequence[bool | None]) -> bool | None:
+    """False when one is False, else None when one is None, else True."""
+    return False if False in verdicts else None if None in verdicts else True
+
+
+def same_equation(chains: tuple[structure.Relation | None, structure.Relation | None], ask: Ask) -> bool | None:
+    """Compare two statements: side by side, brought to zero, or solved for a letter."""
+    a, b = chains
+    if a is None or b is None or len(a.terms) != len(b.terms) or not all(a.terms + b.terms):
+        return False
+    if len(a.terms) > 2 or a.signs != b.signs or a.signs != "=":
+        if a.signs != b.signs:
+            return False
+        return every([same_quantity(x, y, ask) for x, y in zip(a.terms, b.terms, strict=True)])
+    if any(_doubtful(term) for term in a.terms + b.terms):
+        return None
+    sides = (same_quantity(a.terms[0], b.terms[0], ask) and same_quantity(a.terms[1], b.terms[1], ask)) or (
+        same_quantity(a.terms[0], b.terms[1], ask) and same_quantity(a.terms[1], b.terms[0], ask)
+    )
+    if sides:
+        return True
+    to_zero = tuple(f"({x.terms[0]})-({x.terms[1]})" for x in (a, b))
+    zero = ["0" in x.terms for x in (a, b)]
+    solved = [_solved(x) for x in (a, b)]
+    if all(zero):
+        same = ask("sign", *to_zero)
+        return same if same is not False else None if ask("multiple", *to_zero) else False
+    same = ask("multiple", *to_zero)
+    letters = {letter for x in (a, b) for term in x.terms for letter in re.findall(r"(?<![\\A-Za-z])[A-Za-z]", term)}
+    if same and not ((solved[0] and zero[1]) or (solved[1] and zero[0]) or (any(solved) and len(letters - {"e"}) == 1)):
+        return None  # rearranged: the question may have asked for one of the forms
+    return same
+
+
+def _solved(chain: structure.Relation) -> bool:
+    for name, value in (chain.terms, chain.terms[::-1]):
+        if re.fullmatch(r"\\?[A-Za-z]+(?:_\w)?", name) and not re.search(rf"(?<![A-Za-z\\]){re.escape(name)}", value):
+            return True
+    return False
+
+
+def same_quantity(a: str, b: str, ask: Ask) -> bool | None:
+    """Compare two clean texts that are neither lists nor statements, with their units."""
+    left, right = quantity(a), quantity(b)
+    if not agree(left.unit, right.unit):
+        return False
+    x, y = tight(left.text), tight(right.text)
+    percents = left.unit.known == PERCENT.known, right.unit.known == PERCENT.known
+    if percents[0] != percents[1]:
+        percent, bare = (number(x), number(y)) if percents[0] else (number(y), number(x))
+        if percent and bare:
+            # Beside a whole number the sign is left out; 1 is not 100%.
+            return percent.value == bare.value or (bare.value.denominator > 1 and percent.value == bare.value * 100)
+    verdict = _same_expression(x, y, ask)
+    if verdict is False:
+        for doubtful, other in ((left.doubtful, y), (right.doubtful, x)):
+            if doubtful is not None and doubtful == other:
+                return None  # 3 quarters are three coins or 0.75
+    return verdict
+
+
+def _same_expression(left: str, right: str, ask: Ask) -> bool | None:
+    if left == right:
+        return True
+    p, q = number(left), number(right)
+    if p and q:
+        return same_number(p, q)
+    if not left or not right:
+        return False
+    if "\\by" in left + right:  # 5 by 10 is 5 × 10 and not 50
+        return left.replace("\\by", "\\times") == right.replace("\\by", "\\times")
+    if _SIGNED_ZERO.fullmatch(left) or _SIGNED_ZERO.fullmatch(right):
+        return False
+    words = _is_word(left), _is_word(right)
+    if all(words):
+        return left.casefold() == right.casefold() and not (len(left) == 1 and left in "eE")
+    if (p or words[0]) and (q or words[1]):
+        return False
+    based, other_based = _BASE.fullmatch(left), _BASE.fullmatch(right)
+    if based or other_based:
+        if based and other_based:
+            return based.groups() == other_based.groups()
+        return based[1] == right if based else other_based is not None and other_based[1] == left
+    if ":" in left + right:
+        return _same_ratio(left, right)
+    if _is_opaque(left) or _is_opaque(right):
+        return False
+    closed = structure.is_closed(left), structure.is_closed(right)
+    if closed[0] != closed[1]:
+        return False  # an expression with a letter in it is no number
+    if _doubtful(left) or _doubtful(right) or len(_BARE_LOG.findall(left)) != len(_BARE_LOG.findall(right)):
+        return None
+    if not all(closed) and (_INVERSE.search(left) or _INVERSE.search(right)):
+        return None
+    return ask("same", left, right)
+
+
+def _same_ratio(left: str, right: str) -> bool | None:
+    ratios = _RATIO.fullmatch(left), _RATIO.fullmatch(right)
+    if ratios[0] and ratios[1]:
+        return all(same_number(x, y) for i in (1, 2) if (x := number(ratios[0][i])) and (y := number(ratios[1][i])))
+    ratio, other = (ratios[0], right) if ratios[0] else (ratios[1], left)
+    value = number(other)
+    if ratio is None or value is None:
+        return False
+    above, below = number(ratio[1]), number(ratio[2])
+    if not above or not below or not below.value or above.value / below.value != value.value:
+        return False
+    return None if len(ratio[2]) == 2 else True  # 15:30 may be a time
+
+
+def _is_word(text: str) -> bool:
+    """Tell words, from one letter on, from formulas; xy is a product, and B2 a label, which counts as a word."""
+    if _LABEL.fullmatch(text) and not re.fullmatch(r"[a-z]\d", text):
+        return True
+    return _WORDS.fullmatch(text) is not None and not _PRODUCT.fullmatch(text)
+
+
+def _is_opaque(text: str) -> bool:
+    if "\\" in _UNDERSTOOD.sub("", text):
+        return True
+    return _OPAQUE.search(text) is not None or _FREE_WORD.search(text) is not None or OPEN in text or CLOSE in text
+
+
+def _doubtful(text: str) -> bool:
+    """Tell what two careful people may read in two ways, or what the child is known to read wrongly."""
+    text = tight(text)
+    if _SLASHES.search(text) or _LONG_POWER.search(text) or _ROUNDED.search(text):
+        return True
+    if _COUNTING.search(text) and not structure.is_closed(text):
+        return True
+    return _BEHIND.search(_SCRIPTS.sub("^", text)) is not None

@@ -1,0 +1,256 @@
+r"""Split a quantity into its number and its unit, and decide whether two units agree.
+
+A unit is what stands behind the number: known units with their powers (`km/h`, `cm^2`), and other words ("red apples").
+`quantity` also applies the words that change the number: "3 hundred" is 300, "2 dozen" is 24, "4 squared" is 4^2. Left
+out: converting units (1 m is not 100 cm).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import NamedTuple
+
+from catlite.answers.numbers import PARTS, SCALES, number, spelled, written
+
+OPEN, CLOSE = "\ue000", "\ue001"  # around what a \text{} held
+
+_KNOWN = {
+    alias: line.split()[0]
+    for line in (
+        *("mm millimeter millimetre", "cm centimeter centimetre", "m meter metre", "km kilometer kilometre"),
+        *("nm nanometer", "in inch inche", "ft foot feet", "yd yard", "mile mi", "mg milligram", "g gram gm"),
+        *("kg kilogram kilo", "lb pound lbs", "oz ounce", "ml milliliter millilitre mL", "l liter litre L"),
+        *("s sec second", "min minute", "h hr hour", "ms millisecond", "day", "week wk", "month", "year yr"),
+        *("° deg degree", "°C celsius", "°F fahrenheit", "rad radian", "N newton", "J joule", "kJ kilojoule"),
+        *("W watt", "kW kilowatt", "kWh", "V volt", "Hz hertz", "kHz", "MHz", "GHz", "Pa pascal", "kPa"),
+        *("Ω ohm", "cal calorie", "kcal", "mol mole", "amp ampere", "eV", "kelvin", "ton tonne", "gal gallon"),
+        *("acre", "hectare ha", "percent percentage pct % \\%", "dollar usd us$ $", "cent ¢", "euro eur €"),
+        *("sterling gbp £", "yen jpy ¥", "rupee rs inr ₹", "unit", "point pt", "mmHg"),
+    )
+    for alias in line.split()
+}
+_COMPOUND = {"mph": ("mile", "h"), "kmh": ("km", "h"), "kph": ("km", "h"), "mps": ("m", "s"), "fps": ("ft", "s")}
+# Symbols that may also be letters of a formula count as units only inside \text{}.
+_ONLY_MARKED = {"A": "amp", "K": "kelvin", "C": "°C", "F": "°F", "T": "tesla", "Ω": "Ω"}
+_BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
+_AFTER = {"squared": 2, "cubed": 3}
+_SILENT = {"of", "the", "a", "an", "old", "yo", "in", "total", "each", "altogether", "approximately", "exactly"}
+_ORDINAL = {"th", "st", "nd", "rd"}
+_TOKEN = re.compile(
+    rf"(?P<marked>{OPEN}[^{CLOSE}]*{CLOSE})|(?P<percent>\\?%)|(?P<command>\\[A-Za-z]+|\\.)|(?P<word>[A-Za-z]+\$?(?:\.[A-Za-z]+)*\.?)"
+    r"|(?P<sign>[€£¥₹¢$°Ω]C?F?|''?)|(?P<power>\^ ?\{?-?[1-9]\}?)|(?P<separator>[ /*-])|(?P<other>.)",
+    re.DOTALL,
+)
+_INNER = re.compile(r"\\?%|[A-Za-z$€£¥₹¢°Ω']+(?:\.[A-Za-z]+)*|\^ ?\{?-?[1-9]\}?|[/\d()<>=+]|-(?=\d)|.", re.DOTALL)
+_PREFIX = re.compile(
+    rf"([+-]? ?)(?:{OPEN} ?)?((?:US|CA|AU|A|C)?\\?\$|[€£¥₹]|USD|EUR|GBP|INR|Rs\.?)(?: ?{CLOSE})? ?([+-]?[\d.].*)",
+    re.DOTALL,
+)
+_COMMENT = re.compile(rf"(.*?\d.*?)(?: ?{OPEN})? ?\(([A-Za-z -]+)\)(?: ?{CLOSE})?")
+_THREE = re.compile(r"[^aeiou][aeiou][^aeiou]|egg|eye|ant|axe|ace|off|old|all|two|boy|day|key|toy|bee|shy|die|pie")
+_TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
+_HEAD = re.compile(r"\d|\\frac|\\sqrt|\\pi")
+
+
+_RENAMED = re.compile(r"pounds? sterling|british pounds?", re.IGNORECASE)
+
+
+class Unit(NamedTuple):
+    """Known units with their powers, other words in lower case, and whether the value makes no sense without them."""
+
+    known: frozenset[tuple[str, int]] = frozenset()
+    words: frozenset[str] = frozenset()
+    needed: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.known or self.words)
+
+
+PERCENT = Unit(frozenset({("percent", 1)}))
+
+
+class Quantity(NamedTuple):
+    """The text of a number or expression, its unit, and the bare number that its words may also be read as."""
+
+    text: str
+    unit: Unit
+    doubtful: str | None = None
+
+
+def agree(a: Unit, b: Unit) -> bool:
+    """Decide whether two units may belong to one quantity: one is left out, or they are the same.
+
+    Words that only one side adds ("apples", "red apples") agree; other words do not.
+    """
+    if not a or not b:
+        return not (a.needed or b.needed)
+    if a.known != b.known:
+        return False
+    return a.words <= b.words or b.words <= a.words
+
+
+def quantity(text: str) -> Quantity:
+    r"""Split a clean text into number and unit.
+
+    Args:
+        text: such as "5 km/h" or "3 hundred dollars".
+
+    Returns:
+        The quantity; its unit is empty where there is none, and the text then stays as it is.
+
+    Example:
+        >>> quantity("5 km/h").text
+        '5'
+    """
+    if len(text) > 400:
+        return Quantity(text, Unit())
+    prefix = _PREFIX.fullmatch(text)
+    if prefix is not None:
+        rest = quantity(prefix[1].strip() + prefix[3])
+        symbol = prefix[2].lstrip("\\").rstrip(".").lower()
+        name = _KNOWN.get(symbol if len(symbol) == 1 else symbol.replace("us$", "usd"), symbol)
+        currency = frozenset({(name, 1)})
+        known = rest.unit.known if rest.unit.known >= currency else rest.unit.known | currency
+        return Quantity(rest.text, Unit(known, rest.unit.words))
+    plain = text.replace(OPEN, " ").replace(CLOSE, " ").strip() if text[:1] == OPEN or text[:1].isalpha() else text
+    number_words = spelled(" ".join(plain.split())) if plain[:1].isalpha() else None
+    if number_words is not None:
+        value, rest_text = number_words
+        if not rest_text:
+            return Quantity(written(value), Unit())
+        counted = _behind(written(value) + " ", rest_text)
+        return Quantity(text, Unit()) if counted is None else counted
+    comment = _COMMENT.fullmatch(text)
+    if comment is not None:
+        commented = _comment(comment[1].strip(), comment[2])
+        return Quantity(text, Unit()) if commented is None else commented
+    tokens = list(_TOKEN.finditer(text))
+    first = _tail(tokens)
+    if first == len(tokens):
+        return Quantity(text, Unit())
+    head, tail = text[: tokens[first].start()], text[tokens[first].start() :]
+    return _behind(head, tail) or Quantity(text, Unit())
+
+
+def _tail(tokens: list[re.Match[str]]) -> int:
+    """The place of the first token of the unit at the end."""
+    first = len(tokens)
+    place = first - 1
+    while place >= 0:
+        kind = tokens[place].lastgroup
+        if kind in ("marked", "word", "sign", "percent"):
+            first = place
+        elif kind != "separator" and not (
+            kind == "power" and place and tokens[place - 1].lastgroup in ("marked", "word")
+        ):
+            break
+        place -= 1
+    while first > 0 and tokens[first - 1].lastgroup == "separator" and tokens[first - 1][0] in "/ ":
+        first -= 1
+    return first
+
+
+def _behind(head: str, tail: str) -> Quantity | None:
+    """The quantity of a number and what stands behind it; None when that is no unit."""
+    head_text = head.strip().removesuffix("\\").strip()
+    if _TRIGONOMETRY.search(head_text):
+        return None  # the degrees of \sin 30° belong to its argument
+    spaced = head[-1:] == " " or tail[:1] in (" ", OPEN)
+    if not _HEAD.search(head_text) or head_text[-1:] in "+-*/^_=(":
+        return None
+    if tail.strip().removeprefix("\\") == "%":
+        return Quantity(head_text, PERCENT)
+    marked = tail.lstrip().startswith(OPEN)
+    bare = not marked and OPEN not in tail
+    if bare and re.search(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", head_text)) and "=" not in head_text:
+        return None  # "3x cm" is a product unless the unit is marked as text
+    tail = tail.replace("ft-lb", "ft*lb").replace("mm Hg", "mmHg")
+    tail = _RENAMED.sub("sterling", tail)
+    words: list[str] = _INNER.findall(tail.replace(OPEN, " ").replace(CLOSE, " "))
+    words = [word for word in words if word not in (" ", ".", "*", "-", ",")]
+    if not words or any(len(word) == 1 and word in "0123456789()<>=+" for word in words):
+        return None
+    return _unit(head_text, words, spaced, bare)
+
+
+def _comment(head: str, words: str) -> Quantity | None:
+    """The quantity of a number with words in brackets behind it: "5 (five)", "5 (exactly)", "5 (dollars)"."""
+    if not _HEAD.search(head) or re.search(r"\b(?:mod|base|if|when|for|not|or|to)\b", words):
+        return None
+    again = spelled(words.strip())
+    if again is not None and not again[1]:
+        value = number(head)
+        return Quantity(head, Unit()) if value and value.value == again[0] else None
+    return _unit(head, words.split(), True, False) if all(len(word) > 2 for word in words.split()) else None
+
+
+def _unit(head: str, words: list[str], spaced: bool, bare: bool) -> Quantity | None:
+    dimension: Counter[str] = Counter()
+    others: set[str] = set()
+    sign, power, needed, doubtful = 1, 1, words[0] == "/", None
+    last: str | None = None
+    for position, original in enumerate(words):
+        word = original.rstrip(".").replace(".", "")
+        low = word.lower()
+        if word == "/" or low == "per":
+            sign = -1
+        elif word.startswith("^"):
+            if last is not None:
+                dimension[last] += sign * (int(word.strip("^ {}")) - 1)
+        elif low in ("and", "or", "to", "since", "because", "if", "when", "where", "for", "by", "mod", "base"):
+            return None
+        elif position == 0 and low.removesuffix("s") in SCALES and (low != "k" or (word == "k" and not spaced)):
+            value = number(head)
+            scale = SCALES[low.removesuffix("s")]
+            head = f"{head}\\times{written(scale)}" if value is None else written(value.value * scale)
+        elif position == 0 and word in PARTS:
+            value = number(head)
+            if value is None:
+                return None
+            doubtful, head = head, written(value.value * PARTS[word])
+        elif position == 0 and low in _AFTER:
+            head = f"{head}^{{{_AFTER[low]}}}"
+        elif low in _BEFORE:
+            power = _BEFORE[low]
+        elif low in _AFTER and last is not None:
+            dimension[last] += sign * (_AFTER[low] - 1)
+        elif low in _ORDINAL and position == 0:
+            others.add("ordinal")
+            needed = True
+        elif low in _COMPOUND:
+            above, below = _COMPOUND[low]
+            dimension[above] += 1
+            dimension[below] -= 1
+        elif (name := _known(word, bare)) is not None:
+            if name in ("°C", "°F") and last == "°":
+                dimension["°"] -= 1
+            last = name
+            dimension[name] += sign * power
+            sign, power = (sign, 1)
+        elif low in _SILENT:
+            continue
+        elif bare and not _is_word(low, spaced):
+            return None
+        else:
+            others.add(low.removesuffix("s") if len(low) > 3 else low)
+    known = frozenset((name, count) for name, count in dimension.items() if count)
+    return Quantity(head, Unit(known, frozenset(others), needed), doubtful)
+
+
+def _known(word: str, bare: bool) -> str | None:
+    if word in ("'", "''"):
+        return "ft" if word == "'" else "in"
+    if word in _ONLY_MARKED:
+        return None if bare else _ONLY_MARKED[word]
+    if word in _KNOWN:
+        return _KNOWN[word]
+    low = word.lower()
+    if len(low) > 1:
+        return _KNOWN.get(low) or _KNOWN.get(low.removesuffix("s"))
+    return None
+
+
+def _is_word(low: str, spaced: bool) -> bool:
+    """Whether bare letters behind a number are a word, and not a product of variables."""
+    return len(low) > 3 or low in ("am", "pm", "bc", "ad") or (spaced and _THREE.fullmatch(low) is not None)
