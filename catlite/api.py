@@ -6,7 +6,7 @@ Read on in references/synthesis.py, where the reference comes from.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from catlite.coerce import as_task, check_estimator, estimator_name
 from catlite.data import Example, Group, Prompt, Reference, Task, Usage, as_messages
 from catlite.errors import (
     BudgetReached,
+    CatliteError,
     ConfigError,
     EndpointDown,
     EstimationError,
@@ -114,7 +115,7 @@ async def asynthesize(
             limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
             with keeping(group):
                 reference = await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
-            return _noted(reference, *_notes(model))
+            return await _noted(reference, *_notes(model))
 
 
 def _notes(model: str | Model) -> tuple[str, ...]:
@@ -122,8 +123,15 @@ def _notes(model: str | Model) -> tuple[str, ...]:
     return (_DEFAULT_NOTE,) if isinstance(model, _Unnamed) else ()
 
 
-def _noted(reference: Reference, *notes: str) -> Reference:
-    """`reference` with `notes` before its own, and after them whether its rollouts had no answers."""
+async def _noted(reference: Reference, *notes: str) -> Reference:
+    """`reference` with `notes` before its own, and after them whether its rollouts had no answers.
+
+    Which of these agree with it is found out now: what shows a reference must not wait for that.
+    """
+    for rollout in reference.group.usable:
+        if rollout.answer is not None and reference.answer is not None:
+            with suppress(CatliteError):  # no reference is lost for that
+                await answers.acompare(rollout.answer, reference.answer)
     return replace(reference, notes=(*notes, *reference.notes, *unanswered([reference.group])))
 
 
@@ -286,7 +294,7 @@ def estimate(
                     stops.append(error)
                     reference = Reference("", None, estimator_name(estimating), group, error=str(error))
                 tell(reference.total_usage)
-                return _noted(reference)
+                return await _noted(reference)
 
             with (
                 open_run(run) as store,

@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from catlite import answers
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -77,9 +79,22 @@ def dollars(value: float | None) -> str:
     return "price unknown" if value is None else f"${value:.4f}" if value else "$0"
 
 
+def known_support(reference: Reference) -> tuple[int, int] | None:
+    """`reference.support` as far as it is known: what shows itself never waits for answers to be compared."""
+    if reference.group.example.answer_format is None:
+        return None
+    verdicts: list[bool | None] = [
+        False
+        if reference.answer is None or rollout.answer is None or not rollout.usable
+        else answers.known(rollout.answer, reference.answer)
+        for rollout in reference.rollouts
+    ]
+    return None if None in verdicts else (verdicts.count(True), len(verdicts))
+
+
 def support_text(reference: Reference) -> str:
-    """How many agree ("3/8 rollouts agree"), or how many rollouts there were when answers cannot be compared."""
-    support = reference.support
+    """How many agree ("3/8 rollouts agree"), or how many rollouts there were when that is not known."""
+    support = known_support(reference)
     if support is None:
         return plural(len(reference.rollouts), "rollout")
     return f"{support[0]}/{plural(support[1], 'rollout')} agree{'s' * (support[1] == 1)}"
@@ -134,7 +149,7 @@ def reference_repr(reference: Reference) -> str:
     if reference.error is not None:
         return f"<Reference failed by {reference.source}: {short(reference.error)}>"
     shown = reference.answer if reference.answer is not None else reference.text
-    return f"<Reference {short(shown)!r} by {reference.source}, {support_text(reference)}>"
+    return f"<Reference {short(str(shown))!r} by {reference.source}, {support_text(reference)}>"
 
 
 def reference_text(reference: Reference) -> str:
@@ -256,7 +271,7 @@ def references_rows(references: Sequence[Reference]) -> list[list[str]]:
     """Question, answer or text, agreement and what to know, for each reference."""
     rows = [["#", "question", "reference", "agree", "note"]]
     for number, reference in enumerate(references, 1):
-        support = reference.support
+        support = known_support(reference)
         rows.append(
             [
                 str(number),
