@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import catlite
+from catlite.cli.flags import in_flags
 from catlite.cli.options import (
     ESTIMATORS,
     add_command,
@@ -64,6 +65,6 @@ def _estimate(arguments: argparse.Namespace) -> int:
         line = {"id": example.id, "text": reference.text, "answer": reference.answer, "support": reference.support}
         print(json.dumps(line | {"notes": reference.notes, "error": reference.error}))
     if failed:
-        reason = " ".join(str(failed[0].error).split())
+        reason = in_flags(" ".join(str(failed[0].error).split()), arguments.parser)
         print(f"catlite: {len(failed)} of {len(found)} questions have no reference: {reason}", file=sys.stderr)
     return 1 if failed else 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import catlite
 from catlite.analysis.official import official
+from catlite.cli.flags import in_flags
 from catlite.cli.options import (
     ESTIMATORS,
     add_command,
@@ -18,6 +19,7 @@ from catlite.cli.options import (
     add_model,
     add_own,
     add_run,
+    check_judge,
     check_names,
     drawn,
     estimator,
@@ -92,24 +94,36 @@ def add(commands: Commands) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    chosen = ",".join(arguments.estimators or []).split(",") if arguments.estimators else None
-    check_names(chosen or [])
-    task = _task(arguments)
-    names = chosen or (["majority", "synthesis"] if task.verifiable else ["synthesis"])
+    # What was typed is checked before a task or a model is fetched.
+    chosen = ",".join(arguments.estimators).split(",") if arguments.estimators else []
+    check_names(chosen)
     by_rubric = arguments.task == "healthbench" or arguments.rubric is not None
     kind = arguments.grader or ("expert" if by_rubric else "answer")
     if kind == "answer" and arguments.judge is not None:
         raise ConfigError("--judge goes with --grader expert or model: final answers are compared without one")
+    if kind != "answer":
+        check_judge(arguments)
+    task = _task(arguments)
+    names = chosen or (["majority", "synthesis"] if task.verifiable else ["synthesis"])
     with opened(arguments) as model, _grader(kind, arguments) as grader:
         estimators = [estimator(name, model, arguments) for name in names]
         settings = of_run(arguments, names) | {"n_repeats": arguments.repeats, "grader": grader}
         result = catlite.evaluate(task, model, estimators=estimators, **settings)
-    print(result.summary.reset_index().to_json(orient="records", indent=2) if arguments.json else result)
+    shown = result.summary.reset_index().to_json(orient="records", indent=2) if arguments.json else None
+    print(_text(result, arguments) if shown is None else shown)
     hard = not arguments.json and arguments.judge_mode != "soft"
     if arguments.task == "healthbench" and hard and any(row.judgement for row in result.rows):
         print("\nHealthBench's own metrics (means clipped to [0, 1], ± deviation of 1,000 resamples):")
         print(official(result).round(3).to_string(index=False))
     return 1 if result.stopped is not None else 0
+
+
+def _text(result: catlite.Evaluation, arguments: argparse.Namespace) -> str:
+    """The table, with its notes in the words of the command line."""
+    text = str(result)
+    for note in result.notes:
+        text = text.replace(note, in_flags(note, arguments.parser))
+    return text
 
 
 @contextmanager

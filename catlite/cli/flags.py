@@ -57,11 +57,9 @@ def in_flags(message: str, parser: argparse.ArgumentParser) -> str:
     message = re.sub(rf"(?<![\w.\-/?&])({names})=({_VALUE})", lambda match: _option(match, options), message)
     # Alone, only a name that is no English word is meant for one.
     words = "|".join(sorted((re.escape(name) for name in options if "_" in name), key=len, reverse=True))
-    return (
-        re.sub(rf"(?<![\w.\-/'\"])({words})(?![\w='\"/.]\w)", lambda match: options[match[1]][0], message)
-        if words
-        else message
-    )
+    if not words:
+        return message
+    return re.sub(rf"(?<![\w.\-/'\"])({words})(?![\w='\"/(]|\.\w)", lambda match: options[match[1]][0], message)
 
 
 def _options(parser: argparse.ArgumentParser) -> dict[str, tuple[str, bool]]:

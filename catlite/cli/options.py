@@ -91,10 +91,8 @@ def add_own(parser: argparse._ActionsContainer, default: str | None = None) -> N
 
 def own(arguments: argparse.Namespace) -> dict[str, Any]:
     """What `from_records` takes from `add_own`."""
-    chosen = {name: getattr(arguments, name) for name in ("prompt", "answer_format", "encoding")}
-    return {name: value for name, value in chosen.items() if value is not None} | (
-        {"ask": True} if arguments.ask else {}
-    )
+    names = ("prompt", "answer_format", "encoding", "ask")
+    return {name: value for name in names if (value := getattr(arguments, name)) not in (None, False)}
 
 
 def add_model(parser: argparse.ArgumentParser, *, rollouts: bool = True) -> None:
@@ -123,7 +121,7 @@ def add_limit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", metavar="N", type=int, help="so many questions, drawn by --seed (default: all)")
 
 
-def drawn(arguments: argparse.Namespace) -> dict[str, int | None]:
+def drawn(arguments: argparse.Namespace) -> dict[str, Any]:
     """What a task takes from `add_limit` and --seed."""
     return {"limit": arguments.limit, "seed": arguments.seed or 0}
 
@@ -147,10 +145,15 @@ def add_judge(parser: argparse._ActionsContainer, default: str | None = None) ->
     parser.add_argument("--judge-max-tokens", metavar="N", type=int, help="per reply of the judge")
 
 
-def judge(arguments: argparse.Namespace) -> Endpoint:
-    """The judge of `add_judge`; to be closed."""
+def check_judge(arguments: argparse.Namespace) -> None:
+    """ConfigError where no judge is named."""
     if arguments.judge is None:
         raise ConfigError("--judge is missing: name the model that judges, best another one than the policy")
+
+
+def judge(arguments: argparse.Namespace) -> Endpoint:
+    """The judge of `add_judge`; to be closed."""
+    check_judge(arguments)
     if arguments.judge == "local" and arguments.judge_base_url is None:
         return catlite.embedded()
     base_url = arguments.judge_base_url or arguments.base_url

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import catlite
+from catlite.cli.flags import in_flags
 from catlite.cli.options import add_command, add_model, sampling
 from catlite.cli.waiting import on_terminal
 from catlite.data import Message, Prompt, Reference
@@ -71,7 +72,7 @@ def _synthesize(arguments: argparse.Namespace) -> int:
         print(visible(reference.text) if sys.stdout.isatty() else reference.text)
     if not arguments.rollouts:
         for note in reference.notes:
-            print(f"catlite: note: {note}", file=sys.stderr)
+            print(f"catlite: note: {in_flags(note, arguments.parser)}", file=sys.stderr)
         if on_terminal():
             told = [support_text(reference), models_text(reference), usage_text(reference.total_usage)]
             print("catlite: " + "; ".join(part for part in told if part), file=sys.stderr)

@@ -42,6 +42,12 @@ def add(commands: Commands) -> None:
         _train,
         summary="train a model on a task's prompts, without labels",
         description="GRPO with LoRA: rollouts, a reference from each group, rewards against it. No labels are used.",
+        examples="""
+            catlite train times_tables --policy local --steps 20 --run runs/tables
+            catlite train math500 --policy Qwen/Qwen3-1.7B --limit 100 --stop gap
+            catlite train questions.csv --prompt question --policy Qwen/Qwen3-1.7B \\
+                --reward rubric --judge gpt-4o-mini --run runs/questions
+        """,
     )
     parser.add_argument("task", help=f"{', '.join(_TASKS)}, or a CSV, JSONL or JSON file")
     parser.add_argument("--path", help="the task's file, when it is on this machine already")
@@ -76,6 +82,10 @@ def add(commands: Commands) -> None:
         _demo,
         summary="watch the embedded model learn times tables from its own votes, on the CPU",
         description="Trains the embedded model on times tables without labels, then compares before and after.",
+        examples="""
+            catlite demo-train
+            catlite demo-train --steps 8 --run runs/demo-train
+        """,
     )
     demo.add_argument("--steps", type=int, default=DEMO["steps"], help="at most (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0)
