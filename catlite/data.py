@@ -13,6 +13,7 @@ from catlite import answers
 from catlite.criteria import Rubric, Verdict
 from catlite.endings import ending
 from catlite.errors import ConfigError
+from catlite.lazy import calling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,10 +109,7 @@ class Rollout:
         """True when the reply is complete and has text."""
         return self.defect is None
 
-    def __repr__(self) -> str:
-        from catlite.text import rollout_repr
-
-        return rollout_repr(self)
+    __repr__ = calling("catlite.text.rollout_repr")
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Rollout:
@@ -152,10 +150,7 @@ class Example:
         """The prompt as chat messages."""
         return as_messages(self.prompt)
 
-    def __repr__(self) -> str:
-        from catlite.text import example_repr
-
-        return example_repr(self)
+    __repr__ = calling("catlite.text.example_repr")
 
     def parse(self, text: str) -> str | None:
         """The final answer in `text`, read the way this example's answers are written."""
@@ -296,15 +291,9 @@ class Reference:
     def __str__(self) -> str:
         return self.text if self.error is None else repr(self)
 
-    def __repr__(self) -> str:
-        from catlite.text import reference_repr
+    __repr__ = calling("catlite.text.reference_repr")
 
-        return reference_repr(self)
-
-    def _repr_html_(self) -> str:
-        from catlite.cards import reference_html
-
-        return reference_html(self)
+    _repr_html_ = calling("catlite.cards.reference_html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,15 +348,9 @@ class Judgement:
             ]
         )
 
-    def __repr__(self) -> str:
-        from catlite.text import judgement_repr
+    __repr__ = calling("catlite.text.judgement_repr")
 
-        return judgement_repr(self)
-
-    def _repr_html_(self) -> str:
-        from catlite.cards import judgement_html
-
-        return judgement_html(self)
+    _repr_html_ = calling("catlite.cards.judgement_html")
 
 
 def counted(reply: Rollout) -> Rollout:
@@ -395,6 +378,11 @@ def as_messages(prompt: Prompt) -> list[Message]:
         if not isinstance(message, Mapping):
             raise ConfigError(f'message {number} is {type(message).__name__}: want {{"role": …, "content": …}}')
         for part in ("role", "content"):
+            if part == "content" and isinstance(message.get(part), list | tuple):
+                raise ConfigError(
+                    f"message {number} has its content in parts, and only text is sent to a model: give one text. What "
+                    "shows no prompt to a model, such as a vote, works with images, too"
+                )
             if not isinstance(message.get(part), str):
                 raise ConfigError(
                     f"message {number} has no {part!r} that is a string: "

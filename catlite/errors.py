@@ -22,6 +22,7 @@
         └── OutOfMemory        MemoryError      the device's memory does not suffice; the message says what to lower
     UndecidedWarning           UserWarning      two answers were compared without a verdict
     OwnJudgeWarning            UserWarning      a model judges its own replies
+    HaltedWarning              UserWarning      a training was given up before its end; the message says why
 
 A message says what was given, what is wrong and what to do. None carries an API key.
 """
@@ -192,3 +193,7 @@ class UndecidedWarning(UserWarning):
 
 class OwnJudgeWarning(UserWarning):
     """The judge is the model whose replies it judges: it shares their mistakes, and training can exploit that."""
+
+
+class HaltedWarning(UserWarning):
+    """A training was given up before its end, with what was trained until then; the message is `TrainingRun.ended`."""

@@ -27,6 +27,8 @@ from catlite.criteria import Rubric, Verdict
 from catlite.data import Example, Group, Rollout
 from catlite.results import SINGLE, Evaluation, Row
 from catlite.text import count, dollars, good, mark, reward_text, usage_text, visible, worth
+from catlite.training.run import TrainingRun, is_training
+from catlite.training_page import write_page
 
 PAGE_BYTES = 32_000_000  # of questions: what a browser still opens from the file system in about a second
 # Characters of one text on the page: the first limit with which all questions fit is taken.
@@ -37,16 +39,21 @@ COMPARED = (
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def report(run: str | Path | Evaluation, path: str | Path | None = None) -> Path:
-    """Writes an evaluated run as one self-contained HTML page and returns where.
+def report(run: str | Path | Evaluation | TrainingRun, path: str | Path | None = None) -> Path:
+    """Writes an evaluated run, or a training, as one self-contained HTML page and returns where.
 
-    run: the folder given to `evaluate` as run=, an evaluation.json, or an Evaluation. path: by default report.html in
-    the run's folder (the working directory for an Evaluation). The page is readable by its owner only, as the run is.
+    run: the folder given to `evaluate`, `train` or `sft` as run=, an evaluation.json, an Evaluation, or a TrainingRun.
+    path: by default report.html in the run's folder (the working directory for an Evaluation). The page is readable by
+    its owner only, as the run is.
 
     A browser shows it as it is; JupyterLab asks for “Trust HTML” before it runs the script that lists the questions.
 
-    Raises StoreError when the run has no finished evaluation, or when the page cannot be written.
+    Raises StoreError when the run has no finished evaluation and no training, or when the page cannot be written.
     """
+    if isinstance(run, TrainingRun):
+        return write_page(run, path)
+    if not isinstance(run, Evaluation) and is_training(run):
+        return write_page(TrainingRun.load(run), path)
     if isinstance(run, Evaluation):
         evaluation, folder = run, Path()
     else:

@@ -67,8 +67,23 @@ def test_a_reward_that_could_not_be_had_is_no_best_and_ends_nothing():
 
 
 def test_a_gap_within_its_error_twice_in_a_row_has_closed():
-    assert gap_says_stop([at(0, gap=0.1, gap_se=0.2)]) is None
-    assert "has closed" in gap_says_stop([at(0, gap=0.1, gap_se=0.2), at(3, gap=0.1, gap_se=0.2)])
+    opened = at(0, gap=0.5, gap_se=0.2)
+    assert gap_says_stop([opened, at(3, gap=0.1, gap_se=0.2)]) is None
+    assert "has closed" in gap_says_stop([opened, at(3, gap=0.1, gap_se=0.2), at(6, gap=0.1, gap_se=0.2)])
+
+
+def test_a_gap_that_was_never_open_has_not_closed():
+    assert gap_says_stop([at(0, gap=0.030, gap_se=0.04), at(10, gap=0.035, gap_se=0.04)]) is None
+    assert gap_says_stop([at(0, gap=0.0), at(10, gap=0.0)]) is None
+    within_chance = [at(0, gap=0.07, gap_se=0.04), at(10, gap=0.03, gap_se=0.04), at(20, gap=0.03, gap_se=0.04)]
+    assert gap_says_stop(within_chance) is None
+    assert gap_says_stop([at(0, gap=0.5, gap_se=math.nan), at(10), at(20)]) is None
+
+
+def test_a_gap_that_opens_later_can_close_after_that():
+    history = [at(0, gap=0.03, gap_se=0.04), at(10, gap=0.2, gap_se=0.04), at(20, gap=0.03, gap_se=0.04)]
+    assert gap_says_stop(history) is None
+    assert "has closed" in gap_says_stop([*history, at(30, gap=0.02, gap_se=0.04)])
 
 
 def test_a_reward_is_called_the_same_in_every_process():

@@ -35,7 +35,7 @@ FLOORS = [
     {"references", "rewards"},
     {"training", "evaluation", "results", "saved", "costs"},
     {"analysis"},
-    {"reporting", "figures"},
+    {"reporting", "figures", "training_page"},
     {"api", "judging"},
     {"cli"},
     {"__main__"},

@@ -407,6 +407,82 @@ def test_a_cancelled_call_ends_its_batch(model, monkeypatch):
     assert steps.count(4) < 100
 
 
+def within_seconds(seconds, *work):
+    """Runs each of `work` in a thread of its own; fails, and does not hang, when one is not done in time."""
+    threads = [threading.Thread(target=one, daemon=True) for one in work]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_closing_while_a_draw_comes_in_ends_and_the_draw_is_made(model, monkeypatch):
+    engine = model.weights.engine
+    prompt, settings = [1, 2, 3], drawing.Drawing(max_tokens=2, temperature=0)
+    expected = engine.draw([prompt], settings, [0], adapter=True)[0].result(30).tokens
+    replies, begun, batch = [], threading.Event(), type(engine)._batch
+
+    def slow(self, rows):
+        begun.set()
+        time.sleep(0.05)  # so that the draw below comes between the end and the thread that waits for it
+        return batch(self, rows)
+
+    monkeypatch.setattr(type(engine), "_batch", slow)
+
+    def draw():
+        begun.wait(30)
+        for _ in range(5):
+            replies.extend(engine.draw([prompt], settings, [0], adapter=True))
+            time.sleep(0.02)
+
+    def close():
+        begun.wait(30)
+        for _ in range(5):
+            engine.close()
+
+    replies.extend(engine.draw([prompt], settings, [0], adapter=True))
+    within_seconds(60, draw, close)
+    assert [reply.result(30).tokens for reply in replies] == [expected] * 6
+
+
+def test_batches_of_a_closed_engine_and_of_its_next_thread_are_not_run_at_once(model, monkeypatch):
+    engine = model.weights.engine
+    inside, most, batch = [0], [0], type(engine)._batch
+
+    def counted(self, rows):
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.05)
+        inside[0] -= 1
+        return batch(self, rows)
+
+    monkeypatch.setattr(type(engine), "_batch", counted)
+    settings = drawing.Drawing(max_tokens=1, temperature=0)
+    first = engine.draw([[1, 2]], settings, [0], adapter=True)
+    closing = threading.Thread(target=engine.close, daemon=True)
+    closing.start()
+    replies = [*first, *engine.draw([[1, 2]], settings, [0], adapter=True)]
+    assert all(reply.result(30) for reply in replies)
+    closing.join(30)
+    assert (most[0], closing.is_alive()) == (1, False)
+
+
+def test_what_cannot_be_made_a_batch_fails_and_is_not_waited_for(model, monkeypatch):
+    engine = model.weights.engine
+
+    def broken(rows):
+        raise AttributeError("no vocab_size")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "_fitting", broken)
+        (reply,) = engine.draw([[1, 2]], drawing.Drawing(max_tokens=1), [0], adapter=True)
+        with pytest.raises(AttributeError, match="vocab_size"):
+            reply.result(30)
+    assert engine.draw([[1, 2]], drawing.Drawing(max_tokens=1), [0], adapter=True)[0].result(30)
+
+
 @pytest.mark.parametrize(
     ("sampling", "error", "said"),
     [

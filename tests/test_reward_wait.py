@@ -63,4 +63,4 @@ class Client:
 def test_whatever_may_be_elsewhere_is_given_up_with_the_setting_to_raise(estimator, reward):
     rewards, batch = rewarded(estimator, reward)
     assert rewards == [None, None]
-    assert "raise judge_wait" in batch.faults[0]
+    assert "raise timeout of trl_reward" in batch.faults[0]

@@ -1,5 +1,7 @@
 """sft: references once, then fine-tuning on them; and models compared before and after."""
 
+import contextlib
+import dataclasses
 import json
 
 import pytest
@@ -11,7 +13,7 @@ from trainings import adapter_of, constant, open_task, same, vowels  # noqa: E40
 
 import catlite  # noqa: E402
 from catlite import Example, LocalModel, SFTConfig, Task, compare, loop, sft  # noqa: E402
-from catlite.errors import BudgetReached, ConfigError, DataError, EstimationError, TrainingError  # noqa: E402
+from catlite.errors import BudgetReached, ConfigError, DataError, EstimationError, RequestRejected, TrainingError  # noqa: E402
 from catlite.training import sft as module, watch  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
@@ -41,10 +43,71 @@ def test_a_batch_is_whole_whatever_its_size(folder):
 
 
 def test_validation_loss_ends_it_early_and_the_best_is_kept(folder):
-    run = tuned(folder, config=settings(epochs=30, validation=0.5, learning_rate=3.0))
+    config = settings(epochs=30, validation=0.5)
+    away = module.set_aside([(one.id, one) for one in open_task(4)], config)
+
+    async def opposed(group):
+        """What is trained on makes what is validated on less likely."""
+        reference = await constant(group)
+        return dataclasses.replace(reference, text="zzzz") if group.example.id in away else reference
+
+    run = tuned(folder, estimator=opposed, config=config)
     assert run.steps < 30
     assert run.best_step is not None
     assert any("eval_loss" in row for row in run.metrics)
+
+
+def split_of(folder, monkeypatch, missing=(), **changes):
+    """The ids that are trained on, and those that are validated on, when some have no reference yet."""
+    parts = []
+
+    def noted(policy, kept, aside, *rest):
+        parts.extend({example.id for example, _ in pairs} for pairs in (kept, aside))
+        raise KeyboardInterrupt
+
+    async def late(group):
+        if group.example.id in missing:
+            raise EstimationError("not yet", group)
+        return await constant(group)
+
+    async def drawn(policy, example, n, **sampling):
+        return catlite.Group(example, (catlite.Rollout("aaaa"),) * n)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_trainer", noted)
+        patched.setattr(module, "sample_group", drawn)
+        with contextlib.suppress(KeyboardInterrupt):
+            sft(open_task(8), LocalModel(folder), estimator=late, config=settings(validation=0.25, **changes))
+    return parts
+
+
+def test_a_reference_that_comes_late_moves_no_other_across_the_split(folder, monkeypatch):
+    trained, validated = split_of(folder, monkeypatch)
+    assert (len(trained), len(validated)) == (6, 2)
+    for missing in [*trained, *validated]:
+        fewer = split_of(folder, monkeypatch, {missing})
+        assert fewer == [trained - {missing}, validated - {missing}]
+    assert split_of(folder, monkeypatch, seed=1) != [trained, validated]
+
+
+def test_the_split_goes_by_ids_or_prompts_and_not_by_places():
+    examples = [Example(f"Say {number}", id=f"q{number}") for number in range(20)]
+    config = settings(validation=0.3)
+    named = [(one.id, one) for one in examples]
+    assert module.set_aside(named, config) == module.set_aside(named[::-1], config)
+    bare = [Example(one.prompt) for one in examples]
+    prompts = {bare[int(name)].prompt for name in module.set_aside([(str(n), e) for n, e in enumerate(bare)], config)}
+    turned = bare[::-1]
+    again = {turned[int(name)].prompt for name in module.set_aside([(str(n), e) for n, e in enumerate(turned)], config)}
+    assert prompts == again
+    assert len(prompts) == 6
+    assert module.set_aside(named[:1], settings(validation=0.9)) == set()
+
+
+def test_references_that_are_all_for_validation_are_an_error_that_says_so(folder, monkeypatch):
+    trained, _ = split_of(folder, monkeypatch)
+    with pytest.raises(TrainingError, match=r"only 2 of 8 prompts .* set aside for validation"):
+        split_of(folder, monkeypatch, trained)
 
 
 def test_prompts_without_a_reference_are_left_out_and_counted(folder):
@@ -55,6 +118,33 @@ def test_prompts_without_a_reference_are_left_out_and_counted(folder):
 
     run = tuned(folder, estimator=half)
     assert "2 references, 2 prompts had none" in run.ended
+
+
+def test_a_reference_without_text_is_not_trained_on(folder, monkeypatch):
+    """As a vote gives for a group without any answer."""
+    seen = []
+
+    async def half(group):
+        reference = await constant(group)
+        return reference if group.example.id in ("q0", "q1") else dataclasses.replace(reference, text=" ")
+
+    def noted(policy, kept, *rest):
+        seen.extend(text for _, text in kept)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_trainer", noted)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(folder, estimator=half)
+    assert set(seen) == {"aaaa"}
+
+
+def test_a_prompt_that_a_provider_refuses_is_left_out(folder):
+    async def half(group):
+        if group.example.id == "q1":
+            raise RequestRejected("the content filter", status=400)
+        return await constant(group)
+
+    assert "1 prompts had none" in tuned(folder, estimator=half, config=settings(epochs=1)).ended
 
 
 def test_no_reference_at_all_is_an_error_with_the_reason(folder):

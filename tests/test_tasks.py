@@ -90,6 +90,7 @@ def files(cache, monkeypatch):
     files = Files()
     monkeypatch.setitem(sys.modules, "datasets", None)
     monkeypatch.setattr(math500, "URL", f"{files.url}/math.jsonl")
+    monkeypatch.setattr(math500, "SHA256", hashlib.sha256(lines(PROBLEMS)).hexdigest())
     monkeypatch.setattr(gsm8k, "URL", f"{files.url}/{{split}}.jsonl")
     monkeypatch.setattr(healthbench, "URL", f"{files.url}/health/")
     for split in ("train", "test"):
@@ -311,15 +312,43 @@ def test_a_cache_that_cannot_be_written_is_an_error(files, cache):
 def test_the_datasets_library_is_used_where_it_is_installed(files, monkeypatch):
     asked = []
 
-    def load_dataset(repository, config=None, *, split):
-        asked.append((repository, config, split))
+    def load_dataset(repository, config=None, *, split, revision):
+        asked.append((repository, config, split, revision))
         return PROBLEMS if config is None else WORDS
 
     monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
+    monkeypatch.setitem(gsm8k.ROWS, "train", len(WORDS))
     assert len(math500.math500(limit=3, seed=0)) == 3
     assert gsm8k.gsm8k(split="train").examples[0].id == "gsm8k/train/0"
-    assert asked == [("HuggingFaceH4/MATH-500", None, "test"), ("openai/gsm8k", "main", "train")]
+    pinned = [(math500.REPOSITORY, None, "test"), (gsm8k.REPOSITORY, "main", "train")]
+    assert asked == [(*pinned[0], math500.REVISION), (*pinned[1], gsm8k.REVISION)]
     assert files.asked == []
+
+
+def test_a_split_with_other_rows_than_were_pinned_is_refused(files, monkeypatch):
+    def load_dataset(*_, **__):
+        return PROBLEMS[:-1]
+
+    monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
+    with pytest.raises(DataError, match=r"it has 499 rows, not 500\. .*math500\(path="):
+        math500.math500()
+
+
+@pytest.mark.parametrize("url", [math500.URL, gsm8k.URL])
+def test_no_task_is_fetched_from_what_moves(url):
+    assert "/main/" not in url
+    assert "/master/" not in url
+    assert {len(math500.REVISION), len(gsm8k.REVISION)} == {40}
+    assert {len(math500.SHA256), *map(len, gsm8k.SHA256.values())} == {64}
+
+
+def test_math500_that_was_changed_is_not_taken(files, cache):
+    files.content = lines(PROBLEMS).replace(b"4", b"5", 1)
+    with pytest.raises(DataError, match="its SHA-256 is"):
+        math500.math500()
+    assert kept(cache) == []
+    files.content = lines(PROBLEMS)
+    assert len(math500.math500()) == 500
 
 
 def test_a_kept_file_is_read_before_a_hub_is_asked(files, monkeypatch):

@@ -1,7 +1,8 @@
 """Settings of training, and what train refuses, on a tiny random model."""
 
 import math
-from dataclasses import fields
+import warnings
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from tiny import tiny_model  # noqa: E402
 from trainings import constant, open_task, small, trained, vowels  # noqa: E402
 
 import catlite  # noqa: E402
-from catlite import Example, LocalModel, Task, TrainConfig, train  # noqa: E402
+from catlite import AnswerMatch, Example, LocalModel, Task, TrainConfig, train  # noqa: E402
 from catlite.errors import ConfigError, DataError, OutOfMemory  # noqa: E402
+from catlite.training.adapters import trl_settings  # noqa: E402
 from catlite.training.config import family_sampling, rollout_sampling  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
@@ -69,6 +71,48 @@ def test_settings_that_cannot_be_are_refused(changes, said):
 def test_settings_that_do_not_fit_the_task_are_refused(folder, changes, said):
     with pytest.raises(ConfigError, match=said):
         trained(folder, config=small(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "said"),
+    [
+        ({"trl": {"per_device_train_batch_size": 3}}, {}, "does not divide"),
+        ({"trl": {"no_such_setting": 3}}, {}, "no setting of that name"),
+        ({"trl": {"lr_scheduler_type": "sideways"}}, {}, "TRL does not take these settings"),
+        ({}, {"task": Task("long", tuple(Example("Say " * 99, id=str(n)) for n in range(6)))}, "too long"),
+        ({}, {"reward": AnswerMatch()}, "AnswerMatch needs the answer_format"),
+        ({}, {"estimator": catlite.MajorityVote()}, "MajorityVote needs the answer_format"),
+    ],
+)
+def test_a_refused_call_leaves_policy_and_folder_as_they_were(folder, tmp_path, changes, options, said):
+    policy = LocalModel(folder)
+    policy.weights.template = {"enable_thinking": True}
+    told = {"sampling": {"temperature": 1.0, "chat_template_kwargs": {"enable_thinking": False}}}
+    settings = {"estimator": constant, "reward": vowels, "run": tmp_path / "run"}
+    task = options.pop("task", open_task())
+    with pytest.raises((ConfigError, DataError), match=said):
+        train(task, policy, config=small(**told, **changes), **{**settings, **options})
+    assert policy.weights.template == {"enable_thinking": True}
+    assert policy.weights.trained_in is None
+    assert train(open_task(), policy, config=small(**told), **settings).complete  # in the same folder
+    assert policy.weights.template == {"enable_thinking": False}
+
+
+def test_a_setting_of_ours_that_this_trl_does_not_know_is_told():
+    @dataclass
+    class Older:
+        beta: float = 0.0
+        warmup_steps: int = 0
+
+    ours = {"beta": 0.1, "loss_type": "grpo", "max_prompt_length": None}
+    with pytest.warns(UserWarning, match=r"Older has no setting loss_type='grpo': training goes on without"):
+        assert trl_settings(Older, ours, {"warmup_steps": 3}) == {"beta": 0.1, "warmup_steps": 3}
+
+
+def test_every_setting_of_ours_is_known_to_the_installed_trl(folder):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*has no setting")
+        assert trained(folder).complete
 
 
 def test_a_task_with_one_example_is_trained_on_one_prompt_a_step(folder):

@@ -1,5 +1,6 @@
 """train: what it learns, keeps, resumes and refuses, on a tiny random model."""
 
+import errno
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from trainings import adapter_of, constant, open_task, same, small, trained, vow
 
 from catlite import Example, LocalModel, RubricReward, ScriptedModel, Task, loop, train  # noqa: E402
 from catlite.errors import BudgetReached, ConfigError, EndpointUnavailable  # noqa: E402
+from catlite.training.run import Folder  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
@@ -331,6 +333,40 @@ def test_a_torn_checkpoint_is_passed_over(folder, tmp_path):
     torn.mkdir()
     (torn / "trainer_state.json").write_text('{"global_step": 3, ')
     assert same(adapter_of(trained(folder, config=config, run=tmp_path)), adapter_of(trained(folder, config=config)))
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES, errno.ESTALE])
+def test_a_checkpoint_that_cannot_be_read_now_is_passed_over_and_kept(tmp_path, monkeypatch, number):
+    folder = Folder(tmp_path)
+    for step in (2, 4):
+        (folder.checkpoints / f"checkpoint-{step}").mkdir(parents=True)
+        (folder.checkpoints / f"checkpoint-{step}" / "trainer_state.json").write_text('{"global_step": 2}')
+    read = Path.read_text
+
+    def unreadable(path, *given):
+        if path.parent.name == "checkpoint-4":
+            raise OSError(number, os.strerror(number), str(path))
+        return read(path, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", unreadable)
+        folder.remove_torn()
+        with pytest.warns(UserWarning, match=r"checkpoint-4 cannot be read now .* left as it is"):
+            assert folder.last_checkpoint().name == "checkpoint-2"
+    assert folder.last_checkpoint().name == "checkpoint-4"
+
+
+def test_only_checkpoints_that_were_left_unfinished_are_removed(tmp_path):
+    folder = Folder(tmp_path)
+    for step, state in {1: '{"global_step": 1}', 2: '{"global_step": 2, ', 3: None}.items():
+        (folder.checkpoints / f"checkpoint-{step}").mkdir(parents=True)
+        if state is not None:
+            (folder.checkpoints / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+    (folder.checkpoints / "checkpoint-9").write_text("no folder")
+    assert folder.last_checkpoint().name == "checkpoint-1"  # which removes nothing
+    assert len(list(folder.checkpoints.iterdir())) == 4
+    folder.remove_torn()
+    assert sorted(path.name for path in folder.checkpoints.iterdir()) == ["checkpoint-1", "checkpoint-9"]
 
 
 def test_commands_to_serve_know_rank_and_template(folder):

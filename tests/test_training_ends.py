@@ -1,5 +1,7 @@
 """train: its checks on held-back prompts, when it ends, and what a run that has ended can still do."""
 
+import asyncio
+import dataclasses
 import json
 import shutil
 import warnings
@@ -9,10 +11,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("trl", reason="needs catlite[train]")
+from tiny import tiny_model  # noqa: E402
 from trainings import adapter_of, constant, open_task, same, small, trained, vowels  # noqa: E402
 
 import catlite  # noqa: E402
 from catlite import Example, LocalModel, Task, train  # noqa: E402
+from catlite.errors import AuthenticationFailed, ConfigError, HaltedWarning, QuotaExhausted  # noqa: E402
+from catlite.training import view, watch  # noqa: E402
 from catlite.training.grpo import split  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
@@ -147,3 +152,125 @@ def test_training_anew_says_that_it_takes_the_earlier_adapter_off(folder, tmp_pa
     with pytest.warns(UserWarning, match="taken off.*merge_and_save"):
         second = train(open_task(), policy, run=tmp_path / "b", **settings)
     assert same(first, adapter_of(second))  # from the same base
+
+
+# Groups that abstain, and runs that are given up
+
+
+def abstaining(names):
+    """`constant`, but for these questions an estimator that found no answer."""
+
+    async def estimate(group):
+        reference = await constant(group)
+        return dataclasses.replace(reference, text="", answer=None) if group.example.id in names else reference
+
+    return estimate
+
+
+def test_training_goes_on_when_a_group_has_no_answer(folder):
+    seen = []
+
+    async def judged(group, reference):
+        seen.append(reference.text)
+        return await vowels(group, reference)
+
+    run = trained(folder, estimator=abstaining({"q0", "q1"}), reward=judged, config=small(steps=3, prompts_per_step=6))
+    assert run.complete
+    assert [row["cat/abstained"] for row in run.metrics] == [pytest.approx(1 / 3)] * 3
+    assert set(seen) == {"aaaa"}
+
+
+def test_training_goes_on_when_a_reward_refuses_one_group(folder):
+    async def choosy(group, reference):
+        if group.example.id == "q0":
+            raise ConfigError("there is no rubric")
+        return await vowels(group, reference)
+
+    run = trained(folder, reward=choosy, config=small(steps=2, prompts_per_step=6))
+    assert run.complete
+    assert [row["cat/abstained"] for row in run.metrics] == [pytest.approx(1 / 6)] * 2
+
+
+def test_a_run_that_is_given_up_says_so_last_and_as_a_warning(folder, tmp_path):
+    async def slow(group, reference):
+        await asyncio.sleep(60)
+
+    with pytest.warns(HaltedWarning) as told:
+        run = trained(folder, reward=slow, config=small(judge_wait=0.1), run=tmp_path)
+    assert str(told[-1].message) == run.ended
+    assert told[-1].filename.endswith("trainings.py")  # the line that called train
+    assert "no group had a reward: no reward within 0.1 s: raise judge_wait in TrainConfig" in run.ended
+    assert f"the same call with run={str(tmp_path)!r} goes on from there" in run.ended
+    assert "trl_reward" not in run.ended
+
+
+def test_what_would_be_so_again_is_not_said_to_go_on(folder):
+    with pytest.warns(HaltedWarning):
+        run = trained(folder, estimator=abstaining({f"q{number}" for number in range(6)}))
+    assert "no answer among the rollouts" in run.ended
+    assert "in a new run" in run.ended
+    assert "goes on" not in run.ended
+
+
+@pytest.mark.parametrize("error", [AuthenticationFailed("wrong key", status=401), QuotaExhausted("no credit")])
+def test_no_access_ends_training_at_once_with_its_own_words(folder, error):
+    calls = []
+
+    async def judged(group, reference):
+        calls.append(1)
+        if len(calls) > 2:
+            raise error
+        return await vowels(group, reference)
+
+    with pytest.warns(HaltedWarning, match=str(error)):
+        run = trained(folder, reward=judged, config=small(steps=3))
+    assert (run.steps, run.complete) == (1, False)
+    assert "no group had a reward" not in run.ended
+
+
+def test_the_default_estimators_length_is_called_as_it_is_set(folder):
+    roomy = LocalModel(tiny_model(folder.parent / "roomy", context=4096))
+    engine = roomy.weights.engine
+    drawn = engine.draw
+
+    def cut_off(prompts, drawing, indices, *, adapter):
+        if not adapter:  # the anchor's syntheses never end
+            engine.ends = [roomy.tokenizer.pad_token_id]
+        return drawn(prompts, drawing, indices, adapter=adapter)
+
+    engine.draw = cut_off
+    task = Task("verifiable", tuple(Example(f"Say {n}", answer_format=r"(\d{9})") for n in range(2)))
+    with pytest.warns(HaltedWarning, match="the reference was cut off: raise max_completion_length"):
+        train(task, roomy, config=small(steps=1, num_generations=8))
+
+
+class Shown:
+    """The display of a notebook."""
+
+    def __init__(self):
+        self.lines = []
+
+    def update(self, shown, *, raw):
+        self.lines.append(shown["text/plain"])
+
+
+def test_training_is_not_under_way_on_screen_once_it_has_ended(folder, monkeypatch):
+    shown = Shown()
+    monkeypatch.setattr(view, "_notebook", lambda: shown)
+    trained(folder, progress=True)
+    assert shown.lines[-1].startswith("step 2 of 2: all 2 steps were made · reward ")
+
+    async def nothing(group, reference):
+        return [None] * len(group.rollouts)
+
+    with pytest.warns(HaltedWarning):
+        trained(folder, reward=nothing, progress=True)
+    assert shown.lines[-1] == "step 0 of 2: given up"
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch.Watch, "on_step_begin", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        trained(folder, progress=True)
+    assert shown.lines[-1] == "step 0 of 2: interrupted"

@@ -1,4 +1,4 @@
-"""`catlite report`: an evaluated run as one HTML page."""
+"""`catlite report`: an evaluated run, or a training, as one HTML page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
         commands,
         "report",
         _report,
-        summary="an evaluated run as one HTML page",
+        summary="an evaluated run, or a training, as one HTML page",
         description="Writes a run's scores, costs and questions as one HTML page that needs no network, "
         "and prints where.",
         examples="""
@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
             catlite report runs/math --output math.html
         """,
     )
-    parser.add_argument("folder", metavar="RUN", help="what --run of evaluate was, or an evaluation.json")
+    parser.add_argument("folder", metavar="RUN", help="what --run of evaluate or train was, or an evaluation.json")
     parser.add_argument("--output", metavar="PATH", help="the page (default: report.html in RUN)")
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import time
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import catlite
 from catlite.cli.options import ESTIMATORS, add_command
 from catlite.data import Task
-from catlite.errors import ConfigError
+from catlite.errors import ConfigError, HaltedWarning
 from catlite.evaluation import Estimator
 
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ DEMO: dict[str, Any] = {
     "check_every": 4,
     "held_back": 16,
     "trl": {"per_device_train_batch_size": 24},  # three groups at once: small matrices leave a CPU waiting for memory
+}
+# What a reason says, and what it is called here.
+_OPTIONS = {
+    "judge_wait in TrainConfig": "--judge-wait",
+    "max_completion_length": "--max-tokens",
+    "the estimator's max_tokens": "--max-tokens",
+    "the same call with run=": "the same command with --run ",
 }
 _COMPARED = 24  # questions of demo-train's table: all 48 take more than half as long as the training
 
@@ -53,7 +61,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--path", help="the task's file, when it is on this machine already")
     parser.add_argument("--prompt", default="prompt", help="the column with the question, in a file of yours")
     parser.add_argument("--answer-format", help='"boxed", or a regular expression with one group, in a file of yours')
-    parser.add_argument("--limit", type=int, help="only so many questions")
+    parser.add_argument("--limit", type=int, help="so many questions, drawn by --seed (default: all)")
     parser.add_argument("--policy", default="local", help='a folder, a name on the Hugging Face hub, or "local"')
     parser.add_argument("--backend", default="auto", choices=("auto", "transformers", "unsloth"))
     parser.add_argument("--load-in-4bit", action="store_true", help="for a GPU with little memory")
@@ -71,7 +79,8 @@ def add(commands: Commands) -> None:
     parser.add_argument("--lora-rank", type=int)
     parser.add_argument("--stop", choices=("gap", "reward"), help="end when there is nothing more to learn")
     parser.add_argument("--held-back", type=int, help="prompts kept for the checks of --stop")
-    parser.add_argument("--seed", type=int)
+    parser.add_argument("--judge-wait", type=float, help="seconds a judge that is down is waited for (default: 600)")
+    parser.add_argument("--seed", type=int, help="of rollouts, and of which questions are drawn (default: 0)")
     parser.add_argument("--run", dest="folder", help="keep everything here, and go on from there")
     parser.add_argument("--budget-usd", type=float, help="stop before spending more, in US dollars")
     parser.add_argument("--save", help="write the merged model here at the end")
@@ -103,6 +112,7 @@ def _train(arguments: argparse.Namespace) -> int:
         "lora_rank",
         "stop",
         "held_back",
+        "judge_wait",
         "seed",
     )
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
@@ -112,7 +122,7 @@ def _train(arguments: argparse.Namespace) -> int:
     policy = catlite.LocalModel(arguments.policy, backend=arguments.backend, load_in_4bit=arguments.load_in_4bit)
     judge = _judge(arguments)
     try:
-        run = catlite.train(
+        trained = _training(
             task,
             policy,
             estimator=_estimator(arguments.estimator, policy, config),
@@ -124,11 +134,30 @@ def _train(arguments: argparse.Namespace) -> int:
     finally:
         if judge is not None:
             judge.close()
-    print(run)
+    if trained.complete:
+        print(trained)
     if arguments.save:
-        print(f"Merged model: {run.merge_and_save(arguments.save)}")
-    print(run.serving())
-    return 0 if run.complete else 1
+        print(f"Merged model: {trained.merge_and_save(arguments.save)}")
+    print(trained.serving())
+    return _exit_code(trained)
+
+
+def _training(*given: Any, **named: Any) -> catlite.TrainingRun:
+    """`catlite.train`, without its warning: that a run was given up is the last line here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HaltedWarning)
+        return catlite.train(*given, **named)
+
+
+def _exit_code(trained: catlite.TrainingRun) -> int:
+    """1 for a run that was given up, whose reason is printed last, with our options for the settings it names."""
+    if trained.complete:
+        return 0
+    reason = str(trained)
+    for setting, option in _OPTIONS.items():
+        reason = reason.replace(setting, option)
+    print(f"\nwarning: {reason}")
+    return 1
 
 
 def _judge(arguments: argparse.Namespace) -> catlite.Endpoint | None:
@@ -162,7 +191,7 @@ def _task(arguments: argparse.Namespace) -> Task:
         known = {"gsm8k": catlite.gsm8k, "math500": catlite.math500}
         return known[arguments.task](arguments.path, limit=limit, seed=seed)
     return catlite.from_records(
-        arguments.task, prompt=arguments.prompt, answer_format=arguments.answer_format, limit=limit
+        arguments.task, prompt=arguments.prompt, answer_format=arguments.answer_format, limit=limit, seed=seed
     )
 
 
@@ -181,13 +210,15 @@ def _demo(arguments: argparse.Namespace) -> int:
         flush=True,
     )
     policy = catlite.LocalModel("local")
-    run = catlite.train(task, policy, estimator=demo_estimator(policy), config=config, run=arguments.folder)
-    print(f"{run}\n")
-    synthesis = catlite.Synthesis(run.initial, max_tokens=32, worked=WORKED_SYNTHESES)
+    trained = _training(task, policy, estimator=demo_estimator(policy), config=config, run=arguments.folder)
+    print(f"{trained}\n")
+    synthesis = catlite.Synthesis(trained.initial, max_tokens=32, worked=WORKED_SYNTHESES)
     names = trained_on(task, config)
-    trained = Task("times_tables", tuple(one for one in questions if one.id in names)[:_COMPARED])
+    compared = Task("times_tables", tuple(one for one in questions if one.id in names)[:_COMPARED])
     print(
-        catlite.compare(run.initial, run.policy, trained, synthesis=synthesis, seed=1, temperature=1.0, max_tokens=16)
+        catlite.compare(
+            trained.initial, trained.policy, compared, synthesis=synthesis, seed=1, temperature=1.0, max_tokens=16
+        )
     )
     print(
         f"\n{time.monotonic() - started:.0f} s, and no label was used. What this is: mostly sharpening. Samples come "
@@ -195,7 +226,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         "differ (docs/training.md has three): compare\nthe single sample after training with greedy decoding and the "
         "majority before it, not with itself alone."
     )
-    return 0 if run.complete else 1
+    return _exit_code(trained)
 
 
 def demo_estimator(policy: catlite.LocalModel) -> Estimator:

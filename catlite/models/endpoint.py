@@ -27,7 +27,7 @@ from catlite.errors import (
     ModelError,
     RequestRejected,
 )
-from catlite.models import scoring, wire
+from catlite.models import failures, scoring, wire
 from catlite.models.base import check_n, check_sampling, other_tokens_name, renamed, sendable
 from catlite.models.clients import Client, LiteLLMClient, OpenAIClient
 from catlite.models.connections import Connections
@@ -83,6 +83,7 @@ class _Work:
 
     def lose(self, wanted: Sequence[int], error: Exception) -> None:
         """Puts down the replies at these indices as failed for good."""
+        failures.tell(error)
         self.lost |= dict.fromkeys(wanted, Rollout("", finish_reason="error", error=str(error)))
 
     async def keep(self, fresh: dict[int, Rollout]) -> None:
@@ -209,7 +210,11 @@ class Endpoint:
             *limits,
             self.sampling,
         )
-        return await scorer.stored(self.model, self._shown_address(), messages, text)
+        try:
+            return await scorer.stored(self.model, self._shown_address(), messages, text)
+        except (EndpointUnavailable, BadReply) as error:
+            failures.tell(error)
+            raise
 
     async def _draw(self, work: _Work) -> list[Rollout]:
         """Asks for what `work` still lacks."""

@@ -20,6 +20,7 @@ from catlite.models.decoding import NoCache, decode, padded
 from catlite.models.drawing import Choice, Drawing, Drawn, Forced, numbers
 
 T = TypeVar("T")
+_Line = queue.SimpleQueue["list[_Row] | None"]  # what came at once stays together; None is the end
 _LINGER_SECONDS = 0.01  # after the first request, for those that other coroutines are about to make
 _LONGER, _TOKENS_LONGER = 2, 256  # than the shortest prompt of a batch: padding beyond costs more than a second batch
 _LOGITS = 2**27  # numbers at once when scoring, which needs all of a text's logits: 256 MB in bfloat16
@@ -62,8 +63,9 @@ class Engine:
         self.pad = pad
         self.ends = sorted(set(ends))
         self.batch_size = batch_size
-        self._line: queue.SimpleQueue[list[_Row] | None] = queue.SimpleQueue()  # what came at once stays together
-        self._lock = threading.Lock()
+        self._line: _Line = queue.SimpleQueue()
+        self._lock = threading.Lock()  # of the line and the thread that serves it
+        self._running = threading.Lock()  # the model: a thread that is closed may be in its last batch yet
         self._thread: threading.Thread | None = None
 
     def draw(
@@ -81,55 +83,48 @@ class Engine:
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 # One thread for all of it: the numeric libraries keep a pool of workers for each caller they see.
-                self._thread = threading.Thread(target=self._serve, name="catlite-local", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._serve, args=(self._line,), name="catlite-local", daemon=True
+                )
                 self._thread.start()
             self._line.put(rows)
         return [row.future for row in rows]
 
     def close(self) -> None:
-        """Ends the thread after what waits."""
+        """Ends the thread after what waits; what comes meanwhile gets a thread, and a line, of its own."""
         with self._lock:
             thread, self._thread = self._thread, None
-            if thread is not None:
-                self._line.put(None)
+            line, self._line = self._line, queue.SimpleQueue()
+            line.put(None)
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    def _serve(self) -> None:
+    def _serve(self, line: _Line) -> None:
         waiting: list[_Row] = []
         while True:
-            waiting += self._arrived(wait=not waiting)
+            arrived, closed = _arrived(line, wait=not waiting)
+            if closed:
+                line.put(None)  # for later: what came before it is still done
+            waiting += arrived
             if not waiting:
                 return
-            # The kind of which most wait: what fewer wait for may become a fuller batch meanwhile.
-            kinds = [row.kind for row in waiting]
-            kind = max(dict.fromkeys(kinds), key=kinds.count)
-            alike = sorted((row for row in waiting if row.kind == kind), key=lambda row: row.length)
-            batch = alike[: self._fitting(alike)]
+            try:
+                batch = self._next(waiting)
+            except Exception as error:
+                _fail([row for row in waiting if row.future.set_running_or_notify_cancel()], error)
+                waiting = []
+                continue
             taken = set(map(id, batch))
             waiting = [row for row in waiting if id(row) not in taken]
-            self._run(batch)
+            with self._running:
+                self._run(batch)
 
-    def _arrived(self, *, wait: bool) -> list[_Row]:
-        """The rows in the line; with `wait` there is at least one, unless the engine is closed."""
-        rows: list[_Row] = []
-        if wait:
-            first = self._line.get()
-            if first is None:
-                return rows
-            rows += first
-        fresh = True
-        while fresh:  # until nothing has come for a moment: coroutines that were woken together ask together
-            time.sleep(_LINGER_SECONDS)
-            fresh = False
-            while not self._line.empty():
-                more = self._line.get()
-                if more is None:
-                    self._line.put(None)  # for later: what came before it is still done
-                    return rows
-                rows += more
-                fresh = True
-        return rows
+    def _next(self, waiting: list[_Row]) -> list[_Row]:
+        """The next batch: of the kind of which most wait, since what fewer wait for may become fuller meanwhile."""
+        kinds = [row.kind for row in waiting]
+        kind = max(dict.fromkeys(kinds), key=kinds.count)
+        alike = sorted((row for row in waiting if row.kind == kind), key=lambda row: row.length)
+        return alike[: self._fitting(alike)]
 
     def _fitting(self, rows: list[_Row]) -> int:
         """How many of `rows`, shortest first, make the next batch."""
@@ -256,6 +251,27 @@ class Engine:
             own = scores[scores.shape[0] - len(given) :].float()
             found.append((own.gather(-1, given[:, None])[:, 0] - own.logsumexp(-1)).tolist())
         return found
+
+
+def _arrived(line: _Line, *, wait: bool) -> tuple[list[_Row], bool]:
+    """The rows in the line, and whether it has ended; with `wait` there is one, or the end."""
+    rows: list[_Row] = []
+    if wait:
+        first = line.get()
+        if first is None:
+            return rows, True
+        rows += first
+    fresh = True
+    while fresh:  # until nothing has come for a moment: coroutines that were woken together ask together
+        time.sleep(_LINGER_SECONDS)
+        fresh = False
+        while not line.empty():
+            more = line.get()
+            if more is None:
+                return rows, True
+            rows += more
+            fresh = True
+    return rows, False
 
 
 def _fail(rows: list[_Row], error: Exception) -> None:

@@ -28,6 +28,7 @@ class Weights:
         self.backend = backend
         self.settings = settings
         self.trained_in: Path | None = None  # the folder of the run that put an adapter on them in this process
+        self.expected: str | None = None  # the digest of the weights that an adapter of a run belongs to
         self.template: dict[str, Any] = {}  # what the chat template is told by default: training and anchor, alike
         self._lock = threading.Lock()
         self._engine: Engine | None = None
@@ -88,6 +89,7 @@ class Weights:
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         tokenizer.padding_side = "left"
+        self._check(model)
         if self.adapter is not None:
             from peft import PeftModel
 
@@ -145,9 +147,21 @@ class Weights:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over the files of the model: what its replies depend on. The adapter is not among them."""
+        return self._digest(None if Path(self.folder).is_dir() else self.engine.model)
+
+    def _check(self, model: Any) -> None:
+        """ConfigError when the weights are others than an adapter was trained on."""
+        if self.expected is None or (digest := self._digest(model)) == self.expected:
+            return
+        raise ConfigError(
+            f"LocalModel({self.path!r}) has other weights than the run was trained on ({digest[:12]}…, the run has "
+            f"{self.expected[:12]}…): give policy=, where those are"
+        )
+
+    def _digest(self, model: Any) -> str:
         folder = Path(self.folder)
         if not folder.is_dir():
-            commit = getattr(self.engine.model.config, "_commit_hash", None)
+            commit = getattr(model.config, "_commit_hash", None)
             return f"{self.folder}@{commit}"
         total = hashlib.sha256()
         for file in sorted(folder.iterdir()):

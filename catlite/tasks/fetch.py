@@ -11,6 +11,7 @@ import importlib
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ _SECONDS = 900.0  # for one file; a connection may be slow but not forever
 _SILENCE = 30.0  # seconds without a byte
 
 
+@dataclass(frozen=True)
+class Hub:
+    """Where rows are on Hugging Face: `revision` is a commit, `count` how many rows the split has there."""
+
+    repository: str
+    config: str | None
+    split: str
+    revision: str
+    count: int
+
+
 def folder() -> Path:
     """Where files are kept."""
     return platformdirs.user_cache_path("catlite") / "tasks"
@@ -33,47 +45,48 @@ def rows(
     name: str,
     *,
     call: str,
-    hub: tuple[str, str | None, str] | None = None,
-    sha256: str | None = None,
-    count: int | None = None,
+    sha256: str,
+    hub: Hub | None = None,
 ) -> Any:
     """The file at `url` from the cache, else the same rows through `datasets`, else the file fetched.
 
-    name: what the file is called in the cache. hub: repository, config and split on Hugging Face, asked where the
-    `datasets` library is installed. sha256, count: what a fetched file, and its rows, must come to. call: how to
-    load a local file, for the error.
+    name: what the file is called in the cache. sha256: of the file, which is not taken otherwise. hub: asked where the
+    `datasets` library is installed. call: how to load a local file, for the error.
 
     Raises DataError when the rows cannot be had, or are not what they must be.
     """
     kept = folder() / name
-    if kept.is_file() and (sha256 is None or _digest(kept) == sha256):
+    if kept.is_file() and _digest(kept) == sha256:
         return kept
-    split = None if hub is None else _from_hub(*hub, url, call)
-    return _fetched(url, kept, call, sha256, count) if split is None else split
+    split = None if hub is None else _from_hub(hub, url, call)
+    return _fetched(url, kept, call, sha256) if split is None else split
 
 
-def _from_hub(repository: str, config: str | None, split: str, url: str, call: str) -> Any | None:
+def _from_hub(hub: Hub, url: str, call: str) -> Any | None:
     try:
         load = importlib.import_module("datasets").load_dataset
     except (ImportError, AttributeError):  # AttributeError: a folder of that name beside the script
         return None
     try:
-        return load(repository, config, split=split)
+        loaded = load(hub.repository, hub.config, split=hub.split, revision=hub.revision)
+        count = len(loaded)
     except Exception as error:
-        why = str(error).partition("\n")[0][:200]
-        raise DataError(
-            f"{repository} could not be loaded with `datasets`: {type(error).__name__}: {why}. {_by_hand(url, call)}"
-        ) from None
+        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+    else:
+        if count == hub.count:
+            return loaded
+        why = f"it has {count} rows, not {hub.count}"
+    raise DataError(f"{hub.repository} could not be loaded with `datasets`: {why}. {_by_hand(url, call)}")
 
 
-def _fetched(url: str, kept: Path, call: str, sha256: str | None, count: int | None) -> Path:
+def _fetched(url: str, kept: Path, call: str, sha256: str) -> Path:
     print(f"catlite: fetching {kept.name}, once (kept in {kept.parent})", file=sys.stderr)
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         # In the cache folder itself, so that the last step is a rename on one file system.
         with tempfile.TemporaryDirectory(dir=kept.parent, prefix="fetch-") as beside:
             fetched = Path(beside) / "file"
-            why = _download(url, fetched) or _wrong(fetched, sha256, count)
+            why = _download(url, fetched) or _wrong(fetched, sha256)
             if why is None:
                 fetched.replace(kept)
                 return kept
@@ -112,16 +125,10 @@ def _download(url: str, target: Path) -> str | None:
     return None
 
 
-def _wrong(path: Path, sha256: str | None, count: int | None) -> str | None:
+def _wrong(path: Path, sha256: str) -> str | None:
     """Says why a fetched file is not the one wanted, None when it is."""
-    if sha256 is not None and (digest := _digest(path)) != sha256:
-        return f"its SHA-256 is {digest}, not {sha256}"
-    if count is not None:
-        with path.open("rb") as content:
-            found = sum(1 for line in content if line.strip())
-        if found != count:
-            return f"it has {found} rows, not {count}"
-    return None
+    digest = _digest(path)
+    return None if digest == sha256 else f"its SHA-256 is {digest}, not {sha256}"
 
 
 def _digest(path: Path) -> str:

@@ -17,15 +17,18 @@ from catlite.errors import ConfigError, DataError
 from catlite.tasks import fetch, tables
 from catlite.tasks.records import Layout, boxed, check_draw, load
 
-REPOSITORY = "openai/gsm8k"  # Parquet; the same rows as JSONL are where they were first published:
+REPOSITORY = "openai/gsm8k"
+REVISION = "740312add88f781978c0658806c59bc2815b9866"  # a commit, in Parquet
+# The same rows as JSONL, where they were first published.
 URL = (
     "https://raw.githubusercontent.com/openai/grade-school-math/3101c7d5072418e28b9008a6636bde82a006892c"
     "/grade_school_math/data/{split}.jsonl"
 )
 SHA256 = {
-    "train": "17f347dc51477c50d4efb83959dbb7c56297aba886e5544ee2aaed3024813465",  # 7,473 rows
-    "test": "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14",  # 1,319 rows
+    "train": "17f347dc51477c50d4efb83959dbb7c56297aba886e5544ee2aaed3024813465",
+    "test": "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14",
 }
+ROWS = {"train": 7_473, "test": 1_319}
 
 
 def gsm8k(
@@ -52,7 +55,7 @@ def gsm8k(
             URL.format(split=split),
             f"gsm8k_{split}.jsonl",
             call=f'gsm8k(path="{split}.jsonl", split="{split}")',
-            hub=(REPOSITORY, "main", split),
+            hub=fetch.Hub(REPOSITORY, "main", split, REVISION, ROWS[split]),
             sha256=SHA256[split],
         )
     elif isinstance(path, (str, os.PathLike)):

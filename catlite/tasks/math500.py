@@ -17,22 +17,24 @@ from catlite.tasks import fetch
 from catlite.tasks.records import Layout, boxed, check_draw, load
 
 REPOSITORY = "HuggingFaceH4/MATH-500"
-URL = f"https://huggingface.co/datasets/{REPOSITORY}/resolve/main/test.jsonl"
+REVISION = "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be"  # a commit: what is drawn and scored is the same next year
+URL = f"https://huggingface.co/datasets/{REPOSITORY}/resolve/{REVISION}/test.jsonl"
+SHA256 = "35dc41080a3680858b27fa7e0533d2d547825316fc5dafe5d316f4ccc5a06132"  # of the 500 rows
 _LAYOUT = Layout("problem", "answer", "unique_id", answer_format="boxed")
 
 
 def math500(path: str | os.PathLike[str] | None = None, *, limit: int | None = None, seed: int | None = None) -> Task:
     r"""The 500 problems, or `limit` of them: the first ones, or drawn by `seed`. Prompts ask for a `\boxed{}` answer.
 
-    path: a local copy (JSONL). Without, the rows come from Hugging Face: through `datasets` where that is installed,
-    else as one file that is kept in the user cache.
+    path: a local copy (JSONL). Without, the rows come from Hugging Face, as they were at one commit: through `datasets`
+    where that is installed, else as one file, which is checked and kept in the user cache.
 
     Raises DataError when they cannot be had or read, ConfigError for a wrong limit or seed.
     """
     check_draw(limit, seed)
     if path is None:
-        hub = (REPOSITORY, None, "test")
-        rows = fetch.rows(URL, "math500.jsonl", call='math500(path="test.jsonl")', hub=hub, count=500)
+        hub = fetch.Hub(REPOSITORY, None, "test", REVISION, 500)
+        rows = fetch.rows(URL, "math500.jsonl", call='math500(path="test.jsonl")', hub=hub, sha256=SHA256)
     else:
         rows = path
     return load(rows, _LAYOUT, name="math500", limit=limit, seed=seed, finish=_finish)

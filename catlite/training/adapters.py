@@ -81,6 +81,22 @@ def run_folder(run: str | Path | None, task: str) -> Path:
     return Path(run).expanduser() if run is not None else Path(tempfile.mkdtemp(prefix=f"catlite-{task}-"))
 
 
+@contextlib.contextmanager
+def unchanged_when_refused(policy: LocalModel) -> Iterator[None]:
+    """When the call is refused, what it told `policy` about itself is as before."""
+    weights = policy.weights
+    template, trained_in = weights.template, weights.trained_in
+    model = weights.engine.model if weights.loaded else None
+    try:
+        yield
+    except (ConfigError, DataError):
+        weights.template = template
+        now = weights.engine.model if weights.loaded else None
+        if now is model or (model is None and not hasattr(now, "peft_config")):  # no adapter was put on, or taken off
+            weights.trained_in = trained_in
+        raise
+
+
 def bare(policy: LocalModel) -> Any:
     """The torch model without what earlier training in this process has put on it."""
     model = policy.model
@@ -226,9 +242,10 @@ def said(part: object) -> str:
 
 
 def trl_settings(kind: type, ours: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Our settings with what the user passes on laid over them; those that this TRL does not know are left out.
+    """Our settings with what the user passes on laid over them.
 
-    Raises ConfigError for a name of the user's that TRL does not know.
+    Warns of those of ours that this TRL does not know, which are left out, unless they are None. Raises ConfigError for
+    a name of the user's that TRL does not know.
     """
     for name in given:
         if name in _OWN:
@@ -237,7 +254,26 @@ def trl_settings(kind: type, ours: Mapping[str, Any], given: Mapping[str, Any]) 
     unknown = [name for name in given if name not in known]
     if unknown:
         raise ConfigError(f"trl={{{unknown[0]!r}: …}}: TRL's {kind.__name__} has no setting of that name")
+    left = [name for name, value in ours.items() if name not in known and value is not None]
+    if left:
+        listed = ", ".join(f"{name}={ours[name]!r}" for name in left)
+        warnings.warn(
+            f"the installed TRL's {kind.__name__} has no setting {listed}: training goes on without. Another release "
+            "of TRL may have it",
+            stacklevel=2,
+        )
     return {**{name: value for name, value in ours.items() if name in known}, **given}
+
+
+@contextlib.contextmanager
+def refusing_as_ours() -> Iterator[None]:
+    """Turns what TRL finds wrong with its settings into a ConfigError."""
+    try:
+        yield
+    except (ConfigError, ImportError):
+        raise
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"TRL does not take these settings: {error}") from error
 
 
 def libraries() -> None:

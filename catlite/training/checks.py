@@ -22,6 +22,7 @@ from catlite.rollouts import sample_group
 from catlite.training.trl_reward import Rewarder, Scored, agreement
 
 CLOSED, STALLED = 2, 3  # checks in a row after which a gap that is closed, or no longer narrows, ends training
+OPEN = 2.0  # standard errors above which a gap is there, and no chance: what was never open cannot close
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +121,12 @@ def standard_error(values: Sequence[float]) -> float:
 def gap_says_stop(history: Sequence[Check]) -> str | None:
     """Why training may end, in words, when the gap has closed or no longer narrows.
 
-    Closed: not above its standard error in CLOSED checks in a row. No longer narrows: in STALLED checks in a row it
-    was not below the lowest before them by more than its standard error.
+    Closed: not above its standard error in CLOSED checks in a row, after it was OPEN standard errors wide in one. No
+    longer narrows: in STALLED checks in a row it was not below the lowest before them by more than its standard error.
     """
     latest = list(history[-CLOSED:])
-    if len(latest) == CLOSED and all(one.gap <= one.gap_se for one in latest):
+    was_open = any(one.gap > OPEN * one.gap_se for one in history[:-CLOSED])
+    if was_open and all(one.gap <= one.gap_se for one in latest):
         return f"the gap between reference and sample has closed: {_said(latest[-1])} at step {latest[-1].step}"
     before, latest = list(history[:-STALLED]), list(history[-STALLED:])
     if before and all(one.gap >= min(b.gap for b in before) - one.gap_se for one in latest):

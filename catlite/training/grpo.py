@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 from catlite import loop
 from catlite.budget import Budget, capped
 from catlite.data import Example, Task, Usage
-from catlite.errors import ConfigError, DataError
+from catlite.errors import ConfigError, DataError, HaltedWarning
 from catlite.models.generation import naming_what_to_lower
 from catlite.models.local import LocalModel
 from catlite.references.synthesis import Synthesis
@@ -30,10 +31,11 @@ from catlite.training import adapters
 from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
 from catlite.training.config import TrainConfig, check_warm, rollout_sampling
 from catlite.training.plain import plain_head
+from catlite.training.preflight import check_task
 from catlite.training.rollout_func import rollout_func
-from catlite.training.run import Folder, TrainingRun, digest_of
+from catlite.training.run import Folder, TrainingRun, digest_of, whereabouts
 from catlite.training.shared_prompt import reading_prompts_once
-from catlite.training.trl_reward import ID, Batch, Estimator, Rewarder, named, trl_reward
+from catlite.training.trl_reward import ID, Batch, Estimator, Rewarder, named, reward_function
 from catlite.training.view import View
 from catlite.training.watch import Halt, Watch, as_callback
 
@@ -70,9 +72,13 @@ def train(
     Training that cannot go on (a judge down for longer than `config.judge_wait`, no group with a reward in a whole
     step, a budget reached) is halted with the weights and the checkpoint of the step before: `.complete` is False.
 
-    Raises ConfigError for wrong arguments, a reward that gives what no reward is, or a run of another model or setting;
-    DataError for a task without examples; ModelError for a model whose scores are no numbers; OutOfMemory with the
-    setting to lower; MissingExtra without catlite[train].
+    A group without a reference or a reward abstains, is counted in "cat/abstained", and training goes on. When it is
+    given up, a HaltedWarning says why.
+
+    Raises ConfigError for wrong arguments, for what leaves every group without a reward, before the first step, or for
+    a run of another model or setting; then `policy` and the run's folder are as before. DataError for a task without
+    examples; ModelError for a model whose scores are no numbers; OutOfMemory with the setting to lower; MissingExtra
+    without catlite[train].
     """
     config = config or TrainConfig()
     examples = named(task)
@@ -80,34 +86,38 @@ def train(
         raise DataError(f"the task {task.name!r} has no examples to train on")
     reward = reward or _default_reward(task)
     kept, held = split(examples, validation, config)
+    check_task(estimator, reward, [one for _, one in kept])
     adapters.libraries()
     local = adapters.opened(policy)
     sampling = rollout_sampling(config, local.path, local.sampling)
     check_warm(sampling, repr(local))
-    local.weights.template = dict(sampling.get("chat_template_kwargs") or {})
-    aside = [(str(one.id), one) for one in held]
-    adapters.all_fit(local, [*kept, *aside], config.max_completion_length)
-    warn_own_judge(local, reward)
-    anchored = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
-    rewarder = Rewarder(anchored, reward, config.judge_wait)
-    folder = Folder(adapters.run_folder(run, task.name))
-    with open_run(folder.path) as store, capped(budget, store.usage() if store and budget else Usage()):
-        asked = {
-            "model": adapters.weights_of(local),
-            "questions": digest_of([*kept, *(("held back", one) for one in held)]),
-            "estimator": adapters.said(anchored),
-            "reward": adapters.said(reward),
-            "sampling": sampling,
-            "config": config.as_dict(),
-        }
-        found = folder.open(asked)
-        done = found.get("outcome", {})
-        # Fewer steps than were asked for: it was stopped, and would be again.
-        stopped = bool(done) and done["steps"] < found["config"]["steps"]
-        if done.get("complete") and (done["steps"] >= config.steps or stopped):
-            return adapters.finished(folder, local, done)
-        adapters.from_the_base(local, folder.path)
-        return _Training(task, local, rewarder, kept, held, config, folder, asked).run(progress)
+    with adapters.unchanged_when_refused(local):
+        local.weights.template = dict(sampling.get("chat_template_kwargs") or {})
+        aside = [(str(one.id), one) for one in held]
+        adapters.all_fit(local, [*kept, *aside], config.max_completion_length)
+        warn_own_judge(local, reward)
+        anchored = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
+        length = "max_completion_length" if estimator is None else "the estimator's max_tokens"
+        rewarder = Rewarder(anchored, reward, config.judge_wait, "judge_wait in TrainConfig", length)
+        folder = Folder(adapters.run_folder(run, task.name))
+        with open_run(folder.path) as store, capped(budget, store.usage() if store and budget else Usage()):
+            asked = {
+                "model": adapters.weights_of(local),
+                "questions": digest_of([*kept, *(("held back", one) for one in held)]),
+                "estimator": adapters.said(anchored),
+                "reward": adapters.said(reward),
+                "sampling": sampling,
+                "config": config.as_dict(),
+            }
+            manifest = folder.open(asked, {"policy": whereabouts(local)})
+            done = manifest.get("outcome", {})
+            # Fewer steps than were asked for: it was stopped, and would be again.
+            stopped = bool(done) and done["steps"] < manifest["config"]["steps"]
+            if done.get("complete") and (done["steps"] >= config.steps or stopped):
+                return adapters.finished(folder, local, done)
+            adapters.from_the_base(local, folder.path)
+            with folder.forgotten_when_refused():
+                return _Training(task, local, rewarder, kept, held, config, folder, asked).run(progress)
 
 
 @dataclasses.dataclass
@@ -134,6 +144,7 @@ class _Training:
         best = self._keep_best if self.held else None
         view = View(self.config.steps, progress)
         watch = Watch(self.folder, view, self._check if self.held else None, stop, self.config.check_every, best)
+        self.folder.remove_torn()
         last = self.folder.last_checkpoint()
         rows = self.folder.read_metrics(_step_of(last)) if last else []
         self.folder.write_metrics(rows)
@@ -148,16 +159,20 @@ class _Training:
                         steps, halted, watch.ended = _step_of(last), None, why
                     else:
                         steps, halted = self._go(watch, last)
-            finally:
-                view.close()
+            except BaseException:
+                view.close("interrupted")
+                raise
             self.policy.save_adapter(self.folder.path / "adapter")
         ended = halted or watch.ended or f"all {steps} steps were made"
+        view.close("given up" if halted else ended)
         if self.config.stop == "reward" and halted is None and watch.best is not None:
             self._take_best(watch.best.step)
         best_step = None if watch.best is None else watch.best.step
         outcome: dict[str, Any] = {"steps": steps, "ended": ended, "complete": halted is None, "best_step": best_step}
         self.folder.finish(self.asked, outcome)
         self.folder.forget_all_but(best_step)
+        if halted is not None:
+            warnings.warn(ended, HaltedWarning, stacklevel=3)
         return TrainingRun(self.folder.path, self.policy, metrics=tuple(watch.rows), **outcome)
 
     def _go(self, watch: Watch, last: Path | None) -> tuple[int, str | None]:
@@ -173,11 +188,19 @@ class _Training:
             step = trainer.state.global_step
             if step > _step_of(self.folder.last_checkpoint()):
                 trainer._save_checkpoint(trainer.model, None)  # noqa: SLF001 - its public way is a whole step
-            return step, (
-                f"step {step + 1} was given up, because no group had a reward: {halt}. The weights are those of step "
-                f"{step}; the same call with run={str(self.folder.path)!r} goes on from there"
-            )
+            return step, self._given_up(step, str(halt), passes=watch.passes)
         return trainer.state.global_step, None
+
+    def _given_up(self, step: int, why: str, *, passes: bool) -> str:
+        """In words, that the step after `step` was given up, and what to do."""
+        if passes:
+            remedy = f"the same call with run={str(self.folder.path)!r} goes on from there"
+        else:
+            remedy = (
+                "with these settings it would be so again. Mend what is said here, or try another sampling or "
+                "max_completion_length, in a new run"
+            )
+        return f"step {step + 1} was given up: {why.rstrip('.')}. The weights are those of step {step}; {remedy}"
 
     def _trainer(self, watch: Watch) -> Any:
         """TRL's trainer, with our reward and our callback."""
@@ -188,7 +211,8 @@ class _Training:
         from trl import GRPOConfig, GRPOTrainer
 
         on_gpu = torch.cuda.is_available()
-        arguments = adapters.on_one_device(GRPOConfig(**self._settings(GRPOConfig, on_gpu=on_gpu)))
+        with adapters.refusing_as_ours():
+            arguments = adapters.on_one_device(GRPOConfig(**self._settings(GRPOConfig, on_gpu=on_gpu)))
         model, lora = adapters.with_adapter(
             self.policy, self.config.lora_rank, self.config.lora_layers, self.config.seed, on_gpu=on_gpu
         )
@@ -268,15 +292,12 @@ class _Training:
 
     def _reward(self, watch: Watch) -> Callable[..., list[float | None]]:
         """What TRL calls, telling `watch` what came."""
-        task = Task(self.task.name, tuple(dataclasses.replace(one, id=name) for name, one in self.examples))
-        cat = trl_reward(
-            self.rewarder.estimator,
-            self.rewarder.reward,
-            task=task,
-            num_generations=self.config.num_generations,
-            max_completion_length=self.config.max_completion_length,
-            eos_token_ids=self.policy.weights.engine.ends,
-            timeout=self.config.judge_wait,
+        config = self.config
+        cat = reward_function(
+            self.rewarder,
+            examples=dict(self.examples),
+            sizes=(config.num_generations, config.trl.get("num_generations_eval")),
+            cut_at=(config.max_completion_length, self.policy.weights.engine.ends),
         )
 
         def rewarded(**given: Any) -> list[float | None]:

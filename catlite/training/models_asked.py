@@ -1,22 +1,10 @@
-"""Which models an estimator or a reward asks, as far as that can be seen: it says how long to wait for them."""
+"""Whether an estimator or a reward asks models elsewhere, as far as can be seen: then it is waited for in a bound."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from catlite.models.local import LocalModel
-
-
-def models_of(part: object) -> list[Any]:
-    """The models an estimator or a reward holds, those inside a wrapped one included."""
-    found = []
-    for value in getattr(part, "__dict__", {}).values():
-        if hasattr(value, "sample") and hasattr(value, "name"):
-            found.append(value)
-        elif hasattr(value, "__dataclass_fields__"):
-            found += models_of(value)
-    return found
 
 
 def asks_here_only(part: object) -> bool:

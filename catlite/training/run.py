@@ -9,17 +9,19 @@ Left out: pickle of ours; transformers keeps its optimizer in a file of torch's,
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catlite import cards
 from catlite.data import Example
-from catlite.errors import ConfigError, StoreError
+from catlite.errors import ConfigError, DataError, StoreError
 from catlite.models.local import LocalModel
 from catlite.text import short
 
@@ -32,7 +34,7 @@ _VERSION = 1
 _FREE = frozenset({"steps", "judge_wait"})
 _FREE_IN_TRL = frozenset({"per_device_train_batch_size"})  # gradients are summed over the same rollouts
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters that vLLM can be set up for
-_PLOTS = {
+PLOTS = {
     "reward": ("cat/reward", "check/reward"),
     "teacher and policy": ("check/teacher", "check/policy", "cat/teacher", "cat/policy"),
     "entropy": ("entropy",),
@@ -51,6 +53,40 @@ class TrainingRun:
     complete: bool  # False: it was halted (a judge down, a budget reached); the same call goes on from there
     metrics: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)  # a mapping per step
     best_step: int | None = None  # with the best check, or for `sft` validation: see `best_adapter`
+
+    @classmethod
+    def load(cls, folder: str | Path, policy: str | Path | None = None) -> TrainingRun:
+        """The run in `folder`, finished or not; nothing is trained, and nothing in the folder is changed.
+
+        Args:
+            folder: what `train` or `sft` had as run=.
+            policy: where the weights are that were trained, as LocalModel takes it (default: where they were then).
+
+        Returns:
+            The run with its metrics. The policy loads when it is first used: of a run that was not finished with the
+            adapter of its last checkpoint, without one when there is none.
+
+        Raises:
+            StoreError: the folder has no training run that can be read.
+            ConfigError: there are no weights at that path, or, when they are loaded, other ones than were trained.
+
+        Example:
+            trained = TrainingRun.load("runs/tables")
+            trained.plot()
+        """
+        kept = Folder(folder)
+        manifest = kept.manifest()
+        last = kept.last_checkpoint()
+        outcome = manifest.get("outcome")
+        if outcome is None:
+            steps = 0 if last is None else _step(last)
+            ended = (
+                "it was interrupted, or is under way; the same call of train or sft goes on from its last checkpoint"
+            )
+            outcome = {"steps": steps, "ended": ended, "complete": False}
+        adapter = kept.path / "adapter" if (kept.path / "adapter").is_dir() else last
+        loaded = _policy(kept.path, manifest, adapter, policy)
+        return cls(kept.path, loaded, metrics=tuple(kept.read_metrics()), **outcome)
 
     @property
     def adapter(self) -> Path:
@@ -83,7 +119,7 @@ class TrainingRun:
 
         frame = self.to_frame()
         figure = cards.figure(figsize=(10, 6), layout="constrained")
-        for axes, (title, names) in zip(figure.subplots(2, 2).flat, _PLOTS.items(), strict=True):
+        for axes, (title, names) in zip(figure.subplots(2, 2).flat, PLOTS.items(), strict=True):
             for name in names:
                 if name in frame and frame[name].notna().any():
                     shown = frame[name].dropna()
@@ -136,38 +172,70 @@ class TrainingRun:
         return cards.training_html(self)
 
 
+def is_training(folder: str | Path) -> bool:
+    """Whether `folder` has a training run, and no evaluation."""
+    path = Path(folder).expanduser()
+    return (path / "training.json").is_file() and not (path / "evaluation.json").exists()
+
+
 class Folder:
     """The folder of a run that is being written."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser().resolve()
+        self._also: dict[str, Any] = {}
+        self._begun = False  # by this call
         self.checkpoints = self.path / "checkpoints"
         self.metrics_file = self.path / "metrics.jsonl"
 
-    def open(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def open(self, asked: Mapping[str, Any], also: Mapping[str, Any]) -> dict[str, Any]:
         """What training.json says, after `asked` was compared with it; written when there is none.
+
+        also: what is written down, too, and may differ from one call to the next.
 
         Raises ConfigError when the folder holds another run, StoreError when the file cannot be read.
         """
-        file = self.path / "training.json"
-        if not file.exists():
+        self._also = dict(also)
+        if not (self.path / "training.json").exists():
             self.path.mkdir(parents=True, exist_ok=True)
-            found = {"catlite_training": _VERSION, **asked}
-            self._write(found)
-            return found
+            manifest = {"catlite_training": _VERSION, **asked, **also}
+            self._write(manifest)
+            self._begun = True
+            return manifest
+        manifest = self.manifest()
+        for name in asked:
+            _compare(self.path, name, manifest.get(name), json.loads(json.dumps(asked[name])))
+        return manifest
+
+    def manifest(self) -> dict[str, Any]:
+        """What training.json says. StoreError when it cannot be read."""
+        file = self.path / "training.json"
         try:
-            found = json.loads(file.read_text("utf-8"))
-            if found["catlite_training"] != _VERSION:
+            manifest = json.loads(file.read_text("utf-8"))
+            if manifest["catlite_training"] != _VERSION:
                 raise StoreError(f"{file} was written by another version of catlite")
+        except FileNotFoundError:
+            raise StoreError(
+                f"{str(self.path)!r} has no training run (there is no training.json): give the folder that was run= "
+                "of train or sft"
+            ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{file} cannot be read as a training run: {error}") from None
-        for name in asked:
-            _compare(self.path, name, found.get(name), json.loads(json.dumps(asked[name])))
-        return dict(found)
+        return dict(manifest)
+
+    @contextlib.contextmanager
+    def forgotten_when_refused(self) -> Iterator[None]:
+        """When this call is refused before its first checkpoint, the run is not begun: a mended call may use it."""
+        try:
+            yield
+        except (ConfigError, DataError):
+            if self._begun and self.last_checkpoint() is None:
+                (self.path / "training.json").unlink(missing_ok=True)
+            raise
 
     def finish(self, asked: Mapping[str, Any], outcome: Mapping[str, Any]) -> None:
         """Writes how the run ended."""
-        self._write({"catlite_training": _VERSION, **asked, "outcome": dict(outcome)})
+        self._write({"catlite_training": _VERSION, **asked, **self._also, "outcome": dict(outcome)})
 
     def _write(self, found: Mapping[str, Any]) -> None:
         scratch = self.path / "training.json.new"
@@ -185,15 +253,33 @@ class Folder:
                 shutil.rmtree(folder)
 
     def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint that was written to its end: its state is the last file of it."""
+        """The newest checkpoint that was written to its end: its state is the last file of it.
+
+        One that cannot be read now is passed over with a warning, since it may be good.
+        """
         for folder in sorted(self.checkpoints.glob("checkpoint-*"), key=_step, reverse=True):
             try:
-                json.loads((folder / "trainer_state.json").read_text("utf-8"))
-            except (OSError, ValueError):
-                shutil.rmtree(folder)  # torn by a kill: nobody can go on from it
+                whole = _is_whole(folder)
+            except OSError as error:
+                warnings.warn(
+                    f"the checkpoint {folder} cannot be read now ({error.strerror or error}): it is passed over, and "
+                    "left as it is",
+                    stacklevel=2,
+                )
                 continue
-            return folder
+            if whole:
+                return folder
         return None
+
+    def remove_torn(self) -> None:
+        """Removes the checkpoints that a kill has left unfinished: nobody can go on from those.
+
+        For whoever holds the run alone: one that is just being written looks the same.
+        """
+        for folder in self.checkpoints.glob("checkpoint-*"):
+            with contextlib.suppress(OSError):
+                if folder.is_dir() and not _is_whole(folder):
+                    shutil.rmtree(folder)
 
     def read_metrics(self, until: int | None = None) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl up to step `until`; a torn last line is left out."""
@@ -215,6 +301,39 @@ class Folder:
         """One more line."""
         with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+
+
+def whereabouts(policy: LocalModel) -> dict[str, Any]:
+    """What of `policy` its run's manifest keeps, so that `TrainingRun.load` finds it again."""
+    folder = Path(policy.path).expanduser()
+    path = str(folder.resolve()) if folder.is_dir() else policy.path
+    settings = {**policy.weights.settings, **policy.sampling}
+    return {"path": path, "settings": settings, "template": dict(policy.weights.template)}
+
+
+def _policy(folder: Path, manifest: Mapping[str, Any], adapter: Path | None, path: str | Path | None) -> LocalModel:
+    """The policy of the run in `folder`, not loaded yet."""
+    known = manifest.get("policy", {})
+    if path is None and "path" not in known:
+        raise ConfigError(f"the run {str(folder)!r} does not say where its weights are: give policy=, what was trained")
+    try:
+        policy = LocalModel(path or known["path"], adapter=adapter, **known.get("settings", {}))
+    except ConfigError as error:
+        if path is not None:
+            raise
+        raise ConfigError(f"{error}: it was trained in {str(folder)!r}; give policy=, where it is now") from None
+    policy.weights.template = dict(known.get("template", {}))
+    policy.weights.expected, _, _ = str(manifest["model"]).partition(", ")
+    return policy
+
+
+def _is_whole(folder: Path) -> bool:
+    """False for a checkpoint whose state is missing or half written; OSError when that cannot be told."""
+    try:
+        json.loads((folder / "trainer_state.json").read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    return True
 
 
 def _step(folder: Path) -> int:

@@ -7,7 +7,8 @@ validation loss. Left out: filtering references; what has no reference is not tr
 from __future__ import annotations
 
 import dataclasses
-import random
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from catlite.errors import (
     DataError,
     EstimationError,
     GroupError,
+    RequestRejected,
     StoreError,
     TrainingError,
 )
@@ -31,11 +33,13 @@ from catlite.store import open_run
 from catlite.training import adapters
 from catlite.training.config import SFTConfig, rollout_sampling
 from catlite.training.plain import plain_head
-from catlite.training.run import Folder, TrainingRun, digest_of
+from catlite.training.preflight import check_task
+from catlite.training.run import Folder, TrainingRun, digest_of, whereabouts
 from catlite.training.trl_reward import Estimator, named
 from catlite.training.view import View
 from catlite.training.watch import Watch, as_callback
 
+_SPLIT = "by a hash of the id"  # how it was drawn what is validated on
 _PATIENCE = 2  # validations without a lower loss, after which training stops
 
 
@@ -61,28 +65,47 @@ def sft(
     adapters.libraries()
     local = adapters.opened(policy)
     told = rollout_sampling(config, local.path, local.sampling).get("chat_template_kwargs")
-    local.weights.template = dict(told or {})
-    adapters.all_fit(local, examples, config.max_completion_length)
-    estimating = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
-    folder = Folder(adapters.run_folder(run, task.name))
-    with open_run(folder.path) as store, capped(budget, store.usage() if store and budget else Usage()):
-        asked = {
-            "model": adapters.weights_of(local),
-            "questions": digest_of(examples),
-            "estimator": adapters.said(estimating),
-            "method": "sft",
-            "config": config.as_dict(),
-        }
-        done = folder.open(asked).get("outcome", {})
-        if done.get("complete"):
-            return adapters.finished(folder, local, done)
-        adapters.from_the_base(local, folder.path)
-        references = loop.run(_references(local, examples, estimating, config))
-        good = [(one.group.example, one.text) for one in references if one.error is None and not one.truncated]
-        if not good:
-            why = references[0].error or "it was cut off: raise max_completion_length"
-            raise TrainingError(f"none of {len(references)} prompts has a reference to train on: {why}")
-        return _fit(local, good, len(references), config, folder, asked, progress)
+    check_task(estimator, None, [one for _, one in examples])
+    with adapters.unchanged_when_refused(local):
+        local.weights.template = dict(told or {})
+        adapters.all_fit(local, examples, config.max_completion_length)
+        estimating = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
+        folder = Folder(adapters.run_folder(run, task.name))
+        with open_run(folder.path) as store, capped(budget, store.usage() if store and budget else Usage()):
+            asked = {
+                "model": adapters.weights_of(local),
+                "questions": digest_of(examples),
+                "estimator": adapters.said(estimating),
+                "method": "sft",
+                "config": config.as_dict(),
+            }
+            manifest = folder.open(asked, {"policy": whereabouts(local), "split": _SPLIT})
+            done = manifest.get("outcome", {})
+            if done.get("complete"):
+                return adapters.finished(folder, local, done)
+            if config.validation and manifest.get("split") != _SPLIT and folder.last_checkpoint() is not None:
+                raise ConfigError(
+                    f"run={str(folder.path)!r} was begun by an earlier catlite, which drew other references for "
+                    "validation: what it was trained on would be validated on. Give this run another folder"
+                )
+            adapters.from_the_base(local, folder.path)
+            with folder.forgotten_when_refused():
+                references = loop.run(_references(local, examples, estimating, config))
+                good = [(one.group.example, one.text) for one in references if _why_not(one) is None]
+                if not good:
+                    why = _why_not(references[0])
+                    raise TrainingError(f"none of {len(references)} prompts has a reference to train on: {why}")
+                away = set_aside(examples, config)
+                return _fit(local, good, away, len(references), config, folder, asked, progress)
+
+
+def _why_not(reference: Reference) -> str | None:
+    """Why `reference` cannot be trained on; None when it can."""
+    if reference.error is not None:
+        return reference.error
+    if reference.truncated:
+        return "it was cut off: raise max_completion_length"
+    return None if reference.text.strip() else f"{reference.source} found no answer among the rollouts"
 
 
 async def _references(
@@ -103,28 +126,51 @@ async def _references(
         except (ConfigError, StoreError):
             raise
         except CatliteError as error:
-            if is_hopeless(error) or not isinstance(error, GroupError | EstimationError):
+            # What one prompt is refused, by a filter say, is no matter of the others.
+            if is_hopeless(error) or not isinstance(error, GroupError | EstimationError | RequestRejected):
                 raise
             return Reference("", None, "none", group, error=str(error))
 
     return await loop.each(one, examples, under_way(policy))
 
 
+def set_aside(examples: list[tuple[str, Example]], config: SFTConfig) -> set[str]:
+    """Ids of the examples whose references are only validated on.
+
+    By a hash of each id, or of the prompt where there is none, over all examples of the task: whether an example has
+    a reference yet, and where it stands, moves no other one.
+    """
+    count = min(round(config.validation * len(examples)), len(examples) - 1)
+
+    def draw(named_example: tuple[str, Example]) -> str:
+        _, example = named_example
+        known = json.dumps(example.messages) if example.id is None else example.id
+        return hashlib.sha256(f"{config.seed}:{known}".encode()).hexdigest()
+
+    return {name for name, _ in sorted(examples, key=draw)[:count]}
+
+
 def _fit(
     policy: LocalModel,
     good: list[tuple[Example, str]],
+    away: set[str],
     asked_for: int,
     config: SFTConfig,
     folder: Folder,
     asked: dict[str, Any],
     progress: bool | None,
 ) -> TrainingRun:
-    order = list(range(len(good)))
-    random.Random(config.seed).shuffle(order)  # noqa: S311 - a split, no secret
-    aside = round(config.validation * len(good)) if len(good) > 1 else 0
-    steps = config.epochs * -(-(len(good) - aside) // config.batch_size)
+    kept = [pair for pair in good if pair[0].id not in away]
+    aside = [pair for pair in good if pair[0].id in away]
+    if not kept:
+        raise TrainingError(
+            f"only {len(aside)} of {asked_for} prompts have a reference, and all of these are set aside for "
+            "validation: lower validation, or see why the others have none"
+        )
+    steps = config.epochs * -(-len(kept) // config.batch_size)
     view = View(steps, progress)
     watch = Watch(folder, view, None, None, steps, None)
+    folder.remove_torn()
     last = folder.last_checkpoint()
     rows = folder.read_metrics(int(last.name.rpartition("-")[2])) if last else []
     folder.write_metrics(rows)
@@ -133,17 +179,18 @@ def _fit(
     with adapters.quietly(), plain_head():
         try:
             with naming_what_to_lower("training", lower), view.stopping(folder.path):
-                kept, away = ([good[at] for at in part] for part in (order[aside:], order[:aside]))
-                trainer = _trainer(policy, kept, away, config, folder, watch)
+                trainer = _trainer(policy, kept, aside, config, folder, watch)
                 trainer.train(resume_from_checkpoint=str(last) if last else None)
-        finally:
-            view.close()
+        except BaseException:
+            view.close("interrupted")
+            raise
         policy.save_adapter(folder.path / "adapter")
     left = asked_for - len(good)
     steps = trainer.state.global_step
     best = trainer.state.best_global_step if aside else None
     ended = f"{steps} steps on {len(good)} references" + (f", {left} prompts had none" if left else "")
     outcome = {"steps": steps, "ended": ended, "complete": True, "best_step": best}
+    view.close(ended)
     folder.finish(asked, outcome)
     return TrainingRun(folder.path, policy, metrics=tuple(watch.rows), **outcome)
 
@@ -175,8 +222,8 @@ def _trainer(
         "gradient_accumulation_steps": batch // micro,
         "learning_rate": config.learning_rate,
         "lr_scheduler_type": "cosine",
-        "warmup_ratio": 0.1,
-        "warmup_steps": 0.1,  # transformers 5 takes a share here, and no ratio
+        # transformers 5 takes a share of the steps here, and has no ratio.
+        ("warmup_ratio" if "warmup_ratio" in TRLConfig.__dataclass_fields__ else "warmup_steps"): 0.1,
         "completion_only_loss": True,
         **adapters.precision(policy, on_gpu=on_gpu),
         "gradient_checkpointing": on_gpu,
@@ -195,10 +242,12 @@ def _trainer(
         "use_cpu": not on_gpu,
         "max_length": None,
     }
+    with adapters.refusing_as_ours():
+        arguments = adapters.on_one_device(TRLConfig(**adapters.trl_settings(TRLConfig, ours, config.trl)))
     model, lora = adapters.with_adapter(policy, config.lora_rank, config.lora_layers, config.seed, on_gpu=on_gpu)
     trainer = SFTTrainer(
         model=model,
-        args=adapters.on_one_device(TRLConfig(**adapters.trl_settings(TRLConfig, ours, config.trl))),
+        args=arguments,
         train_dataset=Dataset.from_list(_rows(train, policy)),
         eval_dataset=Dataset.from_list(_rows(aside, policy)) if aside else None,
         processing_class=policy.tokenizer,

@@ -9,84 +9,64 @@ are split over processes, which are refused.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from catlite import answers, loop
+from catlite import loop
 from catlite.budget import Budget, Ledger, drawing_on
-from catlite.data import Example, Group, Reference, Rollout, Task, Usage
+from catlite.data import Example, Group, Reference, Task, Usage
 from catlite.errors import (
     AuthenticationFailed,
+    BadReply,
     BudgetReached,
     CatliteError,
     ConfigError,
+    EndpointUnavailable,
     EstimationError,
-    OutOfMemory,
+    GroupError,
     QuotaExhausted,
-    RequestRejected,
     RubricError,
     StoreError,
 )
-from catlite.models.endpoint import Endpoint
-from catlite.references.selection import equivalence_classes
-from catlite.references.synthesis import TRIMMED
+from catlite.models.failures import listening
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.audit import Reward
 from catlite.rollouts import is_hopeless
 from catlite.store import open_run
-from catlite.training.models_asked import asks_here_only, models_of
+from catlite.training.grouping import (
+    ID as ID,
+    LogExtra,
+    LogMetric,
+    check_group,
+    completion_text,
+    example_of,
+    group_size,
+    ids_of,
+    named as named,
+    rollout_of,
+    whole_groups,
+)
+from catlite.training.models_asked import asks_here_only
+from catlite.training.preflight import check_task
+from catlite.training.scored import (
+    Batch as Batch,
+    Scored as Scored,
+    agreement as agreement,
+    checked,
+    diagnostics,
+    filled,
+)
 from catlite.training.versions import READS_NONE, trl_since
 
 Estimator = Callable[[Group], Awaitable[Reference]]
 
 log = logging.getLogger("catlite.training")
-ID = "qid"  # the column that says which question a row is
-_WAIT = "judge_wait in TrainConfig, timeout in trl_reward"
 _BETWEEN = (1.0, 30.0)  # seconds from one try to the next while everything is down: doubled from the first
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One group with its reference and rewards. `fault` says why it has none; then `reference` may be missing."""
-
-    group: Group
-    reference: Reference | None
-    rewards: tuple[float | None, ...]
-    fault: str | None = None
-    final: bool = False  # asking again would not help
-    over: bool = False  # nor would any other question: no budget, no credit, no access
-
-    @property
-    def abstains(self) -> bool:
-        """True when no rollout has a reward."""
-        return all(reward is None for reward in self.rewards)
-
-
-@dataclass
-class Batch:
-    """All groups of one reward call."""
-
-    scored: list[Scored]
-    seconds: float
-    metrics: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def rewards(self) -> list[float | None]:
-        """One float or None per rollout, groups one after the other."""
-        return [reward for one in self.scored for reward in one.rewards]
-
-    @property
-    def faults(self) -> list[str]:
-        """Why groups abstained, each reason once, the commonest first."""
-        found = [one.fault or "no rollout could be judged" for one in self.scored if one.abstains]
-        return sorted(set(found), key=lambda fault: -found.count(fault))
+_PASSES = (EndpointUnavailable, BadReply)
 
 
 @dataclass
@@ -96,11 +76,16 @@ class Rewarder:
     estimator: Estimator
     reward: Reward
     timeout: float  # seconds for one whole call
+    wait_dial: str = "timeout of trl_reward"  # what the user sets it by
+    length_dial: str = "the estimator's max_tokens"  # what the user sets the length of a reference by
+    has_rewarded: bool = False  # whether any group ever had a reward
 
     async def score(self, groups: Sequence[Group], references: Sequence[Reference] | None = None) -> Batch:
         """The rewards of `groups`, in order, within `timeout` seconds, against `references` or one estimated for each.
 
-        While no group has a reward, those that failed for a reason that may pass are asked again.
+        While no group has a reward, those that failed for a reason that may pass are asked again. Raises ConfigError
+        when estimator and reward refuse every group and have rewarded none before; a single group that they refuse
+        abstains.
         """
         started = time.monotonic()
         deadline = started + self.timeout
@@ -116,53 +101,104 @@ class Rewarder:
             fresh = await loop.together(self._one(groups[at], given[at], deadline) for at in again)
             for at, one in zip(again, fresh, strict=True):
                 scored[at] = one
+        self._check(scored)
         batch = Batch(scored, time.monotonic() - started)
         batch.metrics = await diagnostics(scored)
         return batch
 
+    def _check(self, scored: Sequence[Scored]) -> None:
+        """Raises what is wrong for all groups, as long as it may be wrong for all prompts."""
+        self.has_rewarded = self.has_rewarded or not all(one.abstains for one in scored)
+        wrong = [one.wrong for one in scored if one.wrong is not None]
+        if not wrong:
+            return
+        if len(wrong) == sum(bool(one.group.usable) for one in scored) and not self.has_rewarded:
+            raise wrong[0]
+        log.warning("%d of %d groups abstain: %s", len(wrong), len(scored), wrong[0])
+
     async def _one(self, group: Group, reference: Reference | None, deadline: float) -> Scored:
+        with listening() as failures:
+            return await self._scored(group, reference, deadline, failures)
+
+    async def _scored(
+        self, group: Group, reference: Reference | None, deadline: float, failures: Sequence[Exception]
+    ) -> Scored:
         nothing = (None,) * len(group.rollouts)
         if not group.usable:
             return Scored(group, None, nothing, "no usable rollout: " + "; ".join(group.left_out()), final=True)
+        bound = asyncio.timeout(max(0.0, deadline - time.monotonic()) if self._waits else None)
+        asked: object = self.estimator
         try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic()) if self._waits else None):
+            async with bound:
                 reference = reference or await self.estimator(group)
-                if reference.truncated and reference.answer is None:
-                    why = "the reference was cut off: raise the estimator's max_tokens"
-                    return Scored(group, reference, nothing, why, final=True)
+                if (why := self._no_reference(reference)) is not None:
+                    return Scored(group, reference, nothing, why, final=not _may_pass(failures))
+                asked = self.reward
                 rewards = checked(await self.reward(group, reference), len(group.rollouts), self.reward)
-        except TimeoutError:
-            return Scored(group, reference, nothing, f"no reward within {self.timeout:g} s: raise {_WAIT}")
-        except (ConfigError, StoreError):
+        except TimeoutError as error:
+            if bound.expired():
+                return Scored(group, reference, nothing, f"no reward within {self.timeout:g} s: raise {self.wait_dial}")
+            return Scored(group, reference, nothing, f"{_name(asked)} ran out of time: {_said(error)}", final=True)
+        except StoreError:
             raise
+        except ConfigError as error:
+            return Scored(group, reference, nothing, str(error), final=True, wrong=error)
         except (BudgetReached, AuthenticationFailed, QuotaExhausted) as error:
             return Scored(group, reference, nothing, str(error), final=True, over=True)
         except (CatliteError, OSError) as error:
-            final = isinstance(error, RequestRejected | OutOfMemory) or self._would_repeat(error)
+            final = not (_may_pass([*failures, *_causes(error)]) or _is_foreign(error, asked))
             return Scored(group, reference, nothing, str(error), final=final, over=is_hopeless(error))
         except Exception as error:
             # A client of the user's own may raise anything; in TRL that would end the step and all of its rollouts.
             log.exception("an estimator or a reward failed; its group abstains")
-            return Scored(group, reference, nothing, f"{type(error).__name__}: {error}", final=True)
-        return Scored(group, reference, tuple(rewards), self._silence(rewards))
+            return Scored(group, reference, nothing, _said(error), final=True)
+        if any(reward is not None for reward in rewards):
+            return Scored(group, reference, tuple(rewards))
+        why = f"{_name(self.reward)} could judge no rollout" + (f": {failures[-1]}" if failures else "")
+        return Scored(group, reference, tuple(rewards), why, final=not _may_pass(failures))
+
+    def _no_reference(self, reference: Reference) -> str | None:
+        """Why `reference` is none to reward by; None when it is one."""
+        if reference.error is not None:
+            return reference.error
+        if reference.truncated and reference.answer is None:
+            return f"the reference was cut off: raise {self.length_dial}"
+        if reference.answer is None and not reference.text.strip():
+            notes = f" ({'; '.join(reference.notes)})" if reference.notes else ""
+            return f"there is no reference: {reference.source} found no answer among the rollouts{notes}"
+        return None
 
     @property
     def _waits(self) -> bool:
         """False when all that is asked is weights in this process: those answer in the end, and would be no faster."""
         return not (asks_here_only(self.estimator) and asks_here_only(self.reward))
 
-    def _would_repeat(self, error: Exception) -> bool:
-        """True when what failed is seen to ask no endpoint: a vote, or weights in this process, fails again alike."""
-        part = {EstimationError: self.estimator, RubricError: self.reward}.get(type(error))
-        remote = any(isinstance(model, Endpoint) for model in models_of(part))
-        return hasattr(part, "__dataclass_fields__") and not remote
 
-    def _silence(self, rewards: list[float | None]) -> str | None:
-        """Why no rollout has a reward, when that may pass: the judge did not answer."""
-        remote = any(isinstance(model, Endpoint) for model in models_of(self.reward))
-        if any(reward is not None for reward in rewards) or not remote:
-            return None
-        return f"{type(self.reward).__name__} could judge no rollout"
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those it was made of, as an estimator's is of its scorer's."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _may_pass(failures: Sequence[BaseException]) -> bool:
+    """True when an endpoint did not answer: what it refuses it will refuse again."""
+    return any(isinstance(failure, _PASSES) for failure in failures)
+
+
+def _is_foreign(error: Exception, part: object) -> bool:
+    """True for a failure whose cause cannot be seen: of a connection, or inside a function of the user's own."""
+    if isinstance(error, EstimationError | RubricError | GroupError):
+        return not hasattr(part, "__dataclass_fields__")
+    return isinstance(error, OSError)
+
+
+def _name(part: object) -> str:
+    return str(getattr(part, "__name__", type(part).__name__))
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 def _worth_asking_again(scored: Sequence[Scored]) -> list[int]:
@@ -172,77 +208,13 @@ def _worth_asking_again(scored: Sequence[Scored]) -> list[int]:
     return [at for at, one in enumerate(scored) if one.fault is not None and not one.final]
 
 
-def checked(rewards: Any, expected: int, reward: Reward) -> list[float | None]:
-    """`rewards` as floats or None; ConfigError when their number is wrong or one is no finite number."""
-    name = getattr(reward, "__name__", type(reward).__name__)
-    if not isinstance(rewards, list | tuple) or len(rewards) != expected:
-        given = f"{len(rewards)} values" if isinstance(rewards, list | tuple) else type(rewards).__name__
-        raise ConfigError(
-            f"the reward {name} gave {given} for a group of {expected} rollouts: give a list with one float, or None, "
-            "for each rollout in order"
-        )
-    found: list[float | None] = []
-    for number, value in enumerate(rewards):
-        if value is not None and not (isinstance(value, int | float) or hasattr(value, "__float__")):
-            raise ConfigError(f"the reward {name} gave {value!r} for rollout {number}: want a float or None")
-        if value is not None and not math.isfinite(float(value)):
-            raise ConfigError(
-                f"the reward {name} gave {float(value)} for rollout {number}: give None for what cannot be judged"
-            )
-        found.append(None if value is None else float(value))
-    return found
-
-
-async def agreement(reference: Reference) -> tuple[float, float] | None:
-    """(teacher, policy): how far the reference, and a single rollout, agree with the other rollouts of the group.
-
-    The policy's is the share of pairs of rollouts with equivalent answers; the teacher's is the share of the others
-    that agree with one rollout which has the reference's answer, so that both count n - 1 others and neither itself.
-    An anchor's rollouts that had a say (`reference.others`) are others, too. None without answers to compare.
-    """
-    total = len(reference.rollouts) + len(reference.others)
-    if reference.group.example.answer_format is None or total < 2 or not reference.rollouts:
-        return None
-    own = [rollout.answer for rollout in reference.group.usable if rollout.answer is not None]
-    others = [rollout.answer for rollout in reference.others if rollout.usable and rollout.answer is not None]
-    voters = [*own, *others]
-    teacher = pairs = 0
-    for members in await equivalence_classes(voters):
-        pairs += sum(member < len(own) for member in members) * (len(members) - 1)
-        if reference.answer is not None and await answers.acompare(voters[members[0]], reference.answer):
-            teacher = len(members) - 1
-    return teacher / (total - 1), pairs / (len(reference.rollouts) * (total - 1))
-
-
-async def diagnostics(scored: Sequence[Scored]) -> dict[str, float]:
-    """What a batch says without labels, by name; only what there is."""
-    rewards = [reward for one in scored for reward in one.rewards]
-    judged = [reward for reward in rewards if reward is not None]
-    metrics = {
-        "cat/coverage": len(judged) / len(rewards) if rewards else 0.0,
-        "cat/abstained": fmean(one.abstains for one in scored) if scored else 0.0,
-    }
-    if judged:
-        metrics["cat/reward"] = fmean(judged)
-    references = [one.reference for one in scored if one.reference is not None]
-    if cut := fmean(any(TRIMMED in note for note in one.notes) for one in references) if references else 0.0:
-        metrics["cat/trimmed"] = cut
-    supports = [support[0] / support[1] for support in (one.support for one in references) if support is not None]
-    pairs = [pair for pair in [await agreement(one) for one in references] if pair is not None]
-    if supports and pairs:
-        metrics["cat/support"] = fmean(supports)
-        metrics["cat/teacher"] = fmean(teacher for teacher, _ in pairs)
-        metrics["cat/policy"] = fmean(policy for _, policy in pairs)
-        metrics["cat/gap"] = metrics["cat/teacher"] - metrics["cat/policy"]
-    return metrics
-
-
 def trl_reward(
     estimator: Estimator,
     reward: Reward | None = None,
     *,
     task: Task | None = None,
     num_generations: int = 8,
+    num_generations_eval: int | None = None,
     answer_format: str | None = None,
     max_completion_length: int | None = None,
     eos_token_ids: Collection[int] = (),
@@ -254,38 +226,70 @@ def trl_reward(
 
     reward: by default AnswerMatch. task: where prompts and answer formats are looked up by the dataset's column
     "qid"; without it the prompt of the dataset is used, read by `answer_format`, and rows are grouped by "qid" or, when
-    there is no such column, by prompt. num_generations: as in GRPOConfig. max_completion_length, eos_token_ids: as in
-    GRPOConfig and the tokenizer, to tell which rollouts were cut off. timeout: seconds for one call; a judge that is
-    down is waited for within it. run, budget: as in `evaluate`, over all steps.
+    there is no such column, by prompt. num_generations, num_generations_eval: as in GRPOConfig, for calls in which the
+    trainer does not tell them. max_completion_length, eos_token_ids: as in GRPOConfig and the tokenizer, to tell which
+    rollouts were cut off. timeout: seconds for one call; a judge that is down is waited for within it. run, budget: as
+    in `evaluate`, over all steps.
+
+    Messages may have their content in parts, as `[{"type": "text", "text": …}]`. A prompt with images works with what
+    reads the rollouts alone, such as a vote; what asks a model about it abstains, because only text is sent.
 
     A group that cannot be judged gets None for each rollout; so does every group once the budget is reached. TRL before
-    1.6 reads None as 0, so there a single rollout without a reward gets its group's mean. Raises ConfigError for
-    groups that are not whole, with the setting to change, and for a reward that gives what no reward is; StoreError
-    when another process writes into `run`, so give each of several a folder of its own.
+    1.6 reads None as 0, so there a single rollout without a reward gets its group's mean. Raises ConfigError for a
+    vote without an answer format, for groups that are not whole, with the setting to change, and, until a group had a
+    reward, for a reward that gives what no reward is; StoreError when another process writes into `run`, so give each
+    of several a folder of its own.
     """
     check_group(num_generations)
-    rewarder = Rewarder(estimator, reward or AnswerMatch(), timeout)
+    if num_generations_eval is not None:
+        check_group(num_generations_eval, "num_generations_eval", fewest=1)
     examples = None if task is None else dict(named(task))
+    check_task(estimator, reward, None if examples is None else list(examples.values()), answer_format)
+    return reward_function(
+        Rewarder(estimator, reward or AnswerMatch(), timeout),
+        examples=examples,
+        sizes=(num_generations, num_generations_eval),
+        answer_format=answer_format,
+        cut_at=(max_completion_length, eos_token_ids),
+        run=run,
+        budget=budget,
+    )
+
+
+def reward_function(
+    rewarder: Rewarder,
+    *,
+    examples: dict[str, Example] | None,
+    sizes: tuple[int, int | None],
+    answer_format: str | None = None,
+    cut_at: tuple[int | None, Collection[int]] = (None, ()),
+    run: str | Path | None = None,
+    budget: Budget | None = None,
+) -> Callable[..., list[float | None]]:
+    """What `trl_reward` gives, of a Rewarder that others may share.
+
+    examples: by id. sizes: of a group, in training and in evaluation. cut_at: after how many tokens a rollout is cut
+    off, unless it ends with one of these.
+    """
     ledger: Ledger | None = None  # from the first call on: the cap is over all steps
 
     def cat(
         prompts: list[Any],
         completions: list[Any],
         completion_ids: list[list[int]] | None = None,
-        log_extra: Callable[[str, list[Any]], None] | None = None,
-        log_metric: Callable[[str, float], None] | None = None,
+        log_extra: LogExtra | None = None,
+        log_metric: LogMetric | None = None,
         **columns: Any,
     ) -> list[float | None]:
         nonlocal ledger
-        ids = columns.get(ID)
-        ids = [json.dumps(prompt, sort_keys=True) for prompt in prompts] if ids is None else ids
-        texts = [_text(completion) for completion in completions]
+        ids = ids_of(prompts, columns)
+        size = group_size(ids, *sizes, log_metric)
+        texts = [completion_text(completion) for completion in completions]
         tokens: Sequence[list[int] | None] = completion_ids or [None] * len(texts)
-        limit = max_completion_length, eos_token_ids
         groups, places = [], []
-        for name, members in whole_groups(ids, num_generations):
-            example = _example(name, prompts[members[0]], examples, answer_format)
-            groups.append(Group(example, tuple(_rollout(example, texts[at], tokens[at], *limit) for at in members)))
+        for name, members in whole_groups(ids, size):
+            example = example_of(name, prompts[members[0]], examples, answer_format)
+            groups.append(Group(example, tuple(rollout_of(example, texts[at], tokens[at], *cut_at) for at in members)))
             places += members
         with open_run(run) as store:
             if ledger is None and budget is not None:
@@ -298,86 +302,9 @@ def trl_reward(
         for name, value in batch.metrics.items() if log_metric else ():
             log_metric(name, value)  # type: ignore[misc]
         if log_extra is not None:
-            shown = [one.reference.text if one.reference else one.fault for one in batch.scored for _ in one.rewards]
+            shown = [one.shown for one in batch.scored for _ in one.rewards]
             log_extra("reference", [text for _, text in sorted(zip(places, shown, strict=True))])
         cat.last = batch  # type: ignore[attr-defined] # for whoever wants to see the references
         return found
 
     return cat
-
-
-def filled(batch: Batch) -> list[float | None]:
-    """Rewards in which a rollout without one has its group's mean, and so no advantage; a silent group stays None."""
-    found: list[float | None] = []
-    for one in batch.scored:
-        judged = [reward for reward in one.rewards if reward is not None]
-        found += [fmean(judged) if reward is None and judged else reward for reward in one.rewards]
-    return found
-
-
-def whole_groups(ids: Sequence[Any], size: int) -> Iterator[tuple[str, list[int]]]:
-    """(id, positions) for each group, in the order they come; the same question may come as several groups.
-
-    Raises ConfigError for a group that is not whole.
-    """
-    members: dict[str, list[int]] = {}
-    for position, name in enumerate(ids):
-        members.setdefault(str(name), []).append(position)
-    for name, positions in members.items():
-        if len(positions) % size:
-            raise ConfigError(
-                f"a reward call brought {len(positions)} rollouts of question {name[:60]!r}, which is no multiple of "
-                f"num_generations={size}: a group is split. Give trl_reward the num_generations of GRPOConfig; on "
-                "several processes make per_device_train_batch_size a multiple of num_generations, so that each "
-                "process gets whole groups"
-            )
-        for start in range(0, len(positions), size):
-            yield name, positions[start : start + size]
-
-
-def check_group(num_generations: Any) -> None:
-    """ConfigError for a group size that cannot be."""
-    if isinstance(num_generations, bool) or not isinstance(num_generations, int) or num_generations < 2:
-        raise ConfigError(
-            f"num_generations={num_generations!r}: a group has at least 2 rollouts, since an advantage compares them"
-        )
-
-
-def named(task: Task) -> list[tuple[str, Example]]:
-    """(id, example) for each; the position stands for an id that is missing. ConfigError for an id that comes twice."""
-    found = [(str(position) if one.id is None else one.id, one) for position, one in enumerate(task)]
-    names = [name for name, _ in found]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if twice:
-        raise ConfigError(
-            f"the task {task.name!r} has {len(twice)} ids that come more than once, such as {twice[0]!r}: rollouts are "
-            "grouped by id, so give each example one of its own"
-        )
-    return found
-
-
-def _example(name: str, prompt: Any, examples: dict[str, Example] | None, answer_format: str | None) -> Example:
-    """The example without its gold answer, which training must not see."""
-    if examples is None:
-        return Example(prompt, answer_format=answer_format, id=name)
-    if name not in examples:
-        raise ConfigError(f"{ID}={name!r} is in the dataset and not in the task: make the dataset from that task")
-    known = examples[name]
-    return Example(known.prompt, rubric=known.rubric, answer_format=known.answer_format, id=name)
-
-
-def _text(completion: Any) -> str:
-    """The text of a completion: itself, or the content of its messages."""
-    if isinstance(completion, str):
-        return completion
-    return "".join(message.get("content") or "" for message in completion)
-
-
-def _rollout(
-    example: Example, text: str, ids: Sequence[int] | None, most: int | None, ends: Collection[int]
-) -> Rollout:
-    """A completion of the trainer's, whose tokens `ids` tell its length and whether it was cut off."""
-    if ids is None:
-        return Rollout(text, example.parse(text), "stop")
-    cut = most is not None and len(ids) >= most and ids[-1] not in ends
-    return Rollout(text, example.parse(text), "length" if cut else "stop", usage=Usage(None, len(ids), None, 0.0))

@@ -34,7 +34,7 @@ class View:
 
     def __init__(self, steps: int, show: bool | None) -> None:
         self.steps = steps
-        self.step = 0
+        self._step, self._figures = 0, ""
         self._notebook: Any = _notebook() if show is None or show else None
         self._bar: Any = None
         if self._notebook is None and (show or (show is None and sys.stderr.isatty())):
@@ -44,12 +44,12 @@ class View:
 
     def update(self, step: int, metrics: Mapping[str, Any]) -> None:
         """After a step."""
-        self.step = step
+        self._step, self._figures = step, line(metrics)
         if self._bar is not None:
-            self._bar.set_postfix_str(line(metrics), refresh=False)
+            self._bar.set_postfix_str(self._figures, refresh=False)
             self._bar.update(step - self._bar.n)
         elif self._notebook is not None:
-            self._notebook.update({"text/plain": f"step {step} of {self.steps}: {line(metrics)}"}, raw=True)
+            self._notebook.update({"text/plain": f"step {step} of {self.steps}: {self._figures}"}, raw=True)
 
     @contextmanager
     def stopping(self, folder: Path) -> Iterator[None]:
@@ -57,14 +57,17 @@ class View:
         try:
             yield
         except KeyboardInterrupt:
-            far = f"stopped at step {self.step} of {self.steps}"
+            far = f"stopped at step {self._step} of {self.steps}"
             kept = f"kept in {str(folder)!r}, the same call goes on from the last checkpoint"
             raise interrupted(f"{far}; {kept}") from None
 
-    def close(self) -> None:
-        """Leaves the last line standing."""
+    def close(self, ended: str) -> None:
+        """Leaves a last line standing: how it ended, in place of a step that is no longer under way."""
         if self._bar is not None:
             self._bar.close()
+        elif self._notebook is not None:
+            shown = " · ".join(filter(None, (ended, self._figures)))
+            self._notebook.update({"text/plain": f"step {self._step} of {self.steps}: {shown}"}, raw=True)
 
 
 def _notebook() -> Any:

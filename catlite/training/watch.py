@@ -47,6 +47,7 @@ class Watch:
         self.best: Check | None = None
         self.ended: str | None = None
         self.halted: str | None = None
+        self.passes = True  # whether the step that is given up may go otherwise another time
         self._extra: dict[str, Any] = {}
         self._times = {"step": 0.0, "generated": 0.0, "reward": 0.0}
         self._random: Any = None
@@ -77,12 +78,12 @@ class Watch:
             self._times["generated"] = began
         self._times["reward"] = batch.seconds
         self._extra |= batch.metrics
-        if any(one.over for one in batch.scored) or all(one.abstains for one in batch.scored):
-            self.halted = "; ".join(batch.faults[:3]) or "no group has a reward"
-            if all(one.final and not one.over for one in batch.scored):
-                self.halted += (
-                    " (so it would be again: another sampling or max_completion_length may help, in a new run)"
-                )
+        over = [one.fault for one in batch.scored if one.over and one.fault]
+        if over:
+            self.halted = over[0]
+        elif all(one.abstains for one in batch.scored):
+            self.halted = f"no group had a reward: {'; '.join(batch.faults[:3])}"
+            self.passes = not all(one.final for one in batch.scored)
 
     # The events, in the order in which transformers' Trainer calls them.
 

@@ -1,0 +1,189 @@
+"""What TRL sends a reward, made groups: by id or by prompt, of as many rollouts as this call was drawn with.
+
+Messages may have their content in parts, as those of models that see images have. Left out: the images themselves;
+what asks a model about such a prompt is refused, what reads the rollouts alone works.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from catlite.data import Example, Prompt, Rollout, Task, Usage
+from catlite.errors import ConfigError
+
+ID = "qid"  # the column that says which question a row is
+_IMAGES = ("image", "images")  # columns in which TRL takes them
+_SPLIT = (
+    "a group is split, or drawn in another size. Give trl_reward the num_generations of GRPOConfig, and its "
+    "num_generations_eval where evaluation draws another number; on several processes make "
+    "per_device_train_batch_size a multiple of num_generations, so that each process gets whole groups"
+)
+
+
+def whole_groups(ids: Sequence[Any], size: int) -> Iterator[tuple[str, list[int]]]:
+    """Each group's id and positions, in the order they come; the same question may come as several groups.
+
+    Raises ConfigError for a group that is not whole.
+    """
+    for name, positions in _positions(ids).items():
+        if len(positions) % size:
+            raise ConfigError(
+                f"a reward call brought {len(positions)} rollouts of question {name[:60]!r}, which is no multiple of "
+                f"num_generations={size}: {_SPLIT}"
+            )
+        for start in range(0, len(positions), size):
+            yield name, positions[start : start + size]
+
+
+def group_size(ids: Sequence[Any], training: int, evaluation: int | None, log_metric: Any) -> int:
+    """How many rollouts a group of this call has.
+
+    TRL's trainer knows, and is the object that `log_metric` belongs to; else it is the first of `training` and
+    `evaluation` by which all questions can be divided. In a single process, where no group can be split, it is
+    otherwise the number that all questions have alike.
+    """
+    counts = list(Counter(map(str, ids)).values())
+    told = _told(log_metric)
+    for size in (*told, training, evaluation):
+        if size is not None and all(count % size == 0 for count in counts):
+            return size
+    alike = counts[0] if counts and len(set(counts)) == 1 else 0
+    return alike if alike > 1 and not _several_processes() else training
+
+
+def _told(log_metric: Any) -> list[int]:
+    """The group sizes of the trainer that calls: the one of what it does now, then the other."""
+    trainer = getattr(log_metric, "__self__", None)
+    training = getattr(trainer, "num_generations", None)
+    evaluation = getattr(trainer, "num_generations_eval", None) or training
+    trains = getattr(getattr(trainer, "model", None), "training", True)
+    sizes = (training, evaluation) if trains else (evaluation, training)
+    return [size for size in sizes if isinstance(size, int) and size > 0]
+
+
+def _several_processes() -> bool:
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        return True
+    distributed = getattr(sys.modules.get("torch"), "distributed", None)
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return False
+    return bool(distributed.get_world_size() > 1)
+
+
+def _positions(ids: Sequence[Any]) -> dict[str, list[int]]:
+    members: dict[str, list[int]] = {}
+    for position, name in enumerate(ids):
+        members.setdefault(str(name), []).append(position)
+    return members
+
+
+def ids_of(prompts: Sequence[Any], columns: Mapping[str, Any]) -> Sequence[Any]:
+    """What rows are grouped by: the column `qid`, else the prompt with its images."""
+    if columns.get(ID) is not None:
+        ids: Sequence[Any] = columns[ID]
+        return ids
+    rows = [[prompt] for prompt in prompts]
+    for images in (columns[name] for name in _IMAGES if columns.get(name) is not None):
+        for row, image in zip(rows, images, strict=True):
+            row.append(image)
+    return [json.dumps(row[0] if len(row) == 1 else row, sort_keys=True, default=_content) for row in rows]
+
+
+def _content(value: Any) -> str:
+    """What stands for a part that is no text, the same for equal images: they are read anew for each row."""
+    if hasattr(value, "tobytes"):
+        return hashlib.sha256(value.tobytes()).hexdigest()
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def check_group(num_generations: Any, name: str = "num_generations", fewest: int = 2) -> None:
+    """ConfigError for a group size that cannot be."""
+    whole = isinstance(num_generations, int) and not isinstance(num_generations, bool)
+    if not whole or num_generations < fewest:
+        why = ", since an advantage compares them" if fewest > 1 else ""
+        raise ConfigError(f"{name}={num_generations!r}: a group has at least {fewest} rollout{'s' * (fewest > 1)}{why}")
+
+
+def named(task: Task) -> list[tuple[str, Example]]:
+    """Each example with its id, its position standing for one that is missing.
+
+    Raises ConfigError for an id that comes twice.
+    """
+    examples = [(str(position) if one.id is None else one.id, one) for position, one in enumerate(task)]
+    names = Counter(name for name, _ in examples)
+    twice = sorted(name for name, count in names.items() if count > 1)
+    if twice:
+        raise ConfigError(
+            f"the task {task.name!r} has {len(twice)} ids that come more than once, such as {twice[0]!r}: rollouts are "
+            "grouped by id, so give each example one of its own"
+        )
+    return examples
+
+
+def example_of(name: str, prompt: Any, examples: dict[str, Example] | None, answer_format: str | None) -> Example:
+    """The example without its gold answer, which training must not see."""
+    if examples is None:
+        return Example(text_prompt(prompt), answer_format=answer_format, id=name)
+    if name not in examples:
+        raise ConfigError(f"{ID}={name!r} is in the dataset and not in the task: make the dataset from that task")
+    known = examples[name]
+    return Example(known.prompt, rubric=known.rubric, answer_format=known.answer_format, id=name)
+
+
+def text_prompt(prompt: Any) -> Prompt:
+    """`prompt` with each content that is all text as one text; one with an image stays as it is."""
+    if not isinstance(prompt, list):
+        return prompt  # type: ignore[no-any-return]
+    return [
+        {**message, "content": text_of(message["content"])}
+        if isinstance(message, Mapping) and _all_text(message.get("content"))
+        else message
+        for message in prompt
+    ]
+
+
+def completion_text(completion: Any) -> str:
+    """The text of a completion: itself, or the content of its messages."""
+    if isinstance(completion, str):
+        return completion
+    return "".join(text_of(message.get("content")) for message in completion)
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's content, which may be in parts."""
+    if isinstance(content, list | tuple):
+        return "".join(map(_part, content))
+    return content if isinstance(content, str) else ""
+
+
+def _part(part: Any) -> str:
+    text = part.get("text") if isinstance(part, Mapping) else part
+    return text if isinstance(text, str) else ""
+
+
+def _all_text(content: Any) -> bool:
+    """True for a list of parts that are text and nothing else."""
+    if not isinstance(content, list | tuple):
+        return False
+    return all(isinstance(part, str) or (isinstance(part, Mapping) and "text" in part) for part in content)
+
+
+def rollout_of(
+    example: Example, text: str, ids: Sequence[int] | None, most: int | None, ends: Collection[int]
+) -> Rollout:
+    """A completion of the trainer's, whose tokens `ids` tell its length and whether it was cut off."""
+    if ids is None:
+        return Rollout(text, example.parse(text), "stop")
+    cut = most is not None and len(ids) >= most and ids[-1] not in ends
+    return Rollout(text, example.parse(text), "length" if cut else "stop", usage=Usage(None, len(ids), None, 0.0))
+
+
+LogMetric = Callable[[str, float], None]
+LogExtra = Callable[[str, list[Any]], None]
