@@ -19,19 +19,20 @@ from catlite.errors import (
     BudgetReached,
     CatliteError,
     ConfigError,
+    EmbeddedModelError,
     EndpointDown,
     EstimationError,
     GroupError,
-    RequestRejected,
+    ModelError,
 )
 from catlite.evaluation import Estimator
-from catlite.models.base import Model, check_n, check_sampling, resolve, shown_name
+from catlite.models.base import Model, check_n, check_sampling, resolve, shown_name, token_limit
 from catlite.models.keys import Secret, sealed
 from catlite.progress import Progress, reporting, waiting
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import is_hopeless, keeping, sample_group, unanswered, under_way
-from catlite.store import open_run
+from catlite.rollouts import ends_run, keeping, sample_group, unanswered, under_way
+from catlite.store import copies, copy_of, open_run
 
 
 class _Unnamed(str):
@@ -105,14 +106,14 @@ async def asynthesize(
         answers.check_format(answer_format)
     # An anchor given by name is served where the policy is, unless it is the embedded one.
     nearby = where if isinstance(anchor, str) and anchor != "local" else (None, None)
-    with open_run(run) as store, capped(budget, store.usage() if store and budget else Usage()):
+    with open_run(run) as store, capped(budget, store):
         async with (
             _opened(model, *where) as policy,
             _opened(policy if anchor is None else anchor, *nearby) as reconciler,
         ):
             example = Example(prompt, answer_format=answer_format)
             group = await sample_group(policy, example, n, **checked)
-            limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
+            limit = token_limit(checked)
             with keeping(group):
                 reference = await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
             return await _noted(reference, *_notes(model))
@@ -249,7 +250,8 @@ def estimate(
 
     Returns:
         A list of one Reference per example, in order, that shows itself as a table and has `to_frame()`. One that
-        failed, or that a budget or an endpoint that is down left undone, has `.error` and no text.
+        failed, or was left undone because a budget was reached, no credit was left, the key was revoked or the endpoint
+        is down, has `.error` and no text.
 
     Raises:
         ConfigError: for wrong arguments, before anything is sent.
@@ -268,40 +270,45 @@ def estimate(
     if estimator is not None:
         check_estimator(estimator)
     examples = as_task(task, "estimate", answer_format=answer_format).examples
-    limit = checked.get("max_tokens") or checked.get("max_completion_tokens")
+    limit = token_limit(checked)
 
     async def work() -> References:
         async with _opened(model, *where) as policy:
             estimating = estimator or Synthesis(policy, max_tokens=limit)
-            stops: list[BudgetReached | EndpointDown] = []
+            stops: list[Exception] = []
+            same = copies(examples)  # rows with the same prompt are questions of their own
 
-            async def one(example: Example) -> Reference:
-                group = Group(example, (), shown_name(policy))
+            async def one(position: int) -> Reference:
+                example = examples[position]
+                group, name = Group(example, (), shown_name(policy)), estimator_name(estimating)
+                if stops:
+                    return Reference("", None, name, group, error=f"not done: {stops[0]}")
                 try:
-                    if stops:
-                        raise stops[0]
-                    group = await sample_group(policy, example, n, min_usable=min_usable, **checked)
-                    with keeping(group):
-                        reference = await estimating(group)
-                except (GroupError, EstimationError, RequestRejected) as error:
-                    if is_hopeless(error):
-                        raise
+                    with copy_of(same[position]):
+                        group = await sample_group(policy, example, n, min_usable=min_usable, **checked)
+                        with keeping(group):
+                            reference = await estimating(group)
+                except EmbeddedModelError:
+                    raise
+                except (GroupError, EstimationError, BudgetReached, ModelError) as error:
+                    if ends_run(error):
+                        stops.append(error)
                     spent = getattr(error, "usage", None) or Usage()
-                    group = getattr(error, "group", None) or group
-                    name = estimator_name(estimating)
+                    group = group if group.rollouts else error.group or group
                     reference = Reference("", None, name, group, usage=spent, error=str(error))
-                except (BudgetReached, EndpointDown) as error:
-                    stops.append(error)
-                    reference = Reference("", None, estimator_name(estimating), group, error=str(error))
                 tell(reference.total_usage)
                 return await _noted(reference)
 
             with (
                 open_run(run) as store,
-                capped(budget, store.usage() if store and budget else Usage()),
+                capped(budget, store),
                 reporting(progress, len(examples), run) as tell,
             ):
-                return References(await loop.each(one, examples, under_way(policy)), _notes(model))
+                found = await loop.each(one, range(len(examples)), under_way(policy))
+            came = any(reference.group.usable for reference in found)
+            if stops and not came and not isinstance(stops[0], BudgetReached | EndpointDown):
+                raise stops[0]
+            return References(found, _notes(model))
 
     return loop.run(work())
 

@@ -1,18 +1,20 @@
 """A hard cap on what a run may spend, checked before anything is sent.
 
 A request is let through only when the most it can cost still fits: prompt tokens are at most the bytes of the prompt,
-completion tokens at most max_tokens for each choice. What it really cost is booked when it is back. A request that
-would fit once others are back waits for them. Left out: caps per model, and per unit of time.
+completion tokens at most max_tokens for each choice. What it really cost is booked when it is back (models/booking.py).
+A request that would fit once others are back waits for them. Left out: caps per model, and per unit of time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from catlite.data import Message, Usage
 from catlite.errors import BudgetReached, ConfigError
@@ -43,13 +45,65 @@ class Budget:
 
 
 @dataclass
+class Account:
+    """What has been booked, and what requests under way may still cost: one for a run, whoever draws on it.
+
+    `spent` has an unknown part where nothing bounds what an earlier request cost.
+    """
+
+    spent: Usage = field(default_factory=Usage)
+    reserved: Usage = field(default_factory=Usage)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    # How far replies went beyond their bounds, prompt tokens more and completion tokens times: the chat template's own
+    # system prompt, thinking that max_tokens does not limit. What was seen once is reckoned with from then on.
+    beyond: tuple[int, float] = (0, 1.0)
+
+    def book(self, usage: Usage) -> None:
+        """Adds what a request cost."""
+        with self.lock:
+            self.spent += usage
+
+    def learn(self, told: Usage, most: Usage, beyond: tuple[int, float]) -> None:
+        """Widens the bounds to what a server said it used, where that is more than `most`, made with `beyond`."""
+        more, times = beyond
+        if told.prompt_tokens is not None and most.prompt_tokens is not None:
+            more += max(0, told.prompt_tokens - most.prompt_tokens)
+        if told.completion_tokens and most.completion_tokens:
+            times *= max(1.0, told.completion_tokens / most.completion_tokens)
+        with self.lock:
+            self.beyond = max(self.beyond[0], more), max(self.beyond[1], times)
+
+
+@dataclass
 class Ledger:
-    """What has been spent of a Budget, and what requests under way may still cost."""
+    """A Budget, and the account whose requests it holds within its caps."""
 
     budget: Budget
-    spent: Usage = field(default_factory=Usage)
-    _reserved: Usage = field(default_factory=Usage)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    account: Account = field(default_factory=Account)
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a cap on what cannot be counted."""
+        spent = self.account.spent
+        for name, known, why, instead in (
+            ("usd", spent.cost_usd, "at a price that is not known", "tokens= or requests="),
+            (
+                "tokens",
+                spent.total_tokens,
+                "without max_tokens, to a server that does not say what it used",
+                "requests=",
+            ),
+        ):
+            cap = getattr(self.budget, name)
+            if cap is not None and known is None:
+                raise ConfigError(
+                    f"Budget({name}={cap:g}): this run has requests that were made {why}, so what it has spent is not "
+                    f"known and the cap cannot be held: cap {instead} instead, or give it a run folder of its own"
+                )
+
+    @property
+    def spent(self) -> Usage:
+        """What has been booked so far."""
+        return self.account.spent
 
     @asynccontextmanager
     async def room_for(self, most: Usage) -> AsyncIterator[None]:
@@ -59,62 +113,103 @@ class Ledger:
         try:
             yield
         finally:
-            with self._lock:
-                self._reserved += _minus(most)
+            with self.account.lock:
+                self.account.reserved += _minus(most)
 
     def _reserve(self, most: Usage) -> bool:
         """True when reserved, False when it is worth waiting."""
-        with self._lock:
-            over = self._over(self.spent + most)
+        account = self.account
+        with account.lock:
+            over = self._over(account.spent + most)
             if over is not None:
                 raise BudgetReached(f"the budget is reached: {over}. Run again with a larger one to go on from here")
-            if self._over(self.spent + self._reserved + most) is not None:
+            if self._over(account.spent + account.reserved + most) is not None:
                 return False
-            self._reserved += most
+            account.reserved += _known(most)
             return True
 
     def _over(self, usage: Usage) -> str | None:
         """Which cap `usage` exceeds, in words."""
-        for name, used in (("usd", usage.cost_usd), ("tokens", usage.total_tokens), ("requests", usage.requests)):
+        spent = self.account.spent
+        for name, used, now in (
+            ("usd", usage.cost_usd, spent.cost_usd),
+            ("tokens", usage.total_tokens, spent.total_tokens),
+            ("requests", usage.requests, spent.requests),
+        ):
             cap = getattr(self.budget, name)
-            if cap is not None and used is not None and used > cap:
-                now = {"usd": self.spent.cost_usd, "tokens": self.spent.total_tokens}.get(name, self.spent.requests)
+            if cap is None:
+                continue
+            if used is None or now is None:
+                return (
+                    f"what was spent in {name} is no longer known, since a request without a bound was made beside it"
+                )
+            if used > cap:
                 return f"{now:g} of {cap:g} {name} are spent, and the next request may take it to {used:g}"
         return None
 
-    def book(self, usage: Usage, most: Usage) -> None:
-        """Adds what a request cost; where the server did not say, the most it can have cost."""
-        known = Usage(
-            most.prompt_tokens if usage.prompt_tokens is None else usage.prompt_tokens,
-            most.completion_tokens if usage.completion_tokens is None else usage.completion_tokens,
-            0,
-            most.cost_usd if usage.cost_usd is None else usage.cost_usd,
-            usage.requests,
-        )
-        with self._lock:
-            self.spent += known
+    def most(self, messages: Sequence[Message], n: int, max_tokens: int | None) -> tuple[int, int | None]:
+        """The most prompt and completion tokens a request can take, None where nothing bounds them.
 
-    def most(self, messages: Sequence[Message], n: int, max_tokens: int | None) -> tuple[int, int]:
-        """The most prompt and completion tokens a request can take. Raises ConfigError when nothing bounds it."""
+        Raises ConfigError when a cap needs the bound that is missing.
+        """
         if max_tokens is None and (self.budget.usd is not None or self.budget.tokens is not None):
             raise ConfigError(
                 "a budget in dollars or tokens needs max_tokens on every request (rollouts and estimators), so that "
                 "what a reply may cost is known before it is sent"
             )
-        prompt = sum(len(message["content"].encode("utf-8", "replace")) + _TEMPLATE_TOKENS for message in messages)
-        return prompt, n * (max_tokens or 0)
+        more, times = self.account.beyond
+        return most_prompt_tokens(messages) + more, None if max_tokens is None else math.ceil(n * max_tokens * times)
+
+
+def most_prompt_tokens(messages: Sequence[Message]) -> int:
+    """The most tokens `messages` can take: a token is at least a byte."""
+    return sum(len(message["content"].encode("utf-8", "replace")) + _TEMPLATE_TOKENS for message in messages)
+
+
+def most_reply_tokens(sampling: Mapping[str, Any]) -> int | None:
+    """The most tokens of one choice under these parameters, None when they do not limit it.
+
+    What stands in `extra_body` is sent last and so holds; of two names for the limit the larger one is reckoned with.
+    """
+    sent = {**sampling, **(sampling.get("extra_body") or {})}
+    limits = [sent[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(sent.get(name), int)]
+    return max(limits, default=None)
+
+
+def choices(sampling: Mapping[str, Any], n: int) -> int:
+    """How many choices a request for `n` may be billed for: `extra_body` may ask for more."""
+    more = sampling.get("extra_body") or {}
+    counts = [n, *(more[name] for name in ("n", "best_of") if isinstance(more.get(name), int))]
+    return max(map(int, counts))
+
+
+def _known(usage: Usage) -> Usage:
+    """`usage` with 0 for what is unknown: without a cap on it nobody asks."""
+    return Usage(usage.prompt_tokens or 0, usage.completion_tokens or 0, 0, usage.cost_usd or 0.0, usage.requests)
 
 
 def _minus(usage: Usage) -> Usage:
+    known = _known(usage)
     return Usage(
-        -(usage.prompt_tokens or 0), -(usage.completion_tokens or 0), 0, -(usage.cost_usd or 0.0), -usage.requests
+        -(known.prompt_tokens or 0), -(known.completion_tokens or 0), 0, -(known.cost_usd or 0.0), -known.requests
     )
 
 
+class HasAccount(Protocol):
+    """A run store."""
+
+    account: Account
+
+
 @contextmanager
-def capped(budget: Budget | None, spent: Usage) -> Iterator[Ledger | None]:
-    """`budget` in force for every model call made inside, with `spent` already gone; None changes nothing."""
-    with drawing_on(None if budget is None else Ledger(budget, spent)) as ledger:
+def capped(budget: Budget | None, spent: Usage | HasAccount | None = None) -> Iterator[Ledger | None]:
+    """`budget` in force for every model call made inside; None changes nothing.
+
+    spent: what is gone of it already, or the run whose account it caps. Raises ConfigError for a cap on what is not
+    known of that.
+    """
+    account = Account(spent or Usage()) if spent is None or isinstance(spent, Usage) else spent.account
+    with drawing_on(None if budget is None else Ledger(budget, account)) as ledger:
         yield ledger
 
 

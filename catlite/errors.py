@@ -32,13 +32,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from catlite.data import Group, Usage
+    from catlite.data import Group, Rollout, Usage
 
 
 class CatliteError(Exception):
-    """Anything catlite raises on purpose; `.group` keeps the rollouts that were paid for before, if there are any."""
+    """Anything catlite raises on purpose.
+
+    `.group` keeps the rollouts that were paid for before, if there are any; `.rollouts` are replies of the same call.
+    """
 
     group: Group | None = None
+    rollouts: tuple[Rollout, ...] = ()
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows of it: the lines of the cell, and the message."""
@@ -62,10 +66,13 @@ class DataError(CatliteError, ValueError):
 class ModelError(CatliteError, RuntimeError):
     """A model did not answer; `.status` is the HTTP status, where there was one.
 
-    `.usage` is what a reply of no use says it was billed, None when it says nothing.
+    `.usage` is what a reply of no use says it was billed, None when it says nothing. `.reason` is what the server said,
+    whole, and `.params` are the settings that it names as the cause.
     """
 
     usage: Usage | None = None
+    reason: str = ""
+    params: tuple[str, ...] = ()
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
@@ -103,12 +110,16 @@ class ContextOverflow(RequestRejected):
 class EndpointUnavailable(ModelError, ConnectionError):
     """Rate limits, server errors, lost connections or time-outs, retries used up.
 
-    `.retry_after` is the wait in seconds that the endpoint asked for, None if it did not say.
+    `.retry_after` is the wait in seconds that the endpoint asked for, None if it did not say. `.sent` is False when the
+    request never got there: a refused connection, an unknown host.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: float | None = None, sent: bool = True
+    ) -> None:
         super().__init__(message, status=status)
         self.retry_after = retry_after
+        self.sent = sent
 
 
 class EndpointDown(EndpointUnavailable):
@@ -172,7 +183,9 @@ class RubricError(CatliteError, RuntimeError):
 
 
 class BudgetReached(CatliteError, RuntimeError):
-    """The next request could exceed the run's budget, so it was not sent; what came before is kept."""
+    """The next request could exceed the run's budget, so it was not sent; `.group` keeps the rollouts before it."""
+
+    group: Group | None = None
 
 
 class StoreError(CatliteError, OSError):

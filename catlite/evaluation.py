@@ -23,11 +23,13 @@ from catlite.costs import of_one
 from catlite.data import Example, Group, Prompt, Reference, Task, Usage
 from catlite.errors import (
     BudgetReached,
+    CatliteError,
     ConfigError,
+    EmbeddedModelError,
     EndpointDown,
     EstimationError,
     GroupError,
-    RequestRejected,
+    ModelError,
     RubricError,
 )
 from catlite.models.base import Model, check_n, check_sampling, resolve
@@ -36,8 +38,8 @@ from catlite.progress import Progress, reporting
 from catlite.results import SINGLE, Evaluation, Row
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.audit import Reward, audited, check_gradable, warn_own_judge
-from catlite.rollouts import is_hopeless, keeping, sample_group, under_way
-from catlite.store import open_run, samples_from
+from catlite.rollouts import ends_run, keeping, sample_group, under_way
+from catlite.store import copies, copy_of, open_run, samples_from
 
 Estimator = Callable[[Group], Awaitable[Reference]]
 Estimators = Sequence[Estimator] | Mapping[str, Estimator]
@@ -69,17 +71,22 @@ async def aevaluate(
     started = time.monotonic()
     # All questions before the next repeat: a run store lets the same question be asked once at a time only.
     items = [(position, example, repeat) for repeat in range(n_repeats) for position, example in enumerate(task)]
+    same = copies(task)  # rows with the same prompt are questions of their own
     with (
         open_run(run) as store,
-        capped(budget, store.usage() if store and budget else Usage()),
+        capped(budget, store),
         reporting(progress, len(items), run) as tell,
     ):
 
         async def one(item: tuple[int, Example, int]) -> tuple[Group, list[Row]]:
-            group, single = await work.sampled(policy, n, sampling, *item)
-            return group, work.told(tell, group, await work.rows(group, single))
+            position, _, repeat = item
+            with copy_of(same[position]):
+                group, single = await work.sampled(policy, n, sampling, *item)
+            with copy_of(same[position], repeat):
+                return group, work.told(tell, group, await work.rows(group, single))
 
         found = await loop.each(one, items, under_way(policy))
+        work.check(any(group.usable for group, _ in found))
         rows = tuple(row for _, rows in found for row in rows)
         groups = tuple(group for group, _ in found)
         seconds = time.monotonic() - started
@@ -126,7 +133,8 @@ def evaluate(
             `report` reads; the latest evaluation of a run is kept); the same call again, after success, Ctrl-C or a
             crash, asks only for what is missing.
         budget: a hard cap on the run; once it is reached, the questions that were not done are rows without a score,
-            and the same call with a larger one goes on.
+            and the same call with a larger one goes on. A run that has begun ends in the same way, with `.stopped`,
+            when there is no credit left, the key is revoked or the endpoint is down.
         progress: a bar with rate, cost so far and time left; True shows it at once, None after two seconds in a
             terminal or a notebook, False never; a function is called with (questions done, questions), each repeat
             counted.
@@ -191,18 +199,24 @@ async def areestimate(
     )
     started = time.monotonic()
     singles = {(row.position, row.repeat): row for row in evaluation.rows if row.system == SINGLE}
+    # As numbered when they were sampled: by position.
+    first = {row.position: evaluation.group(*at) for at, row in sorted(singles.items(), reverse=True)}
+    known = [(position, group.example) for position, group in sorted(first.items()) if group is not None]
+    same = dict(zip([position for position, _ in known], copies(example for _, example in known), strict=True))
     with (
         open_run(run) as store,
-        capped(budget, store.usage() if store and budget else Usage()),
+        capped(budget, store),
         reporting(progress, len(singles), run) as tell,
     ):
 
         async def one(single: Row) -> list[Row]:
             group = evaluation.group(single.position, single.repeat)
             assert group is not None
-            return work.told(tell, group, await work.rows(group, single))
+            with copy_of(same[single.position], single.repeat):
+                return work.told(tell, group, await work.rows(group, single))
 
         found = await loop.each(one, list(singles.values()), _UNDER_WAY)
+        work.check(any(row.reference is not None for rows in found for row in rows))
     return replace(
         evaluation,
         rows=tuple(row for rows in found for row in rows),
@@ -251,7 +265,7 @@ class _Work:
 
     estimators: dict[str, Estimator]
     grader: Reward
-    stops: list[BudgetReached | EndpointDown] = field(default_factory=list)  # once there is one, no question is begun
+    stops: list[Exception] = field(default_factory=list)  # once there is one, no question is begun
 
     async def sampled(
         self, policy: Model, n: int, sampling: dict[str, Any], position: int, example: Example, repeat: int
@@ -269,14 +283,16 @@ class _Work:
             group = error.group
             if not group.replies:
                 return group, replace(row, usage=group.usage, error=str(error))
-        except (BudgetReached, EndpointDown, RequestRejected) as error:
+        except (BudgetReached, ModelError) as error:
             self._failed(error)
-            return Group(example, ()), replace(row, error=str(error))
+            group = error.group or Group(example, ())
+            return group, replace(row, usage=group.usage, error=str(error))
         return group, _alone(row, group, getattr(policy, "price", None))
 
     async def rows(self, group: Group, single: Row) -> list[Row]:
         """`single`, graded unless it has its score already, and a row for every estimator's reference."""
-        half_way = single.error is not None and single.generations == 0 and bool(group.usable)
+        cut_off = bool(group.usable) or any(one.error == single.error for one in group.rollouts)
+        half_way = single.error is not None and single.generations == 0 and cut_off
         if not group.replies or half_way:
             return [single, *(replace(single, system=system) for system in self.estimators)]
 
@@ -296,7 +312,7 @@ class _Work:
             try:
                 with keeping(group):
                     reference = await estimator(group)
-            except (EstimationError, BudgetReached, EndpointDown, RequestRejected) as error:
+            except (EstimationError, BudgetReached, ModelError) as error:
                 self._failed(error)
                 spent = getattr(error, "usage", None) or Usage()
                 row = replace(row, usage=spent if alone else group.usage + spent, error=str(error))
@@ -317,7 +333,7 @@ class _Work:
         gold = Reference(group.example.answer or "", group.example.answer, "gold", group)
         try:
             scores, judgement = await audited(self.grader, rollouts, gold)
-        except (BudgetReached, EndpointDown, RequestRejected, RubricError) as error:
+        except (BudgetReached, ModelError, RubricError) as error:
             self._failed(error)
             return replace(row, error=f"not graded: {error}")
         if len(scores) != len(rollouts.rollouts):
@@ -344,12 +360,17 @@ class _Work:
         """Why not every question was done."""
         return str(self.stops[0]) if self.stops else None
 
-    def _failed(self, error: Exception) -> None:
-        """Notes what ends the run early; raises what would be the same for every question."""
-        if isinstance(error, BudgetReached | EndpointDown):
+    def _failed(self, error: CatliteError) -> None:
+        """Notes what ends the run early; raises what is none of a question's own failures."""
+        if ends_run(error):
             self.stops.append(error)
-        elif is_hopeless(error):
+        elif isinstance(error, EmbeddedModelError):
             raise error
+
+    def check(self, came: bool) -> None:
+        """Raises why the endpoint refuses altogether when nothing came; what came is kept, with `stopped`."""
+        if self.stops and not came and not isinstance(self.stops[0], BudgetReached | EndpointDown):
+            raise self.stops[0]
 
 
 def _alone(row: Row, group: Group, price: Any) -> Row:

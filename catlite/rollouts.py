@@ -6,13 +6,22 @@ Left out: multi-turn rollouts, and filtering by content.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from catlite.data import Example, Group, Rollout
-from catlite.errors import CatliteError, GroupError, RequestRejected
+from catlite.errors import (
+    AuthenticationFailed,
+    BudgetReached,
+    CatliteError,
+    EndpointDown,
+    GroupError,
+    ModelError,
+    QuotaExhausted,
+    RequestRejected,
+)
 from catlite.models.base import Model, shown_name
 
 _ADVICE = {
@@ -31,11 +40,14 @@ async def sample_group(policy: Model, example: Example, n: int = 8, *, min_usabl
     """`n` rollouts of `example`, with their answers parsed.
 
     Raises GroupError when fewer than `min_usable` of them can be used: the message lists the causes, `.group` keeps the
-    rollouts. What `policy.sample` raises passes through.
+    rollouts. What `policy.sample` raises passes through, with `.group` where some rollouts had come.
     """
-    rollouts = await policy.sample(example.prompt, n, **sampling)
-    answered = tuple(replace(rollout, answer=rollout.answer or example.parse(rollout.text)) for rollout in rollouts)
-    group = Group(example, answered, shown_name(policy))
+    try:
+        group = _parsed(example, await policy.sample(example.prompt, n, **sampling), policy)
+    except (ModelError, BudgetReached) as error:
+        if error.rollouts:
+            error.group = _parsed(example, error.rollouts, policy)
+        raise
     if len(group.usable) < min_usable:
         raise GroupError(_explain(group, min_usable), group)
     return group
@@ -59,6 +71,18 @@ def unanswered(groups: Iterable[Group]) -> list[str]:
         f"no final answer found in {without:,} of {len(replies):,} replies (answer_format={wanted!r:.80}): does the "
         f"prompt ask for it?{remedy}"
     ]
+
+
+def _parsed(example: Example, rollouts: Sequence[Rollout], policy: Model) -> Group:
+    """The group of these rollouts, with their answers."""
+    answered = tuple(replace(rollout, answer=rollout.answer or example.parse(rollout.text)) for rollout in rollouts)
+    return Group(example, answered, shown_name(policy))
+
+
+def ends_run(error: Exception) -> bool:
+    """True when what one question met every other will meet: no budget, no credit, no access, nobody there."""
+    final = BudgetReached | EndpointDown | QuotaExhausted | AuthenticationFailed
+    return isinstance(error, final) or is_hopeless(error)
 
 
 def is_hopeless(error: Exception) -> bool:

@@ -1,45 +1,44 @@
 """The run store: every reply that was paid for, on disk before it is used, and never asked for again.
 
 One SQLite file per run (WAL, synchronous=FULL: a reply survives `kill -9` and a power cut), JSON only, no pickle,
-mode 0600. A reply is found again by what was asked: model, address, messages, sampling parameters and its index
-among the samples; a changed prompt or model finds nothing. Replies that failed or were cut off by the transport are
-not kept. One process at a time may write a run. Left out: sharing a run between machines.
+mode 0600; beside it a lock and a journal of requests under way (store_files.py). A reply is found again by what was
+asked: model, address, messages, sampling parameters, its index among the samples and, where the same prompt stands in
+several rows of a task, which of them; a changed prompt or model finds nothing. Replies that failed or were cut off by
+the transport are not kept, but what they cost is. One process at a time may write a run. Left out: sharing a run
+between machines.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import fcntl
 import hashlib
+import itertools
 import json
-import os
 import queue
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from catlite.data import Message, Rollout, Usage
+from catlite import store_files
+from catlite.budget import Account
+from catlite.data import Example, Message, Rollout, Usage
 from catlite.errors import StoreError
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS requests (key TEXT PRIMARY KEY, asked TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS replies (
-    key TEXT NOT NULL, sample INTEGER NOT NULL, rollout TEXT NOT NULL, PRIMARY KEY (key, sample)
-) WITHOUT ROWID;
-"""
-_VERSION = 1
 _BATCH = 256  # replies per commit at most: one fsync carries all that wait
 # Never part of what identifies a request: headers may carry credentials and change without changing the reply.
 _NOT_ASKED = frozenset({"extra_headers"})
 
 _current: contextvars.ContextVar[Store | None] = contextvars.ContextVar("catlite_run", default=None)
+_first: contextvars.ContextVar[int] = contextvars.ContextVar("catlite_first_sample", default=0)
+_copy: contextvars.ContextVar[str] = contextvars.ContextVar("catlite_copy", default="")
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,14 @@ class Asked:
     address: str
     messages: Sequence[Message]
     sampling: Mapping[str, Any]
+    copy: str = field(default_factory=_copy.get)  # which of several that ask the same; see `copy_of`
 
     @cached_property
     def json(self) -> str:
         """Canonical JSON; pure ASCII, so that lone surrogates survive."""
         sampling = {name: _plain(value) for name, value in self.sampling.items() if name not in _NOT_ASKED}
         asked = {"model": self.model, "address": self.address, "messages": list(self.messages), "sampling": sampling}
+        asked |= {"copy": self.copy} if self.copy else {}
         return json.dumps(asked, sort_keys=True, separators=(",", ":"), default=repr)
 
     @cached_property
@@ -69,28 +70,48 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+@dataclass
+class _Job:
+    """Replies for the writer thread, as (sample, JSON); `done` is told when they are on disk."""
+
+    key: str
+    asked: str
+    replies: list[tuple[int, str]]
+    done: Future[None] = field(default_factory=Future)
+
+
 class Store:
-    """The replies of one run, in `<folder>/replies.sqlite`; see `open_run`."""
+    """The replies of one run, in `<folder>/replies.sqlite`; see `open_run`.
+
+    `account` has all that was booked for the run, by earlier processes too.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "replies.sqlite"
-        self._lock_file = _locked(folder)
+        self._lock = store_files.Lock(folder)
         self._reading = threading.Lock()
         self._turns: dict[tuple[int, str], tuple[asyncio.Lock, int]] = {}
         try:
             self._reader = self._connect()
-            self._reader.executescript(_SCHEMA)
-            version = self._reader.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
-                raise StoreError(f"{self.path} was written by another version of catlite (format {version})")
-            self._reader.execute(f"PRAGMA user_version = {_VERSION}")
-        except sqlite3.Error as error:
-            self._lock_file.close()
+            store_files.opened(self._reader, self.path)
+            self._journal = store_files.Journal(folder)
+            # What a process that died had under way: sent, and never booked.
+            self._reader.execute("BEGIN IMMEDIATE")
+            self._reader.executemany("INSERT OR IGNORE INTO bookings VALUES (?, ?, ?, ?, ?)", self._journal.left())
+            self._reader.execute("COMMIT")
+            self._journal.empty()
+            self.account = Account(store_files.booked(self._reader))
+            (last,) = self._reader.execute("SELECT MAX(id) FROM bookings").fetchone()
+        except (sqlite3.Error, OSError) as error:
+            self._lock.release()
+            if isinstance(error, StoreError):
+                raise
             raise StoreError(f"{self.path} cannot be opened as a run store: {error}") from None
+        self._numbers = itertools.count((last or 0) + 1)
         self.path.chmod(0o600)
-        self._waiting: queue.SimpleQueue[tuple[str, str, list[tuple[int, str]], Future[None]] | None]
-        self._waiting = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._settled: deque[tuple[Any, ...]] = deque()  # bookings, for the next transaction
         self._writer = threading.Thread(target=self._write, name="catlite-store", daemon=True)
         self._writer.start()
 
@@ -130,10 +151,26 @@ class Store:
     async def keep(self, asked: Asked, replies: Mapping[int, Rollout]) -> None:
         """Returns when `replies`, by sample index, are on disk. Raises StoreError when they cannot be."""
         rows = [(sample, json.dumps(rollout, default=_fields)) for sample, rollout in replies.items()]
-        done: Future[None] = Future()
-        self._waiting.put((asked.key, asked.json, rows, done))
+        job = _Job(asked.key, asked.json, rows)
+        self._waiting.put(job)
         # Shielded: a cancelled caller loses its reply, but the row that is being written is still written.
-        await asyncio.shield(asyncio.wrap_future(done))
+        await asyncio.shield(asyncio.wrap_future(job.done))
+
+    def begin(self, most: Usage) -> int:
+        """The number of a request that is about to be sent and may cost `most`, which is written down.
+
+        Raises StoreError when it cannot be; then the request is not to be sent.
+        """
+        number = next(self._numbers)
+        self._journal.add(number, most)
+        return number
+
+    def settle(self, number: int, usage: Usage) -> None:
+        """Books what the request of that number cost: written with the next reply that is kept, or at the end.
+
+        Until it is, the journal has the most it can be.
+        """
+        self._settled.append((number, usage.prompt_tokens, usage.completion_tokens, usage.cost_usd, usage.requests))
 
     def _write(self) -> None:
         """The writer thread: everything that waits goes into one transaction, since the fsync is what costs."""
@@ -148,45 +185,49 @@ class Store:
                         break
                     batch.append(item)
                 self._commit(connection, batch)
+            self._commit(connection, [])  # bookings that no reply came after
         finally:
             connection.close()
 
-    def _commit(
-        self, connection: sqlite3.Connection, batch: list[tuple[str, str, list[tuple[int, str]], Future[None]]]
-    ) -> None:
+    def _commit(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+        bookings = [self._settled.popleft() for _ in range(len(self._settled))]
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for key, asked, rows, _ in batch:
-                connection.execute("INSERT OR IGNORE INTO requests VALUES (?, ?)", (key, asked))
-                connection.executemany(
-                    "INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", [(key, sample, text) for sample, text in rows]
-                )
+            connection.executemany(store_files.BOOK, bookings)
+            for job in batch:
+                connection.execute("INSERT OR IGNORE INTO requests VALUES (?, ?)", (job.key, job.asked))
+                rows = [(job.key, sample, text) for sample, text in job.replies]
+                connection.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", rows)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            self._settled.extendleft(reversed(bookings))
             failure = StoreError(
                 f"a reply could not be written to {self.path}: {error}. What was written before is intact; make "
                 "room or fix the folder, and run again to go on from there"
             )
-            for *_, done in batch:
-                done.set_exception(failure)
+            for job in batch:
+                job.done.set_exception(failure)
         else:
-            for *_, done in batch:
-                done.set_result(None)
+            self._journal.booked(row[0] for row in bookings)
+            for job in batch:
+                job.done.set_result(None)
 
     def usage(self) -> Usage:
-        """What all replies of the run cost when they were paid for."""
-        with self._reading:
-            rows = self._reader.execute("SELECT rollout FROM replies").fetchall()
-        return Usage.total(_rollout(text).usage for (text,) in rows)
+        """What all replies of the run say they cost when they were paid for; reads the whole file.
+
+        What was booked, failed requests and silent servers included, is `account.spent`.
+        """
+        return store_files.replies_usage(self.path)
 
     def close(self) -> None:
         """Waits for what is being written, then lets others open the run."""
         self._waiting.put(None)
         self._writer.join()
         self._reader.close()
-        self._lock_file.close()
+        self._journal.close()
+        self._lock.release()
 
 
 class Recording:
@@ -198,7 +239,7 @@ class Recording:
             ((version,),) = self._read("PRAGMA user_version")
         except sqlite3.Error as error:
             raise StoreError(f"run={str(folder)!r} has no replies that can be read: {error} ({self.path})") from None
-        if version != _VERSION:
+        if version not in (1, store_files.VERSION):
             raise StoreError(f"{self.path} was written by another version of catlite (format {version})")
 
     def _read(self, query: str, *values: str) -> list[tuple[Any, ...]]:
@@ -223,28 +264,6 @@ def _fields(value: Rollout | Usage) -> dict[str, Any]:
 
 def _rollout(text: str) -> Rollout:
     return Rollout.from_json(json.loads(text))
-
-
-def _locked(folder: Path) -> IO[str]:
-    """An exclusive lock on the run, held by the open file: the kernel releases it however the process ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("a+")
-    except OSError as error:
-        raise StoreError(f"run={str(folder)!r} cannot be used: {error.strerror}: {error.filename}") from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
-        file.close()
-        raise StoreError(
-            f"run={str(folder)!r} is in use by process {holder}: wait for it, or give this run another folder"
-        ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
 
 
 _open: dict[Path, tuple[Store, int]] = {}
@@ -284,9 +303,6 @@ def current_run() -> Store | None:
     return _current.get()
 
 
-_first: contextvars.ContextVar[int] = contextvars.ContextVar("catlite_first_sample", default=0)
-
-
 @contextmanager
 def samples_from(first: int) -> Iterator[None]:
     """Models sampled inside give the replies from index `first` on: fresh ones, beside those before them."""
@@ -300,3 +316,33 @@ def samples_from(first: int) -> Iterator[None]:
 def first_sample() -> int:
     """The index of the first reply that a call of `sample` gives; 0 outside of `samples_from`."""
     return _first.get()
+
+
+@contextmanager
+def copy_of(row: int, repeat: int = 0) -> Iterator[None]:
+    """Models asked inside answer for themselves, though others ask the very same.
+
+    row: how many rows of the task before this one have its prompt. repeat: how often it was done before. A run keeps
+    the replies of each apart, as without a run each would have its own.
+    """
+    token = _copy.set(f"{row}.{repeat}" if row or repeat else "")
+    try:
+        yield
+    finally:
+        _copy.reset(token)
+
+
+def current_copy() -> str:
+    """What tells the copy in force from others that ask the same; "" for the first."""
+    return _copy.get()
+
+
+def copies(examples: Iterable[Example]) -> list[int]:
+    """Of each example, how many before it have the same prompt."""
+    seen: Counter[str] = Counter()
+    numbers = []
+    for example in examples:
+        text = json.dumps(example.messages, sort_keys=True)
+        numbers.append(seen[text])
+        seen[text] += 1
+    return numbers

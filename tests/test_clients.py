@@ -201,3 +201,33 @@ def test_a_filtered_prompt_is_filtered_through_litellm_too(server, provided):
 def test_a_provider_litellm_does_not_know_says_what_to_write():
     with pytest.raises(ConfigError, match=r'pass base_url=.*"openai/Qwen/Qwen3-8B"'):
         ask_litellm("Qwen/Qwen3-8B")
+
+
+@pytest.mark.parametrize(
+    ("model", "variable"),
+    [
+        ("anthropic/claude-sonnet-4-5", "ANTHROPIC_API_KEY"),
+        ("gemini/gemini-2.0-flash", "GEMINI_API_KEY"),
+        ("openai/gpt-4o", "OPENAI_API_KEY"),
+        ("azure/mine", "AZURE_API_KEY"),
+    ],
+)
+def test_a_key_that_is_missing_is_called_by_its_providers_name_and_asked_for_once(monkeypatch, model, variable):
+    for name in (variable, "ANTHROPIC_AUTH_TOKEN", "GOOGLE_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(AuthenticationFailed, match=rf"has no API key: set .*{variable}, or pass api_key=") as caught:
+        ask_litellm(model, retry_seconds=300)
+    assert ("OPENAI" in str(caught.value)) == model.startswith("openai/")
+
+
+def test_a_key_that_is_refused_is_called_by_its_providers_name(server, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-0123456789")
+    monkeypatch.setenv("ANTHROPIC_API_BASE", server.url.removesuffix("/v1"))
+    with pytest.raises(AuthenticationFailed, match=r"check the API key \(api_key= or ANTHROPIC_API_KEY\)"):
+        ask_litellm("anthropic/claude-sonnet-4-5")
+    assert len(server.requests) == 1
+
+
+def test_a_server_nobody_listens_at_is_told_so_through_litellm_too(monkeypatch, hurry):
+    monkeypatch.setenv("HOSTED_VLLM_API_BASE", "http://127.0.0.1:9/v1")
+    assert "Is a server running at that address?" in ask_litellm("hosted_vllm/m")[0].error

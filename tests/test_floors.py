@@ -26,6 +26,7 @@ FLOORS = [
         "lazy",
         "loop",
         "store",
+        "store_files",
         "progress",
         "prompts",
     },

@@ -4,11 +4,15 @@ import time
 
 import faults
 import pytest
+import tenacity
 from asking import QUESTION, ask, on
 from faults import status
 
 from catlite import Endpoint, loop
-from catlite.models.retry import ATTEMPTS, retry_after
+from catlite.errors import EndpointUnavailable
+from catlite.models import retry
+from catlite.models.retry import ATTEMPTS, retry_after, retrying
+from catlite.models.traffic import Traffic
 
 # Failures that pass
 
@@ -71,6 +75,77 @@ def test_nobody_listening_is_a_failed_rollout_that_says_so(server, hurry):
         rollout = loop.run(endpoint.sample(QUESTION))[0]
     assert (rollout.text, rollout.defect) == ("", "failed")
     assert "http://127.0.0.1:9/v1 (m) cannot be reached" in rollout.error
+
+
+def nobody():
+    return EndpointUnavailable("nobody listens", sent=False)
+
+
+@pytest.fixture
+def two_seconds(monkeypatch):
+    """Waits of two seconds, which are counted and not waited for."""
+
+    async def wait(self, seconds, began):
+        assert seconds <= 2
+
+    monkeypatch.setattr(Traffic, "wait", wait)
+    monkeypatch.setattr(retry, "_backoff", tenacity.wait_fixed(2))
+
+
+def attempts(traffic, failure, seconds=300):
+    made = []
+
+    async def call():
+        made.append(1)
+        raise failure
+
+    with pytest.raises(EndpointUnavailable) as caught:
+        loop.run(retrying(call, seconds, loop.Slots(1), traffic))
+    return len(made), str(caught.value)
+
+
+def test_a_server_nobody_has_reached_yet_is_waited_for_some_seconds_and_that_is_said_at_once(two_seconds, caplog):
+    traffic = Traffic("server")
+    with caplog.at_level(logging.WARNING, "catlite"):
+        number, said = attempts(traffic, nobody())
+        attempts(traffic, nobody())
+    assert number == 3  # at 0, 2 and 4 of 5 seconds
+    assert said.endswith("gave up after 3 attempts in 4.0 s. Is a server running at that address?")
+    assert [record.getMessage() for record in caplog.records] == [
+        "nobody listens; nobody was ever reached there: waiting 5 s for it to start"
+    ]
+
+
+@pytest.mark.parametrize("failure", [EndpointUnavailable("reset"), EndpointUnavailable("busy", status=503)])
+def test_a_server_that_was_reached_once_gets_all_the_patience_there_is(two_seconds, failure):
+    assert attempts(Traffic("server"), failure)[0] == ATTEMPTS
+    traffic = Traffic("server")
+    traffic.answered(0.0)
+    number, said = attempts(traffic, nobody())
+    assert number == ATTEMPTS
+    assert "Is a server running" not in said
+
+
+def test_that_a_server_was_reached_is_known_on_every_loop_and_to_every_endpoint(server):
+    asyncio.run(on(server).sample(QUESTION))
+
+    async def contact():
+        return on(server)._traffic.contact
+
+    assert asyncio.run(contact()).made
+    assert not loop.run(_contact_of("http://127.0.0.1:9/v1")).made
+
+
+async def _contact_of(url):
+    return Endpoint("m", base_url=url)._traffic.contact
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "http://models.invalid/v1"])
+def test_refused_connections_and_unknown_hosts_are_told_from_lost_connections(server, hurry, url):
+    with Endpoint("m", base_url=url, retry_seconds=0.05) as endpoint:
+        assert "Is a server running at that address?" in loop.run(endpoint.sample(QUESTION))[0].error
+    server.script([faults.reset()] * 20)
+    assert "Is a server running" not in ask(server)[0].error
 
 
 def test_retry_after_is_waited_for(server):

@@ -1,6 +1,7 @@
 """A reply that was paid for is on disk before it is used, and is never asked for again."""
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -19,9 +20,24 @@ import pytest
 from faults import status
 from server import Server
 
-from catlite import Budget, Endpoint, Example, MajorityVote, Price, Synthesis, Task, evaluate, loop
+import catlite
+from catlite import (
+    Budget,
+    Endpoint,
+    Example,
+    MajorityVote,
+    Price,
+    Synthesis,
+    Task,
+    embedded,
+    evaluate,
+    loop,
+    reestimate,
+)
 from catlite.data import Rollout, Usage
 from catlite.errors import ConfigError, StoreError
+from catlite.models.embedded import _Server
+from catlite.models.keys import Address, Secret
 from catlite.store import Asked, Recording, open_run, samples_from
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(12)))
@@ -215,8 +231,8 @@ def test_a_killed_run_goes_on_without_paying_twice(model, server, tmp_path, afte
     server.wait(lambda s: s.in_flight == 0)
     before = len(server.requests)
     resumed = run(model, tmp_path)
-    # Two requests were in flight and at most two replies on their way to the disk: no more is asked twice.
-    assert 24 <= len(server.requests) <= 24 + 4
+    # Two requests were in flight: a reply is on disk before its connection takes another.
+    assert 24 <= len(server.requests) <= 24 + 2
     assert before < len(server.requests)
     assert outcome(resumed) == outcome(run(model, tmp_path / "fresh"))
 
@@ -359,3 +375,167 @@ def test_usage_of_a_run_is_what_its_replies_cost(tmp_path):
     with open_run(tmp_path) as store:
         asyncio.run(work(store))
         assert store.usage() == Usage(5, 5, 0, 0.1, 1)
+
+
+# --- the same prompt in several rows ---
+
+TWINS = Task(
+    "twins",
+    tuple(
+        Example(text, "1", answer_format="boxed", id=str(number))
+        for number, text in enumerate(["a?", "b?", "a?", [{"role": "user", "content": "a?"}]])
+    ),
+)
+
+
+@pytest.fixture
+def fresh():
+    """A server whose replies are never alike."""
+    numbers = iter(range(10**6))
+    with Server(lambda body, i: rf"\boxed{{{next(numbers)}}}") as running:
+        yield running
+
+
+def texts(groups):
+    return [tuple(rollout.text for rollout in group.rollouts) for group in groups]
+
+
+def test_rows_with_the_same_prompt_have_rollouts_of_their_own(connect, fresh, tmp_path):
+    model = connect(at=fresh)
+    options = {"estimators": (MajorityVote(), Synthesis(model)), "n": 2, "n_repeats": 2, "run": tmp_path}
+    first = evaluate(TWINS, model, **options)
+    assert len(set(texts(first.groups))) == 8
+    assert len({row.reference.text for row in first.rows if row.system == "Synthesis"}) == 8
+    sent = len(fresh.requests)
+    assert sent == 16  # as without a run
+    assert sum(group.usage.requests for group in first.groups) == 8
+    again = evaluate(TWINS, model, **options)
+    assert len(fresh.requests) == sent
+    assert texts(again.groups) == texts(first.groups)
+    assert outcome(again) == outcome(first)
+
+
+def test_rows_with_the_same_prompt_are_estimated_apart(connect, fresh, tmp_path):
+    model = connect(at=fresh)
+    first = catlite.estimate(TWINS, model, n=2, run=tmp_path)
+    assert len({reference.text for reference in first}) == 4
+    assert len(fresh.requests) == 8
+    again = catlite.estimate(TWINS, model, n=2, run=tmp_path)
+    assert [reference.text for reference in again] == [reference.text for reference in first]
+    assert len(fresh.requests) == 8
+
+
+def test_rows_in_another_order_find_all_that_was_paid_for(connect, fresh, tmp_path):
+    model = connect(at=fresh)
+    first = evaluate(TWINS, model, n=2, run=tmp_path)
+    turned = Task("twins", TWINS.examples[::-1])
+    again = evaluate(turned, model, n=2, run=tmp_path)
+    assert len(fresh.requests) == 4
+    assert sorted(texts(again.groups)) == sorted(texts(first.groups))
+
+
+def test_a_larger_group_of_rows_with_the_same_prompt_asks_for_what_is_missing(connect, fresh, tmp_path):
+    model = connect(at=fresh)
+    short = evaluate(TWINS, model, n=2, run=tmp_path)
+    long = evaluate(TWINS, model, n=3, run=tmp_path)
+    assert [group[:2] for group in texts(long.groups)] == texts(short.groups)
+    assert [request.body.get("n", 1) for request in fresh.requests[4:]] == [1] * 4
+
+
+def test_estimating_anew_keeps_rows_with_the_same_prompt_apart(connect, tmp_path):
+    with Server(r"\boxed{1}") as server:
+        model = connect(at=server)
+        done = evaluate(TWINS, model, n=2)
+        sent = len(server.requests)
+        for _ in range(2):
+            again = reestimate(done, [Synthesis(model)], run=tmp_path)
+            # Each row's synthesis is its own, though the rollouts it is made from are the same.
+            assert len(server.requests) == sent + len(again.rows) / 2 - 1  # "b?" is as the first "a?": no prompt shown
+            assert all(row.reference is not None for row in again.rows if row.system == "Synthesis")
+
+
+def test_rows_with_the_same_prompt_are_replayed_each(connect, fresh, tmp_path):
+    model = connect(at=fresh)
+    first = evaluate(TWINS, model, n=2, n_repeats=2, run=tmp_path)
+    assert texts(evaluate(TWINS, catlite.Replay(tmp_path), n=2, n_repeats=2).groups) == texts(first.groups)
+
+
+def test_a_first_row_is_asked_for_as_ever():
+    """Runs of before have its replies under this key."""
+    plain = Asked("m", "a", [{"role": "user", "content": "q"}], {"seed": 1})
+    assert plain.key == hashlib.sha256(plain.json.encode()).hexdigest()
+    assert json.loads(plain.json) == {
+        "model": "m",
+        "address": "a",
+        "messages": [{"role": "user", "content": "q"}],
+        "sampling": {"seed": 1},
+    }
+
+
+# --- the weights behind a name ---
+
+
+@pytest.fixture
+def gguf(tmp_path, server, monkeypatch):
+    """A file that passes for a model, served by `server`."""
+    monkeypatch.delenv("CATLITE_GGUF", raising=False)
+    monkeypatch.setattr(_Server, "address", lambda self: Address(server.url, Secret(server.key)))
+    server.models = None
+
+    def write(name, content):
+        (tmp_path / name).write_bytes(b"GGUF" + content)
+        return tmp_path / name
+
+    return write
+
+
+def asked_of(path, server, folder):
+    """How many requests the same question takes in a run."""
+    before = len(server.requests)
+    with open_run(folder), embedded(path) as model:
+        sample(model, "q")
+    return len(server.requests) - before
+
+
+def test_another_file_under_the_same_name_asks_again(gguf, server, tmp_path):
+    path = gguf("model.gguf", b"one")
+    assert asked_of(path, server, tmp_path / "run") == 1
+    gguf("model.gguf", b"another")
+    assert asked_of(path, server, tmp_path / "run") == 1
+    assert asked_of(path, server, tmp_path / "run") == 0
+    gguf("model.gguf", b"one")
+    assert asked_of(path, server, tmp_path / "run") == 0
+
+
+def test_another_file_in_the_environment_asks_again(gguf, server, tmp_path, monkeypatch):
+    for name, content, sent in (("a", b"one", 1), ("b", b"another", 1), ("c", b"one", 0)):
+        monkeypatch.setenv("CATLITE_GGUF", str(gguf(f"{name}.gguf", content)))
+        assert asked_of(None, server, tmp_path / "run") == sent
+    monkeypatch.delenv("CATLITE_GGUF")
+    assert asked_of(None, server, tmp_path / "run") == 1
+    assert asked_of(None, server, tmp_path / "run") == 0
+
+
+def test_a_file_that_was_replaced_is_loaded_again(tmp_path, monkeypatch):
+    monkeypatch.delenv("CATLITE_GGUF", raising=False)
+    path, started = tmp_path / "model.gguf", []
+
+    class Running:
+        def poll(self):
+            return None
+
+    def start(server):
+        started.append(path.read_bytes())
+        server._process, server._pid = Running(), os.getpid()
+        return Address("http://127.0.0.1:1/v1", Secret("none"))
+
+    monkeypatch.setattr(_Server, "_start", start)
+    monkeypatch.setattr(_Server, "_end", lambda server: None)
+    child = _Server(path)
+    for content in (b"GGUF one", b"GGUF another"):
+        path.write_bytes(content)
+        child.address()
+        child.address()
+    path.unlink()
+    child.address()  # it has what it loaded
+    assert started == [b"GGUF one", b"GGUF another"]

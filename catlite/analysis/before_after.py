@@ -18,7 +18,7 @@ from catlite.coerce import as_task, check_estimator, estimator_name
 from catlite.data import Example, Group, Prompt, Reference, Task, Usage, counted
 from catlite.errors import EstimationError, StoreError
 from catlite.evaluation import Estimator, aevaluate
-from catlite.models.base import Model, check_n, check_sampling, resolve
+from catlite.models.base import Model, check_n, check_sampling, resolve, token_limit
 from catlite.progress import Progress
 from catlite.references.selection import MajorityVote
 from catlite.references.synthesis import Synthesis
@@ -161,12 +161,11 @@ def compare(
 
     async def work() -> Comparison:
         models = [resolve(before), resolve(after)]
-        limit = sampling.get("max_tokens") or sampling.get("max_completion_tokens")
-        last = synthesis or Synthesis(models[0], max_tokens=limit)
+        last = synthesis or Synthesis(models[0], max_tokens=token_limit(sampling))
         evaluations = []
         try:
             # One store and one budget for both: what the first spends is not there for the second.
-            with open_run(run) as store, capped(budget, store.usage() if store and budget else Usage()):
+            with open_run(run) as store, capped(budget, store):
                 for model, name in zip(models, _FOLDERS, strict=True):
                     evaluation = await aevaluate(
                         questions,

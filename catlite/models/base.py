@@ -8,8 +8,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from catlite.data import Message, Prompt, Rollout, counted
-from catlite.errors import ConfigError, RequestRejected
+from catlite.data import Message, Prompt, Rollout
+from catlite.errors import ConfigError
 from catlite.models.keys import Secret
 
 
@@ -27,6 +27,8 @@ class Model(Protocol):
         ...
 
 
+# The names of the token limit, the one that counts first.
+TOKEN_LIMITS = ("max_completion_tokens", "max_tokens")
 # The range a number must be in, as (low, high, whole). What is not here is passed on as given.
 _RANGES: dict[str, tuple[float, float, bool]] = {
     "temperature": (0, math.inf, False),
@@ -174,27 +176,6 @@ def _meant(name: str, known: frozenset[str], call: Callable[..., Any] | None) ->
     return "server-specific ones go into extra_body={…}"
 
 
-async def sample_preferring(
-    model: Model, messages: list[Message], preferred: Mapping[str, Any], **sampling: Any
-) -> Rollout:
-    """One reply, under the `preferred` settings as far as the model takes them.
-
-    One that the model refuses by name is left out, and with an endpoint not tried again: reasoning models take no
-    temperature but their own, and many servers no JSON schema.
-    """
-    refused: set[str] = getattr(model, "refused", set())
-    wanted = {name: value for name, value in preferred.items() if f"{name}={value!r}" not in refused}
-    while True:
-        try:
-            return counted((await model.sample(messages, 1, **wanted, **sampling))[0])
-        except RequestRejected as error:
-            said = str(error).replace("schema", "response_format")
-            named = [name for name, value in wanted.items() if value is not None and name in said]
-            if not named:
-                raise
-        refused.update(f"{name}={wanted.pop(name)!r}" for name in named)
-
-
 def json_schema(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
     """A `response_format` that holds a reply to an object of these properties, all of them required, in this order."""
     held = {"properties": dict(properties), "required": list(properties), "additionalProperties": False}
@@ -210,19 +191,26 @@ def sendable(message: Message) -> Message:
     }
 
 
+def token_limit(sampling: Mapping[str, Any]) -> int | None:
+    """The most tokens of a reply, by either name; None where there is no limit.
+
+    max_completion_tokens counts before max_tokens where both are given, as it does at OpenAI and vLLM, whose newer name
+    for the same it is.
+    """
+    return next((sampling[name] for name in TOKEN_LIMITS if sampling.get(name) is not None), None)
+
+
+def combined(defaults: Mapping[str, Any], sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """`sampling` over `defaults`, with one name for the token limit: a call's limit replaces the default's."""
+    named = [name for settings in (sampling, defaults) for name in TOKEN_LIMITS if settings.get(name) is not None]
+    both = {**defaults, **sampling}
+    return {name: value for name, value in both.items() if name not in TOKEN_LIMITS or name == named[0]}
+
+
 def renamed(request: Mapping[str, Any], name: str) -> dict[str, Any]:
     """`request` with its token limit under `name`."""
-    limit = request.get("max_completion_tokens") or request.get("max_tokens")
-    rest = {key: value for key, value in request.items() if key not in ("max_completion_tokens", "max_tokens")}
-    return rest if limit is None else {**rest, name: limit}
-
-
-def other_tokens_name(said: str, request: Mapping[str, Any]) -> str | None:
-    """The other name of the token limit, when it is ours that the server refuses."""
-    for ours, other in (("max_tokens", "max_completion_tokens"), ("max_completion_tokens", "max_tokens")):
-        if ours in request and ours in said:
-            return other
-    return None
+    rest = {key: value for key, value in request.items() if key not in TOKEN_LIMITS}
+    return {**rest, name: token_limit(request)}
 
 
 def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:

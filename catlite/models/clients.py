@@ -11,14 +11,22 @@ import asyncio
 import importlib
 import json
 import os
+import re
 import weakref
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 from catlite.data import Message
-from catlite.errors import BadReply, ConfigError, EndpointUnavailable, MissingExtra, RequestRejected
-from catlite.models.keys import Address, Secret, hide_login
+from catlite.errors import (
+    AuthenticationFailed,
+    BadReply,
+    ConfigError,
+    EndpointUnavailable,
+    MissingExtra,
+    RequestRejected,
+)
+from catlite.models.keys import Address, Secret, hide_login, on_this_machine
+from catlite.models.proxies import check_proxies
 from catlite.models.refusals import is_content_filter, prompt_text, snippet, status_error
 
 if TYPE_CHECKING:
@@ -67,14 +75,17 @@ class OpenAIClient:
         limits = type(openai.DEFAULT_CONNECTION_LIMITS)(
             max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=4.0
         )
-        # A proxy from the environment cannot reach the loopback of this machine.
-        parts = urlsplit(address.url)
-        direct = {f"{parts.scheme}://": None} if parts.hostname in ("127.0.0.1", "localhost", "::1") else None
         # aiohttp under httpx's face: httpx's own pool looks at every connection for every request, which at 64
         # connections takes three times the CPU (benchmarks/scheduling.py).
+        direct: dict[str, Any] = {}
+        if on_this_machine(address.url):
+            # A proxy from the environment cannot reach the loopback; with a transport of its own httpx asks for none.
+            direct["transport"] = importlib.import_module("httpx_aiohttp").AiohttpTransport(limits=limits)
+        else:
+            check_proxies(address.url)
         http = openai.DefaultAioHttpClient(
+            **direct,
             limits=limits,
-            mounts=direct,
             auth=None if address.login is None else tuple(address.login.reveal().split(":", 1)),
         )
         self._client = openai.AsyncOpenAI(
@@ -120,7 +131,7 @@ class OpenAIClient:
             names = {type(cause).__name__ for cause in _causes(error)}
             late = isinstance(error, openai.APITimeoutError) and _timed_out(error)
             lost = self._address.redact(_cause(error))
-            failure = _late(self.who, timeout) if late else _lost(self.who, lost)
+            failure = _late(self.who, timeout, _sent(error)) if late else _lost(self.who, lost, _sent(error))
             if "LineTooLong" in names:
                 failure = RequestRejected(
                     f"{self.who} answered with a header longer than the 8,190 bytes that are read: {snippet(lost)}; "
@@ -159,6 +170,7 @@ class LiteLLMClient:
     """`litellm.acompletion`, for models named "provider/name"."""
 
     def __init__(self, model: str, address: Address, connections: int) -> None:  # noqa: ARG002
+        check_proxies()  # litellm reads them while it is imported
         # Before the import: no price map from the network. After it: no advice on stdout.
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         try:
@@ -192,15 +204,20 @@ class LiteLLMClient:
                 return Answer(self._redacted(json.dumps(reply.model_dump(mode="json"))), {})
         except (TimeoutError, openai.APITimeoutError):
             failure = _late(self.who, timeout)
-        except openai.APIConnectionError as error:
-            failure = _lost(self.who, self._redacted(str(error)))
         except asyncio.CancelledError as error:
             failure = _clean(error)
         except Exception as error:  # each provider's module raises what it likes
             said, status = self._redacted(str(error)), getattr(error, "status_code", None)
             code = _code(error, said)
             filtered = code == "content_filter" or isinstance(error, litellm.exceptions.ContentPolicyViolationError)
-            if "LLM Provider NOT provided" in said:
+            keys = [] if self._address.key.reveal() else _missing_keys(self._model)
+            if keys and _KEYLESS.search(said):
+                failure = AuthenticationFailed(
+                    f"{self.who} has no API key: set {' or '.join(keys)}, or pass api_key=", status=401
+                )
+            elif isinstance(error, openai.APIConnectionError) or not _sent(error):  # which litellm calls a 500, too
+                failure = _lost(self.who, said, _sent(error))
+            elif "LLM Provider NOT provided" in said:
                 failure = ConfigError(
                     f"model={self._model!r} names no provider litellm knows: for an OpenAI-compatible server pass "
                     f'base_url=…, or write "openai/{self._model}"'
@@ -209,8 +226,9 @@ class LiteLLMClient:
                 return None
             elif isinstance(status, int) and status >= 400:
                 headers: Mapping[str, str] = getattr(error, "litellm_response_headers", None) or {}
-                body = json.dumps({"message": said, "code": code})
-                failure = status_error(status, body, headers, self.who, prompt=prompt_text(messages))
+                told = json.dumps({"message": said, "code": code})
+                key, prompt = _key_variable(self._model), prompt_text(messages)
+                failure = status_error(status, told, headers, self.who, key, prompt=prompt)
             else:
                 failure = BadReply(f"{self.who} gave no reply litellm can read: {snippet(said)}")
         raise failure
@@ -229,6 +247,8 @@ class LiteLLMClient:
         """See Client. litellm's connections are shared by its callers on a loop, and close when the loop ends."""
 
 
+# What litellm and the libraries below it say when there is no key, at times as a 500 or a lost connection.
+_KEYLESS = re.compile(r"(?:missing|no|set the) .{0,40}(?:api.?key|credential|token)|credentials", re.IGNORECASE)
 _litellm_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]]
 _litellm_loops = weakref.WeakKeyDictionary()
 
@@ -261,17 +281,61 @@ def _code(error: BaseException | None, said: str) -> str | None:
     return next((code for code in known if code in said), None)
 
 
+def _missing_keys(model: str) -> list[str]:
+    """The variables in which litellm looks for the key of a model's provider, when it is in none of them."""
+    import litellm
+
+    try:
+        missing = litellm.validate_environment(model)["missing_keys"]
+    except Exception:  # a name that litellm cannot place
+        return []
+    return [name for name in missing if re.search("KEY|TOKEN|SECRET", name)]
+
+
+def _key_variable(model: str) -> str:
+    """The variables in which litellm looks for the key of a model's provider, in words."""
+    provider = model.partition("/")[0]
+    names = _missing_keys(model)
+    if not names:  # it is there, and was refused
+        plain = re.sub(r"[^A-Z0-9]", "", provider.upper())
+        known = [name for name in os.environ if re.search(r"_(?:API_KEY|API_TOKEN|AUTH_TOKEN|KEY|TOKEN)$", name)]
+        names = sorted(name for name in known if re.sub(r"[^A-Z0-9]", "", name.upper()).startswith(plain))
+    return " or ".join(names) or f"the variable litellm reads for {provider!r}"
+
+
 def _provider_keys() -> list[Secret]:
     """Keys litellm may have taken from the environment."""
     return [Secret(value) for name, value in os.environ.items() if name.upper().endswith("_API_KEY") and value]
 
 
-def _late(who: str, timeout: float) -> EndpointUnavailable:
-    return EndpointUnavailable(f"{who} gave no complete reply within timeout={timeout:g} s")
+def _late(who: str, timeout: float, sent: bool = True) -> EndpointUnavailable:
+    return EndpointUnavailable(f"{who} gave no complete reply within timeout={timeout:g} s", sent=sent)
 
 
-def _lost(who: str, why: str) -> EndpointUnavailable:
-    return EndpointUnavailable(f"{who} cannot be reached or hung up: {snippet(why)}")
+def _lost(who: str, why: str, sent: bool) -> EndpointUnavailable:
+    return EndpointUnavailable(f"{who} cannot be reached or hung up: {snippet(why)}", sent=sent)
+
+
+def _sent(error: BaseException) -> bool:
+    """False when there never was a connection to send on; True when there may have been."""
+    import aiohttp
+    import httpcore
+
+    never: tuple[type[BaseException], ...] = (
+        aiohttp.ClientConnectorError,
+        aiohttp.ClientHttpProxyError,
+        aiohttp.ConnectionTimeoutError,
+        httpcore.ConnectError,
+        httpcore.ConnectTimeout,
+        httpcore.PoolTimeout,
+    )
+    # Not httpx's own names: a connection that was lost on the way is a ConnectTimeout there, too.
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, never):
+            return False
+        cause = cause.__cause__ or cause.__context__  # litellm leaves what was below its errors as their context
+    return True
 
 
 def _clean(error: asyncio.CancelledError) -> asyncio.CancelledError:

@@ -34,10 +34,11 @@ _PROGRAM = Path(__file__).with_name("embedded_server.py")
 
 
 class _Server:
-    """The child process for one GGUF file."""
+    """The child process for one GGUF file; None is the one that CATLITE_GGUF names at the time, else the pinned one."""
 
     def __init__(self, gguf: Path | None) -> None:
         self._gguf = gguf
+        self._loaded: weights.Stamp | None = None  # what the child has in memory
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
@@ -45,13 +46,28 @@ class _Server:
         self.contexts = 0  # `with embedded()` blocks that are open
 
     def address(self) -> Address:
-        """Starts the child unless it is running; its URL and key."""
+        """Starts the child unless it is running, with the file as it is now; its URL and key."""
         with self._lock:
             alive = self._process is not None and self._process.poll() is None and self._pid == os.getpid()
-            if not alive or self._address is None:
+            if not alive or self._address is None or self._wanted() != self._loaded:
                 self._end()
+                self._loaded = self._wanted()
                 self._address = self._start()
             return self._address
+
+    def digest(self) -> str:
+        """SHA-256 of the weights that replies come from."""
+        with self._lock:
+            return weights.stamped_digest(self._wanted())
+
+    def _wanted(self) -> weights.Stamp | None:
+        """What tells the file from another one; None for the pinned weights, wherever they are."""
+        try:
+            return weights.stamp(self._gguf)
+        except EmbeddedModelError:
+            if self._loaded is None or self._address is None:
+                raise
+            return self._loaded  # deleted meanwhile: the child still has it
 
     def _start(self) -> Address:
         if importlib.util.find_spec("xllamacpp") is None:
@@ -150,7 +166,7 @@ class Embedded(Endpoint):
             self._server = _servers.setdefault(self.gguf, _Server(self.gguf))
 
     def _shown_address(self) -> str:
-        # The port is another one every time; the weights are what the replies depend on.
+        # The port is another one every time.
         return f"embedded:{Path(weights.FILE).name if self.gguf is None else self.gguf}"
 
     @property
@@ -158,6 +174,10 @@ class Embedded(Endpoint):
         """The name with that of the weights: "local" alone tells nobody whose reply it is."""
         file = self.gguf or os.environ.get("CATLITE_GGUF") or weights.FILE
         return f"{self.name} ({Path(file).stem})"
+
+    async def _kept_address(self) -> str:
+        """The weights, which are what replies depend on: their file's name may stand for others tomorrow."""
+        return f"embedded:sha256:{await asyncio.to_thread(self._server.digest)}"
 
     async def _address(self) -> Address:
         try:

@@ -6,32 +6,35 @@ what a server takes is learned from its answers and kept for the process. Left o
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Self, cast
 
 from catlite import loop
-from catlite.budget import Ledger, current_ledger
+from catlite.budget import choices, most_reply_tokens
 from catlite.data import Message, Prompt, Rollout, Usage, as_messages
 from catlite.errors import (
+    AuthenticationFailed,
     BadReply,
     BudgetReached,
+    CatliteError,
     ConfigError,
     ContextOverflow,
     EndpointDown,
     EndpointUnavailable,
     ModelError,
+    QuotaExhausted,
     RequestRejected,
 )
-from catlite.models import failures, scoring, wire
-from catlite.models.base import check_n, check_sampling, other_tokens_name, renamed, sendable
+from catlite.models import failures, scoring, wire, words
+from catlite.models.base import TOKEN_LIMITS, check_n, check_sampling, combined, renamed, sendable, token_limit
+from catlite.models.booking import Books, stated
 from catlite.models.clients import Client, LiteLLMClient, OpenAIClient
 from catlite.models.connections import Connections
 from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
+from catlite.models.learned import Learned
 from catlite.models.prices import Price, published
 from catlite.models.refusals import prompt_text
 from catlite.models.remarks import remarked
@@ -39,20 +42,8 @@ from catlite.models.retry import retrying
 from catlite.models.traffic import Traffic, traffic_here
 from catlite.store import Asked, Store, current_run, first_sample
 
-
-@dataclass
-class _Learned:
-    """What a server's answers have taught."""
-
-    most_choices: int | None  # per request; None is "as many as asked, so far"
-    tokens_name: str | None = None  # "max_tokens" or "max_completion_tokens", once the other was refused
-    scores: scoring.Known = field(default_factory=scoring.Known)
-    refused: set[str] = field(default_factory=set)  # settings, as "temperature=0.0"
-    traffic: dict[asyncio.AbstractEventLoop, Traffic] = field(default_factory=dict)
-
-
 # Per (address as shown, model), for the process: a model named by a string is a new Endpoint at every call.
-_known_servers: dict[tuple[str, str], _Learned] = {}
+_known_servers: dict[tuple[str, str], Learned] = {}
 
 
 @dataclass
@@ -63,13 +54,13 @@ class _Work:
     request: dict[str, Any]
     samples: range  # the indices of the replies that are wanted
     store: Store | None
-    ledger: Ledger | None
+    books: Books
     asked: Asked | None = None
     found: dict[int, Rollout] = field(default_factory=dict)  # by sample index
     lost: dict[int, Rollout] = field(default_factory=dict)  # failed for good
-    refused: BudgetReached | EndpointDown | None = None
+    refused: CatliteError | None = None  # what would be said to every request from here on
     rejected: RequestRejected | None = None
-    learned: _Learned = field(default_factory=lambda: _Learned(None))
+    learned: Learned = field(default_factory=lambda: Learned(None))
 
     @property
     def hopeless(self) -> bool:
@@ -178,12 +169,12 @@ class Endpoint:
         again would not help; then nothing further is sent.
         """
         messages = [sendable(message) for message in as_messages(prompt)]
-        request = {**self.sampling, **check_sampling(sampling)}
+        request = combined(self.sampling, check_sampling(sampling))
         samples = range(first_sample(), first_sample() + check_n(n))
-        work = _Work(messages, request, samples, current_run(), current_ledger())
+        work = _Work(messages, request, samples, current_run(), Books(self.model, self.price))
         if work.store is None:
             return remarked(await self._draw(work), messages, request)
-        work.asked = Asked(self.model, self._shown_address(), messages, request)
+        work.asked = Asked(self.model, await self._kept_address(), messages, request)
         async with work.store.turn(work.asked):
             work.found = work.store.find(work.asked, n, samples.start)
             return remarked(work.in_order() if len(work.found) == n else await self._draw(work), messages, request)
@@ -200,7 +191,7 @@ class Endpoint:
         if self.via_litellm:
             raise scoring.unable(f"model {self.model!r} through litellm")
         client, learned = await self._client(), self._learned
-        limits = (self._budgeted, self.price, self.timeout, self.retry_seconds)
+        limits = (Books(self.model, self.price), self.timeout, self.retry_seconds)
         scorer = scoring.Scorer(
             client.who,
             self._client,
@@ -211,7 +202,7 @@ class Endpoint:
             self.sampling,
         )
         try:
-            return await scorer.stored(self.model, self._shown_address(), messages, text)
+            return await scorer.stored(self.model, await self._kept_address(), messages, text)
         except (EndpointUnavailable, BadReply) as error:
             failures.tell(error)
             raise
@@ -225,6 +216,7 @@ class Endpoint:
             if work.hopeless:
                 raise cast(RequestRejected, work.rejected)
         if work.refused is not None:
+            work.refused.rollouts = tuple(work.in_order()) if work.found else ()
             raise work.refused
         return work.in_order()
 
@@ -237,12 +229,17 @@ class Endpoint:
             nonlocal started
             if work.hopeless:
                 raise cast(RequestRejected, work.rejected)
+            if isinstance(work.refused, ModelError):
+                raise work.refused
             started = started or time.monotonic()
-            return await self._once(work, k, wanted[0], started)
+            rollouts = await self._once(work, k, wanted[0], started)
+            # While the connection is still taken: what is killed then asks again for no more than was under way.
+            await work.keep(dict(zip(wanted, rollouts, strict=False)))
+            return rollouts
 
         try:
             rollouts = await retrying(once, self.retry_seconds, self._connections.mine.slots, self._traffic)
-        except (BudgetReached, EndpointDown) as error:
+        except (BudgetReached, EndpointDown, QuotaExhausted, AuthenticationFailed) as error:
             # Not raised here: that would cancel requests under way, whose replies are being paid for.
             work.refused = error
             work.lose(wanted, error)
@@ -254,14 +251,15 @@ class Endpoint:
             raise
         except RequestRejected as error:
             if error.for_every_prompt:
-                raise
+                work.refused = error
+                work.lose(wanted, error)
+                return 0
             if k == 1:
                 # Not raised while others, of the same request, may be answered: a filter can refuse one of eight.
                 work.rejected = error
                 work.lose(wanted, error)
                 return 0
             rollouts = []
-        await work.keep(dict(zip(wanted, rollouts, strict=False)))
         # Perhaps it is n that was refused. A single answer tells, and if it comes it is kept.
         came = len(rollouts) or await self._ask(work, wanted[:1])
         if 0 < came < k:
@@ -269,29 +267,38 @@ class Endpoint:
         return came
 
     async def _once(self, work: _Work, k: int, start: int, started: float) -> list[Rollout]:
-        """One HTTP exchange; two when the server's name for the token limit has to be learned."""
-        # Anew at each attempt: meanwhile the connections may have been closed, or the server have moved.
-        client = await self._client()
+        """`k` replies from one HTTP exchange; from two when the server's name for the token limit has to be learned."""
         request = work.request if k == 1 else {**work.request, "n": k}
         if start and "seed" in request:
             # The same seed again would bring the same replies again.
             request = {**request, "seed": request["seed"] + start}
-        if work.learned.tokens_name is not None:
-            request = renamed(request, work.learned.tokens_name)
-        limit = work.request.get("max_completion_tokens") or work.request.get("max_tokens")
-        other = None
-        async with self._budgeted(work.ledger, lambda ledger: ledger.most(work.messages, k, limit)) as book:
-            try:
-                answer = await client.send(work.messages, request, self.timeout)
-            except ContextOverflow:
+        limit, learned = token_limit(work.request), work.learned
+        if limit is None:
+            return await self._exchange(work, request, k, started)
+        if learned.no_limit is not None:
+            raise RequestRejected(learned.no_limit)
+        ours = learned.tokens_name or next(name for name in TOKEN_LIMITS if name in request)
+        other = next(name for name in TOKEN_LIMITS if name != ours)
+        try:
+            rollouts = await self._exchange(work, renamed(request, ours), k, started)
+        except ContextOverflow:
+            raise
+        except RequestRejected as error:
+            if not words.refuses_name(error, ours, other):
                 raise
-            except RequestRejected as error:
-                other = other_tokens_name(str(error), request)
-                if other is None:
-                    raise
-            if other is not None:
-                answer = await client.send(work.messages, renamed(request, other), self.timeout)
-                work.learned.tokens_name = other
+            rollouts = await self._exchange(work, renamed(request, other), k, started)
+            learned.tokens_name = ours = other
+        if learned.tokens_name == ours:
+            learned.check_limit(self._traffic.who, ours, k * limit, Usage.total(one.usage for one in rollouts))
+        return rollouts
+
+    async def _exchange(self, work: _Work, request: dict[str, Any], k: int, started: float) -> list[Rollout]:
+        """One HTTP exchange, booked whatever comes of it."""
+        # Anew at each attempt: meanwhile the connections may have been closed, or the server have moved.
+        client = await self._client()
+        limit, most = most_reply_tokens(work.request), choices(work.request, k)
+        async with work.books.request(lambda ledger: ledger.most(work.messages, most, limit)) as book:
+            answer = await client.send(work.messages, request, self.timeout)
             if answer is None:
                 return [Rollout("", finish_reason="content_filter")] * k
             self._traffic.heard(answer.headers)
@@ -299,34 +306,12 @@ class Endpoint:
                 reply = wire.parse(answer.body, client.who, answer.headers, prompt_text(work.messages))
                 rollouts = wire.rollouts(reply, client.who, self.price, time.monotonic() - started)
             except ModelError as error:
-                if error.usage or isinstance(error, BadReply):
-                    book(error.usage or Usage(None, None, None, None, 1))
+                usage = error.usage or stated(answer.body, client.who, self.price)
+                if usage is not None:
+                    book(usage)
                 raise
             book(Usage.total(rollout.usage for rollout in rollouts))
             return rollouts
-
-    @asynccontextmanager
-    async def _budgeted(
-        self, ledger: Ledger | None, most_tokens: Callable[[Ledger], tuple[int, int]]
-    ) -> AsyncIterator[Callable[[Usage], None]]:
-        """Room in the budget for one request; what is yielded books what it cost."""
-        if ledger is None:
-            yield lambda _: None
-            return
-        tokens = most_tokens(ledger)
-        if ledger.budget.usd is not None and self.price is None:
-            raise ConfigError(
-                f"a budget in dollars needs the price of {self.model!r}, which is not known: pass price=Price(prompt, "
-                "completion) in dollars per million tokens, or cap tokens or requests instead"
-            )
-        most = Usage(*tokens, 0, self.price.cost(*tokens, 0) if self.price else 0.0, 1)
-        failed = Usage(requests=1)
-        spent = [failed]
-        async with ledger.room_for(most):
-            try:
-                yield lambda usage: spent.append(usage)
-            finally:
-                ledger.book(spent[-1], most)
 
     @property
     def refused(self) -> set[str]:
@@ -334,17 +319,27 @@ class Endpoint:
         return self._learned.refused
 
     @property
-    def _learned(self) -> _Learned:
+    def taken(self) -> set[str]:
+        """Settings under which this model has replied; see `sample_preferring`."""
+        return self._learned.taken
+
+    @property
+    def _learned(self) -> Learned:
         known = (self._shown_address(), self.model)
-        return _known_servers.setdefault(known, _Learned(self._first_guess))
+        return _known_servers.setdefault(known, Learned(self._first_guess))
 
     @property
     def _traffic(self) -> Traffic:
-        return traffic_here(self._learned.traffic, f"{self._shown_address()} ({self.model})")
+        learned = self._learned
+        return traffic_here(learned.traffic, f"{self._shown_address()} ({self.model})", learned.contact)
 
     def _shown_address(self) -> str:
         """What stands for the server in a run store: its URL without login, "litellm", or the embedded model."""
         return "litellm" if self.via_litellm else self._url()
+
+    async def _kept_address(self) -> str:
+        """The same for a run store, where it has to tell apart whatever gives other replies."""
+        return self._shown_address()
 
     def _url(self) -> str:
         return self._fixed.url if self._fixed else address(self._base_url, Secret("unused")).url

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import os
+import re
+import socket
 from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
@@ -91,6 +95,23 @@ def address(base_url: Secret | None, api_key: Secret | None) -> Address:
     check_key(key)
     # Local servers want no key, but the client insists on one.
     return Address(url, key or Secret("none"), login)
+
+
+def on_this_machine(url: str) -> bool:
+    """True for a URL of this machine's loopback, which no proxy can reach: 127/8, ::1, 0.0.0.0, localhost."""
+    parts = _parts(url)
+    host = (parts.hostname or "").rstrip(".").lower() if parts is not None else ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    if re.fullmatch(r"[\d.]+", host):
+        with contextlib.suppress(OSError):  # as the system reads it: 127.1 is 127.0.0.1
+            host = socket.inet_ntoa(socket.inet_aton(host))
+    try:
+        number = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    number = getattr(number, "ipv4_mapped", None) or number
+    return number.is_loopback or number.is_unspecified
 
 
 def hide_login(url: Secret) -> str:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from catlite.data import Message, Prompt, Rollout, Usage, as_messages
 from catlite.errors import ConfigError, ContextOverflow, RequestRejected
-from catlite.models.base import check_n, check_sampling, sendable
+from catlite.models.base import check_n, check_sampling, combined, sendable
 from catlite.models.drawing import Drawing, Drawn
 from catlite.models.generation import Reply
 from catlite.models.loading import Weights, checked_adapter, checked_path, chosen, resolved
@@ -112,7 +112,7 @@ class LocalModel:
         reply fits.
         """
         messages = [sendable(message) for message in as_messages(prompt)]
-        request = {**self.sampling, **check_sampling(sampling)}
+        request = combined(self.sampling, check_sampling(sampling))
         samples = range(first_sample(), first_sample() + check_n(n))
         unknown = [name for name in request if name not in _TAKEN and name not in _ALSO]
         if unknown:

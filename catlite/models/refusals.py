@@ -22,7 +22,7 @@ from catlite.errors import (
     QuotaExhausted,
     RequestRejected,
 )
-from catlite.models import wordings
+from catlite.models import wordings, words
 from catlite.models.retry import duration_in, retry_after
 
 _SNIPPET = 300
@@ -132,7 +132,9 @@ def status_error(
         >>> type(status_error(402, "", {}, "server")).__name__
         'QuotaExhausted'
     """
-    return _typed(read_refusal(body, prompt), status, headers, f"{who} answered {status}", key)
+    error = _typed(read_refusal(body, prompt), status, headers, f"{who} answered {status}", key)
+    error.reason, error.params = words.read(body)
+    return error
 
 
 def error_in_reply(
@@ -155,7 +157,11 @@ def error_in_reply(
         status = 404  # what a gateway says of a path it does not know
     if status is None or status < 400:
         status = next((number for number, fits in _kinds(refusal) if fits), None)
-    return None if status is None else _typed(refusal, status, headers, f"{who} answered 200 with an error, {status}")
+    if status is None:
+        return None
+    error = _typed(refusal, status, headers, f"{who} answered 200 with an error, {status}")
+    error.reason, error.params = words.read(json.dumps(reply.get("error") or reply))
+    return error
 
 
 def _kinds(refusal: Refusal) -> Iterator[tuple[int, bool]]:

@@ -14,7 +14,7 @@ from typing import Any
 from catlite.data import Message, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError, RequestRejected
 from catlite.models.base import check_n, check_sampling, sendable
-from catlite.store import Recording, first_sample
+from catlite.store import Recording, current_copy, first_sample
 
 _SCORED = "scored"  # what a store calls the text whose log-probabilities it keeps
 
@@ -67,7 +67,8 @@ class Replay:
         fitting = [
             (key, asked)
             for key, asked in known
-            if (_SCORED in asked["sampling"]) == (_SCORED in given)
+            if asked.get("copy", "") == current_copy()
+            and (_SCORED in asked["sampling"]) == (_SCORED in given)
             and all(asked["sampling"].get(name) == value for name, value in given.items())
         ]
         if len(fitting) == 1:

@@ -8,13 +8,15 @@ Bounded in attempts and in time: a wait that would end after the bound is not be
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import email.utils
 import logging
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import tenacity
@@ -25,6 +27,7 @@ from catlite.models.traffic import Traffic, duration
 
 T = TypeVar("T")
 ATTEMPTS = 8
+FIRST_CONTACT = 5.0  # seconds: how long a server that nobody has reached yet is waited for
 _LONG_WAIT = 5.0  # seconds; from here on a person wonders why nothing happens
 _logger = logging.getLogger("catlite")
 _backoff = tenacity.wait_random_exponential(multiplier=0.5, max=30)
@@ -51,6 +54,37 @@ def duration_in(text: str) -> float | None:
     return duration(wait[1]) if wait else None
 
 
+@dataclass
+class Trial:
+    """A call that may be refused by a 5xx: by the words that `refuses` knows, or after so many attempts without any."""
+
+    refuses: Callable[[ModelError], bool]
+    attempts: int  # 0: only words tell
+    failure: EndpointUnavailable | BadReply | None = None  # the 5xx by which the call has ended
+
+    def over(self, failure: BaseException | None, attempt: int) -> bool:
+        """Whether this failure, of the attempt of that number, ends the call."""
+        if not isinstance(failure, ModelError) or failure.status is None or failure.status < 500:
+            return False
+        if self.attempts < 2 or self.refuses(failure):
+            return self.attempts == 1 or self.refuses(failure)
+        # Not implemented is no outage, and an overload is a refusal only when nothing else is left.
+        return attempt >= {501: 1, 503: ATTEMPTS, 529: ATTEMPTS}.get(failure.status, self.attempts)
+
+
+_trial: contextvars.ContextVar[Trial | None] = contextvars.ContextVar("catlite_trial", default=None)
+
+
+@contextlib.contextmanager
+def trial(refuses: Callable[[ModelError], bool], attempts: int) -> Iterator[Trial]:
+    """A Trial in force for the calls that are made inside."""
+    token = _trial.set(tried := Trial(refuses, attempts))
+    try:
+        yield tried
+    finally:
+        _trial.reset(token)
+
+
 async def retrying(
     call: Callable[[], Awaitable[T]], seconds: float, slots: AbstractAsyncContextManager[Any], traffic: Traffic
 ) -> T:
@@ -58,7 +92,8 @@ async def retrying(
 
     Each attempt takes a slot and its turn in `traffic`; while it waits to ask again it has none, and others go. Time in
     line is not counted. Raises EndpointUnavailable or BadReply, saying how often and how long it was tried, when that
-    was not enough, and EndpointDown when others fare alike.
+    was not enough, and EndpointDown when others fare alike. An endpoint that nobody has reached yet is waited for
+    FIRST_CONTACT seconds at most, and the log says so at once.
     """
     failure: EndpointUnavailable | BadReply
     began, spent = time.monotonic(), 0.0
@@ -80,6 +115,7 @@ async def retrying(
                 return result
             finally:
                 traffic.back()
+        traffic.contact.made |= failed.status is not None or isinstance(failed, BadReply) or failed.sent
         traffic.refused(failed.status, sent)
         spent += time.monotonic() - sent
         raise failed
@@ -90,6 +126,14 @@ async def retrying(
         raise
     except (EndpointUnavailable, BadReply) as error:
         failure = error
+    tried = _trial.get()
+    if tried is not None and tried.over(failure, 1):
+        tried.failure = failure
+        raise failure
+    patience = seconds if traffic.contact.made else min(seconds, FIRST_CONTACT)
+    if not traffic.contact.made and not traffic.contact.waited_for:
+        traffic.contact.waited_for = True
+        _logger.warning("%s; nobody was ever reached there: waiting %.3g s for it to start", failure, patience)
 
     async def attempt() -> T:
         if policy.statistics["attempt_number"] == 1:
@@ -102,8 +146,9 @@ async def retrying(
         spent += seconds
 
     def enough(state: tenacity.RetryCallState) -> bool:
-        late = spent + state.upcoming_sleep > seconds
-        return state.attempt_number == ATTEMPTS or late or traffic.silent(began)
+        late = spent + state.upcoming_sleep > (seconds if traffic.contact.made else patience)
+        over = tried is not None and tried.over(_error(state), state.attempt_number)
+        return state.attempt_number == ATTEMPTS or late or over or traffic.silent(began)
 
     policy = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(_passes),
@@ -119,6 +164,9 @@ async def retrying(
         raise
     except (EndpointUnavailable, BadReply) as error:
         failure = error
+    if tried is not None and tried.attempts and (failure.status or 0) >= 500:
+        tried.failure = failure
+        raise failure
     traffic.gave_up(loop.question() or began, began)
     asked, attempts = getattr(failure, "retry_after", None), policy.statistics["attempt_number"]
     if asked is not None and spent + asked > seconds:
@@ -127,6 +175,8 @@ async def retrying(
         why = f"gave up after {attempts} attempt{'s' * (attempts != 1)} in {spent:.1f} s"
     if isinstance(failure, BadReply):
         raise BadReply(f"{failure}; {why}", status=failure.status)
+    if not failure.sent and not traffic.contact.made:
+        why += ". Is a server running at that address?"
     raise EndpointUnavailable(f"{failure}; {why}", status=failure.status, retry_after=asked)
 
 

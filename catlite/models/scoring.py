@@ -20,10 +20,10 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from catlite.budget import Ledger, current_ledger
 from catlite.data import Message, Rollout, Usage
 from catlite.errors import AuthenticationFailed, BadReply, ConfigError, ContextOverflow, RequestRejected
 from catlite.models import wire
+from catlite.models.booking import Books, MostTokens
 from catlite.models.clients import Answer, Client
 from catlite.models.counts import counts
 from catlite.models.prices import Price
@@ -54,14 +54,10 @@ class Scorer:
     known: Known
     slots: AbstractAsyncContextManager[Any]
     traffic: Traffic
-    budgeted: Callable[
-        [Ledger | None, Callable[[Ledger], tuple[int, int]]], AbstractAsyncContextManager[Callable[[Usage], None]]
-    ]
-    price: Price | None
+    books: Books
     timeout: float
     retry_seconds: float
     sampling: Mapping[str, Any]  # of the endpoint: only what shapes the prompt is taken from it
-    ledger: Ledger | None = field(default_factory=current_ledger)
     spent: list[Usage] = field(default_factory=list)
 
     async def stored(self, model: str, address: str, messages: list[Message], text: str) -> list[float]:
@@ -198,7 +194,7 @@ class Scorer:
 
     def _llama_usage(self, reply: Mapping[str, Any], prompt: list[int], written: int) -> Usage:
         cached = (reply.get("timings") or {}).get("cache_n") or 0
-        cost = self.price.cost(len(prompt), written, cached) if self.price else None
+        cost = self.books.price.cost(len(prompt), written, cached) if self.books.price else None
         return Usage(len(prompt), written, cached, cost, 1)
 
     # vLLM
@@ -225,7 +221,7 @@ class Scorer:
             found = _prompt_tokens(reply.get("prompt_logprobs"), who)
             if found is None and (self.known.way is not None or not reply.get("choices")):
                 raise BadReply(f"{who} gave no prompt_logprobs: {wire.snippet(json.dumps(reply))}")
-            return found, _vllm_usage(reply, self.price)
+            return found, _vllm_usage(reply, self.books.price)
 
         # prompt_logprobs=0 gives the prompt's own tokens and no alternatives to them.
         more = {"prompt_logprobs": 0, "add_generation_prompt": not continued, "continue_final_message": continued}
@@ -256,7 +252,7 @@ class Scorer:
         path: str,
         body: Mapping[str, Any],
         read: _Read[T],
-        most: Callable[[Ledger], tuple[int, int]] = lambda _: (0, 0),
+        most: MostTokens = lambda _: (0, 0),
     ) -> T:
         """POST to a path beside `/v1`, which is where llama.cpp has its own."""
         return await self._exchange(
@@ -267,13 +263,13 @@ class Scorer:
         self,
         send: Callable[[Client], Awaitable[Answer | None]],
         read: _Read[T],
-        most: Callable[[Ledger], tuple[int, int]],
+        most: MostTokens,
     ) -> T:
         """What `read` makes of the answer: asked again on transient failures, booked, within the limits."""
         started = time.monotonic()
 
         async def once() -> T:
-            async with self.budgeted(self.ledger, most) as book:
+            async with self.books.request(most) as book:
                 answer = await send(await self.client())
                 result, usage = read(_object(answer.body if answer else ""), self.who)
                 usage += Usage(seconds=time.monotonic() - started)

@@ -19,6 +19,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 
 from catlite.errors import EndpointDown
 
@@ -39,11 +40,20 @@ _SILENCE = 60.0  # seconds
 _logger = logging.getLogger("catlite")
 
 
+@dataclass
+class Contact:
+    """Whether an endpoint was ever reached: one that was and is gone may come back, another is perhaps not there."""
+
+    made: bool = False
+    waited_for: bool = False  # and somebody was told so
+
+
 class Traffic:
     """What is known of one endpoint's capacity. `pace` is requests a second, None while nothing holds them back."""
 
-    def __init__(self, who: str) -> None:
+    def __init__(self, who: str, contact: Contact | None = None) -> None:
         self.who = who
+        self.contact = contact or Contact()
         self.pace: float | None = None
         self._held = math.inf  # the pace that is thought to hold
         self._answers = 0  # since the pace was cut, at or beyond what holds
@@ -96,6 +106,7 @@ class Traffic:
 
     def answered(self, sent: float) -> None:
         """A request sent then has its answer; any will do that is not 429, 5xx or nothing."""
+        self.contact.made = True
         self._given_up.clear()
         self._last_answer = time.monotonic()
         if self.pace is None:
@@ -162,14 +173,14 @@ class Traffic:
             self.check(began)
 
 
-def traffic_here(known: dict[asyncio.AbstractEventLoop, Traffic], who: str) -> Traffic:
+def traffic_here(known: dict[asyncio.AbstractEventLoop, Traffic], who: str, contact: Contact) -> Traffic:
     """The running loop's account among those `known`; those of loops that have ended are dropped."""
     running = asyncio.get_running_loop()
     found = known.get(running)
     if found is None:
         for ended in [one for one in known if one.is_closed()]:
             known.pop(ended, None)
-        found = known.setdefault(running, Traffic(who))
+        found = known.setdefault(running, Traffic(who, contact))
     return found
 
 

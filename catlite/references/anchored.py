@@ -15,7 +15,7 @@ from catlite import answers
 from catlite.coerce import hold_models
 from catlite.data import Group, Reference
 from catlite.errors import EstimationError, GroupError
-from catlite.models.base import Model, check_n, check_sampling, shown_name
+from catlite.models.base import Model, check_n, check_sampling, combined, shown_name
 from catlite.references.selection import MajorityVote
 from catlite.rollouts import sample_group
 
@@ -54,7 +54,7 @@ class AnchoredVote:
         """The reference of `group`; n rollouts of the anchor."""
         alone = await MajorityVote()(group)
         own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed}
-        sampling = {**self.sampling, **{name: value for name, value in own.items() if value is not None}}
+        sampling = combined(self.sampling, {name: value for name, value in own.items() if value is not None})
         try:
             anchored = await sample_group(self.anchor, group.example, self.n, **sampling)
         except GroupError as error:

@@ -18,8 +18,9 @@ from typing import Any
 from catlite import answers, loop
 from catlite.coerce import hold_models
 from catlite.data import Group, Message, Reference, Rollout, Usage
-from catlite.errors import BadReply, ConfigError, EndpointUnavailable, EstimationError
-from catlite.models.base import Model, json_schema, sample_preferring
+from catlite.errors import BadReply, ConfigError, EndpointDown, EndpointUnavailable, EstimationError
+from catlite.models.base import Model, json_schema
+from catlite.models.preferring import noting, sample_preferring
 from catlite.models.scoring import metered
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
@@ -94,13 +95,15 @@ class BestOfN:
         spent = Usage()
         said, unanswered = "", True
         for attempt in range(2):
-            reply = await self._ask(messages, len(order), attempt)
+            with noting() as left_out:
+                reply = await self._ask(messages, len(order), attempt)
             spent += Usage.total([reply.usage])
             unanswered &= reply.error is None
             said = reply.error or reply.text
             choice = None if reply.error else _choice(reply.text, len(order))
             if choice is not None:
-                return _picked(group, usable[order[choice - 1]], "BestOfN", spent, reply.notes)
+                more = [*left_out, *(f"the judge: {note}" for note in reply.notes)]
+                return _picked(group, usable[order[choice - 1]], "BestOfN", spent, more)
         failure = f"the judge {self.judge.name!r} made no readable choice: {said[:200]!r}"
         raise EstimationError(failure, group, spent, unanswered)
 
@@ -200,6 +203,8 @@ async def _losses(scorer: Model, texts: Sequence[tuple[list[Message], str]], gro
     with metered() as spent:
         try:
             found = await loop.together(loss(*one) for one in texts)
+        except EndpointDown:
+            raise  # as of any endpoint: the run ends with what it has
         except (EndpointUnavailable, BadReply) as error:
             failure = EstimationError(f"the scorer {scorer.name!r} failed: {error}", group, Usage.total(spent))
         else:
@@ -219,8 +224,8 @@ def _shown(rollout: Rollout) -> str:
     return answers.without_thinking(rollout.text).strip() or rollout.text
 
 
-def _picked(group: Group, rollout: Rollout, source: str, usage: Usage, judging: Sequence[str] = ()) -> Reference:
-    notes = [*group.left_out(), *(f"the judge: {note}" for note in judging)]
+def _picked(group: Group, rollout: Rollout, source: str, usage: Usage, more: Sequence[str] = ()) -> Reference:
+    notes = [*group.left_out(), *more]
     return Reference(rollout.text, rollout.answer, source, group, usage=usage, notes=tuple(notes))
 
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from catlite import answers
 from catlite.coerce import hold_models
-from catlite.data import Group, Message, Reference, Usage
+from catlite.data import Group, Message, Reference, Rollout, Usage
 from catlite.errors import ContextOverflow, EstimationError
-from catlite.models.base import Model, sample_preferring, shown_name
+from catlite.models.base import Model, shown_name
+from catlite.models.preferring import noting, sample_preferring
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
 from catlite.references.selection import equivalence_classes
@@ -66,27 +67,9 @@ class Synthesis:
             first = group.usable[0]
             return Reference(first.text, first.answer, "Synthesis", group, notes=tuple(notes))
         weights = agreeing if self.weigh else []
-        longest = sum(map(len, texts))
-        while True:
-            cut, limit = trim(texts, longest)
-            try:
-                # Greedy is a preference, not a need.
-                reply = await sample_preferring(
-                    self.anchor,
-                    self.messages(group, cut, weights),
-                    {"temperature": self.temperature},
-                    max_tokens=self.max_tokens,
-                )
-                break
-            except ContextOverflow as error:
-                keep = _ROOM * error.limit / error.given if error.limit and error.given else _ROOM
-                longest = int(min(keep, 0.9) * sum(map(len, cut)))
-                if longest < _FEWEST_CHARACTERS * len(texts):
-                    raise EstimationError(
-                        f"{len(texts)} rollouts do not fit the anchor's context even when trimmed: use fewer, or an "
-                        f"anchor with a longer context ({error})",
-                        group,
-                    ) from None
+        with noting() as left_out:
+            reply, limit = await self._fitting(group, texts, weights)
+        notes += left_out
         if limit is not None:
             trimmed = sum(len(text) > limit for text in texts)
             notes.append(f"{trimmed} {TRIMMED} {limit:,} characters each to fit the anchor's context")
@@ -111,6 +94,31 @@ class Synthesis:
             truncated=reply.defect == "truncated",
             anchor=shown_name(self.anchor),
         )
+
+    async def _fitting(self, group: Group, texts: Sequence[str], weights: Sequence[int]) -> tuple[Rollout, int | None]:
+        """The anchor's reply, and the length the longest texts were cut to for it (None: nothing was)."""
+        longest = sum(map(len, texts))
+        while True:
+            cut, limit = trim(texts, longest)
+            try:
+                # Greedy is a preference, not a need.
+                reply = await sample_preferring(
+                    self.anchor,
+                    self.messages(group, cut, weights),
+                    {"temperature": self.temperature},
+                    max_tokens=self.max_tokens,
+                )
+            except ContextOverflow as error:
+                keep = _ROOM * error.limit / error.given if error.limit and error.given else _ROOM
+                longest = int(min(keep, 0.9) * sum(map(len, cut)))
+                if longest < _FEWEST_CHARACTERS * len(texts):
+                    raise EstimationError(
+                        f"{len(texts)} rollouts do not fit the anchor's context even when trimmed: use fewer, or an "
+                        f"anchor with a longer context ({error})",
+                        group,
+                    ) from None
+            else:
+                return reply, limit
 
     async def _agreeing(self, group: Group) -> list[int]:
         """For each usable rollout, how many of them have its answer, 0 when it has none; [] when nobody asks."""

@@ -20,7 +20,8 @@ from catlite import answers, loop
 from catlite.criteria import Criterion, Rubric, Verdict
 from catlite.data import Example, Group, Judgement, Message, Rollout, Usage
 from catlite.errors import ConfigError, ContextOverflow, RequestRejected
-from catlite.models.base import Model, json_schema, sample_preferring
+from catlite.models.base import Model, json_schema
+from catlite.models.preferring import noting, sample_preferring
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
 from catlite.rewards.attacks import ATTACKS, CRITERION, HONEST, OFF_TOPIC
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 Mode = Literal["single", "batch", "soft"]
 _LEAST = 1e-6  # probability of yes and no together, below which the judge was about to say something else
-_ALTERNATIVES = 20  # of the likeliest tokens: what OpenAI and vLLM give at most
+# How many of the likeliest tokens: what OpenAI and vLLM give at most, then what others do.
+_ALTERNATIVES = (20, 8, 5, 2)
 _VERDICT = {"reason": {"type": "string"}, "met": {"type": "boolean"}}
 _ENTRY = {
     "type": "object",
@@ -109,17 +111,19 @@ async def judge_group(
     asking = _Asking(judge, rubric, mode, temperature, max_tokens)
     asked = group.example if conversation else None
     judging = (asking.rollout(rollout, asked) for rollout in group.rollouts)
-    if mode == "soft" and getattr(judge, "caches_per_slot", False):
-        # One word is no work to share out, and in one slot the instructions are read once for all rollouts.
-        verdicts = tuple([await one for one in judging])
-    else:
-        verdicts = tuple(await loop.together(judging))
+    with noting() as left_out:
+        if mode == "soft" and getattr(judge, "caches_per_slot", False):
+            # One word is no work to share out, and in one slot the instructions are read once for all rollouts.
+            verdicts = tuple([await one for one in judging])
+        else:
+            verdicts = tuple(await loop.together(judging))
     rewards = []
     for mine in verdicts:
         covered = sum(verdict.met is not None for verdict in mine) / len(mine)
         rewards.append(rubric.score([verdict.value for verdict in mine]) if covered >= min_coverage else None)
     unread = sum(verdict.met is None for mine in verdicts for verdict in mine)
-    notes = (f"{unread} of {len(verdicts) * len(rubric)} verdicts could not be had",) if unread else ()
+    unread_note = (f"{unread} of {len(verdicts) * len(rubric)} verdicts could not be had",) if unread else ()
+    notes = (*unread_note, *left_out)
     return Judgement(group, rubric, verdicts, tuple(rewards), judge.name, Usage.total(asking.spent), notes)
 
 
@@ -208,8 +212,8 @@ class _Asking:
 
     async def _soft(self, shown: str, criterion: Criterion) -> Verdict:
         messages = [_user(shown, render("judge_soft", criterion=worded(criterion)))]
-        sampling = {"max_tokens": 1, "logprobs": True, "top_logprobs": _ALTERNATIVES}
-        reply = await sample_preferring(self.judge, messages, {"temperature": self.temperature}, **sampling)
+        preferred = {"top_logprobs": _ALTERNATIVES, "temperature": self.temperature}
+        reply = await sample_preferring(self.judge, messages, preferred, max_tokens=1, logprobs=True)
         self.spent.append(reply.usage)
         if reply.error is not None:
             return Verdict(criterion, None, reply.error)

@@ -15,7 +15,8 @@ from catlite import answers, loop
 from catlite.coerce import hold_models
 from catlite.data import Group, Message, Reference, Rollout
 from catlite.errors import ConfigError, RequestRejected
-from catlite.models.base import Model, json_schema, sample_preferring
+from catlite.models.base import Model, json_schema
+from catlite.models.preferring import sample_preferring
 from catlite.prompts.fence import fenced
 from catlite.prompts.files import render
 from catlite.rewards.judge import says_nothing

@@ -17,7 +17,8 @@ from catlite import answers
 from catlite.criteria import Criterion, Rubric
 from catlite.data import Message, Prompt, Rollout, Usage, as_messages
 from catlite.errors import ConfigError, RubricError
-from catlite.models.base import Model, json_schema, sample_preferring
+from catlite.models.base import Model, json_schema
+from catlite.models.preferring import sample_preferring
 from catlite.parsing import parse_values
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render

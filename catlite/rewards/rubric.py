@@ -21,6 +21,7 @@ from catlite.criteria import Rubric
 from catlite.data import Group, Judgement, Reference, Usage
 from catlite.errors import ConfigError
 from catlite.models.base import Model
+from catlite.models.preferring import noting
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
 from catlite.rewards.proposal import MOST, Worked, check_bounds, propose_rubric
 
@@ -125,12 +126,14 @@ class RubricReward(_Audited):
         """Proposes the rubric and judges every rollout by it: 1 call and one per rollout and criterion."""
         rubric, proposed = reference.rubric, None
         if rubric is None:
-            rubric, proposed = await self._proposed(group, reference)
+            with noting() as left_out:
+                rubric, proposed = await self._proposed(group, reference)
         judgement = await judge_group(
             self.judge, group, rubric, mode=self.mode, min_coverage=self.min_coverage, max_tokens=self.max_tokens
         )
         if proposed is not None:
-            judgement = replace(judgement, usage=proposed + judgement.usage)
+            notes = dict.fromkeys((*left_out, *judgement.notes))
+            judgement = replace(judgement, usage=proposed + judgement.usage, notes=tuple(notes))
         return self._remember(judgement)
 
     async def _proposed(self, group: Group, reference: Reference) -> tuple[Rubric, Usage]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from catlite import loop
 from catlite.budget import Budget, capped
-from catlite.data import Example, Task, Usage
+from catlite.data import Example, Task
 from catlite.errors import ConfigError, DataError, HaltedWarning
 from catlite.models.generation import naming_what_to_lower
 from catlite.models.local import LocalModel
@@ -100,7 +100,7 @@ def train(
         length = "max_completion_length" if estimator is None else "the estimator's max_tokens"
         rewarder = Rewarder(anchored, reward, config.judge_wait, "judge_wait in TrainConfig", length)
         folder = Folder(adapters.run_folder(run, task.name))
-        with open_run(folder.path) as store, capped(budget, store.usage() if store and budget else Usage()):
+        with open_run(folder.path) as store, capped(budget, store):
             asked = {
                 "model": adapters.weights_of(local),
                 "questions": digest_of([*kept, *(("held back", one) for one in held)]),

@@ -14,7 +14,7 @@ from typing import Any
 
 from catlite import loop
 from catlite.budget import Budget, capped
-from catlite.data import Example, Group, Reference, Task, Usage
+from catlite.data import Example, Group, Reference, Task
 from catlite.errors import (
     CatliteError,
     ConfigError,
@@ -71,7 +71,7 @@ def sft(
         adapters.all_fit(local, examples, config.max_completion_length)
         estimating = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
         folder = Folder(adapters.run_folder(run, task.name))
-        with open_run(folder.path) as store, capped(budget, store.usage() if store and budget else Usage()):
+        with open_run(folder.path) as store, capped(budget, store):
             asked = {
                 "model": adapters.weights_of(local),
                 "questions": digest_of(examples),

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from catlite import loop
-from catlite.budget import Budget, Ledger, drawing_on
-from catlite.data import Example, Group, Reference, Task, Usage
+from catlite.budget import Account, Budget, Ledger, drawing_on
+from catlite.data import Example, Group, Reference, Task
 from catlite.errors import (
     AuthenticationFailed,
     BadReply,
@@ -293,7 +293,7 @@ def reward_function(
             places += members
         with open_run(run) as store:
             if ledger is None and budget is not None:
-                ledger = Ledger(budget, store.usage() if store else Usage())
+                ledger = Ledger(budget, store.account if store else Account())
             with drawing_on(ledger):
                 batch = loop.run(rewarder.score(groups))
         found: list[float | None] = [None] * len(texts)
