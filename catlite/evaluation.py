@@ -18,7 +18,7 @@ from typing import Any
 
 from catlite import loop
 from catlite.budget import Budget, capped
-from catlite.coerce import as_estimators, as_task, check_reward
+from catlite.coerce import as_estimators, as_task
 from catlite.costs import of_one
 from catlite.data import Example, Group, Prompt, Reference, Task, Usage
 from catlite.errors import (
@@ -36,8 +36,7 @@ from catlite.models.base import Model, check_n, check_sampling, resolve
 from catlite.models.keys import Secret, sealed
 from catlite.progress import Progress, reporting
 from catlite.results import SINGLE, Evaluation, Row
-from catlite.rewards.answer_match import AnswerMatch
-from catlite.rewards.audit import Reward, audited, check_gradable, warn_own_judge
+from catlite.rewards.audit import Reward, audited, grader_of, warn_own_judge
 from catlite.rollouts import ends_run, keeping, sample_group, under_way
 from catlite.store import copies, copy_of, open_run, samples_from
 
@@ -66,7 +65,7 @@ async def aevaluate(
     check_sampling(sampling, evaluate)
     named = _names(estimators)
     task = _as_task(task)
-    work = _Work(named, _grader(task, grader))
+    work = _Work(named, grader_of(task, grader))
     warn_own_judge(policy, work.grader)
     started = time.monotonic()
     # All questions before the next repeat: a run store lets the same question be asked once at a time only.
@@ -195,7 +194,7 @@ async def areestimate(
     if not evaluation.groups:
         raise ConfigError("the evaluation was made without its groups of rollouts: there is nothing to estimate from")
     work = _Work(
-        _names(estimators), _grader(Task(evaluation.task, tuple(g.example for g in evaluation.groups)), grader)
+        _names(estimators), grader_of(Task(evaluation.task, tuple(g.example for g in evaluation.groups)), grader)
     )
     started = time.monotonic()
     singles = {(row.position, row.repeat): row for row in evaluation.rows if row.system == SINGLE}
@@ -380,23 +379,6 @@ def _alone(row: Row, group: Group, price: Any) -> Row:
 
 def _as_task(task: str | Task | Iterable[Example | Prompt], answer_format: str | None = None) -> Task:
     return as_task(task, answer_format=answer_format, instead="one Example with its answer, Example(text, answer)")
-
-
-def _grader(task: Task, grader: Reward | None) -> Reward:
-    if len(task) == 0:
-        raise ConfigError(f"the task {task.name!r} has no examples")
-    if grader is not None:
-        check_reward(grader)
-        check_gradable(grader, task)
-        return grader
-    without = sum(example.answer is None for example in task)
-    if without or not task.verifiable:
-        raise ConfigError(
-            f"{without} of {len(task)} examples of {task.name!r} have no answer to grade against"
-            if without
-            else f"the examples of {task.name!r} have answers but no answer_format by which to find one in a reply"
-        )
-    return AnswerMatch()
 
 
 def _names(estimators: Estimator | Estimators) -> dict[str, Estimator]:

@@ -27,6 +27,7 @@ from catlite.cli.options import (
     of_run,
     opened,
     own,
+    refuse_own,
 )
 from catlite.data import Task
 from catlite.errors import ConfigError
@@ -148,9 +149,7 @@ def _task(arguments: argparse.Namespace) -> Task:
             raise ConfigError(f"there is no task {arguments.task!r} and no such file: tasks are {', '.join(_TASKS)}")
         answer = {} if "rubric" in mine else {"answer": "answer"}
         return catlite.from_records(arguments.task, **{**answer, **mine}, **draw)
-    if mine:
-        options = ", ".join("--" + name.replace("_", "-") for name in mine)
-        raise ConfigError(f"{options} goes with a file of your own: {arguments.task} knows its own columns")
+    refuse_own(arguments.task, mine)
     if arguments.task == "healthbench":
         return catlite.healthbench(arguments.subset, arguments.path, **draw)
     if arguments.task == "times_tables":

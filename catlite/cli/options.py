@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 import catlite
@@ -114,6 +114,13 @@ def add_model(parser: argparse.ArgumentParser, *, rollouts: bool = True) -> None
     parser.add_argument("--temperature", metavar="T", type=float, help="of the rollouts (default: the endpoint's)")
     parser.add_argument("--top-p", metavar="P", type=float, help="of the rollouts")
     parser.add_argument("--seed", metavar="N", type=int, help="of the rollouts, and of which questions are drawn")
+
+
+def refuse_own(task: str, options: Mapping[str, Any]) -> None:
+    """ConfigError where options for a file of one's own were given for a task that has its own columns."""
+    if options:
+        named = ", ".join("--" + name.replace("_", "-") for name in options)
+        raise ConfigError(f"{named} goes with a file of your own: {task} knows its own columns")
 
 
 def add_limit(parser: argparse.ArgumentParser) -> None:
