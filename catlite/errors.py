@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 
 class CatliteError(Exception):
-    """Anything catlite raises on purpose.
+    """Anything catlite raises on purpose; `.group` keeps the rollouts that were paid for before, if there are any.
 
-    `.group` keeps the rollouts that were paid for before, if there are any; `.rollouts` are replies of the same call.
+    `.rollouts` are the replies of the same call of a model that came before it failed.
     """
 
     group: Group | None = None
@@ -184,8 +184,6 @@ class RubricError(CatliteError, RuntimeError):
 
 class BudgetReached(CatliteError, RuntimeError):
     """The next request could exceed the run's budget, so it was not sent; `.group` keeps the rollouts before it."""
-
-    group: Group | None = None
 
 
 class StoreError(CatliteError, OSError):

@@ -193,7 +193,7 @@ NOTHING, TURNED_AWAY, WORKED = (0, 0), (1, 0), (1, MOST)
         (faults.usage({"completion_tokens": None, "total_tokens": None}), (1, 1 + 20)),
         (faults.usage({"prompt_tokens": 1000}), (1, 1001)),  # more than was thought possible is still what it costs
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "kind", None),
 )
 def test_a_request_is_booked_at_what_it_can_have_cost(fault, expected, monkeypatch, tmp_path):
     monkeypatch.setattr(retry, "ATTEMPTS", 1)

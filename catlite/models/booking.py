@@ -4,7 +4,7 @@ Before it is sent, the most it can cost is held in the budget and written into t
 cost stands there in its place, so that neither a crash nor a server that is silent about usage makes anything free:
 
 * an answer: what it says it used; the most for what it does not say
-* a refusal before any work (4xx but 408, an overload that says so): one request, no tokens
+* a refusal before any work (a redirect, 4xx but 408, an overload that says so): one request, no tokens
 * never sent (connection refused, unknown host, not writable as JSON): nothing
 * anything else (time-out, cancelled, connection lost, 5xx, unreadable, Azure's content filter): the most
 
@@ -13,7 +13,6 @@ Left out: what a provider bills per image, search or second.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,7 +21,6 @@ from dataclasses import dataclass, field, replace
 from catlite.budget import Budget, Ledger, current_ledger
 from catlite.data import Usage
 from catlite.errors import CatliteError, ConfigError, EndpointUnavailable, ModelError
-from catlite.models import wire
 from catlite.models.prices import Price
 from catlite.store import Store, current_run
 
@@ -110,15 +108,4 @@ def _refused(error: ModelError) -> bool:
     if status in (503, 529):
         waits = getattr(error, "retry_after", None) is not None
         return status == 529 or waits or _OVERLOAD.search(str(error)) is not None
-    return status is not None and 400 <= status < 500 and status not in _WORKED
-
-
-def stated(body: str, who: str, price: Price | None) -> Usage | None:
-    """What a reply that cannot be used says it used, None when it says nothing."""
-    try:
-        reply = json.loads(body)
-        usage = wire.rollouts({"choices": [{"message": {"content": ""}}], "usage": reply["usage"]}, who, price, 0.0)
-    except (ValueError, RecursionError, KeyError, TypeError, ModelError):
-        return None
-    # llama.cpp counts one choice only, whatever n was.
-    return None if "timings" in reply else usage[0].usage
+    return status is not None and 300 <= status < 500 and status not in _WORKED

@@ -30,7 +30,7 @@ from catlite.errors import (
 )
 from catlite.models import failures, scoring, wire, words
 from catlite.models.base import TOKEN_LIMITS, check_n, check_sampling, combined, renamed, sendable, token_limit
-from catlite.models.booking import Books, stated
+from catlite.models.booking import Books
 from catlite.models.clients import Client, LiteLLMClient, OpenAIClient
 from catlite.models.connections import Connections
 from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
@@ -306,9 +306,8 @@ class Endpoint:
                 reply = wire.parse(answer.body, client.who, answer.headers, prompt_text(work.messages))
                 rollouts = wire.rollouts(reply, client.who, self.price, time.monotonic() - started)
             except ModelError as error:
-                usage = error.usage or stated(answer.body, client.who, self.price)
-                if usage is not None:
-                    book(usage)
+                if error.usage is not None:
+                    book(error.usage)
                 raise
             book(Usage.total(rollout.usage for rollout in rollouts))
             return rollouts

@@ -89,6 +89,8 @@ def _error_text(reply: Mapping[str, Any], body: str) -> str:
 def _billed(reply: Mapping[str, Any]) -> Usage | None:
     """What a reply of no use says it cost; None when it says nothing."""
     prompt, completion, cached = counts(reply, wrote=False)
+    if "timings" in reply:  # llama.cpp counts one choice only, whatever n was
+        completion = None
     return None if prompt is None and completion is None else Usage(prompt, completion, cached, None, 1)
 
 
