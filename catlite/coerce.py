@@ -17,10 +17,9 @@ from catlite import answers
 from catlite.data import Example, Prompt, Task, as_messages
 from catlite.errors import CatliteError, ConfigError
 from catlite.models.base import Model, resolve
+from catlite.tasks.records import USUAL
 
 TASKS = ("gsm8k", "healthbench", "math500", "times_tables")  # by name
-_ANSWERS = ("answer", "gold", "solution", "result", "target", "label", "expected", "reference", "completion", "output")
-_PROMPTS = ("question", "problem", "messages", "prompt", "instruction", "input", "query")
 
 
 def as_task(
@@ -103,10 +102,10 @@ def _columns(task: Any) -> list[str] | None:
 
 def _records(rows: str, columns: list[str], call: str) -> str:
     """The call that makes a task of rows with these columns; what cannot be told from their names is left open."""
-    prompt = next((name for name in _PROMPTS if name in columns), columns[0] if len(columns) == 1 else None)
+    prompt = next((name for name in USUAL["prompt"] if name in columns), columns[0] if len(columns) == 1 else None)
     options = [f"prompt={'…' if prompt is None else repr(prompt)}"]
     if call == "evaluate":
-        answer = next((name for name in _ANSWERS if name in columns and name != prompt), None)
+        answer = next((name for name in USUAL["answer"] if name in columns and name != prompt), None)
         options += [f"answer={'…' if answer is None else repr(answer)}", 'answer_format="boxed"']
     return f"catlite.from_records({', '.join([rows, *options])})"
 

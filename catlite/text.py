@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -262,9 +263,48 @@ def evaluation_title(
 def evaluation_text(
     task: str, policy: str, totals: Sequence[dict[str, Any]], repeats: int = 1, seconds: float | None = None
 ) -> str:
-    """The comparison of systems as a text table; `seconds` is the wall time of all of it."""
-    rows = evaluation_rows(totals)
-    return evaluation_title(task, policy, totals, repeats, seconds) + "\n" + table(rows, right=range(1, len(rows[0])))
+    """The comparison of systems as a text table of WIDTH columns; `seconds` is the wall time of all of it.
+
+    Numbers of tokens are rounded, and requests are left to the summary: they say little beside generations.
+    """
+    rows = [_slim(row, total) for row, total in zip(evaluation_rows(totals)[1:], totals, strict=True)]
+    head = ["system", "score ± SE", "gain", "gen.", "in", "out", "cost"]
+    legend = "gen.: generations per question; in, out: tokens"
+    if all(total["cost_usd"] is None for total in totals):
+        head, rows, legend = head[:-1], [row[:-1] for row in rows], f"{legend}; price unknown"
+    room = WIDTH - sum(2 + max(map(len, column)) for column in list(zip(head, *rows, strict=True))[1:])
+    shown = table([head, *([_shortened(name, room), *rest] for name, *rest in rows)], right=range(1, len(head)))
+    title = evaluation_title(task, policy, totals, repeats, seconds)
+    return textwrap.fill(f"{title}. {legend}", WIDTH, break_on_hyphens=False, break_long_words=False) + "\n" + shown
+
+
+WIDTH = 80  # columns of a terminal that nobody has made wider
+
+
+def _slim(row: Sequence[str], total: Mapping[str, Any]) -> list[str]:
+    """A row of `evaluation_rows` in fewer columns."""
+    name, score, gain, generations, _, _, _, cost = row
+    tokens = [rounded(total[key]) for key in ("prompt_tokens", "completion_tokens")]
+    return [name, score, gain, generations, *tokens, "unknown" if total["cost_usd"] is None else cost]
+
+
+def _shortened(name: str, room: int) -> str:
+    """A system's name in `room` columns; what is said in brackets at its end stays."""
+    if _width(name) <= room:
+        return name
+    begin, bracket, end = name.rpartition(" (")
+    end = bracket + end if begin else ""
+    return short(begin or name, max(8, room - _width(end))) + end
+
+
+def rounded(value: float | None) -> str:
+    """A count in at most five characters: 950, 12.3k, 4.56M; "?" when it is unknown."""
+    if value is None:
+        return "?"
+    for unit, size in (("", 1), ("k", 1e3), ("M", 1e6), ("G", 1e9), ("T", 1e12)):
+        if value < 999.5 * size:
+            return f"{value / size:.0f}" if not unit else f"{value / size:.3g}{unit}"
+    return f"{value:.0e}"
 
 
 def references_rows(references: Sequence[Reference]) -> list[list[str]]:

@@ -27,7 +27,9 @@ _SAYINGS = (
     (re.compile(r", or synthesize\(\) for one\b"), ""),
     (re.compile(r"such as healthbench\(\), or RubricReward, which proposes one"), "such as healthbench"),
     (re.compile(r"\bBudget\((\w+)=([^()]*)\)"), r"--budget-\1 \2"),
-    (re.compile(r"evaluate\(…, (run=[^()]*)\)"), r"catlite evaluate … \1"),
+    (re.compile(r" or evaluate\(…, run=[^()]*\)"), ""),
+    (re.compile(r"reward=RubricReward\([^()]*\)"), "--reward rubric"),
+    (re.compile(r", or None for [\w ]+"), ""),
     (re.compile(r"the same call with\b"), "the same command with"),
     (re.compile(r"\bthe same call\b"), "the same command"),
 )

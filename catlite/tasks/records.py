@@ -28,7 +28,22 @@ from catlite.prompts.files import render
 from catlite.tasks import tables
 from catlite.tasks.tables import Row
 
-_USUAL = ("question", "problem", "messages", "prompt", "instruction", "input", "query")  # names of prompt columns
+# What such columns are usually called: for a hint, never for a guess.
+USUAL = {
+    "prompt": ("question", "problem", "messages", "prompt", "instruction", "input", "query"),
+    "answer": (
+        "answer",
+        "gold",
+        "solution",
+        "result",
+        "target",
+        "label",
+        "expected",
+        "reference",
+        "completion",
+        "output",
+    ),
+}
 Finish = Callable[[Example], Example]
 
 
@@ -95,7 +110,7 @@ def from_records(
     """
     layout = Layout(prompt, answer, id, rubric, answer_format)
     if ask and answer_format != "boxed":
-        raise ConfigError(f'ask=True asks for \\boxed{{}}: give answer_format="boxed" with it, not {answer_format!r}')
+        raise ConfigError('ask=True asks for \\boxed{}: give answer_format="boxed" with it')
     finish = asking if ask else None
     return load(rows, layout, name=name, limit=limit, seed=seed, encoding=encoding, finish=finish)
 
@@ -238,7 +253,7 @@ def _check_columns(row: Mapping[str, Any], label: str, layout: Layout) -> None:
     known = [str(column) for column in row]
     call, complete = dict(layout.columns), True
     for role, column in wrong.items():
-        usual = [name for name in _USUAL if name in known] if role == "prompt" else []
+        usual = [name for name in USUAL.get(role, ()) if name in known and name not in layout.columns.values()]
         near = usual[:1] or difflib.get_close_matches(column, known, 1)
         call[role] = near[0] if near else column
         complete = complete and bool(near)
