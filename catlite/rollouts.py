@@ -43,10 +43,10 @@ async def sample_group(policy: Model, example: Example, n: int = 8, *, min_usabl
     rollouts. What `policy.sample` raises passes through, with `.group` where some rollouts had come.
     """
     try:
-        group = _parsed(example, await policy.sample(example.prompt, n, **sampling), policy)
+        group = _parsed(policy, example, await policy.sample(example.prompt, n, **sampling))
     except (ModelError, BudgetReached) as error:
         if error.rollouts:
-            error.group = _parsed(example, error.rollouts, policy)
+            error.group = _parsed(policy, example, error.rollouts)
         raise
     if len(group.usable) < min_usable:
         raise GroupError(_explain(group, min_usable), group)
@@ -73,8 +73,8 @@ def unanswered(groups: Iterable[Group]) -> list[str]:
     ]
 
 
-def _parsed(example: Example, rollouts: Sequence[Rollout], policy: Model) -> Group:
-    """The group of these rollouts, with their answers."""
+def _parsed(policy: Model, example: Example, rollouts: Sequence[Rollout]) -> Group:
+    """The group of these rollouts of `policy`, with their answers."""
     answered = tuple(replace(rollout, answer=rollout.answer or example.parse(rollout.text)) for rollout in rollouts)
     return Group(example, answered, shown_name(policy))
 
