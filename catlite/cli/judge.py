@@ -16,7 +16,7 @@ from catlite.criteria import Rubric
 from catlite.data import Judgement
 from catlite.errors import CatliteError, ConfigError
 from catlite.rewards.judge import judge_group, probe
-from catlite.tasks.records import as_rubric
+from catlite.tasks.cells import as_rubric
 from catlite.text import judgement_text, short, table
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from catlite.criteria import Criterion, Rubric, Verdict
 from catlite.data import Example, Task
 from catlite.errors import ConfigError, DataError
 from catlite.tasks import fetch
-from catlite.tasks.records import Layout, as_rubric, check_draw, load
+from catlite.tasks.cells import as_rubric
+from catlite.tasks.records import Layout, check_draw, load
 
 URL = "https://openaipublic.blob.core.windows.net/simple-evals/healthbench/"
 # As simple-evals names them at ee3b031.
