@@ -51,11 +51,25 @@ def context_ablation(
     run: str | Path | None = None,
     budget: Budget | None = None,
 ) -> pd.DataFrame:
-    """The synthesis of one rollout beside that of all (§4.5): whether it reconciles, or just answers once more.
+    """Compare the synthesis of one rollout with that of all: whether it reconciles, or just answers once more (§4.5).
 
-    sizes: how many rollouts to show, by default 1 and n. The anchor's calls are made, within the budget, and kept by
-    the run; nothing is sampled anew. One row per system, the single sample first. Columns: system, score, se,
-    questions, failed, and, against the first variant, difference, difference_se, low, high (paired, as `differences`).
+    Args:
+        evaluation: a finished one, with its groups; nothing is sampled anew.
+        synthesis: the estimator, such as Synthesis(anchor), whose calls are made.
+        sizes: how many rollouts to show it; None is 1 and all n.
+        grader: a reward; None is AnswerMatch against each example's answer.
+        run: a folder in which the anchor's replies are kept; None keeps nothing.
+        budget: a hard cap on these calls; None for none.
+
+    Returns:
+        A DataFrame with a row per system, the single sample first. Columns: system, score, se, questions, failed, and,
+        against the first variant, difference, difference_se, low, high (paired, as `differences`).
+
+    Raises:
+        ConfigError: for a size larger than the groups, or an evaluation without groups.
+
+    Example:
+        >>> catlite.context_ablation(evaluation, catlite.Synthesis("gpt-4o-mini"), sizes=(1, 4, 8), run="runs/context")
     """
     return loop.run(acontext_ablation(evaluation, synthesis, sizes, grader=grader, run=run, budget=budget))
 
@@ -88,9 +102,23 @@ def question_ablation(
     run: str | Path | None = None,
     budget: Budget | None = None,
 ) -> pd.DataFrame:
-    """Synthesis from the rollouts alone, as in the paper, beside synthesis that sees the question (App. A.3).
+    """Compare synthesis from the rollouts alone, as in the paper, with synthesis that sees the question (App. A.3).
 
-    Calls, rows and columns are as in `context_ablation`. Raises ConfigError for an estimator that is no synthesis.
+    Args:
+        evaluation: a finished one, with its groups; nothing is sampled anew.
+        synthesis: a Synthesis or RecursiveSynthesis, whose calls are made with and without the question.
+        grader: a reward; None is AnswerMatch against each example's answer.
+        run: a folder in which the anchor's replies are kept; None keeps nothing.
+        budget: a hard cap on these calls; None for none.
+
+    Returns:
+        A DataFrame with the rows and columns of `context_ablation`.
+
+    Raises:
+        ConfigError: for an estimator that is no synthesis, or an evaluation without groups.
+
+    Example:
+        >>> catlite.question_ablation(evaluation, catlite.Synthesis("gpt-4o-mini"), run="runs/question")
     """
     return loop.run(aquestion_ablation(evaluation, synthesis, grader=grader, run=run, budget=budget))
 

@@ -25,11 +25,24 @@ RESAMPLES = 10_000
 
 
 def differences(evaluation: Evaluation, baseline: str = SINGLE, *, seed: int = 0) -> pd.DataFrame:
-    """Every system against `baseline`, on the questions both were graded on.
+    """Compare every system with `baseline`, on the questions both were graded on (arXiv 2509.14234 §4).
 
-    Columns: difference of mean scores; its standard error over questions, paired; low and high, the 95% interval of
-    a paired bootstrap (RESAMPLES draws of questions); relative gain; p_welch, Welch's t-test as in the paper, which
-    ignores the pairing and is therefore the more cautious; questions. Raises ConfigError for an unknown baseline.
+    Args:
+        evaluation: a finished one.
+        baseline: the system that the others are compared with; the single sample.
+        seed: of the bootstrap, a whole number; 0.
+
+    Returns:
+        A DataFrame with a row per other system. Columns: difference of mean scores; its standard error over questions,
+        paired; low and high, the 95% interval of a paired bootstrap (RESAMPLES draws of questions); relative_gain;
+        p_welch, Welch's t-test as in the paper, which ignores the pairing and is therefore the more cautious;
+        questions.
+
+    Raises:
+        ConfigError: for an unknown baseline.
+
+    Example:
+        >>> catlite.differences(evaluation, "MajorityVote")[["system", "difference", "low", "high"]]
     """
     if baseline not in evaluation.systems:
         raise ConfigError(f"baseline={baseline!r}: the evaluation has {', '.join(evaluation.systems)}")
@@ -85,13 +98,24 @@ def _welch(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
 
 
 def disagreement(evaluation: Evaluation, system: str = "Synthesis") -> pd.DataFrame:
-    """How often `system`'s answer differs from another's, and who is right then (§4.5).
+    """Tell how often a system's answer differs from another's, and who is right then (arXiv 2509.14234 §4.5).
 
-    One row per other system that has references, and one for "every rollout": the questions on which no rollout has
-    the answer that `system` gives. Columns: system, other, questions, disagree (share), right and other_right (shares
-    of the disagreements that have a gold answer; nan where none has), each share with its standard error over
-    questions. Raises ConfigError for a system without references, and for open-ended examples: two texts in other
-    words may say the same, so that there is no answer to compare.
+    Args:
+        evaluation: a finished one, of examples with an answer format.
+        system: the system that the others are compared with; "Synthesis".
+
+    Returns:
+        A DataFrame with a row per other system that has references, and one for "every rollout": the questions on which
+        no rollout has the answer that `system` gives. Columns: system, other, questions, disagree (share), right and
+        other_right (shares of the disagreements that have a gold answer; nan where none has), each share with its
+        standard error over questions.
+
+    Raises:
+        ConfigError: for a system without references, and for open-ended examples: two texts in other words may say the
+            same, so that there is no answer to compare.
+
+    Example:
+        >>> catlite.disagreement(evaluation)[["other", "disagree", "right", "other_right"]]
     """
     mine = _references(evaluation, system)
     check_comparable(evaluation, "disagreement()")

@@ -64,11 +64,24 @@ def scaling(
     run: str | Path | None = None,
     budget: Budget | None = None,
 ) -> pd.DataFrame:
-    """The estimator's score on the first g rollouts of every group, for each g in `sizes`; no new rollouts.
+    """Score an estimator on the first g rollouts of every group, for each g in `sizes` (arXiv 2509.14234 §4.5).
 
-    sizes: by default the powers of two up to n. The estimator's own calls (a synthesis per group and size) are made,
-    within the budget, and kept by the run. Columns: estimator, g, score, se, questions, failed. Raises ConfigError
-    when a size is larger than the groups.
+    Args:
+        evaluation: a finished one, with its groups; nothing is sampled anew.
+        estimator: such as Synthesis(anchor); its own calls, one per group and size, are made.
+        sizes: numbers of rollouts; None is the powers of two up to n.
+        grader: a reward; None is AnswerMatch against each example's answer.
+        run: a folder in which the estimator's replies are kept; None keeps nothing.
+        budget: a hard cap on these calls; None for none.
+
+    Returns:
+        A DataFrame with columns estimator, g, score, se, questions, failed.
+
+    Raises:
+        ConfigError: when a size is larger than the groups.
+
+    Example:
+        >>> catlite.scaling(evaluation, catlite.Synthesis("gpt-4o-mini"), sizes=(2, 4, 8), run="runs/scaling")
     """
     return loop.run(ascaling(evaluation, estimator, sizes, grader=grader, run=run, budget=budget))
 
@@ -156,12 +169,24 @@ def _all_wrong(pool: list[bool], k: int) -> float:
 
 
 def maj_at_k(evaluation: Evaluation, ks: Sequence[int] | None = None) -> pd.DataFrame:
-    """What a majority vote of k rollouts reaches, over all subsets of a question's rollouts (SUBSETS of them at most).
+    """Tell what a majority vote of k rollouts reaches, over all subsets of a question's rollouts (SUBSETS at most).
 
-    So less noisy than `scaling(evaluation, MajorityVote())`, which takes the first k. ks: by default the powers of two
-    up to n. A rollout that is cut off or has no answer does not vote, and a subset in which none does scores 0.
-    Columns: k, maj_at_k, se, questions. Raises ConfigError when some k is larger than the groups, and for open-ended
-    examples, which have no answers to vote with.
+    So it is less noisy than `scaling(evaluation, MajorityVote())`, which takes the first k. A rollout that is cut off
+    or has no answer does not vote, and a subset in which none does scores 0.
+
+    Args:
+        evaluation: a finished one, with its groups, of examples with an answer format.
+        ks: numbers of rollouts; None is the powers of two up to n.
+
+    Returns:
+        A DataFrame with columns k, maj_at_k, se (over questions), questions.
+
+    Raises:
+        ConfigError: when some k is larger than the groups, and for open-ended examples, which have no answers to vote
+            with.
+
+    Example:
+        >>> catlite.maj_at_k(evaluation, ks=(1, 4, 8))
     """
     check_comparable(evaluation, "maj_at_k()")
     ballots = [loop.run(_ballots(pool)) for pool in _pools(evaluation).values()]

@@ -20,10 +20,17 @@ _CHECKS = re.compile(r"\b(?:check|verif\w+|confirm\w*|double-check|recheck|indee
 
 
 def traces(evaluation: Evaluation) -> pd.DataFrame:
-    """How references are written, beside rollouts (App. C): words, step words and verification cues per 100 words.
+    """Describe how references are written, beside rollouts: words, and cues of steps and checks per 100 words (App. C).
 
-    One row for the rollouts and one per estimator: the number of texts, and each mean with its standard error over
-    questions.
+    Args:
+        evaluation: a finished one, with its groups.
+
+    Returns:
+        A DataFrame with a row for the rollouts and one per estimator: the number of texts, and each mean with its
+        standard error over questions.
+
+    Example:
+        >>> catlite.traces(catlite.Evaluation.load("runs/math"))
     """
     texts: dict[str, list[tuple[int, str]]] = {"rollouts": []}
     for row in evaluation.rows:
