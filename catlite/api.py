@@ -28,6 +28,7 @@ from catlite.errors import (
 from catlite.evaluation import Estimator
 from catlite.models.base import Model, check_n, check_sampling, resolve, shown_name, token_limit
 from catlite.models.keys import Secret, sealed
+from catlite.preflight import check_readable
 from catlite.progress import Progress, reporting, waiting
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
@@ -270,6 +271,7 @@ def estimate(
     if estimator is not None:
         check_estimator(estimator)
     examples = as_task(task, "estimate", answer_format=answer_format).examples
+    check_readable([] if estimator is None else [estimator], examples)
     limit = token_limit(checked)
 
     async def work() -> References:

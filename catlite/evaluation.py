@@ -34,8 +34,9 @@ from catlite.errors import (
 )
 from catlite.models.base import Model, check_n, check_sampling, resolve
 from catlite.models.keys import Secret, sealed
+from catlite.preflight import check_readable
 from catlite.progress import Progress, reporting
-from catlite.results import SINGLE, Evaluation, Row
+from catlite.results import SINGLE, Evaluation, Row, as_evaluation
 from catlite.rewards.audit import Reward, audited, grader_of, warn_own_judge
 from catlite.rollouts import ends_run, keeping, sample_group, under_way
 from catlite.store import copies, copy_of, open_run, samples_from
@@ -65,6 +66,7 @@ async def aevaluate(
     check_sampling(sampling, evaluate)
     named = _names(estimators)
     task = _as_task(task)
+    check_readable(named.values(), task.examples)
     work = _Work(named, grader_of(task, grader))
     warn_own_judge(policy, work.grader)
     started = time.monotonic()
@@ -182,7 +184,7 @@ def evaluate(
 
 
 async def areestimate(
-    evaluation: Evaluation,
+    evaluation: str | Path | Evaluation,
     estimators: Estimator | Estimators,
     *,
     grader: Reward | None = None,
@@ -191,6 +193,7 @@ async def areestimate(
     progress: bool | Progress | None = None,
 ) -> Evaluation:
     """`reestimate`, awaited."""
+    evaluation = as_evaluation(evaluation)
     if not evaluation.groups:
         raise ConfigError("the evaluation was made without its groups of rollouts: there is nothing to estimate from")
     work = _Work(
@@ -225,7 +228,7 @@ async def areestimate(
 
 
 def reestimate(
-    evaluation: Evaluation,
+    evaluation: str | Path | Evaluation,
     estimators: Estimator | Estimators,
     *,
     grader: Reward | None = None,
@@ -238,7 +241,7 @@ def reestimate(
     Rollouts that came and have no score yet are graded. Only what the estimators ask for is sent.
 
     Args:
-        evaluation: a finished one, with its groups.
+        evaluation: a finished one, or the folder of its run, with its groups.
         estimators: one, several, or a mapping from the names they are to have in the results.
         grader: a reward; None is AnswerMatch against each example's answer.
         run: a folder in which replies are kept; the evaluation.json in it stays as it is.

@@ -328,3 +328,37 @@ def test_a_blocking_function_has_the_whole_docstring_of_the_awaited_one():
     for name in ("synthesize", "judge"):
         awaited = inspect.getdoc(getattr(catlite, f"a{name}"))
         assert len(inspect.getdoc(getattr(catlite, name))) > 0.9 * len(awaited)
+
+
+# Evaluations, and what an estimator reads
+
+
+def test_an_evaluation_may_be_the_folder_it_is_kept_in(model, tmp_path):
+    tasks = [SUM, Example("What is 2 times 10?", "20", answer_format="boxed")]
+    kept = catlite.evaluate(tasks, model, estimators=MajorityVote(), n=2, run=tmp_path / "run")
+    for folder in (tmp_path / "run", str(tmp_path / "run"), tmp_path / "run" / "evaluation.json"):
+        again = catlite.reestimate(folder, MajorityVote())
+        assert again.score("MajorityVote") == kept.score("MajorityVote")
+        for analysis in (catlite.differences, catlite.traces, catlite.maj_at_k, catlite.pass_at_k):
+            assert analysis(folder).equals(analysis(kept))
+    for analysis in (catlite.differences, catlite.traces, catlite.maj_at_k, catlite.pass_at_k):
+        with pytest.raises(ConfigError, match="want an Evaluation, or the folder of one, not list"):
+            analysis([kept])
+
+
+def test_a_vote_over_open_ended_questions_is_refused_before_rollouts_are_paid(refused):
+    for vote in (MajorityVote(), catlite.AnchoredVote(Paid())):
+        said = refused(lambda model, vote=vote: catlite.estimate(["Why?"], model, estimator=vote))
+        assert "answer_format" in said
+        assert "Synthesis" in said
+        grader = ModelAsJudge(Paid())
+        call = lambda model, vote=vote, grader=grader: catlite.evaluate(  # noqa: E731
+            [Example("Why?", "Because.")], model, estimators=vote, grader=grader
+        )
+        assert "answer_format" in refused(call)
+
+
+def test_a_vote_over_some_open_ended_questions_fails_there_only(model):
+    first, second = catlite.estimate(["Why?", SUM], model, estimator=MajorityVote(), n=2)
+    assert (first.answer, second.answer) == (None, "42")
+    assert first.error is not None

@@ -34,7 +34,7 @@ FLOORS = [
     {"models"},
     {"rollouts", "coerce"},
     {"references", "rewards"},
-    {"training", "evaluation", "results", "saved", "costs"},
+    {"preflight", "training", "evaluation", "results", "saved", "costs"},
     {"analysis"},
     {"reporting", "figures", "training_page"},
     {"api", "judging"},

@@ -19,7 +19,7 @@ from catlite.errors import ConfigError
 from catlite.evaluation import Estimator, areestimate
 from catlite.references.recursive import RecursiveSynthesis
 from catlite.references.synthesis import Synthesis
-from catlite.results import Evaluation
+from catlite.results import Evaluation, as_evaluation
 from catlite.rewards.audit import Reward
 from catlite.text import data_frame
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 async def acontext_ablation(
-    evaluation: Evaluation,
+    evaluation: str | Path | Evaluation,
     synthesis: Estimator,
     sizes: Sequence[int] | None = None,
     *,
@@ -37,13 +37,14 @@ async def acontext_ablation(
     budget: Budget | None = None,
 ) -> pd.DataFrame:
     """`context_ablation`, awaited."""
+    evaluation = as_evaluation(evaluation)
     sizes = (1, evaluation.n) if sizes is None else checked_sizes(evaluation, sizes, "sizes")
     variants = {f"{size} in context": First(synthesis, size) for size in sizes}
     return _ablation(await areestimate(evaluation, variants, grader=grader, run=run, budget=budget))
 
 
 def context_ablation(
-    evaluation: Evaluation,
+    evaluation: str | Path | Evaluation,
     synthesis: Estimator,
     sizes: Sequence[int] | None = None,
     *,
@@ -54,7 +55,7 @@ def context_ablation(
     """Compare the synthesis of one rollout with that of all: whether it reconciles, or just answers once more (§4.5).
 
     Args:
-        evaluation: a finished one, with its groups; nothing is sampled anew.
+        evaluation: a finished one, or the folder of its run, with its groups; nothing is sampled anew.
         synthesis: the estimator, such as Synthesis(anchor), whose calls are made.
         sizes: how many rollouts to show it; None is 1 and all n.
         grader: a reward; None is AnswerMatch against each example's answer.
@@ -75,7 +76,7 @@ def context_ablation(
 
 
 async def aquestion_ablation(
-    evaluation: Evaluation,
+    evaluation: str | Path | Evaluation,
     synthesis: Synthesis | RecursiveSynthesis,
     *,
     grader: Reward | None = None,
@@ -83,6 +84,7 @@ async def aquestion_ablation(
     budget: Budget | None = None,
 ) -> pd.DataFrame:
     """`question_ablation`, awaited."""
+    evaluation = as_evaluation(evaluation)
     if not isinstance(synthesis, Synthesis | RecursiveSynthesis):
         raise ConfigError(
             f"want a Synthesis or RecursiveSynthesis, which can show its anchor the question: {synthesis!r}"
@@ -95,7 +97,7 @@ async def aquestion_ablation(
 
 
 def question_ablation(
-    evaluation: Evaluation,
+    evaluation: str | Path | Evaluation,
     synthesis: Synthesis | RecursiveSynthesis,
     *,
     grader: Reward | None = None,
@@ -105,7 +107,7 @@ def question_ablation(
     """Compare synthesis from the rollouts alone, as in the paper, with synthesis that sees the question (App. A.3).
 
     Args:
-        evaluation: a finished one, with its groups; nothing is sampled anew.
+        evaluation: a finished one, or the folder of its run, with its groups; nothing is sampled anew.
         synthesis: a Synthesis or RecursiveSynthesis, whose calls are made with and without the question.
         grader: a reward; None is AnswerMatch against each example's answer.
         run: a folder in which the anchor's replies are kept; None keeps nothing.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from catlite import answers
 from catlite.data import Reference
 from catlite.errors import ConfigError
-from catlite.results import SINGLE, Evaluation, mean_and_error, over_questions, relative_gain
+from catlite.results import SINGLE, Evaluation, as_evaluation, mean_and_error, over_questions, relative_gain
 from catlite.text import data_frame
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 RESAMPLES = 10_000
 
 
-def differences(evaluation: Evaluation, baseline: str = SINGLE, *, seed: int = 0) -> pd.DataFrame:
+def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, seed: int = 0) -> pd.DataFrame:
     """Compare every system with `baseline`, on the questions both were graded on (arXiv 2509.14234 §4).
 
     Args:
-        evaluation: a finished one.
+        evaluation: a finished one, or the folder of its run.
         baseline: the system that the others are compared with; the single sample.
         seed: of the bootstrap, a whole number; 0.
 
@@ -44,6 +45,7 @@ def differences(evaluation: Evaluation, baseline: str = SINGLE, *, seed: int = 0
     Example:
         >>> catlite.differences(evaluation, "MajorityVote")[["system", "difference", "low", "high"]]
     """
+    evaluation = as_evaluation(evaluation)
     if baseline not in evaluation.systems:
         raise ConfigError(f"baseline={baseline!r}: the evaluation has {', '.join(evaluation.systems)}")
     base = evaluation.scores(baseline)
@@ -97,7 +99,7 @@ def _welch(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
     return float(betainc(freedom / 2, 0.5, 0, freedom / (freedom + t_squared), regularized=True))
 
 
-def disagreement(evaluation: Evaluation, system: str = "Synthesis") -> pd.DataFrame:
+def disagreement(evaluation: str | Path | Evaluation, system: str = "Synthesis") -> pd.DataFrame:
     """Tell how often a system's answer differs from another's, and who is right then (arXiv 2509.14234 §4.5).
 
     Args:
@@ -117,6 +119,7 @@ def disagreement(evaluation: Evaluation, system: str = "Synthesis") -> pd.DataFr
     Example:
         >>> catlite.disagreement(evaluation)[["other", "disagree", "right", "other_right"]]
     """
+    evaluation = as_evaluation(evaluation)
     mine = _references(evaluation, system)
     check_comparable(evaluation, "disagreement()")
     rows = []

@@ -24,6 +24,7 @@ from catlite.data import Example, Prompt, Task
 from catlite.errors import ConfigError, DataError, HaltedWarning
 from catlite.models.generation import naming_what_to_lower
 from catlite.models.local import LocalModel
+from catlite.preflight import check_task
 from catlite.references.synthesis import Synthesis
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.audit import Reward, warn_own_judge
@@ -32,7 +33,6 @@ from catlite.training import adapters
 from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
 from catlite.training.config import TrainConfig, check_warm, rollout_sampling
 from catlite.training.plain import plain_head
-from catlite.training.preflight import check_task
 from catlite.training.rollout_func import rollout_func
 from catlite.training.run import Folder, TrainingRun, digest_of, whereabouts
 from catlite.training.shared_prompt import reading_prompts_once

@@ -29,13 +29,13 @@ from catlite.errors import (
 )
 from catlite.models.generation import naming_what_to_lower
 from catlite.models.local import LocalModel
+from catlite.preflight import check_task
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import is_hopeless, sample_group, under_way
 from catlite.store import open_run
 from catlite.training import adapters
 from catlite.training.config import SFTConfig, rollout_sampling
 from catlite.training.plain import plain_head
-from catlite.training.preflight import check_task
 from catlite.training.run import Folder, TrainingRun, digest_of, whereabouts
 from catlite.training.trl_reward import Estimator, named
 from catlite.training.view import View

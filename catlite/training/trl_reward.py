@@ -34,6 +34,7 @@ from catlite.errors import (
     StoreError,
 )
 from catlite.models.failures import listening
+from catlite.preflight import check_task
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.audit import Reward
 from catlite.rollouts import is_hopeless
@@ -52,7 +53,6 @@ from catlite.training.grouping import (
     whole_groups,
 )
 from catlite.training.models_asked import asks_here_only
-from catlite.training.preflight import check_task
 from catlite.training.scored import (
     Batch as Batch,
     Scored as Scored,
