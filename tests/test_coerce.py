@@ -1,5 +1,6 @@
 """What a person gives is taken where it can mean one thing, and else refused before anything is paid."""
 
+import asyncio
 import inspect
 from pathlib import Path
 
@@ -287,6 +288,11 @@ def test_every_call_checks_its_arguments_before_anything_is_paid(refused):
     ):
         assert "did you mean temperature?" in refused(call)
     assert "did you mean estimators?" in refused(lambda model: catlite.evaluate([SUM], model, estimator=MajorityVote()))
+
+
+def test_an_argument_is_never_told_to_be_itself(model):
+    with pytest.raises(ConfigError, match="whoever awaits shows progress"):
+        asyncio.run(catlite.asynthesize("a?", model, progress=True))
 
 
 def test_a_refused_value_is_not_shown_since_it_may_be_a_key(refused):

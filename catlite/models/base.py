@@ -116,7 +116,9 @@ _HINTS = {
     "num_generations": "the number of rollouts is n=",
     "num_samples": "the number of rollouts is n=",
     "price": "the price is set on the model: Endpoint(name, price=Price(…))",
+    "progress": "whoever awaits shows progress; synthesize(), estimate(), evaluate() and train() show their own",
     "prompt": "as text it is the first argument; as a column, from_records(rows, prompt=…) makes a task of rows",
+    "retries": "retries are set on the model: Endpoint(name, retry_seconds=…)",
     "reward": "train() takes one; evaluate() grades by grader=",
     "rollouts": "the number of rollouts is n=",
     "run": "give it to synthesize(), estimate(), evaluate() or train()",
@@ -166,7 +168,7 @@ def check_sampling(sampling: Mapping[str, Any], call: Callable[..., Any] | None 
 
 def _meant(name: str, known: frozenset[str], call: Callable[..., Any] | None) -> str:
     """What to write in place of an argument that is none."""
-    own = [] if call is None else [one for one in inspect.signature(call).parameters if one != "sampling"]
+    own = [] if call is None else [one for one in inspect.signature(call).parameters if one not in ("sampling", name)]
     close = difflib.get_close_matches(name, own, n=1, cutoff=0.75)
     if not close and name in _HINTS:
         return _HINTS[name]
