@@ -208,7 +208,7 @@ def _data(evaluation: Evaluation) -> tuple[str, int]:
             return shown if len(value) <= limit else {"text": shown, "length": len(value)}
 
         questions = [
-            _question(evaluation, position, mine, cut)
+            _question(evaluation, position, mine, systems, cut)
             | {"scores": [_number(of_system.get(position)) for of_system in scores]}
             for position, mine in sorted(rows.items())
         ]
@@ -229,7 +229,9 @@ def _possible_limits(evaluation: Evaluation) -> Sequence[int]:
 Cut = Callable[[str | None], Any]
 
 
-def _question(evaluation: Evaluation, position: int, rows: dict[int, dict[str, Row]], cut: Cut) -> dict[str, Any]:
+def _question(
+    evaluation: Evaluation, position: int, rows: dict[int, dict[str, Row]], systems: list[str], cut: Cut
+) -> dict[str, Any]:
     """One question with what became of it in each repeat."""
     groups = {repeat: evaluation.group(position, repeat) or _UNKNOWN for repeat in rows}
     example = next(iter(groups.values())).example
@@ -238,7 +240,7 @@ def _question(evaluation: Evaluation, position: int, rows: dict[int, dict[str, R
         "id": visible(next(iter(next(iter(rows.values())).values())).id[:200]),
         "prompt": [{"role": cut(m["role"]), "text": cut(m["content"])} for m in example.messages],
         "gold": cut(example.answer),
-        "repeats": [_repeat(groups[repeat], mine, evaluation.systems, cut) for repeat, mine in sorted(rows.items())],
+        "repeats": [_repeat(groups[repeat], mine, systems, cut) for repeat, mine in sorted(rows.items())],
     }
 
 
