@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from catlite.data import Example, Group, Judgement, Reference, Rollout, Usage
     from catlite.references.dataset import References
 
+WIDTH = 80  # columns of a terminal that nobody has made wider
+_LEAST = 12  # of a text in a column, below which it says nothing
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -58,6 +60,26 @@ def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
         return "  ".join(cells).rstrip()
 
     return "\n".join([line(rows[0]), "  ".join("─" * width for width in widths), *map(line, rows[1:])])
+
+
+def fitted(rows: Sequence[Sequence[str]], columns: Sequence[int]) -> list[list[str]]:
+    """`rows` with the texts in `columns` shortened until a table of them has at most WIDTH columns of a terminal.
+
+    Args:
+        rows: the first of them headings.
+        columns: which may be shortened; none to fewer than _LEAST characters.
+
+    Returns:
+        The rows, for `table`.
+    """
+    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
+    room = WIDTH - 2 * (len(widths) - 1) - sum(width for column, width in enumerate(widths) if column not in columns)
+    for left, column in enumerate(sorted(columns, key=lambda column: widths[column]), -len(columns)):
+        widths[column] = min(widths[column], max(_LEAST, room // -left))
+        room -= widths[column]
+    return [
+        [short(cell, widths[column]) if column in columns else cell for column, cell in enumerate(row)] for row in rows
+    ]
 
 
 def _width(text: str) -> int:
@@ -174,7 +196,7 @@ def rollouts_text(group: Group) -> str:
     for number, rollout in enumerate(group.rollouts, 1):
         answer = [short(rollout.answer or "–", 20)] if with_answers else []
         rows.append([str(number), *answer, ended(rollout), short(rollout.error or rollout.text, 80)])
-    return table(rows, right=(0,))
+    return table(fitted(rows, [len(head) - 1]), right=(0,))
 
 
 def ended(rollout: Rollout) -> str:
@@ -223,7 +245,8 @@ def judgement_text(judgement: Judgement) -> str:
     rows.append(["", *map(reward_text, judgement.rewards_G), "reward"])
     notes = "".join(f"\nnote     {visible(note)}" for note in judgement.notes)
     used = f"\nused     {usage_text(judgement.usage)}"
-    return table(rows, right=range(1, len(rollouts) + 1)) + "\n" + notes + used
+    shown = table(fitted(rows, [len(rollouts) + 1]), right=range(1, len(rollouts) + 1))
+    return shown + "\n" + notes + used
 
 
 _COLUMNS = ("system", "score ± SE", "gain", "gen./question", "requests", "tokens in", "tokens out", "cost")
@@ -276,9 +299,6 @@ def evaluation_text(
     shown = table([head, *([_shortened(name, room), *rest] for name, *rest in rows)], right=range(1, len(head)))
     title = evaluation_title(task, policy, totals, repeats, seconds)
     return textwrap.fill(f"{title}. {legend}", WIDTH, break_on_hyphens=False, break_long_words=False) + "\n" + shown
-
-
-WIDTH = 80  # columns of a terminal that nobody has made wider
 
 
 def _slim(row: Sequence[str], total: Mapping[str, Any]) -> list[str]:

@@ -25,7 +25,16 @@ from catlite import (
 from catlite.cards import figure, judgements_html
 from catlite.models.base import shown_name
 from catlite.results import Row
-from catlite.text import dollars, evaluation_text, reference_text, rounded, table, usage_text
+from catlite.text import (
+    dollars,
+    evaluation_text,
+    judgement_text,
+    reference_text,
+    rollouts_text,
+    rounded,
+    table,
+    usage_text,
+)
 
 HOSTILE = "<script>alert(1)</script>\x1b[31mred\x00\u202eevil \ud800 <b>&amp;"
 
@@ -304,6 +313,20 @@ def test_the_table_of_an_evaluation_fits_80_columns(cost, failed, tokens):
     assert ("price unknown" in shown) is (cost is None)
     assert all(f"{name[:8]}" in shown for name in NAMES)
     assert not failed or shown.count(f"({failed} failed)") == 4
+
+
+def test_tables_of_texts_fit_80_columns_too():
+    long = "a long text " * 20
+    example = Example(long, answer_format="boxed")
+    group = Group(example, tuple(Rollout(long, answer=long) for _ in range(12)))
+    given = Reference(long, long, "Synthesis", group, notes=(long,))
+    rubric = Rubric((Criterion(long), Criterion("short", -4)))
+    verdicts = tuple((Verdict(rubric.criteria[0], True), Verdict(rubric.criteria[1], False)) for _ in range(8))
+    judged = Judgement(group, rubric, verdicts, (0.5,) * 8, "judge")
+    for shown in (rollouts_text(group), judgement_text(judged), str(References([given])).split("\n", 1)[1]):
+        lines = [line for line in shown.splitlines() if not line.startswith("used ")]
+        assert max(map(len, lines)) <= 80
+        assert "a long text" in shown
 
 
 def test_a_cost_that_only_some_systems_know_says_so_in_its_cell():
