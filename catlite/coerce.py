@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from catlite import answers
+from catlite.criteria import Rubric
 from catlite.data import Example, Prompt, Task, as_messages
 from catlite.errors import CatliteError, ConfigError
 from catlite.models.base import Model, resolve
@@ -23,7 +24,7 @@ TASKS = ("gsm8k", "healthbench", "math500", "times_tables")  # by name
 
 
 def as_task(
-    task: Any, call: str = "evaluate", *, answer_format: str | None = None, instead: str = "synthesize() for one"
+    task: Any, call: str = "evaluate", *, answer_format: str | None = None, instead: str | None = "synthesize() for one"
 ) -> Task:
     """A Task out of what stands for one: a Task, Examples, prompts, or the name of a task that catlite knows.
 
@@ -31,7 +32,7 @@ def as_task(
         task: a Task, an Example, an iterable of Examples and prompts, or one of TASKS.
         call: the function that was called, for the error.
         answer_format: of the examples that say nothing of theirs.
-        instead: what to do with a single text.
+        instead: what to do with a single text; None for nothing else.
 
     Returns:
         The Task; the same object when it is one already and nothing is to be added.
@@ -60,7 +61,7 @@ def as_task(
     return Task("examples", examples)
 
 
-def _by_name(given: str | os.PathLike[str], call: str, instead: str) -> Task:
+def _by_name(given: str | os.PathLike[str], call: str, instead: str | None) -> Task:
     """A task that catlite knows; ConfigError for a file, whose columns have to be named, and for any other text."""
     if isinstance(given, str) and given in TASKS:
         import catlite
@@ -84,8 +85,9 @@ def _by_name(given: str | os.PathLike[str], call: str, instead: str) -> Task:
             f"as in {call}({_records(repr(str(given)), columns, call)}, …)"
         )
     raise ConfigError(
-        f"{call}() takes many questions, not one text: [{given[:40]!r}], or {instead}. "
-        f"Tasks by name: {', '.join(TASKS)}"
+        f"{call}() takes many questions, not one text: [{given[:40]!r}]"
+        + ("" if instead is None else f", or {instead}")
+        + f". Tasks by name: {', '.join(TASKS)}"
     )
 
 
@@ -125,9 +127,27 @@ def _example(one: Any, number: int, call: str, answer_format: str | None) -> Exa
         as_messages(example.prompt)
     except ConfigError as error:
         raise ConfigError(f"item {number}: {error}") from None
-    if answer_format is not None and example.answer_format is None:
-        return replace(example, answer_format=answer_format)
-    return example
+    return _completed(example, number, answer_format)
+
+
+def _completed(example: Example, number: int, answer_format: str | None) -> Example:
+    """`example` with what can be told of it; the same object when there is nothing to be told."""
+    changes: dict[str, Any] = {}
+    if example.answer_format is not None:
+        try:
+            answers.check_format(example.answer_format)
+        except ConfigError as error:
+            raise ConfigError(f"item {number}: {error}") from None
+    elif answer_format is not None:
+        changes["answer_format"] = answer_format
+    answer: Any = example.answer
+    if isinstance(answer, int | float) and not isinstance(answer, bool):
+        changes["answer"] = str(answer)
+    elif not isinstance(answer, str | None):
+        raise ConfigError(f"item {number}: its answer is {_kind(answer)}: want text")
+    if not isinstance(example.rubric, Rubric | None):
+        changes["rubric"] = Rubric(example.rubric)
+    return replace(example, **changes) if changes else example
 
 
 def _text(prompt: Prompt) -> Prompt:
@@ -220,6 +240,13 @@ def check_estimator(estimator: Any) -> None:
 def check_reward(reward: Any) -> None:
     """ConfigError unless `reward` can be called with a group and a reference."""
     _check_callable(reward, "a reward", "AnswerMatch() or RubricReward(proposer, judge)", 2)
+
+
+def check_settings(config: Any, kind: type) -> None:
+    """ConfigError unless `config` is of `kind`, such as TrainConfig."""
+    if not isinstance(config, kind):
+        like = f"{kind.__name__}(**…)" if isinstance(config, Mapping) else f"{kind.__name__}(…)"
+        raise ConfigError(f"config is {_kind(config)}: write {like}")
 
 
 def _check_callable(given: Any, what: str, such: str, count: int) -> None:

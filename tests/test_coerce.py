@@ -368,3 +368,35 @@ def test_a_vote_over_some_open_ended_questions_fails_there_only(model):
     first, second = catlite.estimate(["Why?", SUM], model, estimator=MajorityVote(), n=2)
     assert (first.answer, second.answer) == (None, "42")
     assert first.error is not None
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda model: catlite.estimate(["a?"], model, budget=5), "budget=5: want Budget(usd=…)"),
+        (lambda model: catlite.synthesize("a?", model, budget=5), "budget=5: want Budget(usd=…)"),
+        (lambda model: catlite.synthesize("a?", model, run=5), "run=5: want the path of a folder"),
+        (lambda model: catlite.train([SUM], "local", config={"steps": 3}), "write TrainConfig(**…)"),
+        (lambda model: catlite.sft([SUM], "local", config=catlite.TrainConfig()), "write SFTConfig(…)"),
+        (lambda model: catlite.train("hello", "local"), "['hello']. Tasks by name: gsm8k"),
+        (lambda model: Task("mine", "abc"), "are a list, not str"),
+        (lambda model: catlite.estimate(Task("mine", [7]), model), "item 1: a prompt is"),
+        (
+            lambda model: catlite.evaluate([Example("a?", "42", answer_format="bxed")], model),
+            "item 1: answer_format 'bxed'",
+        ),
+        (lambda model: catlite.evaluate([Example("a?", ["42"], answer_format="boxed")], model), "its answer is a list"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_paid(refused, call, said):
+    assert said in refused(call)
+
+
+def test_what_an_example_says_otherwise_is_taken(model):
+    result = catlite.evaluate([Example("a?", 42, answer_format="boxed")], model, n=2)
+    assert result.score("single sample")[0] == 1.0
+    (group,) = catlite.evaluate(
+        [Example("a?", rubric=["Names zinc."])], model, n=2, grader=ExpertRubric(ScriptedModel(lambda prompt, i: "yes"))
+    ).groups
+    assert group.example.rubric == catlite.Rubric(("Names zinc.",))
+    assert repr(Task("mine", ["a?", "b?"])) == "<Task mine: 2 open-ended examples>"

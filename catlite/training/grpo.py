@@ -19,7 +19,7 @@ from typing import Any
 
 from catlite import loop
 from catlite.budget import Budget, capped
-from catlite.coerce import as_task, check_estimator, check_reward
+from catlite.coerce import as_task, check_estimator, check_reward, check_settings
 from catlite.data import Example, Prompt, Task
 from catlite.errors import ConfigError, DataError, HaltedWarning
 from catlite.models.generation import naming_what_to_lower
@@ -45,9 +45,6 @@ _LOWER = (
     "num_generations, in a new one"
 )
 _LOWER_UNSLOTH = f"prompts_per_step (Unsloth generates a whole step's rollouts at once), in a new run, or {_LOWER}"
-
-
-_ONE = "several: one question is no training"
 
 
 def train(
@@ -101,14 +98,15 @@ def train(
         >>> trained = catlite.train(catlite.math500(limit=100), "Qwen/Qwen3-1.7B", run="runs/math")
         >>> trained.to_frame()[["step", "cat/reward"]]
     """
-    config = config or TrainConfig()
+    config = TrainConfig() if config is None else config
+    check_settings(config, TrainConfig)
     if estimator is not None:
         check_estimator(estimator)
     if reward is not None:
         check_reward(reward)
-    task = as_task(task, "train", answer_format=answer_format, instead=_ONE)
+    task = as_task(task, "train", answer_format=answer_format, instead=None)
     if validation is not None:
-        validation = as_task(validation, "train", answer_format=answer_format, instead=_ONE)
+        validation = as_task(validation, "train", answer_format=answer_format, instead=None)
     examples = named(task)
     if not examples:
         raise DataError(f"the task {task.name!r} has no examples to train on")

@@ -15,7 +15,7 @@ from typing import Any
 
 from catlite import loop
 from catlite.budget import Budget, capped
-from catlite.coerce import as_task, check_estimator
+from catlite.coerce import as_task, check_estimator, check_settings
 from catlite.data import Example, Group, Prompt, Reference, Task
 from catlite.errors import (
     CatliteError,
@@ -84,10 +84,11 @@ def sft(
     Example:
         >>> catlite.sft(catlite.times_tables(48), "local", estimator=catlite.MajorityVote(), run="runs/sft")
     """
-    config = config or SFTConfig()
+    config = SFTConfig() if config is None else config
+    check_settings(config, SFTConfig)
     if estimator is not None:
         check_estimator(estimator)
-    task = as_task(task, "sft", answer_format=answer_format, instead="several: one question is no training")
+    task = as_task(task, "sft", answer_format=answer_format, instead=None)
     examples = named(task)
     if not examples:
         raise DataError(f"the task {task.name!r} has no examples to train on")
