@@ -64,18 +64,25 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--policy", metavar="NAME", default="local", help='a folder, a name on the Hugging Face hub, or "local"'
     )
-    parser.add_argument("--backend", default="auto", choices=("auto", "transformers", "unsloth"))
+    parser.add_argument(
+        "--backend", default="auto", choices=("auto", "transformers", "unsloth"), help="what trains (default: auto)"
+    )
     parser.add_argument("--load-in-4bit", action="store_true", help="for a GPU with little memory")
     parser.add_argument(
         "--estimator", metavar="NAME", default="synthesis", help=f"{', '.join(sorted(ESTIMATORS))} (default: synthesis)"
     )
-    parser.add_argument("--reward", default="answer", choices=_REWARDS)
+    parser.add_argument(
+        "--reward",
+        default="answer",
+        choices=_REWARDS,
+        help="answer: agreement with the reference (default); rubric: criteria of the reference, by a --judge",
+    )
     parser.add_argument(
         "--judge", metavar="MODEL", help="the model that judges rubrics: a name your endpoint serves, or provider/name"
     )
     parser.add_argument("--base-url", metavar="URL", help="where the judge is served")
     parser.add_argument("--steps", metavar="N", type=int, help="of the optimizer, at most (default: 100)")
-    parser.add_argument("--prompts-per-step", metavar="N", type=int)
+    parser.add_argument("--prompts-per-step", metavar="N", type=int, help="groups of one step (default: 8)")
     parser.add_argument("--n", metavar="N", type=int, dest="num_generations", help="rollouts of a group (default: 8)")
     parser.add_argument(
         "--max-tokens", metavar="N", type=int, dest="max_completion_length", help="of a rollout (default: 1024)"
@@ -83,9 +90,9 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--micro-batch", metavar="N", type=int, help="rollouts of one backward pass: fewer take less memory"
     )
-    parser.add_argument("--learning-rate", metavar="RATE", type=float)
+    parser.add_argument("--learning-rate", metavar="RATE", type=float, help="of the optimizer (default: 2e-5)")
     parser.add_argument("--beta", metavar="WEIGHT", type=float, help="weight of the KL penalty (default: 0.001)")
-    parser.add_argument("--lora-rank", metavar="N", type=int)
+    parser.add_argument("--lora-rank", metavar="N", type=int, help="of the adapter (default: 16)")
     parser.add_argument("--stop", choices=("gap", "reward"), help="end when there is nothing more to learn")
     parser.add_argument("--held-back", metavar="N", type=int, help="prompts kept for the checks of --stop")
     parser.add_argument(
