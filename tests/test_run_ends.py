@@ -121,6 +121,9 @@ def test_replies_that_were_cut_off_came_and_are_scored_when_the_credit_ends():
     scores = Counter(row.score for row in short.rows if row.system == "single sample")
     assert scores[0.0] >= 1
     assert set(scores) == {0.0, None}
+    with Server("So it is", faults=answer) as server, on(server) as model:
+        references = estimate(TASK, model, n=2)
+    assert sum(one.total_usage.requests for one in references) == 8
 
 
 def test_nothing_is_cancelled_that_is_being_paid_for():
