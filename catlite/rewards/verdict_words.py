@@ -66,12 +66,22 @@ _CONTRACTED = (
     (re.compile(r"(?<=\w)'d\b"), " would"),
     (re.compile(r"(?<=\w)'ll\b"), " will"),
 )
+_STRAY_DOT = re.compile(r"\s\.(?=\s+[^\W\d_A-Z])")
+_LABELLED = re.compile(r"[\w ]{1,40}[*_`]*[:=)]|[-+•–>|#]\s|\d")  # "met: yes", or an item of a list
+# No sentence ends with these, and no label.
+OPEN_END = (
+    r"\b(?:is|are|was|were|be|been|being|not|never|hardly|barely|scarcely|almost|nearly|that|whether|the|an?|of|to|as|by|"
+    r"than|but|far from|nor|or|if|unless|would|could|should|might|may|can|will|must|considered|called|deemed|say|"
+    r"believe|think|doubt|claim|conclude|believing|saying|thinking)"
+)
+_OPEN_END = re.compile(rf"{OPEN_END}\Z", re.IGNORECASE)
+_SHORT = 60  # characters
 QUOTATION = "quotation"  # stands where something was quoted
 
 
 def word_value(text: str, *, digits: bool = False) -> bool | None:
     """What a text that is one word of the lists says, perhaps with "clearly" or "not" before it; else None."""
-    bare = text.strip(" \t.!,;:\"'()")
+    bare = text.rstrip(" \t.!,;:\"'()").lstrip(" \t.,;:\"'(¡¿")  # "!met" is not "met"
     if bare in SIGNS:
         return SIGNS[bare]
     if digits and bare in DIGITS:
@@ -86,6 +96,27 @@ def word_value(text: str, *, digits: bool = False) -> bool | None:
         # "not met" is one word; "not fail", "not no" and "not yes" are none that is listed.
         return False if VERDICTS.get(word) and word not in ("y", "meets", "satisfies", "passes") else None
     return ANSWERS[word] if word in ANSWERS else VERDICTS[word]
+
+
+def unwrapped(text: str) -> str:
+    """`text` with the sentences whole that a line break or a dot between spaces runs through.
+
+    A line goes on in the next one where that begins in lower case, or where it ends as no sentence does ("is not"):
+    then across a blank line, too.
+    """
+    joined: list[str] = []
+    for line in _STRAY_DOT.sub(" ", text).split("\n"):
+        bare = line.strip(" \t*_`")
+        blank = bool(joined) and not joined[-1].strip()
+        before = (joined[-2] if blank and len(joined) > 1 else joined[-1] if joined else "").rstrip(" \t*_`")
+        wrapped = bare[:1].islower() and not blank and (before[-1:].isalnum() or before.endswith((",", "'", '"', ")")))
+        wrapped = wrapped and not (len(before) < _SHORT and word_value(plain(before)) is not None)
+        if bare and not _LABELLED.match(bare) and (wrapped or _OPEN_END.search(before[-_SHORT:])):
+            del joined[-2 if blank else -1 :]
+            joined.append(f"{before} {bare}")
+        else:
+            joined.append(line)
+    return "\n".join(joined)
 
 
 def plain(text: str) -> str:
