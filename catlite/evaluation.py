@@ -35,7 +35,7 @@ from catlite.models.base import Model, check_n, resolve
 from catlite.models.keys import Secret, sealed
 from catlite.progress import Progress, reporting
 from catlite.results import SINGLE, Evaluation, Row
-from catlite.rewards.answer_match import AnswerMatch
+from catlite.rewards.answer_match import GOLD, AnswerMatch
 from catlite.rewards.audit import Reward, audited, check_gradable, warn_own_judge
 from catlite.rollouts import ends_run, keeping, sample_group, under_way
 from catlite.store import copies, copy_of, open_run, samples_from
@@ -289,7 +289,7 @@ class _Work:
 
     async def _graded(self, row: Row, rollouts: Group, group: Group) -> Row:
         """`row` with the mean score of `rollouts`, or with why there is none."""
-        gold = Reference(group.example.answer or "", group.example.answer, "gold", group)
+        gold = Reference(group.example.answer or "", group.example.answer, GOLD, group)
         try:
             scores, judgement = await audited(self.grader, rollouts, gold)
         except (BudgetReached, ModelError, RubricError) as error:
