@@ -93,8 +93,7 @@ def extract(text: str, answer_format: str = "boxed") -> str | None:
         for match in pattern.finditer(text):
             answer = match[1] if match[1] is not None else answer
     else:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-        answer = _boxed(text) or _announced(text)
+        answer = _boxed(text) or _announced(text.replace("\r\n", "\n").replace("\r", "\n"))
     return (answer or "").strip() or None
 
 
