@@ -373,3 +373,25 @@ def test_a_yes_over_two_lines_is_read(text):
 )
 def test_what_is_denied_or_supposed_without_the_usual_words_is_no_yes(text):
     assert read_verdict(Rollout(text))[0] is not True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The criterion is met by the reference, not by the response.",
+        "The criterion is met with errors.",
+        "Criterion met [ ]",
+        "Grade: 1 (lowest)",
+        "yes = 0",
+        "Correct: the response should have named zinc.",
+        "True, but irrelevant.",
+        "Yes, it names a metal. But the criterion asks for zinc.",
+        '{"score": 1, "of": 3}',
+        "<quote><verdict>yes</verdict></quote>",
+        'Example: {"met": true}',
+        'e.g. {"met": true}',
+        'If it names zinc: {"met": true}',
+    ],
+)
+def test_a_yes_of_something_else_is_none_of_the_criterion(text):
+    assert read_verdict(Rollout(text))[0] is None

@@ -83,6 +83,10 @@ _PRESENTED = re.compile(
     r"\b(?:line|sentence|paragraph|words?|text|response|reply|rollout|ending|message)\b.{0,40} (?:is|are|was|were)\Z"
 )
 _INTRODUCES = re.compile(r"(?:[:=]|\b(?:is|are|contains?|says?|reads?|writes?|includes?|states?|quotes?|with))\s*\Z")
+_EXAMPLE = re.compile(
+    r"(?:\b(?:examples?|e\.g|for instance|such as|formats?|schema|template)\b[\s.]*(?:is|are)?"
+    r"|\A(?:if|when|unless)\b.*)[\s:=.,]*\Z"
+)
 _ALLEGED = re.compile(
     r"\b(?:allegedly|supposedly|so[- ]called|or so|purportedly|ostensibly|is what|as claimed|not really|as if|"
     r"said (?:no one|nobody)|"
@@ -122,7 +126,7 @@ _UNSURE = re.compile(
 )
 # What is left of a sentence that takes back the one before: "Barely.", "Wrongly so.", "not iron", "or not".
 _FRAGMENT = re.compile(
-    r"(?:not|hardly|barely|scarcely|never|almost|nearly|only|seldom|kinda|sorta|in theory|to a degree)(?: [\w'-]+){0,2}"
+    r"(?:not|hardly|barely|scarcely|never|almost|nearly|only|seldom|kinda|sorta|in theory|to a degree)(?: [\w'-]+){0,3}"
     rf"|(?!(?:{FIRM}|absolutely|implicitly)\b)(?:\w+ )?\w+ly(?: so)?|or(?: [\w'-]+){1, 4}|(?:the|a|or|and) no"
 )
 _NEGATING = re.compile(
@@ -133,6 +137,7 @@ _HANGS = re.compile(rf"{OPEN_END}\W*\Z")
 _CONDITIONAL = re.compile(r"\b(?:would|could|should|might|may|can|if|unless|whether|anything)\b")
 _INVERTED = re.compile(r"(?:under|at|in|by|on) no \w+ (?:is|are|was|were|has|have|does|do|did|can|could)\b")
 _CONDITION = re.compile(r"(?:if|unless|only|had|were|should|assuming|provided|suppose|whether|when)\b")
+_WANTING = re.compile(r"\b(?:should|ought to|could|would|must|needs? to)(?: have| be)?\b")
 _NAMES_A_VERDICT = re.compile(r"\b(?:verdict|answer|judge?ment|conclusion|decision|result|rating|score|grade)\b")
 _INSERTED = re.compile(
     r"(?:(?<=criterion)|(?<=requirement)|(?<=response)|(?<=answer)|(?<=text)|(?<=reply)), "
@@ -226,6 +231,17 @@ def introduces(line: str) -> bool:
     return _REPORTED.search(last) is not None or (is_material(label) and "criteri" not in label)
 
 
+def exemplifies(line: str) -> bool:
+    """True for a line that announces a form, an example, or what would be said: "Example:", "If it names zinc:"."""
+    last = re.split(r"(?<=[!?])\s|(?<=\w\w\.)\s", line.strip())[-1]
+    return _EXAMPLE.search(last) is not None
+
+
+def is_demand(text: str) -> bool:
+    """True when a clause tells what the criterion asks for."""
+    return _DEMAND.match(text) is not None
+
+
 def announces_lines(line: str) -> bool:
     """True when the lines after `line` are the words it announces."""
     return _INTRODUCES.search(line) is not None and introduces(line)
@@ -234,6 +250,11 @@ def announces_lines(line: str) -> bool:
 def turns(text: str) -> bool:
     """True when a text holds a word that can turn what it is about into its contrary."""
     return _NEGATING.search(text) is not None
+
+
+def wants(text: str) -> bool:
+    """True when a text tells what should have been there."""
+    return _WANTING.search(text) is not None
 
 
 def is_loaded_question(text: str) -> bool:
@@ -282,7 +303,7 @@ def is_doubt(clause: Clause, text: str, verdict: bool | None, *, foreign: bool =
         return _ALLEGED.search(text) is not None or (verdict is not None and _ABOUT.search(text) is not None)
     if clause.binds and _NAMES_A_VERDICT.search(text) is not None:
         return True  # "No verdict: …", "Wrong answer: …"
-    if len(text) > LONGEST or _DEMAND.match(text) is not None:
+    if len(text) > LONGEST or is_demand(text):
         return False
     if _ABOUT.search(text) is not None:
         return True
@@ -290,4 +311,4 @@ def is_doubt(clause: Clause, text: str, verdict: bool | None, *, foreign: bool =
     if (_HEDGE.search(text) is not None and (few or verdict is not None)) or (few and re.search(r"\byes\b", text)):
         return True
     # "Yes, but not iron": what is taken back may be what was asked.
-    return bool(verdict) and clause.before == "but" and (foreign or turns(text))
+    return bool(verdict) and clause.before == "but" and (foreign or turns(text) or len(text.split()) <= 2)

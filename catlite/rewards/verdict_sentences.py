@@ -146,7 +146,9 @@ _ADJUNCT = re.compile(
 )
 _TAKEN_BACK = re.compile(
     r"\b(?:if|unless|only|except|apart from|provided|assuming|in part|part(?:ly|ial|ially)?|in theory|in principle|"
-    r"in name|at best|at most|on paper|reservations?|exceptions?|some extent|degree|claim(?:s|ed)?|says|said|"
+    r"in name|at best|at most|on paper|reservations?|exceptions?|caveats?|errors?|mistakes?|flaws?|limitations?|"
+    r"(?:by|in) (?:the |an? )?(?:reference|question|prompt|ideal|other|another)|"
+    r"some extent|degree|claim(?:s|ed)?|says|said|"
     r"according to|alleged(?:ly)?|supposed(?:ly)?|so[- ]called|almost|nearly|otherwise|were|would|could|might|or|half|"
     r"mostly|lie|joke|kidding|sarcas\w+|irony|false|untrue|wrong|maybe|perhaps|possibly|arguably|questionable|doubtful|"
     r"few|little|less|far|seldom|rarely|barely|apparently|seemingly|probably|presumably|likely|reportedly|ostensibly|"

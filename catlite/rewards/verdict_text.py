@@ -22,6 +22,7 @@ _ENUMERATED = re.compile(r"^([ \t]{0,8}(?:#|number )?\d{1,3})[.)](?=\s+\S)", re.
 # Beside a digit these make it a count, or a mark on a scale.
 _SCALE = re.compile(
     r"\bout of\b|\bscale\b|\bof \d|(?:[2-9]|\d\d)\s?/\s?\d|/\s?(?:[02-9]|\d\d)|\bpoints?\b|\bmax(?:imum)?\b|\bstars?\b"
+    r"|\b(?:lowest|highest|worst|best)\b"
 )
 
 
@@ -63,7 +64,7 @@ def text_evidence(text: str) -> set[bool]:
 def introduces_a_quotation(before: str) -> bool:
     """True when what ends with `before` announces somebody else's words ("The response contains", "It says:")."""
     lines = [line for line in before.splitlines() if line.strip(" `*\t")]
-    return bool(lines) and clauses.introduces(plain(lines[-1]))
+    return bool(lines) and (clauses.introduces(plain(lines[-1])) or clauses.exemplifies(plain(lines[-1])))
 
 
 def numbered_verdicts(text: str) -> list[tuple[int, bool | None, str]]:
@@ -279,7 +280,8 @@ class _Reader:
                 continue
             if negates(text) and text == clause.text:
                 self.denied = True
-            if clauses.is_doubt(clause, text, self.value, foreign=self.foreign, reason=self.reason):
+            objects = clause.before == "but" and clauses.is_demand(text) and True in self.findings.verdicts
+            if objects or clauses.is_doubt(clause, text, self.value, foreign=self.foreign, reason=self.reason):
                 self.findings.doubt()
             self.pending, self.opened = 0, False
         self.findings.pending = self.pending
@@ -329,7 +331,8 @@ class _Reader:
     def _take_word(self, value: bool, clause: Clause, rest: list[Clause], *, depends: bool) -> None:
         label, self.pending = self.pending, 0
         continues = value and not label and self._continues(clause.text)
-        if depends or continues or (label == -1 and not value):  # "Unmet: no" is two negations
+        counted = clause.binds and bool(rest) and re.fullmatch(r"[\d.]+ ?%?", rest[0].text) is not None  # "yes = 0"
+        if depends or continues or counted or (label == -1 and not value):  # "Unmet: no" is two negations
             self.findings.doubt()
         elif not self.reported:
             value = value and label != -1
@@ -388,7 +391,9 @@ def _misplaced(clause: Clause, value: bool, rest: list[Clause], *, alone: bool) 
     if not value or word_value(rest[0].text) is not None:
         return re.match(r"\d", reason) is not None
     # "Met: it isn't", "Pass: 3 of 5"; of "Met: …" and "Correct: …" it cannot be told what they are without a sentence.
-    if clause.binds and (clauses.turns(reason) or clauses.hedges(reason) or clauses.is_reported(reason)):
+    if clause.binds and (
+        clauses.turns(reason) or clauses.hedges(reason) or clauses.is_reported(reason) or clauses.wants(reason)
+    ):
         return True
     if clause.binds and clauses.polarity(clause.text) and not clause.text.startswith("pass"):
         return re.match(r"(?:the|this) (?:response|answer|text|reply|rollout)\b", reason) is None

@@ -76,7 +76,7 @@ OPEN_END = (
 )
 _OPEN_END = re.compile(rf"{OPEN_END}\Z", re.IGNORECASE)
 _SHORT = 60  # characters
-QUOTATION = "quotation"  # stands where something was quoted
+QUOTATION, UNTICKED = "quotation", "unticked"  # stand where something was quoted, and for a box with nothing behind it
 
 
 def word_value(text: str, *, digits: bool = False) -> bool | None:
@@ -124,7 +124,8 @@ def plain(text: str) -> str:
     text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(_DOUBLE_QUOTES)
     for _ in range(3):
         text = _BOXED.sub(r"\1", text)
-    text = _TICKED.sub("", _STRUCK.sub("", text)).lower()
+    text = _STRUCK.sub(lambda match: f" {UNTICKED}" if match[0].strip("[] ☐▢◻*_`.") == "" else "", text)
+    text = _TICKED.sub("", text).lower()
     bare = text.strip(" \t\r\n*_.")
     if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'" and bare.count(bare[0]) == 2:
         text = bare[1:-1]  # the whole reply in quotes
