@@ -35,7 +35,9 @@ class OnLoop:
         """Closes the client, if there is one."""
         lifetime, self.client, self.lifetime = self.lifetime, None, None
         if lifetime is not None:
-            await lifetime.aclose()
+            # "Already running": the loop is ending, and closes it at this moment.
+            with contextlib.suppress(RuntimeError):
+                await lifetime.aclose()
 
 
 async def _lifetime(client: Client) -> AsyncGenerator[None, None]:
