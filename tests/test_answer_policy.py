@@ -2,7 +2,7 @@ r"""The policy of docs/answers.md, pair by pair: what says the same, what does n
 
 import pytest
 
-from catlite.answers import compare
+from catlite.answers import compare, extract
 
 SAME = r"""
 Yes | yes
@@ -600,3 +600,17 @@ def test_what_careful_readers_may_read_in_two_ways_is_none(a, b):
 def test_alternatives_sums_dates_ratios_and_full_hours_are_read_as_such(a, b, verdict):
     assert compare(a, b) is verdict
     assert compare(b, a) is verdict
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        ("So the answer is 5, not 6.", "5"),
+        ("The answer is 5 rather than 6.", "5"),
+        ("Answer: $1,000 and $2,000", "$1,000 and $2,000"),
+        ("Answer: $5", "$5"),
+        ("The answer is $5$ dollars.", "5"),
+    ],
+)
+def test_an_announced_answer_ends_before_what_it_is_not_and_money_is_no_mathematics(reply, answer):
+    assert extract(reply) == answer
