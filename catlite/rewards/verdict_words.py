@@ -49,11 +49,6 @@ _NESTED = re.compile(r"\[(\[[^\[\]\n]{0,300}\])\]")
 _BRACKETED = re.compile(
     r"(?:^|(?<=[.!?] ))[\s*_#>]{0,9}\[([^\[\]\n]{1,60})\][*_\s]*:?(?=[ \t*_]*[^\s.!*_])", re.MULTILINE
 )
-# "Met (yes/no): yes": the choice that was offered says nothing.
-_CHOICE = re.compile(
-    r"\((?:yes|no|y|n|true|false|met|unmet|not met|pass|fail)\s?(?:/|or|\|)\s?"
-    r"(?:yes|no|y|n|true|false|unmet|not met|fail)\)"
-)
 _DECORATION = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)|\$|^\s{0,8}(?:#{1,6}|>|[-+•–]\s)\s*", re.MULTILINE)
 _CONTRACTED = (
     (re.compile(r"\bcan(?:'t|not)\b"), "can not"),
@@ -135,7 +130,6 @@ def plain(text: str) -> str:
     for pattern, written_out in _CONTRACTED:
         text = pattern.sub(written_out, text)
     text = _QUOTED.sub(_unquoted, text).replace("_", " ")
-    text = _CHOICE.sub("", text)
     return text.translate({ord("["): "(", ord("]"): ")", ord("{"): "(", ord("}"): ")"})
 
 
