@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from catlite import answers, loop
+from catlite.coerce import hold_models
 from catlite.data import Group, Message, Reference, Rollout
 from catlite.errors import ConfigError, RequestRejected
 from catlite.models.base import Model, json_schema
@@ -51,6 +52,9 @@ class ModelAsJudge:
     judge: Model
     scale: bool = False
     max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        hold_models(self, "judge")
 
     async def __call__(self, group: Group, reference: Reference) -> list[float | None]:
         """Rewards of shape (len(group.rollouts),); one call per rollout."""
