@@ -271,13 +271,10 @@ class Reference:
         """(rollouts whose answer is equivalent to the reference's, all rollouts); None for open-ended text."""
         if self.group.example.answer_format is None:
             return None
-        found = [rollout.answer for rollout in self.rollouts if rollout.usable and rollout.answer is not None]
-        if self.answer is None or not found:
-            return 0, len(self.rollouts)
-        voters = found if self.answer in found else [*found, self.answer]  # one relation, the vote's
-        place = voters.index(self.answer)
-        (members,) = (group for group in answers.classes(voters) if place in group)
-        return sum(member < len(found) for member in members), len(self.rollouts)
+        votes = [one.answer for one in (*self.rollouts, *self.others) if one.usable and one.answer is not None]
+        own = sum(one.usable and one.answer is not None for one in self.rollouts)
+        members = [] if self.answer is None or not own else answers.class_of(self.answer, votes)
+        return sum(member < own for member in members), len(self.rollouts)
 
     @property
     def total_usage(self) -> Usage:

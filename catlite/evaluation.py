@@ -36,6 +36,7 @@ from catlite.models.keys import Secret, sealed
 from catlite.preflight import check_readable
 from catlite.progress import Progress, reporting
 from catlite.results import SINGLE, Evaluation, Row, as_evaluation
+from catlite.rewards.answer_match import GOLD
 from catlite.rewards.audit import Reward, audited, grader_of, warn_own_judge
 from catlite.rollouts import ends_run, keeping, raise_if_nothing_came, sample_group, under_way
 from catlite.store import copies, copy_of, open_run, samples_from
@@ -330,7 +331,7 @@ class _Work:
 
     async def _graded(self, row: Row, rollouts: Group, group: Group) -> Row:
         """`row` with the mean score of `rollouts`, or with why there is none."""
-        gold = Reference(group.example.answer or "", group.example.answer, "gold", group)
+        gold = Reference(group.example.answer or "", group.example.answer, GOLD, group)
         try:
             scores, judgement = await audited(self.grader, rollouts, gold)
         except (BudgetReached, ModelError, RubricError) as error:

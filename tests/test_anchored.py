@@ -97,12 +97,12 @@ def test_in_a_run_the_anchor_is_asked_once_for_a_question_and_apart_from_the_pol
 def test_the_policy_agrees_with_all_who_vote():
     reference = voted(saying("1"), "2", "2", "1", n=3)
     # Of 5 others: the reference's answer has 3 more; the rollouts' answers have 1, 1 and 3 more.
-    assert asyncio.run(agreement(reference)) == pytest.approx((3 / 5, (1 + 1 + 3) / (3 * 5)))
+    assert asyncio.run(agreement(reference.group, reference)) == pytest.approx((3 / 5, (1 + 1 + 3) / (3 * 5)))
 
 
 def test_without_an_anchor_agreement_is_that_of_the_group():
     reference = asyncio.run(MajorityVote()(group("2", "2", "1", None)))
-    assert asyncio.run(agreement(reference)) == pytest.approx((1 / 3, 2 / 12))
+    assert asyncio.run(agreement(reference.group, reference)) == pytest.approx((1 / 3, 2 / 12))
 
 
 def test_an_anchor_without_any_vote_is_an_error_that_keeps_the_group():

@@ -2,7 +2,7 @@ r"""The policy of docs/answers.md, pair by pair: what says the same, what does n
 
 import pytest
 
-from catlite.answers import compare
+from catlite.answers import compare, extract
 
 SAME = r"""
 Yes | yes
@@ -575,3 +575,42 @@ def test_another_answer_is_never_taken_for_the_same(a, b):
 def test_what_careful_readers_may_read_in_two_ways_is_none(a, b):
     assert compare(a, b) is None
     assert compare(b, a) is None
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict"),
+    [
+        ("5 or 6", "x = 6 or x = 5", True),
+        ("x = 5 or 6", "x = 5 or x = 6", True),
+        ("x = 5 or y = 6", "x = 6 or y = 5", False),
+        ("5 or 6", "5", False),
+        ("5 or 6", "5, 6", False),
+        ("x+y=1", "y+x=1", True),
+        ("x-y=1", "y-x=1", False),
+        ("2020-05-06", "2009", False),
+        ("1-2-3", "-4", False),
+        ("6:4", "3:2", True),
+        ("6:4", "2:3", False),
+        ("12:30", "2:5", None),
+        ("9:00 AM", "9 a.m.", True),
+        ("9:00 AM", "9 PM", False),
+        ("9:30 AM", "9 AM", False),
+    ],
+)
+def test_alternatives_sums_dates_ratios_and_full_hours_are_read_as_such(a, b, verdict):
+    assert compare(a, b) is verdict
+    assert compare(b, a) is verdict
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        ("So the answer is 5, not 6.", "5"),
+        ("The answer is 5 rather than 6.", "5"),
+        ("Answer: $1,000 and $2,000", "$1,000 and $2,000"),
+        ("Answer: $5", "$5"),
+        ("The answer is $5$ dollars.", "5"),
+    ],
+)
+def test_an_announced_answer_ends_before_what_it_is_not_and_money_is_no_mathematics(reply, answer):
+    assert extract(reply) == answer

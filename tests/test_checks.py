@@ -3,8 +3,11 @@
 import asyncio
 import math
 
+import pytest
+
 import catlite
-from catlite import Example, LengthPenalty, Reference, ScriptedModel
+from catlite import Example, LengthPenalty, Reference, Rollout, ScriptedModel
+from catlite.errors import EstimationError
 from catlite.references.synthesis import TRIMMED
 from catlite.training import adapters
 from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
@@ -38,6 +41,39 @@ def test_gold_answers_without_a_format_to_find_them_by_are_no_measure():
 def test_gold_answers_with_a_format_are_what_both_are_scored_by():
     found = checked([Example("Which?", "zinc", answer_format=r"(\w+)")], lambda prompt, i: "zinc" if i else "tin")
     assert (found.teacher, found.policy) == (1.0, 0.5)
+
+
+CUT_OFF = Rollout("thinking about it", finish_reason="length")
+WORDS = {"answer_format": r"(zinc|tin)"}
+
+
+def of_two(prompt, i):
+    """One prompt is answered in each rollout, the other one in none: all are cut off."""
+    return "zinc" if "First" in str(prompt) else CUT_OFF
+
+
+@pytest.mark.parametrize("gold", ["zinc", None])
+def test_a_prompt_whose_rollouts_were_all_cut_off_counts_as_not_answered(gold):
+    found = checked([Example("First?", gold, **WORDS), Example("Second?", gold, **WORDS)], of_two)
+    assert (found.prompts, found.teacher, found.policy) == (2, 0.5, 0.5)
+
+
+def test_a_prompt_of_which_nothing_came_is_no_measure():
+    failed = Rollout("", finish_reason="error", error="HTTP 500")
+    examples = [Example("First?", "zinc", **WORDS), Example("Second?", "zinc", **WORDS)]
+    found = checked(examples, lambda prompt, i: "zinc" if "First" in str(prompt) else failed)
+    assert (found.prompts, found.policy) == (1, 1.0)
+
+
+@pytest.mark.parametrize(("unanswered", "prompts"), [(True, 1), (False, 0)])
+def test_an_estimator_that_was_answered_with_nothing_scores_0_and_one_whose_call_failed_nothing(unanswered, prompts):
+    async def silent(group):
+        raise EstimationError("no reference", group, None, unanswered)
+
+    found = checked([Example("First?", "zinc", **WORDS)], estimator=silent)
+    assert (found is not None) is bool(prompts)
+    if found is not None:
+        assert (found.prompts, found.teacher, found.policy) == (1, 0.0, 1.0)
 
 
 def test_references_of_open_ended_prompts_are_rewarded_all_at_once():

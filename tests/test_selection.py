@@ -71,5 +71,10 @@ def test_without_a_reference_answer_nothing_is_rewarded_or_punished():
     assert rewards(group("1", "2"), None) == [None, None]
 
 
+def test_where_nobody_says_how_answers_are_written_nothing_is_punished():
+    open_ended = Group(Example("q"), (Rollout("It is 1."), Rollout("2", "2")))
+    assert rewards(open_ended, "1") == [None, 0.0]
+
+
 def test_a_comparison_out_of_time_has_no_reward():
     assert rewards(group("3^{2^{28}}"), "5") == [None]

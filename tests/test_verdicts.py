@@ -312,3 +312,86 @@ def test_a_reply_ten_times_as_long_takes_no_hundred_times_as_long(piece):
 
     seconds(100)
     assert seconds(10_000) < 100 * seconds(1_000) + 1
+
+
+UNFINISHED = (
+    "The criterion is not", "I do not believe", "It is not true that", "There is no evidence that", "I doubt that",
+    "The verdict is not", "Under no circumstances is the criterion", "If it named zinc", "One could say that",
+)  # fmt: skip
+BREAKS = ("\n", "\n\n", " ... ", "… ", " . ", ". ", "! ", ":\n")
+
+
+@pytest.mark.parametrize("begun", UNFINISHED)
+@pytest.mark.parametrize("pause", BREAKS)
+def test_a_sentence_that_a_break_runs_through_is_never_read_by_its_end_alone(begun, pause):
+    for end in ("met.", "Met.", "**MET**", "the criterion is met.", "The criterion is met.", "true"):
+        text = f"{begun}{pause}{end}"
+        if begun[-1] in "mnc" and pause in (". ", "! ") and end[:3].lower() == "the":
+            continue  # "Under no circumstances is the criterion. The criterion is met." is nobody's sentence
+        assert read_verdict(Rollout(text))[0] is not True, text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The criterion is\nnot met.",
+        "The criterion is not . met.",
+        "The criterion is not\n\nMET",
+        "I do not believe\nthe criterion is met.",
+        "Nothing in the response\nmeets the criterion.",
+        "No part of it is\nmet.",
+        '{"verdict": "the criterion is not\nmet"}',
+        "| Criterion | Not met |\n|---|---|\n| zinc | ✓ |",
+        "I would not say that the criterion is met.",
+    ],
+)
+def test_a_denial_over_two_lines_is_read_as_no(text):
+    assert read_verdict(Rollout(text))[0] is False
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The response names zinc, so the\ncriterion is met.",
+        "the response names zinc\n\nyes",
+        "The answer is\n\n**yes**",
+        "I conclude that\n\nThe criterion is met.",
+        "My verdict is that the criterion is\nmet.",
+        "- It names zinc\n- It has no iron\n\nThe criterion is met.",
+        "It names zinc... Yes.",
+        "reason: zinc is not missing\nmet: true",
+        "| Criterion | Unmet |\n|---|---|\n| zinc | no |",
+        "¡Sí!",
+    ],
+)
+def test_a_yes_over_two_lines_is_read(text):
+    assert read_verdict(Rollout(text))[0] is True
+
+
+@pytest.mark.parametrize(
+    "text", ["!met", "Had it named zinc, the criterion is met.", "The criterion is met, said no one."]
+)
+def test_what_is_denied_or_supposed_without_the_usual_words_is_no_yes(text):
+    assert read_verdict(Rollout(text))[0] is not True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The criterion is met by the reference, not by the response.",
+        "The criterion is met with errors.",
+        "Criterion met [ ]",
+        "Grade: 1 (lowest)",
+        "yes = 0",
+        "Correct: the response should have named zinc.",
+        "True, but irrelevant.",
+        "Yes, it names a metal. But the criterion asks for zinc.",
+        '{"score": 1, "of": 3}',
+        "<quote><verdict>yes</verdict></quote>",
+        'Example: {"met": true}',
+        'e.g. {"met": true}',
+        'If it names zinc: {"met": true}',
+    ],
+)
+def test_a_yes_of_something_else_is_none_of_the_criterion(text):
+    assert read_verdict(Rollout(text))[0] is None

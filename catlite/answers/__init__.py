@@ -12,15 +12,17 @@ Left out: reading an answer out of prose that announces none, and converting uni
 from catlite.answers.comparing import LIMIT_SECONDS, MAX_LENGTH, acompare, compare, equivalent, known
 from catlite.answers.extraction import check_format, extract
 from catlite.answers.thinking import split_thinking, without_thinking
-from catlite.answers.voting import aclasses, aspokesman, classes
+from catlite.answers.voting import aclass_of, aclasses, aspokesman, class_of, classes
 
 __all__ = [
     "LIMIT_SECONDS",
     "MAX_LENGTH",
+    "aclass_of",
     "aclasses",
     "acompare",
     "aspokesman",
     "check_format",
+    "class_of",
     "classes",
     "compare",
     "equivalent",

@@ -111,8 +111,10 @@ class _Listing:
         self.text = text
         kind, parts = structure.elements(text)
         alternatives = structure.cut(text, "∨")
+        self.alternatives: list[str] = []
         if len(alternatives) > 1:
             kind, parts = "hedge", [text]
+            self.alternatives = _without_one_name(alternatives)
             if all(structure.named(part) for part in alternatives):
                 kind, parts = "", alternatives
         first = structure.named(parts[0])
@@ -147,7 +149,17 @@ class _Listing:
         return self.own_names and [*self.names] == sorted(self.names)
 
 
+def _without_one_name(alternatives: list[str]) -> list[str]:
+    """The values of "x = 5 or 6" and "x = 5 or x = 6"; alternatives of several names stay as they are."""
+    pairs = [structure.named(part) for part in alternatives]
+    if len({tight(pair[0]) for pair in pairs if pair}) > 1:
+        return alternatives
+    return [pair[1] if pair else part for pair, part in zip(pairs, alternatives, strict=True)]
+
+
 def _same_list(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
+    if a.alternatives and b.alternatives and "hedge" in (a.kind, b.kind):
+        return _same_in_some_order(a.alternatives, b.alternatives, ask)
     if len(a.values) == len(b.values) == 1:
         if (
             "nested" in (a.kind, b.kind)
@@ -196,6 +208,8 @@ def _letters(single: _Listing, several: _Listing) -> bool:
 
 
 def _same_in_some_order(values: list[str], others: list[str], ask: Ask) -> bool | None:
+    if len(values) != len(others):
+        return False
     undecided = False
     rest = list(others)
     for value in values:
@@ -228,7 +242,8 @@ def _same_value(a: str, b: str, ask: Ask) -> bool | None:
         same_name = _same_name(left[0], right[0])
         if same_name is not False:
             return _same(left[1], right[1], ask)
-        if structure.is_closed(left[1]) and structure.is_closed(right[1]):
+        summed = re.search(r"[-+*/]", left[0]) and re.search(r"[-+*/]", right[0])  # x+y=1 beside y+x=1
+        if structure.is_closed(left[1]) and structure.is_closed(right[1]) and not summed:
             return False
         return same_equation(chains, ask)
     if left or right:

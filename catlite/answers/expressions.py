@@ -15,9 +15,11 @@ from catlite.answers.units import CLOSE, OPEN, PERCENT, agree, quantity
 
 Ask = Callable[[str, str, str], bool | None]
 
-# Without this, Math-Verify drops primes and dots, adds "2 3" up, multiplies labels, and reads 12:30 as a quotient.
+# Without this, Math-Verify drops primes and dots, adds "2 3" up, multiplies labels, reads 12:30 as a quotient and
+# subtracts the parts of a date.
 _OPAQUE = re.compile(
-    r"(?<![_^\d])\d+ \d|\d:\d|'|\\[lcv]?dots|\.\.\.|--|[?@#\"∨]|\\by|[^\x00-\x7f≤≥≠∈∪∖∞∅⦃⦄≈→°ℝ]|\\pmod|\\bmod|\\equiv"
+    r"\A\d{1,4}(?:-\d{1,4}){2,}\Z"
+    r"|(?<![_^\d])\d+ \d|\d:\d|'|\\[lcv]?dots|\.\.\.|--|[?@#\"∨]|\\by|[^\x00-\x7f≤≥≠∈∪∖∞∅⦃⦄≈→°ℝ]|\\pmod|\\bmod|\\equiv"
 )
 _BEHIND = re.compile(r"(?:(?<![\\A-Za-z])[A-Za-z]{1,3}|[})\]])\d")  # B2, \frac12 3, (x+1)2: labels or slips
 _SCRIPTS = re.compile(r"\\(?:log|lg|sum|prod|int|lim|sin|cos|tan)(?:[_^](?:\{[^{}]*\}|\w))+|[_^](?:\{[^{}]*\}|-?\w)")
@@ -91,6 +93,8 @@ def same_quantity(a: str, b: str, ask: Ask) -> bool | None:
     if not agree(left.unit, right.unit):
         return False
     x, y = tight(left.text), tight(right.text)
+    if {"am", "pm"} & (left.unit.words | right.unit.words):
+        x, y = x.removesuffix(":00"), y.removesuffix(":00")
     percents = left.unit.known == PERCENT.known, right.unit.known == PERCENT.known
     if percents[0] != percents[1]:
         percent, bare = (number(x), number(y)) if percents[0] else (number(y), number(x))
@@ -144,7 +148,14 @@ def _same_expression(left: str, right: str, ask: Ask) -> bool | None:
 def _same_ratio(left: str, right: str) -> bool | None:
     ratios = _RATIO.fullmatch(left), _RATIO.fullmatch(right)
     if ratios[0] and ratios[1]:
-        return all(same_number(x, y) for i in (1, 2) if (x := number(ratios[0][i])) and (y := number(ratios[1][i])))
+        (a, b), (c, d) = ([number(part) for part in match.groups()] for match in ratios if match)
+        if not (a and b and c and d):
+            return False
+        if same_number(a, c) and same_number(b, d):
+            return True
+        if not b.value or not d.value or a.value * d.value != c.value * b.value:
+            return False
+        return None if any(match and len(match[2]) == 2 for match in ratios) else True  # 12:30 may be a time
     ratio, other = (ratios[0], right) if ratios[0] else (ratios[1], left)
     value = number(other)
     if ratio is None or value is None:

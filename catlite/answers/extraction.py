@@ -37,7 +37,7 @@ _CUE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _CONTENT = re.compile(r"[^\s*_#$\\\[\]:`]")
-_MATHS = re.compile(r"\$\$?((?:\\.|[^$\\])+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]")
+_MATHS = re.compile(r"\$\$?((?:\\.|[^$\\])+?)\$\$?(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _BOLD = re.compile(r"(\*\*|__|`)(?!\s)(.+?)(?<!\s)\1")
 _UNPAIRED = re.compile(r"(?<=\S)\*\*(?=[\s.,;:])")  # of bold that began with the cue
 _ABBREVIATION = (
@@ -45,7 +45,8 @@ _ABBREVIATION = (
 )
 _PROSE = re.compile(
     rf"{_ABBREVIATION}(?:[.?]|!(?=\s+[A-Z]))(?=\s)"
-    r"|,?\s\(?(?:because|since|which|where|when|so|as|hence|therefore|thus|but|given|assuming)\b",
+    r"|,?\s\(?(?:because|since|which|where|when|so|as|hence|therefore|thus|but|given|assuming"
+    r"|rather than|instead of)\b|,\snot\b",
     re.IGNORECASE,
 )
 _ADVERB = re.compile(
@@ -93,8 +94,7 @@ def extract(text: str, answer_format: str = "boxed") -> str | None:
         for match in pattern.finditer(text):
             answer = match[1] if match[1] is not None else answer
     else:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-        answer = _boxed(text) or _announced(text)
+        answer = _boxed(text) or _announced(text.replace("\r\n", "\n").replace("\r", "\n"))
     return (answer or "").strip() or None
 
 

@@ -42,6 +42,35 @@ async def aclasses(votes: Sequence[str]) -> list[list[int]]:
     return _partition(votes, equal)
 
 
+def class_of(answer: str, votes: Sequence[str]) -> list[int]:
+    """Find the votes that say the same as an answer, by the one relation of `classes`.
+
+    Args:
+        answer: one of the votes; another answer counts as one more.
+        votes: answers, in the order of the votes.
+
+    Returns:
+        Indices of votes.
+
+    Example:
+        >>> class_of("50%", ["50", "0.5", "50"])
+        [0, 2]
+    """
+    voters = votes if answer in votes else [*votes, answer]
+    return _members(answer, voters, classes(voters), len(votes))
+
+
+async def aclass_of(answer: str, votes: Sequence[str]) -> list[int]:
+    """`class_of` for a running event loop: what needs the child process waits in a thread."""
+    voters = votes if answer in votes else [*votes, answer]
+    return _members(answer, voters, await aclasses(voters), len(votes))
+
+
+def _members(answer: str, voters: Sequence[str], partition: list[list[int]], count: int) -> list[int]:
+    place = voters.index(answer)
+    return [member for members in partition if place in members for member in members if member < count]
+
+
 async def aspokesman(votes: Sequence[str], members: Sequence[int]) -> int:
     """Find the member of a class that may speak for it.
 

@@ -68,7 +68,9 @@ class AnchoredVote:
         everyone = Group(group.example, (*group.rollouts, *anchored.rollouts))
         found = await MajorityVote()(everyone)
         notes = [*alone.notes, f"{self.n} rollouts of the anchor voted, too"]
-        if alone.answer is None or not await answers.acompare(found.answer or "", alone.answer):
+        votes = [rollout.answer for rollout in everyone.usable if rollout.answer is not None]
+        same = await answers.aclass_of(found.answer, votes) if found.answer is not None else []
+        if alone.answer not in {votes[member] for member in same}:
             notes.append(f"without them the answer would be {alone.answer!r}")
         return replace(
             found,

@@ -10,24 +10,36 @@ from dataclasses import dataclass
 from catlite import answers
 from catlite.data import Group, Reference
 
+GOLD = "gold"  # the source of a reference that is the true answer: nothing was voted on
+
 
 @dataclass(frozen=True)
 class AnswerMatch:
     """A reward: `await AnswerMatch()(group, reference)` has one float or None per rollout, in order.
 
-    1.0 for an equivalent answer; 0.0 for another one, or none in a reply that came; None where nothing can be
-    said: the reference has no answer, the call for the rollout failed, or the comparison gave no verdict.
+    1.0 for the reference's answer; 0.0 for another one, or none in a reply that came; None where nothing can be said:
+    the reference has no answer, the example does not say how answers are written, the call for the rollout failed, or
+    the comparison gave no verdict. What the reference's answer is, the votes decide, as in MajorityVote: "50%" matches
+    "50" or "0.5", not both. A gold answer (source "gold") is compared with each rollout alone, and matches both.
     """
 
     async def __call__(self, group: Group, reference: Reference) -> list[float | None]:
         """Rewards of shape (len(group.rollouts),)."""
+        if reference.answer is None:
+            return [None] * len(group.rollouts)
+        voters = (*group.rollouts, *(other for other in reference.others if other.usable))
+        votes = [rollout.answer for rollout in voters if rollout.answer is not None]
+        members = [] if reference.source == GOLD else await answers.aclass_of(reference.answer, votes)
+        matching = {votes[member] for member in members}
         rewards: list[float | None] = []
         for rollout in group.rollouts:
-            if reference.answer is None or rollout.error is not None:
+            if rollout.error is not None:
                 rewards.append(None)
             elif rollout.answer is None:
-                rewards.append(0.0)
+                rewards.append(None if group.example.answer_format is None else 0.0)
+            elif rollout.answer in matching:
+                rewards.append(1.0)
             else:
                 same = await answers.acompare(rollout.answer, reference.answer)
-                rewards.append(None if same is None else float(same))
+                rewards.append(None if same is None else float(same and reference.source == GOLD))
         return rewards

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from catlite.rewards.verdict_sentences import FIRM, LONGEST
-from catlite.rewards.verdict_words import QUOTATION
+from catlite.rewards.verdict_sentences import FIRM, LONGEST, statement_value
+from catlite.rewards.verdict_words import OPEN_END, QUOTATION
 
 # What divides a sentence. A colon, a dash, "=" and a question mark bind what follows to what stands before.
 _BREAK = re.compile(
@@ -83,8 +83,13 @@ _PRESENTED = re.compile(
     r"\b(?:line|sentence|paragraph|words?|text|response|reply|rollout|ending|message)\b.{0,40} (?:is|are|was|were)\Z"
 )
 _INTRODUCES = re.compile(r"(?:[:=]|\b(?:is|are|contains?|says?|reads?|writes?|includes?|states?|quotes?|with))\s*\Z")
+_EXAMPLE = re.compile(
+    r"(?:\b(?:examples?|e\.g|for instance|such as|formats?|schema|template)\b[\s.]*(?:is|are)?"
+    r"|\A(?:if|when|unless)\b.*)[\s:=.,]*\Z"
+)
 _ALLEGED = re.compile(
     r"\b(?:allegedly|supposedly|so[- ]called|or so|purportedly|ostensibly|is what|as claimed|not really|as if|"
+    r"said (?:no one|nobody)|"
     r"(?:is|are|would be) (?:simply |plainly |just )?(?:a lie|a joke|false|untrue|wrong|not true|nonsense|absurd))\b"
 )
 # What a criterion asks for is no verdict on it.
@@ -115,19 +120,24 @@ _UNSURE = re.compile(
     r"comply|provide|decide|determine|grade|rate|do (?:that|this)|be sure)\b"
     r"|\b(?:i|we) (?:can|could|will|would|am happy to) (?:help|assist|gladly|judge|evaluate|assess|answer|grade|check|"
     r"do (?:that|this))\b"
+    r"|\b(?:i|we) (?:\w+ )?doubt\b"
     r"|\bas an ai\b|\b(?:kidding|joking|sarcas\w+|ironic\w*)\b"
     r"|\b(?:sorry|apologi[sz]e)\b|\b(?:impossible|not possible) to (?:say|tell|judge|determine)\b"
 )
 # What is left of a sentence that takes back the one before: "Barely.", "Wrongly so.", "not iron", "or not".
 _FRAGMENT = re.compile(
-    r"(?:not|hardly|barely|scarcely|never|almost|nearly|only|seldom|kinda|sorta|in theory|to a degree)(?: [\w'-]+){0,2}"
+    r"(?:not|hardly|barely|scarcely|never|almost|nearly|only|seldom|kinda|sorta|in theory|to a degree)(?: [\w'-]+){0,3}"
     rf"|(?!(?:{FIRM}|absolutely|implicitly)\b)(?:\w+ )?\w+ly(?: so)?|or(?: [\w'-]+){1, 4}|(?:the|a|or|and) no"
 )
 _NEGATING = re.compile(
     r"\b(?:not|no|only|never|none|nothing|partly|false|incorrect|untrue|wrong|without|except|far|doubt\w*|questionable|unlikely|unclear|seldom|rarely|"
     r"hardly|barely|almost|nearly|less|little|few|instead|miss\w*|lack\w*|fail\w*|omit\w*|un\w+ed)\b"
 )
-_NAMES_A_VERDICT = re.compile(r"\b(?:verdict|answer|judge?ment|conclusion|decision|result|rating|score|grade)\b")
+_HANGS = re.compile(rf"{OPEN_END}\W*\Z")
+_CONDITIONAL = re.compile(r"\b(?:would|could|should|might|may|can|if|unless|whether|anything)\b")
+_INVERTED = re.compile(r"(?:under|at|in|by|on) no \w+ (?:is|are|was|were|has|have|does|do|did|can|could)\b")
+_CONDITION = re.compile(r"(?:if|unless|only|had|were|should|assuming|provided|suppose|whether|when)\b")
+_WANTING = re.compile(r"\b(?:should|ought to|could|would|must|needs? to)(?: have| be)?\b")
 _INSERTED = re.compile(
     r"(?:(?<=criterion)|(?<=requirement)|(?<=response)|(?<=answer)|(?<=text)|(?<=reply)), "
     r"(?:which|though|although|while|as far as|however) [^,]{1,80},"
@@ -199,6 +209,11 @@ def is_reason(text: str) -> bool:
     return _REASON.fullmatch(text) is not None
 
 
+def is_condition(text: str) -> bool:
+    """True when a clause is a condition without "if": "without the dose", "had it named zinc"."""
+    return re.match(r"without |(?:had|were|should) (?:it|they|the|this|that|there) ", text) is not None
+
+
 def is_reported(text: str) -> bool:
     """True when a clause tells what the response, or somebody else, says."""
     return _REPORTED.search(text) is not None or _ALLEGED.search(text) is not None
@@ -215,6 +230,17 @@ def introduces(line: str) -> bool:
     return _REPORTED.search(last) is not None or (is_material(label) and "criteri" not in label)
 
 
+def exemplifies(line: str) -> bool:
+    """True for a line that announces a form, an example, or what would be said: "Example:", "If it names zinc:"."""
+    last = re.split(r"(?<=[!?])\s|(?<=\w\w\.)\s", line.strip())[-1]
+    return _EXAMPLE.search(last) is not None
+
+
+def is_demand(text: str) -> bool:
+    """True when a clause tells what the criterion asks for."""
+    return _DEMAND.match(text) is not None
+
+
 def announces_lines(line: str) -> bool:
     """True when the lines after `line` are the words it announces."""
     return _INTRODUCES.search(line) is not None and introduces(line)
@@ -225,9 +251,32 @@ def turns(text: str) -> bool:
     return _NEGATING.search(text) is not None
 
 
+def wants(text: str) -> bool:
+    """True when a text tells what should have been there."""
+    return _WANTING.search(text) is not None
+
+
 def is_loaded_question(text: str) -> bool:
     """True for a question about the criterion that is put in the negative: yes and no can both mean either."""
     return _ABOUT.search(text) is not None and turns(text)
+
+
+def breaks_off(sentence: str) -> bool:
+    """True when a sentence has no mark at its end, or one that only pauses ("…")."""
+    end = sentence.rstrip(" )'\"")
+    return not end.endswith((".", "!", "?", "。", "！", "？")) or end.endswith("..")
+
+
+def hangs(sentence: str) -> bool:
+    """True when a sentence leaves open what it denies or supposes, so that a word behind it may belong to it.
+
+    "The criterion is not.", "I do not believe", and, with no mark at its end, "If it named zinc".
+    """
+    if _CONDITION.match(sentence) is not None and (breaks_off(sentence) or not re.search("[,?]", sentence)):
+        return True
+    if _INVERTED.match(sentence) is not None and statement_value(sentence.rstrip(" .!…")) is None:
+        return True
+    return _HANGS.search(sentence) is not None and (turns(sentence) or _CONDITIONAL.search(sentence) is not None)
 
 
 def hedges(text: str) -> bool:
@@ -251,9 +300,7 @@ def is_doubt(clause: Clause, text: str, verdict: bool | None, *, foreign: bool =
         return True
     if is_reported(text):
         return _ALLEGED.search(text) is not None or (verdict is not None and _ABOUT.search(text) is not None)
-    if clause.binds and _NAMES_A_VERDICT.search(text) is not None:
-        return True  # "No verdict: …", "Wrong answer: …"
-    if len(text) > LONGEST or _DEMAND.match(text) is not None:
+    if len(text) > LONGEST or is_demand(text):
         return False
     if _ABOUT.search(text) is not None:
         return True
@@ -261,4 +308,4 @@ def is_doubt(clause: Clause, text: str, verdict: bool | None, *, foreign: bool =
     if (_HEDGE.search(text) is not None and (few or verdict is not None)) or (few and re.search(r"\byes\b", text)):
         return True
     # "Yes, but not iron": what is taken back may be what was asked.
-    return bool(verdict) and clause.before == "but" and (foreign or turns(text))
+    return bool(verdict) and clause.before == "but" and (foreign or turns(text) or len(text.split()) <= 2)

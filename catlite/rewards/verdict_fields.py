@@ -34,7 +34,8 @@ _NEGATIVE = dict.fromkeys(
     ("unmet", "not met", "unsatisfied", "not satisfied", "unfulfilled", "not fulfilled", "fail", "failed", "fails",
      "violated", "violates", "not passed"), 0
 ) | {"incorrect": 1}  # fmt: skip
-_MOST = re.compile(r"total|max|out_?of|scale|possible|range", re.IGNORECASE)
+_QUOTES = ("quote", "quotation", "excerpt", "example", "citation")  # what is inside is not the judge's own
+_MOST = re.compile(r"\Aof\Z|total|max|out_?of|scale|possible|range", re.IGNORECASE)
 _ANSWER = 2  # what is this unplain may be the text that was judged
 
 
@@ -83,6 +84,8 @@ def field_verdicts(values: Any, depth: int = 0) -> Iterator[bool | None]:
             if unplain == plainest or (verdict is not None and unplain < _ANSWER):
                 yield verdict
         for name, item in value.items():
+            if str(name).lower() in _QUOTES:
+                continue
             # An "analysis" with notes of its own is no verdict beside one that is named.
             if (isinstance(item, dict) or _objects(item)) and depth < 4 and (not flat or name in named):
                 yield from field_verdicts([item], depth + 1)

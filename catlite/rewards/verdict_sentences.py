@@ -100,6 +100,9 @@ _STATEMENTS = tuple(
         rf"(?:there is|(?:i|we) (?:can )?(?:see|find|found)) (?P<no>{_NOTHING}|not an? [a-z]+{_PLACE}) (?:here )?that "
         rf"{_MEET_OR_MISS} {_WHICH}{_REST}",
         rf"(?P<no>no|none of the|not one|neither) {_NOUN} (?:{_BE} )?{_FIRMLY}(?P<no_2>not )?{_MET_OR_NOT}{_REST}",
+        # no part of the criterion is met
+        rf"(?P<no>(?:no|not one|not a single|neither|none|nothing)(?: [a-z]+)? (?:of|in|about) {_OBJECT}) {_BE} "
+        rf"{_FIRMLY}{_MET_OR_NOT}{_REST}",
         # at no point does the response meet the criterion
         rf"(?P<no>{_AT_NO}) (?:{_DO}|has) {_RESPONSE} {_FIRMLY}(?P<met>{_MEET}) {_OBJECT}{_REST}",
         rf"(?P<no>{_AT_NO}) (?:is|are|was|were|has|have) {_CRITERION} ?(?:been )?{_FIRMLY}(?P<met>{_MET}){_REST}",
@@ -118,6 +121,7 @@ _GROUND = r"(?:evidence|indications?|signs?|proof|support|basis|reason to (?:bel
 _DENIED = re.compile(
     r"(?:(?:i|we) (?:do|can|could|would|did) not "
     rf"(?:think|believe|find|see|agree|conclude|accept|consider|judge|feel){_THAT}"
+    rf"|(?:i|we) would not (?:say|claim){_THAT}"
     r"|(?:i|we) (?:reject the claim|disagree|deny) that"
     r"|it is (?:simply |plainly |just )?(?:false|untrue|incorrect|wrong|not true|not the case|not so|not correct)"
     rf"(?: to (?:say|claim|think))?{_THAT}"
@@ -142,7 +146,9 @@ _ADJUNCT = re.compile(
 )
 _TAKEN_BACK = re.compile(
     r"\b(?:if|unless|only|except|apart from|provided|assuming|in part|part(?:ly|ial|ially)?|in theory|in principle|"
-    r"in name|at best|at most|on paper|reservations?|exceptions?|some extent|degree|claim(?:s|ed)?|says|said|"
+    r"in name|at best|at most|on paper|reservations?|exceptions?|caveats?|errors?|mistakes?|flaws?|limitations?|"
+    r"(?:by|in) (?:the |an? )?(?:reference|question|prompt|ideal|other|another)|"
+    r"some extent|degree|claim(?:s|ed)?|says|said|"
     r"according to|alleged(?:ly)?|supposed(?:ly)?|so[- ]called|almost|nearly|otherwise|were|would|could|might|or|half|"
     r"mostly|lie|joke|kidding|sarcas\w+|irony|false|untrue|wrong|maybe|perhaps|possibly|arguably|questionable|doubtful|"
     r"few|little|less|far|seldom|rarely|barely|apparently|seemingly|probably|presumably|likely|reportedly|ostensibly|"

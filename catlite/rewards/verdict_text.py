@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from catlite.rewards import verdict_clauses as clauses
 from catlite.rewards.verdict_clauses import Clause
 from catlite.rewards.verdict_sentences import has_subject, lead_of, negates, statement_value
-from catlite.rewards.verdict_words import ANSWERS, DIGITS, SIGNS, plain, word_value
+from catlite.rewards.verdict_words import ANSWERS, DIGITS, SIGNS, plain, unwrapped, word_value
 
 _LONGEST_REPLY = 20_000  # characters that are looked at for words; of a longer reply its two ends
 _SENTENCE = re.compile(r"(?<=[.!?…])(?=[\s\"')]|\Z)|(?<=[。！？])|\n")
@@ -22,6 +22,7 @@ _ENUMERATED = re.compile(r"^([ \t]{0,8}(?:#|number )?\d{1,3})[.)](?=\s+\S)", re.
 # Beside a digit these make it a count, or a mark on a scale.
 _SCALE = re.compile(
     r"\bout of\b|\bscale\b|\bof \d|(?:[2-9]|\d\d)\s?/\s?\d|/\s?(?:[02-9]|\d\d)|\bpoints?\b|\bmax(?:imum)?\b|\bstars?\b"
+    r"|\b(?:lowest|highest|worst|best)\b"
 )
 
 
@@ -63,7 +64,7 @@ def text_evidence(text: str) -> set[bool]:
 def introduces_a_quotation(before: str) -> bool:
     """True when what ends with `before` announces somebody else's words ("The response contains", "It says:")."""
     lines = [line for line in before.splitlines() if line.strip(" `*\t")]
-    return bool(lines) and clauses.introduces(plain(lines[-1]))
+    return bool(lines) and (clauses.introduces(plain(lines[-1])) or clauses.exemplifies(plain(lines[-1])))
 
 
 def numbered_verdicts(text: str) -> list[tuple[int, bool | None, str]]:
@@ -98,7 +99,7 @@ def _read(text: str) -> _Findings:
             findings.doubt()
         else:
             findings.add(value, firm=True)
-    words = _plain_lines(_own_lines(text))
+    words = _plain_lines(unwrapped(_own_lines(text)))
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     reader = _Reader(findings, digits=_SCALE.search(words) is None, alone=len(lines) == 1)
     for number, line in enumerate(lines):
@@ -131,7 +132,8 @@ def _own_lines(text: str) -> str:
             quoting = fenced
         elif not line.strip():
             # A blank line ends a quotation, but for the one between the announcement and the quotation.
-            quoting = quoting and (fenced or introduces_a_quotation("\n".join(kept[-1:])))
+            quoting = quoting and (fenced or introduces_a_quotation("\n".join(kept[-2:])))
+            kept += [""] if kept and kept[-1] else []
         elif not mark and not quoting:
             kept.append(line)
             quoting = clauses.announces_lines(plain(line).rstrip())
@@ -148,20 +150,21 @@ def _split_tables(text: str) -> tuple[list[tuple[list[str], bool | None]], str]:
     """
     rows: list[tuple[list[str], bool | None]] = []
     rest: list[str] = []
-    columns: list[int] = []
+    columns: dict[int, int] = {}
     previous: list[str] = []
     for line in text.splitlines():
         if line.count("|") < 2 or not line.strip().startswith("|"):
             rest.append(line)
-            columns, previous = [], []
+            columns, previous = {}, []
             continue
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if all(re.fullmatch(r":?-+:?", cell) for cell in cells):
-            columns = [place for place, cell in enumerate(previous) if _label_of(cell) > 0]
+            columns = {place: _label_of(cell) for place, cell in enumerate(previous) if _label_of(cell)}
             if rows and rows[-1][0] == previous:
                 rows.pop()
         elif columns:
-            rows.append((cells, _same([_cell_verdict(cells[place]) for place in columns if place < len(cells)])))
+            read = [_cell_verdict(cells[place], sign) for place, sign in columns.items() if place < len(cells)]
+            rows.append((cells, _same(read)))
         elif len(cells) > 1 and _cell_verdict(cells[-1]) is not None:
             if _label_of(cells[-2]):
                 rest.append(f"{cells[-2]}: {cells[-1]}")
@@ -175,8 +178,10 @@ def _same(values: list[bool | None]) -> bool | None:
     return values[0] if values and len(set(values)) == 1 else None
 
 
-def _cell_verdict(cell: str) -> bool | None:
-    return word_value(plain(cell).strip(), digits=True) if len(cell) < 40 else text_verdict(cell)
+def _cell_verdict(cell: str, sign: int = 1) -> bool | None:
+    """The verdict of a cell; `sign` is -1 in a column headed "unmet", where yes means no."""
+    value = word_value(plain(cell).strip(), digits=True) if len(cell) < 40 else text_verdict(cell)
+    return not value if sign < 0 and value is not None else value
 
 
 def _label_of(cell: str) -> int:
@@ -203,6 +208,8 @@ class _Reader:
     foreign: bool = False  # that was not in English
     reason: bool = False  # it is announced as a reason
     denied: bool = False  # a clause before this one holds a negation that may reach over it
+    hung: bool = False  # the sentence before leaves open what a word here would say
+    broken_off: bool = False  # that one has a negation, and no mark at its end
 
     def read(self, sentence: str) -> None:
         """Adds what a sentence says, and what stands in its parentheses."""
@@ -221,6 +228,8 @@ class _Reader:
                 self.findings.add(value, own=False)
             elif clauses.hedges(aside):
                 self.findings.doubt()
+        self.hung = clauses.hangs(sentence)
+        self.broken_off = negates(sentence) and not self.reason and clauses.breaks_off(sentence)
 
     def _read_clauses(self, sentence: list[Clause], *, asks: bool) -> None:
         answering, doubtful = self.findings.asked, self.findings.doubtful
@@ -240,7 +249,7 @@ class _Reader:
             if clause.before == "so" or (clause.before == "but" and statement is False):
                 self.reported = False  # the judge's own conclusion from it, or objection to it
             self.conditional = (self.conditional or clause.before == "if") and clause.before != "so"
-            self.conditional = self.conditional or (text.startswith("without ") and after is not None)
+            self.conditional = self.conditional or (after is not None and not asks and clauses.is_condition(text))
             depends = self.conditional or (after is not None and after.before == "if")
             if (clause.binds or (asks and after is None)) and not self.reported and not depends:
                 if self._take_label(text, statement, after, asks):
@@ -266,15 +275,20 @@ class _Reader:
                 # "None of it, as far as I can see, meets the criterion": a denial reaches over what is inserted.
                 reaches = self.denied and (statement or not has_subject(text)) and clause.before not in ("so", "but")
                 leans = not has_subject(text) and not self.opened and clause.before != "so"
-                self._take_statement(statement, depends=depends or reaches or (leans and statement))
+                self._take_statement(statement, text, depends=depends or reaches or (leans and statement))
                 self.pending, self.opened = 0, False
                 continue
             if negates(text) and text == clause.text:
                 self.denied = True
-            if clauses.is_doubt(clause, text, self.value, foreign=self.foreign, reason=self.reason):
+            objects = clause.before == "but" and clauses.is_demand(text) and True in self.findings.verdicts
+            if objects or clauses.is_doubt(clause, text, self.value, foreign=self.foreign, reason=self.reason):
                 self.findings.doubt()
             self.pending, self.opened = 0, False
         self.findings.pending = self.pending
+
+    def _continues(self, text: str) -> bool:
+        """True when a clause may be the end of the sentence before it: "The criterion is not. Met."."""
+        return self.hung or (self.broken_off and text not in ANSWERS and not has_subject(text))
 
     def _take_label(self, text: str, statement: bool | None, after: Clause | None, asks: bool) -> bool:
         """True when a clause that binds what follows is a label, and has been noted."""
@@ -316,7 +330,9 @@ class _Reader:
 
     def _take_word(self, value: bool, clause: Clause, rest: list[Clause], *, depends: bool) -> None:
         label, self.pending = self.pending, 0
-        if depends or (label == -1 and not value):  # "Unmet: no" is two negations
+        continues = value and not label and self._continues(clause.text)
+        counted = clause.binds and bool(rest) and re.fullmatch(r"[\d.]+ ?%?", rest[0].text) is not None  # "yes = 0"
+        if depends or continues or counted or (label == -1 and not value):  # "Unmet: no" is two negations
             self.findings.doubt()
         elif not self.reported:
             value = value and label != -1
@@ -328,8 +344,9 @@ class _Reader:
             self.findings.add(value, own=self.opened or clause.before == "so", firm=self.opened and self.labelled)
             self.value, self.foreign = value, clause.text in ANSWERS and clause.text[:1] not in ("y", "n")
 
-    def _take_statement(self, value: bool, *, depends: bool) -> None:
-        if self.pending == -1 or depends or self.reported:
+    def _take_statement(self, value: bool, text: str, *, depends: bool) -> None:
+        continues = value and not self.pending and self._continues(text)
+        if self.pending == -1 or depends or continues or self.reported:
             self.findings.doubt()
         else:
             self.findings.add(value, firm=self.labelled)
@@ -374,7 +391,9 @@ def _misplaced(clause: Clause, value: bool, rest: list[Clause], *, alone: bool) 
     if not value or word_value(rest[0].text) is not None:
         return re.match(r"\d", reason) is not None
     # "Met: it isn't", "Pass: 3 of 5"; of "Met: …" and "Correct: …" it cannot be told what they are without a sentence.
-    if clause.binds and (clauses.turns(reason) or clauses.hedges(reason) or clauses.is_reported(reason)):
+    if clause.binds and (
+        clauses.turns(reason) or clauses.hedges(reason) or clauses.is_reported(reason) or clauses.wants(reason)
+    ):
         return True
     if clause.binds and clauses.polarity(clause.text) and not clause.text.startswith("pass"):
         return re.match(r"(?:the|this) (?:response|answer|text|reply|rollout)\b", reason) is None

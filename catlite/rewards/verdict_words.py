@@ -49,11 +49,6 @@ _NESTED = re.compile(r"\[(\[[^\[\]\n]{0,300}\])\]")
 _BRACKETED = re.compile(
     r"(?:^|(?<=[.!?] ))[\s*_#>]{0,9}\[([^\[\]\n]{1,60})\][*_\s]*:?(?=[ \t*_]*[^\s.!*_])", re.MULTILINE
 )
-# "Met (yes/no): yes": the choice that was offered says nothing.
-_CHOICE = re.compile(
-    r"\((?:yes|no|y|n|true|false|met|unmet|not met|pass|fail)\s?(?:/|or|\|)\s?"
-    r"(?:yes|no|y|n|true|false|unmet|not met|fail)\)"
-)
 _DECORATION = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)|\$|^\s{0,8}(?:#{1,6}|>|[-+•–]\s)\s*", re.MULTILINE)
 _CONTRACTED = (
     (re.compile(r"\bcan(?:'t|not)\b"), "can not"),
@@ -66,12 +61,22 @@ _CONTRACTED = (
     (re.compile(r"(?<=\w)'d\b"), " would"),
     (re.compile(r"(?<=\w)'ll\b"), " will"),
 )
-QUOTATION = "quotation"  # stands where something was quoted
+_STRAY_DOT = re.compile(r"\s\.(?=\s+[^\W\d_A-Z])")
+_LABELLED = re.compile(r"[\w ]{1,40}[*_`]*[:=)]|[-+•–>|#]\s|\d")  # "met: yes", or an item of a list
+# No sentence ends with these, and no label.
+OPEN_END = (
+    r"\b(?:is|are|was|were|be|been|being|not|never|hardly|barely|scarcely|almost|nearly|that|whether|the|an?|of|to|as|by|"
+    r"than|but|far from|nor|or|if|unless|would|could|should|might|may|can|will|must|considered|called|deemed|say|"
+    r"believe|think|doubt|claim|conclude|believing|saying|thinking)"
+)
+_OPEN_END = re.compile(rf"{OPEN_END}\Z", re.IGNORECASE)
+_SHORT = 60  # characters
+QUOTATION, UNTICKED = "quotation", "unticked"  # stand where something was quoted, and for a box with nothing behind it
 
 
 def word_value(text: str, *, digits: bool = False) -> bool | None:
     """What a text that is one word of the lists says, perhaps with "clearly" or "not" before it; else None."""
-    bare = text.strip(" \t.!,;:\"'()")
+    bare = text.rstrip(" \t.!,;:\"'()").lstrip(" \t.,;:\"'(¡¿")  # "!met" is not "met"
     if bare in SIGNS:
         return SIGNS[bare]
     if digits and bare in DIGITS:
@@ -88,12 +93,34 @@ def word_value(text: str, *, digits: bool = False) -> bool | None:
     return ANSWERS[word] if word in ANSWERS else VERDICTS[word]
 
 
+def unwrapped(text: str) -> str:
+    """`text` with the sentences whole that a line break or a dot between spaces runs through.
+
+    A line goes on in the next one where that begins in lower case, or where it ends as no sentence does ("is not"):
+    then across a blank line, too.
+    """
+    joined: list[str] = []
+    for line in _STRAY_DOT.sub(" ", text).split("\n"):
+        bare = line.strip(" \t*_`")
+        blank = bool(joined) and not joined[-1].strip()
+        before = (joined[-2] if blank and len(joined) > 1 else joined[-1] if joined else "").rstrip(" \t*_`")
+        wrapped = bare[:1].islower() and not blank and (before[-1:].isalnum() or before.endswith((",", "'", '"', ")")))
+        wrapped = wrapped and not (len(before) < _SHORT and word_value(plain(before)) is not None)
+        if bare and not _LABELLED.match(bare) and (wrapped or _OPEN_END.search(before[-_SHORT:])):
+            del joined[-2 if blank else -1 :]
+            joined.append(f"{before} {bare}")
+        else:
+            joined.append(line)
+    return "\n".join(joined)
+
+
 def plain(text: str) -> str:
     """`text` in lower case without decoration, its contractions written out, its quotations replaced."""
     text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).translate(_DOUBLE_QUOTES)
     for _ in range(3):
         text = _BOXED.sub(r"\1", text)
-    text = _TICKED.sub("", _STRUCK.sub("", text)).lower()
+    text = _STRUCK.sub(lambda match: f" {UNTICKED}" if match[0].strip("[] ☐▢◻*_`.") == "" else "", text)
+    text = _TICKED.sub("", text).lower()
     bare = text.strip(" \t\r\n*_.")
     if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'" and bare.count(bare[0]) == 2:
         text = bare[1:-1]  # the whole reply in quotes
@@ -103,7 +130,6 @@ def plain(text: str) -> str:
     for pattern, written_out in _CONTRACTED:
         text = pattern.sub(written_out, text)
     text = _QUOTED.sub(_unquoted, text).replace("_", " ")
-    text = _CHOICE.sub("", text)
     return text.translate({ord("["): "(", ord("]"): ")", ord("{"): "(", ord("}"): ")"})
 
 

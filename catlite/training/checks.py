@@ -17,7 +17,7 @@ from typing import Any
 from catlite import loop
 from catlite.data import Example, Group, Reference
 from catlite.models.base import Model
-from catlite.rewards.answer_match import AnswerMatch
+from catlite.rewards.answer_match import GOLD, AnswerMatch
 from catlite.rollouts import sample_group
 from catlite.training.trl_reward import Rewarder, Scored, agreement
 
@@ -72,12 +72,13 @@ async def check(
 
 
 async def _group(policy: Model, example: Example, n: int, sampling: dict[str, Any]) -> Group | None:
+    """A fresh group, also one in which no rollout can be used; None when nothing came."""
     from catlite.errors import GroupError
 
     try:
         return await sample_group(policy, example, n, **sampling)
-    except GroupError:
-        return None
+    except GroupError as error:
+        return error.group if error.group.replies else None
 
 
 def _open_ended(one: Scored) -> bool:
@@ -97,16 +98,22 @@ async def _rewarded(scored: Sequence[Scored], rewarder: Rewarder) -> list[tuple[
 
 
 async def _scores(one: Scored, gold: str | None) -> tuple[float, float] | None:
-    """(teacher, policy) of one prompt by its answers; None when there are none to compare."""
-    if one.reference is None or one.group.example.answer_format is None:
-        return None
+    """(teacher, policy) of one prompt by its answers; None when there are none to compare, or a call failed.
+
+    As in an evaluation, what came and has no answer scores 0: cut off rollouts, and a reference that their lack of
+    answers left no way to make.
+    """
     group, reference = one.group, one.reference
-    if gold is not None:
-        truth = Reference(gold, gold, "gold", group)
+    if group.example.answer_format is None or (reference is None and not one.unanswered):
+        return None
+    if gold is None:
+        return await agreement(group, reference)
+    truth = Reference(gold, gold, GOLD, group)
+    policy = [score for score in await AnswerMatch()(group, truth) if score is not None]
+    teacher: float | None = 0.0
+    if reference is not None:
         (teacher,) = await AnswerMatch()(Group(group.example, (reference.as_rollout(),)), truth)
-        policy = [score for score in await AnswerMatch()(group, truth) if score is not None]
-        return None if teacher is None or not policy else (teacher, fmean(policy))
-    return await agreement(reference)
+    return None if teacher is None or not policy else (teacher, fmean(policy))
 
 
 def _mean(rewards: Sequence[float | None]) -> float:

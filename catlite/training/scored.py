@@ -11,7 +11,6 @@ from typing import Any
 from catlite import answers
 from catlite.data import Group, Reference
 from catlite.errors import ConfigError
-from catlite.references.selection import equivalence_classes
 from catlite.references.synthesis import TRIMMED
 from catlite.rewards.audit import Reward
 
@@ -26,6 +25,7 @@ class Scored:
     fault: str | None = None
     final: bool = False  # asking again would not help
     over: bool = False  # nor would any other question: no budget, no credit, no access
+    unanswered: bool = False  # no reference, though all that was asked had answered: not a failed call
     wrong: ConfigError | None = None  # what estimator or reward found wrong with how they were called
 
     @property
@@ -81,25 +81,26 @@ def checked(rewards: Any, expected: int, reward: Reward) -> list[float | None]:
     return found
 
 
-async def agreement(reference: Reference) -> tuple[float, float] | None:
+async def agreement(group: Group, reference: Reference | None) -> tuple[float, float] | None:
     """(teacher, policy): how far the reference, and a single rollout, agree with the other rollouts of the group.
 
     The policy's is the share of pairs of rollouts with equivalent answers; the teacher's is the share of the others
     that agree with one rollout which has the reference's answer, so that both count n - 1 others and neither itself.
-    An anchor's rollouts that had a say (`reference.others`) are others, too. None without answers to compare.
+    An anchor's rollouts that had a say (`reference.others`) are others, too. Without a reference the teacher agrees
+    with none. None without answers to compare.
     """
-    total = len(reference.rollouts) + len(reference.others)
-    if reference.group.example.answer_format is None or total < 2 or not reference.rollouts:
+    anchored = () if reference is None else reference.others
+    total = len(group.rollouts) + len(anchored)
+    if group.example.answer_format is None or total < 2 or not group.rollouts:
         return None
-    own = [rollout.answer for rollout in reference.group.usable if rollout.answer is not None]
-    others = [rollout.answer for rollout in reference.others if rollout.usable and rollout.answer is not None]
-    voters = [*own, *others]
-    teacher = pairs = 0
-    for members in await equivalence_classes(voters):
-        pairs += sum(member < len(own) for member in members) * (len(members) - 1)
-        if reference.answer is not None and await answers.acompare(voters[members[0]], reference.answer):
-            teacher = len(members) - 1
-    return teacher / (total - 1), pairs / (len(reference.rollouts) * (total - 1))
+    own = [rollout.answer for rollout in group.usable if rollout.answer is not None]
+    voters = [*own, *(rollout.answer for rollout in anchored if rollout.usable and rollout.answer is not None)]
+    pairs = sum(
+        sum(member < len(own) for member in members) * (len(members) - 1) for members in await answers.aclasses(voters)
+    )
+    answer = None if reference is None else reference.answer
+    supporters = [] if answer is None else await answers.aclass_of(answer, voters)
+    return max(0, len(supporters) - 1) / (total - 1), pairs / (len(group.rollouts) * (total - 1))
 
 
 async def diagnostics(scored: Sequence[Scored]) -> dict[str, float]:
@@ -116,7 +117,7 @@ async def diagnostics(scored: Sequence[Scored]) -> dict[str, float]:
     if cut := fmean(any(TRIMMED in note for note in one.notes) for one in references) if references else 0.0:
         metrics["cat/trimmed"] = cut
     supports = [support[0] / support[1] for support in (one.support for one in references) if support is not None]
-    pairs = [pair for pair in [await agreement(one) for one in references] if pair is not None]
+    pairs = [pair for pair in [await agreement(one.group, one) for one in references] if pair is not None]
     if supports and pairs:
         metrics["cat/support"] = fmean(supports)
         metrics["cat/teacher"] = fmean(teacher for teacher, _ in pairs)

@@ -126,7 +126,10 @@ class Rewarder:
     ) -> Scored:
         nothing = (None,) * len(group.rollouts)
         if not group.usable:
-            return Scored(group, None, nothing, "no usable rollout: " + "; ".join(group.left_out()), final=True)
+            reasons = "; ".join(group.left_out())
+            return Scored(
+                group, None, nothing, f"no usable rollout: {reasons}", final=True, unanswered=bool(group.replies)
+            )
         bound = asyncio.timeout(max(0.0, deadline - time.monotonic()) if self._waits else None)
         asked: object = self.estimator
         try:
@@ -148,7 +151,8 @@ class Rewarder:
             return Scored(group, reference, nothing, str(error), final=True, over=True)
         except (CatliteError, OSError) as error:
             final = not (_may_pass([*failures, *_causes(error)]) or _is_foreign(error, asked))
-            return Scored(group, reference, nothing, str(error), final=final, over=is_hopeless(error))
+            silent = reference is None and isinstance(error, EstimationError) and error.unanswered
+            return Scored(group, reference, nothing, str(error), final, over=is_hopeless(error), unanswered=silent)
         except Exception as error:
             # A client of the user's own may raise anything; in TRL that would end the step and all of its rollouts.
             log.exception("an estimator or a reward failed; its group abstains")
