@@ -2,7 +2,9 @@
 
 A request is let through only when the most it can cost still fits: prompt tokens are at most the bytes of the prompt,
 completion tokens at most max_tokens for each choice. What it really cost is booked when it is back (models/booking.py).
-A request that would fit once others are back waits for them. Left out: caps per model, and per unit of time.
+A request that would fit once others are back waits for them. The first to a model goes alone: some servers use more
+than they were allowed (thinking that max_tokens does not limit), and what the first one used tells by how much.
+Left out: caps per model, and per unit of time.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import asyncio
 import contextvars
 import math
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -57,6 +59,8 @@ class Account:
     # How far replies went beyond their bounds, prompt tokens more and completion tokens times: the chat template's own
     # system prompt, thinking that max_tokens does not limit. What was seen once is reckoned with from then on.
     beyond: tuple[int, float] = (0, 1.0)
+    # By model, whether the first request is back: what it used is reckoned with before others are sent.
+    first_is_back: dict[str, bool] = field(default_factory=dict)
 
     def book(self, usage: Usage) -> None:
         """Adds what a request cost."""
@@ -106,27 +110,36 @@ class Ledger:
         return self.account.spent
 
     @asynccontextmanager
-    async def room_for(self, most: Usage) -> AsyncIterator[None]:
-        """Holds room for a request that may cost `most`; raises BudgetReached when there will be none."""
-        while not self._reserve(most):  # noqa: ASYNC110 - an Event belongs to one loop, a ledger to all
+    async def room_for(self, model: str, bound: Callable[[], Usage]) -> AsyncIterator[Usage]:
+        """Holds room for one request to `model`; yields the most it may cost, which `bound` tells when it is its turn.
+
+        Raises BudgetReached when there will be no room.
+        """
+        while (most := self._reserve(model, bound)) is None:  # noqa: ASYNC110 - an Event belongs to one loop only
             await asyncio.sleep(_POLL_SECONDS)
         try:
-            yield
+            yield most
         finally:
             with self.account.lock:
                 self.account.reserved += _minus(most)
+                self.account.first_is_back[model] = True
 
-    def _reserve(self, most: Usage) -> bool:
-        """True when reserved, False when it is worth waiting."""
+    def _reserve(self, model: str, bound: Callable[[], Usage]) -> Usage | None:
+        """What was reserved; None when it is worth waiting."""
         account = self.account
+        capped_by_use = self.budget.usd is not None or self.budget.tokens is not None
         with account.lock:
+            if capped_by_use and account.first_is_back.get(model) is False:
+                return None
+            most = bound()
             over = self._over(account.spent + most)
             if over is not None:
                 raise BudgetReached(f"the budget is reached: {over}. Run again with a larger one to go on from here")
             if self._over(account.spent + account.reserved + most) is not None:
-                return False
+                return None
             account.reserved += _known(most)
-            return True
+            account.first_is_back.setdefault(model, False)
+            return most
 
     def _over(self, usage: Usage) -> str | None:
         """Which cap `usage` exceeds, in words."""

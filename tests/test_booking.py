@@ -319,6 +319,20 @@ def test_a_prompt_that_the_server_makes_longer_is_reckoned_with_from_then_on():
         assert ledger.spent.requests == 1
 
 
+def test_a_server_that_uses_more_than_it_was_allowed_does_not_burst_the_cap():
+    """It takes ten times max_tokens: only the first request goes out before that is known."""
+    with Server("four", usage={"prompt_tokens": 1, "completion_tokens": 200}, latency=0.01) as server:
+        with on(server, max_connections=16) as model, capped(Budget(tokens=1000)) as ledger:
+            work = (model.sample(f"question {number}", max_tokens=20) for number in range(16))
+            asyncio.run(settled(work))
+        assert server.completions == 4
+        assert ledger.spent.total_tokens == 4 * 201
+
+
+async def settled(work):
+    return await asyncio.gather(*work, return_exceptions=True)
+
+
 def test_two_calls_on_one_run_at_once_share_its_cap(silent, tmp_path):
     with on(silent) as model, open_run(tmp_path) as store:
         with capped(Budget(requests=3), store), capped(Budget(requests=3), store):

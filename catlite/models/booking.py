@@ -50,9 +50,14 @@ class Books:
             yield lambda _: None
             return
         beyond = ledger.account.beyond
-        most = self._most(ledger, *most_tokens(ledger))
         told: list[Usage] = []
-        async with ledger.room_for(most):
+
+        def bound() -> Usage:
+            nonlocal beyond
+            beyond = ledger.account.beyond
+            return self._most(ledger, *most_tokens(ledger))
+
+        async with ledger.room_for(self.model, bound) as most:
             number = self.store.begin(most) if self.store else 0
             cost = most
             try:
