@@ -268,7 +268,7 @@ def test_a_prompt_that_is_cut_without_a_word_is_noted_on_rollouts_and_reference(
         assert any("2,050 tokens in a prompt of 36,999 characters" in note for note in reference.notes)
         server.reply = lambda body, i: f"{i} " + "word " * 3000
         reference = catlite.synthesize(QUESTION, endpoint, n=4)
-    assert any(note.startswith("the synthesis: the server counted 2,050 tokens") for note in reference.notes)
+    assert any(note.startswith("a reply of 'test-model': the server counted 2,050 tokens") for note in reference.notes)
 
 
 def test_a_prompt_that_is_counted_in_full_is_not_noted(server):

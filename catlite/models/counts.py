@@ -15,8 +15,13 @@ _THINKING = dict.fromkeys(
     ("reasoning_tokens", "thoughtsTokenCount", "thoughts_token_count", "thinking_tokens"), "thinking"
 )
 _CACHED = dict.fromkeys(
-    ("cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens")
-    + ("cachedContentTokenCount", "cached_content_token_count"),
+    (
+        "cached_tokens",
+        "prompt_cache_hit_tokens",
+        "cache_read_input_tokens",
+        "cachedContentTokenCount",
+        "cached_content_token_count",
+    ),
     "cached",
 )
 _ALL = {

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import contextvars
 import logging
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,13 +31,27 @@ _noting: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("catl
 
 @contextmanager
 def noting() -> Iterator[list[str]]:
-    """What was left out of requests made inside, a sentence each: for the notes of a Reference or a Judgement."""
+    """Notes on the requests made inside: what they were sent without, and what is odd about the replies.
+
+    For the notes of a Reference, a Judgement or a Row; a `noting` around this one has them, too.
+    """
     notes: list[str] = []
+    outer = _noting.get()
     token = _noting.set(notes)
     try:
         yield notes
     finally:
         _noting.reset(token)
+        if outer is not None:
+            outer[:] = distinct([*outer, *notes])
+
+
+def distinct(notes: Iterable[str]) -> list[str]:
+    """The first of all notes that differ in nothing but figures: of a hundred prompts cut, each has its own length."""
+    known: dict[str, str] = {}
+    for note in notes:
+        known.setdefault(re.sub(r"\d+", "", note), note)
+    return list(known.values())
 
 
 async def sample_preferring(
@@ -62,7 +77,8 @@ async def sample_preferring(
     notes = _noting.get()
     if notes is not None:
         told = [_note(model.name, name, value, asked.get(name)) for name, value in preferred.items()]
-        notes += [note for note in dict.fromkeys(told) if note is not None and note not in notes]
+        told += [f"a reply of {model.name!r}: {note}" for note in reply.notes]
+        notes[:] = distinct([*notes, *(note for note in told if note is not None)])
     return reply
 
 
