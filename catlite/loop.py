@@ -39,9 +39,21 @@ class _Background:
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self.loop.run_forever()
+            while not self._served():
+                pass
         finally:
             self.loop.close()
+
+    def _served(self) -> bool:
+        """Runs the loop; False where a task's SystemExit or KeyboardInterrupt has thrown asyncio out of it.
+
+        Its caller has yet to hear of that, and others wait for tasks of their own.
+        """
+        try:
+            self.loop.run_forever()
+        except (KeyboardInterrupt, SystemExit):
+            return False
+        return True
 
     @property
     def alive(self) -> bool:

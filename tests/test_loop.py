@@ -1,5 +1,6 @@
 import asyncio
 import contextvars
+import gc
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from server import Server
 
 import catlite
-from catlite import Endpoint, loop
+from catlite import Endpoint, Example, Group, Rollout, Synthesis, loop
 from catlite.errors import ConfigError
 
 RUN = [sys.executable, "-X", "dev", "-W", "error"]
@@ -58,6 +59,51 @@ def test_an_exception_comes_through_as_it_was_raised():
     with pytest.raises(KeyError, match="gone") as caught:
         loop.run(fail())
     assert caught.value.__context__ is None
+
+
+# In a program of its own with a time limit: where the loop's thread dies of it, the caller waits for ever.
+ENDED_INSIDE = """
+import asyncio, threading
+from catlite import loop
+
+others = []
+
+async def long():
+    await asyncio.sleep(0.3)
+    return "done"
+
+async def end(kind):
+    await asyncio.sleep(0)
+    raise kind("inside")
+
+async def among_others(kind):
+    await loop.together([long(), end(kind)])
+
+beside = threading.Thread(target=lambda: others.append(loop.run(long())))
+beside.start()
+for kind in (KeyboardInterrupt, SystemExit):
+    for work in (end(kind), among_others(kind)):
+        try:
+            loop.run(work)
+        except kind as error:
+            print(kind.__name__, error)
+beside.join()
+print(others, loop.run(long()))
+"""
+
+
+def test_an_interrupt_or_exit_inside_a_coroutine_reaches_its_caller_and_the_loop_serves_others():
+    program = [sys.executable, "-c", ENDED_INSIDE]
+    ended = children.run(program, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stderr == ""
+    assert ended.stdout.split("\n") == [
+        "KeyboardInterrupt inside",
+        "KeyboardInterrupt inside",
+        "SystemExit inside",
+        "SystemExit inside",
+        "['done'] done",
+        "",
+    ]
 
 
 def test_blocking_calls_work_from_many_threads_at_once():
@@ -199,6 +245,20 @@ def test_an_endpoint_nobody_closed_leaves_no_warning_at_exit(server):
         print(catlite.synthesize("hi", endpoint(), n=2))
     """
     assert run(server, code) == "answer 0\n" * 3
+    server.wait(lambda s: not s._connections)
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+def test_an_endpoint_that_nobody_holds_closes_its_connections(server, hurry, faulty):
+    server.script([faults.status(500)] if faulty else [])
+
+    def ask():
+        model = Endpoint("test-model", base_url=server.url, api_key=server.key)
+        group = Group(Example("hi"), (Rollout("a"), Rollout("b")))
+        return loop.run(Synthesis(model)(group)).text  # its first request opens the connection
+
+    assert ask() == "answer 0"
+    gc.collect()
     server.wait(lambda s: not s._connections)
 
 
