@@ -67,6 +67,7 @@ NAMED = {
     "503 in words": status(503, "The structured output backend is unavailable: xgrammar is not supported"),
     "415": status(415, "Unsupported: response_format"),
     "422": status(422, body={"detail": [{"loc": ["body", "response_format"], "msg": "extra fields not permitted"}]}),
+    "403 in words": status(403, "Structured outputs are not available on your plan"),
     "param alone": status(400, "Bad request", param="response_format"),
     "404 in words": status(404, "This model does not support response_format json_schema"),
 }

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from catlite.data import Message, Rollout, Usage, counted
-from catlite.errors import BudgetReached, ContextOverflow, ModelError, RequestRejected
+from catlite.errors import AuthenticationFailed, BudgetReached, ContextOverflow, ModelError, RequestRejected
 from catlite.models import words
 from catlite.models.base import Model
 from catlite.models.retry import trial
@@ -184,11 +184,19 @@ class _Asking:
     async def _try(self, asked: Mapping[str, Any], attempts: int) -> _Try:
         """One request; a 5xx comes back after so many attempts, unless every setting is known to work."""
         attempts = attempts if attempts == 1 or not self._all_work(asked) else 0
-        with trial(lambda error: any(words.refuses(error, name, self.texts) for name in asked), attempts) as tried:
+
+        def refuses(error: ModelError) -> bool:
+            return any(words.refuses(error, name, self.texts) for name in asked)
+
+        with trial(refuses, attempts) as tried:
             try:
                 reply = await self._sampled(asked)
             except ContextOverflow:
                 raise
+            except AuthenticationFailed as error:
+                if not refuses(error):
+                    raise
+                return _Try(asked, failure=error)  # a key may do for anything but this setting
             except RequestRejected as error:
                 return _Try(asked, failure=error)
         return _Try(asked, reply) if tried.failure is None else _Try(asked, failure=tried.failure)
@@ -233,7 +241,7 @@ class _Asking:
         """The end when it is not the settings: what came of the first request, or is asked for with full patience."""
         if first.reply is not None:
             return self._paid(first), first.asked
-        if isinstance(first.failure, RequestRejected):
+        if isinstance(first.failure, RequestRejected | AuthenticationFailed):
             raise first.failure
         return self._paid(_Try(first.asked, await self._sampled(first.asked))), first.asked
 
