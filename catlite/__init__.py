@@ -34,6 +34,7 @@ _HOME = {
     "Price": "catlite.models.prices",
     "RecursiveSynthesis": "catlite.references.recursive",
     "Reference": "catlite.data",
+    "References": "catlite.references.dataset",
     "Replay": "catlite.models.replay",
     "Rollout": "catlite.data",
     "Rubric": "catlite.criteria",
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
     from catlite.models.replay import Replay as Replay
     from catlite.models.scripted import ScriptedModel as ScriptedModel
     from catlite.references.anchored import AnchoredVote as AnchoredVote
+    from catlite.references.dataset import References as References
     from catlite.references.recursive import RecursiveSynthesis as RecursiveSynthesis
     from catlite.references.selection import (
         BestOfN as BestOfN,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,31 @@ from catlite.errors import (
     ModelError,
 )
 from catlite.evaluation import Estimator, estimator_name
-from catlite.models.base import Model, check_n, check_sampling, resolve, token_limit
+from catlite.models.base import Model, check_n, check_sampling, resolve, shown_name, token_limit
 from catlite.models.keys import Secret, sealed
-from catlite.progress import Progress, reporting
+from catlite.progress import Progress, reporting, waiting
+from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import ends_run, keeping, sample_group, under_way
 from catlite.store import copies, copy_of, open_run
 
 
+class _Unnamed(str):
+    """The name of the model that is taken where nobody names one."""
+
+    __slots__ = ()
+
+
+_DEFAULT: str = _Unnamed("local")
+_DEFAULT_NOTE = (
+    "no model was named, so this is the embedded one (SmolLM2, 135 million parameters), which shows how it works and "
+    'is often wrong: name yours with model="…"'
+)
+
+
 async def asynthesize(
     prompt: Prompt,
-    model: str | Model = "local",
+    model: str | Model = _DEFAULT,
     *,
     n: int = 8,
     anchor: str | Model | None = None,
@@ -71,44 +86,62 @@ async def asynthesize(
         group = await sample_group(policy, example, n, **checked)
         limit = token_limit(checked)
         with keeping(group):
-            return await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
+            reference = await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
+        return replace(reference, notes=(*_notes(model), *reference.notes))
+
+
+def _notes(model: str | Model) -> tuple[str, ...]:
+    """What to say of a model that nobody asked for by name."""
+    return (_DEFAULT_NOTE,) if isinstance(model, _Unnamed) else ()
 
 
 def synthesize(
     prompt: Prompt,
-    model: str | Model = "local",
+    model: str | Model = _DEFAULT,
     *,
     n: int = 8,
     anchor: str | Model | None = None,
     answer_format: str | None = None,
     include_question: bool = False,
+    progress: bool | None = None,
     base_url: str | Secret | None = None,
     api_key: str | Secret | None = None,
     **sampling: Any,
 ) -> Reference:
     """`asynthesize`, blocking: for scripts, notebooks and threads. Arguments and errors are the same.
 
-    Ctrl-C cancels what is in flight.
+    progress: a line that counts the seconds; True at once, None after two of them in a terminal or a notebook, False
+    never. Ctrl-C cancels what is in flight.
     """
     base_url, api_key = sealed(base_url), sealed(api_key)
-    return loop.run(
-        asynthesize(
-            prompt,
-            model,
-            n=n,
-            anchor=anchor,
-            answer_format=answer_format,
-            include_question=include_question,
-            base_url=base_url,
-            api_key=api_key,
-            **sampling,
-        )
-    )
+
+    async def work() -> Reference:
+        with waiting(progress, f"{n} rollout{'s' * (n != 1)} of {_called(model)}, and their synthesis"):
+            return await asynthesize(
+                prompt,
+                model,
+                n=n,
+                anchor=anchor,
+                answer_format=answer_format,
+                include_question=include_question,
+                base_url=base_url,
+                api_key=api_key,
+                **sampling,
+            )
+
+    return loop.run(work())
+
+
+def _called(model: str | Model) -> str:
+    """A model in a sentence."""
+    if isinstance(model, _Unnamed):
+        return "the embedded model (name one with model=)"
+    return model if isinstance(model, str) else str(getattr(model, "shown_name", getattr(model, "name", model)))
 
 
 def estimate(
     task: Task | Iterable[Example | Prompt],
-    model: str | Model = "local",
+    model: str | Model = _DEFAULT,
     *,
     estimator: Estimator | None = None,
     n: int = 8,
@@ -119,13 +152,14 @@ def estimate(
     base_url: str | Secret | None = None,
     api_key: str | Secret | None = None,
     **sampling: Any,
-) -> list[Reference]:
+) -> References:
     """A reference for every example of a task, without labels: what `synthesize` does, for thousands of questions.
 
     task: a Task, Examples or prompts. estimator: by default Synthesis by the model itself. min_usable: a question with
-    fewer usable rollouts fails. run, budget, progress: as in `evaluate`. Returns one Reference per example, in order;
-    one that failed, or was left undone because a budget was reached, no credit was left, the key was revoked or the
-    endpoint is down, has `.error` and no text, and the others are finished.
+    fewer usable rollouts fails. run, budget, progress: as in `evaluate`. Returns a list of one Reference per example,
+    in order, that shows itself as a table and has `to_frame()`; one that failed, or was left undone because a budget
+    was reached, no credit was left, the key was revoked or the endpoint is down, has `.error` and no text, and the
+    others are finished.
 
     Raises ConfigError for wrong arguments, ModelError when the endpoint refuses altogether, StoreError when the run's
     folder cannot be used or written.
@@ -142,7 +176,7 @@ def estimate(
         as_messages(example.prompt)
     limit = token_limit(checked)
 
-    async def work() -> list[Reference]:
+    async def work() -> References:
         async with _opened(model, *where) as policy:
             estimating = estimator or Synthesis(policy, max_tokens=limit)
             stops: list[Exception] = []
@@ -150,7 +184,7 @@ def estimate(
 
             async def one(position: int) -> Reference:
                 example = examples[position]
-                group, name = Group(example, ()), estimator_name(estimating)
+                group, name = Group(example, (), shown_name(policy)), estimator_name(estimating)
                 if stops:
                     return Reference("", None, name, group, error=f"not done: {stops[0]}")
                 try:
@@ -172,13 +206,13 @@ def estimate(
             with (
                 open_run(run) as store,
                 capped(budget, store),
-                reporting(progress, len(examples)) as tell,
+                reporting(progress, len(examples), run) as tell,
             ):
                 found = await loop.each(one, range(len(examples)), under_way(policy))
             came = any(reference.group.usable for reference in found)
             if stops and not came and not isinstance(stops[0], BudgetReached | EndpointDown):
                 raise stops[0]
-            return found
+            return References(found, _notes(model))
 
     return loop.run(work())
 

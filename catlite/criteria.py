@@ -66,6 +66,11 @@ class Rubric:
     def __len__(self) -> int:
         return len(self.criteria)
 
+    def __repr__(self) -> str:
+        from catlite.text import rubric_repr
+
+        return rubric_repr(self)
+
 
 def _criterion(number: int, criterion: object) -> Criterion:
     if isinstance(criterion, str) and criterion.strip():

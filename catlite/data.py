@@ -13,6 +13,7 @@ from catlite import answers
 from catlite.criteria import Rubric, Verdict
 from catlite.endings import ending
 from catlite.errors import ConfigError
+from catlite.lazy import calling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +109,8 @@ class Rollout:
         """True when the reply is complete and has text."""
         return self.defect is None
 
+    __repr__ = calling("catlite.text.rollout_repr")
+
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Rollout:
         """What `dataclasses.asdict` and JSON made of a rollout, made one again; by older versions, too."""
@@ -147,6 +150,8 @@ class Example:
         """The prompt as chat messages."""
         return as_messages(self.prompt)
 
+    __repr__ = calling("catlite.text.example_repr")
+
     def parse(self, text: str) -> str | None:
         """The final answer in `text`, read the way this example's answers are written."""
         return None if self.answer_format is None else answers.extract(text, self.answer_format)
@@ -177,10 +182,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The G rollouts of one example, failed and truncated ones included."""
+    """The G rollouts of one example, failed and truncated ones included; `policy` names the model they are of."""
 
     example: Example
     rollouts: tuple[Rollout, ...]
+    policy: str | None = field(default=None, compare=False)
 
     @property
     def usable(self) -> tuple[Rollout, ...]:
@@ -224,7 +230,7 @@ class Group:
 
     def __repr__(self) -> str:
         left_out = "".join(f", {count} {reason}" for reason, count in self.defects.items())
-        return f"<Group of {len(self.rollouts)} rollouts{left_out}>"
+        return f"<Group of {len(self.rollouts)} rollout{'s' * (len(self.rollouts) != 1)}{left_out}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +239,8 @@ class Reference:
 
     `usage` is what the estimator itself spent; `total_usage` adds the rollouts. `notes` says what a reader has
     to know before trusting it: rollouts left out or trimmed, a text that was cut off. `error` is set where there is no
-    reference, because every rollout or the estimator failed; then `text` is empty. `others` are rollouts of another
-    model that had a say.
+    reference, because every rollout or the estimator failed; then `text` is empty, and `str()` and `repr()` give the
+    error. `others` are rollouts of another model that had a say. `anchor` names the model that wrote or chose the text.
     """
 
     text: str
@@ -247,6 +253,7 @@ class Reference:
     truncated: bool = False
     error: str | None = None
     others: tuple[Rollout, ...] = ()
+    anchor: str | None = field(default=None, compare=False)
 
     @property
     def rollouts(self) -> tuple[Rollout, ...]:
@@ -282,17 +289,11 @@ class Reference:
         return Rollout(self.text, self.answer, ended, usage=self.usage, error=self.error)
 
     def __str__(self) -> str:
-        return self.text
+        return self.text if self.error is None else repr(self)
 
-    def __repr__(self) -> str:
-        from catlite.display import reference_repr
+    __repr__ = calling("catlite.text.reference_repr")
 
-        return reference_repr(self)
-
-    def _repr_html_(self) -> str:
-        from catlite.display import reference_html
-
-        return reference_html(self)
+    _repr_html_ = calling("catlite.cards.reference_html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +328,7 @@ class Judgement:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per rollout (from 1) and criterion: verdict, reason, probability, and the rollout's reward."""
-        from catlite.display import data_frame
+        from catlite.text import data_frame
 
         separating = self.separating
         return data_frame(
@@ -347,15 +348,9 @@ class Judgement:
             ]
         )
 
-    def __repr__(self) -> str:
-        from catlite.display import judgement_repr
+    __repr__ = calling("catlite.text.judgement_repr")
 
-        return judgement_repr(self)
-
-    def _repr_html_(self) -> str:
-        from catlite.display import judgement_html
-
-        return judgement_html(self)
+    _repr_html_ = calling("catlite.cards.judgement_html")
 
 
 def counted(reply: Rollout) -> Rollout:

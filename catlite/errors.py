@@ -44,6 +44,12 @@ class CatliteError(Exception):
     group: Group | None = None
     rollouts: tuple[Rollout, ...] = ()
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it: the lines of the cell, and the message."""
+        from catlite.tracebacks import render
+
+        return render(self)
+
 
 class ConfigError(CatliteError, ValueError):
     """An argument or a setting is wrong; nothing was sent."""

@@ -72,7 +72,7 @@ async def aevaluate(
     with (
         open_run(run) as store,
         capped(budget, store),
-        reporting(progress, len(items)) as tell,
+        reporting(progress, len(items), run) as tell,
     ):
 
         async def one(item: tuple[int, Example, int]) -> tuple[Group, list[Row]]:
@@ -122,9 +122,10 @@ def evaluate(
     reached, the questions that were not done are rows without a score, and the same call with a larger one goes on. A
     run that has begun ends in the same way, with `.stopped`, when there is no credit left, the key is revoked or the
     endpoint is down.
-    progress: True shows a bar with rate, cost so far and time left; a function is called with (questions done,
-    questions), each repeat counted. A question of which nothing came is a row with score None and its error; the
-    others are finished. Standard errors are over questions.
+    progress: a bar with rate, cost so far and time left; True shows it at once, None after two seconds in a terminal
+    or a notebook, False never; a function is called with (questions done, questions), each repeat counted. A question
+    of which nothing came is a row with score None and its error; the others are finished. Standard errors are over
+    questions.
 
     Raises ConfigError for wrong arguments, such as a task without answers; ModelError when the endpoint refuses
     altogether (a wrong key, an unknown model); StoreError when the run's folder cannot be used or written.
@@ -178,7 +179,7 @@ async def areestimate(
     with (
         open_run(run) as store,
         capped(budget, store),
-        reporting(progress, len(singles)) as tell,
+        reporting(progress, len(singles), run) as tell,
     ):
 
         async def one(single: Row) -> list[Row]:

@@ -10,6 +10,7 @@ from catlite.data import Example, Group, Judgement, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError
 from catlite.models.base import Model, resolve
 from catlite.models.keys import Secret, sealed
+from catlite.progress import waiting
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
 
 _NOT_GIVEN = "(the question is not given)"
@@ -89,6 +90,7 @@ def judge(
     mode: Mode = "single",
     min_coverage: float = 0.0,
     max_tokens: int | None = None,
+    progress: bool | None = None,
     base_url: str | Secret | None = None,
     api_key: str | Secret | None = None,
 ) -> Judgement:
@@ -105,6 +107,8 @@ def judge(
         mode: "single" asks about one criterion a call, "batch" about all of a response, "soft" reads probabilities.
         min_coverage: share of its criteria, 0 to 1, that has to be judged for a response to have a reward; 0.0.
         max_tokens: of each of the judge's replies; None leaves the judge's own limit.
+        progress: a line that counts the seconds; True at once, None after two of them in a terminal or a notebook,
+            False never.
         base_url: where a judge given by name is served.
         api_key: its key, where it needs one.
 
@@ -120,19 +124,22 @@ def judge(
         (1.0, 0.0)
     """
     base_url, api_key = sealed(base_url), sealed(api_key)
-    return loop.run(
-        ajudge(
-            responses,
-            rubric,
-            judge,
-            question=question,
-            mode=mode,
-            min_coverage=min_coverage,
-            max_tokens=max_tokens,
-            base_url=base_url,
-            api_key=api_key,
-        )
-    )
+
+    async def work() -> Judgement:
+        with waiting(progress, f"verdicts of {judge if isinstance(judge, str) else judge.name}"):
+            return await ajudge(
+                responses,
+                rubric,
+                judge,
+                question=question,
+                mode=mode,
+                min_coverage=min_coverage,
+                max_tokens=max_tokens,
+                base_url=base_url,
+                api_key=api_key,
+            )
+
+    return loop.run(work())
 
 
 def _rollouts(responses: str | Iterable[str | Rollout]) -> tuple[Rollout, ...]:

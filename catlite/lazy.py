@@ -1,4 +1,7 @@
-"""Modules of a room, importable as its attributes: `catlite.rewards.judge` without an import of its own."""
+"""What loads on first use: modules of a room as its attributes, and functions behind methods of the nouns.
+
+`catlite.rewards.judge` needs no import of its own, and a repr costs nothing until it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 
 def submodules(package: str) -> Callable[[str], ModuleType]:
@@ -18,3 +22,13 @@ def submodules(package: str) -> Callable[[str], ModuleType]:
         return importlib.import_module(full)
 
     return load
+
+
+def calling(function: str) -> Callable[[Any], str]:
+    """A method that gives what `function`, "module.name", makes of the object; imported when it is first called."""
+    module, _, name = function.rpartition(".")
+
+    def method(self: Any) -> str:
+        return str(getattr(importlib.import_module(module), name)(self))
+
+    return method

@@ -14,10 +14,14 @@ import heapq
 import itertools
 import os
 import threading
+import time
+import warnings
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any, TypeVar
 
+from catlite import tracebacks
 from catlite.errors import ConfigError
 
 S = TypeVar("S")
@@ -25,6 +29,7 @@ T = TypeVar("T")
 
 # After an interrupt: how long running calls get to close their sockets before the caller has control again.
 GRACE_SECONDS = 1.0
+TICK_SECONDS = 0.25  # between two looks at what is to be shown while a caller waits
 
 
 class _Background:
@@ -158,6 +163,64 @@ async def each(work: Callable[[S], Coroutine[Any, Any, T]], items: Sequence[S], 
     return [results[position] for position in range(len(items))]
 
 
+@dataclass(eq=False)
+class Job:
+    """What a caller of `run` waits for: how far it is, where it is kept, and what shows that."""
+
+    caller: threading.Thread = field(default_factory=threading.current_thread)
+    frame: FrameType | None = None  # the caller's own, whose line waits
+    started: float = field(default_factory=time.monotonic)
+    done: int = 0
+    total: int | None = None  # questions; None where there is only one
+    kept: str | None = None  # the folder in which replies are kept as they arrive
+    kept_known: bool = False  # whether `kept` says so: training keeps replies elsewhere
+    views: list[Callable[[], None]] = field(default_factory=list)  # called again and again by the thread that waits
+
+    def show(self) -> None:
+        """Has every view drawn; one that cannot be drawn is left out, since work goes on without it."""
+        for view in list(self.views):
+            try:
+                view()
+            except Exception:  # a terminal that is gone must not cost what is under way
+                self.views.remove(view)
+
+    def stopped(self) -> str:
+        """What an interrupt leaves behind, in words."""
+        far = f"stopped after {time.monotonic() - self.started:.0f} s"
+        if self.total is not None:
+            far = f"stopped at {self.done} of {self.total}"
+        if self.kept is not None:
+            return f"{far}; kept in {self.kept!r}, the same call goes on"
+        if not self.kept_known:
+            return far
+        return f"{far}; nothing kept" + ("" if self.total is None else ": pass run=")
+
+
+_job: contextvars.ContextVar[Job | None] = contextvars.ContextVar("catlite_job", default=None)
+
+
+def job() -> Job | None:
+    """What a thread waits for in `run`; None in work that is awaited on another loop."""
+    return _job.get()
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warns at the line of the caller's own code: of an estimator that is running, else of the blocking call.
+
+    Args:
+        message: what a reader has to know.
+        category: the kind of warning, by which it can be filtered.
+    """
+    waited = _job.get()
+    frame = tracebacks.callers_frame() or (waited.frame if waited is not None else None)
+    if frame is None:
+        warnings.warn(message, category, stacklevel=2)
+        return
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    module = frame.f_globals.get("__name__", "__main__")
+    warnings.warn_explicit(message, category, frame.f_code.co_filename, frame.f_lineno, module, registry)
+
+
 async def _cancel_others() -> None:
     """Ends what still runs, then the loop."""
     loop = asyncio.get_running_loop()
@@ -187,7 +250,8 @@ def _get() -> _Background:
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Runs `work` on the background loop and returns its result; safe from any thread.
 
-    Ctrl-C cancels `work`, waits up to GRACE_SECONDS for it to clean up, and raises KeyboardInterrupt.
+    Ctrl-C cancels `work`, waits up to GRACE_SECONDS for it to clean up, and raises KeyboardInterrupt, which says how
+    far it was and what is kept. An error loses the frames that tell its reader nothing (see tracebacks.py).
     Raises ConfigError when called from the background loop itself, where waiting would never end.
     """
     background = _get()
@@ -199,6 +263,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         )
     finished = threading.Event()
     task: asyncio.Task[T] | None = None
+    waited = Job(frame=tracebacks.callers_frame())
+    context = contextvars.copy_context()
+    context.run(_job.set, waited)
 
     def finish(task: asyncio.Task[T]) -> None:
         if not task.cancelled():
@@ -211,11 +278,23 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         task.add_done_callback(finish)
 
     try:
-        background.loop.call_soon_threadsafe(start, context=contextvars.copy_context())
-        finished.wait()
-    except BaseException:
+        background.loop.call_soon_threadsafe(start, context=context)
+        while not finished.wait(TICK_SECONDS):
+            waited.show()
+    except BaseException as error:
+        message = waited.stopped()
         background.loop.call_soon_threadsafe(lambda: task.cancel() if task is not None else None)
         finished.wait(GRACE_SECONDS)
+        if isinstance(error, KeyboardInterrupt):
+            raise tracebacks.interrupted(message) from None
         raise
+    finally:
+        waited.show()
+        # A connection keeps the context it was opened in, and so this Job: not the caller's variables, too.
+        waited.frame = None
+        waited.views.clear()
     assert task is not None
+    failure = None if task.cancelled() else task.exception()
+    if failure is not None:
+        raise failure.with_traceback(tracebacks.without_own_frames(failure))
     return task.result()

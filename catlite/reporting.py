@@ -19,13 +19,14 @@ import jinja2
 from jinja2.utils import htmlsafe_json_dumps
 
 import catlite
-from catlite import display, figures, saved
+from catlite import figures, saved
 from catlite.analysis.comparing import differences, disagreement
 from catlite.analysis.scaling import maj_at_k, pass_at_k
 from catlite.analysis.traces import traces
 from catlite.criteria import Rubric, Verdict
 from catlite.data import Example, Group, Rollout
 from catlite.results import SINGLE, Evaluation, Row
+from catlite.text import count, dollars, good, mark, reward_text, usage_text, visible, worth
 from catlite.training.run import TrainingRun, is_training
 from catlite.training_page import write_page
 
@@ -45,6 +46,8 @@ def report(run: str | Path | Evaluation | TrainingRun, path: str | Path | None =
     path: by default report.html in the run's folder (the working directory for an Evaluation). The page is readable by
     its owner only, as the run is.
 
+    A browser shows it as it is; JupyterLab asks for “Trust HTML” before it runs the script that lists the questions.
+
     Raises StoreError when the run has no finished evaluation and no training, or when the page cannot be written.
     """
     if isinstance(run, TrainingRun):
@@ -63,8 +66,8 @@ def _page(evaluation: Evaluation) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"visible": display.visible, "count": display.count, "dollars": display.dollars}
-    environment.filters["usage"] = display.usage_text
+    environment.filters |= {"visible": visible, "count": count, "dollars": dollars}
+    environment.filters["usage"] = usage_text
     script = (_TEMPLATES / "report.js").read_text("utf-8")
     systems = _systems(evaluation)
     data, limit = _data(evaluation)
@@ -191,15 +194,15 @@ def _data(evaluation: Evaluation) -> tuple[str, int]:
         def cut(value: str | None, limit: int = limit) -> Any:
             if value is None:
                 return None
-            shown = display.visible(value[:limit])
+            shown = visible(value[:limit])
             return shown if len(value) <= limit else {"text": shown, "length": len(value)}
 
         questions = [
-            _question(evaluation, position, mine, cut)
+            _question(evaluation, position, mine, systems, cut)
             | {"scores": [_number(of_system.get(position)) for of_system in scores]}
             for position, mine in sorted(rows.items())
         ]
-        data = {"systems": [display.visible(name[:200]) for name in systems], "questions": questions}
+        data = {"systems": [visible(name[:200]) for name in systems], "questions": questions}
         text = htmlsafe_json_dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         if len(text.encode()) <= PAGE_BYTES:
             break
@@ -216,16 +219,18 @@ def _possible_limits(evaluation: Evaluation) -> Sequence[int]:
 Cut = Callable[[str | None], Any]
 
 
-def _question(evaluation: Evaluation, position: int, rows: dict[int, dict[str, Row]], cut: Cut) -> dict[str, Any]:
+def _question(
+    evaluation: Evaluation, position: int, rows: dict[int, dict[str, Row]], systems: list[str], cut: Cut
+) -> dict[str, Any]:
     """One question with what became of it in each repeat."""
     groups = {repeat: evaluation.group(position, repeat) or _UNKNOWN for repeat in rows}
     example = next(iter(groups.values())).example
     return {
         "position": position,
-        "id": display.visible(next(iter(next(iter(rows.values())).values())).id[:200]),
+        "id": visible(next(iter(next(iter(rows.values())).values())).id[:200]),
         "prompt": [{"role": cut(m["role"]), "text": cut(m["content"])} for m in example.messages],
         "gold": cut(example.answer),
-        "repeats": [_repeat(groups[repeat], mine, evaluation.systems, cut) for repeat, mine in sorted(rows.items())],
+        "repeats": [_repeat(groups[repeat], mine, systems, cut) for repeat, mine in sorted(rows.items())],
     }
 
 
@@ -266,15 +271,15 @@ def _matrix(rubric: Rubric, rows: list[Row], cut: Cut) -> dict[str, Any]:
     return {
         "judge": cut(judgements[0][1].judge),
         "columns": [cut(name) for name, *_ in columns],
-        "rewards": [display.reward_text(reward) for *_, reward in columns],
+        "rewards": [reward_text(reward) for *_, reward in columns],
         "notes": [cut(note) for _, judgement in judgements for note in judgement.notes],
         "criteria": [
             {
                 "text": cut(criterion.text),
-                "points": display.worth(criterion),
+                "points": worth(criterion),
                 "separates": separating[position],
                 "cells": [
-                    [display.mark(verdicts[position]), display.good(verdicts[position]), cut(verdicts[position].reason)]
+                    [mark(verdicts[position]), good(verdicts[position]), cut(verdicts[position].reason)]
                     for _, verdicts, _ in columns
                 ],
             }
@@ -298,7 +303,7 @@ def _system(row: Row, cut: Cut) -> dict[str, Any]:
     found: dict[str, Any] = {
         "score": _number(row.score),
         "error": cut(row.error),
-        "cost": display.usage_text(row.usage),
+        "cost": usage_text(row.usage),
     }
     if row.reference is not None:
         found |= {

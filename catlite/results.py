@@ -13,9 +13,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from catlite import display
+from catlite.cards import evaluation_html
 from catlite.data import Group, Judgement, Reference, Usage
 from catlite.models.preferring import distinct
+from catlite.text import data_frame, evaluation_text, short, usage_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +111,7 @@ class Evaluation:
         """One row per question, repeat and system, usage in columns of its own."""
         usage = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd", "requests", "seconds")
         names = ("id", "repeat", "system", "score", "answer", "error", "generations")
-        return display.data_frame(
+        return data_frame(
             [
                 {name: getattr(row, name) for name in names} | {name: getattr(row.usage, name) for name in usage}
                 for row in self.rows
@@ -123,9 +124,10 @@ class Evaluation:
 
         relative_gain is over the single sample, on the questions both were graded on; generations are the replies
         drawn for one answer, whatever requests that took; compute is test-time compute, in generations per question,
-        as a multiple of the single sample's; failed counts rows without a score.
+        as a multiple of the single sample's; failed counts rows without a score; waiting is seconds summed over
+        requests, many of which were under way at once (`seconds` of the evaluation is the time that it took).
         """
-        return display.data_frame(self._totals()).set_index("system")
+        return data_frame(self._totals()).set_index("system")
 
     def _totals(self) -> list[dict[str, Any]]:
         alone = self.scores(SINGLE)
@@ -151,7 +153,7 @@ class Evaluation:
                     "requests": usage.requests,
                     "prompt_tokens": usage.prompt_tokens,
                     "completion_tokens": usage.completion_tokens,
-                    "seconds": usage.seconds,
+                    "waiting": usage.seconds,
                     "cost_usd": usage.cost_usd,
                 }
             )
@@ -176,11 +178,17 @@ class Evaluation:
 
         return saved.load(Path(path))
 
+    def __repr__(self) -> str:
+        systems = ", ".join(short(f"{name} {self.score(name)[0]:.3f}") for name in self.systems[:6])
+        return f"<Evaluation of {short(self.policy)} on {short(self.task)}: {systems}>"
+
     def __str__(self) -> str:
-        return "\n".join([display.evaluation_text(self.task, self.policy, self._totals(), self.n_repeats), *self.notes])
+        return "\n".join(
+            [evaluation_text(self.task, self.policy, self._totals(), self.n_repeats, self.seconds), *self.notes]
+        )
 
     def _repr_html_(self) -> str:
-        return display.evaluation_html(self.task, self.policy, self._totals(), self.n_repeats, self.notes)
+        return evaluation_html(self.task, self.policy, self._totals(), self.n_repeats, self.notes, self.seconds)
 
     @property
     def notes(self) -> list[str]:
@@ -200,7 +208,7 @@ class Evaluation:
                 notes.append(f"{system} had no reference in {without:,} of {len(scored):,} cases, which scores 0.")
         notes += [f"Grading: {note}." for note in distinct(note for row in self.rows for note in row.notes)]
         if (judging := self.judging) is not None:
-            notes.append(f"Judging, which is in no row: {display.usage_text(judging)}.")
+            notes.append(f"Judging, which is in no row: {usage_text(judging)}.")
         return notes + ([] if self.stopped is None else [f"Stopped early: {self.stopped}."])
 
 

@@ -22,7 +22,7 @@ from catlite.errors import (
     QuotaExhausted,
     RequestRejected,
 )
-from catlite.models.base import Model
+from catlite.models.base import Model, shown_name
 
 _ADVICE = {
     "truncated": "raise max_tokens",
@@ -43,19 +43,20 @@ async def sample_group(policy: Model, example: Example, n: int = 8, *, min_usabl
     rollouts. What `policy.sample` raises passes through, with `.group` where some rollouts had come.
     """
     try:
-        group = _parsed(example, await policy.sample(example.prompt, n, **sampling))
+        group = _parsed(policy, example, await policy.sample(example.prompt, n, **sampling))
     except (ModelError, BudgetReached) as error:
         if error.rollouts:
-            error.group = _parsed(example, error.rollouts)
+            error.group = _parsed(policy, example, error.rollouts)
         raise
     if len(group.usable) < min_usable:
         raise GroupError(_explain(group, min_usable), group)
     return group
 
 
-def _parsed(example: Example, rollouts: Sequence[Rollout]) -> Group:
-    """The group of these rollouts, with their answers."""
-    return Group(example, tuple(replace(one, answer=one.answer or example.parse(one.text)) for one in rollouts))
+def _parsed(policy: Model, example: Example, rollouts: Sequence[Rollout]) -> Group:
+    """The group of these rollouts of `policy`, with their answers."""
+    answered = tuple(replace(rollout, answer=rollout.answer or example.parse(rollout.text)) for rollout in rollouts)
+    return Group(example, answered, shown_name(policy))
 
 
 def ends_run(error: Exception) -> bool:

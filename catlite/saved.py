@@ -120,7 +120,7 @@ def _plain(value: Any) -> dict[str, Any]:
 
 def _group(group: Group) -> dict[str, Any]:
     example = _plain(group.example) | {"metadata": dict(group.example.metadata)}
-    return {"example": example, "rollouts": [_plain(rollout) for rollout in group.rollouts]}
+    return {"example": example, "rollouts": [_plain(rollout) for rollout in group.rollouts], "policy": group.policy}
 
 
 def _row(row: Row, evaluation: Evaluation) -> dict[str, Any]:
@@ -147,7 +147,8 @@ def _evaluation(found: dict[str, Any]) -> Evaluation:
 
 def _read_group(found: dict[str, Any]) -> Group:
     example = found["example"] | {"rubric": _read_rubric(found["example"]["rubric"])}
-    return Group(Example(**example), tuple(Rollout.from_json(rollout) for rollout in found["rollouts"]))
+    rollouts = tuple(Rollout.from_json(rollout) for rollout in found["rollouts"])
+    return Group(Example(**example), rollouts, found.get("policy"))
 
 
 def _read_rubric(found: dict[str, Any] | None) -> Rubric | None:

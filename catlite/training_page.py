@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import jinja2
 
 import catlite
-from catlite import display, figures, saved
+from catlite import figures, saved
+from catlite.text import visible
 from catlite.training.run import PLOTS, Folder, TrainingRun
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ def _page(run: TrainingRun) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"visible": display.visible, "number": _text}
+    environment.filters |= {"visible": visible, "number": _text}
     metrics = list(run.metrics)
     columns = [name for name in _COLUMNS if any(_number(row.get(name)) is not None for row in metrics)]
     drawn = {title: _lines(metrics, names) for title, names in PLOTS.items()}

@@ -67,11 +67,11 @@ def test_what_judging_took_is_told_beside_the_table_and_in_no_row(tmp_path):
     # Two rollouts and a synthesis of each of two questions, by two criteria.
     assert (result.judging.requests, result.judging.total_tokens, result.judging.cost_usd) == (12, 180, 6.0)
     assert list(result.summary.cost_usd) == pytest.approx([0, 0])
-    said = "Judging, which is in no row: 12 requests · 120 prompt + 60 completion tokens · 1.2 s · $6"
+    said = "Judging, which is in no row: 12 requests · 120 prompt + 60 completion tokens · 1.2 s of waiting · $6"
     assert said in str(result)
     assert said in result._repr_html_()
     page = re.sub(r"\s+", " ", report(result, tmp_path / "r.html").read_text())
-    assert "Judging took 12 requests · 120 prompt + 60 completion tokens · 1.2 s · $6" in page
+    assert "Judging took 12 requests · 120 prompt + 60 completion tokens · 1.2 s of waiting · $6" in page
 
 
 def test_nothing_is_said_of_judging_where_answers_are_compared():

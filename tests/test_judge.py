@@ -294,6 +294,6 @@ def test_a_criterion_that_all_rollouts_share_does_not_separate():
 
 def test_a_judgement_shows_itself_with_model_text_escaped():
     judgement, _ = judged(group("zinc"), '{"reason": "<script>alert(1)</script>", "met": true}')
-    assert repr(judgement) == "<Judgement by judge: 1 rollouts × 2 criteria, rewards 1.00>"
+    assert repr(judgement) == "<Judgement by judge: 1 rollout × 2 criteria, rewards 1.00>"
     assert "<script>" not in judgement._repr_html_()
     assert "&lt;script&gt;" in judgement._repr_html_()

@@ -69,7 +69,7 @@ def test_an_unreadable_choice_is_asked_for_once_more_and_then_an_error(said):
     model = ScriptedModel(lambda prompt, i: said)
     with pytest.raises(EstimationError, match="no readable choice"):
         pick(BestOfN(model))
-    assert len(model.calls) == 2
+    assert len(model.calls) == (2 if said else 4)  # no text may be the schema's doing: it is tried without one
 
 
 def test_a_single_usable_rollout_needs_no_judge():

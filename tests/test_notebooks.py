@@ -53,6 +53,9 @@ def test_notebook_runs_from_top_to_bottom(path, tmp_path):
         said = {cell.id: "".join(output.get("text", "") for output in cell.outputs) for cell in code}
         assert said["profile"].startswith("tiny profile")
         assert "all 2 steps were made" in said["train"]
+        assert any(
+            "image/png" in output.get("data", {}) for cell in code if cell.id == "plot" for output in cell.outputs
+        )
         return
     if path.stem == "01_synthesize":
         shown = {cell.id: [output.get("data", {}) for output in cell.outputs] for cell in code}

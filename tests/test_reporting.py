@@ -4,6 +4,7 @@ import html
 import json
 import re
 import shutil
+from urllib.parse import urlencode
 
 import children
 import pytest
@@ -18,7 +19,6 @@ from catlite import (
     ScriptedModel,
     Task,
     Usage,
-    display,
     evaluate,
     report,
     reporting,
@@ -26,6 +26,7 @@ from catlite import (
 from catlite.cli.main import main
 from catlite.errors import EstimationError
 from catlite.evaluation import Row
+from catlite.text import visible
 
 CHROMIUM = shutil.which("chromium")
 browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt-get install chromium")
@@ -228,7 +229,87 @@ def test_the_command_prints_where_the_page_is(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("catlite: ")
 
 
+def test_a_page_of_one_question_counts_in_the_singular(tmp_path):
+    page = report(made(Task("one", TASK.examples[:1]), n=1), tmp_path / "r.html").read_text("utf-8")
+    assert "1 question ·" in page
+    assert "1 rollout each" in page
+    assert "1 rollouts" not in shown(page)
+
+
+def test_where_scripts_are_off_the_page_says_what_to_press(tmp_path):
+    page = report(made(), tmp_path / "r.html").read_text("utf-8")
+    assert "Trust HTML" in re.search(r"<noscript>.*?</noscript>", page, re.DOTALL)[0]
+
+
 # --- in a browser ---
+
+
+@browser
+@pytest.mark.parametrize(
+    ("searched", "found"),
+    [
+        ("17 times", {"17 times 3", "12 times 17"}),
+        ('"17 times"', {"17 times 3"}),
+        ("176", {"11 times 16 is 176"}),
+        ("tim", {"17 times 3", "12 times 17", "11 times 16 is 176"}),
+        ("imes", set()),
+        ("3.5", {"costs $3.5"}),
+        ("数学", {"学校の数学です"}),
+        (r"\frac{1}{2", {r"\frac{1}{2}"}),
+    ],
+)
+def test_a_search_finds_words_and_whole_numbers(tmp_path, searched, found):
+    prompts = ["17 times 3", "12 times 17", "11 times 16 is 176", "costs $3.5", "学校の数学です", r"\frac{1}{2}"]
+    task = Task("t", tuple(Example(prompt, "0", answer_format="boxed", id="q") for prompt in prompts))
+    page = report(made(task, lambda prompt, i: "none", n=1, estimators=()), tmp_path / "r.html")
+    dom = shown(dumped(page, tmp_path, "#" + urlencode({"q": searched})))
+    assert {prompt for prompt in prompts if f">{html.escape(prompt, quote=False)}<" in dom} == found
+
+
+@browser
+@pytest.mark.parametrize("width", [320, 400])
+def test_a_narrow_window_does_not_scroll_sideways(tmp_path, width):
+    estimators = {name: MajorityVote() for name in ("MutualPredictability", "RecursiveSynthesis", "MinPerplexity")}
+    page = report(made(estimators=estimators), tmp_path / "r.html")
+    measure = """<script>const page = document.documentElement;
+        parent.postMessage(page.scrollWidth - page.clientWidth, '*')</script></body>"""
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text("utf-8"))
+    page.write_text(text.replace("</body>", measure), "utf-8")
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<script>onmessage = (event) => document.body.append("too wide by: " + event.data)</script>'
+        f'<iframe src="r.html" style="width: {width}px; height: 900px; border: 0"></iframe>',
+        "utf-8",
+    )
+    assert "too wide by: 0<" in dumped(frame, tmp_path)
+
+
+@browser
+def test_long_names_of_systems_break_between_their_words(tmp_path):
+    page = report(made(estimators={"MinPerplexity": MajorityVote()}), tmp_path / "r.html")
+    assert "Min<wbr>Perplexity</button>" in dumped(page, tmp_path)
+
+
+@browser
+def test_a_printed_page_has_all_columns_and_all_of_its_text(tmp_path):
+    """On paper nothing scrolls, so what is beyond the edge would be lost."""
+    names = ("MutualPredictability", "RecursiveSynthesis", "MinPerplexity", "AnchoredVote", "MajorityVote", "BestOfN")
+    page = report(made(estimators={name: MajorityVote() for name in names}), tmp_path / "r.html")
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text("utf-8"))
+    # A4 without its margins is 703 CSS pixels wide; the rules for print are made those of the screen.
+    text = text.replace("@media print", "@media screen").replace(
+        "@media screen and (max-width", "@media print and (max-width"
+    )
+    measure = """<script>parent.postMessage([...document.querySelectorAll("th, td")].filter(
+        (cell) => cell.getBoundingClientRect().right > 703.5).length, '*')</script></body>"""
+    page.write_text(text.replace("</body>", measure), "utf-8")
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        '<script>onmessage = (event) => document.body.append("beyond the edge: " + event.data)</script>'
+        '<iframe src="r.html" style="width: 703px; height: 900px; border: 0"></iframe>',
+        "utf-8",
+    )
+    assert "beyond the edge: 0<" in dumped(frame, tmp_path)
 
 
 @browser
@@ -259,7 +340,7 @@ def test_a_browser_runs_nothing_of_hostile_text(tmp_path):
     page = report(hostile(), tmp_path / "r.html")
     dom = dumped(page, tmp_path, "#open=0,1&q=%3Cscript%3E")
     title = html.unescape(re.search("<title>(.*?)</title>", dom)[1])
-    assert title == display.visible(HOSTILE[:200]) + " · catlite report"
+    assert title == visible(HOSTILE[:200]) + " · catlite report"
     assert status(dom) == "2 questions"
     assert dom.count("<script") == dom.count("</script>") == 2
     assert "<img" not in dom

@@ -169,19 +169,23 @@ def test_a_rubric_of_500_is_capped():
 
 
 class Alternating:
-    """Refuses turns whose roles do not alternate, as the chat templates of Gemma and Mistral do."""
+    """Says `first` until it is asked once more, then the rest in turn; refuses roles that do not alternate.
+
+    So do the chat templates of Gemma and Mistral.
+    """
 
     name = "gemma"
 
-    def __init__(self, *replies):
-        self.replies, self.calls = list(replies), []
+    def __init__(self, first, *replies):
+        self.first, self.replies, self.calls = first, list(replies), []
 
     async def sample(self, prompt, n=1, **sampling):
         roles = [message["role"] for message in prompt]
         self.calls.append(roles)
         if roles != ["user", "assistant"] * (len(roles) // 2) + ["user"]:
             raise RequestRejected("400: Conversation roles must alternate user/assistant/user/assistant/…", status=400)
-        return [Rollout(self.replies.pop(0))]
+        once_more = any(words in prompt[-1]["content"] for words in ("Reply again", "more criteria"))
+        return [Rollout(self.replies.pop(0) if once_more else self.first)]
 
 
 @pytest.mark.parametrize("first", ["", "  \n", "<think>hm</think>", "No list."])
@@ -191,12 +195,12 @@ def test_after_an_empty_reply_a_rubric_is_asked_for_in_turns_that_alternate(firs
         propose_rubric("Zinc competes with iron.", proposer, worked=(("Wash it.", ("It washes it.",)),))
     )
     assert criteria(found) == FIVE
-    assert len(proposer.calls) == 2
+    assert proposer.replies == []
 
 
 @pytest.mark.parametrize("first", ["", "<think>hm</think>", "Hard to say."])
 def test_after_an_empty_reply_a_judge_is_asked_in_turns_that_alternate(first):
-    judge = Alternating(first, "Yes.", first, "No.")
+    judge = Alternating(first, "Yes.", "No.")
     judgement = asyncio.run(judge_group(judge, Group(GROUP.example, (Rollout("zinc"),)), Rubric(("Zinc.", "Iron."))))
     assert judgement.rewards_G == (0.5,)
     comparison = Alternating(first, "Yes.")

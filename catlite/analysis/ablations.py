@@ -15,13 +15,13 @@ from catlite import loop
 from catlite.analysis.comparing import differences
 from catlite.analysis.scaling import First, checked_sizes
 from catlite.budget import Budget
-from catlite.display import data_frame
 from catlite.errors import ConfigError
 from catlite.evaluation import Estimator, areestimate
 from catlite.references.recursive import RecursiveSynthesis
 from catlite.references.synthesis import Synthesis
 from catlite.results import Evaluation
 from catlite.rewards.audit import Reward
+from catlite.text import data_frame
 
 if TYPE_CHECKING:
     import pandas as pd

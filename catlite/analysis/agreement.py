@@ -19,9 +19,9 @@ import numpy as np
 
 from catlite.analysis.comparing import RESAMPLES
 from catlite.data import Judgement
-from catlite.display import data_frame
 from catlite.errors import ConfigError
 from catlite.results import over_questions
+from catlite.text import data_frame
 
 if TYPE_CHECKING:
     import pandas as pd

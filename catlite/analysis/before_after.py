@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from catlite import display, loop
+from catlite import loop
 from catlite.budget import Budget, capped
+from catlite.cards import html_table, notes_html
 from catlite.data import Group, Reference, Task, Usage, counted
 from catlite.errors import EstimationError, StoreError
 from catlite.evaluation import Estimator, aevaluate, estimator_name
@@ -24,6 +25,7 @@ from catlite.results import Evaluation, mean_and_error
 from catlite.rewards.audit import Reward
 from catlite.saved import FILE
 from catlite.store import open_run
+from catlite.text import data_frame, short, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +58,7 @@ class Comparison:
         A question's score is the mean over its repeats. Columns: before, before_se, after, after_se, difference,
         difference_se (paired), questions.
         """
-        return display.data_frame([self._row(system) for system in self.before.systems]).set_index("system")
+        return data_frame([self._row(system) for system in self.before.systems]).set_index("system")
 
     def _row(self, system: str) -> dict[str, Any]:
         was, now = self.before.scores(system), self.after.scores(system)
@@ -95,12 +97,14 @@ class Comparison:
         both = zip(_FOLDERS, (self.before, self.after), strict=True)
         return [f"{name}: {note}" for name, evaluation in both for note in evaluation.notes]
 
+    def __repr__(self) -> str:
+        return f"<Comparison {short(self._title, 200)}>"
+
     def __str__(self) -> str:
-        return "\n".join([self._title, display.table(self._cells(), right=range(1, 5)), *self._notes])
+        return "\n".join([self._title, table(self._cells(), right=range(1, 5)), *self._notes])
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<div>{display.escaped(note)}</div>" for note in self._notes)
-        return display.html_table(self._title, self._cells()) + notes
+        return html_table(self._title, self._cells()) + notes_html(self._notes)
 
 
 def compare(

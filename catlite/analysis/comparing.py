@@ -15,9 +15,9 @@ import numpy as np
 
 from catlite import answers
 from catlite.data import Reference
-from catlite.display import data_frame
 from catlite.errors import ConfigError
 from catlite.results import SINGLE, Evaluation, mean_and_error, over_questions, relative_gain
+from catlite.text import data_frame
 
 if TYPE_CHECKING:
     import pandas as pd

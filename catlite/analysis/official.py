@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from catlite.display import data_frame
 from catlite.errors import ConfigError
 from catlite.results import Evaluation
 from catlite.tasks.healthbench import aggregate, deviations
+from catlite.text import data_frame
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from catlite.display import short
 from catlite.errors import ConfigError, MissingExtra
 from catlite.results import SINGLE, Evaluation
+from catlite.text import short
 
 if TYPE_CHECKING:
     import pandas as pd

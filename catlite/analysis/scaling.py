@@ -19,12 +19,12 @@ from catlite import loop
 from catlite.analysis.comparing import check_comparable
 from catlite.budget import Budget
 from catlite.data import Group, Reference, Rollout
-from catlite.display import data_frame
 from catlite.errors import ConfigError, EstimationError
 from catlite.evaluation import Estimator, areestimate, estimator_name
 from catlite.references.selection import equivalence_classes
 from catlite.results import SINGLE, Evaluation, mean_and_error
 from catlite.rewards.audit import Reward
+from catlite.text import data_frame
 
 if TYPE_CHECKING:
     import pandas as pd

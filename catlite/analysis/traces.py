@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from catlite.display import data_frame
 from catlite.results import SINGLE, Evaluation, over_questions
+from catlite.text import data_frame
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,7 +3,6 @@ r"""Decide whether two final answers say the same."""
 from __future__ import annotations
 
 import re
-import warnings
 from contextlib import suppress
 from functools import lru_cache
 
@@ -69,11 +68,12 @@ def equivalent(a: str, b: str) -> bool:
     verdict = compare(a, b)
     if verdict is None:
         shown = " and ".join(repr(answer if len(answer) <= 60 else answer[:59] + "…") for answer in (a, b))
-        warnings.warn(
+        from catlite import loop  # here, so that comparing two answers costs no event loop
+
+        loop.warn(
             f"{shown} could not be decided: they may be read in two ways, or {LIMIT_SECONDS:g} s of processor time "
             "were not enough. They count as not shown equal; compare() gives None here.",
             UndecidedWarning,
-            stacklevel=2,
         )
     return verdict is True
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import catlite
-from catlite import display, loop
+from catlite import loop
 from catlite.cli.options import add_command, add_judge, judge
 from catlite.cli.waiting import waiting
 from catlite.criteria import Rubric
@@ -17,6 +17,7 @@ from catlite.data import Judgement
 from catlite.errors import CatliteError, ConfigError
 from catlite.rewards.judge import judge_group, probe
 from catlite.tasks.records import as_rubric
+from catlite.text import judgement_text, short, table
 
 if TYPE_CHECKING:
     from catlite.cli.options import Commands
@@ -43,17 +44,14 @@ def _judge(arguments: argparse.Namespace) -> int:
     mode, limit = arguments.judge_mode, arguments.judge_max_tokens
     if arguments.probe:
         with judge(arguments) as model, waiting(f"attacks on {arguments.judge}"):
-            table = probe(model, mode=mode, max_tokens=limit)
+            probed = probe(model, mode=mode, max_tokens=limit)
         if arguments.json:
-            print(table.to_json(orient="records", indent=2, force_ascii=False))
+            print(probed.to_json(orient="records", indent=2, force_ascii=False))
         else:
             marks = {True: "fooled", False: "no", None: "?"}
-            rows = [
-                [marks[fooled], display.short(attack)]
-                for attack, fooled in zip(table.attack, table.fooled, strict=True)
-            ]
-            print(display.table([["fooled", "attack"], *rows]))
-        return 1 if any(fooled is None or fooled for fooled in table.fooled) else 0
+            rows = [[marks[fooled], short(attack)] for attack, fooled in zip(probed.attack, probed.fooled, strict=True)]
+            print(table([["fooled", "attack"], *rows]))
+        return 1 if any(fooled is None or fooled for fooled in probed.fooled) else 0
     if not arguments.responses:
         raise ConfigError("give a rubric and at least one response, or --probe")
     rubric = _read(Path(arguments.rubric).expanduser())
@@ -62,9 +60,7 @@ def _judge(arguments: argparse.Namespace) -> int:
     with judge(arguments) as model, waiting(f"{len(texts)} × {len(rubric)} verdicts from {arguments.judge}"):
         judgement = loop.run(judge_group(model, group, rubric, mode=mode, max_tokens=limit))
     print(
-        json.dumps(_as_json(judgement), indent=2, ensure_ascii=False)
-        if arguments.json
-        else display.judgement_text(judgement)
+        json.dumps(_as_json(judgement), indent=2, ensure_ascii=False) if arguments.json else judgement_text(judgement)
     )
     return 0
 

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 
 import catlite
-from catlite import display
 from catlite.cli import demo, estimate, evaluate, judge, report, rubric, synthesize, train
 from catlite.cli.options import EXAMPLES, Parser
 from catlite.errors import CatliteError, ConfigError
+from catlite.text import rollouts_text, visible
 
 
 def _parser() -> Parser:
@@ -55,12 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CatliteError as error:
         # What was paid for is shown before the reason why it did not suffice.
         if error.group is not None:
-            print(display.rollouts_text(error.group), file=sys.stderr)
+            print(rollouts_text(error.group), file=sys.stderr)
         return _fail(error, 1)
     except UnicodeDecodeError as error:
         return _fail(ConfigError(f"the input is not {error.encoding}: byte {error.start}: {error.reason}"), 2)
-    except KeyboardInterrupt:
-        print("catlite: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"catlite: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader has left (`| head`): nobody to tell, and nothing to flush at exit either.
@@ -72,5 +72,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: Exception, code: int) -> int:
-    print("catlite: " + display.visible(" ".join(str(error).split())), file=sys.stderr)
+    print("catlite: " + visible(" ".join(str(error).split())), file=sys.stderr)
     return code

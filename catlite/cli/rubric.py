@@ -8,9 +8,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import catlite
-from catlite import display, loop
+from catlite import loop
 from catlite.cli.options import add_command, add_model, opened
 from catlite.cli.waiting import on_terminal, waiting
+from catlite.text import usage_text
 
 if TYPE_CHECKING:
     from catlite.cli.options import Commands
@@ -44,5 +45,5 @@ def _rubric(arguments: argparse.Namespace) -> int:
         rubric, usage = loop.run(proposing)
     print(json.dumps([criterion.text for criterion in rubric.criteria], indent=2, ensure_ascii=False))
     if on_terminal():
-        print(f"catlite: {display.usage_text(usage)}", file=sys.stderr)
+        print(f"catlite: {usage_text(usage)}", file=sys.stderr)
     return 0

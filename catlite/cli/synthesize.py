@@ -10,11 +10,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import catlite
-from catlite import display
 from catlite.cli.options import EXAMPLES, add_command, add_model, sampling
-from catlite.cli.waiting import on_terminal, waiting
+from catlite.cli.waiting import on_terminal
 from catlite.data import Message, Prompt, Reference
 from catlite.errors import ConfigError
+from catlite.text import models_text, reference_text, support_text, usage_text, visible
 
 if TYPE_CHECKING:
     from catlite.cli.options import Commands
@@ -43,31 +43,29 @@ def add(commands: Commands) -> None:
 
 def _synthesize(arguments: argparse.Namespace) -> int:
     prompt = _prompt(arguments.prompt)
-    with waiting(f"{arguments.n} rollouts and a synthesis from {arguments.model}"):
-        reference = catlite.synthesize(
-            prompt,
-            arguments.model,
-            n=arguments.n,
-            anchor=arguments.anchor,
-            answer_format=arguments.answer_format,
-            include_question=arguments.include_question,
-            base_url=arguments.base_url,
-            **sampling(arguments),
-        )
+    reference = catlite.synthesize(
+        prompt,
+        arguments.model,
+        n=arguments.n,
+        anchor=arguments.anchor,
+        answer_format=arguments.answer_format,
+        include_question=arguments.include_question,
+        progress=on_terminal(),
+        base_url=arguments.base_url,
+        **sampling(arguments),
+    )
     if arguments.json:
         print(json.dumps(_as_json(reference), indent=2))
     elif arguments.rollouts:
-        print(display.reference_text(reference))
+        print(reference_text(reference))
     else:
-        print(display.visible(reference.text) if sys.stdout.isatty() else reference.text)
+        print(visible(reference.text) if sys.stdout.isatty() else reference.text)
     if not arguments.rollouts:
         for note in reference.notes:
             print(f"catlite: note: {note}", file=sys.stderr)
         if on_terminal():
-            print(
-                f"catlite: {display.support_text(reference)}; {display.usage_text(reference.total_usage)}",
-                file=sys.stderr,
-            )
+            told = [support_text(reference), models_text(reference), usage_text(reference.total_usage)]
+            print("catlite: " + "; ".join(part for part in told if part), file=sys.stderr)
     return 0
 
 

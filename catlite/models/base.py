@@ -77,6 +77,11 @@ _PLAIN = frozenset(
 )
 
 
+def shown_name(model: Model) -> str:
+    """What a card calls a model: its name, and for "local" the weights behind it."""
+    return str(getattr(model, "shown_name", model.name))
+
+
 def check_n(n: Any) -> int:
     """`n` as a count of rollouts; ConfigError for anything below 1 or not a whole number."""
     if isinstance(n, bool) or not isinstance(n, int):

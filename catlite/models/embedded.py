@@ -169,6 +169,12 @@ class Embedded(Endpoint):
         # The port is another one every time.
         return f"embedded:{Path(weights.FILE).name if self.gguf is None else self.gguf}"
 
+    @property
+    def shown_name(self) -> str:
+        """The name with that of the weights: "local" alone tells nobody whose reply it is."""
+        file = self.gguf or os.environ.get("CATLITE_GGUF") or weights.FILE
+        return f"{self.name} ({Path(file).stem})"
+
     async def _kept_address(self) -> str:
         """The weights, which are what replies depend on: their file's name may stand for others tomorrow."""
         return f"embedded:sha256:{await asyncio.to_thread(self._server.digest)}"

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from catlite import answers
 from catlite.data import Group, Reference
 from catlite.errors import EstimationError, GroupError
-from catlite.models.base import Model, check_n, check_sampling, combined
+from catlite.models.base import Model, check_n, check_sampling, combined, shown_name
 from catlite.references.selection import MajorityVote
 from catlite.rollouts import sample_group
 
@@ -70,4 +70,5 @@ class AnchoredVote:
             others=anchored.rollouts,
             usage=anchored.usage,
             notes=tuple(notes),
+            anchor=shown_name(self.anchor),
         )

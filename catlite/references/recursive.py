@@ -12,7 +12,7 @@ from itertools import pairwise
 from catlite import loop
 from catlite.data import Group, Reference, Rollout, Usage
 from catlite.errors import ConfigError, EstimationError
-from catlite.models.base import Model
+from catlite.models.base import Model, shown_name
 from catlite.references.synthesis import Synthesis
 
 
@@ -68,6 +68,7 @@ class RecursiveSynthesis:
             usage=usage,
             notes=tuple(notes),
             truncated=last.truncated,
+            anchor=shown_name(self.anchor),
         )
 
     async def _synthesized(self, group: Group, subsets: list[tuple[Rollout, ...]], spent: Usage) -> list[Reference]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from catlite import answers
 from catlite.data import Group, Message, Reference, Rollout, Usage
 from catlite.errors import ContextOverflow, EstimationError
-from catlite.models.base import Model
+from catlite.models.base import Model, shown_name
 from catlite.models.preferring import noting, sample_preferring
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
@@ -87,6 +87,7 @@ class Synthesis:
             usage=Usage.total([reply.usage]),
             notes=tuple(notes),
             truncated=reply.defect == "truncated",
+            anchor=shown_name(self.anchor),
         )
 
     async def _fitting(self, group: Group, texts: Sequence[str], weights: Sequence[int]) -> tuple[Rollout, int | None]:

@@ -5,9 +5,9 @@ A reward that can be audited has, beside being callable, `async audit(group, ref
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Awaitable, Callable, Iterator
 
+from catlite import loop
 from catlite.data import Group, Judgement, Reference, Task
 from catlite.errors import ConfigError, OwnJudgeWarning
 from catlite.models.base import Model
@@ -40,11 +40,10 @@ def warn_own_judge(policy: Model, reward: object) -> None:
     """OwnJudgeWarning when the judge of `reward` is `policy`, or is called like it."""
     judges = [judge for layer in _layers(reward) if (judge := getattr(layer, "judge", None)) is not None]
     if any(judge is policy or getattr(judge, "name", None) == policy.name for judge in judges):
-        warnings.warn(
+        loop.warn(
             f"{policy.name!r} judges its own replies: it shares their mistakes, and in training it learns what its "
             "own judge lets pass. Another model as judge= avoids that",
             OwnJudgeWarning,
-            stacklevel=3,
         )
 
 

@@ -15,9 +15,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from catlite.cards import judgements_html
 from catlite.criteria import Rubric
 from catlite.data import Group, Judgement, Reference, Usage
-from catlite.display import judgements_html
 from catlite.errors import ConfigError
 from catlite.models.base import Model
 from catlite.models.preferring import noting

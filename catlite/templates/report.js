@@ -77,10 +77,24 @@
   ];
   const last = (question) => plain(question.prompt[question.prompt.length - 1].text);
 
+  // What is searched for: words, or "phrases". A word is found where one begins with it, a number only as a whole: 17 is
+  // not in 176. Scripts that set no spaces between words are searched anywhere.
+  const SPACELESS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
+  function matcher(wanted) {
+    const literal = wanted.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&").replace(/\s+/g, "\\s+");
+    const edges = !SPACELESS.test(wanted);
+    const before = edges && /^[\p{L}\p{N}]/u.test(wanted) ? "(?<![\\p{L}\\p{N}])" : "";
+    const after = edges && /\p{N}$/u.test(wanted) ? "(?![\\p{L}\\p{N}])" : "";
+    const whole = new RegExp(before + literal + after, "u");
+    const first = wanted.split(/\s/)[0]; // looked for first, since that is many times faster
+    return (text) => text.includes(first) && whole.test(text);
+  }
+
   function find() {
-    const wanted = state.q.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = [...state.q.toLowerCase().matchAll(/"([^"]+)"|(\S+)/g)].map(([, phrase, word]) => (phrase || word).trim());
+    const matchers = wanted.filter(Boolean).map(matcher);
     found = questions.filter(
-      (question) => shown[state.show](question) && wanted.every((word) => words(question).includes(word))
+      (question) => shown[state.show](question) && matchers.every((matches) => matches(words(question)))
     );
     const { value } = columns[state.sort];
     const compare = new Intl.Collator("en", { numeric: true }).compare;
@@ -233,7 +247,8 @@
     at("body").replaceChildren(fragment);
     const all = questions.length.toLocaleString("en");
     const some = found.length.toLocaleString("en");
-    at("status").textContent = found.length === questions.length ? `${all} questions` : `${some} of ${all} questions`;
+    const noun = questions.length === 1 ? "question" : "questions";
+    at("status").textContent = found.length === questions.length ? `${all} ${noun}` : `${some} of ${all} ${noun}`;
     at("page").textContent = `page ${state.page} of ${pages.toLocaleString("en")}`;
     at("previous").disabled = state.page === 1;
     at("next").disabled = state.page === pages;
@@ -284,7 +299,9 @@
   }
 
   columns.forEach((column, i) => {
-    const button = el("button", { type: "button" }, short(column.name, 40));
+    // "MinPerplexity" may be broken where its second word begins, and nowhere else.
+    const parts = short(column.name, 40).split(/(?<=\p{Ll})(?=\p{Lu})/u);
+    const button = el("button", { type: "button" }, ...parts.flatMap((part, j) => (j ? [el("wbr"), part] : [part])));
     button.addEventListener("click", () => {
       // A score is first asked for from its worst, everything else in its order; a second click turns it round.
       change({ sort: i, desc: state.sort === i ? !state.desc : false });
@@ -292,7 +309,7 @@
     at("head").append(el("th", { scope: "col", role: "columnheader" }, button));
   });
   // With many systems the table scrolls, and the prompts keep their room.
-  document.querySelector(".questions").style.minWidth = `${32 + 7.5 * systems.length}rem`;
+  document.querySelector(".questions").style.minWidth = `${32 + 8 * systems.length}rem`;
   let waiting = 0;
   at("search").addEventListener("input", () => {
     clearTimeout(waiting);

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from catlite import loop
 from catlite.data import Example
 from catlite.errors import ConfigError, ContextOverflow, DataError, MissingExtra
 from catlite.models.loading import has_bfloat16, resolved
@@ -199,11 +200,11 @@ def from_the_base(policy: LocalModel, folder: Path) -> None:
     """A warning when other training has put an adapter on the weights, which this run, in `folder`, takes off again."""
     before, policy.weights.trained_in = policy.weights.trained_in, folder
     if before not in (None, folder) and hasattr(policy.model, "peft_config"):
-        warnings.warn(
+        loop.warn(
             f"{policy!r} has an adapter from {str(before)!r}, which is taken off: this training starts from the "
             "initial model, too, and the policy of the earlier run is this one now. To go on from the earlier one, "
             "train what its merge_and_save(folder) writes; to keep it, load it anew with LocalModel(path, adapter=…)",
-            stacklevel=3,
+            UserWarning,
         )
 
 

@@ -152,7 +152,7 @@ class _Training:
         lower = _LOWER_UNSLOTH if self.policy.backend == "unsloth" else _LOWER
         with adapters.quietly(), plain_head():
             try:
-                with naming_what_to_lower("training", lower):
+                with naming_what_to_lower("training", lower), view.stopping(self.folder.path):
                     if last is not None and stop is not None and (why := stop(watch.history)) is not None:
                         # A kill came between this checkpoint and the end.
                         adapters.load_adapter(self.policy, last)

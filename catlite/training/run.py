@@ -19,9 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catlite import cards
 from catlite.data import Example
 from catlite.errors import ConfigError, DataError, StoreError
 from catlite.models.local import LocalModel
+from catlite.text import short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,11 +115,10 @@ class TrainingRun:
 
     def plot(self) -> Figure:
         """Reward, teacher and policy, entropy, and where the seconds went, over steps (needs matplotlib)."""
-        from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
 
         frame = self.to_frame()
-        figure = Figure(figsize=(10, 6), layout="constrained")
+        figure = cards.figure(figsize=(10, 6), layout="constrained")
         for axes, (title, names) in zip(figure.subplots(2, 2).flat, PLOTS.items(), strict=True):
             for name in names:
                 if name in frame and frame[name].notna().any():
@@ -163,6 +164,12 @@ class TrainingRun:
     def __str__(self) -> str:
         state = "" if self.complete else "halted, "
         return f"{state}{self.steps} steps: {self.ended}. Adapter: {self.adapter}"
+
+    def __repr__(self) -> str:
+        return f"<TrainingRun {str(self.folder)!r}: {'' if self.complete else 'halted, '}{short(str(self.ended))}>"
+
+    def _repr_html_(self) -> str:
+        return cards.training_html(self)
 
 
 def is_training(folder: str | Path) -> bool:

@@ -178,7 +178,7 @@ def _fit(
     lower = 'trl={"per_device_train_batch_size": …}, then batch_size'
     with adapters.quietly(), plain_head():
         try:
-            with naming_what_to_lower("training", lower):
+            with naming_what_to_lower("training", lower), view.stopping(folder.path):
                 trainer = _trainer(policy, kept, aside, config, folder, watch)
                 trainer.train(resume_from_checkpoint=str(last) if last else None)
         except BaseException:

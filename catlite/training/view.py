@@ -6,8 +6,12 @@ Left out: curves while training; `TrainingRun.plot` draws them, and TRL's report
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+from catlite.tracebacks import interrupted
 
 _SHOWN = {
     "cat/reward": "reward",
@@ -46,6 +50,16 @@ class View:
             self._bar.update(step - self._bar.n)
         elif self._notebook is not None:
             self._notebook.update({"text/plain": f"step {step} of {self.steps}: {self._figures}"}, raw=True)
+
+    @contextmanager
+    def stopping(self, folder: Path) -> Iterator[None]:
+        """Has an interrupt say how far training was, and that the run in `folder` goes on from there."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            far = f"stopped at step {self._step} of {self.steps}"
+            kept = f"kept in {str(folder)!r}, the same call goes on from the last checkpoint"
+            raise interrupted(f"{far}; {kept}") from None
 
     def close(self, ended: str) -> None:
         """Leaves a last line standing: how it ended, in place of a step that is no longer under way."""

@@ -1,0 +1,139 @@
+"""What an error shows: the caller's own lines and the message, without the frames in which catlite works and waits.
+
+`CATLITE_TRACEBACK=full` in the environment brings every frame back; in IPython a second look (`%tb`) does, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import linecache
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from catlite.text import visible
+
+_OWN = str(Path(__file__).parent) + os.sep
+_WAITING = (str(Path(__file__).with_name("loop.py")), str(Path(asyncio.__file__).parent) + os.sep)
+_LIBRARIES = tuple({str(Path(sysconfig.get_path(kind))) + os.sep for kind in ("stdlib", "purelib", "platlib")})
+_RENDERED = "_catlite_rendered"  # on an error that IPython has shown once
+_RED, _GREEN, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[39m"
+
+
+def wants_all_frames() -> bool:
+    """True when the environment asks for whole tracebacks."""
+    return os.environ.get("CATLITE_TRACEBACK", "").casefold() == "full"
+
+
+def without_own_frames(error: BaseException) -> TracebackType | None:
+    """The traceback of an error that came through the event loop, without the frames that tell a caller nothing.
+
+    An error of catlite says all in its message: what is kept are the frames of the caller's own functions (an
+    estimator, a reward). Of any other error that began in such a function, it is that function and what it called; else
+    all frames but those of the event loop.
+
+    Args:
+        error: as it was raised inside the loop; it is not changed.
+
+    Returns:
+        The shorter traceback, None when no frame is left.
+    """
+    from catlite.errors import CatliteError
+
+    parts = list(_parts(error.__traceback__))
+    if wants_all_frames():
+        return error.__traceback__
+    callers = [position for position, part in enumerate(parts) if _is_callers(part)]
+    if isinstance(error, CatliteError):
+        kept = [parts[position] for position in callers]
+    elif callers:
+        kept = parts[callers[0] :]
+    else:
+        kept = [part for part in parts if not _file(part).startswith(_WAITING)]
+    shorter: TracebackType | None = None
+    for part in reversed(kept):
+        shorter = TracebackType(shorter, part.tb_frame, part.tb_lasti, part.tb_lineno)
+    return shorter
+
+
+def render(error: BaseException) -> list[str]:
+    """The lines that IPython shows for `error`: the caller's own ones, then the type and the message.
+
+    The second time one error is shown, which is what `%tb` does, and in the modes `%xmode Verbose` and
+    `CATLITE_TRACEBACK=full`, these are all frames, as IPython shows them.
+
+    Args:
+        error: raised in a cell.
+
+    Returns:
+        Lines, with the colours of a terminal.
+    """
+    shell = _shell()
+    again = vars(error).get(_RENDERED, False)
+    vars(error)[_RENDERED] = True
+    if shell is not None and (again or wants_all_frames() or shell.InteractiveTB.mode == "Verbose"):
+        return list(shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=1))
+    coloured = shell is not None and str(getattr(shell, "colors", "")).casefold() != "nocolor"
+    red, green, plain = (_RED, _GREEN, _PLAIN) if coloured else ("", "", "")
+    lines: list[str] = []
+    for part in filter(_is_callers, _parts(error.__traceback__)):
+        code = linecache.getline(_file(part), part.tb_lineno).strip()
+        lines += [f"{green}{_place(part, shell)}{plain}", f"{green}---->{plain} {code}", ""]
+    return [*lines, f"{red}{type(error).__name__}{plain}: {visible(str(error))}"]
+
+
+def callers_frame() -> FrameType | None:
+    """The innermost frame of the caller's own code on this stack; None where there is only catlite and libraries."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - what inspect.currentframe() calls
+    while frame is not None and not _is_callers_frame(frame):
+        frame = frame.f_back
+    return frame
+
+
+def interrupted(message: str) -> KeyboardInterrupt:
+    """A KeyboardInterrupt that says `message`, and that IPython shows in a few lines."""
+    error = KeyboardInterrupt(message)
+    error._render_traceback_ = lambda: render(error)  # type: ignore[attr-defined]
+    return error
+
+
+def _parts(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
+
+
+def _file(part: TracebackType) -> str:
+    return part.tb_frame.f_code.co_filename
+
+
+def _is_callers(part: TracebackType) -> bool:
+    """True for a frame that is neither catlite's nor an installed library's."""
+    return _is_callers_frame(part.tb_frame)
+
+
+def _is_callers_frame(frame: FrameType) -> bool:
+    # What a dataclass generates has no file, but the globals of its module.
+    own = str(frame.f_globals.get("__name__", "")).partition(".")[0] == "catlite"
+    return not own and not frame.f_code.co_filename.startswith((_OWN, *_LIBRARIES, "<frozen "))
+
+
+def _place(part: TracebackType, shell: Any) -> str:
+    """Where a frame is: "Cell In[3], line 5", or file and function."""
+    file, name = _file(part), part.tb_frame.f_code.co_name
+    try:
+        described = shell.compile.format_code_name(file)  # ("Cell", "In[3]") for the code of a cell
+    except AttributeError:
+        described = None
+    where = " ".join(described) if described is not None else f"File {file}"
+    return f"{where}, line {part.tb_lineno}" + ("" if name == "<module>" else f", in {name}")
+
+
+def _shell() -> Any:
+    """IPython's shell where there is one; None in plain Python."""
+    ipython = sys.modules.get("IPython")
+    return None if ipython is None else ipython.get_ipython()
