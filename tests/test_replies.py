@@ -292,7 +292,7 @@ def test_an_answer_that_a_parser_took_for_thinking_is_called_that(server):
     server.reply = {"content": None, "reasoning_content": "42"}
     with on(server) as endpoint, pytest.raises(GroupError) as caught:
         catlite.synthesize(QUESTION, endpoint, n=2)
-    assert "the whole reply into reasoning_content" in str(caught.value)
+    assert "the server put it into reasoning_content" in str(caught.value)
     assert "max_tokens" not in str(caught.value)
 
 
