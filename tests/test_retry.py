@@ -66,8 +66,8 @@ def test_a_reply_has_a_deadline_as_a_whole(server, hurry, fault):
     server.script([fault])
     started = time.monotonic()
     assert ask(server, settings={"timeout": 0.3})[0].text == "answer 0"
-    assert time.monotonic() - started < 3
-    assert server.completions == 2
+    assert time.monotonic() - started < 20  # to the last byte it drips for half a minute, and hangs for ever
+    assert server.completions >= 2
 
 
 def test_nobody_listening_is_a_failed_rollout_that_says_so(server, hurry):
@@ -169,7 +169,8 @@ def test_a_long_wait_is_announced_as_a_warning(server, caplog):
     async def work():
         async with on(server, retry_seconds=300) as endpoint:
             task = asyncio.create_task(endpoint.sample(QUESTION))
-            await asyncio.sleep(0.3)
+            while not caplog.records:  # noqa: ASYNC110 - a log has no event
+                await asyncio.sleep(0.01)
             task.cancel()
 
     with caplog.at_level(logging.WARNING, "catlite"):
