@@ -15,6 +15,7 @@ TRUNCATED = frozenset(
     {"error_limit", "incomplete", "length", "length_capped", "max_completion_tokens", "max_length", "max_new_tokens"}
     | {"max_output_tokens", "max_tokens", "model_context_window_exceeded", "model_length", "token_limit"}
 )
+_LIMITS = ("length", "max_tok", "maxtok", "token_limit", "tokenlimit")  # in any other word for a reply cut off
 FILTERED = frozenset(
     {"blocklist", "error_toxic", "flagged", "guardrail_intervened", "image_safety", "language", "moderation"}
     | {"prohibited_content", "recitation", "safety", "sensitive", "spii"}
@@ -46,4 +47,6 @@ def ending(finish_reason: str | None) -> str:
             return name
     if "filter" in word:
         return "filtered"
+    if any(part in word for part in _LIMITS):
+        return "truncated"
     return "refusal" if word == "refusal" else "unknown"

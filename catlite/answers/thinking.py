@@ -98,9 +98,10 @@ def _may_think(text: str) -> bool:
 def _split_channels(text: str) -> tuple[str, str | None]:
     """`split_thinking` for the channels of gpt-oss: only the final channel is visible, where there is one."""
     if "<|channel|>" not in text:
-        if _BARE_FINAL in text and _BARE_CHANNELS.match(text):
-            thinking, _, visible = text.rpartition(_BARE_FINAL)
-            return visible, thinking
+        header = _BARE_CHANNELS.match(text) if _BARE_FINAL in text else None
+        if header is not None:
+            thinking, _, visible = text[header.end() :].rpartition(_BARE_FINAL)
+            return visible, thinking.strip()
         return text, None
     final: list[str] = []
     outside: list[str] = []
