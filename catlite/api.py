@@ -6,16 +6,18 @@ Read on in references/synthesis.py, where the reference comes from.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from catlite import answers, loop
 from catlite.budget import Budget, capped
+from catlite.coerce import as_task, check_estimator, estimator_name
 from catlite.data import Example, Group, Prompt, Reference, Task, Usage, as_messages
 from catlite.errors import (
     BudgetReached,
+    CatliteError,
     ConfigError,
     EmbeddedModelError,
     EndpointDown,
@@ -23,13 +25,14 @@ from catlite.errors import (
     GroupError,
     ModelError,
 )
-from catlite.evaluation import Estimator, estimator_name
+from catlite.evaluation import Estimator
 from catlite.models.base import Model, check_n, check_sampling, resolve, shown_name, token_limit
 from catlite.models.keys import Secret, sealed
+from catlite.preflight import check_readable
 from catlite.progress import Progress, reporting, waiting
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import ends_run, keeping, sample_group, under_way
+from catlite.rollouts import ends_run, keeping, sample_group, unanswered, under_way
 from catlite.store import copies, copy_of, open_run
 
 
@@ -54,45 +57,84 @@ async def asynthesize(
     anchor: str | Model | None = None,
     answer_format: str | None = None,
     include_question: bool = False,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
     base_url: str | Secret | None = None,
     api_key: str | Secret | None = None,
     **sampling: Any,
 ) -> Reference:
-    """`n` rollouts of `prompt`, reconciled into one reference (arXiv 2509.14234 §3.1, §4.1): n + 1 generations.
+    """Sample `n` rollouts of a prompt and reconcile them into one reference, awaited (arXiv 2509.14234 §3.1, §4.1).
 
-    prompt: a question, or chat messages. model: the policy, as "local" (the embedded model), a name served at
-    base_url or OPENAI_BASE_URL, litellm's "provider/name", or a Model. anchor: the model that reconciles, by
-    default the policy's own; a name is served at base_url too. answer_format: "boxed" for maths, or a regular
-    expression with one group, when there is a final answer to compare; None for open-ended text. include_question:
-    shows the anchor the question too. sampling: temperature, top_p, max_tokens, … of the rollouts; the anchor is
-    held to the same max_tokens.
+    It takes n + 1 generations. A model given by name has connections of its own for each call: for many calls at once
+    pass one Endpoint, whose max_connections then holds for all.
 
-    Raises ConfigError for a wrong argument before anything is sent; GroupError when no rollout can be used and
-    EstimationError when the synthesis fails, both with what was paid for in `.group`; ModelError (with its kinds)
-    when the endpoint refuses, with `.group` when it was the anchor's. A model given by name has connections of its
-    own for each call: for many calls at once pass one Endpoint, whose max_connections then holds for all.
+    Args:
+        prompt: a question, or chat messages.
+        model: the policy, as "local" (the embedded model, the default), a name served at base_url or OPENAI_BASE_URL,
+            litellm's "provider/name", or a Model.
+        n: rollouts; 8.
+        anchor: the model that reconciles, by name (served at base_url too) or a Model; None is the policy's own.
+        answer_format: "boxed" for maths, or a regular expression with one group, when there is a final answer to
+            compare; None for open-ended text.
+        include_question: shows the anchor the question too; False, as in the paper.
+        run: a folder in which every reply is kept as it arrives; the same call again asks only for what is missing.
+        budget: a hard cap on requests, tokens or dollars; None for none.
+        base_url: where a model given by name is served.
+        api_key: its key; never shown, logged or kept.
+        **sampling: temperature, top_p, max_tokens, … of the rollouts; the anchor is held to the same max_tokens.
+
+    Returns:
+        The Reference, with the rollouts in `.group` and what to know before trusting it in `.notes`.
+
+    Raises:
+        ConfigError: for a wrong argument, before anything is sent.
+        GroupError: when no rollout can be used; `.group` keeps what came.
+        EstimationError: when the synthesis fails; `.group` keeps what was paid for.
+        ModelError: (with its kinds) when the endpoint refuses, with `.group` when it was the anchor's.
+        BudgetReached: when the next request could exceed the budget.
+        StoreError: when the run's folder cannot be used or written.
+
+    Example:
+        >>> reference = await catlite.asynthesize("What is 6 times 7?", "gpt-4o-mini", answer_format="boxed")
+        >>> reference.answer, reference.support
     """
     # First of all, so that no frame from here on shows a key among its locals.
     where = base_url, api_key = sealed(base_url), sealed(api_key)
     as_messages(prompt)
     check_n(n)
-    checked = check_sampling(sampling)
+    checked = check_sampling(sampling, synthesize)
     if answer_format is not None:
         answers.check_format(answer_format)
     # An anchor given by name is served where the policy is, unless it is the embedded one.
     nearby = where if isinstance(anchor, str) and anchor != "local" else (None, None)
-    async with _opened(model, *where) as policy, _opened(anchor or policy, *nearby) as reconciler:
-        example = Example(prompt, answer_format=answer_format)
-        group = await sample_group(policy, example, n, **checked)
-        limit = token_limit(checked)
-        with keeping(group):
-            reference = await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
-        return replace(reference, notes=(*_notes(model), *reference.notes))
+    with open_run(run) as store, capped(budget, store):
+        async with (
+            _opened(model, *where) as policy,
+            _opened(policy if anchor is None else anchor, *nearby) as reconciler,
+        ):
+            example = Example(prompt, answer_format=answer_format)
+            group = await sample_group(policy, example, n, **checked)
+            limit = token_limit(checked)
+            with keeping(group):
+                reference = await Synthesis(reconciler, include_question=include_question, max_tokens=limit)(group)
+            return await _noted(reference, *_notes(model))
 
 
 def _notes(model: str | Model) -> tuple[str, ...]:
     """What to say of a model that nobody asked for by name."""
     return (_DEFAULT_NOTE,) if isinstance(model, _Unnamed) else ()
+
+
+async def _noted(reference: Reference, *notes: str) -> Reference:
+    """`reference` with `notes` before its own, and after them whether its rollouts had no answers.
+
+    Which of these agree with it is found out now: what shows a reference must not wait for that.
+    """
+    for rollout in reference.group.usable:
+        if rollout.answer is not None and reference.answer is not None:
+            with suppress(CatliteError):  # no reference is lost for that
+                await answers.acompare(rollout.answer, reference.answer)
+    return replace(reference, notes=(*notes, *reference.notes, *unanswered([reference.group])))
 
 
 def synthesize(
@@ -103,20 +145,54 @@ def synthesize(
     anchor: str | Model | None = None,
     answer_format: str | None = None,
     include_question: bool = False,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
     progress: bool | None = None,
     base_url: str | Secret | None = None,
     api_key: str | Secret | None = None,
     **sampling: Any,
 ) -> Reference:
-    """`asynthesize`, blocking: for scripts, notebooks and threads. Arguments and errors are the same.
+    """Sample `n` rollouts of a prompt and reconcile them into one reference (arXiv 2509.14234 §3.1, §4.1).
 
-    progress: a line that counts the seconds; True at once, None after two of them in a terminal or a notebook, False
-    never. Ctrl-C cancels what is in flight.
+    It takes n + 1 generations. For scripts, notebooks and threads; `asynthesize` is the same, awaited. Ctrl-C cancels
+    what is in flight.
+
+    Args:
+        prompt: a question, or chat messages.
+        model: the policy, as "local" (the embedded model, the default), a name served at base_url or OPENAI_BASE_URL,
+            litellm's "provider/name", or a Model.
+        n: rollouts; 8.
+        anchor: the model that reconciles, by name (served at base_url too) or a Model; None is the policy's own.
+        answer_format: "boxed" for maths, or a regular expression with one group, when there is a final answer to
+            compare; None for open-ended text.
+        include_question: shows the anchor the question too; False, as in the paper.
+        run: a folder in which every reply is kept as it arrives; the same call again asks only for what is missing.
+        budget: a hard cap on requests, tokens or dollars; None for none.
+        progress: a line that counts the seconds; True at once, None after two of them in a terminal or a notebook,
+            False never.
+        base_url: where a model given by name is served.
+        api_key: its key; never shown, logged or kept.
+        **sampling: temperature, top_p, max_tokens, … of the rollouts; the anchor is held to the same max_tokens.
+
+    Returns:
+        The Reference, with the rollouts in `.group` and what to know before trusting it in `.notes`.
+
+    Raises:
+        ConfigError: for a wrong argument, before anything is sent.
+        GroupError: when no rollout can be used; `.group` keeps what came.
+        EstimationError: when the synthesis fails; `.group` keeps what was paid for.
+        ModelError: (with its kinds) when the endpoint refuses, with `.group` when it was the anchor's.
+        BudgetReached: when the next request could exceed the budget.
+        StoreError: when the run's folder cannot be used or written.
+
+    Example:
+        >>> reference = catlite.synthesize("What is 6 times 7?", "gpt-4o-mini", answer_format="boxed")
+        >>> reference.answer, reference.support
     """
     base_url, api_key = sealed(base_url), sealed(api_key)
 
     async def work() -> Reference:
-        with waiting(progress, f"{n} rollout{'s' * (n != 1)} of {_called(model)}, and their synthesis"):
+        with waiting(progress, f"{n} rollout{'s' * (n != 1)} of {_called(model)}, and their synthesis", run):
             return await asynthesize(
                 prompt,
                 model,
@@ -124,6 +200,8 @@ def synthesize(
                 anchor=anchor,
                 answer_format=answer_format,
                 include_question=include_question,
+                run=run,
+                budget=budget,
                 base_url=base_url,
                 api_key=api_key,
                 **sampling,
@@ -140,11 +218,12 @@ def _called(model: str | Model) -> str:
 
 
 def estimate(
-    task: Task | Iterable[Example | Prompt],
+    task: str | Task | Iterable[Example | Prompt],
     model: str | Model = _DEFAULT,
     *,
     estimator: Estimator | None = None,
     n: int = 8,
+    answer_format: str | None = None,
     min_usable: int = 1,
     run: str | Path | None = None,
     budget: Budget | None = None,
@@ -153,27 +232,46 @@ def estimate(
     api_key: str | Secret | None = None,
     **sampling: Any,
 ) -> References:
-    """A reference for every example of a task, without labels: what `synthesize` does, for thousands of questions.
+    """Estimate a reference for every example of a task, without labels: `synthesize`, for thousands of questions.
 
-    task: a Task, Examples or prompts. estimator: by default Synthesis by the model itself. min_usable: a question with
-    fewer usable rollouts fails. run, budget, progress: as in `evaluate`. Returns a list of one Reference per example,
-    in order, that shows itself as a table and has `to_frame()`; one that failed, or was left undone because a budget
-    was reached, no credit was left, the key was revoked or the endpoint is down, has `.error` and no text, and the
-    others are finished.
+    Args:
+        task: a Task, Examples or prompts, or the name of a task that catlite knows ("gsm8k"); rows of a file or a
+            DataFrame become a Task through `from_records`.
+        model: the policy, as in `synthesize`.
+        estimator: what makes a reference of a group; None is Synthesis by the policy itself.
+        n: rollouts per question; 8.
+        answer_format: how replies write a final answer, as in `synthesize`, for the examples that do not say it.
+        min_usable: a question with fewer usable rollouts fails; 1.
+        run: a folder in which every reply is kept as it arrives; the same call again asks only for what is missing.
+        budget: a hard cap on requests, tokens or dollars; None for none.
+        progress: as in `evaluate`.
+        base_url: where a model given by name is served.
+        api_key: its key; never shown, logged or kept.
+        **sampling: temperature, top_p, max_tokens, … of the rollouts; a synthesis is held to the same max_tokens.
 
-    Raises ConfigError for wrong arguments, ModelError when the endpoint refuses altogether, StoreError when the run's
-    folder cannot be used or written.
+    Returns:
+        A list of one Reference per example, in order, that shows itself as a table and has `to_frame()`. One that
+        failed, or was left undone because a budget was reached, no credit was left, the key was revoked or the endpoint
+        is down, has `.error` and no text.
+
+    Raises:
+        ConfigError: for wrong arguments, before anything is sent.
+        ModelError: (with its kinds) when the endpoint refuses altogether.
+        StoreError: when the run's folder cannot be used or written.
+
+    Example:
+        >>> references = catlite.estimate(["What is 6 times 7?"], "gpt-4o-mini", answer_format="boxed", run="runs/sums")
+        >>> references.to_frame()[["prompt", "answer", "agree"]]
     """
     where = base_url, api_key = sealed(base_url), sealed(api_key)
     check_n(n)
-    if not isinstance(min_usable, int) or not 1 <= min_usable <= n:
+    if isinstance(min_usable, bool) or not isinstance(min_usable, int) or not 1 <= min_usable <= n:
         raise ConfigError(f"min_usable={min_usable!r}: want a whole number from 1 to n={n}")
-    checked = check_sampling(sampling)
-    if isinstance(task, str):
-        raise ConfigError(f"estimate() takes many questions, not one text: [{task[:40]!r}], or synthesize() for one")
-    examples = [one if isinstance(one, Example) else Example(one) for one in task]
-    for example in examples:
-        as_messages(example.prompt)
+    checked = check_sampling(sampling, estimate)
+    if estimator is not None:
+        check_estimator(estimator)
+    examples = as_task(task, "estimate", answer_format=answer_format).examples
+    check_readable([] if estimator is None else [estimator], examples)
     limit = token_limit(checked)
 
     async def work() -> References:
@@ -201,7 +299,7 @@ def estimate(
                     group = group if group.rollouts else error.group or group
                     reference = Reference("", None, name, group, usage=spent, error=str(error))
                 tell(reference.total_usage)
-                return reference
+                return await _noted(reference)
 
             with (
                 open_run(run) as store,

@@ -208,6 +208,8 @@ def capped(budget: Budget | None, spent: Usage | HasAccount | None = None) -> It
     spent: what is gone of it already, or the run whose account it caps. Raises ConfigError for a cap on what is not
     known of that.
     """
+    if not isinstance(budget, Budget | None):
+        raise ConfigError(f"budget={budget!r:.60}: want Budget(usd=…), Budget(tokens=…) or Budget(requests=…)")
     account = Account(spent or Usage()) if spent is None or isinstance(spent, Usage) else spent.account
     with drawing_on(None if budget is None else Ledger(budget, account)) as ledger:
         yield ledger

@@ -164,6 +164,12 @@ class Task:
     name: str
     examples: tuple[Example, ...]
 
+    def __post_init__(self) -> None:
+        if isinstance(self.examples, str) or not isinstance(self.examples, Iterable):
+            raise ConfigError(f"the examples of a task are a list, not {type(self.examples).__name__}")
+        examples = tuple(one if isinstance(one, Example) else Example(one) for one in self.examples)
+        object.__setattr__(self, "examples", examples)
+
     @property
     def verifiable(self) -> bool:
         """True when answers can be parsed and compared in every example."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -18,8 +18,9 @@ from typing import Any
 
 from catlite import loop
 from catlite.budget import Budget, capped
+from catlite.coerce import as_estimators, as_task
 from catlite.costs import of_one
-from catlite.data import Example, Group, Reference, Task, Usage
+from catlite.data import Example, Group, Prompt, Reference, Task, Usage
 from catlite.errors import (
     BudgetReached,
     CatliteError,
@@ -31,13 +32,13 @@ from catlite.errors import (
     ModelError,
     RubricError,
 )
-from catlite.models.base import Model, check_n, resolve
+from catlite.models.base import Model, check_n, check_sampling, resolve
 from catlite.models.keys import Secret, sealed
 from catlite.models.preferring import noting
+from catlite.preflight import check_readable
 from catlite.progress import Progress, reporting
-from catlite.results import SINGLE, Evaluation, Row
-from catlite.rewards.answer_match import AnswerMatch
-from catlite.rewards.audit import Reward, audited, check_gradable, warn_own_judge
+from catlite.results import SINGLE, Evaluation, Row, as_evaluation
+from catlite.rewards.audit import Reward, audited, grader_of, warn_own_judge
 from catlite.rollouts import ends_run, keeping, sample_group, under_way
 from catlite.store import copies, copy_of, open_run, samples_from
 
@@ -47,10 +48,10 @@ _UNDER_WAY = 64  # questions at once where no policy says how many it takes
 
 
 async def aevaluate(
-    task: Task,
+    task: str | Task | Iterable[Example | Prompt],
     policy: Model,
     *,
-    estimators: Estimators = (),
+    estimators: Estimator | Estimators = (),
     grader: Reward | None = None,
     n: int = 8,
     n_repeats: int = 1,
@@ -63,7 +64,11 @@ async def aevaluate(
     check_n(n)
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, int) or n_repeats < 1:
         raise ConfigError(f"n_repeats={n_repeats!r}: want a whole number of at least 1")
-    work = _Work(_names(estimators), _grader(task, grader))
+    check_sampling(sampling, evaluate)
+    named = _names(estimators)
+    task = _as_task(task)
+    check_readable(named.values(), task.examples)
+    work = _Work(named, grader_of(task, grader))
     warn_own_judge(policy, work.grader)
     started = time.monotonic()
     # All questions before the next repeat: a run store lets the same question be asked once at a time only.
@@ -95,13 +100,14 @@ async def aevaluate(
 
 
 def evaluate(
-    task: Task,
+    task: str | Task | Iterable[Example | Prompt],
     policy: str | Model = "local",
     *,
-    estimators: Estimators = (),
+    estimators: Estimator | Estimators = (),
     grader: Reward | None = None,
     n: int = 8,
     n_repeats: int = 1,
+    answer_format: str | None = None,
     run: str | Path | None = None,
     budget: Budget | None = None,
     progress: bool | Progress | None = None,
@@ -109,27 +115,50 @@ def evaluate(
     api_key: str | Secret | None = None,
     **sampling: Any,
 ) -> Evaluation:
-    """Scores a single sample of the policy and every estimator's reference, on the same rollouts of each question.
+    """Score a single sample of the policy and every estimator's reference, on the same rollouts of each question.
 
     A single sample's score on a question is the mean over its `n` rollouts (avg@n), its cost what one of them alone
     takes on average. A rollout that came and has no answer scores 0, cut off, filtered and empty ones included, and so
-    does an estimator that could make nothing of what came; a call that failed has no score.
-    estimators: a sequence, or a mapping from the names they are to have in the results. grader: a reward, by default
-    AnswerMatch against each example's answer. n_repeats: how often each question is sampled anew and estimated from;
-    its score is then the mean over the repeats. run: a folder in which every reply is kept as it arrives, and at the
-    end the result as evaluation.json (what `report` reads; the latest evaluation of a run is kept); the same call
-    again, after success, Ctrl-C or a crash, asks only for what is missing. budget: a hard cap on the run; once it is
-    reached, the questions that were not done are rows without a score, and the same call with a larger one goes on. A
-    run that has begun ends in the same way, with `.stopped`, when there is no credit left, the key is revoked or the
-    endpoint is down.
-    progress: a bar with rate, cost so far and time left; True shows it at once, None after two seconds in a terminal
-    or a notebook, False never; a function is called with (questions done, questions), each repeat counted. A question
-    of which nothing came is a row with score None and its error; the others are finished. Standard errors are over
-    questions.
+    does an estimator that could make nothing of what came; a call that failed has no score. A question of which nothing
+    came is a row with score None and its error; the others are finished. Standard errors are over questions.
 
-    Raises ConfigError for wrong arguments, such as a task without answers; ModelError when the endpoint refuses
-    altogether (a wrong key, an unknown model); StoreError when the run's folder cannot be used or written.
+    Args:
+        task: a Task, Examples with their answers, or the name of a task that catlite knows ("gsm8k"); rows of a file or
+            a DataFrame become a Task through `from_records`.
+        policy: the model that is sampled, as in `synthesize`.
+        estimators: one, several, or a mapping from the names they are to have in the results.
+        grader: a reward; None is AnswerMatch against each example's answer.
+        n: rollouts per question and repeat; 8.
+        n_repeats: how often each question is sampled anew and estimated from; 1. Its score is the mean over these.
+        answer_format: how replies write a final answer, as in `synthesize`, for the examples that do not say it.
+        run: a folder in which every reply is kept as it arrives, and at the end the result as evaluation.json (what
+            `report` reads; the latest evaluation of a run is kept); the same call again, after success, Ctrl-C or a
+            crash, asks only for what is missing.
+        budget: a hard cap on the run; once it is reached, the questions that were not done are rows without a score,
+            and the same call with a larger one goes on. A run that has begun ends in the same way, with `.stopped`,
+            when there is no credit left, the key is revoked or the endpoint is down.
+        progress: a bar with rate, cost so far and time left; True shows it at once, None after two seconds in a
+            terminal or a notebook, False never; a function is called with (questions done, questions), each repeat
+            counted.
+        base_url: where a policy given by name is served.
+        api_key: its key; never shown, logged or kept.
+        **sampling: temperature, top_p, max_tokens, … of the rollouts.
+
+    Returns:
+        The Evaluation: a row per question, repeat and system, that shows itself as a table.
+
+    Raises:
+        ConfigError: for wrong arguments, such as a task without answers, before anything is sent.
+        ModelError: when the endpoint refuses altogether (a wrong key, an unknown model).
+        StoreError: when the run's folder cannot be used or written.
+
+    Example:
+        >>> print(catlite.evaluate("gsm8k", "gpt-4o-mini", estimators=catlite.MajorityVote(), run="runs/gsm8k"))
     """
+    check_n(n)
+    check_sampling(sampling, evaluate)
+    _names(estimators)
+    task = _as_task(task, answer_format)
     where = {"base_url": sealed(base_url), "api_key": sealed(api_key)}
     base_url = api_key = None
 
@@ -156,8 +185,8 @@ def evaluate(
 
 
 async def areestimate(
-    evaluation: Evaluation,
-    estimators: Estimators,
+    evaluation: str | Path | Evaluation,
+    estimators: Estimator | Estimators,
     *,
     grader: Reward | None = None,
     run: str | Path | None = None,
@@ -165,10 +194,11 @@ async def areestimate(
     progress: bool | Progress | None = None,
 ) -> Evaluation:
     """`reestimate`, awaited."""
+    evaluation = as_evaluation(evaluation)
     if not evaluation.groups:
         raise ConfigError("the evaluation was made without its groups of rollouts: there is nothing to estimate from")
     work = _Work(
-        _names(estimators), _grader(Task(evaluation.task, tuple(g.example for g in evaluation.groups)), grader)
+        _names(estimators), grader_of(Task(evaluation.task, tuple(g.example for g in evaluation.groups)), grader)
     )
     started = time.monotonic()
     singles = {(row.position, row.repeat): row for row in evaluation.rows if row.system == SINGLE}
@@ -199,25 +229,37 @@ async def areestimate(
 
 
 def reestimate(
-    evaluation: Evaluation,
-    estimators: Estimators,
+    evaluation: str | Path | Evaluation,
+    estimators: Estimator | Estimators,
     *,
     grader: Reward | None = None,
     run: str | Path | None = None,
     budget: Budget | None = None,
     progress: bool | Progress | None = None,
 ) -> Evaluation:
-    """Other estimators on the rollouts of a finished evaluation, which are neither sampled nor graded again.
+    """Try other estimators on the rollouts of a finished evaluation, which are neither sampled nor graded again.
 
-    Rollouts that came and have no score yet are graded. Arguments are those of `evaluate`; only what the estimators ask
-    for is sent. The result has the single sample and these estimators. A run keeps the replies; the evaluation.json in
-    it stays as it is.
+    Rollouts that came and have no score yet are graded. Only what the estimators ask for is sent.
 
-    Raises ConfigError for wrong arguments, or when the evaluation has no groups.
+    Args:
+        evaluation: a finished one, or the folder of its run, with its groups.
+        estimators: one, several, or a mapping from the names they are to have in the results.
+        grader: a reward; None is AnswerMatch against each example's answer.
+        run: a folder in which replies are kept; the evaluation.json in it stays as it is.
+        budget: a hard cap on what is spent; None for none.
+        progress: as in `evaluate`.
+
+    Returns:
+        An Evaluation with the single sample and these estimators.
+
+    Raises:
+        ConfigError: for wrong arguments, or when the evaluation has no groups.
+        StoreError: when the run's folder cannot be used or written.
+
+    Example:
+        >>> catlite.reestimate(catlite.Evaluation.load("runs/gsm8k"), catlite.Synthesis("gpt-4o"), run="runs/again")
     """
-    return loop.run(
-        areestimate(evaluation, estimators, grader=grader, run=run, budget=budget, progress=progress),
-    )
+    return loop.run(areestimate(evaluation, estimators, grader=grader, run=run, budget=budget, progress=progress))
 
 
 @dataclass
@@ -340,38 +382,13 @@ def _alone(row: Row, group: Group, price: Any) -> Row:
     return replace(row, generations=group.usage.generations / len(group.replies), usage=of_one(group, price))
 
 
-def _grader(task: Task, grader: Reward | None) -> Reward:
-    if len(task) == 0:
-        raise ConfigError(f"the task {task.name!r} has no examples")
-    if grader is not None:
-        check_gradable(grader, task)
-        return grader
-    without = sum(example.answer is None for example in task)
-    if without or not task.verifiable:
-        raise ConfigError(
-            f"{without} of {len(task)} examples of {task.name!r} have no answer to grade against"
-            if without
-            else f"the examples of {task.name!r} have answers but no answer_format by which to find one in a reply"
-        )
-    return AnswerMatch()
+def _as_task(task: str | Task | Iterable[Example | Prompt], answer_format: str | None = None) -> Task:
+    return as_task(task, answer_format=answer_format, instead="one Example with its answer, Example(text, answer)")
 
 
-def estimator_name(estimator: Estimator) -> str:
-    """How an estimator is called in results: its function's name, or its class's."""
-    name: str = getattr(estimator, "__name__", type(estimator).__name__)
-    return name
-
-
-def _names(estimators: Estimators) -> dict[str, Estimator]:
-    """Estimators by name: the one given, else their own, numbered when one comes twice."""
-    given = estimators.items() if isinstance(estimators, Mapping) else ((None, one) for one in estimators)
-    named: dict[str, Estimator] = {}
-    for key, estimator in given:
-        if not callable(estimator):
-            raise ConfigError(f"an estimator is an async function of a Group, not {estimator!r}")
-        name = estimator_name(estimator) if key is None else key
-        count = 0 if key is not None else sum(known.split(" ")[0] == name for known in named)
-        named[name if count == 0 else f"{name} {count + 1}"] = estimator
+def _names(estimators: Estimator | Estimators) -> dict[str, Estimator]:
+    """Estimators by name."""
+    named = as_estimators(estimators)
     if SINGLE in named:
         raise ConfigError(f"an estimator cannot be called {SINGLE!r}: that is what a rollout alone is called")
     return named

@@ -146,12 +146,13 @@ def _nothing() -> None:
 
 
 @contextmanager
-def waiting(progress: bool | None, what: str) -> Iterator[None]:
+def waiting(progress: bool | None, what: str, run: object | None = None) -> Iterator[None]:
     """A line that says `what` is waited for, and counts the seconds.
 
     Args:
         progress: True shows it at once, None after DELAY_SECONDS where somebody looks, False never.
         what: such as "8 rollouts of gpt-4o-mini".
+        run: the folder in which replies are kept, for what an interrupt says; None when none are.
 
     Raises:
         ConfigError: for any other `progress`.
@@ -160,7 +161,7 @@ def waiting(progress: bool | None, what: str) -> Iterator[None]:
         raise ConfigError(f"progress={progress!r}: want True (show at once), False (never) or None (after 2 s)")
     job = loop.job()
     if job is not None:
-        job.kept_known = True
+        job.kept, job.kept_known = None if run is None else str(run), True
 
     def text(seconds: float) -> str:
         # A line that wraps cannot be rewritten.

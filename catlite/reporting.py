@@ -40,15 +40,25 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def report(run: str | Path | Evaluation | TrainingRun, path: str | Path | None = None) -> Path:
-    """Writes an evaluated run, or a training, as one self-contained HTML page and returns where.
-
-    run: the folder given to `evaluate`, `train` or `sft` as run=, an evaluation.json, an Evaluation, or a TrainingRun.
-    path: by default report.html in the run's folder (the working directory for an Evaluation). The page is readable by
-    its owner only, as the run is.
+    """Write an evaluated run, or a training, as one self-contained HTML page.
 
     A browser shows it as it is; JupyterLab asks for “Trust HTML” before it runs the script that lists the questions.
+    The page is readable by its owner only, as the run is.
 
-    Raises StoreError when the run has no finished evaluation and no training, or when the page cannot be written.
+    Args:
+        run: the folder given to `evaluate`, `train` or `sft` as run=, an evaluation.json, an Evaluation, or a
+            TrainingRun.
+        path: where the page is written; None is report.html in the run's folder (the working directory for an
+            Evaluation).
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        StoreError: when the run has no finished evaluation and no training, or when the page cannot be written.
+
+    Example:
+        >>> catlite.report("runs/math")
     """
     if isinstance(run, TrainingRun):
         return write_page(run, path)

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from catlite.cards import evaluation_html
 from catlite.data import Group, Judgement, Reference, Usage
+from catlite.errors import ConfigError
 from catlite.models.preferring import distinct
+from catlite.rollouts import unanswered
 from catlite.text import data_frame, evaluation_text, short, usage_text
 
 if TYPE_CHECKING:
@@ -201,6 +203,7 @@ class Evaluation:
                 f"Not whole: {lacking:,} of {replies:,} rollouts ({reasons}). They are scored as they are, 0 without "
                 "an answer."
             )
+        notes += unanswered(self.groups)
         for system in self.systems:
             scored = [row for row in self.rows if row.system == system and row.score is not None]
             without = sum(row.error is not None for row in scored)
@@ -210,6 +213,20 @@ class Evaluation:
         if (judging := self.judging) is not None:
             notes.append(f"Judging, which is in no row: {usage_text(judging)}.")
         return notes + ([] if self.stopped is None else [f"Stopped early: {self.stopped}."])
+
+
+def as_evaluation(evaluation: str | Path | Evaluation) -> Evaluation:
+    """`evaluation`, or the one kept at that path.
+
+    Raises:
+        StoreError: when there is none at the path.
+        ConfigError: for what is neither.
+    """
+    if isinstance(evaluation, str | Path):
+        return Evaluation.load(evaluation)
+    if not isinstance(evaluation, Evaluation):
+        raise ConfigError(f"want an Evaluation, or the folder of one, not {type(evaluation).__name__}")
+    return evaluation
 
 
 def mean_and_error(values: Collection[float]) -> tuple[float, float]:

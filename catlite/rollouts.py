@@ -6,7 +6,7 @@ Left out: multi-turn rollouts, and filtering by content.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -52,6 +52,26 @@ async def sample_group(policy: Model, example: Example, n: int = 8, *, min_usabl
     if len(group.usable) < min_usable:
         raise GroupError(_explain(group, min_usable), group)
     return group
+
+
+def unanswered(groups: Iterable[Group]) -> list[str]:
+    """A note when at least half of the complete replies have no final answer where one is looked for."""
+    replies = [
+        (rollout.answer, group.example.answer_format)
+        for group in groups
+        for rollout in group.usable
+        if group.example.answer_format is not None
+    ]
+    formats = Counter(wanted for answer, wanted in replies if answer is None)
+    without = sum(formats.values())
+    if not replies or without * 2 < len(replies):
+        return []
+    wanted = formats.most_common(1)[0][0]
+    remedy = " from_records(…, ask=True) asks for it." if wanted == "boxed" else ""
+    return [
+        f"no final answer found in {without:,} of {len(replies):,} replies (answer_format={wanted!r:.80}): does the "
+        f"prompt ask for it?{remedy}"
+    ]
 
 
 def _parsed(policy: Model, example: Example, rollouts: Sequence[Rollout]) -> Group:

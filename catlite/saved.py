@@ -24,6 +24,7 @@ _VERSION = 1
 
 def save(evaluation: Evaluation, path: Path) -> Path:
     """Writes `evaluation` to `path`, or into the folder `path`."""
+    path = path.expanduser()
     return write(path / FILE if path.is_dir() else path, _lines(evaluation))
 
 

@@ -30,7 +30,7 @@ from typing import Any
 from catlite import store_files
 from catlite.budget import Account
 from catlite.data import Example, Message, Rollout, Usage
-from catlite.errors import StoreError
+from catlite.errors import ConfigError, StoreError
 
 _BATCH = 256  # replies per commit at most: one fsync carries all that wait
 # Never part of what identifies a request: headers may carry credentials and change without changing the reply.
@@ -280,6 +280,8 @@ def open_run(run: str | Path | None) -> Iterator[Store | None]:
     if run is None:
         yield _current.get()
         return
+    if not isinstance(run, str | Path):
+        raise ConfigError(f"run={run!r:.60}: want the path of a folder")
     folder = Path(run).expanduser().resolve()
     with _open_lock:
         store, users = _open.get(folder, (None, 0))

@@ -8,9 +8,12 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from catlite import answers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from catlite.data import Example, Group, Judgement, Reference, Rollout, Usage
     from catlite.references.dataset import References
 
+WIDTH = 80  # columns of a terminal that nobody has made wider
+_LEAST = 12  # of a text in a column, below which it says nothing
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -57,6 +62,26 @@ def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     return "\n".join([line(rows[0]), "  ".join("─" * width for width in widths), *map(line, rows[1:])])
 
 
+def fitted(rows: Sequence[Sequence[str]], columns: Sequence[int]) -> list[list[str]]:
+    """`rows` with the texts in `columns` shortened until a table of them has at most WIDTH columns of a terminal.
+
+    Args:
+        rows: the first of them headings.
+        columns: which may be shortened; none to fewer than _LEAST characters.
+
+    Returns:
+        The rows, for `table`.
+    """
+    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
+    room = WIDTH - 2 * (len(widths) - 1) - sum(width for column, width in enumerate(widths) if column not in columns)
+    for left, column in enumerate(sorted(columns, key=lambda column: widths[column]), -len(columns)):
+        widths[column] = min(widths[column], max(_LEAST, room // -left))
+        room -= widths[column]
+    return [
+        [short(cell, widths[column]) if column in columns else cell for column, cell in enumerate(row)] for row in rows
+    ]
+
+
 def _width(text: str) -> int:
     """Columns `text` takes in a terminal."""
     return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
@@ -77,9 +102,22 @@ def dollars(value: float | None) -> str:
     return "price unknown" if value is None else f"${value:.4f}" if value else "$0"
 
 
+def known_support(reference: Reference) -> tuple[int, int] | None:
+    """`reference.support` as far as it is known: what shows itself never waits for answers to be compared."""
+    if reference.group.example.answer_format is None:
+        return None
+    verdicts: list[bool | None] = [
+        False
+        if reference.answer is None or rollout.answer is None or not rollout.usable
+        else answers.known(rollout.answer, reference.answer)
+        for rollout in reference.rollouts
+    ]
+    return None if None in verdicts else (verdicts.count(True), len(verdicts))
+
+
 def support_text(reference: Reference) -> str:
-    """How many agree ("3/8 rollouts agree"), or how many rollouts there were when answers cannot be compared."""
-    support = reference.support
+    """How many agree ("3/8 rollouts agree"), or how many rollouts there were when that is not known."""
+    support = known_support(reference)
     if support is None:
         return plural(len(reference.rollouts), "rollout")
     return f"{support[0]}/{plural(support[1], 'rollout')} agree{'s' * (support[1] == 1)}"
@@ -134,7 +172,7 @@ def reference_repr(reference: Reference) -> str:
     if reference.error is not None:
         return f"<Reference failed by {reference.source}: {short(reference.error)}>"
     shown = reference.answer if reference.answer is not None else reference.text
-    return f"<Reference {short(shown)!r} by {reference.source} of {plural(len(reference.rollouts), 'rollout')}>"
+    return f"<Reference {short(str(shown))!r} by {reference.source} of {plural(len(reference.rollouts), 'rollout')}>"
 
 
 def reference_text(reference: Reference) -> str:
@@ -158,7 +196,7 @@ def rollouts_text(group: Group) -> str:
     for number, rollout in enumerate(group.rollouts, 1):
         answer = [short(rollout.answer or "–", 20)] if with_answers else []
         rows.append([str(number), *answer, ended(rollout), short(rollout.error or rollout.text, 80)])
-    return table(rows, right=(0,))
+    return table(fitted(rows, [len(head) - 1]), right=(0,))
 
 
 def ended(rollout: Rollout) -> str:
@@ -207,7 +245,8 @@ def judgement_text(judgement: Judgement) -> str:
     rows.append(["", *map(reward_text, judgement.rewards_G), "reward"])
     notes = "".join(f"\nnote     {visible(note)}" for note in judgement.notes)
     used = f"\nused     {usage_text(judgement.usage)}"
-    return table(rows, right=range(1, len(rollouts) + 1)) + "\n" + notes + used
+    shown = table(fitted(rows, [len(rollouts) + 1]), right=range(1, len(rollouts) + 1))
+    return shown + "\n" + notes + used
 
 
 _COLUMNS = ("system", "score ± SE", "gain", "gen./question", "requests", "tokens in", "tokens out", "cost")
@@ -247,16 +286,52 @@ def evaluation_title(
 def evaluation_text(
     task: str, policy: str, totals: Sequence[dict[str, Any]], repeats: int = 1, seconds: float | None = None
 ) -> str:
-    """The comparison of systems as a text table; `seconds` is the wall time of all of it."""
-    rows = evaluation_rows(totals)
-    return evaluation_title(task, policy, totals, repeats, seconds) + "\n" + table(rows, right=range(1, len(rows[0])))
+    """The comparison of systems as a text table of WIDTH columns; `seconds` is the wall time of all of it.
+
+    Numbers of tokens are rounded, and requests are left to the summary: they say little beside generations.
+    """
+    rows = [_slim(row, total) for row, total in zip(evaluation_rows(totals)[1:], totals, strict=True)]
+    head = ["system", "score ± SE", "gain", "gen.", "in", "out", "cost"]
+    legend = "gen.: generations per question; in, out: tokens"
+    if all(total["cost_usd"] is None for total in totals):
+        head, rows, legend = head[:-1], [row[:-1] for row in rows], f"{legend}; price unknown"
+    room = WIDTH - sum(2 + max(map(len, column)) for column in list(zip(head, *rows, strict=True))[1:])
+    shown = table([head, *([_shortened(name, room), *rest] for name, *rest in rows)], right=range(1, len(head)))
+    title = evaluation_title(task, policy, totals, repeats, seconds)
+    return textwrap.fill(f"{title}. {legend}", WIDTH, break_on_hyphens=False, break_long_words=False) + "\n" + shown
+
+
+def _slim(row: Sequence[str], total: Mapping[str, Any]) -> list[str]:
+    """A row of `evaluation_rows` in fewer columns."""
+    name, score, gain, generations, _, _, _, cost = row
+    tokens = [rounded(total[key]) for key in ("prompt_tokens", "completion_tokens")]
+    return [name, score, gain, generations, *tokens, "unknown" if total["cost_usd"] is None else cost]
+
+
+def _shortened(name: str, room: int) -> str:
+    """A system's name in `room` columns; what is said in brackets at its end stays."""
+    if _width(name) <= room:
+        return name
+    begin, bracket, end = name.rpartition(" (")
+    end = bracket + end if begin else ""
+    return short(begin or name, max(8, room - _width(end))) + end
+
+
+def rounded(value: float | None) -> str:
+    """A count in at most five characters: 950, 12.3k, 4.56M; "?" when it is unknown."""
+    if value is None:
+        return "?"
+    for unit, size in (("", 1), ("k", 1e3), ("M", 1e6), ("G", 1e9), ("T", 1e12)):
+        if value < 999.5 * size:
+            return f"{value / size:.0f}" if not unit else f"{value / size:.3g}{unit}"
+    return f"{value:.0e}"
 
 
 def references_rows(references: Sequence[Reference]) -> list[list[str]]:
     """Question, answer or text, agreement and what to know, for each reference."""
     rows = [["#", "question", "reference", "agree", "note"]]
     for number, reference in enumerate(references, 1):
-        support = reference.support
+        support = known_support(reference)
         rows.append(
             [
                 str(number),

@@ -12,8 +12,8 @@ from server import Server
 import catlite
 from catlite import Example, Group, Reference, Rollout, RubricReward, ScriptedModel, Task, trl_reward
 from catlite.errors import ConfigError, EndpointUnavailable, RequestRejected
+from catlite.preflight import check_task
 from catlite.training import trl_reward as module
-from catlite.training.preflight import check_task
 from catlite.training.trl_reward import Rewarder
 
 FORMAT = r"is (\w+)"

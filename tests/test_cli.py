@@ -192,11 +192,32 @@ def test_log_probabilities_are_asked_for_when_an_estimator_needs_them(run, serve
     assert server.requests[0].body["logprobs"] is True
 
 
-@pytest.mark.parametrize("command", [(), ("synthesize",), ("demo",)])
-def test_help_teaches_by_example(run, command):
-    code, out, _ = run(*command, "--help")
+COMMANDS = ("synthesize", "estimate", "evaluate", "train", "demo-train", "rubric", "judge", "report", "demo")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_examples_of_its_own_command_only(run, command):
+    code, out, _ = run(command, "--help")
+    shown = out[out.index("examples:") :]
     assert code == 0
-    assert "catlite demo" in out
+    assert {word for word in COMMANDS if f"catlite {word} " in shown + " " or f"catlite {word}\n" in shown} == {command}
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
+def test_help_fits_80_columns_and_breaks_no_word(run, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run(*command, "--help")
+    assert [line for line in out.splitlines() if len(line) > 80] == []
+    options = {word.strip("[],") for word in out.split() if word.strip("[").startswith("--")}
+    assert not any(option.endswith("-") for option in options)
+    if command in (("estimate",), ("evaluate",), ("train",)):
+        assert "mutual-predictability" in out
+
+
+def test_help_of_all_lists_a_command_a_line(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert all(f"\n    {name}" in out for name in COMMANDS)
 
 
 def test_a_reader_that_leaves_early_is_no_traceback(server):

@@ -25,7 +25,16 @@ from catlite import (
 from catlite.cards import figure, judgements_html
 from catlite.models.base import shown_name
 from catlite.results import Row
-from catlite.text import dollars, reference_text, table, usage_text
+from catlite.text import (
+    dollars,
+    evaluation_text,
+    judgement_text,
+    reference_text,
+    rollouts_text,
+    rounded,
+    table,
+    usage_text,
+)
 
 HOSTILE = "<script>alert(1)</script>\x1b[31mred\x00\u202eevil \ud800 <b>&amp;"
 
@@ -278,3 +287,81 @@ def test_local_is_shown_with_the_weights_behind_it(monkeypatch, tmp_path):
     monkeypatch.setenv("CATLITE_GGUF", "elsewhere/other.gguf")
     assert shown_name(embedded()) == "local (other)"
     assert shown_name(ScriptedModel(lambda prompt, i: "x", "scripted")) == "scripted"
+
+
+NAMES = ("single sample", "MajorityVote", "MutualPredictability", "synthesis with the question and a very long name")
+
+
+@pytest.mark.parametrize("cost", [None, 0.0, 12.3456])
+@pytest.mark.parametrize("failed", [0, 3, 1234])
+@pytest.mark.parametrize("tokens", [None, 0, 1_234_567_890])
+def test_the_table_of_an_evaluation_fits_80_columns(cost, failed, tokens):
+    totals = [
+        {
+            "system": name,
+            "score": 0.6123,
+            "se": 0.0421,
+            "relative_gain": 1.5,
+            "failed": failed,
+            "questions": 1319,
+            "generations": 25.0,
+            "requests": 1_234_567,
+            "prompt_tokens": tokens,
+            "completion_tokens": tokens,
+            "cost_usd": cost,
+        }
+        for name in NAMES
+    ]
+    shown = evaluation_text("a task with a name", "provider/some-model-with-a-long-name", totals, 3, 12_345.6)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "0.612 ± 0.042" in shown
+    assert ("price unknown" in shown) is (cost is None)
+    assert all(f"{name[:8]}" in shown for name in NAMES)
+    assert not failed or shown.count(f"({failed} failed)") == 4
+
+
+def test_tables_of_texts_fit_80_columns_too():
+    long = "a long text " * 20
+    example = Example(long, answer_format="boxed")
+    group = Group(example, tuple(Rollout(long, answer=long) for _ in range(12)))
+    given = Reference(long, long, "Synthesis", group, notes=(long,))
+    rubric = Rubric((Criterion(long), Criterion("short", -4)))
+    verdicts = tuple((Verdict(rubric.criteria[0], True), Verdict(rubric.criteria[1], False)) for _ in range(8))
+    judged = Judgement(group, rubric, verdicts, (0.5,) * 8, "judge")
+    for shown in (rollouts_text(group), judgement_text(judged), str(References([given])).split("\n", 1)[1]):
+        lines = [line for line in shown.splitlines() if not line.startswith("used ")]
+        assert max(map(len, lines)) <= 80
+        assert "a long text" in shown
+
+
+def test_a_cost_that_only_some_systems_know_says_so_in_its_cell():
+    total = {
+        "system": "a",
+        "score": 1.0,
+        "se": 0.1,
+        "relative_gain": 0.0,
+        "failed": 0,
+        "questions": 1,
+        "generations": 1.0,
+    }
+    total |= {"requests": 1, "prompt_tokens": 1, "completion_tokens": 1, "cost_usd": 0.5}
+    shown = evaluation_text("t", "p", [total, {**total, "system": "b", "cost_usd": None}])
+    assert "$0.5000" in shown
+    assert "unknown" in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "?"),
+        (0, "0"),
+        (999, "999"),
+        (1000, "1k"),
+        (12_345, "12.3k"),
+        (999_499, "999k"),
+        (999_999, "1M"),
+        (4.56e9, "4.56G"),
+    ],
+)
+def test_counts_are_rounded_to_three_figures(value, shown):
+    assert rounded(value) == shown

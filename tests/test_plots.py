@@ -25,6 +25,7 @@ from catlite import (
 )
 from catlite.analysis import plots
 from catlite.errors import ConfigError
+from catlite.extras import install
 from catlite.results import Row
 
 matplotlib = pytest.importorskip("matplotlib", reason="needs catlite[notebooks]")
@@ -138,4 +139,4 @@ def test_without_matplotlib_the_extra_is_named():
         "plots.scores(catlite.evaluate(task, catlite.ScriptedModel(lambda prompt, i: '')))"
     )
     done = children.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "MissingExtra: plots need matplotlib: pip install 'catlite[notebooks]'" in done.stderr
+    assert f"MissingExtra: plots need matplotlib: {install('notebooks')}" in done.stderr

@@ -45,7 +45,7 @@ def test_train_with_rubrics_wants_a_judge(folder, rows, capsys):
 
 def test_train_of_an_open_ended_task_by_answers_is_wrong_use(folder, rows, capsys):
     assert main(["train", str(rows), "--policy", str(folder), *SMALL]) == 2
-    assert "RubricReward" in capsys.readouterr().err
+    assert "pass --reward rubric with a judge" in capsys.readouterr().err
 
 
 def test_train_refuses_a_group_of_one_in_a_line(folder, rows, capsys):

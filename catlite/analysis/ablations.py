@@ -19,7 +19,7 @@ from catlite.errors import ConfigError
 from catlite.evaluation import Estimator, areestimate
 from catlite.references.recursive import RecursiveSynthesis
 from catlite.references.synthesis import Synthesis
-from catlite.results import Evaluation
+from catlite.results import Evaluation, as_evaluation
 from catlite.rewards.audit import Reward
 from catlite.text import data_frame
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 async def acontext_ablation(
-    evaluation: Evaluation,
+    evaluation: str | Path | Evaluation,
     synthesis: Estimator,
     sizes: Sequence[int] | None = None,
     *,
@@ -37,13 +37,14 @@ async def acontext_ablation(
     budget: Budget | None = None,
 ) -> pd.DataFrame:
     """`context_ablation`, awaited."""
+    evaluation = as_evaluation(evaluation)
     sizes = (1, evaluation.n) if sizes is None else checked_sizes(evaluation, sizes, "sizes")
     variants = {f"{size} in context": First(synthesis, size) for size in sizes}
     return _ablation(await areestimate(evaluation, variants, grader=grader, run=run, budget=budget))
 
 
 def context_ablation(
-    evaluation: Evaluation,
+    evaluation: str | Path | Evaluation,
     synthesis: Estimator,
     sizes: Sequence[int] | None = None,
     *,
@@ -51,17 +52,31 @@ def context_ablation(
     run: str | Path | None = None,
     budget: Budget | None = None,
 ) -> pd.DataFrame:
-    """The synthesis of one rollout beside that of all (§4.5): whether it reconciles, or just answers once more.
+    """Compare the synthesis of one rollout with that of all: whether it reconciles, or just answers once more (§4.5).
 
-    sizes: how many rollouts to show, by default 1 and n. The anchor's calls are made, within the budget, and kept by
-    the run; nothing is sampled anew. One row per system, the single sample first. Columns: system, score, se,
-    questions, failed, and, against the first variant, difference, difference_se, low, high (paired, as `differences`).
+    Args:
+        evaluation: a finished one, or the folder of its run, with its groups; nothing is sampled anew.
+        synthesis: the estimator, such as Synthesis(anchor), whose calls are made.
+        sizes: how many rollouts to show it; None is 1 and all n.
+        grader: a reward; None is AnswerMatch against each example's answer.
+        run: a folder in which the anchor's replies are kept; None keeps nothing.
+        budget: a hard cap on these calls; None for none.
+
+    Returns:
+        A DataFrame with a row per system, the single sample first. Columns: system, score, se, questions, failed, and,
+        against the first variant, difference, difference_se, low, high (paired, as `differences`).
+
+    Raises:
+        ConfigError: for a size larger than the groups, or an evaluation without groups.
+
+    Example:
+        >>> catlite.context_ablation(evaluation, catlite.Synthesis("gpt-4o-mini"), sizes=(1, 4, 8), run="runs/context")
     """
     return loop.run(acontext_ablation(evaluation, synthesis, sizes, grader=grader, run=run, budget=budget))
 
 
 async def aquestion_ablation(
-    evaluation: Evaluation,
+    evaluation: str | Path | Evaluation,
     synthesis: Synthesis | RecursiveSynthesis,
     *,
     grader: Reward | None = None,
@@ -69,6 +84,7 @@ async def aquestion_ablation(
     budget: Budget | None = None,
 ) -> pd.DataFrame:
     """`question_ablation`, awaited."""
+    evaluation = as_evaluation(evaluation)
     if not isinstance(synthesis, Synthesis | RecursiveSynthesis):
         raise ConfigError(
             f"want a Synthesis or RecursiveSynthesis, which can show its anchor the question: {synthesis!r}"
@@ -81,16 +97,30 @@ async def aquestion_ablation(
 
 
 def question_ablation(
-    evaluation: Evaluation,
+    evaluation: str | Path | Evaluation,
     synthesis: Synthesis | RecursiveSynthesis,
     *,
     grader: Reward | None = None,
     run: str | Path | None = None,
     budget: Budget | None = None,
 ) -> pd.DataFrame:
-    """Synthesis from the rollouts alone, as in the paper, beside synthesis that sees the question (App. A.3).
+    """Compare synthesis from the rollouts alone, as in the paper, with synthesis that sees the question (App. A.3).
 
-    Calls, rows and columns are as in `context_ablation`. Raises ConfigError for an estimator that is no synthesis.
+    Args:
+        evaluation: a finished one, or the folder of its run, with its groups; nothing is sampled anew.
+        synthesis: a Synthesis or RecursiveSynthesis, whose calls are made with and without the question.
+        grader: a reward; None is AnswerMatch against each example's answer.
+        run: a folder in which the anchor's replies are kept; None keeps nothing.
+        budget: a hard cap on these calls; None for none.
+
+    Returns:
+        A DataFrame with the rows and columns of `context_ablation`.
+
+    Raises:
+        ConfigError: for an estimator that is no synthesis, or an evaluation without groups.
+
+    Example:
+        >>> catlite.question_ablation(evaluation, catlite.Synthesis("gpt-4o-mini"), run="runs/question")
     """
     return loop.run(aquestion_ablation(evaluation, synthesis, grader=grader, run=run, budget=budget))
 

@@ -223,11 +223,13 @@ def rank_correlation(
 
 
 def _spearman(pairs: Sequence[tuple[float, float]]) -> float:
-    from scipy import stats
+    """Spearman's rank correlation: Pearson's of the ranks, equal values sharing the mean of theirs."""
+    import pandas as pd
 
     if len(pairs) < 3 or len({x for x, _ in pairs}) < 2 or len({y for _, y in pairs}) < 2:
         return math.nan
-    return float(stats.spearmanr(*zip(*pairs, strict=True)).statistic)
+    x, y = (pd.Series(column, dtype=float).rank().to_numpy() for column in zip(*pairs, strict=True))
+    return float(np.corrcoef(x, y)[0, 1])
 
 
 def _figures(counts: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:

@@ -6,7 +6,7 @@ the model it began with may well be as good. So always all four. Left out: more 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from catlite import loop
 from catlite.budget import Budget, capped
 from catlite.cards import html_table, notes_html
-from catlite.data import Group, Reference, Task, Usage, counted
+from catlite.coerce import as_task, check_estimator, estimator_name
+from catlite.data import Example, Group, Prompt, Reference, Task, Usage, counted
 from catlite.errors import EstimationError, StoreError
-from catlite.evaluation import Estimator, aevaluate, estimator_name
-from catlite.models.base import Model, resolve, token_limit
+from catlite.evaluation import Estimator, aevaluate
+from catlite.models.base import Model, check_n, check_sampling, resolve, token_limit
 from catlite.progress import Progress
 from catlite.references.selection import MajorityVote
 from catlite.references.synthesis import Synthesis
@@ -110,7 +111,7 @@ class Comparison:
 def compare(
     before: str | Model,
     after: str | Model,
-    task: Task,
+    task: str | Task | Iterable[Example | Prompt],
     *,
     synthesis: Estimator | None = None,
     grader: Reward | None = None,
@@ -138,7 +139,7 @@ def compare(
             as `before/evaluation.json` and `after/evaluation.json`; `Comparison.load` reads them. None keeps nothing.
         budget: one cap on all that both models, anchor and judge spend, resumed parts included; None is no cap.
         progress: True shows a bar for each model; a function is called with (questions done, questions) of each.
-        sampling: parameters of the rollouts, such as max_tokens; greedy decoding leaves out those by which one draws.
+        **sampling: parameters of the rollouts, such as max_tokens; greedy decoding leaves out those by which one draws.
 
     Returns:
         Both evaluations, with a table of the four systems.
@@ -152,6 +153,11 @@ def compare(
         >>> print(catlite.compare("old-model", "new-model", catlite.times_tables(20), n_repeats=2))
         >>> catlite.compare(trained.initial, trained.policy, task, run="runs/compared", budget=Budget(usd=5))
     """
+    check_n(n)
+    check_sampling(sampling, compare)
+    if synthesis is not None:
+        check_estimator(synthesis)
+    questions = as_task(task, "compare", instead="one Example with its answer, Example(text, answer)")
 
     async def work() -> Comparison:
         models = [resolve(before), resolve(after)]
@@ -162,9 +168,9 @@ def compare(
             with open_run(run) as store, capped(budget, store):
                 for model, name in zip(models, _FOLDERS, strict=True):
                     evaluation = await aevaluate(
-                        task,
+                        questions,
                         model,
-                        estimators=_systems(task, n, Greedy(model, sampling), last),
+                        estimators=_systems(questions, n, Greedy(model, sampling), last),
                         grader=grader,
                         n=n,
                         n_repeats=n_repeats,

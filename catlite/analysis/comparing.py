@@ -6,9 +6,9 @@ A question's numbers are means over its repeats, errors are over questions. Left
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from catlite import answers
 from catlite.data import Reference
 from catlite.errors import ConfigError
-from catlite.results import SINGLE, Evaluation, mean_and_error, over_questions, relative_gain
+from catlite.results import SINGLE, Evaluation, as_evaluation, mean_and_error, over_questions, relative_gain
 from catlite.text import data_frame
 
 if TYPE_CHECKING:
@@ -25,13 +25,27 @@ if TYPE_CHECKING:
 RESAMPLES = 10_000
 
 
-def differences(evaluation: Evaluation, baseline: str = SINGLE, *, seed: int = 0) -> pd.DataFrame:
-    """Every system against `baseline`, on the questions both were graded on.
+def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, seed: int = 0) -> pd.DataFrame:
+    """Compare every system with `baseline`, on the questions both were graded on (arXiv 2509.14234 §4).
 
-    Columns: difference of mean scores; its standard error over questions, paired; low and high, the 95% interval of
-    a paired bootstrap (RESAMPLES draws of questions); relative gain; p_welch, Welch's t-test as in the paper, which
-    ignores the pairing and is therefore the more cautious; questions. Raises ConfigError for an unknown baseline.
+    Args:
+        evaluation: a finished one, or the folder of its run.
+        baseline: the system that the others are compared with; the single sample.
+        seed: of the bootstrap, a whole number; 0.
+
+    Returns:
+        A DataFrame with a row per other system. Columns: difference of mean scores; its standard error over questions,
+        paired; low and high, the 95% interval of a paired bootstrap (RESAMPLES draws of questions); relative_gain;
+        p_welch, Welch's t-test as in the paper, which ignores the pairing and is therefore the more cautious;
+        questions.
+
+    Raises:
+        ConfigError: for an unknown baseline.
+
+    Example:
+        >>> catlite.differences(evaluation, "MajorityVote")[["system", "difference", "low", "high"]]
     """
+    evaluation = as_evaluation(evaluation)
     if baseline not in evaluation.systems:
         raise ConfigError(f"baseline={baseline!r}: the evaluation has {', '.join(evaluation.systems)}")
     base = evaluation.scores(baseline)
@@ -74,23 +88,38 @@ def _interval(delta: np.ndarray[Any, Any], seed: int) -> tuple[float, float]:
 
 
 def _welch(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
-    from scipy import stats
+    """The two-sided p-value of Welch's t-test (1947); one list, not both, may be constant."""
+    from mpmath import betainc
 
-    with warnings.catch_warnings():
-        # One list of equal scores (all right, say) is no loss of precision: the test rests on the other's variance.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return float(stats.ttest_ind(x, y, equal_var=False).pvalue)
+    errors = [values.var(ddof=1) / len(values) for values in (x, y)]
+    error = sum(errors)
+    t_squared = float((x.mean() - y.mean()) ** 2 / error)
+    freedom = float(error**2 / sum(each**2 / (len(values) - 1) for each, values in zip(errors, (x, y), strict=True)))
+    # Of Student's t both tails together are this regularized incomplete beta function (Abramowitz & Stegun 26.7.1).
+    return float(betainc(freedom / 2, 0.5, 0, freedom / (freedom + t_squared), regularized=True))
 
 
-def disagreement(evaluation: Evaluation, system: str = "Synthesis") -> pd.DataFrame:
-    """How often `system`'s answer differs from another's, and who is right then (§4.5).
+def disagreement(evaluation: str | Path | Evaluation, system: str = "Synthesis") -> pd.DataFrame:
+    """Tell how often a system's answer differs from another's, and who is right then (arXiv 2509.14234 §4.5).
 
-    One row per other system that has references, and one for "every rollout": the questions on which no rollout has
-    the answer that `system` gives. Columns: system, other, questions, disagree (share), right and other_right (shares
-    of the disagreements that have a gold answer; nan where none has), each share with its standard error over
-    questions. Raises ConfigError for a system without references, and for open-ended examples: two texts in other
-    words may say the same, so that there is no answer to compare.
+    Args:
+        evaluation: a finished one, of examples with an answer format.
+        system: the system that the others are compared with; "Synthesis".
+
+    Returns:
+        A DataFrame with a row per other system that has references, and one for "every rollout": the questions on which
+        no rollout has the answer that `system` gives. Columns: system, other, questions, disagree (share), right and
+        other_right (shares of the disagreements that have a gold answer; nan where none has), each share with its
+        standard error over questions.
+
+    Raises:
+        ConfigError: for a system without references, and for open-ended examples: two texts in other words may say the
+            same, so that there is no answer to compare.
+
+    Example:
+        >>> catlite.disagreement(evaluation)[["other", "disagree", "right", "other_right"]]
     """
+    evaluation = as_evaluation(evaluation)
     mine = _references(evaluation, system)
     check_comparable(evaluation, "disagreement()")
     rows = []

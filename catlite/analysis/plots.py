@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from catlite.errors import ConfigError, MissingExtra
+from catlite.extras import install
 from catlite.results import SINGLE, Evaluation
 from catlite.text import short
 
@@ -143,7 +144,7 @@ def _pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError:
-        raise MissingExtra("plots need matplotlib: pip install 'catlite[notebooks]'") from None
+        raise MissingExtra(f"plots need matplotlib: {install('notebooks')}") from None
     return plt
 
 

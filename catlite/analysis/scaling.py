@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from catlite import loop
 from catlite.analysis.comparing import check_comparable
 from catlite.budget import Budget
+from catlite.coerce import estimator_name
 from catlite.data import Group, Reference, Rollout
 from catlite.errors import ConfigError, EstimationError
-from catlite.evaluation import Estimator, areestimate, estimator_name
+from catlite.evaluation import Estimator, areestimate
 from catlite.references.selection import equivalence_classes
-from catlite.results import SINGLE, Evaluation, mean_and_error
+from catlite.results import SINGLE, Evaluation, as_evaluation, mean_and_error
 from catlite.rewards.audit import Reward
 from catlite.text import data_frame
 
@@ -33,7 +34,7 @@ SUBSETS = 200  # of a question's rollouts, drawn where there are more of a size
 
 
 async def ascaling(
-    evaluation: Evaluation,
+    evaluation: str | Path | Evaluation,
     estimator: Estimator,
     sizes: Sequence[int] | None = None,
     *,
@@ -42,6 +43,7 @@ async def ascaling(
     budget: Budget | None = None,
 ) -> pd.DataFrame:
     """`scaling`, awaited."""
+    evaluation = as_evaluation(evaluation)
     sizes = checked_sizes(evaluation, sizes, "sizes")
     variants = {str(size): First(estimator, size) for size in sizes}
     again = await areestimate(evaluation, variants, grader=grader, run=run, budget=budget)
@@ -55,7 +57,7 @@ async def ascaling(
 
 
 def scaling(
-    evaluation: Evaluation,
+    evaluation: str | Path | Evaluation,
     estimator: Estimator,
     sizes: Sequence[int] | None = None,
     *,
@@ -63,11 +65,24 @@ def scaling(
     run: str | Path | None = None,
     budget: Budget | None = None,
 ) -> pd.DataFrame:
-    """The estimator's score on the first g rollouts of every group, for each g in `sizes`; no new rollouts.
+    """Score an estimator on the first g rollouts of every group, for each g in `sizes` (arXiv 2509.14234 §4.5).
 
-    sizes: by default the powers of two up to n. The estimator's own calls (a synthesis per group and size) are made,
-    within the budget, and kept by the run. Columns: estimator, g, score, se, questions, failed. Raises ConfigError
-    when a size is larger than the groups.
+    Args:
+        evaluation: a finished one, or the folder of its run, with its groups; nothing is sampled anew.
+        estimator: such as Synthesis(anchor); its own calls, one per group and size, are made.
+        sizes: numbers of rollouts; None is the powers of two up to n.
+        grader: a reward; None is AnswerMatch against each example's answer.
+        run: a folder in which the estimator's replies are kept; None keeps nothing.
+        budget: a hard cap on these calls; None for none.
+
+    Returns:
+        A DataFrame with columns estimator, g, score, se, questions, failed.
+
+    Raises:
+        ConfigError: when a size is larger than the groups.
+
+    Example:
+        >>> catlite.scaling(evaluation, catlite.Synthesis("gpt-4o-mini"), sizes=(2, 4, 8), run="runs/scaling")
     """
     return loop.run(ascaling(evaluation, estimator, sizes, grader=grader, run=run, budget=budget))
 
@@ -103,7 +118,7 @@ def checked_sizes(evaluation: Evaluation, sizes: Sequence[int] | None, name: str
 
 
 def pass_at_k(
-    evaluation: Evaluation, ks: Sequence[int] | None = None, *, threshold: float | None = None
+    evaluation: str | Path | Evaluation, ks: Sequence[int] | None = None, *, threshold: float | None = None
 ) -> pd.DataFrame:
     """How often at least one of k rollouts is right, without bias from the number there are (Chen et al. 2021).
 
@@ -124,6 +139,7 @@ def pass_at_k(
         >>> pass_at_k(evaluation, ks=(1, 4))
         >>> pass_at_k(graded_by_rubric, threshold=0.7)
     """
+    evaluation = as_evaluation(evaluation)
     pools = [_passed([score for _, score in pool], threshold) for pool in _pools(evaluation).values()]
     rows = []
     for k in checked_sizes(evaluation, ks, "ks"):
@@ -154,14 +170,27 @@ def _all_wrong(pool: list[bool], k: int) -> float:
     return math.comb(pool.count(False), k) / math.comb(len(pool), k)
 
 
-def maj_at_k(evaluation: Evaluation, ks: Sequence[int] | None = None) -> pd.DataFrame:
-    """What a majority vote of k rollouts reaches, over all subsets of a question's rollouts (SUBSETS of them at most).
+def maj_at_k(evaluation: str | Path | Evaluation, ks: Sequence[int] | None = None) -> pd.DataFrame:
+    """Tell what a majority vote of k rollouts reaches, over all subsets of a question's rollouts (SUBSETS at most).
 
-    So less noisy than `scaling(evaluation, MajorityVote())`, which takes the first k. ks: by default the powers of two
-    up to n. A rollout that is cut off or has no answer does not vote, and a subset in which none does scores 0.
-    Columns: k, maj_at_k, se, questions. Raises ConfigError when some k is larger than the groups, and for open-ended
-    examples, which have no answers to vote with.
+    So it is less noisy than `scaling(evaluation, MajorityVote())`, which takes the first k. A rollout that is cut off
+    or has no answer does not vote, and a subset in which none does scores 0.
+
+    Args:
+        evaluation: a finished one, or the folder of its run, with its groups, of examples with an answer format.
+        ks: numbers of rollouts; None is the powers of two up to n.
+
+    Returns:
+        A DataFrame with columns k, maj_at_k, se (over questions), questions.
+
+    Raises:
+        ConfigError: when some k is larger than the groups, and for open-ended examples, which have no answers to vote
+            with.
+
+    Example:
+        >>> catlite.maj_at_k(evaluation, ks=(1, 4, 8))
     """
+    evaluation = as_evaluation(evaluation)
     check_comparable(evaluation, "maj_at_k()")
     ballots = [loop.run(_ballots(pool)) for pool in _pools(evaluation).values()]
     rows = []

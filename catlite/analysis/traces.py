@@ -6,9 +6,10 @@ Left out: languages other than English.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catlite.results import SINGLE, Evaluation, over_questions
+from catlite.results import SINGLE, Evaluation, as_evaluation, over_questions
 from catlite.text import data_frame
 
 if TYPE_CHECKING:
@@ -19,12 +20,20 @@ _STEPS = re.compile(r"\b(?:first|second|third|then|next|finally|step|therefore|t
 _CHECKS = re.compile(r"\b(?:check|verif\w+|confirm\w*|double-check|recheck|indeed|make sure|validate)\b", re.IGNORECASE)
 
 
-def traces(evaluation: Evaluation) -> pd.DataFrame:
-    """How references are written, beside rollouts (App. C): words, step words and verification cues per 100 words.
+def traces(evaluation: str | Path | Evaluation) -> pd.DataFrame:
+    """Describe how references are written, beside rollouts: words, and cues of steps and checks per 100 words (App. C).
 
-    One row for the rollouts and one per estimator: the number of texts, and each mean with its standard error over
-    questions.
+    Args:
+        evaluation: a finished one, or the folder of its run, with its groups.
+
+    Returns:
+        A DataFrame with a row for the rollouts and one per estimator: the number of texts, and each mean with its
+        standard error over questions.
+
+    Example:
+        >>> catlite.traces(catlite.Evaluation.load("runs/math"))
     """
+    evaluation = as_evaluation(evaluation)
     texts: dict[str, list[tuple[int, str]]] = {"rollouts": []}
     for row in evaluation.rows:
         if row.reference is not None:

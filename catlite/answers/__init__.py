@@ -9,7 +9,7 @@ hostile answers sit in C code where no signal and no thread reaches. None means 
 Left out: reading an answer out of prose that announces none, and converting units (1 m is not 100 cm).
 """
 
-from catlite.answers.comparing import LIMIT_SECONDS, MAX_LENGTH, acompare, compare, equivalent
+from catlite.answers.comparing import LIMIT_SECONDS, MAX_LENGTH, acompare, compare, equivalent, known
 from catlite.answers.extraction import check_format, extract
 from catlite.answers.thinking import split_thinking, without_thinking
 from catlite.answers.voting import aclasses, aspokesman, classes
@@ -25,6 +25,7 @@ __all__ = [
     "compare",
     "equivalent",
     "extract",
+    "known",
     "split_thinking",
     "without_thinking",
 ]

@@ -78,6 +78,26 @@ def equivalent(a: str, b: str) -> bool:
     return verdict is True
 
 
+def known(a: str, b: str) -> bool | None:
+    """Tell what is known of a pair without asking the child process, for what must not wait: a repr, a card.
+
+    Args:
+        a: an answer.
+        b: another.
+
+    Returns:
+        True or False where the texts decide it, or where it was decided before; else None.
+
+    Example:
+        >>> known("42", "42 ")
+        True
+    """
+    if not isinstance(a, str) or not isinstance(b, str):
+        return None
+    verdict = _at_once(a, b)
+    return _verdicts.get(_pair(a, b)) if verdict is None else verdict
+
+
 def _pair(a: str, b: str) -> tuple[str, str]:
     return (a, b) if a <= b else (b, a)  # one order, so that the verdict cannot depend on it
 

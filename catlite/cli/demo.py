@@ -22,9 +22,15 @@ def add(commands: Commands) -> None:
         _demo,
         summary="single sample, majority vote and synthesis on times tables, on the embedded model",
         description="Compares a single sample, a majority vote of 8 and a synthesis of 8 on times tables, offline.",
+        examples="""
+            catlite demo
+            catlite demo --questions 81 --seed 1
+        """,
     )
-    parser.add_argument("--questions", type=int, default=16, help="how many of the 81 (default: 16)")
-    parser.add_argument("--seed", type=int, default=0, help="which ones, and how they are sampled (default: 0)")
+    parser.add_argument("--questions", metavar="N", type=int, default=16, help="how many of the 81 (default: 16)")
+    parser.add_argument(
+        "--seed", metavar="N", type=int, default=0, help="which ones, and how they are sampled (default: 0)"
+    )
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -8,7 +8,21 @@ import sys
 from typing import TYPE_CHECKING
 
 import catlite
-from catlite.cli.options import ESTIMATORS, add_command, add_model, add_run, estimator, of_run, opened
+from catlite.cli.flags import in_flags
+from catlite.cli.options import (
+    ESTIMATORS,
+    add_command,
+    add_limit,
+    add_model,
+    add_own,
+    add_run,
+    check_names,
+    drawn,
+    estimator,
+    of_run,
+    opened,
+    own,
+)
 
 if TYPE_CHECKING:
     from catlite.cli.options import Commands
@@ -22,20 +36,27 @@ def add(commands: Commands) -> None:
         _estimate,
         summary="a reference for every question of a file, without labels",
         description="Writes one JSON line per question of a CSV, JSONL or JSON file: its reference, without labels.",
+        examples="""
+            catlite estimate questions.csv --prompt question --model gpt-4o-mini
+            catlite estimate questions.jsonl --model gpt-4o-mini --run runs/q \\
+                --max-tokens 800 --budget-usd 2 > references.jsonl
+            catlite estimate sums.csv --answer-format boxed --ask \\
+                --estimator majority --model gpt-4o-mini
+        """,
     )
     parser.add_argument("file", help="CSV, TSV, JSONL or JSON; one question a row")
-    parser.add_argument("--prompt", default="prompt", help='the column with the question (default: "prompt")')
-    parser.add_argument("--answer-format", help='"boxed", or a regular expression with one group, for a final answer')
-    parser.add_argument("--limit", type=int, help="only the first so many questions")
-    parser.add_argument("--estimator", default="synthesis", choices=sorted(ESTIMATORS), help="(default: synthesis)")
+    add_own(parser)
+    add_limit(parser)
+    parser.add_argument(
+        "--estimator", metavar="NAME", default="synthesis", help=f"{', '.join(sorted(ESTIMATORS))} (default: synthesis)"
+    )
     add_model(parser)
     add_run(parser)
 
 
 def _estimate(arguments: argparse.Namespace) -> int:
-    task = catlite.from_records(
-        arguments.file, prompt=arguments.prompt, answer_format=arguments.answer_format, limit=arguments.limit
-    )
+    check_names([arguments.estimator])
+    task = catlite.from_records(arguments.file, **own(arguments), **drawn(arguments))
     with opened(arguments) as model:
         chosen = estimator(arguments.estimator, model, arguments)
         found = catlite.estimate(task, model, estimator=chosen, **of_run(arguments, [arguments.estimator]))
@@ -44,6 +65,6 @@ def _estimate(arguments: argparse.Namespace) -> int:
         line = {"id": example.id, "text": reference.text, "answer": reference.answer, "support": reference.support}
         print(json.dumps(line | {"notes": reference.notes, "error": reference.error}))
     if failed:
-        reason = " ".join(str(failed[0].error).split())
+        reason = in_flags(" ".join(str(failed[0].error).split()), arguments.parser)
         print(f"catlite: {len(failed)} of {len(found)} questions have no reference: {reason}", file=sys.stderr)
     return 1 if failed else 0

@@ -10,7 +10,25 @@ from typing import TYPE_CHECKING
 
 import catlite
 from catlite.analysis.official import official
-from catlite.cli.options import ESTIMATORS, add_command, add_judge, add_model, add_run, estimator, judge, of_run, opened
+from catlite.cli.flags import in_flags
+from catlite.cli.options import (
+    ESTIMATORS,
+    add_command,
+    add_judge,
+    add_limit,
+    add_model,
+    add_own,
+    add_run,
+    check_judge,
+    check_names,
+    drawn,
+    estimator,
+    judge,
+    of_run,
+    opened,
+    own,
+    refuse_own,
+)
 from catlite.data import Task
 from catlite.errors import ConfigError
 from catlite.rewards.audit import Reward
@@ -21,7 +39,7 @@ if TYPE_CHECKING:
 
 _TASKS = ("gsm8k", "healthbench", "math500", "times_tables")
 _GRADERS = ("answer", "expert", "model")
-_OWN = ("prompt", "answer", "rubric", "id", "answer_format")  # how a file of the user's own is read
+_OWN = ("answer", "rubric", "id")  # columns that only this command reads
 
 
 def add(commands: Commands) -> None:
@@ -32,21 +50,27 @@ def add(commands: Commands) -> None:
         _evaluate,
         summary="score a single sample and estimators on a task with answers",
         description="Scores a single sample of the model and each estimator, with standard errors and costs.",
+        examples="""
+            catlite evaluate math500 --limit 50 --model gpt-4o-mini --run runs/math
+            catlite evaluate sums.csv --prompt question --answer result \\
+                --answer-format boxed --ask --model gpt-4o-mini --run runs/sums
+            catlite evaluate healthbench --limit 20 --model gpt-4o-mini \\
+                --judge gpt-4o --run runs/health --max-tokens 1500
+        """,
     )
     parser.add_argument("task", help=f"{', '.join(_TASKS)}, or a CSV, TSV, JSONL or JSON file of your own")
-    parser.add_argument("--path", help="the file of a named task, when it is on this machine already")
+    parser.add_argument("--path", metavar="FILE", help="the file of a named task, when it is on this machine already")
     parser.add_argument("--subset", choices=sorted(FILES), default="all", help="of healthbench (default: all)")
-    own = parser.add_argument_group("a file of your own")
-    own.add_argument("--prompt", metavar="COLUMN", help='the column with the question (default: "prompt")')
-    own.add_argument(
+    mine = parser.add_argument_group("a file of your own")
+    add_own(mine)
+    mine.add_argument(
         "--answer",
         metavar="COLUMN",
         help='the column with the right answer (default: "answer", or none where there is a --rubric)',
     )
-    own.add_argument("--rubric", metavar="COLUMN", help="the column with a list of criteria, for --grader expert")
-    own.add_argument("--id", metavar="COLUMN", help="the column with a name for the question (default: its number)")
-    own.add_argument("--answer-format", help='"boxed", or a regular expression with one group: how a reply ends')
-    parser.add_argument("--limit", type=int, help="so many questions, drawn by --seed (default: all)")
+    mine.add_argument("--rubric", metavar="COLUMN", help="the column with a list of criteria, for --grader expert")
+    mine.add_argument("--id", metavar="COLUMN", help="the column with a name for the question (default: its number)")
+    add_limit(parser)
     parser.add_argument(
         "--estimators",
         action="append",
@@ -54,7 +78,9 @@ def add(commands: Commands) -> None:
         help=f"separated by commas, from {', '.join(sorted(ESTIMATORS))} (default: synthesis, and majority where "
         "there are answers)",
     )
-    parser.add_argument("--repeats", type=int, default=1, help="how often each question is sampled anew (default: 1)")
+    parser.add_argument(
+        "--repeats", metavar="N", type=int, default=1, help="how often each question is sampled anew (default: 1)"
+    )
     add_model(parser)
     add_run(parser)
     grading = parser.add_argument_group("grading")
@@ -69,23 +95,36 @@ def add(commands: Commands) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    task = _task(arguments)
-    usual = ["majority", "synthesis"] if task.verifiable else ["synthesis"]
-    names = ",".join(arguments.estimators or usual).split(",")
+    # What was typed is checked before a task or a model is fetched.
+    chosen = ",".join(arguments.estimators).split(",") if arguments.estimators else []
+    check_names(chosen)
     by_rubric = arguments.task == "healthbench" or arguments.rubric is not None
     kind = arguments.grader or ("expert" if by_rubric else "answer")
     if kind == "answer" and arguments.judge is not None:
         raise ConfigError("--judge goes with --grader expert or model: final answers are compared without one")
+    if kind != "answer":
+        check_judge(arguments)
+    task = _task(arguments)
+    names = chosen or (["majority", "synthesis"] if task.verifiable else ["synthesis"])
     with opened(arguments) as model, _grader(kind, arguments) as grader:
         estimators = [estimator(name, model, arguments) for name in names]
         settings = of_run(arguments, names) | {"n_repeats": arguments.repeats, "grader": grader}
         result = catlite.evaluate(task, model, estimators=estimators, **settings)
-    print(result.summary.reset_index().to_json(orient="records", indent=2) if arguments.json else result)
+    shown = result.summary.reset_index().to_json(orient="records", indent=2) if arguments.json else None
+    print(_text(result, arguments) if shown is None else shown)
     hard = not arguments.json and arguments.judge_mode != "soft"
     if arguments.task == "healthbench" and hard and any(row.judgement for row in result.rows):
         print("\nHealthBench's own metrics (means clipped to [0, 1], ± deviation of 1,000 resamples):")
         print(official(result).round(3).to_string(index=False))
     return 1 if result.stopped is not None else 0
+
+
+def _text(result: catlite.Evaluation, arguments: argparse.Namespace) -> str:
+    """The table, with its notes in the words of the command line."""
+    text = str(result)
+    for note in result.notes:
+        text = text.replace(note, in_flags(note, arguments.parser))
+    return text
 
 
 @contextmanager
@@ -103,16 +142,14 @@ def _grader(kind: str, arguments: argparse.Namespace) -> Iterator[Reward | None]
 
 
 def _task(arguments: argparse.Namespace) -> Task:
-    draw = {"limit": arguments.limit, "seed": arguments.seed or 0}
-    own = {name: value for name in _OWN if (value := getattr(arguments, name)) is not None}
+    draw = drawn(arguments)
+    mine = own(arguments) | {name: value for name in _OWN if (value := getattr(arguments, name)) is not None}
     if arguments.task not in _TASKS:
         if not Path(arguments.task).expanduser().exists():
             raise ConfigError(f"there is no task {arguments.task!r} and no such file: tasks are {', '.join(_TASKS)}")
-        answer = {} if "rubric" in own else {"answer": "answer"}
-        return catlite.from_records(arguments.task, **{**answer, **own}, **draw)
-    if own:
-        options = ", ".join("--" + name.replace("_", "-") for name in own)
-        raise ConfigError(f"{options} goes with a file of your own: {arguments.task} knows its own columns")
+        answer = {} if "rubric" in mine else {"answer": "answer"}
+        return catlite.from_records(arguments.task, **{**answer, **mine}, **draw)
+    refuse_own(arguments.task, mine)
     if arguments.task == "healthbench":
         return catlite.healthbench(arguments.subset, arguments.path, **draw)
     if arguments.task == "times_tables":

@@ -16,7 +16,7 @@ from catlite.criteria import Rubric
 from catlite.data import Judgement
 from catlite.errors import CatliteError, ConfigError
 from catlite.rewards.judge import judge_group, probe
-from catlite.tasks.records import as_rubric
+from catlite.tasks.cells import as_rubric
 from catlite.text import judgement_text, short, table
 
 if TYPE_CHECKING:
@@ -31,12 +31,20 @@ def add(commands: Commands) -> None:
         _judge,
         summary="judge responses by a rubric, one verdict per response and criterion",
         description="Judges responses by a rubric. With --probe it tries known attacks on the judge instead.",
+        examples="""
+            catlite judge rubric.json "Take them together." "Two hours apart." \\
+                --judge gpt-4o
+            catlite judge criteria.txt - --judge gpt-4o --json < response.txt
+            catlite judge --probe --judge gpt-4o-mini
+        """,
     )
     parser.add_argument("rubric", nargs="?", help="a JSON list of criteria, or text with a criterion on each line")
     parser.add_argument("responses", nargs="*", help="what is judged; - reads one from stdin")
     parser.add_argument("--probe", action="store_true", help="whether known attacks fool this judge")
     add_judge(parser, default="local")
-    parser.add_argument("--base-url", help="an OpenAI-compatible server, such as http://localhost:8000/v1")
+    parser.add_argument(
+        "--base-url", metavar="URL", help="an OpenAI-compatible server, such as http://localhost:8000/v1"
+    )
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
 

@@ -14,17 +14,28 @@ from collections.abc import Sequence
 
 import catlite
 from catlite.cli import demo, estimate, evaluate, judge, report, rubric, synthesize, train
-from catlite.cli.options import EXAMPLES, Parser
+from catlite.cli.flags import in_flags
+from catlite.cli.options import Parser
 from catlite.errors import CatliteError, ConfigError
 from catlite.text import rollouts_text, visible
+
+_EXAMPLES = """\
+examples:
+  catlite demo
+  catlite synthesize "Why is the sky blue?" --model gpt-4o-mini
+  catlite estimate questions.csv --prompt question --model gpt-4o-mini
+  catlite evaluate math500 --limit 50 --model gpt-4o-mini --run runs/math
+  catlite report runs/math
+
+`catlite COMMAND --help` has the options of a command, and more examples.
+"""
 
 
 def _parser() -> Parser:
     parser = Parser(
         prog="catlite",
         description="Better answers from parallel rollouts, without ground truth (Compute as Teacher).",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_EXAMPLES,
     )
     parser.add_argument("--version", action="version", version=f"catlite {catlite.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -46,19 +57,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a model may write what a terminal cannot
+    parser: argparse.ArgumentParser = Parser(add_help=False)  # until it is known which command it is
     try:
         arguments = _parser().parse_args(argv)
+        parser = arguments.parser
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except ConfigError as error:
-        return _fail(error, 2)
+        return _fail(error, 2, parser)
     except CatliteError as error:
         # What was paid for is shown before the reason why it did not suffice.
         if error.group is not None:
             print(rollouts_text(error.group), file=sys.stderr)
-        return _fail(error, 1)
+        return _fail(error, 1, parser)
     except UnicodeDecodeError as error:
-        return _fail(ConfigError(f"the input is not {error.encoding}: byte {error.start}: {error.reason}"), 2)
+        return _fail(ConfigError(f"the input is not {error.encoding}: byte {error.start}: {error.reason}"), 2, parser)
     except KeyboardInterrupt as error:
         print(f"catlite: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130
@@ -67,10 +80,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _fail(error, 1)
+        return _fail(error, 1, parser)
     return code
 
 
-def _fail(error: Exception, code: int) -> int:
-    print("catlite: " + visible(" ".join(str(error).split())), file=sys.stderr)
+def _fail(error: Exception, code: int, parser: argparse.ArgumentParser) -> int:
+    message = " ".join(in_flags(str(error), parser).split())
+    print("catlite: " + visible(message), file=sys.stderr)
     return code

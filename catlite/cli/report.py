@@ -21,6 +21,10 @@ def add(commands: Commands) -> None:
         summary="an evaluated run, or a training, as one HTML page",
         description="Writes a run's scores, costs and questions as one HTML page that needs no network, "
         "and prints where.",
+        examples="""
+            catlite report runs/math
+            catlite report runs/math --output math.html
+        """,
     )
     parser.add_argument("folder", metavar="RUN", help="what --run of evaluate or train was, or an evaluation.json")
     parser.add_argument("--output", metavar="PATH", help="the page (default: report.html in RUN)")

@@ -25,10 +25,15 @@ def add(commands: Commands) -> None:
         _rubric,
         summary="propose yes/no criteria from a reference",
         description="Has a model write criteria by which other responses to the same task can be judged.",
+        examples="""
+            catlite rubric "Zinc and iron compete: take them two hours apart." \\
+                --model gpt-4o-mini > rubric.json
+            catlite rubric --question "Can I take zinc with iron?" --model gpt-4o-mini
+        """,
     )
     parser.add_argument("reference", help="the text of a good response; - reads it from stdin")
     parser.add_argument("--question", action="store_true", help="the text is the question, not a response to it")
-    parser.add_argument("--fewest", type=int, default=5, help="criteria at least (default: 5)")
+    parser.add_argument("--fewest", metavar="N", type=int, default=5, help="criteria at least (default: 5)")
     add_model(parser, rollouts=False)
 
 

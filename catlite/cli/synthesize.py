@@ -10,7 +10,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import catlite
-from catlite.cli.options import EXAMPLES, add_command, add_model, sampling
+from catlite.cli.flags import in_flags
+from catlite.cli.options import add_command, add_model, sampling
 from catlite.cli.waiting import on_terminal
 from catlite.data import Message, Prompt, Reference
 from catlite.errors import ConfigError
@@ -28,14 +29,23 @@ def add(commands: Commands) -> None:
         _synthesize,
         summary="sample n rollouts of one question and reconcile them into one answer",
         description="Samples n rollouts of one question and has an anchor reconcile them into one answer.",
-        epilog=EXAMPLES,
+        examples="""
+            catlite synthesize "Why is the sky blue?" --model gpt-4o-mini --rollouts
+            catlite synthesize "What is 17 × 23? Answer in \\boxed{}." \\
+                --answer-format boxed --model Qwen/Qwen3-4B \\
+                --base-url http://localhost:8000/v1
+            cat question.txt | catlite synthesize - --json | jq .answer
+            catlite synthesize "Say hello."       the embedded model: knows little
+        """,
     )
     parser.add_argument(
         "prompt", help="the question; - reads it from stdin; JSON [{role, content}, …] is a conversation"
     )
     add_model(parser)
-    parser.add_argument("--anchor", help="the model that reconciles (default: the same as --model)")
-    parser.add_argument("--answer-format", help='"boxed", or a regular expression with one group, for a final answer')
+    parser.add_argument("--anchor", metavar="NAME", help="the model that reconciles (default: the same as --model)")
+    parser.add_argument(
+        "--answer-format", metavar="FORMAT", help='"boxed", or a regular expression with one group, for a final answer'
+    )
     parser.add_argument("--include-question", action="store_true", help="show the anchor the question too")
     parser.add_argument("--rollouts", action="store_true", help="print the rollouts and what was spent too")
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
@@ -62,7 +72,7 @@ def _synthesize(arguments: argparse.Namespace) -> int:
         print(visible(reference.text) if sys.stdout.isatty() else reference.text)
     if not arguments.rollouts:
         for note in reference.notes:
-            print(f"catlite: note: {note}", file=sys.stderr)
+            print(f"catlite: note: {in_flags(note, arguments.parser)}", file=sys.stderr)
         if on_terminal():
             told = [support_text(reference), models_text(reference), usage_text(reference.total_usage)]
             print("catlite: " + "; ".join(part for part in told if part), file=sys.stderr)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import catlite
-from catlite.cli.options import ESTIMATORS, add_command
+from catlite.cli.options import ESTIMATORS, add_command, add_limit, add_own, check_names, drawn, own, refuse_own
 from catlite.data import Task
 from catlite.errors import ConfigError, HaltedWarning
 from catlite.evaluation import Estimator
@@ -50,34 +50,60 @@ def add(commands: Commands) -> None:
         _train,
         summary="train a model on a task's prompts, without labels",
         description="GRPO with LoRA: rollouts, a reference from each group, rewards against it. No labels are used.",
+        examples="""
+            catlite train times_tables --policy local --steps 20 --run runs/tables
+            catlite train math500 --policy Qwen/Qwen3-1.7B --limit 100 --stop gap
+            catlite train questions.csv --prompt question --policy Qwen/Qwen3-1.7B \\
+                --reward rubric --judge gpt-4o-mini --run runs/questions
+        """,
     )
     parser.add_argument("task", help=f"{', '.join(_TASKS)}, or a CSV, JSONL or JSON file")
-    parser.add_argument("--path", help="the task's file, when it is on this machine already")
-    parser.add_argument("--prompt", default="prompt", help="the column with the question, in a file of yours")
-    parser.add_argument("--answer-format", help='"boxed", or a regular expression with one group, in a file of yours')
-    parser.add_argument("--limit", type=int, help="so many questions, drawn by --seed (default: all)")
-    parser.add_argument("--policy", default="local", help='a folder, a name on the Hugging Face hub, or "local"')
-    parser.add_argument("--backend", default="auto", choices=("auto", "transformers", "unsloth"))
+    parser.add_argument("--path", metavar="FILE", help="the file of a named task, when it is on this machine already")
+    add_own(parser.add_argument_group("a file of your own"))
+    add_limit(parser)
+    parser.add_argument(
+        "--policy", metavar="NAME", default="local", help='a folder, a name on the Hugging Face hub, or "local"'
+    )
+    parser.add_argument(
+        "--backend", default="auto", choices=("auto", "transformers", "unsloth"), help="what trains (default: auto)"
+    )
     parser.add_argument("--load-in-4bit", action="store_true", help="for a GPU with little memory")
-    parser.add_argument("--estimator", default="synthesis", choices=sorted(ESTIMATORS))
-    parser.add_argument("--reward", default="answer", choices=_REWARDS)
-    parser.add_argument("--judge", help="the model that judges rubrics: a name your endpoint serves, or provider/name")
-    parser.add_argument("--base-url", help="where the judge is served")
-    parser.add_argument("--steps", type=int, help="of the optimizer, at most (default: 100)")
-    parser.add_argument("--prompts-per-step", type=int)
-    parser.add_argument("--n", type=int, dest="num_generations", help="rollouts of a group (default: 8)")
-    parser.add_argument("--max-tokens", type=int, dest="max_completion_length", help="of a rollout (default: 1024)")
-    parser.add_argument("--micro-batch", type=int, help="rollouts of one backward pass: fewer take less memory")
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--beta", type=float, help="weight of the KL penalty (default: 0.001)")
-    parser.add_argument("--lora-rank", type=int)
+    parser.add_argument(
+        "--estimator", metavar="NAME", default="synthesis", help=f"{', '.join(sorted(ESTIMATORS))} (default: synthesis)"
+    )
+    parser.add_argument(
+        "--reward",
+        default="answer",
+        choices=_REWARDS,
+        help="answer: agreement with the reference (default); rubric: criteria of the reference, by a --judge",
+    )
+    parser.add_argument(
+        "--judge", metavar="MODEL", help="the model that judges rubrics: a name your endpoint serves, or provider/name"
+    )
+    parser.add_argument("--base-url", metavar="URL", help="where the judge is served")
+    parser.add_argument("--steps", metavar="N", type=int, help="of the optimizer, at most (default: 100)")
+    parser.add_argument("--prompts-per-step", metavar="N", type=int, help="groups of one step (default: 8)")
+    parser.add_argument("--n", metavar="N", type=int, dest="num_generations", help="rollouts of a group (default: 8)")
+    parser.add_argument(
+        "--max-tokens", metavar="N", type=int, dest="max_completion_length", help="of a rollout (default: 1024)"
+    )
+    parser.add_argument(
+        "--micro-batch", metavar="N", type=int, help="rollouts of one backward pass: fewer take less memory"
+    )
+    parser.add_argument("--learning-rate", metavar="RATE", type=float, help="of the optimizer (default: 2e-5)")
+    parser.add_argument("--beta", metavar="WEIGHT", type=float, help="weight of the KL penalty (default: 0.001)")
+    parser.add_argument("--lora-rank", metavar="N", type=int, help="of the adapter (default: 16)")
     parser.add_argument("--stop", choices=("gap", "reward"), help="end when there is nothing more to learn")
-    parser.add_argument("--held-back", type=int, help="prompts kept for the checks of --stop")
-    parser.add_argument("--judge-wait", type=float, help="seconds a judge that is down is waited for (default: 600)")
-    parser.add_argument("--seed", type=int, help="of rollouts, and of which questions are drawn (default: 0)")
-    parser.add_argument("--run", dest="folder", help="keep everything here, and go on from there")
-    parser.add_argument("--budget-usd", type=float, help="stop before spending more, in US dollars")
-    parser.add_argument("--save", help="write the merged model here at the end")
+    parser.add_argument("--held-back", metavar="N", type=int, help="prompts kept for the checks of --stop")
+    parser.add_argument(
+        "--judge-wait", metavar="SECONDS", type=float, help="seconds a judge that is down is waited for (default: 600)"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, help="of rollouts, and of which questions are drawn (default: 0)"
+    )
+    parser.add_argument("--run", metavar="FOLDER", dest="folder", help="keep everything here, and go on from there")
+    parser.add_argument("--budget-usd", metavar="USD", type=float, help="stop before spending more, in US dollars")
+    parser.add_argument("--save", metavar="FOLDER", help="write the merged model here at the end")
 
     demo = add_command(
         commands,
@@ -85,10 +111,14 @@ def add(commands: Commands) -> None:
         _demo,
         summary="watch the embedded model learn times tables from its own votes, on the CPU",
         description="Trains the embedded model on times tables without labels, then compares before and after.",
+        examples="""
+            catlite demo-train
+            catlite demo-train --steps 8 --run runs/demo-train
+        """,
     )
-    demo.add_argument("--steps", type=int, default=DEMO["steps"], help="at most (default: %(default)s)")
-    demo.add_argument("--seed", type=int, default=0)
-    demo.add_argument("--run", dest="folder", help="keep everything here, and go on from there")
+    demo.add_argument("--steps", metavar="N", type=int, default=DEMO["steps"], help="at most (default: %(default)s)")
+    demo.add_argument("--seed", metavar="N", type=int, default=0)
+    demo.add_argument("--run", metavar="FOLDER", dest="folder", help="keep everything here, and go on from there")
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -105,12 +135,14 @@ def _train(arguments: argparse.Namespace) -> int:
         "judge_wait",
         "seed",
     )
+    # What was typed is checked before a task or a model is fetched.
+    check_names([arguments.estimator])
+    judge = _judge(arguments)
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     micro = arguments.micro_batch
     config = catlite.TrainConfig(**given, trl={} if micro is None else {"per_device_train_batch_size": micro})
     task = _task(arguments)
     policy = catlite.LocalModel(arguments.policy, backend=arguments.backend, load_in_4bit=arguments.load_in_4bit)
-    judge = _judge(arguments)
     try:
         trained = _training(
             task,
@@ -161,8 +193,6 @@ def _judge(arguments: argparse.Namespace) -> catlite.Endpoint | None:
 def _estimator(name: str, policy: catlite.LocalModel, config: catlite.TrainConfig) -> Estimator:
     from catlite.training.config import rollout_sampling
 
-    if name not in ESTIMATORS:
-        raise ConfigError(f"there is no estimator {name!r}: there are {', '.join(sorted(ESTIMATORS))}")
     if name == "min-perplexity":  # the trainer's rollouts come without log-probabilities
         return catlite.MinPerplexity(policy.frozen())
     if name == "anchored-vote":  # the anchor's rollouts count beside the policy's, so they are sampled alike
@@ -172,17 +202,16 @@ def _estimator(name: str, policy: catlite.LocalModel, config: catlite.TrainConfi
 
 
 def _task(arguments: argparse.Namespace) -> Task:
-    limit, seed = arguments.limit, arguments.seed or 0
+    draw, mine = drawn(arguments), own(arguments)
+    if arguments.task not in _TASKS:
+        return catlite.from_records(arguments.task, **mine, **draw)
+    refuse_own(arguments.task, mine)
     if arguments.task == "times_tables":
-        return catlite.times_tables(limit, seed)
-    if arguments.task in _TASKS:
-        if arguments.task == "healthbench":
-            return catlite.healthbench(path=arguments.path, limit=limit, seed=seed)
-        known = {"gsm8k": catlite.gsm8k, "math500": catlite.math500}
-        return known[arguments.task](arguments.path, limit=limit, seed=seed)
-    return catlite.from_records(
-        arguments.task, prompt=arguments.prompt, answer_format=arguments.answer_format, limit=limit, seed=seed
-    )
+        return catlite.times_tables(**draw)
+    if arguments.task == "healthbench":
+        return catlite.healthbench(path=arguments.path, **draw)
+    known = {"gsm8k": catlite.gsm8k, "math500": catlite.math500}
+    return known[arguments.task](arguments.path, **draw)
 
 
 def _demo(arguments: argparse.Namespace) -> int:

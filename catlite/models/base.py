@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from catlite.data import Message, Prompt, Rollout
@@ -91,18 +92,69 @@ def check_n(n: Any) -> int:
     return n
 
 
-def check_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
+# What people write who mean something else: the name here, or where it belongs.
+_HINTS = {
+    "anchor": "the anchor of an estimator is its first argument: Synthesis(anchor)",
+    "answer": "it names a column: catlite.from_records(rows, prompt=…, answer=…) makes a task of rows",
+    "answer_format": "examples say how they are answered: from_records(…, answer_format=…)",
+    "api_base": "the address of a server is base_url=",
+    "budget": "give it to synthesize(), estimate(), evaluate() or train()",
+    "estimator": "estimate() and train() take one, evaluate() several as estimators=",
+    "estimators": "evaluate() takes several; one alone is estimator=",
+    "functions": "tools are not supported: rollouts are text",
+    "grader": "grader= goes to evaluate(); what rewards in a training is reward=",
+    "headers": "headers go into extra_headers={…}",
+    "include_question": "it is a setting of the estimator: Synthesis(anchor, include_question=True)",
+    "judge": "a judge belongs to a reward or an estimator: ExpertRubric(judge), RubricReward(proposer, judge)",
+    "key": "the key is api_key=, or OPENAI_API_KEY",
+    "limit": "the task is what has a limit: gsm8k(limit=…), from_records(…, limit=…)",
+    "max_length": "the token limit of a reply is max_tokens=",
+    "max_new_tokens": "the token limit of a reply is max_tokens=",
+    "max_output_tokens": "the token limit of a reply is max_tokens=",
+    "max_retries": "retries are set on the model: Endpoint(name, retry_seconds=…)",
+    "messages": "messages are the prompt, the first argument",
+    "num_generations": "the number of rollouts is n=",
+    "num_samples": "the number of rollouts is n=",
+    "price": "the price is set on the model: Endpoint(name, price=Price(…))",
+    "progress": "whoever awaits shows progress; synthesize(), estimate(), evaluate() and train() show their own",
+    "prompt": "as text it is the first argument; as a column, from_records(rows, prompt=…) makes a task of rows",
+    "retries": "retries are set on the model: Endpoint(name, retry_seconds=…)",
+    "reward": "train() takes one; evaluate() grades by grader=",
+    "rollouts": "the number of rollouts is n=",
+    "run": "give it to synthesize(), estimate(), evaluate() or train()",
+    "samples": "the number of rollouts is n=",
+    "stream": "replies are taken whole; progress=True shows that something is under way",
+    "system": 'a system prompt is the first message of the prompt: [{"role": "system", "content": …}, {"role": "user", '
+    '"content": …}]',
+    "system_prompt": 'a system prompt is the first message of the prompt: [{"role": "system", "content": …}, …]',
+    "temp": "did you mean temperature?",
+    "thinking": "servers differ: reasoning_effort=…, or extra_body={…} with the server's own name for it",
+    "timeout": "time-outs are set on the model: Endpoint(name, timeout=…)",
+    "tool_choice": "tools are not supported: rollouts are text",
+    "tools": "tools are not supported: rollouts are text",
+}
+
+
+def check_sampling(sampling: Mapping[str, Any], call: Callable[..., Any] | None = None) -> dict[str, Any]:
     """Sampling parameters, validated and without the ones that are None.
 
-    Raises ConfigError for a name that no server knows and for values out of range. Parameters only some
-    servers know can be given inside `extra_body`.
+    Args:
+        sampling: parameters by name; ones that only some servers know can be given inside `extra_body`.
+        call: the function they were given to, whose own arguments may be what was meant.
+
+    Returns:
+        What is left to send.
+
+    Raises:
+        ConfigError: for a name that no server knows, with what was likely meant, and for values out of range.
     """
+    known = _PLAIN | _EXTENSIONS
+    for name in sampling:
+        if name not in known:
+            # The value is not shown: it may be a key.
+            raise ConfigError(f"{name}=…: not a sampling parameter; {_meant(name, known, call)}")
     checked = {name: value for name, value in sampling.items() if value is not None}
     for name, value in checked.items():
-        if name not in _PLAIN | _EXTENSIONS:
-            close = difflib.get_close_matches(name, sorted(_PLAIN | _EXTENSIONS), n=1)
-            hint = f"did you mean {close[0]}?" if close else "server-specific ones go into extra_body={…}"
-            raise ConfigError(f"{name}=…: not a sampling parameter; {hint}")  # unshown: it may be a key
         if name not in _RANGES:
             continue
         low, high, whole = _RANGES[name]
@@ -112,6 +164,18 @@ def check_sampling(sampling: Mapping[str, Any]) -> dict[str, Any]:
             bounds = f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
             raise ConfigError(f"{name}={value!r}: want {kind}{bounds if math.isfinite(low) else ''}")
     return checked
+
+
+def _meant(name: str, known: frozenset[str], call: Callable[..., Any] | None) -> str:
+    """What to write in place of an argument that is none."""
+    own = [] if call is None else [one for one in inspect.signature(call).parameters if one not in ("sampling", name)]
+    close = difflib.get_close_matches(name, own, n=1, cutoff=0.75)
+    if not close and name in _HINTS:
+        return _HINTS[name]
+    close = close or difflib.get_close_matches(name, sorted({*known, *own}), n=1)
+    if close:
+        return f"did you mean {close[0]}?"
+    return "server-specific ones go into extra_body={…}"
 
 
 def json_schema(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,6 +229,10 @@ def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key
         from catlite.models.endpoint import Endpoint
 
         return Endpoint(model, base_url=base_url, api_key=api_key)
+    if isinstance(model, type):
+        raise ConfigError(
+            f"a model is a string or an object, and {model.__name__} is a class: write {model.__name__}(…)"
+        )
     if not isinstance(model, Model):
         raise ConfigError(f"a model is a string or an object with .name and .sample(), not {type(model).__name__}")
     if base_url is not None or api_key is not None:

@@ -221,12 +221,25 @@ class Embedded(Endpoint):
 
 
 def embedded(gguf: str | Path | None = None, **settings: Any) -> Embedded:
-    """The embedded model: SmolLM2-135M-Instruct, or the GGUF file given, on this machine's CPU.
+    """Open the embedded model: SmolLM2-135M-Instruct, or the GGUF file given, on this machine's CPU.
 
-    It is what `model="local"` means. The server starts on first use; as a context manager it starts at once and
-    stops at the end of the outermost block. `settings` are those of Endpoint.
+    It is what `model="local"` means. The server starts on first use; as a context manager it starts at once and stops
+    at the end of the outermost block.
 
-    Raises MissingExtra without `catlite[local]`; on first use EmbeddedModelError when the weights cannot be
-    found, fetched or loaded.
+    Args:
+        gguf: the path of a file in place of the default weights, which are fetched once; None takes CATLITE_GGUF, if
+            set.
+        **settings: those of Endpoint, such as max_connections, and defaults of sampling, such as temperature.
+
+    Returns:
+        The Model.
+
+    Raises:
+        MissingExtra: without `catlite[local]`, on first use.
+        EmbeddedModelError: when the weights cannot be found, fetched or loaded, on first use.
+
+    Example:
+        >>> with catlite.embedded(temperature=1.0) as model:
+        ...     catlite.synthesize("What is 6 times 7?", model)
     """
     return Embedded(gguf, **settings)

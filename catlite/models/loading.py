@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from catlite.errors import ConfigError, MissingExtra
+from catlite.extras import install
 from catlite.models.generation import Engine, is_out_of_memory, out_of_memory
-
-_EXTRA = 'weights in this process need catlite[train]: pip install "catlite[train]"'
 
 
 class Weights:
@@ -72,13 +71,13 @@ class Weights:
 
     def _load(self) -> None:
         if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
-            raise MissingExtra(_EXTRA)
+            raise MissingExtra(f"weights in this process need catlite[train]: {install('train')}")
         try:
             load = self._with_unsloth if self.backend == "unsloth" else self._with_transformers
             model, tokenizer = load()
         except (OSError, ValueError, RuntimeError, ImportError) as error:
             if self.settings["load_in_4bit"] and importlib.util.find_spec("bitsandbytes") is None:
-                raise MissingExtra('load_in_4bit=True needs bitsandbytes: pip install "catlite[unsloth]"') from error
+                raise MissingExtra(f"load_in_4bit=True needs bitsandbytes: {install('unsloth')}") from error
             if is_out_of_memory(error):
                 raise out_of_memory(f"loading {self.path}", "the size of the model") from None
             raise ConfigError(f"LocalModel({self.path!r}) cannot be loaded: {error}") from error
@@ -224,7 +223,7 @@ def chosen(backend: str) -> str:
     if backend == "auto" and not present:
         return "transformers"
     if not present:
-        raise MissingExtra('backend="unsloth" needs the package: pip install "catlite[unsloth]"')
+        raise MissingExtra(f"backend='unsloth' needs the package: {install('unsloth')}")
     import torch
 
     if torch.cuda.is_available():

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from catlite import answers
+from catlite.coerce import hold_models
 from catlite.data import Group, Reference
 from catlite.errors import EstimationError, GroupError
 from catlite.models.base import Model, check_n, check_sampling, combined, shown_name
@@ -45,6 +46,7 @@ class AnchoredVote:
     sampling: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        hold_models(self, "anchor")
         check_n(self.n)
         check_sampling(self.sampling)
 

@@ -60,9 +60,9 @@ class References(list[Reference]):
         return references_repr(self)
 
     def __str__(self) -> str:
-        from catlite.text import references_rows, references_title, table
+        from catlite.text import fitted, references_rows, references_title, table
 
-        return references_title(self) + "\n" + table(references_rows(self), right=(0,))
+        return references_title(self) + "\n" + table(fitted(references_rows(self), (1, 2, 4)), right=(0,))
 
     def _repr_html_(self) -> str:
         from catlite.cards import references_html

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from catlite import loop
+from catlite.coerce import hold_models
 from catlite.data import Group, Reference, Rollout, Usage
 from catlite.errors import ConfigError, EstimationError
 from catlite.models.base import Model, shown_name
@@ -36,6 +37,7 @@ class RecursiveSynthesis:
     weigh: bool = False
 
     def __post_init__(self) -> None:
+        hold_models(self, "anchor")
         if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 2:
             raise ConfigError(f"width={self.width!r}: want a whole number of at least 2, or the texts never get fewer")
 

@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from catlite import answers, loop
+from catlite.coerce import hold_models
 from catlite.data import Group, Message, Reference, Rollout, Usage
 from catlite.errors import BadReply, ConfigError, EndpointDown, EndpointUnavailable, EstimationError
 from catlite.models.base import Model, json_schema
@@ -80,6 +81,9 @@ class BestOfN:
     include_question: bool = True
     max_tokens: int | None = None
 
+    def __post_init__(self) -> None:
+        hold_models(self, "judge")
+
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; one call, none when only one rollout is usable."""
         usable = _usable(group)
@@ -127,6 +131,9 @@ class MinPerplexity:
 
     scorer: Model | None = None
 
+    def __post_init__(self) -> None:
+        _hold_scorer(self)
+
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; free when the rollouts carry log-probabilities."""
         usable = _usable(group)
@@ -155,6 +162,9 @@ class MutualPredictability:
     scorer: Model
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        _hold_scorer(self)
+
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; one scoring call per rollout."""
         usable = _usable(group)
@@ -170,6 +180,14 @@ class MutualPredictability:
             texts.append((prompt, candidate.text))
         losses, spent = await _losses(self.scorer, texts, group)
         return _picked(group, usable[losses.index(min(losses))], "MutualPredictability", spent)
+
+
+def _hold_scorer(estimator: MinPerplexity | MutualPredictability) -> None:
+    """A Model in place of a name; ConfigError for one that cannot score."""
+    hold_models(estimator, "scorer")
+    scorer = estimator.scorer
+    if scorer is not None and getattr(scorer, "logprobs", None) is None:
+        raise ConfigError(f"{scorer.name!r} cannot score given text: it has no logprobs(prompt, text)")
 
 
 async def _losses(scorer: Model, texts: Sequence[tuple[list[Message], str]], group: Group) -> tuple[list[float], Usage]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from catlite import answers
+from catlite.coerce import hold_models
 from catlite.data import Group, Message, Reference, Rollout, Usage
 from catlite.errors import ContextOverflow, EstimationError
 from catlite.models.base import Model, shown_name
@@ -50,6 +51,9 @@ class Synthesis:
     worked: tuple[tuple[tuple[str, ...], str], ...] = ()
     skip_unanimous: bool = False
     weigh: bool = False
+
+    def __post_init__(self) -> None:
+        hold_models(self, "anchor")
 
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`."""

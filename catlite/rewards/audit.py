@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 
 from catlite import loop
+from catlite.coerce import check_reward
 from catlite.data import Group, Judgement, Reference, Task
 from catlite.errors import ConfigError, OwnJudgeWarning
 from catlite.models.base import Model
+from catlite.rewards.answer_match import AnswerMatch
 
 Reward = Callable[[Group, Reference], Awaitable[list[float | None]]]
 
@@ -22,6 +24,24 @@ async def audited(reward: Reward, group: Group, reference: Reference) -> tuple[l
         return await reward(group, reference), None
     judgement = await audit(group, reference)
     return list(judgement.rewards_G), judgement
+
+
+def grader_of(task: Task, grader: Reward | None) -> Reward:
+    """What grades `task`: the grader, or AnswerMatch; ConfigError when examples lack what it grades by."""
+    if len(task) == 0:
+        raise ConfigError(f"the task {task.name!r} has no examples")
+    if grader is not None:
+        check_reward(grader)
+        check_gradable(grader, task)
+        return grader
+    without = sum(example.answer is None for example in task)
+    if without or not task.verifiable:
+        raise ConfigError(
+            f"{without} of {len(task)} examples of {task.name!r} have no answer to grade against"
+            if without
+            else f"the examples of {task.name!r} have answers but no answer_format by which to find one in a reply"
+        )
+    return AnswerMatch()
 
 
 def check_gradable(reward: object, task: Task) -> None:

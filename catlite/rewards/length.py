@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 
 from catlite import answers
+from catlite.coerce import check_reward
 from catlite.data import Group, Judgement, Reference, Rollout
 from catlite.errors import ConfigError
 
@@ -50,6 +51,7 @@ class LengthPenalty:
     count: Callable[[str], int] | None = None
 
     def __post_init__(self) -> None:
+        check_reward(self.reward)
         if isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1:
             raise ConfigError(f"limit={self.limit!r}: want a whole number of tokens, such as 750")
         if not isinstance(self.penalty, int | float) or not self.penalty >= 0:

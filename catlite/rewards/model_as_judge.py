@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from catlite import answers, loop
+from catlite.coerce import hold_models
 from catlite.data import Group, Message, Reference, Rollout
 from catlite.errors import ConfigError, RequestRejected
 from catlite.models.base import Model, json_schema
@@ -31,7 +32,8 @@ class ModelAsJudge:
     """A reward: 1.0 when the judge finds that a rollout says the same as the reference, else 0.0.
 
     A reply that cannot be read is asked for once more, then the reward is None, as it is for a rollout whose call
-    failed; one that says nothing has 0.
+    failed; one that says nothing has 0. What the judge was asked without is in the notes of an evaluation that grades by
+    it, and in the log.
 
     Args:
         judge: compares the two texts.
@@ -51,6 +53,9 @@ class ModelAsJudge:
     judge: Model
     scale: bool = False
     max_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        hold_models(self, "judge")
 
     async def __call__(self, group: Group, reference: Reference) -> list[float | None]:
         """Rewards of shape (len(group.rollouts),); one call per rollout."""

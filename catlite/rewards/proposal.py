@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from catlite import answers
+from catlite.coerce import as_model
 from catlite.criteria import Criterion, Rubric
 from catlite.data import Message, Prompt, Rollout, Usage, as_messages
 from catlite.errors import ConfigError, RubricError
@@ -57,7 +58,7 @@ def check_bounds(fewest: int, most: int) -> None:
 
 async def propose_rubric(
     reference: str,
-    proposer: Model,
+    proposer: str | Model,
     *,
     question: Prompt | None = None,
     fewest: int = 5,
@@ -70,7 +71,7 @@ async def propose_rubric(
 
     Args:
         reference: the text of a pseudo-reference.
-        proposer: the model that writes the criteria.
+        proposer: the model that writes the criteria, or its name, as in `synthesize`.
         question: proposes from the question instead, and then `reference` is not shown (App. A.2); None.
         fewest: criteria there have to be; 5, as in the paper.
         most: criteria there may be; 20, what is beyond is dropped, with the least important last.
@@ -91,6 +92,7 @@ async def propose_rubric(
         >>> len(rubric)
         6
     """
+    proposer = as_model(proposer, "proposer")
     check_bounds(fewest, most)
     if question is None and not isinstance(reference, str):
         raise ConfigError(f"the reference is {type(reference).__name__}: give its text, or a question")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from catlite.cards import judgements_html
+from catlite.coerce import hold_models
 from catlite.criteria import Rubric
 from catlite.data import Group, Judgement, Reference, Usage
 from catlite.errors import ConfigError
@@ -111,6 +112,7 @@ class RubricReward(_Audited):
     turns: dict[tuple[int, str], _Turn] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
+        hold_models(self, "proposer", "judge")
         check_mode(self.mode)
         check_coverage(self.min_coverage)
         check_bounds(self.fewest, self.most)
@@ -202,6 +204,7 @@ class ExpertRubric(_Audited):
     max_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        hold_models(self, "judge")
         check_mode(self.mode)
         check_coverage(self.min_coverage)
 

@@ -38,13 +38,26 @@ def gsm8k(
     limit: int | None = None,
     seed: int | None = None,
 ) -> Task:
-    r"""The 1,319 problems of "test" or the 7,473 of "train", or `limit` of them: the first, or drawn by `seed`.
+    r"""Load GSM8K (Cobbe et al. 2021): 1,319 problems in "test", 7,473 in "train", that ask for a `\boxed{}` answer.
 
-    path: a local copy (JSONL). Without, the rows come from Hugging Face through `datasets` where that is installed,
-    else from the authors' repository as one file, checked and kept in the user cache. Prompts ask for a `\boxed{}`
-    answer; ids are gsm8k/test/0 and so on.
+    Ids are gsm8k/test/0 and so on.
 
-    Raises DataError when they cannot be had or read, ConfigError for a wrong split, limit or seed.
+    Args:
+        path: a local copy (JSONL). None fetches the rows from Hugging Face through `datasets` where that is installed,
+            else from the authors' repository as one file, checked and kept in the user cache.
+        split: "test" or "train"; "test".
+        limit: that many problems, the first ones, or drawn by `seed`; None takes all.
+        seed: of that draw, a whole number; None takes the first.
+
+    Returns:
+        The Task.
+
+    Raises:
+        DataError: when the rows cannot be had or read.
+        ConfigError: for a wrong split, limit or seed.
+
+    Example:
+        >>> catlite.evaluate(catlite.gsm8k(limit=50, seed=0), "gpt-4o-mini", run="runs/gsm8k")
     """
     if split not in SHA256:
         raise ConfigError(f'split={split!r}: GSM8K has "train" and "test"')

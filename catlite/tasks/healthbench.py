@@ -23,7 +23,8 @@ from catlite.criteria import Criterion, Rubric, Verdict
 from catlite.data import Example, Task
 from catlite.errors import ConfigError, DataError
 from catlite.tasks import fetch
-from catlite.tasks.records import Layout, as_rubric, check_draw, load
+from catlite.tasks.cells import as_rubric
+from catlite.tasks.records import Layout, check_draw, load
 
 URL = "https://openaipublic.blob.core.windows.net/simple-evals/healthbench/"
 # As simple-evals names them at ee3b031.
@@ -51,12 +52,25 @@ def healthbench(
     limit: int | None = None,
     seed: int | None = None,
 ) -> Task:
-    """A subset, "all", "hard" or "consensus", or `limit` rows of it: the first ones, or drawn by `seed`.
+    """Load HealthBench (Arora et al. 2025): open-ended conversations, each with a rubric by physicians and no answer.
 
-    path: a local file (JSONL) of the same schema, your own rows included. Without, the official file is fetched,
-    checked by its SHA-256 and kept in the user cache. Examples are open-ended: a rubric and no answer.
+    Args:
+        subset: "all", "hard" or "consensus"; "all".
+        path: a local file (JSONL) of the same schema, your own rows included. None fetches the official file, which is
+            checked by its SHA-256 and kept in the user cache.
+        limit: that many rows, the first ones, or drawn by `seed`; None takes all.
+        seed: of that draw, a whole number; None takes the first.
 
-    Raises DataError when rows cannot be had or read, ConfigError for a wrong subset, limit or seed.
+    Returns:
+        The Task, to be graded by `ExpertRubric`.
+
+    Raises:
+        DataError: when the rows cannot be had or read.
+        ConfigError: for a wrong subset, limit or seed.
+
+    Example:
+        >>> task = catlite.healthbench(limit=20, seed=0)
+        >>> catlite.evaluate(task, "gpt-4o-mini", grader=catlite.ExpertRubric("gpt-4o"), run="runs/health")
     """
     if subset not in FILES:
         raise ConfigError(f"subset={subset!r:.80}: HealthBench has {', '.join(map(repr, FILES))}; a file goes to path=")

@@ -24,12 +24,23 @@ _LAYOUT = Layout("problem", "answer", "unique_id", answer_format="boxed")
 
 
 def math500(path: str | os.PathLike[str] | None = None, *, limit: int | None = None, seed: int | None = None) -> Task:
-    r"""The 500 problems, or `limit` of them: the first ones, or drawn by `seed`. Prompts ask for a `\boxed{}` answer.
+    r"""Load MATH-500 (Hendrycks et al. 2021, Lightman et al. 2023): 500 problems that ask for a `\boxed{}` answer.
 
-    path: a local copy (JSONL). Without, the rows come from Hugging Face, as they were at one commit: through `datasets`
-    where that is installed, else as one file, which is checked and kept in the user cache.
+    Args:
+        path: a local copy (JSONL). None fetches the rows from Hugging Face, as they were at one commit: through
+            `datasets` where that is installed, else as one file, which is checked and kept in the user cache.
+        limit: that many problems, the first ones, or drawn by `seed`; None takes all.
+        seed: of that draw, a whole number; None takes the first.
 
-    Raises DataError when they cannot be had or read, ConfigError for a wrong limit or seed.
+    Returns:
+        The Task.
+
+    Raises:
+        DataError: when the rows cannot be had or read.
+        ConfigError: for a wrong limit or seed.
+
+    Example:
+        >>> catlite.evaluate(catlite.math500(limit=50, seed=0), "gpt-4o-mini", run="runs/math")
     """
     check_draw(limit, seed)
     if path is None:

@@ -24,9 +24,20 @@ WORKED_SYNTHESES = (
 
 
 def times_tables(limit: int | None = None, seed: int = 0) -> Task:
-    """`limit` of the 81 questions, drawn without repetition by `seed`; all of them in order by default.
+    """Make a task of the 81 times tables from 1 × 1 to 9 × 9, for trying out: small models find them hard enough.
 
-    Raises ConfigError when limit is not from 1 to 81.
+    Args:
+        limit: that many questions, 1 to 81, drawn without repetition by `seed`; None takes all in order.
+        seed: of that draw, a whole number; 0.
+
+    Returns:
+        The Task.
+
+    Raises:
+        ConfigError: when limit is not from 1 to 81.
+
+    Example:
+        >>> catlite.evaluate(catlite.times_tables(16), "local", estimators=catlite.MajorityVote())
     """
     pairs = [(a, b) for a in _FACTORS for b in _FACTORS]
     if limit is not None:

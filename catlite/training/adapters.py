@@ -15,6 +15,7 @@ from typing import Any
 from catlite import loop
 from catlite.data import Example
 from catlite.errors import ConfigError, ContextOverflow, DataError, MissingExtra
+from catlite.extras import install
 from catlite.models.loading import has_bfloat16, resolved
 from catlite.models.local import LocalModel
 from catlite.training.run import Folder, TrainingRun
@@ -283,7 +284,7 @@ def libraries() -> None:
         name for name in ("torch", "transformers", "trl", "peft", "datasets") if not importlib.util.find_spec(name)
     ]
     if missing:
-        raise MissingExtra(f'training needs catlite[train] ({missing[0]} is missing): pip install "catlite[train]"')
+        raise MissingExtra(f"training needs catlite[train] ({missing[0]} is missing): {install('train')}")
 
 
 @contextlib.contextmanager

@@ -12,17 +12,19 @@ import dataclasses
 import random
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from catlite import loop
 from catlite.budget import Budget, capped
-from catlite.data import Example, Task
+from catlite.coerce import as_task, check_estimator, check_reward, check_settings
+from catlite.data import Example, Prompt, Task
 from catlite.errors import ConfigError, DataError, HaltedWarning
 from catlite.models.generation import naming_what_to_lower
 from catlite.models.local import LocalModel
+from catlite.preflight import check_task
 from catlite.references.synthesis import Synthesis
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.audit import Reward, warn_own_judge
@@ -31,7 +33,6 @@ from catlite.training import adapters
 from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
 from catlite.training.config import TrainConfig, check_warm, rollout_sampling
 from catlite.training.plain import plain_head
-from catlite.training.preflight import check_task
 from catlite.training.rollout_func import rollout_func
 from catlite.training.run import Folder, TrainingRun, digest_of, whereabouts
 from catlite.training.shared_prompt import reading_prompts_once
@@ -47,40 +48,65 @@ _LOWER_UNSLOTH = f"prompts_per_step (Unsloth generates a whole step's rollouts a
 
 
 def train(
-    task: Task,
+    task: str | Task | Iterable[Example | Prompt],
     policy: str | Path | LocalModel,
     *,
     estimator: Estimator | None = None,
     reward: Reward | None = None,
-    validation: Task | None = None,
+    answer_format: str | None = None,
+    validation: str | Task | Iterable[Example | Prompt] | None = None,
     config: TrainConfig | None = None,
     run: str | Path | None = None,
     budget: Budget | None = None,
     progress: bool | None = None,
 ) -> TrainingRun:
-    """Trains `policy` on the prompts of `task` by GRPO, without labels: gold answers are not looked at.
+    """Train a model on a task's prompts by GRPO, without labels: gold answers are not looked at (arXiv 2509.14234 §3).
 
-    policy: a LocalModel, which is trained in place, or what LocalModel takes. estimator: by default Synthesis by the
-    policy's own frozen weights. reward: by default AnswerMatch where the task has answer formats; an open-ended task
-    wants one, such as RubricReward with a judge that is not the policy. validation: prompts for the checks, scored
-    against their gold answers where they have any; without it `config.held_back` prompts of the task are kept for
-    that, and checked without labels. run: a folder in which replies, checkpoints and metrics are kept; the same call
-    goes on from there after success, Ctrl-C or `kill -9`, and pays for nothing twice; without it a temporary one is
-    made. budget: a hard cap on what estimator and reward may spend. progress: show each step; None: where a person
-    seems to look.
+    A group without a reference or a reward abstains, is counted in "cat/abstained", and training goes on. Training that
+    cannot go on (a judge down for longer than `config.judge_wait`, no group with a reward in a whole step, a budget
+    reached) is halted with the weights and the checkpoint of the step before: `.complete` is False, and a HaltedWarning
+    says why.
 
-    Training that cannot go on (a judge down for longer than `config.judge_wait`, no group with a reward in a whole
-    step, a budget reached) is halted with the weights and the checkpoint of the step before: `.complete` is False.
+    Args:
+        task: a Task, Examples or prompts, or the name of a task that catlite knows ("times_tables"); rows of a file or
+            a DataFrame become a Task through `from_records`.
+        policy: a LocalModel, which is trained in place, or what LocalModel takes.
+        estimator: what makes a reference of a group; None is Synthesis by the policy's own frozen weights.
+        reward: None is AnswerMatch where the task has answer formats; an open-ended task wants one, such as
+            RubricReward with a judge that is not the policy.
+        answer_format: how rollouts write a final answer, as in `synthesize`, for the examples that do not say it.
+        validation: prompts for the checks, scored against their gold answers where they have any; None keeps
+            `config.held_back` prompts of the task for that, checked without labels.
+        config: settings of the training; None is TrainConfig().
+        run: a folder in which replies, checkpoints and metrics are kept; the same call goes on from there after
+            success, Ctrl-C or `kill -9`, and pays for nothing twice. None makes a temporary one.
+        budget: a hard cap on what estimator and reward may spend; None for none.
+        progress: shows each step; None where a person seems to look.
 
-    A group without a reference or a reward abstains, is counted in "cat/abstained", and training goes on. When it is
-    given up, a HaltedWarning says why.
+    Returns:
+        The TrainingRun, with the adapter's folder, the metrics by step, and why it ended.
 
-    Raises ConfigError for wrong arguments, for what leaves every group without a reward, before the first step, or for
-    a run of another model or setting; then `policy` and the run's folder are as before. DataError for a task without
-    examples; ModelError for a model whose scores are no numbers; OutOfMemory with the setting to lower; MissingExtra
-    without catlite[train].
+    Raises:
+        ConfigError: for wrong arguments, for what leaves every group without a reward, before the first step, or for a
+            run of another model or setting; then `policy` and the run's folder are as before.
+        DataError: for a task without examples.
+        ModelError: for a model whose scores are no numbers.
+        OutOfMemory: with the setting to lower.
+        MissingExtra: without catlite[train].
+
+    Example:
+        >>> trained = catlite.train(catlite.math500(limit=100), "Qwen/Qwen3-1.7B", run="runs/math")
+        >>> trained.to_frame()[["step", "cat/reward"]]
     """
-    config = config or TrainConfig()
+    config = TrainConfig() if config is None else config
+    check_settings(config, TrainConfig)
+    if estimator is not None:
+        check_estimator(estimator)
+    if reward is not None:
+        check_reward(reward)
+    task = as_task(task, "train", answer_format=answer_format, instead=None)
+    if validation is not None:
+        validation = as_task(validation, "train", answer_format=answer_format, instead=None)
     examples = named(task)
     if not examples:
         raise DataError(f"the task {task.name!r} has no examples to train on")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from catlite import loop
 from catlite.budget import Budget, capped
-from catlite.data import Example, Group, Reference, Task
+from catlite.coerce import as_task, check_estimator, check_settings
+from catlite.data import Example, Group, Prompt, Reference, Task
 from catlite.errors import (
     CatliteError,
     ConfigError,
@@ -27,13 +29,13 @@ from catlite.errors import (
 )
 from catlite.models.generation import naming_what_to_lower
 from catlite.models.local import LocalModel
+from catlite.preflight import check_task
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import is_hopeless, sample_group, under_way
 from catlite.store import open_run
 from catlite.training import adapters
 from catlite.training.config import SFTConfig, rollout_sampling
 from catlite.training.plain import plain_head
-from catlite.training.preflight import check_task
 from catlite.training.run import Folder, TrainingRun, digest_of, whereabouts
 from catlite.training.trl_reward import Estimator, named
 from catlite.training.view import View
@@ -44,21 +46,49 @@ _PATIENCE = 2  # validations without a lower loss, after which training stops
 
 
 def sft(
-    task: Task,
+    task: str | Task | Iterable[Example | Prompt],
     policy: str | Path | LocalModel,
     *,
     estimator: Estimator | None = None,
+    answer_format: str | None = None,
     config: SFTConfig | None = None,
     run: str | Path | None = None,
     budget: Budget | None = None,
     progress: bool | None = None,
 ) -> TrainingRun:
-    """Fine-tunes `policy` on one reference per prompt of `task`, made without labels before training begins.
+    """Fine-tune a model on one reference per prompt of a task, made without labels before training begins.
 
-    Arguments, resuming and errors are those of `train`. estimator: by default Synthesis by the policy itself. A
-    reference that failed or was cut off is left out; TrainingError when none is left.
+    A reference that failed or was cut off is left out.
+
+    Args:
+        task: a Task, Examples or prompts, as in `train`.
+        policy: a LocalModel, which is trained in place, or what LocalModel takes.
+        estimator: what makes a reference of a group; None is Synthesis by the policy itself.
+        answer_format: how rollouts write a final answer, as in `synthesize`, for the examples that do not say it.
+        config: settings of the training; None is SFTConfig().
+        run: a folder in which replies, checkpoints and metrics are kept; the same call goes on from there. None makes a
+            temporary one.
+        budget: a hard cap on what rollouts and references may cost; None for none.
+        progress: shows each step; None where a person seems to look.
+
+    Returns:
+        The TrainingRun, with the adapter's folder and the metrics by step.
+
+    Raises:
+        ConfigError: for wrong arguments, or a run of another model or setting.
+        DataError: for a task without examples.
+        TrainingError: when no reference is left to train on.
+        OutOfMemory: with the setting to lower.
+        MissingExtra: without catlite[train].
+
+    Example:
+        >>> catlite.sft(catlite.times_tables(48), "local", estimator=catlite.MajorityVote(), run="runs/sft")
     """
-    config = config or SFTConfig()
+    config = SFTConfig() if config is None else config
+    check_settings(config, SFTConfig)
+    if estimator is not None:
+        check_estimator(estimator)
+    task = as_task(task, "sft", answer_format=answer_format, instead=None)
     examples = named(task)
     if not examples:
         raise DataError(f"the task {task.name!r} has no examples to train on")

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from catlite import loop
 from catlite.budget import Account, Budget, Ledger, drawing_on
-from catlite.data import Example, Group, Reference, Task
+from catlite.coerce import as_task, check_estimator, check_reward
+from catlite.data import Example, Group, Prompt, Reference, Task
 from catlite.errors import (
     AuthenticationFailed,
     BadReply,
@@ -33,6 +34,7 @@ from catlite.errors import (
     StoreError,
 )
 from catlite.models.failures import listening
+from catlite.preflight import check_task
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.audit import Reward
 from catlite.rollouts import is_hopeless
@@ -51,7 +53,6 @@ from catlite.training.grouping import (
     whole_groups,
 )
 from catlite.training.models_asked import asks_here_only
-from catlite.training.preflight import check_task
 from catlite.training.scored import (
     Batch as Batch,
     Scored as Scored,
@@ -212,7 +213,7 @@ def trl_reward(
     estimator: Estimator,
     reward: Reward | None = None,
     *,
-    task: Task | None = None,
+    task: str | Task | Iterable[Example | Prompt] | None = None,
     num_generations: int = 8,
     num_generations_eval: int | None = None,
     answer_format: str | None = None,
@@ -222,28 +223,47 @@ def trl_reward(
     run: str | Path | None = None,
     budget: Budget | None = None,
 ) -> Callable[..., list[float | None]]:
-    """A reward function for any TRL GRPOTrainer: `reward_funcs=trl_reward(MajorityVote(), num_generations=8)`.
-
-    reward: by default AnswerMatch. task: where prompts and answer formats are looked up by the dataset's column
-    "qid"; without it the prompt of the dataset is used, read by `answer_format`, and rows are grouped by "qid" or, when
-    there is no such column, by prompt. num_generations, num_generations_eval: as in GRPOConfig, for calls in which the
-    trainer does not tell them. max_completion_length, eos_token_ids: as in GRPOConfig and the tokenizer, to tell which
-    rollouts were cut off. timeout: seconds for one call; a judge that is down is waited for within it. run, budget: as
-    in `evaluate`, over all steps.
+    """Make a reward function for any TRL GRPOTrainer, from an estimator and a reward.
 
     Messages may have their content in parts, as `[{"type": "text", "text": …}]`. A prompt with images works with what
-    reads the rollouts alone, such as a vote; what asks a model about it abstains, because only text is sent.
+    reads the rollouts alone, such as a vote; what asks a model about it abstains, because only text is sent. A group
+    that cannot be judged gets None for each rollout; so does every group once the budget is reached. TRL before 1.6
+    reads None as 0, so there a single rollout without a reward gets its group's mean.
 
-    A group that cannot be judged gets None for each rollout; so does every group once the budget is reached. TRL before
-    1.6 reads None as 0, so there a single rollout without a reward gets its group's mean. Raises ConfigError for a
-    vote without an answer format, for groups that are not whole, with the setting to change, and, until a group had a
-    reward, for a reward that gives what no reward is; StoreError when another process writes into `run`, so give each
-    of several a folder of its own.
+    Args:
+        estimator: what makes a reference of a group, such as MajorityVote().
+        reward: what scores rollouts against it; None is AnswerMatch.
+        task: where prompts and answer formats are looked up by the dataset's column "qid"; None uses the prompt of the
+            dataset, read by `answer_format`, with rows grouped by "qid" or, where there is no such column, by prompt.
+        num_generations: as in GRPOConfig, for calls in which the trainer does not tell it; 8.
+        num_generations_eval: the same for evaluation; None is num_generations.
+        answer_format: "boxed", or a regular expression with one group, without a task; None for open-ended text.
+        max_completion_length: as in GRPOConfig, tokens, to tell which rollouts were cut off; None does not tell.
+        eos_token_ids: the tokenizer's, for the same.
+        timeout: seconds for one call, within which a judge that is down is waited for; 600.0.
+        run: a folder in which replies are kept; give each of several processes one of its own. None keeps nothing.
+        budget: a hard cap over all steps; None for none.
+
+    Returns:
+        The function, for `reward_funcs=`.
+
+    Raises:
+        ConfigError: for a vote without an answer format, for groups that are not whole, with the setting to change,
+            and, until a group had a reward, for a reward that gives what no reward is.
+        StoreError: when another process writes into `run`.
+
+    Example:
+        >>> reward = catlite.trl_reward(catlite.MajorityVote(), num_generations=8, answer_format="boxed")
+        >>> GRPOTrainer(model, reward_funcs=reward, args=arguments, train_dataset=rows)
     """
+    check_estimator(estimator)
+    if reward is not None:
+        check_reward(reward)
     check_group(num_generations)
     if num_generations_eval is not None:
         check_group(num_generations_eval, "num_generations_eval", fewest=1)
-    examples = None if task is None else dict(named(task))
+    given = None if task is None else as_task(task, "trl_reward", answer_format=answer_format)
+    examples = None if given is None else dict(named(given))
     check_task(estimator, reward, None if examples is None else list(examples.values()), answer_format)
     return reward_function(
         Rewarder(estimator, reward or AnswerMatch(), timeout),

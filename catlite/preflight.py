@@ -1,4 +1,4 @@
-"""What would leave every group without a reward, found before the first step.
+"""What would leave every group without a reference or a reward, found before anything is paid.
 
 What is wrong for some examples only is left to their groups, which abstain. Left out: what estimators and rewards of
 the user's own need.
@@ -7,7 +7,7 @@ the user's own need.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from catlite.data import Example
@@ -51,6 +51,14 @@ def check_task(
         if lacking == len(examples):
             raise ConfigError(f"{told}: {remedy}")
         warnings.warn(f"{told}: their groups will abstain", stacklevel=3)
+
+
+def check_readable(estimators: Iterable[object], examples: Sequence[Example]) -> None:
+    """ConfigError when one of `estimators` reads what no example has, so that all that is paid would be for nothing."""
+    for part in (part for estimator in estimators for part in _parts(estimator)):
+        needed, remedy = _READS.get(type(part), ("", ""))
+        if needed and examples and all(getattr(example, needed) is None for example in examples):
+            raise ConfigError(f"{type(part).__name__} needs the {needed} of an example, and none has one: {remedy}")
 
 
 def _parts(part: Any) -> Iterator[object]:

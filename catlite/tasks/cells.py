@@ -1,0 +1,127 @@
+"""What a cell of a row becomes: plain data, a prompt, a text, a rubric; or an error that shows no more than its kind.
+
+Left out: repairing what a cell holds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from catlite.criteria import Criterion, Rubric
+from catlite.data import Prompt, as_messages
+from catlite.errors import DataError
+
+
+def plain(value: Any) -> Any:
+    """A cell without its container: NumPy's and pandas' scalars as Python's, arrays as lists, missing as None."""
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, float):
+        return None if math.isnan(value) else float(value)
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    return plain(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def as_prompt(value: Any, column: str) -> Prompt:
+    """A prompt out of text, of messages, or of the JSON text of messages; DataError for anything else."""
+    value = plain(value)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise DataError(f"the prompt in {column!r} is empty")
+    if not isinstance(value, (str, list, tuple)):
+        raise DataError(f"the prompt in {column!r} is {kind_of(value)}: want text or a list of messages")
+    chat = _chat(value) if isinstance(value, str) else list(value)
+    prompt = str(value) if chat is None else as_messages([_without_none(message) for message in chat])
+    for text in [prompt] if isinstance(prompt, str) else [message["content"] for message in prompt]:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"the prompt in {column!r} has half a surrogate pair at character {error.start}") from None
+    return prompt
+
+
+def _without_none(message: Any) -> Any:
+    # Datasets fill the keys a message lacks with None, which no server was meant to see.
+    return {k: v for k, v in message.items() if v is not None} if isinstance(message, Mapping) else message
+
+
+def _chat(text: str) -> list[Any] | None:
+    """The messages a text is the JSON of, None for any other text."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    is_chat = isinstance(value, list) and value and all(isinstance(part, dict) and "role" in part for part in value)
+    return value if is_chat else None
+
+
+def as_text(value: Any, column: str, where: str, kinds: dict[str, tuple[str, str]]) -> str | None:
+    """An answer or an id as text. `kinds` remembers of each column whether it is text or numbers, and since where."""
+    value = plain(value)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value in (math.inf, -math.inf):
+        raise DataError(f"{column!r} is {kind_of(value)}: want text or a number")
+    kind = "text" if isinstance(value, str) else "a number"
+    first, at = kinds.setdefault(column, (kind, where))
+    if kind != first:
+        raise DataError(f"{column!r} is {kind} here and {first} in {at}: write all of it as text, or all as numbers")
+    # An integer column becomes floats in pandas as soon as one cell is missing.
+    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else str(value)
+
+
+def as_rubric(value: Any, column: str) -> Rubric | None:
+    """A Rubric out of a list of texts or of {criterion, points, tags}, or the JSON of one; None for an empty cell."""
+    value = plain(value)
+    if value is None or isinstance(value, Rubric):
+        return value
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise DataError(f"the rubric in {column!r} is text that is not JSON: want a list of criteria") from None
+    if not isinstance(value, (list, tuple)) or not value:
+        kind = "an empty list" if value == [] else kind_of(value)
+        raise DataError(f"the rubric in {column!r} is {kind}: want a list of criteria")
+    return Rubric(tuple(_criterion(plain(item), number) for number, item in enumerate(value, 1)))
+
+
+def _criterion(item: Any, number: int) -> Criterion:
+    if isinstance(item, Criterion):
+        return item
+    fields = {"criterion": item} if isinstance(item, str) else item
+    if not isinstance(fields, Mapping) or not isinstance(fields.get("criterion"), str):
+        keys = f" with keys {list(fields)[:12]}" if isinstance(fields, Mapping) else ""
+        raise DataError(f"criterion {number} is {kind_of(item)}{keys}: want text, or {{criterion, points, tags}}")
+    if not fields["criterion"].strip():
+        raise DataError(f"criterion {number} is empty")
+    points, tags = plain(fields.get("points", 1.0)), plain(fields.get("tags"))
+    if isinstance(points, bool) or not isinstance(points, (int, float)) or math.isinf(points):
+        raise DataError(f"criterion {number} has points that are {kind_of(points)}: want a number")
+    tags = [] if tags is None else tags
+    if not isinstance(tags, (list, tuple)) or not all(isinstance(tag, str) for tag in tags):
+        raise DataError(f"criterion {number} has tags that are {kind_of(tags)}: want a list of text")
+    return Criterion(fields["criterion"], points, tuple(tags))
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, without showing it."""
+    if value is None:
+        return "missing"
+    if isinstance(value, bool):
+        return "true or false"
+    return (
+        f"a number ({value:.60g})"
+        if isinstance(value, float) and math.isinf(value)
+        else _NAMES.get(type(value), f"a {type(value).__name__}")
+    )
+
+
+_NAMES: dict[type, str] = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
