@@ -20,7 +20,6 @@ from catlite.errors import (
     CatliteError,
     ConfigError,
     EmbeddedModelError,
-    EndpointDown,
     EstimationError,
     GroupError,
     ModelError,
@@ -32,7 +31,7 @@ from catlite.preflight import check_readable
 from catlite.progress import Progress, reporting, waiting
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import ends_run, keeping, sample_group, unanswered, under_way
+from catlite.rollouts import ends_run, keeping, raise_if_nothing_came, sample_group, unanswered, under_way
 from catlite.store import copies, copy_of, open_run
 
 
@@ -295,7 +294,7 @@ def estimate(
                 except (GroupError, EstimationError, BudgetReached, ModelError) as error:
                     if ends_run(error):
                         stops.append(error)
-                    spent = getattr(error, "usage", None) or Usage()
+                    spent = error.usage or Usage()
                     group = group if group.rollouts else error.group or group
                     reference = Reference("", None, name, group, usage=spent, error=str(error))
                 tell(reference.total_usage)
@@ -307,9 +306,7 @@ def estimate(
                 reporting(progress, len(examples), run) as tell,
             ):
                 found = await loop.each(one, range(len(examples)), under_way(policy))
-            came = any(reference.group.usable for reference in found)
-            if stops and not came and not isinstance(stops[0], BudgetReached | EndpointDown):
-                raise stops[0]
+            raise_if_nothing_came(stops, any(reference.group.replies for reference in found))
             return References(found, _notes(model))
 
     return loop.run(work())

@@ -166,16 +166,6 @@ def most_prompt_tokens(messages: Sequence[Message]) -> int:
     return sum(len(message["content"].encode("utf-8", "replace")) + _TEMPLATE_TOKENS for message in messages)
 
 
-def most_reply_tokens(sampling: Mapping[str, Any]) -> int | None:
-    """The most tokens of one choice under these parameters, None when they do not limit it.
-
-    What stands in `extra_body` is sent last and so holds; of two names for the limit the larger one is reckoned with.
-    """
-    sent = {**sampling, **(sampling.get("extra_body") or {})}
-    limits = [sent[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(sent.get(name), int)]
-    return max(limits, default=None)
-
-
 def choices(sampling: Mapping[str, Any], n: int) -> int:
     """How many choices a request for `n` may be billed for: `extra_body` may ask for more."""
     more = sampling.get("extra_body") or {}

@@ -5,6 +5,7 @@ A word that is not here says nothing against the reply: it counts as complete, a
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 COMPLETE = frozenset(
@@ -15,15 +16,15 @@ TRUNCATED = frozenset(
     {"error_limit", "incomplete", "length", "length_capped", "max_completion_tokens", "max_length", "max_new_tokens"}
     | {"max_output_tokens", "max_tokens", "model_context_window_exceeded", "model_length", "token_limit"}
 )
-_LIMITS = ("length", "max_tok", "maxtok", "token_limit", "tokenlimit")  # in any other word for a reply cut off
 FILTERED = frozenset(
     {"blocklist", "error_toxic", "flagged", "guardrail_intervened", "image_safety", "language", "moderation"}
     | {"prohibited_content", "recitation", "safety", "sensitive", "spii"}
 )
 FAILED = frozenset(
     {"abort", "aborted", "cancelled", "canceled", "error", "insufficient_system_resource", "malformed_function_call"}
-    | {"network_error", "timeout", "user_cancel"}
+    | {"network_error", "rate_limit", "rate_limit_exceeded", "rate_limited", "timeout", "user_cancel"}
 )
+_LIMIT = re.compile(r"(?:^|_)(?:max|length|limit|context)(?:_|$)")  # of a word not listed: something was used up
 
 
 @lru_cache(maxsize=256)
@@ -40,13 +41,14 @@ def ending(finish_reason: str | None) -> str:
         >>> ending("eos_token"), ending("MAX_TOKENS")
         ('complete', 'truncated')
     """
-    word = (finish_reason or "").strip().lower().replace("-", "_").replace(" ", "_")
+    word = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", (finish_reason or "").strip())  # "MaxTokens"
+    word = word.lower().replace("-", "_").replace(" ", "_")
     word = word.rpartition(".")[2].removeprefix("finish_reason_")
     for name, words in (("complete", COMPLETE), ("truncated", TRUNCATED), ("filtered", FILTERED), ("failed", FAILED)):
         if word in words:
             return name
     if "filter" in word:
         return "filtered"
-    if any(part in word for part in _LIMITS):
+    if _LIMIT.search(word):
         return "truncated"
     return "refusal" if word == "refusal" else "unknown"

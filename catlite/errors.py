@@ -38,11 +38,13 @@ if TYPE_CHECKING:
 class CatliteError(Exception):
     """Anything catlite raises on purpose; `.group` keeps the rollouts that were paid for before, if there are any.
 
-    `.rollouts` are the replies of the same call of a model that came before it failed.
+    `.rollouts` are the replies of the same call of a model that came before it failed. `.usage` is what was spent on
+    nothing, None where that is not known or nothing was.
     """
 
     group: Group | None = None
     rollouts: tuple[Rollout, ...] = ()
+    usage: Usage | None = None
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows of it: the lines of the cell, and the message."""
@@ -70,7 +72,6 @@ class ModelError(CatliteError, RuntimeError):
     whole, and `.params` are the settings that it names as the cause.
     """
 
-    usage: Usage | None = None
     reason: str = ""
     params: tuple[str, ...] = ()
 

@@ -26,7 +26,6 @@ from catlite.errors import (
     CatliteError,
     ConfigError,
     EmbeddedModelError,
-    EndpointDown,
     EstimationError,
     GroupError,
     ModelError,
@@ -39,7 +38,7 @@ from catlite.preflight import check_readable
 from catlite.progress import Progress, reporting
 from catlite.results import SINGLE, Evaluation, Row, as_evaluation
 from catlite.rewards.audit import Reward, audited, grader_of, warn_own_judge
-from catlite.rollouts import ends_run, keeping, sample_group, under_way
+from catlite.rollouts import ends_run, keeping, raise_if_nothing_came, sample_group, under_way
 from catlite.store import copies, copy_of, open_run, samples_from
 
 Estimator = Callable[[Group], Awaitable[Reference]]
@@ -88,7 +87,7 @@ async def aevaluate(
                 return group, work.told(tell, group, await work.rows(group, single))
 
         found = await loop.each(one, items, under_way(policy))
-        work.check(any(group.usable for group, _ in found))
+        raise_if_nothing_came(work.stops, any(group.replies for group, _ in found))
         rows = tuple(row for _, rows in found for row in rows)
         groups = tuple(group for group, _ in found)
         seconds = time.monotonic() - started
@@ -219,7 +218,8 @@ async def areestimate(
                 return work.told(tell, group, await work.rows(group, single))
 
         found = await loop.each(one, list(singles.values()), _UNDER_WAY)
-        work.check(any(row.reference is not None for rows in found for row in rows))
+        came = any(row.score is not None for rows in found for row in rows if row.system != SINGLE)
+        raise_if_nothing_came(work.stops, came)
     return replace(
         evaluation,
         rows=tuple(row for rows in found for row in rows),
@@ -294,9 +294,7 @@ class _Work:
 
     async def rows(self, group: Group, single: Row) -> list[Row]:
         """`single`, graded unless it has its score already, and a row for every estimator's reference."""
-        cut_off = bool(group.usable) or any(one.error == single.error for one in group.rollouts)
-        half_way = single.error is not None and single.generations == 0 and cut_off
-        if not group.replies or half_way:
+        if not group.replies or _broke_off(single, group):
             return [single, *(replace(single, system=system) for system in self.estimators)]
 
         async def graded() -> Row:
@@ -317,7 +315,7 @@ class _Work:
                     reference = await estimator(group)
             except (EstimationError, BudgetReached, ModelError) as error:
                 self._failed(error)
-                spent = getattr(error, "usage", None) or Usage()
+                spent = error.usage or Usage()
                 row = replace(row, usage=spent if alone else group.usage + spent, error=str(error))
                 if isinstance(error, EstimationError) and error.unanswered:
                     return replace(row, score=0.0, generations=row.usage.generations)
@@ -371,10 +369,15 @@ class _Work:
         elif isinstance(error, EmbeddedModelError):
             raise error
 
-    def check(self, came: bool) -> None:
-        """Raises why the endpoint refuses altogether when nothing came; what came is kept, with `stopped`."""
-        if self.stops and not came and not isinstance(self.stops[0], BudgetReached | EndpointDown):
-            raise self.stops[0]
+
+def _broke_off(single: Row, group: Group) -> bool:
+    """True when the run ended while `group` was being sampled: what would be said of half a group is not said.
+
+    An evaluation of an earlier catlite has an error, too, where a whole group could not be used; that one is graded.
+    """
+    if single.error is None or single.generations > 0:
+        return False
+    return bool(group.usable) or any(rollout.error == single.error for rollout in group.rollouts)
 
 
 def _alone(row: Row, group: Group, price: Any) -> Row:

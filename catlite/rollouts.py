@@ -5,6 +5,7 @@ Left out: multi-turn rollouts, and filtering by content.
 
 from __future__ import annotations
 
+import contextvars
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from catlite.errors import (
 )
 from catlite.models.base import Model, shown_name
 
+_begun: contextvars.ContextVar[bool] = contextvars.ContextVar("catlite_begun", default=False)
 _ADVICE = {
     "truncated": "raise max_tokens",
     "truncated in thinking": "raise max_tokens: it was spent on thinking",
@@ -89,6 +91,41 @@ def ends_run(error: Exception) -> bool:
 def is_hopeless(error: Exception) -> bool:
     """True when one question's refusal is every question's: the model is not there (404), or the server has moved."""
     return isinstance(error, RequestRejected) and error.for_every_prompt
+
+
+@contextmanager
+def continuing(begun: bool) -> Iterator[None]:
+    """What is made inside goes on with something that has begun: it ends early with what it has, be that nothing.
+
+    Args:
+        begun: whether there is anything before it.
+
+    Example:
+        >>> with continuing(begun=True):
+        ...     after = await aevaluate(task, model)
+    """
+    token = _begun.set(begun)
+    try:
+        yield
+    finally:
+        _begun.reset(token)
+
+
+def raise_if_nothing_came(stops: Sequence[Exception], came: bool) -> None:
+    """Raises why an endpoint refuses altogether; once something came that is only said, and what came is kept.
+
+    Args:
+        stops: what ended the run early, the first first; none where it went through.
+        came: whether anything came.
+
+    Raises:
+        CatliteError: the first of `stops`, unless the same call goes on later: a budget, an endpoint that is down.
+
+    Example:
+        >>> raise_if_nothing_came([QuotaExhausted("no credit")], came=True)
+    """
+    if stops and not (came or _begun.get()) and not isinstance(stops[0], BudgetReached | EndpointDown):
+        raise stops[0]
 
 
 @contextmanager

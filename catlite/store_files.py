@@ -18,7 +18,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from catlite.budget import choices, most_prompt_tokens, most_reply_tokens
+from catlite.budget import choices, most_prompt_tokens
 from catlite.data import Usage
 from catlite.errors import StoreError
 
@@ -86,7 +86,9 @@ def _most(asked: dict[str, Any], requests: int) -> tuple[int, int | None]:
     sampling, prompt = asked["sampling"], most_prompt_tokens(asked["messages"])
     if "scored" in sampling:
         return max(1, requests) * (prompt + len(str(sampling["scored"]).encode("utf-8", "replace"))), max(1, requests)
-    limit = most_reply_tokens(sampling)
+    sent = {**sampling, **(sampling.get("extra_body") or {})}
+    limits = [sent[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(sent.get(name), int)]
+    limit = max(limits, default=None)  # of two names the server may have gone by either
     return prompt, None if limit is None else choices(sampling, 1) * limit
 
 

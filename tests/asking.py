@@ -6,7 +6,7 @@ QUESTION = "What is six times seven?"
 
 
 def on(server, **settings):
-    defaults = {"base_url": server.url, "api_key": server.key, "timeout": 5.0, "retry_seconds": 3.0}
+    defaults = {"base_url": server.url, "api_key": server.key, "timeout": 60.0, "retry_seconds": 60.0}
     return Endpoint("test-model", **{**defaults, **settings})
 
 

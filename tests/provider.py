@@ -61,6 +61,7 @@ class Provider:
         if trouble == "unreachable":
             raise EndpointUnavailable("connection refused", sent=False)
         self.arrive()
+        request = {**request, **request.get("extra_body", {})}
         name = "max_tokens" if "max_tokens" in request else "max_completion_tokens"
         if trouble is None and self.limit_name not in (None, name):
             trouble = "name"
@@ -93,12 +94,17 @@ class Provider:
         if what.isdigit():
             raise wire.status_error(int(what), "upstream failed", {}, self.who)
         usage = {"prompt_tokens": prompt, "completion_tokens": sum(written)}
-        said = self.drawn.choice(["all", "all", "nothing", "null", "zeros", "half"])
+        said = self.drawn.choice(["all", "all", "nothing", "null", "zeros", "half", "beside"])
         usage = {
             "all": usage,
             "null": None,
             "zeros": dict.fromkeys(usage, 0),
             "half": {"prompt_tokens": prompt, "completion_tokens": None},
+            "beside": {  # thinking is in the total alone
+                "prompt_tokens": prompt,
+                "completion_tokens": sum(written) // 2,
+                "total_tokens": prompt + sum(written),
+            },
         }.get(said)
         body = {"choices": [{"message": {"content": "x" * (1 + size)}, "finish_reason": "stop"} for size in written]}
         if said != "nothing":

@@ -95,7 +95,7 @@ class Server(Rules):
         by_status = {str(code): count for code, count in self.statuses.items()}
         return counts | {"statuses": by_status, "cpu_s": time.process_time(), "service_s": self.service_s}
 
-    def wait(self, condition: Callable[[Server], Any], timeout: float = 30.0) -> None:
+    def wait(self, condition: Callable[[Server], Any], timeout: float = 60.0) -> None:
         """Block until `condition(server)` holds: what a client did shows here a moment later."""
         end = time.monotonic() + timeout
         while not condition(self):

@@ -152,3 +152,10 @@ def test_an_evaluation_keeps_who_voted(tmp_path):
     (row,) = [row for row in read.rows if row.system == "AnchoredVote"]
     assert row.reference == next(one.reference for one in result.rows if one.system == "AnchoredVote")
     assert [one.answer for one in row.reference.others] == ["2"] * 3
+
+
+def test_its_own_limit_replaces_one_in_extra_body_of_its_sampling():
+    anchor = saying("2")
+    voted(anchor, "2", max_tokens=20, sampling={"extra_body": {"max_tokens": 500, "mirostat": 2}})
+    ((_, _, sampling),) = anchor.calls
+    assert (sampling["max_tokens"], sampling["extra_body"]) == (20, {"mirostat": 2})

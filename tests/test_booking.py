@@ -22,6 +22,7 @@ from catlite import Budget, Endpoint, Example, MajorityVote, Price, Rollout, Usa
 from catlite.budget import capped
 from catlite.errors import BudgetReached, CatliteError, ConfigError, StoreError
 from catlite.models import endpoint, retry
+from catlite.models.base import TOKEN_LIMITS
 from catlite.models.traffic import Traffic
 from catlite.store import Asked, Recording, Store, open_run
 
@@ -64,6 +65,8 @@ async def process(provider, folder, budget, drawn):
             if number == 9:
                 return await model.logprobs("q", "ab" * drawn.randint(1, 3))
             limit = {drawn.choice(["max_tokens", "max_completion_tokens"]): 7}
+            if drawn.random() < 0.2:  # which counts before the other
+                limit["extra_body"] = {drawn.choice(["max_tokens", "max_completion_tokens"]): drawn.choice([3, 9])}
             return await model.sample(f"question {number % 6}", drawn.randint(1, 4), **limit)
 
         tasks = [asyncio.ensure_future(question(number)) for number in drawn.choices(range(10), k=8)]
@@ -197,7 +200,8 @@ NOTHING, TURNED_AWAY, WORKED = (0, 0), (1, 0), (1, MOST)
 )
 def test_a_request_is_booked_at_what_it_can_have_cost(fault, expected, monkeypatch, tmp_path):
     monkeypatch.setattr(retry, "ATTEMPTS", 1)
-    with Server("four", faults=[fault]) as server, on(server, timeout=0.3, retry_seconds=0.001) as model:
+    timeout = 0.3 if fault.kind == "hang" else 60.0
+    with Server("four", faults=[fault]) as server, on(server, timeout=timeout, retry_seconds=0.001) as model:
         with open_run(tmp_path), capped(Budget(tokens=10_000)) as ledger, suppress(CatliteError):
             ask(model)
         # In the budget in force, and in the run, whoever opens it next.
@@ -266,6 +270,44 @@ def test_what_extra_body_asks_for_is_reckoned_with(silent, tmp_path):
     with on(silent, extra_body={"max_tokens": 500, "n": 3}) as model, open_run(tmp_path) as store:
         ask(model)
         assert store.account.spent.completion_tokens == 3 * 500
+
+
+@pytest.mark.parametrize(
+    ("endpoint_settings", "call_settings", "sent"),
+    [
+        ({"extra_body": {"max_tokens": 500}}, {}, {"max_tokens": 500}),
+        ({"extra_body": {"max_tokens": 500}}, {"max_tokens": 30}, {"max_tokens": 30}),
+        ({"extra_body": {"max_tokens": 500}}, {"max_completion_tokens": 30}, {"max_completion_tokens": 30}),
+        ({}, {"extra_body": {"max_tokens": 500}}, {"max_tokens": 500}),
+        ({}, {"max_tokens": 30, "extra_body": {"max_completion_tokens": 50}}, {"max_completion_tokens": 50}),
+        ({}, {"max_tokens": 30, "max_completion_tokens": 50}, {"max_completion_tokens": 50}),
+        ({}, {"extra_body": {"max_tokens": 40, "max_completion_tokens": 50}}, {"max_completion_tokens": 50}),
+        ({}, {"max_tokens": 30, "extra_body": {"max_tokens": None}}, {"max_tokens": 30}),
+    ],
+)
+def test_the_token_limit_that_is_sent_is_the_one_that_is_booked(
+    endpoint_settings, call_settings, sent, silent, tmp_path
+):
+    silent.reply = "word " * 400  # as many tokens as the larger limits allow
+    with on(silent, **endpoint_settings) as model, open_run(tmp_path) as store:
+        for _ in range(2):  # at the second time nothing was learned that is not so
+            ask(model, str(silent.completions), **call_settings)
+        for request in silent.requests:
+            assert {name: request.body[name] for name in TOKEN_LIMITS if name in request.body} == sent
+        (limit,) = sent.values()
+        assert store.account.spent.completion_tokens == 2 * limit
+
+
+def test_a_token_limit_in_extra_body_goes_by_the_name_the_server_takes(tmp_path):
+    with Server("four", rejects=["max_tokens"]) as server, on(server, extra_body={"max_tokens": 50}) as model:
+        assert ask(model)[0].text == "four"
+        assert server.requests[-1].body["max_completion_tokens"] == 50
+
+
+def test_a_limit_in_extra_body_that_is_none_is_refused_before_anything_is_sent(silent):
+    with pytest.raises(ConfigError, match="max_tokens='500'"), on(silent, extra_body={"max_tokens": "500"}):
+        pass
+    assert silent.requests == []
 
 
 def test_a_prompt_that_the_server_makes_longer_is_reckoned_with_from_then_on():

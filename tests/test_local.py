@@ -561,3 +561,19 @@ def test_a_broken_model_names_its_folder(folder, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "no-such-model"}))
     with pytest.raises(ConfigError, match="cannot be loaded"):
         ask(LocalModel(tmp_path))
+
+
+def test_a_run_tells_models_by_context_and_by_a_vocabulary_that_is_read(tmp_path):
+    folder = tiny_model(tmp_path)
+
+    def address(**settings):
+        return LocalModel(folder, **settings)._address()
+
+    plain = address()
+    (folder / "vocab.txt").write_text("beside a tokenizer.json nobody reads it")
+    assert address() == plain
+    assert len({plain, address(context=64), address(context=32)}) == 3
+    (folder / "tokenizer.json").rename(tmp_path / "aside")
+    shorter = LocalModel(folder).weights._digest(None)
+    (folder / "vocab.txt").write_text("another one")
+    assert LocalModel(folder).weights._digest(None) != shorter

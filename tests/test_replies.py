@@ -323,6 +323,9 @@ def test_log_probabilities_that_came_are_used_when_all_have_them_and_else_those_
         name = "scorer"
         asked = 0
 
+        async def sample(self, prompt, n=1, **sampling):
+            raise AssertionError("a scorer is asked for log-probabilities alone")
+
         async def logprobs(self, prompt, text):
             self.asked += 1
             return [-1.0 if text == "a" else -2.0]

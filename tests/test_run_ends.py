@@ -7,7 +7,21 @@ import faults
 import pytest
 from server import Server
 
-from catlite import Endpoint, Example, MajorityVote, ModelAsJudge, Synthesis, Task, estimate, evaluate, loop, reestimate
+from catlite import (
+    AnchoredVote,
+    Endpoint,
+    Example,
+    MajorityVote,
+    ModelAsJudge,
+    RecursiveSynthesis,
+    Synthesis,
+    Task,
+    compare,
+    estimate,
+    evaluate,
+    loop,
+    reestimate,
+)
 from catlite.errors import AuthenticationFailed, QuotaExhausted, RequestRejected
 from catlite.rollouts import sample_group
 
@@ -97,6 +111,21 @@ def test_the_replies_of_a_group_that_was_cut_off_half_way_are_kept(fault, kind, 
         assert short.rows[0].usage.requests + short.rows[2].usage.requests >= 3
 
 
+def test_replies_that_were_cut_off_came_and_are_scored_when_the_credit_ends():
+    def answer(number, _):
+        return faults.status(402, "Insufficient Balance") if number >= 8 else faults.finish("length")
+
+    with Server("So it is", faults=answer) as server, on(server) as model:
+        short = evaluate(TASK, model, estimators=[MajorityVote()], n=2)
+    assert "add credit" in short.stopped
+    scores = Counter(row.score for row in short.rows if row.system == "single sample")
+    assert scores[0.0] >= 1
+    assert set(scores) == {0.0, None}
+    with Server("So it is", faults=answer) as server, on(server) as model:
+        references = estimate(TASK, model, n=2)
+    assert sum(one.total_usage.requests for one in references) == 8
+
+
 def test_nothing_is_cancelled_that_is_being_paid_for():
     """One of several single requests is refused while the others are being answered."""
     drawn = iter([0.0, 0.0, 0.3, 0.3, 0.3])
@@ -142,3 +171,33 @@ def test_a_run_that_ended_early_sends_nothing_further():
         evaluate(Task("many", tuple(Example(f"{a}?", "2", answer_format="boxed") for a in range(200))), model, n=1)
         # The eight questions that were under way, and none of the others.
         assert len(server.requests) <= 4 + 8 + 4
+
+
+@ends
+@pytest.mark.parametrize("after", [3, 40])
+def test_a_comparison_keeps_the_model_before_when_the_other_has_nothing(fault, kind, why, after):
+    with serving(fault, after) as server, on(server) as model:
+        found = compare(model, model, TASK, n=2)
+        assert why in found.after.stopped
+        assert (found.before.stopped is None) == (after == 40)  # it takes 36
+        assert any(row.score == 1 for row in found.before.rows)
+        assert "single sample" in str(found)
+    with serving(fault, 0) as server, on(server) as model, pytest.raises(kind, match=why):
+        compare(model, model, TASK, n=2)
+
+
+@ends
+@pytest.mark.parametrize(
+    ("estimator", "spent"),
+    [(lambda anchor: AnchoredVote(anchor, n=4), 2), (lambda anchor: RecursiveSynthesis(anchor, width=2), 2)],
+    ids=["anchored vote", "recursive synthesis"],
+)
+def test_what_an_estimator_had_spent_when_the_credit_ended_is_in_its_row(fault, kind, why, estimator, spent):
+    answers = [None] * spent + [fault] * 20
+    broke = Server(r"\boxed{2}", faults=answers, takes_n=False)
+    with Server(r"\boxed{2}") as server, broke, on(server) as model, on(broke) as anchor:
+        result = evaluate(Task("one", TASK.examples[:1]), model, estimators=[estimator(anchor)], n=4)
+    _, row = result.rows
+    assert why in row.error
+    assert row.score is None
+    assert row.usage.requests == 1 + spent

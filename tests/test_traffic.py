@@ -227,7 +227,7 @@ def test_with_mixed_faults_all_is_answered_exactly_once(server, hurry, tmp_path)
     server.takes_n = False
     server.script(faults.mix(*MIXED, seed=3))
     prompts = [f"Question {i}?" for i in range(40)]
-    with on(server, timeout=0.5, max_connections=16) as model:
+    with on(server, timeout=2.0, max_connections=16) as model:
         found = catlite.estimate(prompts, model, n=4, estimator=first, run=tmp_path)
         sent = server.completions
         assert catlite.estimate(prompts, model, n=4, estimator=first, run=tmp_path) == found

@@ -84,7 +84,7 @@ def test_a_group_of_which_nothing_came_lists_its_causes_and_keeps_what_came(serv
     server.takes_n = False
     ask(server, 2)
     server.script(lambda number, body: status(503, "on fire") if number % 2 else faults.html())
-    with on(server, max_connections=1) as endpoint, pytest.raises(GroupError) as caught:
+    with on(server, max_connections=1, retry_seconds=1) as endpoint, pytest.raises(GroupError) as caught:
         loop.run(sample_group(endpoint, Example(QUESTION), 2))
     assert "none of 2 rollouts can be used: 2 failed" in str(caught.value)
     assert "after" in str(caught.value)

@@ -24,6 +24,7 @@ from catlite.references.selection import MajorityVote
 from catlite.references.synthesis import Synthesis
 from catlite.results import Evaluation, mean_and_error
 from catlite.rewards.audit import Reward
+from catlite.rollouts import continuing
 from catlite.saved import FILE
 from catlite.store import open_run
 from catlite.text import data_frame, short, table
@@ -161,22 +162,23 @@ def compare(
 
     async def work() -> Comparison:
         models = [resolve(before), resolve(after)]
-        last = synthesis or Synthesis(models[0], max_tokens=token_limit(sampling))
-        evaluations = []
+        last = synthesis or Synthesis(models[0], max_tokens=token_limit(check_sampling(sampling)))
+        evaluations: list[Evaluation] = []
         try:
             # One store and one budget for both: what the first spends is not there for the second.
             with open_run(run) as store, capped(budget, store):
                 for model, name in zip(models, _FOLDERS, strict=True):
-                    evaluation = await aevaluate(
-                        questions,
-                        model,
-                        estimators=_systems(questions, n, Greedy(model, sampling), last),
-                        grader=grader,
-                        n=n,
-                        n_repeats=n_repeats,
-                        progress=progress,
-                        **sampling,
-                    )
+                    with continuing(begun=bool(evaluations)):
+                        evaluation = await aevaluate(
+                            questions,
+                            model,
+                            estimators=_systems(questions, n, Greedy(model, sampling), last),
+                            grader=grader,
+                            n=n,
+                            n_repeats=n_repeats,
+                            progress=progress,
+                            **sampling,
+                        )
                     if run is not None and store is not None:
                         evaluation.save(store.folder / name / FILE)
                     evaluations.append(evaluation)

@@ -143,7 +143,8 @@ def check_sampling(sampling: Mapping[str, Any], call: Callable[..., Any] | None 
         call: the function they were given to, whose own arguments may be what was meant.
 
     Returns:
-        What is left to send.
+        What is left to send, with a token limit from inside `extra_body`, which would be sent last and hold, in the
+        place of the plain one.
 
     Raises:
         ConfigError: for a name that no server knows, with what was likely meant, and for values out of range.
@@ -153,7 +154,7 @@ def check_sampling(sampling: Mapping[str, Any], call: Callable[..., Any] | None 
         if name not in known:
             # The value is not shown: it may be a key.
             raise ConfigError(f"{name}=…: not a sampling parameter; {_meant(name, known, call)}")
-    checked = {name: value for name, value in sampling.items() if value is not None}
+    checked = _with_one_limit({name: value for name, value in sampling.items() if value is not None})
     for name, value in checked.items():
         if name not in _RANGES:
             continue
@@ -164,6 +165,18 @@ def check_sampling(sampling: Mapping[str, Any], call: Callable[..., Any] | None 
             bounds = f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
             raise ConfigError(f"{name}={value!r}: want {kind}{bounds if math.isfinite(low) else ''}")
     return checked
+
+
+def _with_one_limit(sampling: dict[str, Any]) -> dict[str, Any]:
+    """`sampling` with its token limit outside of `extra_body`: one place for it, whoever counts by it."""
+    more = sampling.get("extra_body")
+    if not isinstance(more, Mapping) or not more.keys() & set(TOKEN_LIMITS):
+        return sampling
+    inside = {name: more[name] for name in TOKEN_LIMITS if more.get(name) is not None}
+    replaced = {"extra_body", *(TOKEN_LIMITS if inside else ())}
+    plain = {name: value for name, value in sampling.items() if name not in replaced}
+    rest = {name: value for name, value in more.items() if name not in TOKEN_LIMITS}
+    return {**plain, **inside, "extra_body": rest}
 
 
 def _meant(name: str, known: frozenset[str], call: Callable[..., Any] | None) -> str:

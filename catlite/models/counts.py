@@ -103,10 +103,11 @@ def _uncounted(usage: Mapping[str, Any], prompt: int, cached: int | None) -> int
 
 def _beside(prompt: int | None, completion: int, total: int | None, thinking: int | None) -> int:
     """Tokens written beside those counted as completion."""
-    if prompt is not None and total is not None and total > 0:
-        return max(0, total - prompt - completion)
-    # Without a total: thinking that is more than the completion cannot be a part of it.
-    return thinking if thinking is not None and thinking > completion else 0
+    # Thinking that is more than the completion cannot be a part of it, whatever the total is.
+    beside = thinking if thinking is not None and thinking > completion else 0
+    if prompt is not None and total is not None:
+        beside = max(beside, total - prompt - completion)
+    return beside
 
 
 def _count(fields: Mapping[str, Any], counted: Mapping[str, str], largest: dict[str, int]) -> None:

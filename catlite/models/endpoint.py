@@ -9,17 +9,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, NoReturn, Self, cast
 
 from catlite import loop
-from catlite.budget import choices, most_reply_tokens
-from catlite.data import Message, Prompt, Rollout, Usage, as_messages
+from catlite.budget import choices
+from catlite.data import Prompt, Rollout, Usage, as_messages
 from catlite.errors import (
     AuthenticationFailed,
     BadReply,
     BudgetReached,
-    CatliteError,
     ConfigError,
     ContextOverflow,
     EndpointDown,
@@ -31,6 +29,7 @@ from catlite.errors import (
 from catlite.models import failures, scoring, wire, words
 from catlite.models.base import TOKEN_LIMITS, check_n, check_sampling, combined, renamed, sendable, token_limit
 from catlite.models.booking import Books
+from catlite.models.calls import Call
 from catlite.models.clients import Client, LiteLLMClient, OpenAIClient
 from catlite.models.connections import Connections
 from catlite.models.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
@@ -40,53 +39,10 @@ from catlite.models.refusals import prompt_text
 from catlite.models.remarks import remarked
 from catlite.models.retry import retrying
 from catlite.models.traffic import Traffic, traffic_here
-from catlite.store import Asked, Store, current_run, first_sample
+from catlite.store import Asked, current_run, first_sample
 
 # Per (address as shown, model), for the process: a model named by a string is a new Endpoint at every call.
 _known_servers: dict[tuple[str, str], Learned] = {}
-
-
-@dataclass
-class _Work:
-    """One call of `sample` on its way: what was asked, and what has come so far."""
-
-    messages: list[Message]
-    request: dict[str, Any]
-    samples: range  # the indices of the replies that are wanted
-    store: Store | None
-    books: Books
-    asked: Asked | None = None
-    found: dict[int, Rollout] = field(default_factory=dict)  # by sample index
-    lost: dict[int, Rollout] = field(default_factory=dict)  # failed for good
-    refused: CatliteError | None = None  # what would be said to every request from here on
-    rejected: RequestRejected | None = None
-    learned: Learned = field(default_factory=lambda: Learned(None))
-
-    @property
-    def hopeless(self) -> bool:
-        """True when the server has refused the request and has answered none like it."""
-        return self.rejected is not None and not self.found
-
-    @property
-    def missing(self) -> list[int]:
-        """The indices for which nothing has come yet."""
-        return [sample for sample in self.samples if sample not in self.found and sample not in self.lost]
-
-    def lose(self, wanted: Sequence[int], error: Exception) -> None:
-        """Puts down the replies at these indices as failed for good."""
-        failures.tell(error)
-        self.lost |= dict.fromkeys(wanted, Rollout("", finish_reason="error", error=str(error)))
-
-    async def keep(self, fresh: dict[int, Rollout]) -> None:
-        """Takes replies by index, but none that cannot be read; with a store, returns when they are on disk."""
-        fresh = {sample: rollout for sample, rollout in fresh.items() if rollout.error is None}
-        self.found |= fresh
-        if self.store is not None and self.asked is not None and fresh:
-            await self.store.keep(self.asked, fresh)
-
-    def in_order(self) -> list[Rollout]:
-        """All of `samples`."""
-        return [self.found[sample] if sample in self.found else self.lost[sample] for sample in self.samples]
 
 
 class Endpoint:
@@ -171,13 +127,13 @@ class Endpoint:
         messages = [sendable(message) for message in as_messages(prompt)]
         request = combined(self.sampling, check_sampling(sampling))
         samples = range(first_sample(), first_sample() + check_n(n))
-        work = _Work(messages, request, samples, current_run(), Books(self.model, self.price))
-        if work.store is None:
-            return remarked(await self._draw(work), messages, request)
-        work.asked = Asked(self.model, await self._kept_address(), messages, request)
-        async with work.store.turn(work.asked):
-            work.found = work.store.find(work.asked, n, samples.start)
-            return remarked(work.in_order() if len(work.found) == n else await self._draw(work), messages, request)
+        call = Call(messages, request, samples, current_run(), Books(self.model, self.price))
+        if call.store is None:
+            return remarked(await self._draw(call), messages, request)
+        call.asked = Asked(self.model, await self._kept_address(), messages, request)
+        async with call.store.turn(call.asked):
+            call.found = call.store.find(call.asked, n, samples.start)
+            return remarked(call.in_order() if len(call.found) == n else await self._draw(call), messages, request)
 
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
         """The natural log of the probability of each token of `text`, as the assistant's reply to `prompt`.
@@ -207,103 +163,104 @@ class Endpoint:
             failures.tell(error)
             raise
 
-    async def _draw(self, work: _Work) -> list[Rollout]:
-        """Asks for what `work` still lacks."""
-        work.learned = self._learned
-        while missing := work.missing:
-            size = work.learned.most_choices or len(missing)
-            await loop.together(self._ask(work, missing[i : i + size]) for i in range(0, len(missing), size))
-            if work.hopeless:
-                raise cast(RequestRejected, work.rejected)
-        if work.refused is not None:
-            work.refused.rollouts = tuple(work.in_order()) if work.found else ()
-            raise work.refused
-        return work.in_order()
+    async def _draw(self, call: Call) -> list[Rollout]:
+        """Asks for what `call` still lacks."""
+        call.learned = self._learned
+        await self._client()  # before the clock of `retry_seconds` runs: a first import takes seconds, weights minutes
+        while missing := call.missing:
+            size = call.learned.most_choices or len(missing)
+            await loop.together(self._ask(call, missing[i : i + size]) for i in range(0, len(missing), size))
+            if call.hopeless:
+                raise cast(RequestRejected, call.rejected)
+        if call.refused is not None:
+            call.refused.rollouts = tuple(call.in_order()) if call.found else ()
+            raise call.refused
+        return call.in_order()
 
-    async def _ask(self, work: _Work, wanted: Sequence[int]) -> int:
+    async def _ask(self, call: Call, wanted: Sequence[int]) -> int:
         """The replies at these indices from one request, and how many came; learns when the server gives fewer."""
         k = len(wanted)
-        learned, started = work.learned, 0.0
+        learned, started = call.learned, 0.0
 
         async def once() -> list[Rollout]:
             nonlocal started
-            if work.hopeless:
-                raise cast(RequestRejected, work.rejected)
-            if isinstance(work.refused, ModelError):
-                raise work.refused
+            if call.hopeless:
+                raise cast(RequestRejected, call.rejected)
+            if isinstance(call.refused, ModelError):
+                raise call.refused
             started = started or time.monotonic()
-            rollouts = await self._once(work, k, wanted[0], started)
+            rollouts = await self._once(call, k, wanted[0], started)
             # While the connection is still taken: what is killed then asks again for no more than was under way.
-            await work.keep(dict(zip(wanted, rollouts, strict=False)))
+            await call.keep(dict(zip(wanted, rollouts, strict=False)))
             return rollouts
 
         try:
             rollouts = await retrying(once, self.retry_seconds, self._connections.mine.slots, self._traffic)
         except (BudgetReached, EndpointDown, QuotaExhausted, AuthenticationFailed) as error:
             # Not raised here: that would cancel requests under way, whose replies are being paid for.
-            work.refused = error
-            work.lose(wanted, error)
+            call.refused = error
+            call.lose(wanted, error)
             return 0
         except (EndpointUnavailable, BadReply) as error:
-            work.lose(wanted, error)
+            call.lose(wanted, error)
             return 0
         except ContextOverflow:
             raise
         except RequestRejected as error:
             if error.for_every_prompt:
-                work.refused = error
-                work.lose(wanted, error)
+                call.refused = error
+                call.lose(wanted, error)
                 return 0
             if k == 1:
                 # Not raised while others, of the same request, may be answered: a filter can refuse one of eight.
-                work.rejected = error
-                work.lose(wanted, error)
+                call.rejected = error
+                call.lose(wanted, error)
                 return 0
             rollouts = []
         # Perhaps it is n that was refused. A single answer tells, and if it comes it is kept.
-        came = len(rollouts) or await self._ask(work, wanted[:1])
+        came = len(rollouts) or await self._ask(call, wanted[:1])
         if 0 < came < k:
             learned.most_choices = max(1, min(came, learned.most_choices or k))
         return came
 
-    async def _once(self, work: _Work, k: int, start: int, started: float) -> list[Rollout]:
+    async def _once(self, call: Call, k: int, start: int, started: float) -> list[Rollout]:
         """`k` replies from one HTTP exchange; from two when the server's name for the token limit has to be learned."""
-        request = work.request if k == 1 else {**work.request, "n": k}
+        request = call.request if k == 1 else {**call.request, "n": k}
         if start and "seed" in request:
             # The same seed again would bring the same replies again.
             request = {**request, "seed": request["seed"] + start}
-        limit, learned = token_limit(work.request), work.learned
+        limit, learned = token_limit(call.request), call.learned
         if limit is None:
-            return await self._exchange(work, request, k, started)
+            return await self._exchange(call, request, k, started)
         if learned.no_limit is not None:
             raise RequestRejected(learned.no_limit)
         ours = learned.tokens_name or next(name for name in TOKEN_LIMITS if name in request)
         other = next(name for name in TOKEN_LIMITS if name != ours)
         try:
-            rollouts = await self._exchange(work, renamed(request, ours), k, started)
+            rollouts = await self._exchange(call, renamed(request, ours), k, started)
         except ContextOverflow:
             raise
         except RequestRejected as error:
             if not words.refuses_name(error, ours, other):
                 raise
-            rollouts = await self._exchange(work, renamed(request, other), k, started)
+            rollouts = await self._exchange(call, renamed(request, other), k, started)
             learned.tokens_name = ours = other
         if learned.tokens_name == ours:
             learned.check_limit(self._traffic.who, ours, k * limit, Usage.total(one.usage for one in rollouts))
         return rollouts
 
-    async def _exchange(self, work: _Work, request: dict[str, Any], k: int, started: float) -> list[Rollout]:
+    async def _exchange(self, call: Call, request: dict[str, Any], k: int, started: float) -> list[Rollout]:
         """One HTTP exchange, booked whatever comes of it."""
         # Anew at each attempt: meanwhile the connections may have been closed, or the server have moved.
         client = await self._client()
-        limit, most = most_reply_tokens(work.request), choices(work.request, k)
-        async with work.books.request(lambda ledger: ledger.most(work.messages, most, limit)) as book:
-            answer = await client.send(work.messages, request, self.timeout)
+        limit, most = token_limit(call.request), choices(call.request, k)
+        async with call.books.request(lambda ledger: ledger.most(call.messages, most, limit)) as book:
+            answer = await client.send(call.messages, request, self.timeout)
             if answer is None:
                 return [Rollout("", finish_reason="content_filter")] * k
             self._traffic.heard(answer.headers)
             try:
-                reply = wire.parse(answer.body, client.who, answer.headers, prompt_text(work.messages))
+                reply = wire.parse(answer.body, client.who, answer.headers, prompt_text(call.messages))
                 rollouts = wire.rollouts(reply, client.who, self.price, time.monotonic() - started)
             except ModelError as error:
                 if error.usage is not None:

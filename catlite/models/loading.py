@@ -164,8 +164,10 @@ class Weights:
             commit = getattr(model.config, "_commit_hash", None)
             return f"{self.folder}@{commit}"
         total = hashlib.sha256()
+        # A tokenizer without a tokenizer.json is made of its vocabulary; beside one nobody reads that.
+        vocabulary = () if (folder / "tokenizer.json").is_file() else (".txt", ".model", ".tiktoken")
         for file in sorted(folder.iterdir()):
-            if file.suffix in (".safetensors", ".json", ".jinja"):
+            if file.suffix in (".safetensors", ".json", ".jinja", *vocabulary):
                 with file.open("rb") as content:
                     total.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
         return total.hexdigest()

@@ -197,7 +197,9 @@ class LocalModel:
         weights = self.weights
         adapter = weights.adapter_digest() if self.trainable else "none"
         dtype, four_bit = resolved(weights.settings["dtype"]), int(weights.settings["load_in_4bit"])
-        told = f":{json.dumps(weights.template, sort_keys=True)}" if weights.template else ""
+        context = weights.settings["context"]  # where a reply without max_tokens ends
+        told = f":context {context}" if context else ""
+        told += f":{json.dumps(weights.template, sort_keys=True)}" if weights.template else ""
         return f"weights:{weights.digest}:{adapter}:{dtype}:{four_bit}{told}"
 
     def save_adapter(self, folder: str | Path) -> Path:

@@ -69,7 +69,7 @@ NO_CREDIT_CODES = frozenset(
 NO_CREDIT = _any(
     r"insufficient[ _](?:account[ _]|user[ _])?(?:balance|credit|fund|quota)",
     r"(?:balance|credits?|funds|quota) (?:is |are )?(?:too low|insufficient|not (?:enough|sufficient)|exhausted"
-    r"|depleted)",
+    r"|depleted|used up)|credits? (?:has|have) been used up",
     r"(?:no|not have enough|not have any|n't have any|more|used all available|out of|add) credits?\b",
     r"(?:exceeded|reached|used) (?:your|its|the) (?:monthly|specified|current|total)? ?(?:included credits|api usage"
     r"|quota|spend)",

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from catlite import answers
 from catlite.coerce import hold_models
-from catlite.data import Group, Reference
-from catlite.errors import EstimationError, GroupError
+from catlite.data import Group, Reference, Usage
+from catlite.errors import BudgetReached, EstimationError, GroupError, ModelError
 from catlite.models.base import Model, check_n, check_sampling, combined, shown_name
 from catlite.references.selection import MajorityVote
 from catlite.rollouts import sample_group
@@ -53,13 +53,18 @@ class AnchoredVote:
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; n rollouts of the anchor."""
         alone = await MajorityVote()(group)
-        own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed}
-        sampling = combined(self.sampling, {name: value for name, value in own.items() if value is not None})
+        own = check_sampling({"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed})
+        sampling = combined(check_sampling(self.sampling), own)
         try:
             anchored = await sample_group(self.anchor, group.example, self.n, **sampling)
         except GroupError as error:
             failure = f"the anchor {self.anchor.name!r} has no vote: {error}"
             raise EstimationError(failure, group, error.group.usage, bool(error.group.replies)) from error
+        except (ModelError, BudgetReached) as error:
+            # What came of the anchor before is spent; the group that is kept is the one to be estimated from.
+            error.usage = Usage.total([error.usage or Usage(), *(rollout.usage for rollout in error.rollouts)])
+            error.group = group
+            raise
         everyone = Group(group.example, (*group.rollouts, *anchored.rollouts))
         found = await MajorityVote()(everyone)
         notes = [*alone.notes, f"{self.n} rollouts of the anchor voted, too"]

@@ -12,7 +12,7 @@ from itertools import pairwise
 from catlite import loop
 from catlite.coerce import hold_models
 from catlite.data import Group, Reference, Rollout, Usage
-from catlite.errors import ConfigError, EstimationError
+from catlite.errors import BudgetReached, ConfigError, EstimationError, ModelError
 from catlite.models.base import Model, shown_name
 from catlite.references.synthesis import Synthesis
 
@@ -82,6 +82,9 @@ class RecursiveSynthesis:
         except EstimationError as error:
             total = Usage.total([spent, error.usage or Usage()])
             failure = EstimationError(str(error), group, total, error.unanswered)  # the whole group, not the subset
+        except (ModelError, BudgetReached) as error:
+            error.usage = Usage.total([spent, error.usage or Usage()])
+            raise
         raise failure
 
 
