@@ -41,7 +41,8 @@ def ending(finish_reason: str | None) -> str:
         >>> ending("eos_token"), ending("MAX_TOKENS")
         ('complete', 'truncated')
     """
-    word = (finish_reason or "").strip().lower().replace("-", "_").replace(" ", "_")
+    word = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", (finish_reason or "").strip())  # "MaxTokens"
+    word = word.lower().replace("-", "_").replace(" ", "_")
     word = word.rpartition(".")[2].removeprefix("finish_reason_")
     for name, words in (("complete", COMPLETE), ("truncated", TRUNCATED), ("filtered", FILTERED), ("failed", FAILED)):
         if word in words:

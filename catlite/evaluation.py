@@ -33,6 +33,7 @@ from catlite.errors import (
 )
 from catlite.models.base import Model, check_n, check_sampling, resolve
 from catlite.models.keys import Secret, sealed
+from catlite.models.preferring import noting
 from catlite.preflight import check_readable
 from catlite.progress import Progress, reporting
 from catlite.results import SINGLE, Evaluation, Row, as_evaluation
@@ -333,7 +334,8 @@ class _Work:
         """`row` with the mean score of `rollouts`, or with why there is none."""
         gold = Reference(group.example.answer or "", group.example.answer, GOLD, group)
         try:
-            scores, judgement = await audited(self.grader, rollouts, gold)
+            with noting() as remarks:
+                scores, judgement = await audited(self.grader, rollouts, gold)
         except (BudgetReached, ModelError, RubricError) as error:
             self._failed(error)
             return replace(row, error=f"not graded: {error}")
@@ -346,7 +348,7 @@ class _Work:
             for score, rollout in zip(scores, rollouts.rollouts, strict=True)
         ]
         known = [score for score in scores if score is not None]
-        row = replace(row, scores=tuple(scores), judgement=judgement)
+        row = replace(row, scores=tuple(scores), judgement=judgement, notes=tuple(remarks))
         return replace(row, score=fmean(known)) if known else replace(row, error="could not be graded")
 
     def told(self, tell: Callable[[Usage], None], group: Group, rows: list[Row]) -> list[Row]:

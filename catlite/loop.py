@@ -44,9 +44,21 @@ class _Background:
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self.loop.run_forever()
+            while not self._served():
+                pass
         finally:
             self.loop.close()
+
+    def _served(self) -> bool:
+        """Runs the loop; False where a task's SystemExit or KeyboardInterrupt has thrown asyncio out of it.
+
+        Its caller has yet to hear of that, and others wait for tasks of their own.
+        """
+        try:
+            self.loop.run_forever()
+        except (KeyboardInterrupt, SystemExit):
+            return False
+        return True
 
     @property
     def alive(self) -> bool:
@@ -278,6 +290,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise
     finally:
         waited.show()
+        # A connection keeps the context it was opened in, and so this Job: not the caller's variables, too.
+        waited.frame = None
+        waited.views.clear()
     assert task is not None
     failure = None if task.cancelled() else task.exception()
     if failure is not None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from catlite.cards import evaluation_html
 from catlite.data import Group, Judgement, Reference, Usage
 from catlite.errors import ConfigError
+from catlite.models.preferring import distinct
 from catlite.rollouts import unanswered
 from catlite.text import data_frame, evaluation_text, short, usage_text
 
@@ -44,6 +45,7 @@ class Row:
     scores: tuple[float | None, ...] = ()  # of each rollout graded: of one, but for the single sample
     judgement: Judgement | None = field(default=None, repr=False)  # the verdicts behind the score, by a rubric
     repeat: int = 0  # which of the question's groups of rollouts
+    notes: tuple[str, ...] = ()  # what a reader has to know of the grading
 
     @property
     def answer(self) -> str | None:
@@ -207,6 +209,7 @@ class Evaluation:
             without = sum(row.error is not None for row in scored)
             if without:
                 notes.append(f"{system} had no reference in {without:,} of {len(scored):,} cases, which scores 0.")
+        notes += [f"Grading: {note}." for note in distinct(note for row in self.rows for note in row.notes)]
         if (judging := self.judging) is not None:
             notes.append(f"Judging, which is in no row: {usage_text(judging)}.")
         return notes + ([] if self.stopped is None else [f"Stopped early: {self.stopped}."])

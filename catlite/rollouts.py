@@ -30,8 +30,9 @@ _ADVICE = {
     "truncated": "raise max_tokens",
     "truncated in thinking": "raise max_tokens: it was spent on thinking",
     "empty": "the model ended without a word: look at the prompt and at the server's chat template",
-    "empty beside thinking": "the server has put the whole reply into reasoning_content, as its reasoning parser does "
-    "with an answer that was not thought about: let the model think, or take the parser off (vLLM's "
+    "empty beside thinking": "the whole reply came as thinking: the server put it into "
+    "reasoning_content, as its reasoning parser does with an answer that was not thought about, or the model opened "
+    "its thinking in the text and never closed it. Let the model think, or take the parser off (vLLM's "
     "--reasoning-parser)",
     "filtered": "the provider's content filter refused: reword the prompt or use another model",
     "failed": "see the causes above",

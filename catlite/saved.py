@@ -174,6 +174,7 @@ def _read_row(found: dict[str, Any], evaluation: Evaluation) -> Row:
             }
         )
     rest = {"usage": Usage(**found["usage"]), "scores": tuple(found["scores"]), "reference": reference}
+    rest["notes"] = tuple(found.get("notes", ()))
     if judgement is not None:
         # What was judged is what was scored: the reference of the row, or the rollouts of its question.
         scored = group if reference is None else Group(reference.group.example, (reference.as_rollout(),))

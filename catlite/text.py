@@ -168,11 +168,11 @@ def rubric_repr(rubric: Rubric) -> str:
 
 
 def reference_repr(reference: Reference) -> str:
-    """<Reference '42' by Synthesis, 0/8 rollouts agree>."""
+    """<Reference '42' by Synthesis of 8 rollouts>: nothing is compared for it, which may take seconds."""
     if reference.error is not None:
         return f"<Reference failed by {reference.source}: {short(reference.error)}>"
     shown = reference.answer if reference.answer is not None else reference.text
-    return f"<Reference {short(str(shown))!r} by {reference.source}, {support_text(reference)}>"
+    return f"<Reference {short(str(shown))!r} by {reference.source} of {plural(len(reference.rollouts), 'rollout')}>"
 
 
 def reference_text(reference: Reference) -> str:

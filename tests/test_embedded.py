@@ -38,7 +38,7 @@ def run(code, **environment):
         [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         env={**os.environ, **environment},
     )
@@ -61,7 +61,7 @@ def test_requests_at_once_have_a_thousand_tokens_each():
 
 
 def test_it_answers_for_nothing(model):
-    rollout = sample(model, max_tokens=16)[0]
+    rollout = sample(model, max_tokens=16, temperature=0)[0]
     assert rollout.text
     assert rollout.usage.prompt_tokens > 5
     assert rollout.usage.cost_usd == 0.0
@@ -208,7 +208,7 @@ USE = """
 """
 
 
-def gone(pid, seconds=5.0):
+def gone(pid, seconds=30.0):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -246,8 +246,8 @@ def test_an_interrupt_in_the_middle_leaves_no_child():
         time.sleep(0.3)
         started = time.monotonic()
         parent.send_signal(signal.SIGINT)
-        err = parent.communicate(timeout=20)[1]
-    assert time.monotonic() - started < 8
+        err = parent.communicate(timeout=60)[1]
+    assert time.monotonic() - started < 20
     assert err.splitlines()[-1].startswith("KeyboardInterrupt: stopped after ")
     assert "Warning" not in err
     assert gone(pid)

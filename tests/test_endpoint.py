@@ -299,7 +299,7 @@ asyncio.run(main())
 """
     done = children.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     share, _ = map(float, done.stdout.split())
-    assert share < 0.5
+    assert share < 0.8  # all of it, where the loop does it
 
 
 # Usage and cost

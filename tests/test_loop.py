@@ -1,5 +1,6 @@
 import asyncio
 import contextvars
+import gc
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ import pytest
 from server import Server
 
 import catlite
-from catlite import Endpoint, loop
+from catlite import Endpoint, Example, Group, Rollout, Synthesis, loop
 from catlite.errors import ConfigError
 
 RUN = [sys.executable, "-X", "dev", "-W", "error"]
@@ -37,7 +38,7 @@ def script(server, code):
 
 def run(server, code, **settings):
     done = children.run(
-        [*RUN, "-c", script(server, code)], capture_output=True, text=True, timeout=30, check=False, **settings
+        [*RUN, "-c", script(server, code)], capture_output=True, text=True, timeout=100, check=False, **settings
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
@@ -59,6 +60,51 @@ def test_an_exception_comes_through_as_it_was_raised():
     with pytest.raises(KeyError, match="gone") as caught:
         loop.run(fail())
     assert caught.value.__context__ is None
+
+
+# In a program of its own with a time limit: where the loop's thread dies of it, the caller waits for ever.
+ENDED_INSIDE = """
+import asyncio, threading
+from catlite import loop
+
+others = []
+
+async def long():
+    await asyncio.sleep(0.3)
+    return "done"
+
+async def end(kind):
+    await asyncio.sleep(0)
+    raise kind("inside")
+
+async def among_others(kind):
+    await loop.together([long(), end(kind)])
+
+beside = threading.Thread(target=lambda: others.append(loop.run(long())))
+beside.start()
+for kind in (KeyboardInterrupt, SystemExit):
+    for work in (end(kind), among_others(kind)):
+        try:
+            loop.run(work)
+        except kind as error:
+            print(kind.__name__, error)
+beside.join()
+print(others, loop.run(long()))
+"""
+
+
+def test_an_interrupt_or_exit_inside_a_coroutine_reaches_its_caller_and_the_loop_serves_others():
+    program = [sys.executable, "-c", ENDED_INSIDE]
+    ended = children.run(program, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stderr == ""
+    assert ended.stdout.split("\n") == [
+        "KeyboardInterrupt inside",
+        "KeyboardInterrupt inside",
+        "SystemExit inside",
+        "SystemExit inside",
+        "['done'] done",
+        "",
+    ]
 
 
 def test_blocking_calls_work_from_many_threads_at_once():
@@ -148,12 +194,12 @@ def test_an_interrupt_cancels_what_is_in_flight_and_the_next_call_works(server):
     )
     with child:
         assert child.stdout.readline() == "ready\n"
-        server.wait(lambda s: s.in_flight, timeout=15)
+        server.wait(lambda s: s.in_flight, timeout=60)
         sent = len(server.requests)
         started = time.monotonic()
         child.send_signal(signal.SIGINT)
         assert child.stdout.readline() == "interrupted\n"
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
         server.wait(lambda s: s.in_flight == 0)
         assert server.aborted == sent
         time.sleep(0.1)
@@ -170,11 +216,11 @@ def test_an_interrupt_nobody_catches_ends_the_program_soon(server):
     code = script(server, 'catlite.synthesize("hi", endpoint(), n=3)')
     child = children.start([*RUN, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with child:
-        server.wait(lambda s: s.in_flight, timeout=15)
+        server.wait(lambda s: s.in_flight, timeout=60)
         started = time.monotonic()
         child.send_signal(signal.SIGINT)
-        _, err = child.communicate(timeout=10)
-        assert time.monotonic() - started < 5
+        _, err = child.communicate(timeout=60)
+        assert time.monotonic() - started < 20
     assert re.search(r"\nKeyboardInterrupt: stopped after \d+ s; nothing kept\n$", err)
     assert err.count('File "') == 3  # the line itself, synthesize and run
     assert "Warning" not in err
@@ -183,13 +229,13 @@ def test_an_interrupt_nobody_catches_ends_the_program_soon(server):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_an_interrupt_during_the_wait_for_a_retry_sends_nothing_more(server):
-    server.script(lambda number, body: faults.status(429, retry_after=0.5))
+    server.script(lambda number, body: faults.status(429, retry_after=30))
     code = script(server, 'catlite.synthesize("hi", endpoint(retry_seconds=60), n=3)')
     child = children.start([*RUN, "-c", code], stderr=subprocess.PIPE, text=True)
     with child:
-        server.wait(lambda s: s.statuses[429], timeout=15)
+        server.wait(lambda s: s.statuses[429], timeout=60)
         child.send_signal(signal.SIGINT)
-        assert "KeyboardInterrupt: stopped after" in child.communicate(timeout=10)[1]
+        assert "KeyboardInterrupt: stopped after" in child.communicate(timeout=60)[1]
     assert len(server.requests) == 1
 
 
@@ -201,6 +247,20 @@ def test_an_endpoint_nobody_closed_leaves_no_warning_at_exit(server):
         print(catlite.synthesize("hi", endpoint(), n=2))
     """
     assert run(server, code) == "answer 0\n" * 3
+    server.wait(lambda s: not s._connections)
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+def test_an_endpoint_that_nobody_holds_closes_its_connections(server, hurry, faulty):
+    server.script([faults.status(500)] if faulty else [])
+
+    def ask():
+        model = Endpoint("test-model", base_url=server.url, api_key=server.key)
+        group = Group(Example("hi"), (Rollout("a"), Rollout("b")))
+        return loop.run(Synthesis(model)(group)).text  # its first request opens the connection
+
+    assert ask() == "answer 0"
+    gc.collect()
     server.wait(lambda s: not s._connections)
 
 
@@ -223,7 +283,7 @@ def test_a_call_in_a_daemon_thread_does_not_hold_up_the_exit(server):
     """.replace("STATS", repr(server.url.replace("/v1", "/stats")))
     started = time.monotonic()
     assert run(server, code) == "going\n"
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
     server.wait(lambda s: s.in_flight == 0)
 
 

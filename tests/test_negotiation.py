@@ -10,11 +10,24 @@ from asking import on
 from faults import status
 
 import catlite
-from catlite import BestOfN, Example, Group, Rollout, RubricReward, Synthesis, Usage, loop
+from catlite import (
+    BestOfN,
+    Example,
+    ExpertRubric,
+    Group,
+    MajorityVote,
+    ModelAsJudge,
+    Rollout,
+    RubricReward,
+    Synthesis,
+    Usage,
+    loop,
+)
 from catlite.budget import Budget, capped
 from catlite.criteria import Criterion, Rubric
 from catlite.errors import ConfigError, ModelError, RequestRejected
 from catlite.models.preferring import noting, sample_preferring
+from catlite.models.scripted import ScriptedModel
 from catlite.rewards.judge import judge_group
 
 PROMPT = [{"role": "user", "content": "At which temperature does the acid boil?"}]
@@ -54,6 +67,7 @@ NAMED = {
     "503 in words": status(503, "The structured output backend is unavailable: xgrammar is not supported"),
     "415": status(415, "Unsupported: response_format"),
     "422": status(422, body={"detail": [{"loc": ["body", "response_format"], "msg": "extra fields not permitted"}]}),
+    "403 in words": status(403, "Structured outputs are not available on your plan"),
     "param alone": status(400, "Bad request", param="response_format"),
     "404 in words": status(404, "This model does not support response_format json_schema"),
 }
@@ -250,6 +264,45 @@ def test_what_a_proposer_and_a_picker_were_asked_without_is_noted(server):
         server.reply = '{"best": 1}'
         picked = loop.run(BestOfN(model)(group("a", "b")))
     assert "response_format" in picked.notes[-1]
+
+
+def test_a_judges_prompts_that_were_cut_are_noted_once_on_the_judgement(server):
+    server.reply, server.usage = VERDICT, {"prompt_tokens": 2050}
+    with on(server) as judge:
+        judgement = loop.run(judge_group(judge, group("zinc " * 7000, "iron " * 6000), RUBRIC))
+    (note,) = judgement.notes
+    assert note.startswith("a reply of 'test-model': the server counted 2,050 tokens in a prompt of 3")
+
+
+@pytest.mark.parametrize("scale", [False, True])
+def test_what_a_judge_that_compares_was_asked_without_is_noted_on_the_evaluation(server, tmp_path, scale):
+    server.reply = VERDICT if not scale else json.dumps({"reason": "so", "score": 10})
+    server.rejects = ("temperature",)
+    task = catlite.Task("two", (Example("q", "42", answer_format="boxed"), Example("r", "7", answer_format="boxed")))
+    with on(server) as judge:
+        policy = ScriptedModel(lambda messages, index: f"\\boxed{{{index}}}")
+        evaluation = catlite.evaluate(
+            task, policy, n=2, estimators=[MajorityVote()], grader=ModelAsJudge(judge, scale=scale), progress=False
+        )
+    note = "Grading: 'test-model' was asked without temperature=0.0, which it does not take."
+    assert evaluation.notes == [note]
+    evaluation.save(tmp_path / "kept")
+    assert catlite.Evaluation.load(tmp_path / "kept").notes == [note]
+
+
+def test_what_a_rubrics_judge_was_asked_without_is_noted_on_the_evaluation_too(server):
+    server.reply, server.rejects = VERDICT, ("response_format",)
+    task = catlite.Task("one", (Example("q", rubric=RUBRIC),))
+    with on(server) as judge:
+        evaluation = catlite.evaluate(
+            task,
+            ScriptedModel(lambda messages, index: "zinc"),
+            n=1,
+            estimators=[],
+            grader=ExpertRubric(judge),
+            progress=False,
+        )
+    assert len([note for note in evaluation.notes if "asked without response_format" in note]) == 1
 
 
 def test_notes_are_of_the_calls_inside_only(server):

@@ -268,7 +268,7 @@ def test_a_prompt_that_is_cut_without_a_word_is_noted_on_rollouts_and_reference(
         assert any("2,050 tokens in a prompt of 36,999 characters" in note for note in reference.notes)
         server.reply = lambda body, i: f"{i} " + "word " * 3000
         reference = catlite.synthesize(QUESTION, endpoint, n=4)
-    assert any(note.startswith("the synthesis: the server counted 2,050 tokens") for note in reference.notes)
+    assert any(note.startswith("a reply of 'test-model': the server counted 2,050 tokens") for note in reference.notes)
 
 
 def test_a_prompt_that_is_counted_in_full_is_not_noted(server):
@@ -292,7 +292,7 @@ def test_an_answer_that_a_parser_took_for_thinking_is_called_that(server):
     server.reply = {"content": None, "reasoning_content": "42"}
     with on(server) as endpoint, pytest.raises(GroupError) as caught:
         catlite.synthesize(QUESTION, endpoint, n=2)
-    assert "the whole reply into reasoning_content" in str(caught.value)
+    assert "the server put it into reasoning_content" in str(caught.value)
     assert "max_tokens" not in str(caught.value)
 
 

@@ -272,12 +272,12 @@ def test_mix_depends_on_seed_and_number_alone():
 
 
 def test_the_limit_refuses_what_is_over_the_burst():
-    with Server(limit=RateLimit(20, burst=3, retry_after=0.05)) as server:
+    with Server(limit=RateLimit(0.001, burst=3, retry_after=0.05)) as server:
         replies = ask(server, times=10, together=True)
         refused = [reply for reply in replies if isinstance(reply, openai.RateLimitError)]
-        assert 6 <= len(refused) <= 7
+        assert len(refused) == 7
         assert refused[0].response.headers["retry-after"] == "0.05"
-        time.sleep(0.06)
+        server.limit.rate = 1e6
         assert ask(server).choices
     assert server.statuses[429] == len(refused)
 
@@ -286,12 +286,10 @@ def test_latency_has_the_mean_it_says_and_counts_as_in_flight():
     draw = lognormal(0.2, 0.6, seed=0)
     drawn = [draw({}, 1) for _ in range(20_000)]
     assert 0.195 < sum(drawn) / len(drawn) < 0.205
-    with Server(latency=0.1) as server:
-        started = time.monotonic()
+    with Server(latency=0.5) as server:
         ask(server, times=8, together=True)
-        assert 0.1 <= time.monotonic() - started < 0.8
     assert (server.peak_in_flight, server.in_flight) == (8, 0)
-    assert all(request.answered - request.arrived >= 0.099 for request in server.requests)
+    assert all(request.answered - request.arrived >= 0.499 for request in server.requests)
 
 
 def test_a_test_that_raises_in_its_reply_is_told():

@@ -78,3 +78,7 @@ def test_a_megabyte_of_marks_is_read_in_linear_time(piece):
     started = time.process_time()
     split_thinking(piece * (1_000_000 // len(piece)))
     assert time.process_time() - started < 5
+
+
+def test_the_name_of_a_channel_is_no_part_of_the_thinking():
+    assert split_thinking("analysisWe need 2.assistantfinal2") == ("2", "We need 2.")

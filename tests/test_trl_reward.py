@@ -163,7 +163,7 @@ def test_a_call_that_hangs_is_given_up_at_its_deadline():
 
     started = time.monotonic()
     assert trl_reward(hangs, num_generations=2, timeout=0.2)(**batch("a", "a")) == [None, None]
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
 
 
 def test_all_groups_are_under_way_at_once():
@@ -324,7 +324,7 @@ def test_a_judge_that_stays_down_is_waited_for_within_the_bound(monkeypatch):
 
     started = time.monotonic()
     assert trl_reward(echo, judged, num_generations=2, timeout=0.5)(**batch("a", "a")) == [None, None]
-    assert 0.3 < time.monotonic() - started < 10
+    assert 0.3 < time.monotonic() - started < 30
 
 
 class Judged:

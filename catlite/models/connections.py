@@ -11,6 +11,8 @@ import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
+from types import AsyncGeneratorType
+from typing import cast
 
 from catlite import loop
 from catlite.models.clients import Client
@@ -24,20 +26,18 @@ class OnLoop:
     slots: loop.Slots
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     client: Client | None = None
-    lifetime: AsyncGenerator[None, None] | None = None
+    lifetime: AsyncGeneratorType[None, None] | None = None
 
     async def open(self, client: Client) -> None:
         """Takes `client` into use."""
-        self.client, self.lifetime = client, _lifetime(client)
+        self.client, self.lifetime = client, cast(AsyncGeneratorType[None, None], _lifetime(client))
         await anext(self.lifetime)
 
     async def close(self) -> None:
-        """Closes the client, if there is one."""
+        """Closes the client, if there is one and the loop, as it ends, is not closing it already."""
         lifetime, self.client, self.lifetime = self.lifetime, None, None
-        if lifetime is not None:
-            # "Already running": the loop is ending, and closes it at this moment.
-            with contextlib.suppress(RuntimeError):
-                await lifetime.aclose()
+        if lifetime is not None and not lifetime.ag_running:
+            await lifetime.aclose()
 
 
 async def _lifetime(client: Client) -> AsyncGenerator[None, None]:

@@ -10,19 +10,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-_PROMPT = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count", "prompt_eval_count")
-_COMPLETION = ("completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count", "eval_count")
-_TOTAL = ("total_tokens", "totalTokenCount", "total_token_count")
-_THINKING = ("reasoning_tokens", "thoughtsTokenCount", "thoughts_token_count", "thinking_tokens")
-_CACHED = (
-    "cached_tokens",
-    "prompt_cache_hit_tokens",
-    "cache_read_input_tokens",
-    "cachedContentTokenCount",
-    "cached_content_token_count",
+# What is counted under a name; gateways fill in some names with 0, so the largest number of a kind is the one.
+_THINKING = dict.fromkeys(
+    ("reasoning_tokens", "thoughtsTokenCount", "thoughts_token_count", "thinking_tokens"), "thinking"
 )
-_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
-_COMPLETION_DETAILS = ("completion_tokens_details", "output_tokens_details")
+_CACHED = dict.fromkeys(
+    (
+        "cached_tokens",
+        "prompt_cache_hit_tokens",
+        "cache_read_input_tokens",
+        "cachedContentTokenCount",
+        "cached_content_token_count",
+    ),
+    "cached",
+)
+_ALL = {
+    **dict.fromkeys(
+        ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count", "prompt_eval_count"), "prompt"
+    ),
+    **dict.fromkeys(
+        ("completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count", "eval_count"),
+        "completion",
+    ),
+    **dict.fromkeys(("total_tokens", "totalTokenCount", "total_token_count"), "total"),
+    **_THINKING,
+    **_CACHED,
+}
+# Objects inside the usage, and what counts in them.
+_DETAILS = {
+    **dict.fromkeys(("prompt_tokens_details", "input_tokens_details"), _CACHED),
+    **dict.fromkeys(("completion_tokens_details", "output_tokens_details"), _THINKING),
+}
 _USAGE = ("usage", "usageMetadata", "usage_metadata")
 
 
@@ -52,13 +70,13 @@ def counts(reply: Mapping[str, Any], *, wrote: bool = True) -> Counts:
     inside = usage.get("tokens")  # Cohere's own
     if isinstance(inside, dict):
         usage = {**inside, **usage}
-    prompt, completion, total = _most(usage, _PROMPT), _most(usage, _COMPLETION), _most(usage, _TOTAL)
-    cached = _most(usage, _CACHED)
-    for name in _PROMPT_DETAILS:
-        cached = _larger(cached, _most(_inside(usage, name), _CACHED))
-    thinking = _most(usage, _THINKING)
-    for name in _COMPLETION_DETAILS:
-        thinking = _larger(thinking, _most(_inside(usage, name), _THINKING))
+    largest: dict[str, int] = {}
+    _count(usage, _ALL, largest)
+    for name, counted in _DETAILS.items():
+        if isinstance(details := usage.get(name), dict):
+            _count(details, counted, largest)
+    prompt, completion, total = largest.get("prompt"), largest.get("completion"), largest.get("total")
+    cached, thinking = largest.get("cached"), largest.get("thinking")
     prompt = prompt or None  # there is no prompt of no tokens
     if prompt is not None:
         prompt += _uncounted(usage, prompt, cached)
@@ -92,19 +110,12 @@ def _beside(prompt: int | None, completion: int, total: int | None, thinking: in
     return beside
 
 
-def _most(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    """The largest count under any of these names: gateways fill in some of them with 0."""
-    known = [number for name in names if (number := _whole(usage.get(name))) is not None]
-    return max(known, default=None)
-
-
-def _inside(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    details = usage.get(name)
-    return details if isinstance(details, dict) else {}
-
-
-def _larger(a: int | None, b: int | None) -> int | None:
-    return max((number for number in (a, b) if number is not None), default=None)
+def _count(fields: Mapping[str, Any], counted: Mapping[str, str], largest: dict[str, int]) -> None:
+    """Puts the numbers under `counted` names into `largest`, by kind."""
+    for name, value in fields.items():
+        kind = counted.get(name)
+        if kind is not None and (number := _whole(value)) is not None:
+            largest[kind] = max(number, largest.get(kind, 0))
 
 
 def _whole(value: Any) -> int | None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextvars
 import logging
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from catlite.data import Message, Rollout, Usage, counted
-from catlite.errors import BudgetReached, ContextOverflow, ModelError, RequestRejected
+from catlite.errors import AuthenticationFailed, BudgetReached, ContextOverflow, ModelError, RequestRejected
 from catlite.models import words
 from catlite.models.base import Model
 from catlite.models.retry import trial
@@ -30,13 +31,27 @@ _noting: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("catl
 
 @contextmanager
 def noting() -> Iterator[list[str]]:
-    """What was left out of requests made inside, a sentence each: for the notes of a Reference or a Judgement."""
+    """Notes on the requests made inside: what they were sent without, and what is odd about the replies.
+
+    For the notes of a Reference, a Judgement or a Row; a `noting` around this one has them, too.
+    """
     notes: list[str] = []
+    outer = _noting.get()
     token = _noting.set(notes)
     try:
         yield notes
     finally:
         _noting.reset(token)
+        if outer is not None:
+            outer[:] = distinct([*outer, *notes])
+
+
+def distinct(notes: Iterable[str]) -> list[str]:
+    """The first of all notes that differ in nothing but figures: of a hundred prompts cut, each has its own length."""
+    known: dict[str, str] = {}
+    for note in notes:
+        known.setdefault(re.sub(r"\d+", "", note), note)
+    return list(known.values())
 
 
 async def sample_preferring(
@@ -62,7 +77,8 @@ async def sample_preferring(
     notes = _noting.get()
     if notes is not None:
         told = [_note(model.name, name, value, asked.get(name)) for name, value in preferred.items()]
-        notes += [note for note in dict.fromkeys(told) if note is not None and note not in notes]
+        told += [f"a reply of {model.name!r}: {note}" for note in reply.notes]
+        notes[:] = distinct([*notes, *(note for note in told if note is not None)])
     return reply
 
 
@@ -168,11 +184,19 @@ class _Asking:
     async def _try(self, asked: Mapping[str, Any], attempts: int) -> _Try:
         """One request; a 5xx comes back after so many attempts, unless every setting is known to work."""
         attempts = attempts if attempts == 1 or not self._all_work(asked) else 0
-        with trial(lambda error: any(words.refuses(error, name, self.texts) for name in asked), attempts) as tried:
+
+        def refuses(error: ModelError) -> bool:
+            return any(words.refuses(error, name, self.texts) for name in asked)
+
+        with trial(refuses, attempts) as tried:
             try:
                 reply = await self._sampled(asked)
             except ContextOverflow:
                 raise
+            except AuthenticationFailed as error:
+                if not refuses(error):
+                    raise
+                return _Try(asked, failure=error)  # a key may do for anything but this setting
             except RequestRejected as error:
                 return _Try(asked, failure=error)
         return _Try(asked, reply) if tried.failure is None else _Try(asked, failure=tried.failure)
@@ -217,7 +241,7 @@ class _Asking:
         """The end when it is not the settings: what came of the first request, or is asked for with full patience."""
         if first.reply is not None:
             return self._paid(first), first.asked
-        if isinstance(first.failure, RequestRejected):
+        if isinstance(first.failure, RequestRejected | AuthenticationFailed):
             raise first.failure
         return self._paid(_Try(first.asked, await self._sampled(first.asked))), first.asked
 

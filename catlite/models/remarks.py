@@ -40,6 +40,8 @@ def remarked(rollouts: list[Rollout], messages: Sequence[Message], request: Mapp
 
 def _cut(rollouts: Sequence[Rollout], messages: Sequence[Message]) -> str | None:
     """A prompt of far fewer tokens than its characters make."""
+    if sum(len(message["content"]) for message in messages) < _LONG:
+        return None
     characters = sum(len(" ".join(message["content"].split())) for message in messages)
     counts = [rollout.usage.prompt_tokens for rollout in rollouts if rollout.usage and rollout.usage.requests == 1]
     tokens = min((count for count in counts if count), default=None)

@@ -14,6 +14,7 @@ import logging
 import math
 import re
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -72,13 +73,15 @@ class Trial:
         return attempt >= {501: 1, 503: ATTEMPTS, 529: ATTEMPTS}.get(failure.status, self.attempts)
 
 
-_trial: contextvars.ContextVar[Trial | None] = contextvars.ContextVar("catlite_trial", default=None)
+# Held weakly: a connection keeps the context in which it was opened, and with that would keep what asks, its endpoint.
+_trial: contextvars.ContextVar[weakref.ref[Trial] | None] = contextvars.ContextVar("catlite_trial", default=None)
 
 
 @contextlib.contextmanager
 def trial(refuses: Callable[[ModelError], bool], attempts: int) -> Iterator[Trial]:
     """A Trial in force for the calls that are made inside."""
-    token = _trial.set(tried := Trial(refuses, attempts))
+    tried = Trial(refuses, attempts)
+    token = _trial.set(weakref.ref(tried))
     try:
         yield tried
     finally:
@@ -126,7 +129,8 @@ async def retrying(
         raise
     except (EndpointUnavailable, BadReply) as error:
         failure = error
-    tried = _trial.get()
+    in_force = _trial.get()
+    tried = None if in_force is None else in_force()
     if tried is not None and tried.over(failure, 1):
         tried.failure = failure
         raise failure

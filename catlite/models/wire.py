@@ -10,9 +10,8 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
 from catlite.answers import split_thinking
 from catlite.data import Rollout, Usage
@@ -26,7 +25,6 @@ __all__ = ["parse", "rollouts", "snippet", "status_error"]
 
 _ERROR_FIELDS = ("message", "msg", "detail", "error_msg", "error_code", "errors")
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
-_THINKING_WORDS = ("think", "thought", "channel", "unused9", "assistantfinal")  # one of which every mark has
 _ROUNDING = 0.01  # by which half precision takes a log-probability above 0
 
 
@@ -129,8 +127,7 @@ def rollouts(reply: Mapping[str, Any], who: str, price: Price | None, seconds: f
     ]
 
 
-@dataclass(frozen=True)
-class _Choice:
+class _Choice(NamedTuple):
     """What a choice holds. `tokens` counts its log-probabilities before those of its thinking are dropped."""
 
     text: str
@@ -165,7 +162,7 @@ def _read(choice: Any, who: str) -> _Choice | ModelError:
     message = choice.get("message")
     if not isinstance(message, dict):
         return BadReply(f"{who} returned a choice without a message: {snippet(json.dumps(choice))}")
-    content, thoughts = message.get("content"), [_joined(message.get(name)) for name in _THOUGHTS]
+    content, thoughts = message.get("content"), [_joined(message[name]) for name in _THOUGHTS if message.get(name)]
     if isinstance(content, list) and all(isinstance(part, dict | str) for part in content):
         parts = [_part(part) for part in content]
         content = "".join(text for text, _ in parts)
@@ -217,9 +214,6 @@ def _joined(thought: Any) -> str:
 
 def _set_apart(content: str) -> tuple[str, str | None]:
     """Text and the thinking before it; thinking that is spoken of within the text stays there."""
-    lower = content.lower()
-    if not any(word in lower for word in _THINKING_WORDS):  # a search for marks takes twenty times what parsing does
-        return content, None
     text, thinking = split_thinking(content)
     if thinking is None:
         return content, None
@@ -299,5 +293,6 @@ def _completions(reply: Mapping[str, Any], choices: list[_Choice], total: int | 
 def _shares(total: int, weights: list[int]) -> list[int]:
     """`total` split in proportion to `weights` in whole numbers whose sum is exact."""
     weights = weights if any(weights) else [1] * len(weights)
-    edges = [round(total * sum(weights[:number]) / sum(weights)) for number in range(len(weights) + 1)]
+    all_weights = sum(weights)
+    edges = [round(total * part / all_weights) for part in accumulate(weights, initial=0)]
     return [high - low for low, high in pairwise(edges)]

@@ -95,15 +95,14 @@ class BestOfN:
         spent = Usage()
         said, unanswered = "", True
         for attempt in range(2):
-            with noting() as left_out:
+            with noting() as remarks:
                 reply = await self._ask(messages, len(order), attempt)
             spent += Usage.total([reply.usage])
             unanswered &= reply.error is None
             said = reply.error or reply.text
             choice = None if reply.error else _choice(reply.text, len(order))
             if choice is not None:
-                more = [*left_out, *(f"the judge: {note}" for note in reply.notes)]
-                return _picked(group, usable[order[choice - 1]], "BestOfN", spent, more)
+                return _picked(group, usable[order[choice - 1]], "BestOfN", spent, remarks)
         failure = f"the judge {self.judge.name!r} made no readable choice: {said[:200]!r}"
         raise EstimationError(failure, group, spent, unanswered)
 

@@ -67,9 +67,9 @@ class Synthesis:
             first = group.usable[0]
             return Reference(first.text, first.answer, "Synthesis", group, notes=tuple(notes))
         weights = agreeing if self.weigh else []
-        with noting() as left_out:
+        with noting() as remarks:
             reply, limit = await self._fitting(group, texts, weights)
-        notes += left_out
+        notes += remarks
         if limit is not None:
             trimmed = sum(len(text) > limit for text in texts)
             notes.append(f"{trimmed} {TRIMMED} {limit:,} characters each to fit the anchor's context")
@@ -79,7 +79,6 @@ class Synthesis:
             spent = Usage.total([reply.usage])
             failure = f"the anchor {self.anchor.name!r} gave no synthesis: {why}"
             raise EstimationError(failure, group, spent, unanswered=reply.error is None)
-        notes += [f"the synthesis: {note}" for note in reply.notes]
         if reply.odd_ending is not None:
             notes.append(f"the synthesis ended by {reply.odd_ending!r}, an unknown word: taken as complete")
         if reply.defect == "truncated":

@@ -111,7 +111,7 @@ async def judge_group(
     asking = _Asking(judge, rubric, mode, temperature, max_tokens)
     asked = group.example if conversation else None
     judging = (asking.rollout(rollout, asked) for rollout in group.rollouts)
-    with noting() as left_out:
+    with noting() as remarks:
         if mode == "soft" and getattr(judge, "caches_per_slot", False):
             # One word is no work to share out, and in one slot the instructions are read once for all rollouts.
             verdicts = tuple([await one for one in judging])
@@ -123,7 +123,7 @@ async def judge_group(
         rewards.append(rubric.score([verdict.value for verdict in mine]) if covered >= min_coverage else None)
     unread = sum(verdict.met is None for mine in verdicts for verdict in mine)
     unread_note = (f"{unread} of {len(verdicts) * len(rubric)} verdicts could not be had",) if unread else ()
-    notes = (*unread_note, *left_out)
+    notes = (*unread_note, *remarks)
     return Judgement(group, rubric, verdicts, tuple(rewards), judge.name, Usage.total(asking.spent), notes)
 
 

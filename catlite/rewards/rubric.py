@@ -126,13 +126,13 @@ class RubricReward(_Audited):
         """Proposes the rubric and judges every rollout by it: 1 call and one per rollout and criterion."""
         rubric, proposed = reference.rubric, None
         if rubric is None:
-            with noting() as left_out:
+            with noting() as remarks:
                 rubric, proposed = await self._proposed(group, reference)
         judgement = await judge_group(
             self.judge, group, rubric, mode=self.mode, min_coverage=self.min_coverage, max_tokens=self.max_tokens
         )
         if proposed is not None:
-            notes = dict.fromkeys((*left_out, *judgement.notes))
+            notes = dict.fromkeys((*remarks, *judgement.notes))
             judgement = replace(judgement, usage=proposed + judgement.usage, notes=tuple(notes))
         return self._remember(judgement)
 
