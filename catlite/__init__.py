@@ -45,7 +45,7 @@ _HOME = {
     "Task": "catlite.data",
     "TrainConfig": "catlite.training.config",
     "TrainingRun": "catlite.training.run",
-    "Usage": "catlite.data",
+    "Usage": "catlite.usage",
     "Verdict": "catlite.criteria",
     "ajudge": "catlite.judging",
     "asynthesize": "catlite.api",
@@ -99,7 +99,6 @@ if TYPE_CHECKING:
         Reference as Reference,
         Rollout as Rollout,
         Task as Task,
-        Usage as Usage,
     )
     from catlite.errors import CatliteError as CatliteError
     from catlite.evaluation import evaluate as evaluate, reestimate as reestimate
@@ -138,6 +137,7 @@ if TYPE_CHECKING:
     from catlite.training.run import TrainingRun as TrainingRun
     from catlite.training.sft import sft as sft
     from catlite.training.trl_reward import trl_reward as trl_reward
+    from catlite.usage import Usage as Usage
 
 
 def __getattr__(name: str) -> object:

@@ -14,7 +14,7 @@ from typing import Any
 from catlite import answers, loop
 from catlite.budget import Budget, capped
 from catlite.coerce import as_task, check_estimator, estimator_name
-from catlite.data import Example, Group, Prompt, Reference, Task, Usage, as_messages
+from catlite.data import Example, Group, Prompt, Reference, Task, as_messages
 from catlite.errors import (
     BudgetReached,
     CatliteError,
@@ -33,6 +33,7 @@ from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import ends_run, keeping, raise_if_nothing_came, sample_group, unanswered, under_way
 from catlite.store import copies, copy_of, open_run
+from catlite.usage import Usage
 
 
 class _Unnamed(str):

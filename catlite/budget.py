@@ -18,8 +18,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from catlite.data import Message, Usage
+from catlite.data import Message
 from catlite.errors import BudgetReached, ConfigError
+from catlite.usage import Usage
 
 _TEMPLATE_TOKENS = 16  # per message: what a chat template adds around its text, generously
 _POLL_SECONDS = 0.02

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from catlite.data import Group, Usage
+from catlite.data import Group
 from catlite.models.prices import Price
+from catlite.usage import Usage
 
 
 def of_one(group: Group, price: Any) -> Usage:

@@ -1,69 +1,26 @@
-"""The nouns of the pipeline, as frozen dataclasses: Example, Task, Rollout, Group, Reference, Judgement, Usage.
+"""The nouns of the pipeline, as frozen dataclasses: Example, Task, Rollout, Group, Reference, Judgement.
 
 Left out: multi-turn rollouts and tool calls (the paper has neither).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from catlite import answers
 from catlite.criteria import Rubric, Verdict
 from catlite.endings import ending
 from catlite.errors import ConfigError
 from catlite.lazy import calling
+from catlite.usage import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_Number = TypeVar("_Number", int, float)
 Message = dict[str, str]
 Prompt = str | list[Message]
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What calls cost: tokens, HTTP requests, seconds of waiting, US dollars. None means unknown, never 0.
-
-    Adding two gives the total; a total with an unknown part is unknown. Whoever draws replies counts them as
-    `generations`, one for each that came, however many requests they took; scoring a given text draws none.
-    """
-
-    prompt_tokens: int | None = 0
-    completion_tokens: int | None = 0
-    cached_tokens: int | None = 0  # the part of prompt_tokens the server had in its prefix cache
-    cost_usd: float | None = 0.0
-    requests: int = 0
-    seconds: float = 0.0  # from sending to the whole reply, summed over requests; retries included
-    # Not compared: a reply that was stored before this was counted is still the same reply.
-    generations: int = field(default=0, compare=False)
-
-    @property
-    def total_tokens(self) -> int | None:
-        """Prompt and completion tokens together."""
-        return _plus(self.prompt_tokens, self.completion_tokens)
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            _plus(self.prompt_tokens, other.prompt_tokens),
-            _plus(self.completion_tokens, other.completion_tokens),
-            _plus(self.cached_tokens, other.cached_tokens),
-            _plus(self.cost_usd, other.cost_usd),
-            self.requests + other.requests,
-            self.seconds + other.seconds,
-            self.generations + other.generations,
-        )
-
-    @classmethod
-    def total(cls, parts: Iterable[Usage | None]) -> Usage:
-        """Sum of parts; a part that is None makes tokens and cost unknown."""
-        return sum((cls(None, None, None, None) if part is None else part for part in parts), cls())
-
-
-def _plus(a: _Number | None, b: _Number | None) -> _Number | None:
-    return None if a is None or b is None else a + b
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,10 +228,18 @@ class Reference:
         """(rollouts whose answer is equivalent to the reference's, all rollouts); None for open-ended text."""
         if self.group.example.answer_format is None:
             return None
+        return self._supported(answers.class_of)
+
+    @property
+    def known_support(self) -> tuple[int, int] | None:
+        """`support` where it takes no comparing of answers, which can be long; None where it is not known."""
+        return None if self.group.example.answer_format is None else self._supported(answers.known_class_of)
+
+    def _supported(self, class_of: Callable[[str, list[str]], list[int] | None]) -> tuple[int, int] | None:
         votes = [one.answer for one in (*self.rollouts, *self.others) if one.usable and one.answer is not None]
         own = sum(one.usable and one.answer is not None for one in self.rollouts)
-        members = [] if self.answer is None or not own else answers.class_of(self.answer, votes)
-        return sum(member < own for member in members), len(self.rollouts)
+        members = [] if self.answer is None or not own else class_of(self.answer, votes)
+        return None if members is None else (sum(member < own for member in members), len(self.rollouts))
 
     @property
     def total_usage(self) -> Usage:

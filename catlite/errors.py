@@ -32,7 +32,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from catlite.data import Group, Rollout, Usage
+    from catlite.data import Group, Rollout
+    from catlite.usage import Usage
 
 
 class CatliteError(Exception):

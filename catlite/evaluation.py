@@ -20,7 +20,7 @@ from catlite import loop
 from catlite.budget import Budget, capped
 from catlite.coerce import as_estimators, as_task
 from catlite.costs import of_one
-from catlite.data import Example, Group, Prompt, Reference, Task, Usage
+from catlite.data import Example, Group, Prompt, Reference, Task
 from catlite.errors import (
     BudgetReached,
     CatliteError,
@@ -41,6 +41,7 @@ from catlite.rewards.answer_match import GOLD
 from catlite.rewards.audit import Reward, audited, grader_of, warn_own_judge
 from catlite.rollouts import ends_run, keeping, raise_if_nothing_came, sample_group, under_way
 from catlite.store import copies, copy_of, open_run, samples_from
+from catlite.usage import Usage
 
 Estimator = Callable[[Group], Awaitable[Reference]]
 Estimators = Sequence[Estimator] | Mapping[str, Estimator]

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from catlite import loop
-from catlite.data import Usage
 from catlite.errors import ConfigError
 from catlite.text import count, dollars, short
+from catlite.usage import Usage
 
 Progress = Callable[[int, int], None]
 DELAY_SECONDS = 2.0  # work that is done sooner needs no line

@@ -14,11 +14,12 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from catlite.cards import evaluation_html
-from catlite.data import Group, Judgement, Reference, Usage
+from catlite.data import Group, Judgement, Reference
 from catlite.errors import ConfigError
 from catlite.models.preferring import distinct
 from catlite.rollouts import unanswered
 from catlite.text import data_frame, evaluation_text, short, usage_text
+from catlite.usage import Usage
 
 if TYPE_CHECKING:
     import pandas as pd

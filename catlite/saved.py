@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from catlite.criteria import Criterion, Rubric, Verdict
-from catlite.data import Example, Group, Judgement, Reference, Rollout, Usage
+from catlite.data import Example, Group, Judgement, Reference, Rollout
 from catlite.errors import ConfigError, StoreError
 from catlite.results import Evaluation, Row
+from catlite.usage import Usage
 
 FILE = "evaluation.json"
 _VERSION = 1

@@ -29,8 +29,9 @@ from typing import Any
 
 from catlite import store_files
 from catlite.budget import Account
-from catlite.data import Example, Message, Rollout, Usage
+from catlite.data import Example, Message, Rollout
 from catlite.errors import ConfigError, StoreError
+from catlite.usage import Usage
 
 _BATCH = 256  # replies per commit at most: one fsync carries all that wait
 # Never part of what identifies a request: headers may carry credentials and change without changing the reply.

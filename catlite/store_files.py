@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from catlite.budget import choices, most_prompt_tokens
-from catlite.data import Usage
 from catlite.errors import StoreError
+from catlite.usage import Usage
 
 VERSION = 2  # 1 had no bookings
 _TABLES = (

@@ -13,14 +13,13 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from catlite import answers
-
 if TYPE_CHECKING:
     import pandas as pd
 
     from catlite.criteria import Criterion, Rubric, Verdict
-    from catlite.data import Example, Group, Judgement, Reference, Rollout, Usage
+    from catlite.data import Example, Group, Judgement, Reference, Rollout
     from catlite.references.dataset import References
+    from catlite.usage import Usage
 
 WIDTH = 80  # columns of a terminal that nobody has made wider
 _LEAST = 12  # of a text in a column, below which it says nothing
@@ -102,22 +101,9 @@ def dollars(value: float | None) -> str:
     return "price unknown" if value is None else f"${value:.4f}" if value else "$0"
 
 
-def known_support(reference: Reference) -> tuple[int, int] | None:
-    """`reference.support` as far as it is known: what shows itself never waits for answers to be compared."""
-    if reference.group.example.answer_format is None:
-        return None
-    verdicts: list[bool | None] = [
-        False
-        if reference.answer is None or rollout.answer is None or not rollout.usable
-        else answers.known(rollout.answer, reference.answer)
-        for rollout in reference.rollouts
-    ]
-    return None if None in verdicts else (verdicts.count(True), len(verdicts))
-
-
 def support_text(reference: Reference) -> str:
     """How many agree ("3/8 rollouts agree"), or how many rollouts there were when that is not known."""
-    support = known_support(reference)
+    support = reference.known_support
     if support is None:
         return plural(len(reference.rollouts), "rollout")
     return f"{support[0]}/{plural(support[1], 'rollout')} agree{'s' * (support[1] == 1)}"
@@ -168,11 +154,11 @@ def rubric_repr(rubric: Rubric) -> str:
 
 
 def reference_repr(reference: Reference) -> str:
-    """<Reference '42' by Synthesis of 8 rollouts>: nothing is compared for it, which may take seconds."""
+    """<Reference '42' by Synthesis, 3/8 rollouts agree>; how many agree is left out where it is not known."""
     if reference.error is not None:
         return f"<Reference failed by {reference.source}: {short(reference.error)}>"
     shown = reference.answer if reference.answer is not None else reference.text
-    return f"<Reference {short(str(shown))!r} by {reference.source} of {plural(len(reference.rollouts), 'rollout')}>"
+    return f"<Reference {short(str(shown))!r} by {reference.source}, {support_text(reference)}>"
 
 
 def reference_text(reference: Reference) -> str:
@@ -331,7 +317,7 @@ def references_rows(references: Sequence[Reference]) -> list[list[str]]:
     """Question, answer or text, agreement and what to know, for each reference."""
     rows = [["#", "question", "reference", "agree", "note"]]
     for number, reference in enumerate(references, 1):
-        support = known_support(reference)
+        support = reference.known_support
         rows.append(
             [
                 str(number),

@@ -1,5 +1,6 @@
 """Shared fixtures, and how the suite runs. `server` is real and local, `hurry` shortens the waits between retries."""
 
+import os
 from collections import Counter
 
 import children
@@ -11,6 +12,10 @@ from server import Server
 from catlite.models import endpoint, retry
 
 children.answer_interrupts()
+# Workers that share the cores and each take all of them wait for one another more than they compute.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    threads = max(1, (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 # The same examples in every run; `pytest --hypothesis-profile=default` looks for new ones.
 hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.load_profile("same")

@@ -7,10 +7,10 @@ work was done, silence about usage, time-outs, cancelled callers, a process that
 import asyncio
 import json
 
-from catlite.data import Usage
 from catlite.errors import EndpointUnavailable
 from catlite.models import wire
 from catlite.models.clients import Answer
+from catlite.usage import Usage
 
 WORKED = (
     "answer",

@@ -13,6 +13,7 @@ ROOT = Path(catlite.__file__).parent
 FLOORS = [
     {
         "errors",
+        "usage",
         "data",
         "answers",
         "budget",

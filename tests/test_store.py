@@ -34,11 +34,12 @@ from catlite import (
     loop,
     reestimate,
 )
-from catlite.data import Rollout, Usage
+from catlite.data import Rollout
 from catlite.errors import ConfigError, StoreError
 from catlite.models.embedded import _Server
 from catlite.models.keys import Address, Secret
 from catlite.store import Asked, Recording, open_run, samples_from
+from catlite.usage import Usage
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(12)))
 

@@ -31,7 +31,7 @@ def asked(anchor):
 def test_the_reference_can_be_right_when_every_rollout_is_wrong():
     reference, _ = synthesize(group(r"\boxed{41}", r"\boxed{43}"))
     assert (reference.answer, reference.support) == ("42", (0, 2))
-    assert repr(reference) == "<Reference '42' by Synthesis of 2 rollouts>"
+    assert repr(reference) == "<Reference '42' by Synthesis, 0/2 rollouts agree>"
 
 
 def test_the_anchor_sees_every_rollout_and_not_the_question():

@@ -15,7 +15,7 @@ from catlite import loop
 from catlite.budget import Budget, capped
 from catlite.cards import html_table, notes_html
 from catlite.coerce import as_task, check_estimator, estimator_name
-from catlite.data import Example, Group, Prompt, Reference, Task, Usage, counted
+from catlite.data import Example, Group, Prompt, Reference, Task, counted
 from catlite.errors import EstimationError, StoreError
 from catlite.evaluation import Estimator, aevaluate
 from catlite.models.base import Model, check_n, check_sampling, resolve, token_limit
@@ -28,6 +28,7 @@ from catlite.rollouts import continuing
 from catlite.saved import FILE
 from catlite.store import open_run
 from catlite.text import data_frame, short, table
+from catlite.usage import Usage
 
 if TYPE_CHECKING:
     import pandas as pd

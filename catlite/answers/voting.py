@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from catlite.answers.comparing import acompare, compare
+from catlite.answers.comparing import acompare, compare, known
 
 Pairs = set[tuple[str, str]]
 
@@ -64,6 +64,28 @@ async def aclass_of(answer: str, votes: Sequence[str]) -> list[int]:
     """`class_of` for a running event loop: what needs the child process waits in a thread."""
     voters = votes if answer in votes else [*votes, answer]
     return _members(answer, voters, await aclasses(voters), len(votes))
+
+
+def known_class_of(answer: str, votes: Sequence[str]) -> list[int] | None:
+    """`class_of` as far as it is known without the child process, for what must not wait: a repr, a card.
+
+    Args:
+        answer: one of the votes; another answer counts as one more.
+        votes: answers, in the order of the votes.
+
+    Returns:
+        Indices of votes; None where a pair would have to be compared first.
+
+    Example:
+        >>> known_class_of("50%", ["50", "0.5", "50"])
+        [0, 2]
+    """
+    voters = votes if answer in votes else [*votes, answer]
+    verdicts = {pair: known(*pair) for pair in _pairs(list(dict.fromkeys(voters)))}
+    if None in verdicts.values():
+        return None
+    equal = {pair for pair, same in verdicts.items() if same}
+    return _members(answer, voters, _partition(voters, equal), len(votes))
 
 
 def _members(answer: str, voters: Sequence[str], partition: list[list[int]], count: int) -> list[int]:

@@ -19,10 +19,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from catlite.budget import Budget, Ledger, current_ledger
-from catlite.data import Usage
 from catlite.errors import CatliteError, ConfigError, EndpointUnavailable, ModelError
 from catlite.models.prices import Price
 from catlite.store import Store, current_run
+from catlite.usage import Usage
 
 MostTokens = Callable[[Ledger], tuple[int, int | None]]  # prompt and completion; None is without a bound
 Book = Callable[[Usage], None]

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Self, cast
 
 from catlite import loop
 from catlite.budget import choices
-from catlite.data import Prompt, Rollout, Usage, as_messages
+from catlite.data import Prompt, Rollout, as_messages
 from catlite.errors import (
     AuthenticationFailed,
     BadReply,
@@ -40,6 +40,7 @@ from catlite.models.remarks import remarked
 from catlite.models.retry import retrying
 from catlite.models.traffic import Traffic, traffic_here
 from catlite.store import Asked, current_run, first_sample
+from catlite.usage import Usage
 
 # Per (address as shown, model), for the process: a model named by a string is a new Endpoint at every call.
 _known_servers: dict[tuple[str, str], Learned] = {}

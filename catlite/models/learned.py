@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from catlite.data import Usage
 from catlite.models import scoring
 from catlite.models.traffic import Contact, Traffic
+from catlite.usage import Usage
 
 _SLACK = 16  # tokens, such as the end of a reply, that servers count beside it
 

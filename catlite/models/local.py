@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NoReturn
 
-from catlite.data import Message, Prompt, Rollout, Usage, as_messages
+from catlite.data import Message, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError, ContextOverflow, RequestRejected
 from catlite.models.base import check_n, check_sampling, combined, sendable
 from catlite.models.drawing import Drawing, Drawn
@@ -23,6 +23,7 @@ from catlite.models.generation import Reply
 from catlite.models.loading import Weights, checked_adapter, checked_path, chosen, resolved
 from catlite.models.scoring import check_text
 from catlite.store import Asked, current_run, first_sample
+from catlite.usage import Usage
 
 MAX_TOKENS = 1024  # of a reply, when nobody says: a small model does not always stop
 _TAKEN = {

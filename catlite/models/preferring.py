@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from catlite.data import Message, Rollout, Usage, counted
+from catlite.data import Message, Rollout, counted
 from catlite.errors import AuthenticationFailed, BudgetReached, ContextOverflow, ModelError, RequestRejected
 from catlite.models import words
 from catlite.models.base import Model
 from catlite.models.retry import trial
+from catlite.usage import Usage
 
 _BESIDE = ("top_p", "top_k", "min_p")  # servers refuse temperature 0 beside some values of these
 _FORMS = frozenset({"response_format"})  # only what holds a reply to a form can leave it empty

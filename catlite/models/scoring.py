@@ -20,7 +20,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from catlite.data import Message, Rollout, Usage
+from catlite.data import Message, Rollout
 from catlite.errors import AuthenticationFailed, BadReply, ConfigError, ContextOverflow, RequestRejected
 from catlite.models import wire
 from catlite.models.booking import Books, MostTokens
@@ -30,6 +30,7 @@ from catlite.models.prices import Price
 from catlite.models.retry import retrying
 from catlite.models.traffic import Traffic
 from catlite.store import Asked, current_run
+from catlite.usage import Usage
 
 T = TypeVar("T")
 _Read = Callable[[dict[str, Any], str], tuple[T, Usage]]  # of a reply and the server's name

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from catlite.data import Message, Prompt, Rollout, Usage, as_messages
+from catlite.data import Message, Prompt, Rollout, as_messages
 from catlite.models.base import check_n, check_sampling
 from catlite.store import first_sample
+from catlite.usage import Usage
 
 
 @dataclass(frozen=True)

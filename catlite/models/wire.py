@@ -14,12 +14,13 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from catlite.answers import split_thinking
-from catlite.data import Rollout, Usage
+from catlite.data import Rollout
 from catlite.endings import ending
 from catlite.errors import BadReply, ModelError
 from catlite.models.counts import counts
 from catlite.models.prices import Price
 from catlite.models.refusals import WRONG_ADDRESS, error_in_reply, snippet, status_error
+from catlite.usage import Usage
 
 __all__ = ["parse", "rollouts", "snippet", "status_error"]
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
-from catlite.data import Reference, Usage
+from catlite.data import Reference
+from catlite.usage import Usage
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,10 +11,11 @@ from itertools import pairwise
 
 from catlite import loop
 from catlite.coerce import hold_models
-from catlite.data import Group, Reference, Rollout, Usage
+from catlite.data import Group, Reference, Rollout
 from catlite.errors import BudgetReached, ConfigError, EstimationError, ModelError
 from catlite.models.base import Model, shown_name
 from catlite.references.synthesis import Synthesis
+from catlite.usage import Usage
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,14 @@ from typing import Any
 
 from catlite import answers, loop
 from catlite.coerce import hold_models
-from catlite.data import Group, Message, Reference, Rollout, Usage
+from catlite.data import Group, Message, Reference, Rollout
 from catlite.errors import BadReply, ConfigError, EndpointDown, EndpointUnavailable, EstimationError
 from catlite.models.base import Model, json_schema
 from catlite.models.preferring import noting, sample_preferring
 from catlite.models.scoring import metered
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
+from catlite.usage import Usage
 
 
 @dataclass(frozen=True)

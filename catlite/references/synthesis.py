@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from catlite import answers
 from catlite.coerce import hold_models
-from catlite.data import Group, Message, Reference, Rollout, Usage
+from catlite.data import Group, Message, Reference, Rollout
 from catlite.errors import ContextOverflow, EstimationError
 from catlite.models.base import Model, shown_name
 from catlite.models.preferring import noting, sample_preferring
@@ -21,6 +21,7 @@ from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
 from catlite.references.selection import equivalence_classes
 from catlite.rollouts import advice
+from catlite.usage import Usage
 
 _BOXED = r"End with the final answer in \boxed{}."
 _SAME_FORM = "End with the final answer, stated in exactly the form the attempts state theirs."

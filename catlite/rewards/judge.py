@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from catlite import answers, loop
 from catlite.criteria import Criterion, Rubric, Verdict
-from catlite.data import Example, Group, Judgement, Message, Rollout, Usage
+from catlite.data import Example, Group, Judgement, Message, Rollout
 from catlite.errors import ConfigError, ContextOverflow, RequestRejected
 from catlite.models.base import Model, json_schema
 from catlite.models.preferring import noting, sample_preferring
@@ -27,6 +27,7 @@ from catlite.prompts.files import render
 from catlite.rewards.attacks import ATTACKS, CRITERION, HONEST, OFF_TOPIC
 from catlite.rewards.verdicts import asked_again, criterion_verdicts, read_verdict
 from catlite.text import data_frame
+from catlite.usage import Usage
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from typing import Any
 from catlite import answers
 from catlite.coerce import as_model
 from catlite.criteria import Criterion, Rubric
-from catlite.data import Message, Prompt, Rollout, Usage, as_messages
+from catlite.data import Message, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError, RubricError
 from catlite.models.base import Model, json_schema
 from catlite.models.preferring import sample_preferring
@@ -24,6 +24,7 @@ from catlite.parsing import parse_values
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
 from catlite.rewards.turns import with_request
+from catlite.usage import Usage
 
 Worked = tuple[tuple[str, tuple[str, ...]], ...]
 MOST = 20  # criteria of a rubric; each costs a judge call per rollout

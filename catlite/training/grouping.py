@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from catlite.data import Example, Prompt, Rollout, Task, Usage
+from catlite.data import Example, Prompt, Rollout, Task
 from catlite.errors import ConfigError
+from catlite.usage import Usage
 
 ID = "qid"  # the column that says which question a row is
 _IMAGES = ("image", "images")  # columns in which TRL takes them

@@ -1,0 +1,52 @@
+"""What calls cost, in one noun that adds up. Left out: what a provider bills per image or per second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+_Number = TypeVar("_Number", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What calls cost: tokens, HTTP requests, seconds of waiting, US dollars. None means unknown, never 0.
+
+    Adding two gives the total; a total with an unknown part is unknown. Whoever draws replies counts them as
+    `generations`, one for each that came, however many requests they took; scoring a given text draws none.
+    """
+
+    prompt_tokens: int | None = 0
+    completion_tokens: int | None = 0
+    cached_tokens: int | None = 0  # the part of prompt_tokens the server had in its prefix cache
+    cost_usd: float | None = 0.0
+    requests: int = 0
+    seconds: float = 0.0  # from sending to the whole reply, summed over requests; retries included
+    # Not compared: a reply that was stored before this was counted is still the same reply.
+    generations: int = field(default=0, compare=False)
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Prompt and completion tokens together."""
+        return _plus(self.prompt_tokens, self.completion_tokens)
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            _plus(self.prompt_tokens, other.prompt_tokens),
+            _plus(self.completion_tokens, other.completion_tokens),
+            _plus(self.cached_tokens, other.cached_tokens),
+            _plus(self.cost_usd, other.cost_usd),
+            self.requests + other.requests,
+            self.seconds + other.seconds,
+            self.generations + other.generations,
+        )
+
+    @classmethod
+    def total(cls, parts: Iterable[Usage | None]) -> Usage:
+        """Sum of parts; a part that is None makes tokens and cost unknown."""
+        return sum((cls(None, None, None, None) if part is None else part for part in parts), cls())
+
+
+def _plus(a: _Number | None, b: _Number | None) -> _Number | None:
+    return None if a is None or b is None else a + b
