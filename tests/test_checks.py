@@ -23,9 +23,9 @@ async def gold_(group):
     return Reference("zinc", group.example.parse("zinc"), "gold", group)
 
 
-def checked(examples, policy=None, estimator=gold_, reward=lengths):
+def checked(examples, policy=None, estimator=gold_, reward=lengths, timeout=10):
     model = ScriptedModel(policy or (lambda prompt, i: "zinc"), "policy")
-    return asyncio.run(check(model, examples, Rewarder(estimator, reward, 10), 2, 0))
+    return asyncio.run(check(model, examples, Rewarder(estimator, reward, timeout), 2, 0))
 
 
 def at(step, *, reward=0.0, gap=0.0, gap_se=0.0):
@@ -67,10 +67,14 @@ def test_a_prompt_of_which_nothing_came_is_no_measure():
 
 @pytest.mark.parametrize(("unanswered", "prompts"), [(True, 1), (False, 0)])
 def test_an_estimator_that_was_answered_with_nothing_scores_0_and_one_whose_call_failed_nothing(unanswered, prompts):
+    asked = []
+
     async def silent(group):
+        asked.append(group)
         raise EstimationError("no reference", group, None, unanswered)
 
-    found = checked([Example("First?", "zinc", **WORDS)], estimator=silent)
+    found = checked([Example("First?", "zinc", **WORDS)], estimator=silent, timeout=3)
+    assert len(asked) == (1 if unanswered else 2)  # what failed may pass; an answer of nothing would be one again
     assert (found is not None) is bool(prompts)
     if found is not None:
         assert (found.prompts, found.teacher, found.policy) == (1, 0.0, 1.0)

@@ -150,8 +150,9 @@ class Rewarder:
         except (BudgetReached, AuthenticationFailed, QuotaExhausted) as error:
             return Scored(group, reference, nothing, str(error), final=True, over=True)
         except (CatliteError, OSError) as error:
-            final = not (_may_pass([*failures, *_causes(error)]) or _is_foreign(error, asked))
             silent = reference is None and isinstance(error, EstimationError) and error.unanswered
+            # What was answered with nothing is so again; what failed may pass.
+            final = silent or not (_may_pass([*failures, *_causes(error)]) or _is_foreign(error, asked))
             return Scored(group, reference, nothing, str(error), final, over=is_hopeless(error), unanswered=silent)
         except Exception as error:
             # A client of the user's own may raise anything; in TRL that would end the step and all of its rollouts.
