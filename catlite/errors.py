@@ -32,6 +32,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from catlite.data import Group, Rollout
     from catlite.usage import Usage
 
@@ -210,3 +212,10 @@ class OwnJudgeWarning(UserWarning):
 
 class HaltedWarning(UserWarning):
     """A training was given up before its end, with what was trained until then; the message is `TrainingRun.ended`."""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what lies below it, outermost first, whether it was raised from that or while that was handled."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

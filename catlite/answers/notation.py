@@ -75,7 +75,6 @@ _FONTS = {
 }
 _DROPPED = {"phantom", "hphantom", "vphantom", "tag", "hspace", "vspace", "label", "color", "rule", "textcolor"}
 _GROUP = re.compile(r"\\([A-Za-z]+)\*?|\\.|[{}]", re.DOTALL)
-_TWO_DEGREES = re.compile(r"(\d+(?:\.\d+)?)°")
 _WHOLE_DECIMAL = re.compile(r"(?<=\d)\.0+(?!\d)")
 _LETTER = re.compile(r"(?:boldsymbol|mathbf|bm|textbf|mathrm)")
 

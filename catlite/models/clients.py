@@ -24,6 +24,7 @@ from catlite.errors import (
     EndpointUnavailable,
     MissingExtra,
     RequestRejected,
+    causes,
 )
 from catlite.models.keys import Address, Secret, hide_login, on_this_machine
 from catlite.models.proxies import check_proxies
@@ -330,12 +331,7 @@ def _sent(error: BaseException) -> bool:
         httpcore.PoolTimeout,
     )
     # Not httpx's own names: a connection that was lost on the way is a ConnectTimeout there, too.
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, never):
-            return False
-        cause = cause.__cause__ or cause.__context__  # litellm leaves what was below its errors as their context
-    return True
+    return not any(isinstance(cause, never) for cause in causes(error))
 
 
 def _clean(error: asyncio.CancelledError) -> asyncio.CancelledError:

@@ -97,7 +97,7 @@ def _uncounted(usage: Mapping[str, Any], prompt: int, cached: int | None) -> int
     """Prompt tokens beside those counted: Anthropic's input_tokens leave out what its cache gave or took."""
     apart = "prompt_tokens" not in usage and "cache_read_input_tokens" in usage
     if apart or (cached or 0) > prompt:
-        return (cached or 0) + (_whole(usage.get("cache_creation_input_tokens")) or 0)
+        return (cached or 0) + (whole(usage.get("cache_creation_input_tokens")) or 0)
     return 0
 
 
@@ -114,9 +114,10 @@ def _count(fields: Mapping[str, Any], counted: Mapping[str, str], largest: dict[
     """Puts the numbers under `counted` names into `largest`, by kind."""
     for name, value in fields.items():
         kind = counted.get(name)
-        if kind is not None and (number := _whole(value)) is not None:
+        if kind is not None and (number := whole(value)) is not None:
             largest[kind] = max(number, largest.get(kind, 0))
 
 
-def _whole(value: Any) -> int | None:
+def whole(value: Any) -> int | None:
+    """`value` as a count; None for what is none, such as a text, True or a negative number."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

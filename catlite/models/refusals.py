@@ -23,6 +23,7 @@ from catlite.errors import (
     RequestRejected,
 )
 from catlite.models import wordings, words
+from catlite.models.counts import whole
 from catlite.models.retry import duration_in, retry_after
 
 _SNIPPET = 300
@@ -226,7 +227,7 @@ def _overflows(refusal: Refusal, status: int) -> bool:
 def _figures(refusal: Refusal) -> tuple[int | None, int | None]:
     """Tokens given and the most that may be, as far as they are told."""
     fields, message = refusal.fields, refusal.message
-    given, limit = (_whole(fields.get(name)) for name in ("n_prompt_tokens", "n_ctx"))
+    given, limit = (whole(fields.get(name)) for name in ("n_prompt_tokens", "n_ctx"))
     if given and limit:
         return given, limit
     if difference := wordings.DIFFERENCE.search(message):
@@ -253,10 +254,6 @@ def _group(match: re.Match[str]) -> str:
 def _number(digits: str) -> int:
     digits = digits.replace(",", "")
     return int(digits) if len(digits) < 12 else 0
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def is_content_filter(status: int, body: str, prompt: str = "") -> bool:

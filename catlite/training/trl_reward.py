@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from catlite.errors import (
     QuotaExhausted,
     RubricError,
     StoreError,
+    causes,
 )
 from catlite.models.failures import listening
 from catlite.preflight import check_task
@@ -152,7 +153,7 @@ class Rewarder:
         except (CatliteError, OSError) as error:
             silent = reference is None and isinstance(error, EstimationError) and error.unanswered
             # What was answered with nothing is so again; what failed may pass.
-            final = silent or not (_may_pass([*failures, *_causes(error)]) or _is_foreign(error, asked))
+            final = silent or not (_may_pass([*failures, *causes(error)]) or _is_foreign(error, asked))
             return Scored(group, reference, nothing, str(error), final, over=is_hopeless(error), unanswered=silent)
         except Exception as error:
             # A client of the user's own may raise anything; in TRL that would end the step and all of its rollouts.
@@ -178,13 +179,6 @@ class Rewarder:
     def _waits(self) -> bool:
         """False when all that is asked is weights in this process: those answer in the end, and would be no faster."""
         return not (asks_here_only(self.estimator) and asks_here_only(self.reward))
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and those it was made of, as an estimator's is of its scorer's."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _may_pass(failures: Sequence[BaseException]) -> bool:
