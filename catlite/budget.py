@@ -133,11 +133,14 @@ class Ledger:
             if capped_by_use and account.first_is_back.get(model) is False:
                 return None
             most = bound()
-            over = self._over(account.spent + most)
-            if over is not None:
-                raise BudgetReached(f"the budget is reached: {over}. Run again with a larger one to go on from here")
-            if self._over(account.spent + account.reserved + most) is not None:
-                return None
+            if capped_by_use or self.budget.requests is not None:
+                over = self._over(account.spent + most)
+                if over is not None:
+                    raise BudgetReached(
+                        f"the budget is reached: {over}. Run again with a larger one to go on from here"
+                    )
+                if self._over(account.spent + account.reserved + most) is not None:
+                    return None
             account.reserved += _known(most)
             account.first_is_back.setdefault(model, False)
             return most

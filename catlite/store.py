@@ -20,8 +20,7 @@ import sqlite3
 import threading
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -78,7 +77,7 @@ class _Job:
     key: str
     asked: str
     replies: list[tuple[int, str]]
-    done: Future[None] = field(default_factory=Future)
+    done: asyncio.Future[None]  # of the loop that waits
 
 
 class Store:
@@ -152,10 +151,9 @@ class Store:
     async def keep(self, asked: Asked, replies: Mapping[int, Rollout]) -> None:
         """Returns when `replies`, by sample index, are on disk. Raises StoreError when they cannot be."""
         rows = [(sample, json.dumps(rollout, default=_fields)) for sample, rollout in replies.items()]
-        job = _Job(asked.key, asked.json, rows)
+        job = _Job(asked.key, asked.json, rows, asyncio.get_running_loop().create_future())
         self._waiting.put(job)
-        # Shielded: a cancelled caller loses its reply, but the row that is being written is still written.
-        await asyncio.shield(asyncio.wrap_future(job.done))
+        await job.done  # a cancelled caller loses its reply, but the row that is being written is still written
 
     def begin(self, most: Usage) -> int:
         """The number of a request that is about to be sent and may cost `most`, which is written down.
@@ -208,12 +206,10 @@ class Store:
                 f"a reply could not be written to {self.path}: {error}. What was written before is intact; make "
                 "room or fix the folder, and run again to go on from there"
             )
-            for job in batch:
-                job.done.set_exception(failure)
+            _tell(batch, failure)
         else:
             self._journal.booked(row[0] for row in bookings)
-            for job in batch:
-                job.done.set_result(None)
+            _tell(batch, None)
 
     def usage(self) -> Usage:
         """What all replies of the run say they cost when they were paid for; reads the whole file.
@@ -229,6 +225,26 @@ class Store:
         self._reader.close()
         self._journal.close()
         self._lock.release()
+
+
+def _tell(batch: list[_Job], failure: StoreError | None) -> None:
+    """Wakes those who wait for this batch: each event loop once, since waking one takes a system call."""
+    waiting: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for job in batch:
+        waiting.setdefault(job.done.get_loop(), []).append(job.done)
+    for loop, futures in waiting.items():
+        with suppress(RuntimeError):  # closed meanwhile: nobody waits any more
+            loop.call_soon_threadsafe(_finish, futures, failure)
+
+
+def _finish(futures: list[asyncio.Future[None]], failure: StoreError | None) -> None:
+    for future in futures:
+        if future.done():  # its caller was cancelled
+            continue
+        if failure is None:
+            future.set_result(None)
+        else:
+            future.set_exception(failure)
 
 
 class Recording:
