@@ -97,14 +97,14 @@ def train(judge: object, folder: str) -> str:
     import trainings
 
     import catlite
-    from catlite import loop
+    from catlite import concurrency
 
     async def one(name: str, text: str) -> float:
         (verdict,) = await judge.sample(f"{name}: {text}", 1)
         return float(verdict.text[-2])
 
     async def judged(group: catlite.Group, _: catlite.Reference) -> list[float]:
-        return await loop.together(one(group.example.id, rollout.text) for rollout in group.rollouts)
+        return await concurrency.together(one(group.example.id, rollout.text) for rollout in group.rollouts)
 
     policy = catlite.LocalModel(os.environ["CRASH_MODEL"])
     settings = trainings.small(steps=6, check_every=2)

@@ -101,12 +101,12 @@ def sockets() -> int:
 def run(url: str, questions: int, folder: str) -> dict:
     """Runs once, then again, and says what was found."""
     import catlite
-    from catlite import loop
+    from catlite import concurrency
 
     async def tasks() -> int:
         return len(asyncio.all_tasks()) - 1
 
-    loop.run(tasks())  # the background loop, with its own sockets, is there from now on
+    concurrency.run(tasks())  # the background loop, with its own sockets, is there from now on
     before = sockets(), {thread.name for thread in threading.enumerate()}
     prompts = [f"Question {number}?" for number in range(questions)]
     found = {}
@@ -129,7 +129,7 @@ def run(url: str, questions: int, folder: str) -> dict:
         "lost": sum(rollout.error is not None for rollout in rollouts),
         "empty": sum(rollout.defect == "empty" for rollout in rollouts),
         "billed": {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens},
-        "left": {"tasks": loop.run(tasks()), "sockets": left[0], "threads": sorted(left[1])},
+        "left": {"tasks": concurrency.run(tasks()), "sockets": left[0], "threads": sorted(left[1])},
     }
 
 

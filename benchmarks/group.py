@@ -15,7 +15,7 @@ import statistics
 import time
 
 import catlite
-from catlite import loop
+from catlite import concurrency
 
 N = 8
 CONTEXT = "The table lists products of small numbers, row by row, as they are taught in school. " * 12
@@ -43,13 +43,13 @@ def main() -> None:
     options = parser.parse_args()
     found: dict[str, list[float]] = {name: [] for name in WAYS}
     with catlite.embedded(max_tokens=32, temperature=1.0) as model:
-        loop.run(model.sample("Say yes."))
+        concurrency.run(model.sample("Say yes."))
         for number in range(options.questions):
             for position, (name, way) in enumerate(WAYS.items()):
                 # What differs stands first: a shared beginning would be evaluated once for all three.
                 prompt = f"Question {number}, way {position}. {CONTEXT} What is {number + 2} times 7?"
                 started = time.perf_counter()
-                loop.run(way(model, prompt))
+                concurrency.run(way(model, prompt))
                 found[name].append(time.perf_counter() - started)
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n")
     print("| way | s per group, median | over one request, median of pairs |\n|---|---|---|")

@@ -32,7 +32,7 @@ from pathlib import Path
 from loopback import KEY, SERVER, stats
 
 CONNECTIONS, QUESTIONS, ROLLOUTS, CRITERIA = 64, 200, 8, 8
-CLIENT = ("catlite.models.clients", "openai", "httpx_aiohttp", "tenacity")
+CLIENT = ("catlite.models.http.clients", "openai", "httpx_aiohttp", "tenacity")
 # What to install, what to import first, and what it does.
 PEERS = {
     "catlite": ((), (*CLIENT, "catlite.api"), "sampling"),
@@ -204,7 +204,7 @@ def criteria() -> list[str]:
 
 def catlite_judging_arm(url: str) -> None:
     import catlite
-    from catlite import loop
+    from catlite import concurrency
 
     rubric = catlite.Rubric(tuple(catlite.Criterion(text) for text in criteria()))
 
@@ -218,10 +218,10 @@ def catlite_judging_arm(url: str) -> None:
         async def one(group: object) -> list:
             return await reward(group, catlite.Reference("", None, "gold", group))
 
-        return await loop.each(one, groups, 2 * CONNECTIONS)
+        return await concurrency.each(one, groups, 2 * CONNECTIONS)
 
     with catlite.Endpoint("test-model", base_url=url, api_key=KEY, max_connections=CONNECTIONS, max_tokens=64) as model:
-        assert loop.run(work(model)) == [[1.0]] * (QUESTIONS // 2)
+        assert concurrency.run(work(model)) == [[1.0]] * (QUESTIONS // 2)
 
 
 def autorubric_arm(url: str) -> None:

@@ -25,7 +25,7 @@ from loopback import KEY, SERVER, stats
 CONNECTIONS, ROLLOUTS = 64, 8
 CLIENTS = {"catlite": "catlite", "openai": "openai.AsyncOpenAI"}
 MODULES = {
-    "catlite": ("catlite.api", "catlite.models.clients", "openai", "httpx_aiohttp", "tenacity"),
+    "catlite": ("catlite.api", "catlite.models.http.clients", "openai", "httpx_aiohttp", "tenacity"),
     "openai": ("openai", "openai.resources.chat.completions", "httpx_aiohttp"),
 }
 SERVERS = {

@@ -23,7 +23,7 @@ import time
 from loopback import KEY, SERVER, asking, stats
 
 CONNECTIONS, ROLLOUTS = 64, 8
-OURS = ("catlite.api", "catlite.models.clients", "openai", "httpx_aiohttp", "tenacity")
+OURS = ("catlite.api", "catlite.models.http.clients", "openai", "httpx_aiohttp", "tenacity")
 ARMS = {"aiohttp": "raw aiohttp", "plain": "catlite", "store": "catlite with a run store"}
 
 

@@ -27,8 +27,8 @@ from times_tables import machine
 import catlite
 from catlite.cli.train import DEMO, demo_estimator, trained_on
 from catlite.tasks.times_tables import WORKED_SYNTHESES
-from catlite.training.adapters import load_adapter
 from catlite.training.checks import Check, gap_says_stop
+from catlite.training.lora import load_adapter
 
 SAMPLING: dict[str, Any] = {"temperature": 1.0, "max_tokens": 16}
 

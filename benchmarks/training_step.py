@@ -85,7 +85,9 @@ def ours(arm: str, steps: int) -> dict[str, Any]:
     alone = []
     for start in range(PROMPTS, len(groups), PROMPTS):
         started = time.perf_counter()
-        catlite.loop.run(catlite.loop.together(synthesis(group) for group in groups[start : start + PROMPTS]))
+        catlite.concurrency.run(
+            catlite.concurrency.together(synthesis(group) for group in groups[start : start + PROMPTS])
+        )
         alone.append(time.perf_counter() - started)
     return {
         "seconds": [row["seconds/step"] for row in rows],
@@ -100,8 +102,8 @@ def bare(steps: int) -> dict[str, Any]:
     from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
-    from catlite.training import adapters
-    from catlite.training.plain import plain_head
+    from catlite.training import lora
+    from catlite.training.trl.plain import plain_head
 
     policy = catlite.LocalModel("local")
     times: list[float] = []
@@ -116,8 +118,8 @@ def bare(steps: int) -> dict[str, Any]:
     def rewarded(completions: list[Any], **_: Any) -> list[float]:
         return [float(number % 2) for number in range(len(completions))]
 
-    with adapters.quietly(), plain_head(), tempfile.TemporaryDirectory() as folder:
-        model, lora = adapters.with_adapter(policy, 16, 0.5, 0, on_gpu=False)
+    with lora.quietly(), plain_head(), tempfile.TemporaryDirectory() as folder:
+        model, lora = lora.with_adapter(policy, 16, 0.5, 0, on_gpu=False)
         trainer = GRPOTrainer(
             model=model,
             reward_funcs=rewarded,

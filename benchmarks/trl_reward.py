@@ -176,11 +176,11 @@ def run_arm(name: str, url: str, steps: int) -> list[dict[str, float]]:
     from tiny import tiny_model
     from trl import GRPOConfig, GRPOTrainer
 
-    from catlite.training import adapters
-    from catlite.training.plain import plain_head
+    from catlite.training import lora
+    from catlite.training.trl.plain import plain_head
 
     kept: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory() as folder, adapters.quietly(), plain_head():
+    with tempfile.TemporaryDirectory() as folder, lora.quietly(), plain_head():
         rewards = {
             "sequential": lambda: by_hand(url),
             "concurrent": lambda: by_hand_async(url),

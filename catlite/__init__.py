@@ -14,24 +14,24 @@ _HOME = {
     "AnchoredVote": "catlite.references.anchored",
     "AnswerMatch": "catlite.rewards.answer_match",
     "BestOfN": "catlite.references.selection",
-    "Budget": "catlite.budget",
+    "Budget": "catlite.runs.budget",
     "CatliteError": "catlite.errors",
-    "Comparison": "catlite.analysis.before_after",
+    "Comparison": "catlite.experiments.compare",
     "Criterion": "catlite.criteria",
-    "Endpoint": "catlite.models.endpoint",
+    "Endpoint": "catlite.models.http.endpoint",
     "Evaluation": "catlite.results",
     "Example": "catlite.data",
     "ExpertRubric": "catlite.rewards.rubric",
     "Group": "catlite.data",
     "Judgement": "catlite.data",
     "LengthPenalty": "catlite.rewards.length",
-    "LocalModel": "catlite.models.local",
+    "LocalModel": "catlite.models.local.model",
     "MajorityVote": "catlite.references.selection",
     "MinPerplexity": "catlite.references.selection",
     "Model": "catlite.models.base",
     "ModelAsJudge": "catlite.rewards.model_as_judge",
     "MutualPredictability": "catlite.references.selection",
-    "Price": "catlite.models.prices",
+    "Price": "catlite.models.http.prices",
     "RecursiveSynthesis": "catlite.references.recursive",
     "Reference": "catlite.data",
     "References": "catlite.references.dataset",
@@ -49,11 +49,11 @@ _HOME = {
     "Verdict": "catlite.criteria",
     "ajudge": "catlite.judging",
     "asynthesize": "catlite.api",
-    "compare": "catlite.analysis.before_after",
-    "context_ablation": "catlite.analysis.ablations",
+    "compare": "catlite.experiments.compare",
+    "context_ablation": "catlite.experiments.ablations",
     "differences": "catlite.analysis.comparing",
     "disagreement": "catlite.analysis.comparing",
-    "embedded": "catlite.models.embedded",
+    "embedded": "catlite.models.embedded.model",
     "estimate": "catlite.api",
     "evaluate": "catlite.evaluation",
     "from_records": "catlite.tasks.records",
@@ -64,16 +64,16 @@ _HOME = {
     "math500": "catlite.tasks.math500",
     "pass_at_k": "catlite.analysis.scaling",
     "propose_rubric": "catlite.rewards.proposal",
-    "question_ablation": "catlite.analysis.ablations",
+    "question_ablation": "catlite.experiments.ablations",
     "reestimate": "catlite.evaluation",
-    "report": "catlite.reporting",
+    "report": "catlite.reporting.page",
     "scaling": "catlite.analysis.scaling",
     "sft": "catlite.training.sft",
     "synthesize": "catlite.api",
     "times_tables": "catlite.tasks.times_tables",
     "traces": "catlite.analysis.traces",
     "train": "catlite.training.grpo",
-    "trl_reward": "catlite.training.trl_reward",
+    "trl_reward": "catlite.training.reward",
 }
 _MODULES = frozenset({"analysis", "answers", "errors", "parsing", "tasks", "models", "references", "rewards"})
 
@@ -81,16 +81,10 @@ __all__ = sorted({*_HOME, *_MODULES})
 
 if TYPE_CHECKING:
     from catlite import analysis as analysis, answers as answers, errors as errors, parsing as parsing
-    from catlite.analysis.ablations import (
-        context_ablation as context_ablation,
-        question_ablation as question_ablation,
-    )
-    from catlite.analysis.before_after import Comparison as Comparison, compare as compare
     from catlite.analysis.comparing import differences as differences, disagreement as disagreement
     from catlite.analysis.scaling import maj_at_k as maj_at_k, pass_at_k as pass_at_k, scaling as scaling
     from catlite.analysis.traces import traces as traces
     from catlite.api import asynthesize as asynthesize, estimate as estimate, synthesize as synthesize
-    from catlite.budget import Budget as Budget
     from catlite.criteria import Criterion as Criterion, Rubric as Rubric, Verdict as Verdict
     from catlite.data import (
         Example as Example,
@@ -102,12 +96,17 @@ if TYPE_CHECKING:
     )
     from catlite.errors import CatliteError as CatliteError
     from catlite.evaluation import evaluate as evaluate, reestimate as reestimate
+    from catlite.experiments.ablations import (
+        context_ablation as context_ablation,
+        question_ablation as question_ablation,
+    )
+    from catlite.experiments.compare import Comparison as Comparison, compare as compare
     from catlite.judging import ajudge as ajudge, judge as judge
     from catlite.models.base import Model as Model
-    from catlite.models.embedded import embedded as embedded
-    from catlite.models.endpoint import Endpoint as Endpoint
-    from catlite.models.local import LocalModel as LocalModel
-    from catlite.models.prices import Price as Price
+    from catlite.models.embedded.model import embedded as embedded
+    from catlite.models.http.endpoint import Endpoint as Endpoint
+    from catlite.models.http.prices import Price as Price
+    from catlite.models.local.model import LocalModel as LocalModel
     from catlite.models.replay import Replay as Replay
     from catlite.models.scripted import ScriptedModel as ScriptedModel
     from catlite.references.anchored import AnchoredVote as AnchoredVote
@@ -120,13 +119,14 @@ if TYPE_CHECKING:
         MutualPredictability as MutualPredictability,
     )
     from catlite.references.synthesis import Synthesis as Synthesis
-    from catlite.reporting import report as report
+    from catlite.reporting.page import report as report
     from catlite.results import Evaluation as Evaluation
     from catlite.rewards.answer_match import AnswerMatch as AnswerMatch
     from catlite.rewards.length import LengthPenalty as LengthPenalty
     from catlite.rewards.model_as_judge import ModelAsJudge as ModelAsJudge
     from catlite.rewards.proposal import propose_rubric as propose_rubric
     from catlite.rewards.rubric import ExpertRubric as ExpertRubric, RubricReward as RubricReward
+    from catlite.runs.budget import Budget as Budget
     from catlite.tasks.gsm8k import gsm8k as gsm8k
     from catlite.tasks.healthbench import healthbench as healthbench
     from catlite.tasks.math500 import math500 as math500
@@ -134,9 +134,9 @@ if TYPE_CHECKING:
     from catlite.tasks.times_tables import times_tables as times_tables
     from catlite.training.config import SFTConfig as SFTConfig, TrainConfig as TrainConfig
     from catlite.training.grpo import train as train
+    from catlite.training.reward import trl_reward as trl_reward
     from catlite.training.run import TrainingRun as TrainingRun
     from catlite.training.sft import sft as sft
-    from catlite.training.trl_reward import trl_reward as trl_reward
     from catlite.usage import Usage as Usage
 
 

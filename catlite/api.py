@@ -11,10 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from catlite import answers, loop
-from catlite.budget import Budget, capped
+from catlite import answers, concurrency
 from catlite.coerce import as_task, check_estimator, estimator_name
-from catlite.data import Example, Group, Prompt, Reference, Task, as_messages
+from catlite.data import Estimator, Example, Group, Prompt, Reference, Task, as_messages
 from catlite.errors import (
     BudgetReached,
     CatliteError,
@@ -24,15 +23,16 @@ from catlite.errors import (
     GroupError,
     ModelError,
 )
-from catlite.evaluation import Estimator
-from catlite.models.base import Model, check_n, check_sampling, resolve, shown_name, token_limit
-from catlite.models.keys import Secret, sealed
+from catlite.models.base import Model, check_n, check_sampling, shown_name, token_limit
+from catlite.models.http.keys import Secret, sealed
+from catlite.models.naming import resolve
 from catlite.preflight import check_readable
-from catlite.progress import Progress, reporting, waiting
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import ends_run, keeping, raise_if_nothing_came, sample_group, unanswered, under_way
-from catlite.store import copies, copy_of, open_run
+from catlite.runs.budget import Budget, capped
+from catlite.runs.progress import Progress, reporting, waiting
+from catlite.runs.store import copies, copy_of, open_run
 from catlite.usage import Usage
 
 
@@ -207,7 +207,7 @@ def synthesize(
                 **sampling,
             )
 
-    return loop.run(work())
+    return concurrency.run(work())
 
 
 def _called(model: str | Model) -> str:
@@ -306,11 +306,11 @@ def estimate(
                 capped(budget, store),
                 reporting(progress, len(examples), run) as tell,
             ):
-                found = await loop.each(one, range(len(examples)), under_way(policy))
+                found = await concurrency.each(one, range(len(examples)), under_way(policy))
             raise_if_nothing_came(stops, any(reference.group.replies for reference in found))
             return References(found, _notes(model))
 
-    return loop.run(work())
+    return concurrency.run(work())
 
 
 @asynccontextmanager

@@ -11,41 +11,22 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from catlite.text import (
-    ended,
-    evaluation_rows,
-    evaluation_title,
-    good,
-    mark,
-    models_text,
-    plural,
-    references_rows,
-    references_title,
-    reward_text,
-    short,
-    support_text,
-    usage_text,
-    visible,
-    worth,
-)
+from catlite.data import Group, Judgement, Reference, Rollout
+from catlite.reprs import ended, good, mark, models_text, reward_text, support_text, worth
+from catlite.text import evaluation_rows, evaluation_title, plural, short, usage_text, visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from catlite.data import Group, Judgement, Reference, Rollout
-    from catlite.references.dataset import References
-    from catlite.training.run import TrainingRun
 
 _LONG = 20_000  # characters of one text in a notebook card; the object keeps all of them
-_ROWS = 100  # references in one table
-_WATCHED = ("cat/reward", "cat/support", "cat/gap", "cat/abstained", "loss", "entropy", "seconds/step")
 
 # What keeps MathJax 3 (JupyterLab, Notebook 7) and MathJax 2 (older viewers) from typesetting "$3.50 … $2.20".
 PLAIN = 'class="mathjax_ignore tex2jax_ignore"'
 _STYLE = "border:1px solid #8886;border-radius:6px;padding:.6em .9em;max-width:60em;font-family:sans-serif"
-_FAINT = "opacity:.7;font-size:.9em"
+FAINT = "opacity:.7;font-size:.9em"
 _SCROLL = "white-space:pre-wrap;overflow-wrap:anywhere;margin:.4em 0;max-height:24em;overflow:auto"
-_RED = "color:#d32f2f"  # a notebook that is not trusted keeps no style with var(…)
+RED = "color:#d32f2f"  # a notebook that is not trusted keeps no style with var(…)
 
 
 def escaped(text: str, limit: int = _LONG) -> str:
@@ -57,44 +38,35 @@ def escaped(text: str, limit: int = _LONG) -> str:
 def reference_html(reference: Reference) -> str:
     """A card: answer, agreement and warnings first, then the text, then who wrote it, and the rollouts folded."""
     if reference.error is not None:
-        return _card(_failure(reference), _origin(reference), _rollouts(reference.group))
+        return card(_failure(reference), _origin(reference), _rollouts(reference.group))
     shown = [] if reference.group.example.answer_format is None else ["<b>Answer</b> none found"]
     if reference.answer is not None:
         shown = [f"<b>Answer</b> <code>{escaped(reference.answer)}</code>"]
     first = " · ".join([*shown, escaped(support_text(reference))])
     text = f'<div style="{_SCROLL}">{escaped(reference.text)}</div>'
-    return _card(
-        f"<div>{first}</div>", _warnings(reference.notes), text, _origin(reference), _rollouts(reference.group)
-    )
+    return card(f"<div>{first}</div>", warnings(reference.notes), text, _origin(reference), _rollouts(reference.group))
 
 
-def references_html(references: References) -> str:
-    """A table of references, one a row, with what to know about all of them above and below it."""
-    head, *rows = references_rows(references)
-    left_out = len(rows) - _ROWS
-    table = html_table(references_title(references), [head, *rows[:_ROWS]], left=(1, 2, 4))
-    more = f'<div style="{_FAINT}">… and {left_out:,} more: .to_frame() has all</div>' if left_out > 0 else ""
-    return f"<div {PLAIN}>{table}{more}{_warnings(references.notes)}</div>"
-
-
-def _card(*parts: str) -> str:
+def card(*parts: str) -> str:
+    """What a card holds, in its frame."""
     return f'<div {PLAIN} style="{_STYLE}">{"".join(parts)}</div>'
 
 
 def _failure(reference: Reference) -> str:
     """Why there is no reference, and what to do about it, which the error's last sentence says."""
     error = f'<div style="{_SCROLL}">{escaped(reference.error or "")}</div>'
-    return f'<div style="{_RED}"><b>No reference</b>{error}</div>{_warnings(reference.notes)}'
+    return f'<div style="{RED}"><b>No reference</b>{error}</div>{warnings(reference.notes)}'
 
 
-def _warnings(notes: Sequence[str]) -> str:
+def warnings(notes: Sequence[str]) -> str:
+    """Notes as warnings, one a line."""
     return "".join(f"<div>⚠ {escaped(note)}</div>" for note in notes)
 
 
 def _origin(reference: Reference) -> str:
     """Who wrote it and what it took."""
     parts = [reference.source, models_text(reference), usage_text(reference.total_usage)]
-    return f'<div style="{_FAINT}">{" · ".join(escaped(part) for part in parts if part)}</div>'
+    return f'<div style="{FAINT}">{" · ".join(escaped(part) for part in parts if part)}</div>'
 
 
 def _rollouts(group: Group) -> str:
@@ -107,7 +79,7 @@ def _rollouts(group: Group) -> str:
 def _rollout(number: int, rollout: Rollout) -> str:
     text = rollout.error or rollout.text
     answer = "" if rollout.answer is None else f" · answer <code>{escaped(rollout.answer, 200)}</code>"
-    line = f'{number} · {escaped(ended(rollout))}{answer} · <span style="{_FAINT}">{escaped(short(text, 80))}</span>'
+    line = f'{number} · {escaped(ended(rollout))}{answer} · <span style="{FAINT}">{escaped(short(text, 80))}</span>'
     whole = f'<div style="{_SCROLL}">{escaped(text)}</div>'
     return f'<details style="margin-left:1em"><summary>{line}</summary>{whole}</details>'
 
@@ -143,7 +115,7 @@ def judgement_html(judgement: Judgement) -> str:
         f'<div {PLAIN} style="{_STYLE};overflow-x:auto"><table><thead>'
         f'<tr><th style="text-align:left">criterion</th>{head}</tr></thead>'
         f'<tbody>{body}<tr><td style="text-align:left"><b>reward</b></td>{foot}</tr></tbody></table>{notes}'
-        f'<div style="{_FAINT}">judge {escaped(judgement.judge)} · {escaped(usage_text(judgement.usage))} · '
+        f'<div style="{FAINT}">judge {escaped(judgement.judge)} · {escaped(usage_text(judgement.usage))} · '
         f"faint: tells no two rollouts apart</div><details><summary>reasons</summary><ul>{reasons}</ul></details>"
         f"{_rollouts(judgement.group)}</div>"
     )
@@ -171,27 +143,7 @@ def evaluation_html(
 
 def notes_html(notes: Sequence[str]) -> str:
     """What a reader of a table has to know, below it."""
-    return "".join(f'<div {PLAIN} style="{_FAINT}">{escaped(note)}</div>' for note in notes)
-
-
-def training_html(run: TrainingRun) -> str:
-    """A card: how training ended, its first and last figures, and where the adapter is."""
-    state = f"<b>{plural(run.steps, 'step')}</b>" if run.complete else f'<b style="{_RED}">Halted</b>'
-    ended = f"<div>{state} · {escaped(run.ended)}</div>"
-    names = [name for name in _WATCHED if any(isinstance(row.get(name), int | float) for row in run.metrics)]
-    rows = [["", *names]] + [
-        [f"step {row.get('step', '?')}", *(_metric(row.get(name)) for name in names)]
-        for row in [*run.metrics[:1], *run.metrics[1:][-1:]]
-    ]
-    figures = html_table("", rows) if len(rows) > 1 else ""
-    best = "" if run.best_adapter is None else f" · best <code>{escaped(str(run.best_adapter))}</code>"
-    where = f'<div style="{_FAINT}">adapter <code>{escaped(str(run.adapter))}</code>{best}</div>'
-    more = f'<div style="{_FAINT}">.plot() draws all steps, .serving() says how to serve the policy</div>'
-    return _card(ended, figures, where, more)
-
-
-def _metric(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, int | float) else ""
+    return "".join(f'<div {PLAIN} style="{FAINT}">{escaped(note)}</div>' for note in notes)
 
 
 def html_table(title: str, rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:

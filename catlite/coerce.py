@@ -17,7 +17,8 @@ from catlite import answers
 from catlite.criteria import Rubric
 from catlite.data import Example, Prompt, Task, as_messages
 from catlite.errors import CatliteError, ConfigError
-from catlite.models.base import Model, resolve
+from catlite.models.base import Model
+from catlite.models.naming import resolve
 from catlite.tasks.records import USUAL
 
 TASKS = ("gsm8k", "healthbench", "math500", "times_tables")  # by name

@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from catlite.data import Group
-from catlite.models.prices import Price
+from catlite.models.http.prices import Price
 from catlite.usage import Usage
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from catlite.errors import ConfigError
+from catlite.lazy import calling
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,7 @@ class Rubric:
     def __len__(self) -> int:
         return len(self.criteria)
 
-    def __repr__(self) -> str:
-        from catlite.text import rubric_repr
-
-        return rubric_repr(self)
+    __repr__ = calling("catlite.reprs.rubric_repr")
 
 
 def _criterion(number: int, criterion: object) -> Criterion:

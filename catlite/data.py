@@ -5,7 +5,7 @@ Left out: multi-turn rollouts and tool calls (the paper has neither).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from catlite.criteria import Rubric, Verdict
 from catlite.endings import ending
 from catlite.errors import ConfigError
 from catlite.lazy import calling
+from catlite.text import data_frame
 from catlite.usage import Usage
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Rollout:
         """True when the reply is complete and has text."""
         return self.defect is None
 
-    __repr__ = calling("catlite.text.rollout_repr")
+    __repr__ = calling("catlite.reprs.rollout_repr")
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Rollout:
@@ -107,7 +108,7 @@ class Example:
         """The prompt as chat messages."""
         return as_messages(self.prompt)
 
-    __repr__ = calling("catlite.text.example_repr")
+    __repr__ = calling("catlite.reprs.example_repr")
 
     def parse(self, text: str) -> str | None:
         """The final answer in `text`, read the way this example's answers are written."""
@@ -259,7 +260,7 @@ class Reference:
     def __str__(self) -> str:
         return self.text if self.error is None else repr(self)
 
-    __repr__ = calling("catlite.text.reference_repr")
+    __repr__ = calling("catlite.reprs.reference_repr")
 
     _repr_html_ = calling("catlite.cards.reference_html")
 
@@ -296,8 +297,6 @@ class Judgement:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per rollout (from 1) and criterion: verdict, reason, probability, and the rollout's reward."""
-        from catlite.text import data_frame
-
         separating = self.separating
         return data_frame(
             [
@@ -316,7 +315,7 @@ class Judgement:
             ]
         )
 
-    __repr__ = calling("catlite.text.judgement_repr")
+    __repr__ = calling("catlite.reprs.judgement_repr")
 
     _repr_html_ = calling("catlite.cards.judgement_html")
 
@@ -359,3 +358,8 @@ def as_messages(prompt: Prompt) -> list[Message]:
     if not any(message["content"].strip() for message in prompt):
         raise ConfigError("every message of the prompt is empty")
     return [dict(message) for message in prompt]
+
+
+# What makes a reference of a group, and what gives each of its rollouts a reward, None where it can give none.
+Estimator = Callable[[Group], Awaitable[Reference]]
+Reward = Callable[[Group, Reference], Awaitable[list[float | None]]]

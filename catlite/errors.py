@@ -29,13 +29,14 @@ A message says what was given, what is wrong and what to do. None carries an API
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from catlite.lazy import calling
+from catlite.usage import Usage
 
-    from catlite.data import Group, Rollout
-    from catlite.usage import Usage
+Group: TypeAlias = Any  # of data.py, which imports this module
+Rollout: TypeAlias = Any
 
 
 class CatliteError(Exception):
@@ -49,11 +50,7 @@ class CatliteError(Exception):
     rollouts: tuple[Rollout, ...] = ()
     usage: Usage | None = None
 
-    def _render_traceback_(self) -> list[str]:
-        """What IPython shows of it: the lines of the cell, and the message."""
-        from catlite.tracebacks import render
-
-        return render(self)
+    _render_traceback_ = calling("catlite.tracebacks.render")  # what IPython shows: the lines of the cell, the message
 
 
 class ConfigError(CatliteError, ValueError):

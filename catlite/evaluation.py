@@ -1,8 +1,7 @@
 """Evaluation: the rewards of training, with gold in place of the pseudo-reference.
 
-Every question flows on alone, from its rollouts through every estimator, with a bounded number of questions
-under way; one connection limit (the endpoint's) holds for all. What comes out is in results.py. Left out: several
-policies compared at once.
+Every question flows on alone, from its rollouts through every estimator, with a bounded number of questions under way;
+the endpoint's connection limit holds for all of them. What comes out is in results.py.
 """
 
 from __future__ import annotations
@@ -10,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from catlite import loop
-from catlite.budget import Budget, capped
+from catlite import concurrency
 from catlite.coerce import as_estimators, as_task
 from catlite.costs import of_one
-from catlite.data import Example, Group, Prompt, Reference, Task
+from catlite.data import Estimator, Example, Group, Prompt, Reference, Reward, Task
 from catlite.errors import (
     BudgetReached,
     CatliteError,
@@ -31,19 +29,20 @@ from catlite.errors import (
     ModelError,
     RubricError,
 )
-from catlite.models.base import Model, check_n, check_sampling, resolve
-from catlite.models.keys import Secret, sealed
+from catlite.models.base import Model, check_n, check_sampling
+from catlite.models.http.keys import Secret, sealed
+from catlite.models.naming import resolve
 from catlite.models.preferring import noting
 from catlite.preflight import check_readable
-from catlite.progress import Progress, reporting
 from catlite.results import SINGLE, Evaluation, Row, as_evaluation
 from catlite.rewards.answer_match import GOLD
-from catlite.rewards.audit import Reward, audited, grader_of, warn_own_judge
+from catlite.rewards.protocol import audited, grader_of, warn_own_judge
 from catlite.rollouts import ends_run, keeping, raise_if_nothing_came, sample_group, under_way
-from catlite.store import copies, copy_of, open_run, samples_from
+from catlite.runs.budget import Budget, capped
+from catlite.runs.progress import Progress, reporting
+from catlite.runs.store import copies, copy_of, open_run, samples_from
 from catlite.usage import Usage
 
-Estimator = Callable[[Group], Awaitable[Reference]]
 Estimators = Sequence[Estimator] | Mapping[str, Estimator]
 _UNDER_WAY = 64  # questions at once where no policy says how many it takes
 
@@ -88,7 +87,7 @@ async def aevaluate(
             with copy_of(same[position], repeat):
                 return group, work.told(tell, group, await work.rows(group, single))
 
-        found = await loop.each(one, items, under_way(policy))
+        found = await concurrency.each(one, items, under_way(policy))
         raise_if_nothing_came(work.stops, any(group.replies for group, _ in found))
         rows = tuple(row for _, rows in found for row in rows)
         groups = tuple(group for group, _ in found)
@@ -182,7 +181,7 @@ def evaluate(
             if model is not policy:
                 await model.aclose()  # type: ignore[attr-defined]
 
-    return loop.run(work())
+    return concurrency.run(work())
 
 
 async def areestimate(
@@ -219,7 +218,7 @@ async def areestimate(
             with copy_of(same[single.position], single.repeat):
                 return work.told(tell, group, await work.rows(group, single))
 
-        found = await loop.each(one, list(singles.values()), _UNDER_WAY)
+        found = await concurrency.each(one, list(singles.values()), _UNDER_WAY)
         came = any(row.score is not None for rows in found for row in rows if row.system != SINGLE)
         raise_if_nothing_came(work.stops, came)
     return replace(
@@ -261,7 +260,9 @@ def reestimate(
     Example:
         >>> catlite.reestimate(catlite.Evaluation.load("runs/gsm8k"), catlite.Synthesis("gpt-4o"), run="runs/again")
     """
-    return loop.run(areestimate(evaluation, estimators, grader=grader, run=run, budget=budget, progress=progress))
+    return concurrency.run(
+        areestimate(evaluation, estimators, grader=grader, run=run, budget=budget, progress=progress)
+    )
 
 
 @dataclass
@@ -329,7 +330,7 @@ class _Work:
             row = replace(row, reference=reference)
             return await self._graded(row, Group(group.example, (reference.as_rollout(),)), group)
 
-        return await loop.together([graded(), *(estimated(name, one) for name, one in self.estimators.items())])
+        return await concurrency.together([graded(), *(estimated(name, one) for name, one in self.estimators.items())])
 
     async def _graded(self, row: Row, rollouts: Group, group: Group) -> Row:
         """`row` with the mean score of `rollouts`, or with why there is none."""

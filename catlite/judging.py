@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from catlite import loop
+from catlite import concurrency
 from catlite.criteria import Criterion, Rubric
 from catlite.data import Example, Group, Judgement, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError
-from catlite.models.base import Model, resolve
-from catlite.models.keys import Secret, sealed
-from catlite.progress import waiting
+from catlite.models.base import Model
+from catlite.models.http.keys import Secret, sealed
+from catlite.models.naming import resolve
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
+from catlite.runs.progress import waiting
 
 _NOT_GIVEN = "(the question is not given)"
 
@@ -139,7 +140,7 @@ def judge(
                 api_key=api_key,
             )
 
-    return loop.run(work())
+    return concurrency.run(work())
 
 
 def _rollouts(responses: str | Iterable[str | Rollout]) -> tuple[Rollout, ...]:

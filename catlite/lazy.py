@@ -24,11 +24,11 @@ def submodules(package: str) -> Callable[[str], ModuleType]:
     return load
 
 
-def calling(function: str) -> Callable[[Any], str]:
+def calling(function: str) -> Callable[[Any], Any]:
     """A method that gives what `function`, "module.name", makes of the object; imported when it is first called."""
     module, _, name = function.rpartition(".")
 
-    def method(self: Any) -> str:
-        return str(getattr(importlib.import_module(module), name)(self))
+    def method(self: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(self)
 
     return method

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from catlite.data import Group, Judgement, Reference
 from catlite.errors import ConfigError
 from catlite.models.preferring import distinct
 from catlite.rollouts import unanswered
+from catlite.runs import evaluation_file
 from catlite.text import data_frame, evaluation_text, short, usage_text
 from catlite.usage import Usage
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SINGLE = "single sample"
+_HEAD = ("task", "policy", "n", "seconds", "stopped", "n_repeats")  # what a file says of an evaluation once
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +169,8 @@ class Evaluation:
 
         The file is there whole or not at all. Metadata of examples that is no JSON is kept as its repr.
         """
-        from catlite import saved
-
-        return saved.save(self, Path(path))
+        head = {name: getattr(self, name) for name in _HEAD}
+        return evaluation_file.save(Path(path), head, self.groups, (_row_fields(row, self) for row in self.rows))
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:
@@ -177,9 +178,7 @@ class Evaluation:
 
         Raises StoreError when there is none, or when it is no evaluation of this version.
         """
-        from catlite import saved
-
-        return saved.load(Path(path))
+        return evaluation_file.load(Path(path), _read)
 
     def __repr__(self) -> str:
         systems = ", ".join(short(f"{name} {self.score(name)[0]:.3f}") for name in self.systems[:6])
@@ -254,3 +253,39 @@ def over_questions(found: Iterable[tuple[Hashable, float]]) -> tuple[float, floa
     for question, value in found:
         values.setdefault(question, []).append(value)
     return mean_and_error([fmean(several) for several in values.values()])
+
+
+# --- on disk ---
+
+
+def _row_fields(row: Row, evaluation: Evaluation) -> dict[str, Any]:
+    """A row as JSON takes it."""
+    fields = evaluation_file.plain(row)
+    if row.reference is not None:
+        shared = bool(evaluation.groups) and evaluation.group(row.position, row.repeat) == row.reference.group
+        fields["reference"] = evaluation_file.reference_fields(row.reference, shared)
+    if row.judgement is not None:
+        fields["judgement"] = evaluation_file.judgement_fields(row.judgement)
+    return fields
+
+
+def _read(document: dict[str, Any]) -> Evaluation:
+    groups = tuple(evaluation_file.read_group(group) for group in document["groups"])
+    head = {name: document[name] for name in _HEAD if name != "n_repeats"}
+    empty = Evaluation(rows=(), groups=groups, n_repeats=document.get("n_repeats", 1), **head)
+    return replace(empty, rows=tuple(_read_row(row, empty) for row in document["rows"]))
+
+
+def _read_row(fields: dict[str, Any], evaluation: Evaluation) -> Row:
+    group = evaluation.group(fields["position"], fields.get("repeat", 0))
+    reference, judgement = fields["reference"], fields.get("judgement")
+    if reference is not None:
+        reference = evaluation_file.read_reference(reference, group)
+    if judgement is not None:
+        # What was judged is what was scored: the reference of the row, or the rollouts of its question.
+        scored = group if reference is None else Group(reference.group.example, (reference.as_rollout(),))
+        if scored is None:
+            raise KeyError("groups")
+        judgement = evaluation_file.read_judgement(judgement, scored)
+    parts = {"usage": Usage(**fields["usage"]), "scores": tuple(fields["scores"]), "reference": reference}
+    return Row(**fields | parts | {"judgement": judgement, "notes": tuple(fields.get("notes", ()))})

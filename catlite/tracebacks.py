@@ -18,7 +18,7 @@ from typing import Any
 from catlite.text import visible
 
 _OWN = str(Path(__file__).parent) + os.sep
-_WAITING = (str(Path(__file__).with_name("loop.py")), str(Path(asyncio.__file__).parent) + os.sep)
+_WAITING = (str(Path(__file__).with_name("concurrency.py")), str(Path(asyncio.__file__).parent) + os.sep)
 _LIBRARIES = tuple({str(Path(sysconfig.get_path(kind))) + os.sep for kind in ("stdlib", "purelib", "platlib")})
 _RENDERED = "_catlite_rendered"  # on an error that IPython has shown once
 _RED, _GREEN, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[39m"

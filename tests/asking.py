@@ -1,6 +1,6 @@
 """How the tests of endpoints ask their server."""
 
-from catlite import Endpoint, loop
+from catlite import Endpoint, concurrency
 
 QUESTION = "What is six times seven?"
 
@@ -12,7 +12,7 @@ def on(server, **settings):
 
 def ask(server, n=1, *, prompt=QUESTION, settings=(), **sampling):
     with on(server, **dict(settings)) as endpoint:
-        return loop.run(endpoint.sample(prompt, n, **sampling))
+        return concurrency.run(endpoint.sample(prompt, n, **sampling))
 
 
 def asked(server):

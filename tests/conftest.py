@@ -9,7 +9,7 @@ import pytest
 import tenacity
 from server import Server
 
-from catlite.models import endpoint, retry
+from catlite.models.http import endpoint, retry
 
 children.answer_interrupts()
 # Workers that share the cores and each take all of them wait for one another more than they compute.

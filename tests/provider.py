@@ -8,8 +8,8 @@ import asyncio
 import json
 
 from catlite.errors import EndpointUnavailable
-from catlite.models import wire
-from catlite.models.clients import Answer
+from catlite.models.http import wire
+from catlite.models.http.clients import Answer
 from catlite.usage import Usage
 
 WORKED = (

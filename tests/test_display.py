@@ -24,17 +24,9 @@ from catlite import (
 )
 from catlite.cards import figure, judgements_html
 from catlite.models.base import shown_name
+from catlite.reprs import judgement_text, reference_text, rollouts_text
 from catlite.results import Row
-from catlite.text import (
-    dollars,
-    evaluation_text,
-    judgement_text,
-    reference_text,
-    rollouts_text,
-    rounded,
-    table,
-    usage_text,
-)
+from catlite.text import dollars, evaluation_text, rounded, table, usage_text
 
 HOSTILE = "<script>alert(1)</script>\x1b[31mred\x00\u202eevil \ud800 <b>&amp;"
 

@@ -27,8 +27,8 @@ from catlite import (
     times_tables,
 )
 from catlite.errors import AuthenticationFailed, ConfigError, EstimationError
-from catlite.models.prices import Price
-from catlite.models.scoring import _note
+from catlite.models.http.likelihood import _note
+from catlite.models.http.prices import Price
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(4)))
 

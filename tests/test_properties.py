@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from catlite import Rollout, answers
 from catlite.criteria import Criterion, Rubric
 from catlite.errors import ModelError
-from catlite.models import wire
-from catlite.models.retry import retry_after
-from catlite.models.traffic import duration
+from catlite.models.http import wire
+from catlite.models.http.retry import retry_after
+from catlite.models.http.traffic import duration
 from catlite.parsing import parse_reply, parse_values
 from catlite.prompts.fence import fenced
-from catlite.rewards.verdicts import criterion_verdicts, read_verdict
-from catlite.store import Asked, open_run
+from catlite.rewards.verdicts.reading import criterion_verdicts, read_verdict
+from catlite.runs.store import Asked, open_run
 
 FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PIECES = ["{", "}", "[", "]", '"', "'", ":", ",", "\\", "\n", "<", ">", "</", "/>", "```json", "```", "<think>"]

@@ -10,7 +10,7 @@ import children
 import pytest
 
 import catlite
-from catlite import Example, ScriptedModel, Task, loop, tracebacks
+from catlite import Example, ScriptedModel, Task, concurrency, tracebacks
 from catlite.errors import ConfigError, EstimationError
 
 MODEL = ScriptedModel(lambda prompt, i: r"\boxed{1}")
@@ -108,8 +108,8 @@ def test_ipython_shows_all_frames_when_asked_to(tmp_path):
 def test_ipython_shows_all_frames_at_the_second_look(tmp_path):
     code = f"try:\n    get_ipython().run_cell({CELL!r})\nfinally:\n    get_ipython().run_line_magic('tb', '')"
     first, _, second = cell(code, IPYTHONDIR=str(tmp_path)).partition("did you mean temperature?")
-    assert "loop.py" not in first
-    assert "loop.py" in second
+    assert "concurrency.py" not in first
+    assert "concurrency.py" in second
 
 
 # --- warnings ---
@@ -125,7 +125,7 @@ def test_a_warning_points_at_the_callers_line():
 
 def test_a_warning_points_at_the_callers_line_in_awaited_work():
     async def work():
-        loop.warn("look here", UserWarning)
+        concurrency.warn("look here", UserWarning)
 
     with pytest.warns(UserWarning, match="look here") as caught:
         asyncio.run(work())
@@ -134,7 +134,7 @@ def test_a_warning_points_at_the_callers_line_in_awaited_work():
 
 def test_a_warning_from_an_estimator_points_into_the_estimator():
     async def warning(group):
-        loop.warn("look here", UserWarning)  # the line that is meant
+        concurrency.warn("look here", UserWarning)  # the line that is meant
         return catlite.Reference("1", "1", "warning", group)
 
     with pytest.warns(UserWarning, match="look here") as caught:

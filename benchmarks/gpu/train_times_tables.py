@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import catlite
-from catlite import loop
+from catlite import concurrency
 from catlite.cli.train import DEMO, demo_estimator
 
 TEXT = "6 times 7 is 42."
@@ -26,7 +26,7 @@ SAMPLING: dict[str, Any] = {"temperature": 1.0, "max_tokens": 16}
 
 
 def scores(model: Any, prompt: Any) -> list[float]:
-    return loop.run(model.logprobs(prompt, TEXT))
+    return concurrency.run(model.logprobs(prompt, TEXT))
 
 
 def check(name: str, holds: bool, figure: str) -> None:
@@ -66,7 +66,7 @@ def main() -> None:
     loaded = torch.cuda.memory_allocated()
 
     started = time.monotonic()
-    rollouts = loop.run(policy.sample(prompt, 64, temperature=1.0, max_tokens=128, seed=1))
+    rollouts = concurrency.run(policy.sample(prompt, 64, temperature=1.0, max_tokens=128, seed=1))
     tokens = sum(rollout.usage.completion_tokens for rollout in rollouts)
     check("samples", tokens > 0, f"{tokens / (time.monotonic() - started):.0f} tokens/s in a batch of 64")
 

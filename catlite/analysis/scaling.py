@@ -15,16 +15,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from catlite import loop
+from catlite import concurrency
 from catlite.analysis.comparing import check_comparable
-from catlite.budget import Budget
 from catlite.coerce import estimator_name
-from catlite.data import Group, Reference, Rollout
+from catlite.data import Estimator, Group, Reference, Reward, Rollout
 from catlite.errors import ConfigError, EstimationError
-from catlite.evaluation import Estimator, areestimate
+from catlite.evaluation import areestimate
 from catlite.references.selection import equivalence_classes
 from catlite.results import SINGLE, Evaluation, as_evaluation, mean_and_error
-from catlite.rewards.audit import Reward
+from catlite.runs.budget import Budget
 from catlite.text import data_frame
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def scaling(
     Example:
         >>> catlite.scaling(evaluation, catlite.Synthesis("gpt-4o-mini"), sizes=(2, 4, 8), run="runs/scaling")
     """
-    return loop.run(ascaling(evaluation, estimator, sizes, grader=grader, run=run, budget=budget))
+    return concurrency.run(ascaling(evaluation, estimator, sizes, grader=grader, run=run, budget=budget))
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,7 @@ def maj_at_k(evaluation: str | Path | Evaluation, ks: Sequence[int] | None = Non
     """
     evaluation = as_evaluation(evaluation)
     check_comparable(evaluation, "maj_at_k()")
-    ballots = [loop.run(_ballots(pool)) for pool in _pools(evaluation).values()]
+    ballots = [concurrency.run(_ballots(pool)) for pool in _pools(evaluation).values()]
     rows = []
     for k in checked_sizes(evaluation, ks, "ks"):
         mean, error = mean_and_error(enough := [_voted(ballot, k) for ballot in ballots if len(ballot) >= k])

@@ -68,9 +68,9 @@ def equivalent(a: str, b: str) -> bool:
     verdict = compare(a, b)
     if verdict is None:
         shown = " and ".join(repr(answer if len(answer) <= 60 else answer[:59] + "…") for answer in (a, b))
-        from catlite import loop  # here, so that comparing two answers costs no event loop
+        from catlite import concurrency  # here, so that comparing two answers costs no event loop
 
-        loop.warn(
+        concurrency.warn(
             f"{shown} could not be decided: they may be read in two ways, or {LIMIT_SECONDS:g} s of processor time "
             "were not enough. They count as not shown equal; compare() gives None here.",
             UndecidedWarning,
@@ -137,7 +137,7 @@ _verdicts: dict[tuple[str, str], bool | None] = {}
 
 def _symbolic(a: str, b: str) -> bool | None:
     """The verdict of a pair that needs the child; kept, unless time ran out."""
-    from catlite.answers import notation, worker
+    from catlite.answers import normalize, worker
     from catlite.answers.deciding import decide
 
     if (a, b) in _verdicts:
@@ -149,7 +149,7 @@ def _symbolic(a: str, b: str) -> bool | None:
         if remaining <= 0:
             in_time = False
             return None
-        answer, spent = worker.ask(question, *notation.latex(left, right), remaining)
+        answer, spent = worker.ask(question, *normalize.latex(left, right), remaining)
         remaining -= spent
         in_time = in_time and answer is not None
         return answer

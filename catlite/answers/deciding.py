@@ -11,7 +11,7 @@ import re
 
 from catlite.answers import structure
 from catlite.answers.expressions import Ask, every, same_equation, same_quantity
-from catlite.answers.notation import clean, tight
+from catlite.answers.normalize import clean, tight
 from catlite.answers.numbers import number, same_number
 from catlite.answers.units import quantity
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from catlite.answers import structure
-from catlite.answers.notation import tight
+from catlite.answers.normalize import tight
 from catlite.answers.numbers import number, same_number
 from catlite.answers.units import CLOSE, OPEN, PERCENT, agree, quantity
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import catlite
 from catlite.cli.options import add_command
 from catlite.cli.waiting import on_terminal
-from catlite.text import reference_text
+from catlite.reprs import reference_text
 
 if TYPE_CHECKING:
     from catlite.cli.options import Commands

@@ -29,9 +29,8 @@ from catlite.cli.options import (
     own,
     refuse_own,
 )
-from catlite.data import Task
+from catlite.data import Reward, Task
 from catlite.errors import ConfigError
-from catlite.rewards.audit import Reward
 from catlite.tasks.healthbench import FILES
 
 if TYPE_CHECKING:

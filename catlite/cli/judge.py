@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import catlite
-from catlite import loop
+from catlite import concurrency
 from catlite.cli.options import add_command, add_judge, judge
 from catlite.cli.waiting import waiting
 from catlite.criteria import Rubric
 from catlite.data import Judgement
 from catlite.errors import CatliteError, ConfigError
+from catlite.reprs import judgement_text
 from catlite.rewards.judge import judge_group, probe
 from catlite.tasks.cells import as_rubric
-from catlite.text import judgement_text, short, table
+from catlite.text import short, table
 
 if TYPE_CHECKING:
     from catlite.cli.options import Commands
@@ -66,7 +67,7 @@ def _judge(arguments: argparse.Namespace) -> int:
     texts = [sys.stdin.read() if text == "-" else text for text in arguments.responses]
     group = catlite.Group(catlite.Example("(not given)"), tuple(map(catlite.Rollout, texts)))
     with judge(arguments) as model, waiting(f"{len(texts)} × {len(rubric)} verdicts from {arguments.judge}"):
-        judgement = loop.run(judge_group(model, group, rubric, mode=mode, max_tokens=limit))
+        judgement = concurrency.run(judge_group(model, group, rubric, mode=mode, max_tokens=limit))
     print(
         json.dumps(_as_json(judgement), indent=2, ensure_ascii=False) if arguments.json else judgement_text(judgement)
     )

@@ -17,7 +17,8 @@ from catlite.cli import demo, estimate, evaluate, judge, report, rubric, synthes
 from catlite.cli.flags import in_flags
 from catlite.cli.options import Parser
 from catlite.errors import CatliteError, ConfigError
-from catlite.text import rollouts_text, visible
+from catlite.reprs import rollouts_text
+from catlite.text import visible
 
 _EXAMPLES = """\
 examples:

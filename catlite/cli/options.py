@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 import catlite
 from catlite.cli.waiting import on_terminal
+from catlite.data import Estimator
 from catlite.errors import ConfigError
-from catlite.evaluation import Estimator
 from catlite.models.base import Model
-from catlite.models.endpoint import Endpoint
+from catlite.models.http.endpoint import Endpoint
 from catlite.rewards.judge import Mode
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import catlite
-from catlite import loop
+from catlite import concurrency
 from catlite.cli.options import add_command, add_model, opened
 from catlite.cli.waiting import on_terminal, waiting
 from catlite.text import usage_text
@@ -47,7 +47,7 @@ def _rubric(arguments: argparse.Namespace) -> int:
             fewest=arguments.fewest,
             max_tokens=arguments.max_tokens,
         )
-        rubric, usage = loop.run(proposing)
+        rubric, usage = concurrency.run(proposing)
     print(json.dumps([criterion.text for criterion in rubric.criteria], indent=2, ensure_ascii=False))
     if on_terminal():
         print(f"catlite: {usage_text(usage)}", file=sys.stderr)

@@ -15,7 +15,8 @@ from catlite.cli.options import add_command, add_model, sampling
 from catlite.cli.waiting import on_terminal
 from catlite.data import Message, Prompt, Reference
 from catlite.errors import ConfigError
-from catlite.text import models_text, reference_text, support_text, usage_text, visible
+from catlite.reprs import models_text, reference_text, support_text
+from catlite.text import usage_text, visible
 
 if TYPE_CHECKING:
     from catlite.cli.options import Commands

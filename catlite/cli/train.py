@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import catlite
 from catlite.cli.options import ESTIMATORS, add_command, add_limit, add_own, check_names, drawn, own, refuse_own
-from catlite.data import Task
+from catlite.data import Estimator, Task
 from catlite.errors import ConfigError, HaltedWarning
-from catlite.evaluation import Estimator
 
 if TYPE_CHECKING:
     from catlite.cli.options import Commands
@@ -256,6 +255,6 @@ def demo_estimator(policy: catlite.LocalModel) -> Estimator:
 def trained_on(task: Task, config: catlite.TrainConfig) -> set[str]:
     """Ids of the questions that are not held back."""
     from catlite.training.grpo import split
-    from catlite.training.trl_reward import named
+    from catlite.training.reward import named
 
     return {name for name, _ in split(named(task), None, config)[0]}

@@ -1,4 +1,4 @@
-"""The Model protocol, and how a model string becomes one. Policy, anchor and judge are roles of a Model."""
+"""The Model protocol, and the sampling parameters that a model takes. Policy, anchor and judge are roles of a Model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from catlite.data import Message, Prompt, Rollout
 from catlite.errors import ConfigError
-from catlite.models.keys import Secret
 
 
 @runtime_checkable
@@ -226,28 +225,3 @@ def renamed(request: Mapping[str, Any], name: str) -> dict[str, Any]:
     """`request` with its token limit under `name`."""
     rest = {key: value for key, value in request.items() if key not in TOKEN_LIMITS}
     return {**rest, name: token_limit(request)}
-
-
-def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:
-    """A Model from what a user names: "local", a bare name, "provider/name", or a Model as it is."""
-    if isinstance(model, str):
-        if model == "local":
-            if base_url is not None:
-                raise ConfigError(
-                    'model="local" is the embedded model and has no base_url: name the model your server serves'
-                )
-            from catlite.models.embedded import embedded
-
-            return embedded()
-        from catlite.models.endpoint import Endpoint
-
-        return Endpoint(model, base_url=base_url, api_key=api_key)
-    if isinstance(model, type):
-        raise ConfigError(
-            f"a model is a string or an object, and {model.__name__} is a class: write {model.__name__}(…)"
-        )
-    if not isinstance(model, Model):
-        raise ConfigError(f"a model is a string or an object with .name and .sample(), not {type(model).__name__}")
-    if base_url is not None or api_key is not None:
-        raise ConfigError("base_url= and api_key= go with a model's name: a Model object already has its own")
-    return model

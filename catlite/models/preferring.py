@@ -18,9 +18,9 @@ from typing import Any
 
 from catlite.data import Message, Rollout, counted
 from catlite.errors import AuthenticationFailed, BudgetReached, ContextOverflow, ModelError, RequestRejected
-from catlite.models import words
 from catlite.models.base import Model
-from catlite.models.retry import trial
+from catlite.models.http import words
+from catlite.models.http.retry import trial
 from catlite.usage import Usage
 
 _BESIDE = ("top_p", "top_k", "min_p")  # servers refuse temperature 0 beside some values of these

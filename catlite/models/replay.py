@@ -14,7 +14,7 @@ from typing import Any
 from catlite.data import Message, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError, RequestRejected
 from catlite.models.base import check_n, check_sampling, sendable
-from catlite.store import Recording, current_copy, first_sample
+from catlite.runs.store import Recording, current_copy, first_sample
 
 _SCORED = "scored"  # what a store calls the text whose log-probabilities it keeps
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from catlite.data import Message, Prompt, Rollout, as_messages
 from catlite.models.base import check_n, check_sampling
-from catlite.store import first_sample
+from catlite.runs.store import first_sample
 from catlite.usage import Usage
 
 

@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
+from catlite import cards
 from catlite.data import Reference
+from catlite.reprs import models_text
+from catlite.text import data_frame, fitted, plural, short, table, usage_text
 from catlite.usage import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_SHOWN = 100  # references in the table of a notebook
 
 
 class References(list[Reference]):
@@ -42,8 +47,6 @@ class References(list[Reference]):
 
     def to_frame(self) -> pd.DataFrame:
         """One row per example: its question, the reference, how many rollouts agree with it, notes and what it took."""
-        from catlite.text import data_frame
-
         return data_frame([_row(reference) for reference in self])
 
     @overload
@@ -56,19 +59,46 @@ class References(list[Reference]):
         return References(super().__getitem__(key)) if isinstance(key, slice) else super().__getitem__(key)
 
     def __repr__(self) -> str:
-        from catlite.text import references_repr
-
-        return references_repr(self)
+        failed = sum(reference.error is not None for reference in self)
+        parts = [plural(len(self), "Reference")] + ([f"{failed} failed"] if failed else [])
+        if self:
+            parts[0] += f" by {self[0].source}"
+            parts.insert(1, models_text(self[0]))
+        return f"<{', '.join(part for part in parts if part)}>"
 
     def __str__(self) -> str:
-        from catlite.text import fitted, references_rows, references_title, table
-
-        return references_title(self) + "\n" + table(fitted(references_rows(self), (1, 2, 4)), right=(0,))
+        return self._title() + "\n" + table(fitted(self._table(), (1, 2, 4)), right=(0,))
 
     def _repr_html_(self) -> str:
-        from catlite.cards import references_html
+        head, *rows = self._table()
+        left_out = len(rows) - _SHOWN
+        shown = cards.html_table(self._title(), [head, *rows[:_SHOWN]], left=(1, 2, 4))
+        if left_out > 0:
+            shown += f'<div style="{cards.FAINT}">… and {left_out:,} more: .to_frame() has all</div>'
+        return f"<div {cards.PLAIN}>{shown}{cards.warnings(self.notes)}</div>"
 
-        return references_html(self)
+    def _title(self) -> str:
+        """How many references, how many of them failed, by whom, and what they took."""
+        failed = sum(reference.error is not None for reference in self)
+        parts = [plural(len(self), "reference") + (f" ({failed} failed)" if failed else "")]
+        parts += [f"by {self[0].source}", models_text(self[0]), usage_text(self.usage)] if self else []
+        return " · ".join(part for part in parts if part)
+
+    def _table(self) -> list[list[str]]:
+        """Headings; then question, answer or text, agreement and what to know, for each reference."""
+        rows = [["#", "question", "reference", "agree", "note"]]
+        for number, reference in enumerate(self, 1):
+            support = reference.known_support
+            rows.append(
+                [
+                    str(number),
+                    short(reference.group.example.messages[-1]["content"], 60),
+                    short(reference.text if reference.answer is None else reference.answer, 60),
+                    "" if support is None else f"{support[0]}/{support[1]}",
+                    short("; ".join(reference.notes) if reference.error is None else reference.error, 80),
+                ]
+            )
+        return rows
 
 
 def _row(reference: Reference) -> dict[str, Any]:

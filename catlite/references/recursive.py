@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from catlite import loop
+from catlite import concurrency
 from catlite.coerce import hold_models
 from catlite.data import Group, Reference, Rollout
 from catlite.errors import BudgetReached, ConfigError, EstimationError, ModelError
@@ -79,7 +79,7 @@ class RecursiveSynthesis:
             self.anchor, self.include_question, self.temperature, self.max_tokens, self.worked, weigh=self.weigh
         )
         try:
-            return await loop.together(synthesis(Group(group.example, subset)) for subset in subsets)
+            return await concurrency.together(synthesis(Group(group.example, subset)) for subset in subsets)
         except EstimationError as error:
             total = Usage.total([spent, error.usage or Usage()])
             failure = EstimationError(str(error), group, total, error.unanswered)  # the whole group, not the subset

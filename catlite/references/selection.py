@@ -15,13 +15,13 @@ from math import isfinite
 from statistics import fmean
 from typing import Any
 
-from catlite import answers, loop
+from catlite import answers, concurrency
 from catlite.coerce import hold_models
 from catlite.data import Group, Message, Reference, Rollout
 from catlite.errors import BadReply, ConfigError, EndpointDown, EndpointUnavailable, EstimationError
 from catlite.models.base import Model, json_schema
+from catlite.models.http.likelihood import metered
 from catlite.models.preferring import noting, sample_preferring
-from catlite.models.scoring import metered
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
 from catlite.usage import Usage
@@ -202,7 +202,7 @@ async def _losses(scorer: Model, texts: Sequence[tuple[list[Message], str]], gro
 
     with metered() as spent:
         try:
-            found = await loop.together(loss(*one) for one in texts)
+            found = await concurrency.together(loss(*one) for one in texts)
         except EndpointDown:
             raise  # as of any endpoint: the run ends with what it has
         except (EndpointUnavailable, BadReply) as error:

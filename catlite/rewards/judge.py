@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
-from catlite import answers, loop
+from catlite import answers, concurrency
 from catlite.criteria import Criterion, Rubric, Verdict
 from catlite.data import Example, Group, Judgement, Message, Rollout
 from catlite.errors import ConfigError, ContextOverflow, RequestRejected
@@ -25,7 +25,7 @@ from catlite.models.preferring import noting, sample_preferring
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
 from catlite.rewards.attacks import ATTACKS, CRITERION, HONEST, OFF_TOPIC
-from catlite.rewards.verdicts import asked_again, criterion_verdicts, read_verdict
+from catlite.rewards.verdicts.reading import asked_again, criterion_verdicts, read_verdict
 from catlite.text import data_frame
 from catlite.usage import Usage
 
@@ -117,7 +117,7 @@ async def judge_group(
             # One word is no work to share out, and in one slot the instructions are read once for all rollouts.
             verdicts = tuple([await one for one in judging])
         else:
-            verdicts = tuple(await loop.together(judging))
+            verdicts = tuple(await concurrency.together(judging))
     rewards = []
     for mine in verdicts:
         covered = sum(verdict.met is not None for verdict in mine) / len(mine)
@@ -155,7 +155,7 @@ class _Asking:
                 return tuple([await self._one(shown, one) for one in criteria])
             # Once the first is back the server has the rest of the prompt in its cache.
             first = await self._one(shown, criteria[0])
-            return (first, *await loop.together(self._one(shown, one) for one in criteria[1:]))
+            return (first, *await concurrency.together(self._one(shown, one) for one in criteria[1:]))
         except ContextOverflow as error:
             why = f"the rollout does not fit the judge's context: {error}"
             return tuple(Verdict(one, None, why) for one in criteria)
@@ -295,7 +295,7 @@ def probe(judge: Model, *, mode: Mode = "single", max_tokens: int | None = None)
     texts = {"none, and met": HONEST, "none, and not met": OFF_TOPIC, **ATTACKS}
     group = Group(Example("When does water boil?"), tuple(map(Rollout, texts.values())))
     rubric = Rubric((Criterion(CRITERION),))
-    judgement = loop.run(judge_group(judge, group, rubric, mode=mode, max_tokens=max_tokens))
+    judgement = concurrency.run(judge_group(judge, group, rubric, mode=mode, max_tokens=max_tokens))
     rows = []
     for attack, (verdict,) in zip(texts, judgement.verdicts_GC, strict=True):
         right = attack == "none, and met"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from catlite import answers, loop
+from catlite import answers, concurrency
 from catlite.coerce import hold_models
 from catlite.data import Group, Message, Reference, Rollout
 from catlite.errors import ConfigError, RequestRejected
@@ -20,7 +20,7 @@ from catlite.models.preferring import sample_preferring
 from catlite.prompts.fence import fenced
 from catlite.prompts.files import render
 from catlite.rewards.judge import says_nothing
-from catlite.rewards.verdicts import asked_again, own_objects, read_verdict
+from catlite.rewards.verdicts.reading import asked_again, own_objects, read_verdict
 
 _NUMBER = re.compile(r"\W*(?:score\W{0,4})?(\d{1,2}(?:\.\d{1,6})?)(?:\s*/\s*10|\s+out\s+of\s+10)?\W*", re.IGNORECASE)
 _SAME = json_schema("verdict", {"reason": {"type": "string"}, "met": {"type": "boolean"}})
@@ -61,7 +61,7 @@ class ModelAsJudge:
         """Rewards of shape (len(group.rollouts),); one call per rollout."""
         if not reference.text.strip():
             raise ConfigError("the reference has no text to compare with")
-        return await loop.together(self._reward(rollout, reference.text) for rollout in group.rollouts)
+        return await concurrency.together(self._reward(rollout, reference.text) for rollout in group.rollouts)
 
     async def _reward(self, rollout: Rollout, reference: str) -> float | None:
         if rollout.error is not None:

@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
-from catlite import loop
+from catlite import concurrency
 from catlite.data import Example, Group, Reference
 from catlite.models.base import Model
 from catlite.rewards.answer_match import GOLD, AnswerMatch
 from catlite.rollouts import sample_group
-from catlite.training.trl_reward import Rewarder, Scored, agreement
+from catlite.training.reward import Rewarder, Scored, agreement
 
 CLOSED, STALLED = 2, 3  # checks in a row after which a gap that is closed, or no longer narrows, ends training
 OPEN = 2.0  # standard errors above which a gap is there, and no chance: what was never open cannot close
@@ -49,7 +49,7 @@ async def check(
     """Fresh groups of the policy on `examples`, scored; None when no prompt could be."""
     # The gold answer is for grading only: neither sampling nor estimator nor reward may see it.
     hidden = [replace(example, answer=None) for example in examples]
-    groups = await loop.together(_group(policy, example, n, sampling) for example in hidden)
+    groups = await concurrency.together(_group(policy, example, n, sampling) for example in hidden)
     batch = await rewarder.score([group for group in groups if group is not None])
     golds = [example.answer for example, group in zip(examples, groups, strict=True) if group is not None]
     pairs = [await _scores(one, gold) for one, gold in zip(batch.scored, golds, strict=True)]

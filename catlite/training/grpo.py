@@ -17,26 +17,27 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from catlite import loop
-from catlite.budget import Budget, capped
+from catlite import concurrency
 from catlite.coerce import as_task, check_estimator, check_reward, check_settings
-from catlite.data import Example, Prompt, Task
+from catlite.data import Estimator, Example, Prompt, Reward, Task
 from catlite.errors import ConfigError, DataError, HaltedWarning
-from catlite.models.generation import naming_what_to_lower
-from catlite.models.local import LocalModel
+from catlite.models.local.engine import naming_what_to_lower
+from catlite.models.local.model import LocalModel
 from catlite.preflight import check_task
 from catlite.references.synthesis import Synthesis
 from catlite.rewards.answer_match import AnswerMatch
-from catlite.rewards.audit import Reward, warn_own_judge
-from catlite.store import open_run
-from catlite.training import adapters
+from catlite.rewards.protocol import warn_own_judge
+from catlite.runs.budget import Budget, capped
+from catlite.runs.store import open_run
+from catlite.training import lora
 from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
 from catlite.training.config import TrainConfig, check_warm, rollout_sampling
-from catlite.training.plain import plain_head
-from catlite.training.rollout_func import rollout_func
-from catlite.training.run import Folder, TrainingRun, digest_of, whereabouts
-from catlite.training.shared_prompt import reading_prompts_once
-from catlite.training.trl_reward import ID, Batch, Estimator, Rewarder, named, reward_function
+from catlite.training.folder import Folder, digest_of
+from catlite.training.reward import ID, Batch, Rewarder, named, reward_function
+from catlite.training.run import TrainingRun, whereabouts
+from catlite.training.trl.plain import plain_head
+from catlite.training.trl.rollout_func import rollout_func
+from catlite.training.trl.shared_prompt import reading_prompts_once
 from catlite.training.view import View
 from catlite.training.watch import Halt, Watch, as_callback
 
@@ -113,25 +114,25 @@ def train(
     reward = reward or _default_reward(task)
     kept, held = split(examples, validation, config)
     check_task(estimator, reward, [one for _, one in kept])
-    adapters.libraries()
-    local = adapters.opened(policy)
+    lora.libraries()
+    local = lora.opened(policy)
     sampling = rollout_sampling(config, local.path, local.sampling)
     check_warm(sampling, repr(local))
-    with adapters.unchanged_when_refused(local):
+    with lora.unchanged_when_refused(local):
         local.weights.template = dict(sampling.get("chat_template_kwargs") or {})
         aside = [(str(one.id), one) for one in held]
-        adapters.all_fit(local, [*kept, *aside], config.max_completion_length)
+        lora.all_fit(local, [*kept, *aside], config.max_completion_length)
         warn_own_judge(local, reward)
         anchored = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
         length = "max_completion_length" if estimator is None else "the estimator's max_tokens"
         rewarder = Rewarder(anchored, reward, config.judge_wait, "judge_wait in TrainConfig", length)
-        folder = Folder(adapters.run_folder(run, task.name))
+        folder = Folder(lora.run_folder(run, task.name))
         with open_run(folder.path) as store, capped(budget, store):
             asked = {
-                "model": adapters.weights_of(local),
+                "model": lora.weights_of(local),
                 "questions": digest_of([*kept, *(("held back", one) for one in held)]),
-                "estimator": adapters.said(anchored),
-                "reward": adapters.said(reward),
+                "estimator": lora.said(anchored),
+                "reward": lora.said(reward),
                 "sampling": sampling,
                 "config": config.as_dict(),
             }
@@ -140,8 +141,8 @@ def train(
             # Fewer steps than were asked for: it was stopped, and would be again.
             stopped = bool(done) and done["steps"] < manifest["config"]["steps"]
             if done.get("complete") and (done["steps"] >= config.steps or stopped):
-                return adapters.finished(folder, local, done)
-            adapters.from_the_base(local, folder.path)
+                return lora.finished(folder, local, done)
+            lora.from_the_base(local, folder.path)
             with folder.forgotten_when_refused():
                 return _Training(task, local, rewarder, kept, held, config, folder, asked).run(progress)
 
@@ -176,12 +177,12 @@ class _Training:
         self.folder.write_metrics(rows)
         watch.resume(rows)
         lower = _LOWER_UNSLOTH if self.policy.backend == "unsloth" else _LOWER
-        with adapters.quietly(), plain_head():
+        with lora.quietly(), plain_head():
             try:
                 with naming_what_to_lower("training", lower), view.stopping(self.folder.path):
                     if last is not None and stop is not None and (why := stop(watch.history)) is not None:
                         # A kill came between this checkpoint and the end.
-                        adapters.load_adapter(self.policy, last)
+                        lora.load_adapter(self.policy, last)
                         steps, halted, watch.ended = _step_of(last), None, why
                     else:
                         steps, halted = self._go(watch, last)
@@ -237,9 +238,9 @@ class _Training:
         from trl import GRPOConfig, GRPOTrainer
 
         on_gpu = torch.cuda.is_available()
-        with adapters.refusing_as_ours():
-            arguments = adapters.on_one_device(GRPOConfig(**self._settings(GRPOConfig, on_gpu=on_gpu)))
-        model, lora = adapters.with_adapter(
+        with lora.refusing_as_ours():
+            arguments = lora.on_one_device(GRPOConfig(**self._settings(GRPOConfig, on_gpu=on_gpu)))
+        model, adapter = lora.with_adapter(
             self.policy, self.config.lora_rank, self.config.lora_layers, self.config.seed, on_gpu=on_gpu
         )
         trainer = GRPOTrainer(
@@ -248,10 +249,10 @@ class _Training:
             args=arguments,
             train_dataset=Dataset.from_list([{"prompt": one.messages, ID: name} for name, one in self._order()]),
             processing_class=self.policy.tokenizer,
-            peft_config=lora,
+            peft_config=adapter,
             **self._generation(watch),
         )
-        adapters.take_over(trainer, self.policy, as_callback(watch))
+        lora.take_over(trainer, self.policy, as_callback(watch))
         return trainer
 
     def _generation(self, watch: Watch) -> dict[str, Any]:
@@ -300,7 +301,7 @@ class _Training:
             "scale_rewards": "group",
             "num_iterations": 1,
             "max_prompt_length": None,  # older TRL (0.22) cuts prompts at 512 tokens
-            **adapters.precision(self.policy, on_gpu=on_gpu),
+            **lora.precision(self.policy, on_gpu=on_gpu),
             "use_cpu": not on_gpu,  # not Apple's GPU either, on which nothing of this was tried
             "gradient_checkpointing": on_gpu,
             "logging_steps": 1,
@@ -314,7 +315,7 @@ class _Training:
             "shuffle_dataset": False,
             **self.sampling,
         }
-        return adapters.trl_settings(kind, ours, config.trl)
+        return lora.trl_settings(kind, ours, config.trl)
 
     def _reward(self, watch: Watch) -> Callable[..., list[float | None]]:
         """What TRL calls, telling `watch` what came."""
@@ -339,7 +340,7 @@ class _Training:
     def _check(self, step: int) -> Check | None:
         sampling = {**self.sampling, "max_tokens": self.config.max_completion_length}
         seed = 1_000_003 * (self.config.seed + 1) + step
-        return loop.run(
+        return concurrency.run(
             check(self.policy, self.held, self.rewarder, self.config.num_generations, step, seed=seed, **sampling)
         )
 
@@ -348,7 +349,7 @@ class _Training:
 
     def _take_best(self, step: int) -> None:
         """Puts the best adapter in place of the last."""
-        adapters.load_adapter(self.policy, self.folder.best(step))
+        lora.load_adapter(self.policy, self.folder.best(step))
         self.policy.save_adapter(self.folder.path / "adapter")
 
 

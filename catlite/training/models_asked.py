@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from catlite.models.local import LocalModel
+from catlite.models.local.model import LocalModel
 
 
 def asks_here_only(part: object) -> bool:

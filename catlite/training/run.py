@@ -1,39 +1,25 @@
-"""A training run: its folder, and what comes of it.
-
-    training.json    what was asked for, and how it ended        replies.sqlite   every reply paid for
-    metrics.jsonl    a line per step                             checkpoints/     transformers' own, to go on from
-    adapter/         the trained adapter, as PEFT keeps one      best/step-…/     the best one by its checks
-
-Left out: pickle of ours; transformers keeps its optimizer in a file of torch's, and reads it as weights only.
-"""
+"""What a training run gives: the trained policy, and how training went; its folder is folder.py's."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import shutil
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catlite import cards
-from catlite.data import Example
-from catlite.errors import ConfigError, DataError, StoreError
-from catlite.models.local import LocalModel
-from catlite.text import short
+from catlite.errors import ConfigError
+from catlite.models.local.model import LocalModel
+from catlite.text import plural, short
+from catlite.training.folder import Folder, step_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_VERSION = 1
-# What may differ from one part of a run to the next without changing what its steps are.
-_FREE = frozenset({"steps", "judge_wait"})
-_FREE_IN_TRL = frozenset({"per_device_train_batch_size"})  # gradients are summed over the same rollouts
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters that vLLM can be set up for
+_WATCHED = ("cat/reward", "cat/support", "cat/gap", "cat/abstained", "loss", "entropy", "seconds/step")
 PLOTS = {
     "reward": ("cat/reward", "check/reward"),
     "teacher and policy": ("check/teacher", "check/policy", "cat/teacher", "cat/policy"),
@@ -79,7 +65,7 @@ class TrainingRun:
         last = kept.last_checkpoint()
         outcome = manifest.get("outcome")
         if outcome is None:
-            steps = 0 if last is None else _step(last)
+            steps = 0 if last is None else step_of(last)
             ended = (
                 "it was interrupted, or is under way; the same call of train or sft goes on from its last checkpoint"
             )
@@ -169,138 +155,23 @@ class TrainingRun:
         return f"<TrainingRun {str(self.folder)!r}: {'' if self.complete else 'halted, '}{short(str(self.ended))}>"
 
     def _repr_html_(self) -> str:
-        return cards.training_html(self)
+        """A card: how training ended, its first and last figures, and where the adapter is."""
+        state = f"<b>{plural(self.steps, 'step')}</b>" if self.complete else f'<b style="{cards.RED}">Halted</b>'
+        ended = f"<div>{state} · {cards.escaped(self.ended)}</div>"
+        names = [name for name in _WATCHED if any(isinstance(row.get(name), int | float) for row in self.metrics)]
+        rows = [["", *names]] + [
+            [f"step {row.get('step', '?')}", *(_metric(row.get(name)) for name in names)]
+            for row in [*self.metrics[:1], *self.metrics[1:][-1:]]
+        ]
+        figures = cards.html_table("", rows) if len(rows) > 1 else ""
+        best = "" if self.best_adapter is None else f" · best <code>{cards.escaped(str(self.best_adapter))}</code>"
+        where = f'<div style="{cards.FAINT}">adapter <code>{cards.escaped(str(self.adapter))}</code>{best}</div>'
+        more = f'<div style="{cards.FAINT}">.plot() draws all steps, .serving() says how to serve the policy</div>'
+        return cards.card(ended, figures, where, more)
 
 
-def is_training(folder: str | Path) -> bool:
-    """Whether `folder` has a training run, and no evaluation."""
-    path = Path(folder).expanduser()
-    return (path / "training.json").is_file() and not (path / "evaluation.json").exists()
-
-
-class Folder:
-    """The folder of a run that is being written."""
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser().resolve()
-        self._also: dict[str, Any] = {}
-        self._begun = False  # by this call
-        self.checkpoints = self.path / "checkpoints"
-        self.metrics_file = self.path / "metrics.jsonl"
-
-    def open(self, asked: Mapping[str, Any], also: Mapping[str, Any]) -> dict[str, Any]:
-        """What training.json says, after `asked` was compared with it; written when there is none.
-
-        also: what is written down, too, and may differ from one call to the next.
-
-        Raises ConfigError when the folder holds another run, StoreError when the file cannot be read.
-        """
-        self._also = dict(also)
-        if not (self.path / "training.json").exists():
-            self.path.mkdir(parents=True, exist_ok=True)
-            manifest = {"catlite_training": _VERSION, **asked, **also}
-            self._write(manifest)
-            self._begun = True
-            return manifest
-        manifest = self.manifest()
-        for name in asked:
-            _compare(self.path, name, manifest.get(name), json.loads(json.dumps(asked[name])))
-        return manifest
-
-    def manifest(self) -> dict[str, Any]:
-        """What training.json says. StoreError when it cannot be read."""
-        file = self.path / "training.json"
-        try:
-            manifest = json.loads(file.read_text("utf-8"))
-            if manifest["catlite_training"] != _VERSION:
-                raise StoreError(f"{file} was written by another version of catlite")
-        except FileNotFoundError:
-            raise StoreError(
-                f"{str(self.path)!r} has no training run (there is no training.json): give the folder that was run= "
-                "of train or sft"
-            ) from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{file} cannot be read as a training run: {error}") from None
-        return dict(manifest)
-
-    @contextlib.contextmanager
-    def forgotten_when_refused(self) -> Iterator[None]:
-        """When this call is refused before its first checkpoint, the run is not begun: a mended call may use it."""
-        try:
-            yield
-        except (ConfigError, DataError):
-            if self._begun and self.last_checkpoint() is None:
-                (self.path / "training.json").unlink(missing_ok=True)
-            raise
-
-    def finish(self, asked: Mapping[str, Any], outcome: Mapping[str, Any]) -> None:
-        """Writes how the run ended."""
-        self._write({"catlite_training": _VERSION, **asked, **self._also, "outcome": dict(outcome)})
-
-    def _write(self, found: Mapping[str, Any]) -> None:
-        scratch = self.path / "training.json.new"
-        scratch.write_text(json.dumps(found, indent=1), "utf-8")
-        scratch.replace(self.path / "training.json")
-
-    def best(self, step: int) -> Path:
-        """Where the adapter of `step` is kept while it is the best."""
-        return self.path / "best" / f"step-{step}"
-
-    def forget_all_but(self, step: int | None) -> None:
-        """Removes the adapters that were the best before the one of `step`."""
-        for folder in self.path.glob("best/step-*"):
-            if step is None or folder != self.best(step):
-                shutil.rmtree(folder)
-
-    def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint that was written to its end: its state is the last file of it.
-
-        One that cannot be read now is passed over with a warning, since it may be good.
-        """
-        for folder in sorted(self.checkpoints.glob("checkpoint-*"), key=_step, reverse=True):
-            try:
-                whole = _is_whole(folder)
-            except OSError as error:
-                warnings.warn(
-                    f"the checkpoint {folder} cannot be read now ({error.strerror or error}): it is passed over, and "
-                    "left as it is",
-                    stacklevel=2,
-                )
-                continue
-            if whole:
-                return folder
-        return None
-
-    def remove_torn(self) -> None:
-        """Removes the checkpoints that a kill has left unfinished: nobody can go on from those.
-
-        For whoever holds the run alone: one that is just being written looks the same.
-        """
-        for folder in self.checkpoints.glob("checkpoint-*"):
-            with contextlib.suppress(OSError):
-                if folder.is_dir() and not _is_whole(folder):
-                    shutil.rmtree(folder)
-
-    def read_metrics(self, until: int | None = None) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl up to step `until`; a torn last line is left out."""
-        rows = []
-        for line in self.metrics_file.read_text("utf-8").splitlines() if self.metrics_file.exists() else ():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if until is None or row["step"] <= until:
-                rows.append(row)
-        return rows
-
-    def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Replaces metrics.jsonl: steps after the checkpoint will be made again."""
-        self.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-
-    def add_metrics(self, row: Mapping[str, Any]) -> None:
-        """One more line."""
-        with self.metrics_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+def _metric(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, int | float) else ""
 
 
 def whereabouts(policy: LocalModel) -> dict[str, Any]:
@@ -325,54 +196,3 @@ def _policy(folder: Path, manifest: Mapping[str, Any], adapter: Path | None, pat
     policy.weights.template = dict(known.get("template", {}))
     policy.weights.expected, _, _ = str(manifest["model"]).partition(", ")
     return policy
-
-
-def _is_whole(folder: Path) -> bool:
-    """False for a checkpoint whose state is missing or half written; OSError when that cannot be told."""
-    try:
-        json.loads((folder / "trainer_state.json").read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return False
-    return True
-
-
-def _step(folder: Path) -> int:
-    tail = folder.name.rpartition("-")[2]
-    return int(tail) if tail.isdecimal() else -1
-
-
-def _compare(folder: Path, name: str, was: Any, now: Any) -> None:
-    """ConfigError when the run in `folder` was asked for with something else."""
-    if name == "config" and isinstance(was, dict):
-        was, now = (one | {"trl": _without(one.get("trl"), _FREE_IN_TRL)} for one in (was, now))
-        changed = [key for key in now if key not in _FREE and was.get(key) != now[key]]
-        if not changed:
-            return
-        name, was, now = changed[0], was.get(changed[0]), now[changed[0]]
-    if was == now:
-        return
-    if name == "model":
-        raise ConfigError(
-            f"run={str(folder)!r} has checkpoints of another model (weights {_short(was)}, this one has "
-            f"{_short(now)}): load the model it was begun with, as it was loaded, or give this run another folder"
-        )
-    raise ConfigError(
-        f"run={str(folder)!r} was begun with {name}={str(was)[:80]}, and this call has {name}={str(now)[:80]}: a run "
-        "goes on as it was begun; give this one another folder"
-    )
-
-
-def _short(weights: Any) -> str:
-    """The beginning of a digest, with how the weights are loaded."""
-    digest, _, loaded = str(weights).partition(", ")
-    return f"{digest[:12]}…" + (f", {loaded}" if loaded else "")
-
-
-def _without(settings: Any, names: frozenset[str]) -> dict[str, Any]:
-    return {name: value for name, value in (settings or {}).items() if name not in names}
-
-
-def digest_of(examples: Sequence[tuple[str, Example]]) -> str:
-    """SHA-256 over ids and prompts: which questions, in which order."""
-    asked = [[name, example.messages, example.answer_format] for name, example in examples]
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()

@@ -9,10 +9,9 @@ from statistics import fmean
 from typing import Any
 
 from catlite import answers
-from catlite.data import Group, Reference
+from catlite.data import Group, Reference, Reward
 from catlite.errors import ConfigError
 from catlite.references.synthesis import TRIMMED
-from catlite.rewards.audit import Reward
 
 
 @dataclass(frozen=True, slots=True)

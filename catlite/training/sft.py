@@ -13,10 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from catlite import loop
-from catlite.budget import Budget, capped
+from catlite import concurrency
 from catlite.coerce import as_task, check_estimator, check_settings
-from catlite.data import Example, Group, Prompt, Reference, Task
+from catlite.data import Estimator, Example, Group, Prompt, Reference, Task
 from catlite.errors import (
     CatliteError,
     ConfigError,
@@ -27,17 +26,19 @@ from catlite.errors import (
     StoreError,
     TrainingError,
 )
-from catlite.models.generation import naming_what_to_lower
-from catlite.models.local import LocalModel
+from catlite.models.local.engine import naming_what_to_lower
+from catlite.models.local.model import LocalModel
 from catlite.preflight import check_task
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import is_hopeless, sample_group, under_way
-from catlite.store import open_run
-from catlite.training import adapters
+from catlite.runs.budget import Budget, capped
+from catlite.runs.store import open_run
+from catlite.training import lora
 from catlite.training.config import SFTConfig, rollout_sampling
-from catlite.training.plain import plain_head
-from catlite.training.run import Folder, TrainingRun, digest_of, whereabouts
-from catlite.training.trl_reward import Estimator, named
+from catlite.training.folder import Folder, digest_of
+from catlite.training.reward import named
+from catlite.training.run import TrainingRun, whereabouts
+from catlite.training.trl.plain import plain_head
 from catlite.training.view import View
 from catlite.training.watch import Watch, as_callback
 
@@ -92,35 +93,35 @@ def sft(
     examples = named(task)
     if not examples:
         raise DataError(f"the task {task.name!r} has no examples to train on")
-    adapters.libraries()
-    local = adapters.opened(policy)
+    lora.libraries()
+    local = lora.opened(policy)
     told = rollout_sampling(config, local.path, local.sampling).get("chat_template_kwargs")
     check_task(estimator, None, [one for _, one in examples])
-    with adapters.unchanged_when_refused(local):
+    with lora.unchanged_when_refused(local):
         local.weights.template = dict(told or {})
-        adapters.all_fit(local, examples, config.max_completion_length)
+        lora.all_fit(local, examples, config.max_completion_length)
         estimating = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
-        folder = Folder(adapters.run_folder(run, task.name))
+        folder = Folder(lora.run_folder(run, task.name))
         with open_run(folder.path) as store, capped(budget, store):
             asked = {
-                "model": adapters.weights_of(local),
+                "model": lora.weights_of(local),
                 "questions": digest_of(examples),
-                "estimator": adapters.said(estimating),
+                "estimator": lora.said(estimating),
                 "method": "sft",
                 "config": config.as_dict(),
             }
             manifest = folder.open(asked, {"policy": whereabouts(local), "split": _SPLIT})
             done = manifest.get("outcome", {})
             if done.get("complete"):
-                return adapters.finished(folder, local, done)
+                return lora.finished(folder, local, done)
             if config.validation and manifest.get("split") != _SPLIT and folder.last_checkpoint() is not None:
                 raise ConfigError(
                     f"run={str(folder.path)!r} was begun by an earlier catlite, which drew other references for "
                     "validation: what it was trained on would be validated on. Give this run another folder"
                 )
-            adapters.from_the_base(local, folder.path)
+            lora.from_the_base(local, folder.path)
             with folder.forgotten_when_refused():
-                references = loop.run(_references(local, examples, estimating, config))
+                references = concurrency.run(_references(local, examples, estimating, config))
                 good = [(one.group.example, one.text) for one in references if _why_not(one) is None]
                 if not good:
                     why = _why_not(references[0])
@@ -161,7 +162,7 @@ async def _references(
                 raise
             return Reference("", None, "none", group, error=str(error))
 
-    return await loop.each(one, examples, under_way(policy))
+    return await concurrency.each(one, examples, under_way(policy))
 
 
 def set_aside(examples: list[tuple[str, Example]], config: SFTConfig) -> set[str]:
@@ -206,7 +207,7 @@ def _fit(
     folder.write_metrics(rows)
     watch.resume(rows)
     lower = 'trl={"per_device_train_batch_size": …}, then batch_size'
-    with adapters.quietly(), plain_head():
+    with lora.quietly(), plain_head():
         try:
             with naming_what_to_lower("training", lower), view.stopping(folder.path):
                 trainer = _trainer(policy, kept, aside, config, folder, watch)
@@ -255,7 +256,7 @@ def _trainer(
         # transformers 5 takes a share of the steps here, and has no ratio.
         ("warmup_ratio" if "warmup_ratio" in TRLConfig.__dataclass_fields__ else "warmup_steps"): 0.1,
         "completion_only_loss": True,
-        **adapters.precision(policy, on_gpu=on_gpu),
+        **lora.precision(policy, on_gpu=on_gpu),
         "gradient_checkpointing": on_gpu,
         "logging_steps": 1,
         "eval_strategy": "epoch" if aside else "no",
@@ -272,9 +273,9 @@ def _trainer(
         "use_cpu": not on_gpu,
         "max_length": None,
     }
-    with adapters.refusing_as_ours():
-        arguments = adapters.on_one_device(TRLConfig(**adapters.trl_settings(TRLConfig, ours, config.trl)))
-    model, lora = adapters.with_adapter(policy, config.lora_rank, config.lora_layers, config.seed, on_gpu=on_gpu)
+    with lora.refusing_as_ours():
+        arguments = lora.on_one_device(TRLConfig(**lora.trl_settings(TRLConfig, ours, config.trl)))
+    model, adapter = lora.with_adapter(policy, config.lora_rank, config.lora_layers, config.seed, on_gpu=on_gpu)
     trainer = SFTTrainer(
         model=model,
         args=arguments,
@@ -282,9 +283,9 @@ def _trainer(
         eval_dataset=Dataset.from_list(_rows(aside, policy)) if aside else None,
         processing_class=policy.tokenizer,
         callbacks=[EarlyStoppingCallback(_PATIENCE)] if aside else [],
-        peft_config=lora,
+        peft_config=adapter,
     )
-    adapters.take_over(trainer, policy, as_callback(watch))
+    lora.take_over(trainer, policy, as_callback(watch))
     return trainer
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from catlite.training.checks import Check
-from catlite.training.run import Folder
-from catlite.training.trl_reward import Batch
+from catlite.training.folder import Folder
+from catlite.training.reward import Batch
 from catlite.training.view import View
 
 

@@ -1,0 +1,245 @@
+"""The embedded model: a llama.cpp server as a child process, on loopback, with 135M parameters inside.
+
+It lets everything run offline and for real. It is small: it shows that things work, not how good they can be.
+The child starts on first use, serves the whole process, and ends with it, however it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import importlib.util
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, Self
+
+from catlite.errors import EmbeddedModelError, MissingExtra
+from catlite.models.embedded import weights
+from catlite.models.http.endpoint import Endpoint
+from catlite.models.http.keys import Address, Secret
+from catlite.models.http.prices import Price
+
+PARALLEL = 16  # slots of the server, and so the most choices of one request; groups of 8 then leave others cached
+CONTEXT = 8192  # tokens, shared by the slots; also what the model was trained for
+# Requests at once: 1,024 tokens each, enough for eight short rollouts and a synthesis of them. When the context
+# overflows the server fails all that are under way, after minutes of work.
+CONNECTIONS = 8
+_PROGRAM = Path(__file__).with_name("server.py")
+
+
+class _Server:
+    """The child process for one GGUF file; None is the one that CATLITE_GGUF names at the time, else the pinned one."""
+
+    def __init__(self, gguf: Path | None) -> None:
+        self._gguf = gguf
+        self._loaded: weights.Stamp | None = None  # what the child has in memory
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+        self._address: Address | None = None
+        self.contexts = 0  # `with embedded()` blocks that are open
+
+    def address(self) -> Address:
+        """Starts the child unless it is running, with the file as it is now; its URL and key."""
+        with self._lock:
+            alive = self._process is not None and self._process.poll() is None and self._pid == os.getpid()
+            if not alive or self._address is None or self._wanted() != self._loaded:
+                self._end()
+                self._loaded = self._wanted()
+                self._address = self._start()
+            return self._address
+
+    def digest(self) -> str:
+        """SHA-256 of the weights that replies come from."""
+        with self._lock:
+            return weights.stamped_digest(self._wanted())
+
+    def _wanted(self) -> weights.Stamp | None:
+        """What tells the file from another one; None for the pinned weights, wherever they are."""
+        try:
+            return weights.stamp(self._gguf)
+        except EmbeddedModelError:
+            if self._loaded is None or self._address is None:
+                raise
+            return self._loaded  # deleted meanwhile: the child still has it
+
+    def _start(self) -> Address:
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise MissingExtra(
+                'model="local" needs the embedded engine, catlite[local]: pip install "xllamacpp>=2026.10"'
+            )
+        model = weights.find() if self._gguf is None else weights.check_gguf(self._gguf, "gguf")
+        key = Secret(secrets.token_urlsafe(24))
+        settings = {
+            "model": str(model),
+            "context": CONTEXT,
+            "parallel": PARALLEL,
+            "threads": max(1, _cores() - 1),
+        }
+        with tempfile.TemporaryFile() as log:
+            self._process = process = subprocess.Popen(
+                [sys.executable, "-P", str(_PROGRAM)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                bufsize=0,
+                # Waiting threads that spin starve the one that works, when cores are shared.
+                env={**os.environ, "OMP_WAIT_POLICY": "passive"},
+                # Ctrl-C goes to the parent, which decides; the child must finish what others asked.
+                start_new_session=True,
+            )
+            self._pid = os.getpid()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            atexit.register(self.stop)
+            try:
+                process.stdin.write(json.dumps(settings | {"key": key.reveal()}).encode() + b"\n")
+                line = process.stdout.readline()
+            except BrokenPipeError:
+                line = b""
+            if not line:
+                code = process.wait()
+                self._end()
+                log.seek(0)
+                lines = key.redact(log.read().decode("utf-8", "replace")).splitlines()
+                said = [line for line in lines if " E " in line[:16]] or lines  # llama.cpp marks its errors so
+                raise EmbeddedModelError(
+                    f"the embedded server ended with code {code} while loading {model}; it said:\n"
+                    + "\n".join(said[-8:])
+                )
+        return Address(json.loads(line)["url"] + "/v1", key)
+
+    def stop(self) -> None:
+        """Ends the child; the next use starts another."""
+        with self._lock:
+            self._end()
+            atexit.unregister(self.stop)
+
+    def _end(self) -> None:
+        """Ends the child, or clears up after one that has ended on its own."""
+        process, self._process, self._address = self._process, None, None
+        if process is None:
+            return
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+        if self._pid != os.getpid():
+            process.returncode = 0  # we are a forked copy: the child is our parent's
+            return
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _cores() -> int:
+    """The cores this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+
+
+_servers: dict[Path | None, _Server] = {}
+_servers_lock = threading.Lock()
+
+
+class Embedded(Endpoint):
+    """The embedded model as an Endpoint; see `embedded`."""
+
+    _first_guess = PARALLEL
+    # Its prefix cache is that of a slot: prompts that begin alike gain from it one after the other, not side by side.
+    caches_per_slot = True
+
+    def __init__(self, gguf: str | Path | None = None, **settings: Any) -> None:
+        self.gguf = None if gguf is None else Path(gguf).expanduser()
+        # A limit on length, because a small model does not always stop; log-probabilities, because the server
+        # counts the tokens of one choice only and they let us count the rest.
+        defaults = {"max_tokens": 512, "logprobs": True, "top_logprobs": 1}
+        settings = {"max_connections": CONNECTIONS, "price": Price(0.0, 0.0), **defaults, **settings}
+        super().__init__("local", base_url="http://127.0.0.1", **settings)
+        with _servers_lock:
+            self._server = _servers.setdefault(self.gguf, _Server(self.gguf))
+
+    def _shown_address(self) -> str:
+        # The port is another one every time.
+        return f"embedded:{Path(weights.FILE).name if self.gguf is None else self.gguf}"
+
+    @property
+    def shown_name(self) -> str:
+        """The name with that of the weights: "local" alone tells nobody whose reply it is."""
+        file = self.gguf or os.environ.get("CATLITE_GGUF") or weights.FILE
+        return f"{self.name} ({Path(file).stem})"
+
+    async def _kept_address(self) -> str:
+        """The weights, which are what replies depend on: their file's name may stand for others tomorrow."""
+        return f"embedded:sha256:{await asyncio.to_thread(self._server.digest)}"
+
+    async def _address(self) -> Address:
+        try:
+            return await asyncio.to_thread(self._server.address)
+        except asyncio.CancelledError:
+            weights.stop_fetching()  # or the thread would hold up the end of the program
+            raise
+
+    def __enter__(self) -> Self:
+        self._server.address()
+        self._enter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self._leave()
+
+    async def __aenter__(self) -> Self:
+        await self._address()
+        self._enter()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+        await asyncio.to_thread(self._leave)
+
+    def _enter(self) -> None:
+        with _servers_lock:
+            self._server.contexts += 1
+
+    def _leave(self) -> None:
+        """The last context to close stops the server."""
+        with _servers_lock:
+            self._server.contexts -= 1
+            last = self._server.contexts == 0
+        if last:
+            self._server.stop()
+
+    def __repr__(self) -> str:
+        return "embedded()" if self.gguf is None else f"embedded({str(self.gguf)!r})"
+
+
+def embedded(gguf: str | Path | None = None, **settings: Any) -> Embedded:
+    """Open the embedded model: SmolLM2-135M-Instruct, or the GGUF file given, on this machine's CPU.
+
+    It is what `model="local"` means. The server starts on first use; as a context manager it starts at once and stops
+    at the end of the outermost block.
+
+    Args:
+        gguf: the path of a file in place of the default weights, which are fetched once; None takes CATLITE_GGUF, if
+            set.
+        **settings: those of Endpoint, such as max_connections, and defaults of sampling, such as temperature.
+
+    Returns:
+        The Model.
+
+    Raises:
+        MissingExtra: without `catlite[local]`, on first use.
+        EmbeddedModelError: when the weights cannot be found, fetched or loaded, on first use.
+
+    Example:
+        >>> with catlite.embedded(temperature=1.0) as model:
+        ...     catlite.synthesize("What is 6 times 7?", model)
+    """
+    return Embedded(gguf, **settings)

@@ -1,0 +1,85 @@
+"""Proxies of the environment, which the HTTP clients read as httpx does; what httpx cannot read is named here.
+
+Left out: SOCKS proxies, for which the clients have no code, and proxies of the operating system's own settings.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import urllib.request
+from urllib.parse import urlsplit
+
+from catlite.errors import ConfigError
+from catlite.models.http.keys import Secret, hide_login
+
+
+def check_proxies(url: str = "") -> None:
+    """Raises ConfigError, with the variable's name, for a proxy or an exempt host that cannot be read.
+
+    Args:
+        url: where requests go, for which the proxy must be one that can be used; "" where that is not known.
+    """
+    known = urllib.request.getproxies_environment()
+    exempt = [entry.strip() for entry in known.get("no", "").split(",") if entry.strip()]
+    if "*" in exempt:
+        return
+    where = urlsplit(url)
+    bypassed = bool(urllib.request.proxy_bypass(where.hostname or ""))
+    for kind in ("http", "https", "all"):
+        proxy = known.get(kind)
+        used = not bypassed and (kind == where.scheme or (kind == "all" and not known.get(where.scheme)))
+        if proxy and not _is_proxy(proxy if "://" in proxy else f"http://{proxy}", used=used):
+            name = _variable(f"{kind}_proxy")
+            raise ConfigError(
+                f"{name}={hide_login(Secret(proxy))!r} in the environment is no proxy that can be used: want one such "
+                f"as http://proxy:8080. Change {name}, or unset it for this program"
+            )
+    for entry in exempt:
+        if not _is_pattern(entry):
+            name = _variable("no_proxy")
+            raise ConfigError(
+                f"{name} in the environment has {entry!r}, which the HTTP client cannot read: want names and addresses "
+                f"such as example.org,10.0.0.1,::1. Take that entry out of {name} for this program"
+            )
+
+
+def _is_proxy(proxy: str, *, used: bool) -> bool:
+    """Whether httpx can read a proxy's address; one that is used has to be no SOCKS proxy, too."""
+    import httpx
+
+    try:
+        scheme = httpx.Proxy(proxy).url.scheme
+    except (ValueError, httpx.InvalidURL):
+        return False
+    return scheme in ("http", "https") or not used
+
+
+def _is_pattern(entry: str) -> bool:
+    """Whether httpx can read an entry of NO_PROXY, of which it makes a pattern of URLs."""
+    import httpx
+
+    if "://" in entry:
+        pattern = entry
+    elif _is_address(entry, 6):
+        pattern = f"all://[{entry}]"
+    else:
+        pattern = f"all://{entry}" if _is_address(entry, 4) or entry.lower() == "localhost" else f"all://*{entry}"
+    try:
+        httpx.Client(transport=httpx.BaseTransport(), mounts={pattern: None}).close()
+    except (ValueError, httpx.InvalidURL):
+        return False
+    return True
+
+
+def _is_address(entry: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(entry.split("/")[0]).version == version
+    except ValueError:
+        return False
+
+
+def _variable(name: str) -> str:
+    """The variable's name as it is spelt in the environment; the one in lower case counts first."""
+    spelt = [known for known in os.environ if known.lower() == name and os.environ[known]]
+    return min(spelt, key=lambda known: known != name, default=name.upper())

@@ -1,0 +1,204 @@
+"""When to ask again, and how long to wait first.
+
+Retried, by tenacity: 408, 409, 429, 5xx, lost connections, time-outs, and replies that are not chat completions. The
+wait is what Retry-After says, else exponential with full jitter (Brooker, "Exponential backoff and jitter", AWS 2015).
+Bounded in attempts and in time: a wait that would end after the bound is not begun.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import email.utils
+import logging
+import math
+import re
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import tenacity
+
+from catlite import concurrency
+from catlite.errors import BadReply, EndpointDown, EndpointUnavailable, ModelError
+from catlite.models.http.traffic import Traffic, duration
+
+T = TypeVar("T")
+ATTEMPTS = 8
+FIRST_CONTACT = 5.0  # seconds: how long a server that nobody has reached yet is waited for
+_LONG_WAIT = 5.0  # seconds; from here on a person wonders why nothing happens
+_logger = logging.getLogger("catlite")
+_backoff = tenacity.wait_random_exponential(multiplier=0.5, max=30)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait from `retry-after-ms` or `retry-after` (seconds or an HTTP date), None if absent."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        with contextlib.suppress(KeyError, ValueError):
+            seconds = float(headers[name]) * unit
+            if math.isfinite(seconds):
+                return max(0.0, seconds)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def duration_in(text: str) -> float | None:
+    """Seconds to wait that an error's text asks for, as in "retry in 36.2s" or `"retryDelay": "36s"`; None if none."""
+    wait = re.search(
+        r"(?:try again in|retry in|retryDelay\W{1,4}) ?((?:\d+(?:\.\d+)?(?:ms|[hms]))+)", text, re.IGNORECASE
+    )
+    return duration(wait[1]) if wait else None
+
+
+@dataclass
+class Trial:
+    """A call that may be refused by a 5xx: by the words that `refuses` knows, or after so many attempts without any."""
+
+    refuses: Callable[[ModelError], bool]
+    attempts: int  # 0: only words tell
+    failure: EndpointUnavailable | BadReply | None = None  # the 5xx by which the call has ended
+
+    def over(self, failure: BaseException | None, attempt: int) -> bool:
+        """Whether this failure, of the attempt of that number, ends the call."""
+        if not isinstance(failure, ModelError) or failure.status is None or failure.status < 500:
+            return False
+        if self.attempts < 2 or self.refuses(failure):
+            return self.attempts == 1 or self.refuses(failure)
+        # Not implemented is no outage, and an overload is a refusal only when nothing else is left.
+        return attempt >= {501: 1, 503: ATTEMPTS, 529: ATTEMPTS}.get(failure.status, self.attempts)
+
+
+# Held weakly: a connection keeps the context in which it was opened, and with that would keep what asks, its endpoint.
+_trial: contextvars.ContextVar[weakref.ref[Trial] | None] = contextvars.ContextVar("catlite_trial", default=None)
+
+
+@contextlib.contextmanager
+def trial(refuses: Callable[[ModelError], bool], attempts: int) -> Iterator[Trial]:
+    """A Trial in force for the calls that are made inside."""
+    tried = Trial(refuses, attempts)
+    token = _trial.set(weakref.ref(tried))
+    try:
+        yield tried
+    finally:
+        _trial.reset(token)
+
+
+async def retrying(
+    call: Callable[[], Awaitable[T]], seconds: float, slots: AbstractAsyncContextManager[Any], traffic: Traffic
+) -> T:
+    """The result of `call`, asked again on transient failures until they have taken `seconds`.
+
+    Each attempt takes a slot and its turn in `traffic`; while it waits to ask again it has none, and others go. Time in
+    line is not counted. Raises EndpointUnavailable or BadReply, saying how often and how long it was tried, when that
+    was not enough, and EndpointDown when others fare alike. An endpoint that nobody has reached yet is waited for
+    FIRST_CONTACT seconds at most, and the log says so at once.
+    """
+    failure: EndpointUnavailable | BadReply
+    began, spent = time.monotonic(), 0.0
+
+    async def once() -> T:
+        nonlocal spent
+        failed: EndpointUnavailable | BadReply
+        async with slots:
+            sent = await traffic.turn(began)
+            try:
+                result = await call()
+            except (EndpointUnavailable, BadReply) as error:
+                failed = error
+            except ModelError:
+                traffic.answered(sent)
+                raise
+            else:
+                traffic.answered(sent)
+                return result
+            finally:
+                traffic.back()
+        traffic.contact.made |= failed.status is not None or isinstance(failed, BadReply) or failed.sent
+        traffic.refused(failed.status, sent)
+        spent += time.monotonic() - sent
+        raise failed
+
+    try:
+        return await once()  # nearly always all there is: tenacity is set up after a failure only
+    except EndpointDown:
+        raise
+    except (EndpointUnavailable, BadReply) as error:
+        failure = error
+    in_force = _trial.get()
+    tried = None if in_force is None else in_force()
+    if tried is not None and tried.over(failure, 1):
+        tried.failure = failure
+        raise failure
+    patience = seconds if traffic.contact.made else min(seconds, FIRST_CONTACT)
+    if not traffic.contact.made and not traffic.contact.waited_for:
+        traffic.contact.waited_for = True
+        _logger.warning("%s; nobody was ever reached there: waiting %.3g s for it to start", failure, patience)
+
+    async def attempt() -> T:
+        if policy.statistics["attempt_number"] == 1:
+            raise failure
+        return await once()
+
+    async def wait(seconds: float) -> None:
+        nonlocal spent
+        await traffic.wait(seconds, began)
+        spent += seconds
+
+    def enough(state: tenacity.RetryCallState) -> bool:
+        late = spent + state.upcoming_sleep > (seconds if traffic.contact.made else patience)
+        over = tried is not None and tried.over(_error(state), state.attempt_number)
+        return state.attempt_number == ATTEMPTS or late or over or traffic.silent(began)
+
+    policy = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(_passes),
+        wait=_wait,
+        stop=enough,
+        before_sleep=_announce,
+        sleep=wait,
+        reraise=True,
+    )
+    try:
+        return await policy(attempt)
+    except EndpointDown:
+        raise
+    except (EndpointUnavailable, BadReply) as error:
+        failure = error
+    if tried is not None and tried.attempts and (failure.status or 0) >= 500:
+        tried.failure = failure
+        raise failure
+    traffic.gave_up(concurrency.question() or began, began)
+    asked, attempts = getattr(failure, "retry_after", None), policy.statistics["attempt_number"]
+    if asked is not None and spent + asked > seconds:
+        why = f"it asks to wait {asked:.0f} s, beyond retry_seconds={seconds:g}"
+    else:
+        why = f"gave up after {attempts} attempt{'s' * (attempts != 1)} in {spent:.1f} s"
+    if isinstance(failure, BadReply):
+        raise BadReply(f"{failure}; {why}", status=failure.status)
+    if not failure.sent and not traffic.contact.made:
+        why += ". Is a server running at that address?"
+    raise EndpointUnavailable(f"{failure}; {why}", status=failure.status, retry_after=asked)
+
+
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, EndpointUnavailable | BadReply) and not isinstance(error, EndpointDown)
+
+
+def _error(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    asked: float | None = getattr(_error(state), "retry_after", None)
+    # Everyone told to come back at the same moment should not: a little spread on top.
+    return _backoff(state) if asked is None else asked + 0.1 * _backoff(state)
+
+
+def _announce(state: tenacity.RetryCallState) -> None:
+    wait, number = state.upcoming_sleep, state.attempt_number
+    level = logging.WARNING if wait >= _LONG_WAIT else logging.INFO
+    _logger.log(level, "%s; asking again in %.1f s (attempt %d of %d)", _error(state), wait, number, ATTEMPTS)

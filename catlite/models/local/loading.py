@@ -1,0 +1,270 @@
+"""Weights from a folder or the hub into this process, by transformers or by Unsloth; safetensors only.
+
+Left out: several devices; code that comes with a model is not run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import threading
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from catlite.errors import ConfigError, MissingExtra
+from catlite.extras import install
+from catlite.models.local.engine import Engine, is_out_of_memory, out_of_memory
+
+
+class Weights:
+    """One model on one device, shared by a LocalModel and its frozen view; loaded on first use."""
+
+    def __init__(self, path: str, adapter: Path | None, backend: str, settings: Mapping[str, Any]) -> None:
+        self.path = path
+        self.adapter = adapter
+        self.backend = backend
+        self.settings = settings
+        self.trained_in: Path | None = None  # the folder of the run that put an adapter on them in this process
+        self.expected: str | None = None  # the digest of the weights that an adapter of a run belongs to
+        self.template: dict[str, Any] = {}  # what the chat template is told by default: training and anchor, alike
+        self._lock = threading.Lock()
+        self._engine: Engine | None = None
+        self._tokenizer: Any = None
+
+    @cached_property
+    def folder(self) -> str:
+        """What the libraries load: a folder, or a name on the Hugging Face hub."""
+        if self.path == "local":
+            from catlite.models.local.from_gguf import embedded_folder
+
+            return str(embedded_folder())
+        return self.path
+
+    @property
+    def loaded(self) -> bool:
+        """True once the model is in memory."""
+        return self._engine is not None
+
+    @property
+    def engine(self) -> Engine:
+        """The line in front of the model, which is loaded when it is not yet."""
+        with self._lock:
+            if self._engine is None:
+                self._load()
+            assert self._engine is not None
+            return self._engine
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer."""
+        _ = self.engine
+        return self._tokenizer
+
+    @property
+    def context(self) -> int:
+        """How many tokens prompt and reply may have together."""
+        most = getattr(self.engine.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+        return min(self.settings["context"] or most, most)
+
+    def _load(self) -> None:
+        if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
+            raise MissingExtra(f"weights in this process need catlite[train]: {install('train')}")
+        try:
+            load = self._with_unsloth if self.backend == "unsloth" else self._with_transformers
+            model, tokenizer = load()
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
+            if self.settings["load_in_4bit"] and importlib.util.find_spec("bitsandbytes") is None:
+                raise MissingExtra(f"load_in_4bit=True needs bitsandbytes: {install('unsloth')}") from error
+            if is_out_of_memory(error):
+                raise out_of_memory(f"loading {self.path}", "the size of the model") from None
+            raise ConfigError(f"LocalModel({self.path!r}) cannot be loaded: {error}") from error
+        if getattr(tokenizer, "chat_template", None) is None:
+            raise ConfigError(
+                f"LocalModel({self.path!r}): its tokenizer has no chat template, so it is a base model: take the "
+                "instruction-tuned one, which can be asked questions"
+            )
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.padding_side = "left"
+        self._check(model)
+        if self.adapter is not None:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, str(self.adapter))
+        model.eval()
+        named = model.generation_config.eos_token_id
+        ends = [*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id]
+        ends = [end for end in ends if end is not None]
+        self._tokenizer = tokenizer
+        own = self.backend == "unsloth"  # which generates with a cache of its own making
+        self._engine = Engine(model, tokenizer.pad_token_id, ends, self.settings["batch_size"], own_generate=own)
+
+    def _with_transformers(self) -> tuple[Any, Any]:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        dtype = resolved(self.settings["dtype"])
+        half = torch.bfloat16 if has_bfloat16() else torch.float16
+        options: dict[str, Any] = {"dtype": dtype if dtype == "auto" else getattr(torch, dtype)}
+        if self.settings["load_in_4bit"]:
+            from transformers import BitsAndBytesConfig
+
+            options["quantization_config"] = BitsAndBytesConfig(
+                load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=half
+            )
+        if torch.cuda.is_available():
+            options["device_map"] = {"": 0}
+        with _without_bars():
+            # No pickled weights: loading those runs what is in them.
+            model = AutoModelForCausalLM.from_pretrained(self.folder, use_safetensors=True, **options)
+        return model, AutoTokenizer.from_pretrained(self.folder)
+
+    def _with_unsloth(self) -> tuple[Any, Any]:
+        import torch
+        from transformers import AutoConfig
+        from unsloth import FastLanguageModel
+
+        dtype = self.settings["dtype"]
+        # Unsloth cuts what is longer, without a word: so as long as the model itself allows.
+        own = getattr(AutoConfig.from_pretrained(self.folder).get_text_config(), "max_position_embeddings", None)
+        model, tokenizer = FastLanguageModel.from_pretrained(
+            self.folder,
+            max_seq_length=self.settings["context"] or own or 4096,
+            load_in_4bit=self.settings["load_in_4bit"],
+            dtype=None if dtype == "auto" else getattr(torch, dtype),
+            fast_inference=False,
+            use_safetensors=True,
+        )
+        return model, getattr(tokenizer, "tokenizer", tokenizer)
+
+    def replace(self, model: Any) -> None:
+        """Puts `model`, which wraps or changes the one that was loaded, in its place."""
+        self.engine.model = model
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the files of the model: what its replies depend on. The adapter is not among them."""
+        return self._digest(None if Path(self.folder).is_dir() else self.engine.model)
+
+    def _check(self, model: Any) -> None:
+        """ConfigError when the weights are others than an adapter was trained on."""
+        if self.expected is None or (digest := self._digest(model)) == self.expected:
+            return
+        raise ConfigError(
+            f"LocalModel({self.path!r}) has other weights than the run was trained on ({digest[:12]}…, the run has "
+            f"{self.expected[:12]}…): give policy=, where those are"
+        )
+
+    def _digest(self, model: Any) -> str:
+        folder = Path(self.folder)
+        if not folder.is_dir():
+            commit = getattr(model.config, "_commit_hash", None)
+            return f"{self.folder}@{commit}"
+        total = hashlib.sha256()
+        # A tokenizer without a tokenizer.json is made of its vocabulary; beside one nobody reads that.
+        vocabulary = () if (folder / "tokenizer.json").is_file() else (".txt", ".model", ".tiktoken")
+        for file in sorted(folder.iterdir()):
+            if file.suffix in (".safetensors", ".json", ".jinja", *vocabulary):
+                with file.open("rb") as content:
+                    total.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
+        return total.hexdigest()
+
+    def adapter_digest(self) -> str:
+        """SHA-256 over the adapter as it is now, "none" without one."""
+        import torch
+
+        total = hashlib.sha256()
+        found = [(name, value) for name, value in self.engine.model.named_parameters() if "lora_" in name]
+        for name, value in sorted(found):
+            total.update(name.encode() + value.detach().to("cpu", torch.float32).numpy().tobytes())
+        return total.hexdigest() if found else "none"
+
+
+@contextlib.contextmanager
+def _without_bars() -> Iterator[None]:
+    """Without transformers' progress bars, which for weights on disk are gone before they are read."""
+    from transformers.utils import logging as reporting
+
+    shown = reporting.is_progress_bar_enabled()
+    reporting.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            reporting.enable_progress_bar()
+
+
+def has_bfloat16() -> bool:
+    """False where bfloat16 is only imitated: on GPUs before Ampere, and on CPUs without AVX-512 (at half the speed)."""
+    import torch
+
+    if torch.cuda.is_available():
+        return bool(torch.cuda.get_device_capability() >= (8, 0))
+    return bool(torch.backends.cpu.get_cpu_capability() == "AVX512")
+
+
+def resolved(dtype: str) -> str:
+    """What "auto" comes to here; as the files have it stays "auto"."""
+    import torch
+
+    if dtype != "auto" or has_bfloat16():  # which the files mostly are in
+        return dtype
+    return "float16" if torch.cuda.is_available() else "float32"
+
+
+def chosen(backend: str) -> str:
+    """The backend to use; ConfigError when it cannot run here."""
+    if backend not in ("auto", "unsloth", "transformers"):
+        raise ConfigError(f'backend={backend!r}: want "auto", "unsloth" or "transformers"')
+    if backend == "transformers":
+        return backend
+    present = importlib.util.find_spec("unsloth") is not None
+    if backend == "auto" and not present:
+        return "transformers"
+    if not present:
+        raise MissingExtra(f"backend='unsloth' needs the package: {install('unsloth')}")
+    import torch
+
+    if torch.cuda.is_available():
+        import unsloth  # noqa: F401 - it patches trl and transformers, so it has to come before them
+
+        return "unsloth"
+    if backend == "auto":
+        return "transformers"
+    raise ConfigError(
+        'backend="unsloth" needs a CUDA device, and torch finds none: use backend="transformers" (slower, and it runs '
+        "on a CPU), or a machine with an NVIDIA GPU and a CUDA build of torch"
+    )
+
+
+def checked_path(path: str | Path) -> str:
+    """`path` as text; ConfigError when it cannot hold a model, or only pickled weights."""
+    text = str(path)
+    if not text.strip():
+        raise ConfigError('path is empty: give a folder, a name on the Hugging Face hub, or "local"')
+    folder = Path(text).expanduser()
+    if not folder.is_dir():
+        if folder.exists() or folder.is_absolute() or text.startswith(("~", ".")):
+            raise ConfigError(f"LocalModel({text!r}): there is no folder of that name with a model in it")
+        return text
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"LocalModel({text!r}): the folder has no config.json, so it holds no model of transformers")
+    if not any(folder.glob("*.safetensors")):
+        raise ConfigError(
+            f"LocalModel({text!r}): the folder has no safetensors, and pickled weights are not loaded, because "
+            "loading them runs what is in them: convert them first"
+        )
+    return str(folder)
+
+
+def checked_adapter(folder: Path) -> Path:
+    """`folder`; ConfigError when it has no adapter."""
+    if not (folder / "adapter_config.json").is_file() or not (folder / "adapter_model.safetensors").is_file():
+        raise ConfigError(
+            f"adapter={str(folder)!r}: want a folder with adapter_config.json and adapter_model.safetensors, as "
+            "TrainingRun.adapter is one"
+        )
+    return folder

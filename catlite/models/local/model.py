@@ -1,0 +1,255 @@
+"""Weights in this process: a policy that can be trained, and its frozen anchor on the same weights.
+
+Backends: transformers, and Unsloth where there is a CUDA device and the package; safetensors only. `frozen()` is the
+same model with its LoRA adapter off, so an anchor costs no memory. Left out: several devices, images, tools, replies
+constrained to a schema, stopping early at a stop string (a reply is cut there afterwards).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, NoReturn
+
+from catlite.data import Message, Prompt, Rollout, as_messages
+from catlite.errors import ConfigError, ContextOverflow, RequestRejected
+from catlite.models.base import check_n, check_sampling, combined, sendable
+from catlite.models.http.likelihood import check_text
+from catlite.models.local.engine import Reply
+from catlite.models.local.loading import Weights, checked_adapter, checked_path, chosen, resolved
+from catlite.models.local.sampling import Drawing, Drawn
+from catlite.runs.store import Asked, current_run, first_sample
+from catlite.usage import Usage
+
+MAX_TOKENS = 1024  # of a reply, when nobody says: a small model does not always stop
+_TAKEN = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "max_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "seed": "seed",
+}
+_ALSO = frozenset({"stop", "chat_template_kwargs", "logprobs", "top_logprobs"})  # read elsewhere, or granted anyway
+
+
+class LocalModel:
+    """A model whose weights are in this process.
+
+    path: a folder with safetensors, a name on the Hugging Face hub, or "local", the embedded SmolLM2. adapter: a LoRA
+    adapter's folder. backend: "transformers", "unsloth", or "auto", which takes Unsloth where there is a CUDA device
+    and the package. dtype: "auto" is the files' own where the device computes in it, else float16 or float32. context:
+    tokens of prompt and reply together, by default the model's. batch_size: replies drawn at once; halved when memory
+    does not suffice. sampling: defaults of every call.
+
+    Raises ConfigError for a setting that is wrong, MissingExtra without catlite[train].
+    """
+
+    max_connections = 32  # twice as many questions are under way: enough to fill a batch
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        adapter: str | Path | None = None,
+        backend: str = "auto",
+        dtype: str = "auto",
+        context: int | None = None,
+        batch_size: int = 64,
+        load_in_4bit: bool = False,
+        **sampling: Any,
+    ) -> None:
+        self.path = checked_path(path)
+        self.adapter = None if adapter is None else checked_adapter(Path(adapter).expanduser())
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size!r}: want a whole number of at least 1")
+        if dtype not in ("auto", "float32", "bfloat16", "float16"):
+            raise ConfigError(f'dtype={dtype!r}: want "auto", "float32", "bfloat16" or "float16"')
+        self.sampling = check_sampling(sampling)
+        settings = {"dtype": dtype, "context": context, "batch_size": batch_size, "load_in_4bit": load_in_4bit}
+        self.weights = Weights(self.path, self.adapter, chosen(backend), settings)
+        self.trainable = True
+
+    @property
+    def name(self) -> str:
+        """How the model is called in reports: the last part of its path."""
+        own = "SmolLM2-135M-Instruct" if self.path == "local" else Path(self.path).name
+        return own if self.adapter is None else f"{own} + {self.adapter.name}"
+
+    @property
+    def backend(self) -> str:
+        """The backend that was chosen."""
+        return self.weights.backend
+
+    @property
+    def model(self) -> Any:
+        """The torch module, loaded on first use."""
+        return self.weights.engine.model
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, loaded on first use."""
+        return self.weights.tokenizer
+
+    def frozen(self) -> LocalModel:
+        """The same weights with the adapter off: the anchor. It stays the initial policy while this one is trained."""
+        view = object.__new__(Frozen)  # its constructor would load the weights again
+        view.path, view.adapter, view.sampling, view.weights = self.path, self.adapter, self.sampling, self.weights
+        view.trainable = False
+        return view
+
+    async def sample(self, prompt: Prompt, n: int = 1, **sampling: Any) -> list[Rollout]:
+        """`n` replies to `prompt`, in order, with the log-probabilities of their tokens.
+
+        With a seed a reply depends on seed, prompt and index, and on its batch by rounding only. Calls that are made
+        at once run in one batch. In a run (`run=`) a reply is found again by weights, adapter, prompt and parameters.
+        Raises ConfigError for a bad argument, RequestRejected for a parameter that only servers know, ContextOverflow
+        when the prompt, and `max_tokens` where they are given, are more than the context, OutOfMemory when not even one
+        reply fits.
+        """
+        messages = [sendable(message) for message in as_messages(prompt)]
+        request = combined(self.sampling, check_sampling(sampling))
+        samples = range(first_sample(), first_sample() + check_n(n))
+        unknown = [name for name in request if name not in _TAKEN and name not in _ALSO]
+        if unknown:
+            raise RequestRejected(f"{self.name!r} runs in this process, which takes no {unknown[0]}", status=400)
+        store = current_run()
+        if store is None:
+            return await self._draw(messages, request, list(samples))
+        asked = Asked(self.name, await asyncio.to_thread(self._address), messages, request)
+        async with store.turn(asked):
+            found = store.find(asked, n, samples.start)
+            missing = [sample for sample in samples if sample not in found]
+            if missing:
+                fresh = dict(zip(missing, await self._draw(messages, request, missing), strict=True))
+                await store.keep(asked, fresh)
+                found |= fresh
+            return [found[sample] for sample in samples]
+
+    async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
+        """The natural log of the probability of each token of `text`, as the reply to `prompt`; its end aside."""
+        messages = [sendable(message) for message in as_messages(prompt)]
+        text = sendable({"content": check_text(text)})["content"]
+        await self._loaded()
+        before = self.tokens(messages, self.sampling)
+        given = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        self.room(len(before) + len(given))
+        (scores,) = await _results([self.weights.engine.score(before, given, adapter=self.trainable)])
+        return list(scores)
+
+    async def _loaded(self) -> None:
+        """Loads the weights when they are not yet, without holding up the caller's loop."""
+        if not self.weights.loaded:
+            await asyncio.to_thread(lambda: self.weights.engine)
+
+    async def _draw(self, messages: list[Message], request: Mapping[str, Any], indices: list[int]) -> list[Rollout]:
+        await self._loaded()
+        prompt = self.tokens(messages, request)
+        settings = {ours: request[name] for name, ours in _TAKEN.items() if name in request}
+        room = self.room(len(prompt), settings.get("max_tokens", 1))
+        settings.setdefault("max_tokens", min(MAX_TOKENS, room))
+        settings.setdefault("seed", secrets.randbits(63))
+        settings["top_k"] = max(settings.get("top_k", 0), 0)
+        prompts = [prompt] * len(indices)
+        replies = self.weights.engine.draw(prompts, Drawing(**settings), indices, adapter=self.trainable)
+        drawn = await _results(replies)
+        return [self._rollout(one, len(prompt) if at == 0 else 0, request) for at, one in enumerate(drawn)]
+
+    def _rollout(self, drawn: Drawn, prompt_tokens: int, request: Mapping[str, Any]) -> Rollout:
+        text = self.tokenizer.decode(drawn.tokens, skip_special_tokens=True)
+        complete, logprobs = drawn.end is not None, tuple(drawn.logprobs)
+        stops = request.get("stop") or []
+        stops = [stops] if isinstance(stops, str) else stops
+        at = min((place for stop in stops if (place := text.find(stop)) >= 0), default=None)
+        if at is not None:
+            text, complete = text[:at], True
+        first = prompt_tokens > 0
+        seconds = drawn.seconds if first else 0.0
+        usage = Usage(prompt_tokens, len(drawn.tokens), 0, 0.0, int(first), seconds, generations=1)
+        return Rollout(text, finish_reason="stop" if complete else "length", logprobs=logprobs, usage=usage)
+
+    def tokens(self, messages: list[Message], request: Mapping[str, Any] | None = None) -> list[int]:
+        """`messages` in the model's chat template, up to where its reply begins; `request` may tell the template."""
+        tokenizer = self.tokenizer
+        options = {**self.weights.template, **((request or {}).get("chat_template_kwargs") or {})}
+        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options)
+        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def room(self, tokens: int, reply: int = 1) -> int:
+        """How many tokens a prompt of `tokens` leaves of the context; ContextOverflow when a `reply` has no room."""
+        limit = self.weights.context
+        if tokens + reply > limit:
+            asked = f" and its reply may have {reply:,}" if reply > 1 else ""
+            raise ContextOverflow(
+                f"{self.name!r}: the prompt has {tokens:,} tokens{asked}; the context is {limit:,}",
+                limit=limit,
+                given=tokens + reply,
+            )
+        return limit - tokens
+
+    def _address(self) -> str:
+        """What stands for the weights in a run store."""
+        weights = self.weights
+        adapter = weights.adapter_digest() if self.trainable else "none"
+        dtype, four_bit = resolved(weights.settings["dtype"]), int(weights.settings["load_in_4bit"])
+        context = weights.settings["context"]  # where a reply without max_tokens ends
+        told = f":context {context}" if context else ""
+        told += f":{json.dumps(weights.template, sort_keys=True)}" if weights.template else ""
+        return f"weights:{weights.digest}:{adapter}:{dtype}:{four_bit}{told}"
+
+    def save_adapter(self, folder: str | Path) -> Path:
+        """Writes the adapter, as PEFT keeps one, into `folder` and returns it. ConfigError when there is none."""
+        if not hasattr(self.model, "peft_config"):
+            raise ConfigError(f"{self!r} has no adapter to save: train it first")
+        target = Path(folder).expanduser()
+        self.model.save_pretrained(str(target), selected_adapters=["default"])
+        return target
+
+    async def aclose(self) -> None:
+        """Ends the thread that runs batches; the next call starts another."""
+        if self.weights.loaded:
+            await asyncio.to_thread(self.weights.engine.close)
+
+    def __reduce__(self) -> NoReturn:
+        raise ConfigError(f"{self!r} is not pickled or copied: it holds weights. Load it where it is needed")
+
+    def __repr__(self) -> str:
+        adapter = "" if self.adapter is None else f", adapter={str(self.adapter)!r}"
+        settings = "".join(f", {name}={value!r}" for name, value in self.sampling.items())
+        return f"LocalModel({self.path!r}{adapter}{settings})"
+
+
+class Frozen(LocalModel):
+    """What `LocalModel.frozen` gives."""
+
+    @property
+    def name(self) -> str:
+        """The base's name."""
+        own = "SmolLM2-135M-Instruct" if self.path == "local" else Path(self.path).name
+        return f"{own}, frozen"
+
+    def __repr__(self) -> str:
+        return f"LocalModel({self.path!r}).frozen()"
+
+
+async def _results(replies: Sequence[Reply[Any]]) -> list[Any]:
+    """Their results; when the caller is cancelled, the batch they are in learns that nobody waits, and is waited for.
+
+    Whoever cancels may go on to train the weights, which a batch must not be using meanwhile.
+    """
+    futures: list[Future[Any]] = list(replies)
+    try:
+        return await asyncio.gather(*map(asyncio.wrap_future, futures))
+    except asyncio.CancelledError:
+        for reply in replies:
+            reply.abandoned = True
+            reply.cancel()  # which one whose batch runs does not do
+        if running := [asyncio.wrap_future(future) for future in futures if future.running()]:
+            await asyncio.wait(running)
+        raise

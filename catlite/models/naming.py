@@ -1,0 +1,30 @@
+"""How a model is named: a string becomes a Model."""
+
+from __future__ import annotations
+
+from catlite.errors import ConfigError
+from catlite.models.base import Model
+from catlite.models.embedded.model import embedded
+from catlite.models.http.endpoint import Endpoint
+from catlite.models.http.keys import Secret
+
+
+def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:
+    """A Model from what a user names: "local", a bare name, "provider/name", or a Model as it is."""
+    if isinstance(model, str):
+        if model == "local":
+            if base_url is not None:
+                raise ConfigError(
+                    'model="local" is the embedded model and has no base_url: name the model your server serves'
+                )
+            return embedded()
+        return Endpoint(model, base_url=base_url, api_key=api_key)
+    if isinstance(model, type):
+        raise ConfigError(
+            f"a model is a string or an object, and {model.__name__} is a class: write {model.__name__}(…)"
+        )
+    if not isinstance(model, Model):
+        raise ConfigError(f"a model is a string or an object with .name and .sample(), not {type(model).__name__}")
+    if base_url is not None or api_key is not None:
+        raise ConfigError("base_url= and api_key= go with a model's name: a Model object already has its own")
+    return model

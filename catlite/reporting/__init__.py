@@ -1,0 +1,5 @@
+"""Reports: a run as one HTML page."""
+
+from catlite.lazy import submodules
+
+__getattr__ = submodules(__name__)

@@ -1,0 +1,72 @@
+"""Rewards with the verdicts behind them, and who should not judge whom.
+
+A reward that can be audited has, beside being callable, `async audit(group, reference) -> Judgement`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+
+from catlite import concurrency
+from catlite.coerce import check_reward
+from catlite.data import Group, Judgement, Reference, Reward, Task
+from catlite.errors import ConfigError, OwnJudgeWarning
+from catlite.models.base import Model
+from catlite.rewards.answer_match import AnswerMatch
+
+
+async def audited(reward: Reward, group: Group, reference: Reference) -> tuple[list[float | None], Judgement | None]:
+    """(rewards of shape (rollouts,), the Judgement they come from); None for a reward that judges by no rubric."""
+    audit: Callable[[Group, Reference], Awaitable[Judgement]] | None = getattr(reward, "audit", None)
+    if audit is None:
+        return await reward(group, reference), None
+    judgement = await audit(group, reference)
+    return list(judgement.rewards_G), judgement
+
+
+def grader_of(task: Task, grader: Reward | None) -> Reward:
+    """What grades `task`: the grader, or AnswerMatch; ConfigError when examples lack what it grades by."""
+    if len(task) == 0:
+        raise ConfigError(f"the task {task.name!r} has no examples")
+    if grader is not None:
+        check_reward(grader)
+        check_gradable(grader, task)
+        return grader
+    without = sum(example.answer is None for example in task)
+    if without or not task.verifiable:
+        raise ConfigError(
+            f"{without} of {len(task)} examples of {task.name!r} have no answer to grade against"
+            if without
+            else f"the examples of {task.name!r} have answers but no answer_format by which to find one in a reply"
+        )
+    return AnswerMatch()
+
+
+def check_gradable(reward: object, task: Task) -> None:
+    """ConfigError when `reward` grades by something that examples of `task` lack: an answer, or a rubric."""
+    for layer in _layers(reward):
+        needed = getattr(layer, "grades_by", None)
+        lacking = sum(getattr(example, needed) is None for example in task) if needed is not None else 0
+        if lacking:
+            raise ConfigError(
+                f"{type(layer).__name__} grades by the {needed} of an example, and {lacking} of {len(task)} examples "
+                f"of {task.name!r} have none"
+            )
+
+
+def warn_own_judge(policy: Model, reward: object) -> None:
+    """OwnJudgeWarning when the judge of `reward` is `policy`, or is called like it."""
+    judges = [judge for layer in _layers(reward) if (judge := getattr(layer, "judge", None)) is not None]
+    if any(judge is policy or getattr(judge, "name", None) == policy.name for judge in judges):
+        concurrency.warn(
+            f"{policy.name!r} judges its own replies: it shares their mistakes, and in training it learns what its "
+            "own judge lets pass. Another model as judge= avoids that",
+            OwnJudgeWarning,
+        )
+
+
+def _layers(reward: object) -> Iterator[object]:
+    """A reward and what it wraps, as LengthPenalty does."""
+    while reward is not None:
+        yield reward
+        reward = getattr(reward, "reward", None)

@@ -1,0 +1,123 @@
+"""Verdicts in the named fields of an object or tag, whatever a judge calls them.
+
+A name is read word by word ("is_criterion_met", "isMet", "Requirement satisfied?"), so that what is closed is the list
+of words, not of spellings. Of several names the plainer one counts: "met" before "score", "score" before "answer".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from catlite.rewards.verdicts.text import text_verdict
+from catlite.rewards.verdicts.words import DIGITS, plain, word_value
+
+_REASONS = (
+    "reason", "reasons", "explanation", "reasoning", "justification", "rationale", "analysis", "why", "comment",
+    "feedback", "thought", "evidence",
+)  # fmt: skip
+_FILLERS = re.compile(
+    r"\b(?:is|are|was|it|this|that|the|a|an|has|been|does|do|did|will|be|fully|all|of|for|by|on|to|my|own|final|overall|"
+    r"binary|response|rollout|text|criterion|criteria|requirements?|rubric|item|conditions?|judge|judges|s)\b"
+)
+# Words of a name, and how plainly they name a verdict: 0 is plainest. None of them may say yes to something else.
+_NAMES = {
+    **dict.fromkeys(
+        ("met", "satisfied", "fulfilled", "fulfiled", "meets", "satisfies", "fulfills", "fulfils", "meet", "satisfy",
+         "verdict", "decision", "judgement", "judgment", "pass", "passed", "passes", "pass fail", "met unmet"), 0
+    ),
+    **dict.fromkeys(("score", "grade", "rating", "correct", "result", "outcome", "status", "label"), 1),
+    **dict.fromkeys(("answer", "evaluation", "assessment", "conclusion", "output", "determination", "ruling"), 2),
+}  # fmt: skip
+_NEGATIVE = dict.fromkeys(
+    ("unmet", "not met", "unsatisfied", "not satisfied", "unfulfilled", "not fulfilled", "fail", "failed", "fails",
+     "violated", "violates", "not passed"), 0
+) | {"incorrect": 1}  # fmt: skip
+_QUOTES = ("quote", "quotation", "excerpt", "example", "citation")  # what is inside is not the judge's own
+_MOST = re.compile(r"\Aof\Z|total|max|out_?of|scale|possible|range", re.IGNORECASE)
+_ANSWER = 2  # what is this unplain may be the text that was judged
+
+
+def field_rank(name: str) -> tuple[int, int] | None:
+    """(how unplainly a field is named as a verdict, from 0; 1, or -1 where it names the contrary); None for no name."""
+    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+    bare = " ".join(_FILLERS.sub("", " ".join(words)).split())
+    if bare.startswith("answer ") and bare != "answer":
+        bare = bare.removeprefix("answer ")
+    if bare in _NEGATIVE:
+        return _NEGATIVE[bare], -1
+    return (_NAMES[bare], 1) if bare in _NAMES else None
+
+
+def as_verdict(value: Any) -> bool | None:
+    """A field's value as a verdict: true and false, 1 and 0, a word or a sentence that says so; else None."""
+    if isinstance(value, list):
+        read = {as_verdict(item) for item in value}
+        return read.pop() if len(read) == 1 else None
+    if isinstance(value, bool | int | float):
+        return bool(value) if value in (0, 1) else None
+    if not isinstance(value, str):
+        return None
+    bare = plain(value).strip(" \t\r\n\"'.()")
+    if bare in DIGITS:
+        return DIGITS[bare]
+    word = word_value(bare)
+    return word if word is not None else text_verdict(value)
+
+
+def field_verdicts(values: Any, depth: int = 0) -> Iterator[bool | None]:
+    """The verdict of every field that is named as one, at any depth; None for one whose value cannot be read."""
+    for value in values:
+        if isinstance(value, list):
+            yield from field_verdicts(value, depth + 1) if depth < 4 else ()
+            continue
+        if not isinstance(value, dict):
+            continue
+        named = {name: rank for name in value if (rank := field_rank(str(name))) is not None}
+        flat = [name for name in named if not isinstance(value[name], dict) and not _objects(value[name])]
+        plainest = min((named[name][0] for name in flat), default=0)
+        for name in flat:
+            unplain, polarity = named[name]
+            verdict = _signed(value, name, polarity)
+            # Beside a plainer name, one that is no verdict is something else; one that is must agree.
+            if unplain == plainest or (verdict is not None and unplain < _ANSWER):
+                yield verdict
+        for name, item in value.items():
+            if str(name).lower() in _QUOTES:
+                continue
+            # An "analysis" with notes of its own is no verdict beside one that is named.
+            if (isinstance(item, dict) or _objects(item)) and depth < 4 and (not flat or name in named):
+                yield from field_verdicts([item], depth + 1)
+
+
+def _objects(item: Any) -> bool:
+    return isinstance(item, list) and any(isinstance(part, dict) for part in item)
+
+
+def _signed(fields: Mapping[str, Any], name: str, polarity: int) -> bool | None:
+    value = fields[name]
+    verdict = as_verdict(value)
+    counted = not isinstance(value, bool) and str(value).strip() in DIGITS
+    if (
+        counted
+        and verdict
+        and any(_MOST.search(str(other)) and str(fields[other]) not in ("1", "1.0") for other in fields)
+    ):
+        return None  # 1 of 10, or one of three criteria
+    if polarity > 0 or verdict is None:
+        return verdict
+    # "unmet": true is a no; "unmet": false would be two negations in words, but is plain as a value.
+    plainly = isinstance(value, bool | int | float) or word_value(plain(str(value)).strip(" .")) is not None
+    return not verdict if plainly else None
+
+
+def reason_of(values: list[Any]) -> str:
+    """The judge's reason in an object, or in one inside it; "" when it gives none."""
+    for value in values:
+        if isinstance(value, dict):
+            for inside in (value, *(item for item in value.values() if isinstance(item, dict))):
+                for name in _REASONS:
+                    if isinstance(inside.get(name), str):
+                        return str(inside[name])
+    return ""

@@ -1,0 +1,215 @@
+"""What a run's folder holds: the lock of who writes it, the tables of replies and bookings, the journal.
+
+The journal has a line for each request that is sent, put there before it is (not synced: it survives `kill -9`, and a
+power cut costs at most the requests under way). What a request cost is a row of `bookings`; a line without one is a
+request that was under way when the process died, and is booked at the most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from catlite.errors import StoreError
+from catlite.runs.budget import choices, most_prompt_tokens
+from catlite.usage import Usage
+
+VERSION = 2  # 1 had no bookings
+_TABLES = (
+    "requests (key TEXT PRIMARY KEY, asked TEXT NOT NULL)",
+    "replies (key TEXT NOT NULL, sample INTEGER NOT NULL, rollout TEXT NOT NULL, PRIMARY KEY (key, sample)) "
+    "WITHOUT ROWID",
+    "bookings (id INTEGER PRIMARY KEY, prompt_tokens INTEGER, completion_tokens INTEGER, cost_usd REAL, "
+    "requests INTEGER NOT NULL)",
+)
+BOOK = "INSERT OR REPLACE INTO bookings VALUES (?, ?, ?, ?, ?)"
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
+_NULLABLE = {field.name for field in fields(Usage) if "None" in str(field.type)}
+
+
+# --- tables ---
+
+
+def opened(connection: sqlite3.Connection, path: Path) -> None:
+    """Makes the tables, or those of version 1 into today's. Raises StoreError for a version that is not known."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version not in (0, 1, VERSION):
+        raise StoreError(f"{path} was written by another version of catlite (format {version})")
+    if version != VERSION:
+        connection.execute("BEGIN IMMEDIATE")
+        for table in _TABLES:
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+        if version == 1:
+            connection.executemany(BOOK, _old_bookings(connection))
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+
+
+def _old_bookings(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    """What the replies of a run of version 1 cost, as bookings: where a server did not say, the most it can be."""
+    known: dict[str, dict[str, Any]] = {}
+    rows: list[tuple[Any, ...]] = []
+    for number, (key, usage) in enumerate(_usages(connection), 1):
+        prompt, completion = usage.prompt_tokens, usage.completion_tokens
+        if prompt is None or completion is None:
+            if key not in known:
+                (asked,) = connection.execute("SELECT asked FROM requests WHERE key = ?", (key,)).fetchone()
+                known[key] = json.loads(asked)
+            most = _most(known[key], usage.requests)
+            prompt, completion = most[0] if prompt is None else prompt, most[1] if completion is None else completion
+        rows.append((number, prompt, completion, usage.cost_usd, usage.requests))
+    return rows
+
+
+def _usages(connection: sqlite3.Connection) -> Iterator[tuple[str, Usage]]:
+    """(key, usage) of every reply."""
+    try:
+        rows = connection.execute("SELECT key, json_extract(rollout, '$.usage') FROM replies").fetchall()
+    except sqlite3.OperationalError:  # a number that JSON has not, such as NaN, is not read by every SQLite
+        texts = connection.execute("SELECT key, rollout FROM replies")
+        rows = [(key, json.dumps(json.loads(text).get("usage"))) for key, text in texts]
+    for key, text in rows:
+        fields_given = json.loads(text or "null")
+        yield key, Usage.total([None]) if fields_given is None else Usage(**fields_given)
+
+
+def _most(asked: dict[str, Any], requests: int) -> tuple[int, int | None]:
+    """The most tokens a reply to what was asked can have taken."""
+    sampling, prompt = asked["sampling"], most_prompt_tokens(asked["messages"])
+    if "scored" in sampling:
+        return max(1, requests) * (prompt + len(str(sampling["scored"]).encode("utf-8", "replace"))), max(1, requests)
+    sent = {**sampling, **(sampling.get("extra_body") or {})}
+    limits = [sent[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(sent.get(name), int)]
+    limit = max(limits, default=None)  # of two names the server may have gone by either
+    return prompt, None if limit is None else choices(sampling, 1) * limit
+
+
+def booked(connection: sqlite3.Connection) -> Usage:
+    """All that was booked; unknown where something without a bound is part of it."""
+    names = ("prompt_tokens", "completion_tokens", "cost_usd")
+    sums = ", ".join(f"CASE WHEN COUNT({name}) < COUNT(*) THEN NULL ELSE TOTAL({name}) END" for name in names)
+    prompt, completion, cost, requests = connection.execute(
+        f"SELECT {sums}, TOTAL(requests) FROM bookings"  # noqa: S608 - names of ours
+    ).fetchone()
+    return Usage(_whole(prompt), _whole(completion), 0, cost, int(requests))
+
+
+def replies_usage(path: Path) -> Usage:
+    """What all replies in this file say they cost; summed by SQLite, which reads a reply without making it one."""
+    parts = []
+    for field in fields(Usage):
+        unknown = f"u IS NULL OR json_type(u, '$.{field.name}') = 'null'" if field.name in _NULLABLE else "0"
+        value = f"json_extract(u, '$.{field.name}')"
+        if field.name == "generations":  # as Rollout.from_json reads what was written before these were counted
+            value = f"COALESCE({value}, u IS NOT NULL AND COALESCE(ended, '') NOT IN ('scored', 'error'))"
+        parts.append(f"SUM({unknown}) > 0, TOTAL({value})")
+    # The inner LIMIT keeps SQLite from reading each reply once for each sum.
+    columns = "json_extract(rollout, '$.usage') AS u, json_extract(rollout, '$.finish_reason') AS ended"
+    query = f"SELECT {', '.join(parts)} FROM (SELECT {columns} FROM replies LIMIT -1)"  # noqa: S608 - names of ours
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
+        try:
+            sums = connection.execute(query).fetchone()
+        except sqlite3.OperationalError:  # see _usages
+            return Usage.total(usage for _, usage in _usages(connection))
+    values: dict[str, Any] = {}
+    for field, unknown, total in zip(fields(Usage), sums[::2], sums[1::2], strict=True):
+        values[field.name] = None if unknown else int(total) if isinstance(field.default, int) else total
+    return Usage(**values)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+# --- journal ---
+
+
+class Journal:
+    """The requests that were sent, in `<folder>/under-way`, a line each: number and the most it can cost."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "under-way"
+        self.open: dict[int, Usage] = {}  # sent by this process, and not booked yet
+        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def left(self) -> Iterator[tuple[Any, ...]]:
+        """The lines a process that died has left, as bookings; a line that a power cut tore is passed over."""
+        for line in self.path.read_text("ascii", "replace").splitlines():
+            with contextlib.suppress(ValueError, TypeError):
+                number, prompt, completion, cost = json.loads(line)
+                yield number, prompt, completion, cost, 1
+
+    def add(self, number: int, most: Usage) -> None:
+        """Writes the line. Raises StoreError when it cannot be."""
+        line = json.dumps([number, most.prompt_tokens, most.completion_tokens, most.cost_usd]) + "\n"
+        try:
+            os.write(self._file, line.encode("ascii"))
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} cannot be written: {error.strerror}. Nothing was sent; make room or fix the folder, and "
+                "run again to go on from here"
+            ) from None
+        self.open[number] = most
+
+    def booked(self, numbers: Iterable[int]) -> None:
+        """Takes these for settled."""
+        for number in numbers:
+            self.open.pop(number, None)
+
+    def empty(self) -> None:
+        """Drops all lines, once what they say is booked."""
+        os.ftruncate(self._file, 0)
+
+    def close(self) -> None:
+        """Leaves the lines when a request is not booked: the next to open the run books it."""
+        if not self.open:
+            self.empty()
+        os.close(self._file)
+
+
+# --- lock ---
+
+
+class Lock:
+    """An exclusive lock on the run's folder, which the system releases however the process ends."""
+
+    def __init__(self, folder: Path) -> None:
+        """Takes it. Raises StoreError when another process has it, or when the file system has no locks."""
+        import filelock
+
+        holder = folder / "lock.pid"  # not in the lock itself, which others cannot read on Windows
+        # Never the soft lock: a file that stays behind after a crash would lock the run for good.
+        self._lock = filelock.FileLock(
+            folder / "lock", blocking=False, thread_local=False, fallback_to_soft=False, mode=0o600
+        )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            holder.write_text(str(os.getpid()))
+        except filelock.Timeout:
+            number = holder.read_text().strip() if holder.exists() else ""
+            raise StoreError(
+                f"run={str(folder)!r} is in use by process {number or 'unknown'}: wait for it, or give this run "
+                "another folder"
+            ) from None
+        except (OSError, NotImplementedError) as error:
+            self._lock.release()
+            where = getattr(error, "filename", None)
+            if isinstance(error, NotImplementedError) or (where is None and error.errno in _NO_LOCKS):
+                raise StoreError(
+                    f"run={str(folder)!r} is on a file system without locks ({error}), where two processes could write "
+                    "it at once: give the run a folder on a local disk, and copy it when it is done"
+                ) from None
+            raise StoreError(f"run={str(folder)!r} cannot be used: {error.strerror}: {where or folder}") from None
+
+    def release(self) -> None:
+        """Lets others have it."""
+        self._lock.release()

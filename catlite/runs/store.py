@@ -1,0 +1,367 @@
+"""The run store: every reply that was paid for, on disk before it is used, and never asked for again.
+
+One SQLite file per run (WAL, synchronous=FULL: a reply survives `kill -9` and a power cut), JSON only, no pickle,
+mode 0600; beside it a lock and a journal of requests under way (files.py). A reply is found again by what was
+asked: model, address, messages, sampling parameters, its index among the samples and, where the same prompt stands in
+several rows of a task, which of them; a changed prompt or model finds nothing. Replies that failed or were cut off by
+the transport are not kept, but what they cost is. One process at a time may write a run. Left out: sharing a run
+between machines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import hashlib
+import itertools
+import json
+import queue
+import sqlite3
+import threading
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from catlite.data import Example, Message, Rollout
+from catlite.errors import ConfigError, StoreError
+from catlite.runs import files
+from catlite.runs.budget import Account
+from catlite.usage import Usage
+
+_BATCH = 256  # replies per commit at most: one fsync carries all that wait
+# Never part of what identifies a request: headers may carry credentials and change without changing the reply.
+_NOT_ASKED = frozenset({"extra_headers"})
+
+_current: contextvars.ContextVar[Store | None] = contextvars.ContextVar("catlite_run", default=None)
+_first: contextvars.ContextVar[int] = contextvars.ContextVar("catlite_first_sample", default=0)
+_copy: contextvars.ContextVar[str] = contextvars.ContextVar("catlite_copy", default="")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What identifies a reply, apart from its sample index."""
+
+    model: str
+    address: str
+    messages: Sequence[Message]
+    sampling: Mapping[str, Any]
+    copy: str = field(default_factory=_copy.get)  # which of several that ask the same; see `copy_of`
+
+    @cached_property
+    def json(self) -> str:
+        """Canonical JSON; pure ASCII, so that lone surrogates survive."""
+        sampling = {name: _plain(value) for name, value in self.sampling.items() if name not in _NOT_ASKED}
+        asked = {"model": self.model, "address": self.address, "messages": list(self.messages), "sampling": sampling}
+        asked |= {"copy": self.copy} if self.copy else {}
+        return json.dumps(asked, sort_keys=True, separators=(",", ":"), default=repr)
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON."""
+        return hashlib.sha256(self.json.encode("ascii")).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A temperature of 1.0 is one of 1."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+@dataclass
+class _Job:
+    """Replies for the writer thread, as (sample, JSON); `done` is told when they are on disk."""
+
+    key: str
+    asked: str
+    replies: list[tuple[int, str]]
+    done: asyncio.Future[None]  # of the loop that waits
+
+
+class Store:
+    """The replies of one run, in `<folder>/replies.sqlite`; see `open_run`.
+
+    `account` has all that was booked for the run, by earlier processes too.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "replies.sqlite"
+        self._lock = files.Lock(folder)
+        self._reading = threading.Lock()
+        self._turns: dict[tuple[int, str], tuple[asyncio.Lock, int]] = {}
+        try:
+            self._reader = self._connect()
+            files.opened(self._reader, self.path)
+            self._journal = files.Journal(folder)
+            # What a process that died had under way: sent, and never booked.
+            self._reader.execute("BEGIN IMMEDIATE")
+            self._reader.executemany("INSERT OR IGNORE INTO bookings VALUES (?, ?, ?, ?, ?)", self._journal.left())
+            self._reader.execute("COMMIT")
+            self._journal.empty()
+            self.account = Account(files.booked(self._reader))
+            (last,) = self._reader.execute("SELECT MAX(id) FROM bookings").fetchone()
+        except (sqlite3.Error, OSError) as error:
+            self._lock.release()
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"{self.path} cannot be opened as a run store: {error}") from None
+        self._numbers = itertools.count((last or 0) + 1)
+        self.path.chmod(0o600)
+        self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._settled: deque[tuple[Any, ...]] = deque()  # bookings, for the next transaction
+        self._writer = threading.Thread(target=self._write, name="catlite-store", daemon=True)
+        self._writer.start()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def find(self, asked: Asked, n: int, first: int = 0) -> dict[int, Rollout]:
+        """The kept replies to `asked` among the `n` samples from `first` on, by sample index."""
+        with self._reading:
+            rows = self._reader.execute(
+                "SELECT sample, rollout FROM replies WHERE key = ? AND sample >= ? AND sample < ?",
+                (asked.key, first, first + n),
+            ).fetchall()
+        return {sample: _rollout(text) for sample, text in rows}
+
+    @asynccontextmanager
+    async def turn(self, asked: Asked) -> AsyncIterator[None]:
+        """One at a time for the same question: the second finds what the first has paid for.
+
+        Per event loop; two loops asking the same at the same moment both pay, and the first reply is kept.
+        """
+        key = (id(asyncio.get_running_loop()), asked.key)
+        lock, users = self._turns.get(key, (asyncio.Lock(), 0))
+        self._turns[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._turns[key]
+            self._turns[key] = (lock, users - 1)
+            if users == 1:
+                del self._turns[key]
+
+    async def keep(self, asked: Asked, replies: Mapping[int, Rollout]) -> None:
+        """Returns when `replies`, by sample index, are on disk. Raises StoreError when they cannot be."""
+        rows = [(sample, json.dumps(rollout, default=_fields)) for sample, rollout in replies.items()]
+        job = _Job(asked.key, asked.json, rows, asyncio.get_running_loop().create_future())
+        self._waiting.put(job)
+        await job.done  # a cancelled caller loses its reply, but the row that is being written is still written
+
+    def begin(self, most: Usage) -> int:
+        """The number of a request that is about to be sent and may cost `most`, which is written down.
+
+        Raises StoreError when it cannot be; then the request is not to be sent.
+        """
+        number = next(self._numbers)
+        self._journal.add(number, most)
+        return number
+
+    def settle(self, number: int, usage: Usage) -> None:
+        """Books what the request of that number cost: written with the next reply that is kept, or at the end.
+
+        Until it is, the journal has the most it can be.
+        """
+        self._settled.append((number, usage.prompt_tokens, usage.completion_tokens, usage.cost_usd, usage.requests))
+
+    def _write(self) -> None:
+        """The writer thread: everything that waits goes into one transaction, since the fsync is what costs."""
+        connection = self._connect()
+        try:
+            while (first := self._waiting.get()) is not None:
+                batch = [first]
+                while len(batch) < _BATCH and not self._waiting.empty():
+                    item = self._waiting.get()
+                    if item is None:
+                        self._waiting.put(None)
+                        break
+                    batch.append(item)
+                self._commit(connection, batch)
+            self._commit(connection, [])  # bookings that no reply came after
+        finally:
+            connection.close()
+
+    def _commit(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+        bookings = [self._settled.popleft() for _ in range(len(self._settled))]
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(files.BOOK, bookings)
+            for job in batch:
+                connection.execute("INSERT OR IGNORE INTO requests VALUES (?, ?)", (job.key, job.asked))
+                rows = [(job.key, sample, text) for sample, text in job.replies]
+                connection.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", rows)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self._settled.extendleft(reversed(bookings))
+            failure = StoreError(
+                f"a reply could not be written to {self.path}: {error}. What was written before is intact; make "
+                "room or fix the folder, and run again to go on from there"
+            )
+            _tell(batch, failure)
+        else:
+            self._journal.booked(row[0] for row in bookings)
+            _tell(batch, None)
+
+    def usage(self) -> Usage:
+        """What all replies of the run say they cost when they were paid for; reads the whole file.
+
+        What was booked, failed requests and silent servers included, is `account.spent`.
+        """
+        return files.replies_usage(self.path)
+
+    def close(self) -> None:
+        """Waits for what is being written, then lets others open the run."""
+        self._waiting.put(None)
+        self._writer.join()
+        self._reader.close()
+        self._journal.close()
+        self._lock.release()
+
+
+def _tell(batch: list[_Job], failure: StoreError | None) -> None:
+    """Wakes those who wait for this batch: each event loop once, since waking one takes a system call."""
+    waiting: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+    for job in batch:
+        waiting.setdefault(job.done.get_loop(), []).append(job.done)
+    for loop, futures in waiting.items():
+        with suppress(RuntimeError):  # closed meanwhile: nobody waits any more
+            loop.call_soon_threadsafe(_finish, futures, failure)
+
+
+def _finish(futures: list[asyncio.Future[None]], failure: StoreError | None) -> None:
+    for future in futures:
+        if future.done():  # its caller was cancelled
+            continue
+        if failure is None:
+            future.set_result(None)
+        else:
+            future.set_exception(failure)
+
+
+class Recording:
+    """The replies of a run, only read; another process may be writing them."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.path = Path(folder).expanduser().resolve() / "replies.sqlite"
+        try:
+            ((version,),) = self._read("PRAGMA user_version")
+        except sqlite3.Error as error:
+            raise StoreError(f"run={str(folder)!r} has no replies that can be read: {error} ({self.path})") from None
+        if version not in (1, files.VERSION):
+            raise StoreError(f"{self.path} was written by another version of catlite (format {version})")
+
+    def _read(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        # A connection for each: it belongs to no thread, and nobody has to close a Recording.
+        with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def requests(self) -> list[tuple[str, dict[str, Any]]]:
+        """(key, what was asked) of every request, in the order in which they were first answered."""
+        return [(key, json.loads(asked)) for key, asked in self._read("SELECT key, asked FROM requests ORDER BY rowid")]
+
+    def replies(self, key: str) -> dict[int, Rollout]:
+        """The replies to a request, by sample index."""
+        rows = self._read("SELECT sample, rollout FROM replies WHERE key = ? ORDER BY sample", key)
+        return {sample: _rollout(text) for sample, text in rows}
+
+
+def _fields(value: Rollout | Usage) -> dict[str, Any]:
+    """As dataclasses.asdict, which copies every value deeply and takes ten times as long."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _rollout(text: str) -> Rollout:
+    return Rollout.from_json(json.loads(text))
+
+
+_open: dict[Path, tuple[Store, int]] = {}
+_open_lock = threading.Lock()
+
+
+@contextmanager
+def open_run(run: str | Path | None) -> Iterator[Store | None]:
+    """The store of `run`, in force for every model call made inside; None leaves things as they are.
+
+    Blocks of one process may overlap on the same run. Raises StoreError when the folder cannot be used, is held by
+    another process, or was written by another version.
+    """
+    if run is None:
+        yield _current.get()
+        return
+    if not isinstance(run, str | Path):
+        raise ConfigError(f"run={run!r:.60}: want the path of a folder")
+    folder = Path(run).expanduser().resolve()
+    with _open_lock:
+        store, users = _open.get(folder, (None, 0))
+        store = store or Store(folder)
+        _open[folder] = (store, users + 1)
+    token = _current.set(store)
+    try:
+        yield store
+    finally:
+        _current.reset(token)
+        with _open_lock:
+            users = _open[folder][1] - 1
+            _open[folder] = (store, users)
+            if users == 0:
+                del _open[folder]
+                store.close()
+
+
+def current_run() -> Store | None:
+    """The store in force, or None."""
+    return _current.get()
+
+
+@contextmanager
+def samples_from(first: int) -> Iterator[None]:
+    """Models sampled inside give the replies from index `first` on: fresh ones, beside those before them."""
+    token = _first.set(first)
+    try:
+        yield
+    finally:
+        _first.reset(token)
+
+
+def first_sample() -> int:
+    """The index of the first reply that a call of `sample` gives; 0 outside of `samples_from`."""
+    return _first.get()
+
+
+@contextmanager
+def copy_of(row: int, repeat: int = 0) -> Iterator[None]:
+    """Models asked inside answer for themselves, though others ask the very same.
+
+    row: how many rows of the task before this one have its prompt. repeat: how often it was done before. A run keeps
+    the replies of each apart, as without a run each would have its own.
+    """
+    token = _copy.set(f"{row}.{repeat}" if row or repeat else "")
+    try:
+        yield
+    finally:
+        _copy.reset(token)
+
+
+def current_copy() -> str:
+    """What tells the copy in force from others that ask the same; "" for the first."""
+    return _copy.get()
+
+
+def copies(examples: Iterable[Example]) -> list[int]:
+    """Of each example, how many before it have the same prompt."""
+    seen: Counter[str] = Counter()
+    numbers = []
+    for example in examples:
+        text = json.dumps(example.messages, sort_keys=True)
+        numbers.append(seen[text])
+        seen[text] += 1
+    return numbers

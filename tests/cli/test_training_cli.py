@@ -1,0 +1,98 @@
+"""`catlite train`, and training for real on the embedded model's weights."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs catlite[train]")
+pytest.importorskip("trl", reason="needs catlite[train]")
+
+import catlite  # noqa: E402
+from catlite import LocalModel, TrainConfig, concurrency, train  # noqa: E402
+from catlite.cli.main import main  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
+
+
+@pytest.fixture
+def rows(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps({"prompt": f"Say {number}", "id": str(number)}) for number in range(4)))
+    return path
+
+
+SMALL = ("--steps", "1", "--prompts-per-step", "2", "--n", "2", "--max-tokens", "24")
+
+
+@pytest.mark.parametrize("estimator", ["majority", "anchored-vote"])
+def test_train_writes_an_adapter_and_says_how_to_serve_it(folder, rows, tmp_path, capsys, estimator):
+    run = tmp_path / "run"
+    arguments = ["train", str(rows), "--answer-format", r"(\S)", "--policy", str(folder), "--estimator", estimator]
+    code = main([*arguments, "--run", str(run), "--save", str(tmp_path / "merged"), *SMALL])
+    out, _ = capsys.readouterr()
+    assert code == 0, out
+    assert (run / "adapter" / "adapter_model.safetensors").is_file()
+    assert (tmp_path / "merged" / "model.safetensors").is_file()
+    assert "--lora-modules" in out
+    assert "1 steps: all 1 steps were made" in out
+
+
+def test_train_with_rubrics_wants_a_judge(folder, rows, capsys):
+    assert main(["train", str(rows), "--policy", str(folder), "--reward", "rubric"]) == 2
+    assert "--judge" in capsys.readouterr().err
+
+
+def test_train_of_an_open_ended_task_by_answers_is_wrong_use(folder, rows, capsys):
+    assert main(["train", str(rows), "--policy", str(folder), *SMALL]) == 2
+    assert "pass --reward rubric with a judge" in capsys.readouterr().err
+
+
+def test_train_refuses_a_group_of_one_in_a_line(folder, rows, capsys):
+    assert main(["train", str(rows), "--policy", str(folder), "--n", "1"]) == 2
+    assert "a group of one" in capsys.readouterr().err
+
+
+def test_a_run_that_was_halted_exits_with_1(folder, rows, tmp_path, capsys):
+    # No reply of a random model is a number of nine digits, so no group has a vote.
+    arguments = ["train", str(rows), "--answer-format", r"(\d{9})", "--policy", str(folder), "--estimator", "majority"]
+    assert main([*arguments, *SMALL, "--run", str(tmp_path / "run")]) == 1
+    assert "no group had a reward" in capsys.readouterr().out
+
+
+# The embedded model's weights, for real
+
+
+@pytest.fixture(scope="module")
+def local():
+    return LocalModel("local")
+
+
+def test_the_embedded_weights_answer_as_the_embedded_model_does(local):
+    example = catlite.times_tables().examples[3]
+    (reply,) = concurrency.run(local.sample(example.prompt, 1, temperature=0, max_tokens=16))
+    assert example.parse(reply.text) is not None
+    assert reply.finish_reason == "stop"
+    assert reply.text.endswith(".")
+
+
+def test_the_embedded_weights_can_be_trained_on_their_own_votes(local):
+    task = catlite.Task("t", tuple(replace(one, answer=None) for one in catlite.times_tables(4)))
+    before = concurrency.run(local.logprobs(task.examples[0].prompt, "It is 12."))
+    config = TrainConfig(
+        steps=1,
+        prompts_per_step=3,
+        num_generations=4,
+        max_completion_length=16,
+        sampling={"temperature": 1.0},
+        learning_rate=1e-3,
+        beta=0.0,
+        lora_layers=0.2,
+    )
+    run = train(task, local, estimator=catlite.MajorityVote(), config=config)
+    assert run.complete
+    assert 0 < run.to_frame()["cat/support"].iloc[0] <= 1
+    assert concurrency.run(run.initial.logprobs(task.examples[0].prompt, "It is 12.")) == pytest.approx(
+        before, abs=0.02
+    )
+    assert concurrency.run(run.policy.logprobs(task.examples[0].prompt, "It is 12.")) != pytest.approx(before, abs=1e-3)

@@ -1,0 +1,196 @@
+"""Rows of a trainer as groups: of the size this call was drawn with, also with content in parts and images."""
+
+from types import SimpleNamespace
+
+import pytest
+
+import catlite
+from catlite import Example, Reference, ScriptedModel, trl_reward
+from catlite.errors import ConfigError
+from catlite.training.grouping import completion_text, group_size, ids_of, text_prompt
+
+FORMAT = r"is (\w+)"
+
+
+async def echo(group):
+    return Reference("it is a", "a", "echo", group)
+
+
+async def sizes(group, reference):
+    """As a reward, how many rollouts the group has."""
+    return [float(len(group.rollouts))] * len(group.rollouts)
+
+
+def rows(*counts, reply="it is a"):
+    """What TRL sends of questions with so many rollouts each."""
+    ids = [f"q{number}" for number, count in enumerate(counts) for _ in range(count)]
+    return {"prompts": ["What?"] * len(ids), "completions": [reply] * len(ids), "qid": ids}
+
+
+class Trainer:
+    """As much of TRL's trainer as a reward can see: it is handed its log_metric."""
+
+    def __init__(self, training, evaluation=None, *, trains=True):
+        self.num_generations, self.num_generations_eval = training, evaluation
+        self.model = SimpleNamespace(training=trains)
+
+    def log_metric(self, name, value):
+        pass
+
+
+def rewarded(sent, *, trainer=None, **settings):
+    logged = {} if trainer is None else {"log_metric": trainer.log_metric}
+    return trl_reward(echo, sizes, **settings)(**sent, **logged)
+
+
+def test_evaluation_may_draw_fewer_rollouts_than_training():
+    trainer = Trainer(8, 2, trains=False)
+    assert rewarded(rows(2, 2, 2), trainer=trainer, num_generations=8) == [2.0] * 6
+    assert rewarded(rows(4, 2), trainer=trainer, num_generations=8) == [2.0] * 6
+
+
+def test_evaluation_may_draw_more_rollouts_than_training():
+    assert rewarded(rows(16, 16), trainer=Trainer(8, 16, trains=False), num_generations=8) == [16.0] * 32
+    assert rewarded(rows(16, 16), trainer=Trainer(8, 16), num_generations=8) == [8.0] * 32
+
+
+def test_evaluation_with_single_rollouts_is_a_group_of_one_each():
+    assert rewarded(rows(1, 1), trainer=Trainer(4, 1, trains=False), num_generations=4) == [1.0] * 2
+    assert rewarded(rows(1, 1), num_generations=4, num_generations_eval=1) == [1.0] * 2
+
+
+def test_the_number_of_evaluation_can_be_told():
+    assert rewarded(rows(2, 4), num_generations=8, num_generations_eval=2) == [2.0] * 6
+    with pytest.raises(ConfigError, match="num_generations_eval=0: a group has at least 1"):
+        trl_reward(echo, num_generations_eval=0)
+
+
+def test_the_trainers_own_number_wins_over_a_forgotten_argument():
+    assert rewarded(rows(4, 4), trainer=Trainer(4), num_generations=8) == [4.0] * 8
+    assert rewarded(rows(16), trainer=Trainer(16), num_generations=8) == [16.0] * 16
+
+
+def test_in_one_process_questions_with_equally_many_rollouts_are_whole_groups():
+    assert rewarded(rows(2, 2), num_generations=8) == [2.0] * 4
+
+
+@pytest.mark.parametrize("counts", [(4, 2), (3, 4), (1, 1)])
+def test_groups_that_are_not_whole_are_refused_with_both_settings(counts):
+    with pytest.raises(ConfigError, match=r"num_generations_eval where evaluation.*per_device_train_batch_size"):
+        rewarded(rows(*counts), num_generations=8)
+
+
+def test_on_several_processes_half_a_group_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="a group is split"):
+        rewarded(rows(4, 4), num_generations=8)
+    assert group_size(["a"] * 2, 8, 2, None) == 2
+
+
+# Content in parts, and images
+
+
+def text(*words):
+    return [{"type": "text", "text": word} for word in words]
+
+
+class Picture:
+    """As an image of PIL: made anew for each row, and equal by its bytes."""
+
+    def __init__(self, content):
+        self.content = content
+
+    def tobytes(self):
+        return self.content
+
+
+def asking(*parts):
+    return [{"role": "user", "content": list(parts)}]
+
+
+def test_a_completion_in_parts_is_its_text():
+    replies = [
+        "it is a",
+        [{"role": "assistant", "content": "it is a"}],
+        [{"role": "assistant", "content": text("it ", "is a")}],
+        [{"role": "assistant", "content": [{"type": "image"}, *text("it is a")]}],
+    ]
+    assert [completion_text(reply) for reply in replies] == ["it is a"] * 4
+    assert completion_text([{"role": "assistant", "content": None, "tool_calls": []}]) == ""
+
+
+def test_a_prompt_in_parts_of_text_is_asked_as_text():
+    seen = []
+    model = ScriptedModel(lambda prompt, i: seen.append(prompt) or "it is a", "anchor")
+    sent = {"prompts": [asking(*text("What ", "is it?"))] * 2, "completions": ["it is a", "it is b"]}
+    anchored = catlite.AnchoredVote(model, n=2)
+    assert trl_reward(anchored, num_generations=2, answer_format=FORMAT)(**sent) == [1.0, 0.0]
+    assert {prompt[0]["content"] for prompt in seen} == {"What is it?"}
+    assert text_prompt("What?") == "What?"
+
+
+def test_prompts_with_images_are_voted_on():
+    prompts = [asking({"type": "image", "image": Picture(name)}, *text("What?")) for name in (b"x", b"y", b"x", b"y")]
+    replies = ["it is a", "it is c", "it is a", "it is d"]
+    function = trl_reward(catlite.MajorityVote(), num_generations=2, answer_format=FORMAT)
+    assert function(prompts=prompts, completions=replies) == [1.0, 1.0, 1.0, 0.0]
+    assert [len(one.group.rollouts) for one in function.last.scored] == [2, 2]
+
+
+def test_rows_with_the_same_words_and_other_images_are_other_questions():
+    columns = {"images": [[Picture(b"x")], [Picture(b"y")], [Picture(b"x")]]}
+    first, second, third = ids_of([asking({"type": "image"}, *text("What?"))] * 3, columns)
+    assert first == third != second
+
+
+def test_what_would_show_an_image_to_a_model_is_refused_by_what_it_is():
+    model = ScriptedModel(lambda prompt, i: "it is a", "anchor")
+    prompt = asking({"type": "image", "image": Picture(b"x")}, *text("What?"))
+    function = trl_reward(catlite.AnchoredVote(model, n=2), num_generations=2, answer_format=FORMAT)
+    with pytest.raises(ConfigError, match="content in parts, and only text is sent to a model"):
+        function(prompts=[prompt] * 2, completions=["it is a"] * 2)
+    assert model.calls == []
+    with pytest.raises(ConfigError, match="content in parts"):
+        _ = Example(prompt).messages
+
+
+def test_a_trainer_that_evaluates_with_another_number_gets_its_rewards(folder, tmp_path):
+    trl = pytest.importorskip("trl", reason="needs catlite[train]")
+    from datasets import Dataset
+    from trainings import vowels
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from catlite.training.trl.plain import plain_head
+
+    seen = []
+
+    async def counted(group, reference):
+        seen.append(len(group.rollouts))
+        return await vowels(group, reference)
+
+    prompts = [{"prompt": [{"role": "user", "content": f"Say {number}"}], "qid": str(number)} for number in range(2)]
+    arguments = trl.GRPOConfig(
+        output_dir=str(tmp_path),
+        max_steps=1,
+        num_generations=4,
+        num_generations_eval=2,
+        per_device_train_batch_size=4,
+        per_device_eval_batch_size=2,
+        max_completion_length=4,
+        report_to="none",
+        use_cpu=True,
+        disable_tqdm=True,
+        bf16=False,
+    )
+    with plain_head():
+        trainer = trl.GRPOTrainer(
+            model=AutoModelForCausalLM.from_pretrained(folder),
+            processing_class=AutoTokenizer.from_pretrained(folder),
+            reward_funcs=trl_reward(echo, counted, num_generations=4),
+            args=arguments,
+            train_dataset=Dataset.from_list(prompts),
+            eval_dataset=Dataset.from_list(prompts),
+        )
+        trainer.train()
+        trainer.evaluate()
+    assert set(seen) == {4, 2}

@@ -1,0 +1,255 @@
+"""Settings of training, and what train refuses, on a tiny random model."""
+
+import math
+import warnings
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs catlite[train]")
+pytest.importorskip("trl", reason="needs catlite[train]")
+from tiny import tiny_model  # noqa: E402
+from trainings import constant, open_task, small, trained, vowels  # noqa: E402
+
+import catlite  # noqa: E402
+from catlite import AnswerMatch, Example, LocalModel, Task, TrainConfig, train  # noqa: E402
+from catlite.errors import ConfigError, DataError, OutOfMemory  # noqa: E402
+from catlite.training.config import family_sampling, rollout_sampling  # noqa: E402
+from catlite.training.lora import trl_settings  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
+
+
+def test_config_has_few_dials_each_with_its_why():
+    lines = Path(catlite.training.config.__file__).read_text().splitlines()
+    assert len(fields(TrainConfig)) <= 15
+    for one in fields(TrainConfig):
+        (line,) = [line for line in lines if line.startswith(f"    {one.name}: ")][:1]
+        assert "  # " in line, one.name
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"num_generations": 1}, "a group of one"),
+        ({"num_generations": 2.5}, "whole number"),
+        ({"steps": 0}, "at least 1"),
+        ({"prompts_per_step": True}, "whole number"),
+        ({"learning_rate": 0}, "positive"),
+        ({"learning_rate": math.nan}, "positive"),
+        ({"beta": -1}, "0 or more"),
+        ({"lora_layers": 1.5}, "share"),
+        ({"stop": "never"}, '"gap" or "reward"'),
+        ({"held_back": 1}, "at least 2"),
+        ({"held_back": -5}, "at least 2"),
+        ({"sampling": {"repetition_penalty": 1.1}}, "sampled alike, by temperature"),
+        ({"sampling": {"seed": 1}}, "the seed into seed="),
+        ({"sampling": {"temperatur": 1}}, "did you mean temperature"),
+        ({"judge_wait": 0}, "positive"),
+        ({"sampling": {"temperature": 0}}, "rollouts would all be one"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changes, said):
+    with pytest.raises(ConfigError, match=said):
+        TrainConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"trl": {"per_device_train_batch_size": 3}}, "does not divide the 8 rollouts.*num_generations"),
+        ({"trl": {"max_completion_length": 9}}, "that is what max_completion_length is for"),
+        ({"trl": {"temperature": 0.5}}, "that is what sampling is for"),
+        ({"trl": {"output_dir": "x"}}, "that is what run= is for"),
+        ({"trl": {"no_such_setting": 3}}, "GRPOConfig has no setting of that name"),
+        ({"prompts_per_step": 7}, "too few for a step of prompts_per_step=7.*prompts_per_step=6"),
+        ({"held_back": 6}, "hold fewer back"),
+        ({"stop": "gap"}, "held_back=16, or pass validation="),
+    ],
+)
+def test_settings_that_do_not_fit_the_task_are_refused(folder, changes, said):
+    with pytest.raises(ConfigError, match=said):
+        trained(folder, config=small(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "said"),
+    [
+        ({"trl": {"per_device_train_batch_size": 3}}, {}, "does not divide"),
+        ({"trl": {"no_such_setting": 3}}, {}, "no setting of that name"),
+        ({"trl": {"lr_scheduler_type": "sideways"}}, {}, "TRL does not take these settings"),
+        ({}, {"task": Task("long", tuple(Example("Say " * 99, id=str(n)) for n in range(6)))}, "too long"),
+        ({}, {"reward": AnswerMatch()}, "AnswerMatch needs the answer_format"),
+        ({}, {"estimator": catlite.MajorityVote()}, "MajorityVote needs the answer_format"),
+    ],
+)
+def test_a_refused_call_leaves_policy_and_folder_as_they_were(folder, tmp_path, changes, options, said):
+    policy = LocalModel(folder)
+    policy.weights.template = {"enable_thinking": True}
+    told = {"sampling": {"temperature": 1.0, "chat_template_kwargs": {"enable_thinking": False}}}
+    settings = {"estimator": constant, "reward": vowels, "run": tmp_path / "run"}
+    task = options.pop("task", open_task())
+    with pytest.raises((ConfigError, DataError), match=said):
+        train(task, policy, config=small(**told, **changes), **{**settings, **options})
+    assert policy.weights.template == {"enable_thinking": True}
+    assert policy.weights.trained_in is None
+    assert train(open_task(), policy, config=small(**told), **settings).complete  # in the same folder
+    assert policy.weights.template == {"enable_thinking": False}
+
+
+def test_a_setting_of_ours_that_this_trl_does_not_know_is_told():
+    @dataclass
+    class Older:
+        beta: float = 0.0
+        warmup_steps: int = 0
+
+    ours = {"beta": 0.1, "loss_type": "grpo", "max_prompt_length": None}
+    with pytest.warns(UserWarning, match=r"Older has no setting loss_type='grpo': training goes on without"):
+        assert trl_settings(Older, ours, {"warmup_steps": 3}) == {"beta": 0.1, "warmup_steps": 3}
+
+
+def test_every_setting_of_ours_is_known_to_the_installed_trl(folder):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*has no setting")
+        assert trained(folder).complete
+
+
+def test_a_task_with_one_example_is_trained_on_one_prompt_a_step(folder):
+    with pytest.raises(ConfigError, match="prompts_per_step=1"):
+        trained(folder, task=open_task(1))
+    assert trained(folder, task=open_task(1), config=small(prompts_per_step=1)).steps == 2
+
+
+def test_a_task_without_examples_is_refused(folder):
+    with pytest.raises(DataError, match="no examples"):
+        trained(folder, task=Task("empty", ()))
+
+
+def test_duplicate_ids_are_refused(folder):
+    with pytest.raises(ConfigError, match="come more than once, such as 'x'"):
+        trained(folder, task=Task("t", (Example("a", id="x"), Example("b", id="x"))))
+
+
+def test_a_reward_of_the_wrong_length_is_refused_by_name(folder):
+    async def short(group, reference):
+        return [1.0]
+
+    with pytest.raises(ConfigError, match="short gave 1 values for a group of 4"):
+        trained(folder, reward=short)
+
+
+def test_a_reward_that_is_nan_is_refused(folder):
+    async def undefined(group, reference):
+        return [math.nan] * len(group.rollouts)
+
+    with pytest.raises(ConfigError, match="gave nan"):
+        trained(folder, reward=undefined)
+
+
+@pytest.mark.parametrize(
+    ("where", "lower"),
+    [
+        ("sampling", r"sampling one reply.*max_completion_length"),
+        ("training", "while training.*per_device_train_batch"),
+    ],
+)
+def test_memory_that_does_not_suffice_says_what_to_lower(folder, where, lower):
+    async def greedy(group, reference):
+        return await vowels(group, reference)
+
+    policy = LocalModel(folder)
+    inner = policy.model.base_model.forward
+
+    def full(*given, **named):
+        if where == "sampling" or torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return inner(*given, **named)
+
+    policy.model.base_model.forward = full
+    with pytest.raises(OutOfMemory, match=lower):
+        train(open_task(), policy, estimator=constant, reward=greedy, config=small())
+
+
+def test_a_run_of_another_model_is_refused(folder, tmp_path):
+    trained(folder, run=tmp_path / "run")
+    other = tiny_model(tmp_path / "other", seed=9)
+    with pytest.raises(ConfigError, match="checkpoints of another model"):
+        trained(other, run=tmp_path / "run")
+
+
+def test_a_run_of_the_same_model_in_other_precision_is_refused(folder, tmp_path):
+    trained(folder, run=tmp_path)
+    policy = LocalModel(folder, dtype="bfloat16")
+    with pytest.raises(ConfigError, match=r"another model .* this one has \w{12}…, dtype=bfloat16"):
+        train(open_task(), policy, estimator=constant, reward=vowels, config=small(), run=tmp_path)
+
+
+def test_one_of_several_processes_is_refused(folder, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(ConfigError, match=r"one of 4 processes .* trl_reward"):
+        trained(folder)
+
+
+@pytest.mark.parametrize("changes", [{"config": small(learning_rate=0.5)}, {"task": open_task(5)}])
+def test_a_run_of_other_settings_is_refused(folder, tmp_path, changes):
+    trained(folder, run=tmp_path)
+    with pytest.raises(ConfigError, match="a run goes on as it was begun"):
+        trained(folder, run=tmp_path, **changes)
+
+
+def test_policies_that_cannot_be_trained_are_refused(folder, tmp_path):
+    run = trained(folder)
+    for policy, said in [
+        (catlite.ScriptedModel(lambda p, i: "x"), "ScriptedModel"),
+        (LocalModel(folder).frozen(), "is the anchor"),
+        (LocalModel(folder, adapter=run.adapter), "merge it first"),
+    ]:
+        with pytest.raises(ConfigError, match=said):
+            train(open_task(), policy, estimator=constant, reward=vowels, config=small())
+
+
+def test_a_model_that_is_loaded_greedy_has_no_rollouts_to_compare(folder):
+    greedy = LocalModel(folder, temperature=0)
+    with pytest.raises(ConfigError, match="rollouts would all be one"):
+        train(open_task(), greedy, estimator=constant, reward=vowels, config=TrainConfig.small())
+
+
+@pytest.mark.parametrize(
+    ("name", "temperature", "top_k"),
+    [
+        ("google/gemma-3-4b-it", 1.0, 64),
+        ("unsloth/Qwen3-4B", 0.7, 20),
+        ("meta-llama/Llama-3.1-8B-Instruct", 0.7, 50),
+        ("/cache/hub/models--Qwen--Qwen3-4B/snapshots/1cfa9a7208912126", 0.7, 20),
+    ],
+)
+def test_families_are_sampled_as_in_the_paper(name, temperature, top_k):
+    sampling = family_sampling(name)
+    assert (sampling["temperature"], sampling["top_k"]) == (temperature, top_k)
+    assert TrainConfig(sampling=sampling)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "loaded", "expected"),
+    [
+        (None, {}, {"temperature": 0.7, "top_k": 20, "top_p": 0.8, "thinks": False}),
+        ({"temperature": 1.0}, {}, {"temperature": 1.0, "thinks": False}),
+        (None, {"top_p": 0.5, "max_tokens": 9}, {"top_p": 0.5, "thinks": False}),
+        ({"top_p": 0.9}, {"top_p": 0.5, "temperature": 0.6}, {"temperature": 0.6, "top_p": 0.9, "thinks": False}),
+        (
+            None,
+            {"chat_template_kwargs": {"enable_thinking": True}},
+            {"temperature": 0.7, "top_k": 20, "top_p": 0.8, "thinks": True},
+        ),
+    ],
+)
+def test_rollouts_are_sampled_as_the_config_then_the_model_then_the_paper_says(sampling, loaded, expected):
+    found = rollout_sampling(TrainConfig(sampling=sampling), "Qwen3-4B", loaded)
+    thinks = found.pop("chat_template_kwargs")["enable_thinking"]
+    assert {**found, "thinks": thinks} == expected
+
+
+def test_sampling_of_an_unknown_family_filters_nothing():
+    assert family_sampling("tiny") == {"temperature": 1.0}
+    assert family_sampling("/home/llama/models/tiny/") == {"temperature": 1.0}

@@ -1,0 +1,138 @@
+"""TRL's rollouts come from our engine, drawn as everything else is drawn."""
+
+from types import SimpleNamespace
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs catlite[train]")
+pytest.importorskip("trl", reason="needs catlite[train]")
+from trainings import constant, open_task, small, trained, vowels  # noqa: E402
+
+from catlite import Example, LocalModel, Task, concurrency, train  # noqa: E402
+from catlite.errors import DataError  # noqa: E402
+from catlite.training.trl.rollout_func import rollout_func, seed_of  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
+STEP_2 = SimpleNamespace(state=SimpleNamespace(global_step=2))
+
+
+def asked(text):
+    return [{"role": "user", "content": text}]
+
+
+def bare(text):
+    """Without what the tiny model's end token, a byte, looks like in TRL's text."""
+    return text.rstrip("\ufffd")
+
+
+def test_the_trainer_sees_what_the_model_samples(folder):
+    seen = []
+
+    async def noting(group, reference):
+        seen.append([rollout.text for rollout in group.rollouts])
+        return await vowels(group, reference)
+
+    config = small(steps=1)
+    run = trained(folder, open_task(2), reward=noting, config=config)
+    drawn = [
+        concurrency.run(run.initial.sample(f"Say {number}", 8, seed=seed_of(0, config), temperature=1.0, max_tokens=24))
+        for number in range(2)
+    ]
+    texts = [[bare(one.text) for one in replies] for replies in drawn]
+    seen = [[bare(text) for text in group] for group in seen]
+    # A rollout's number is its place in the step.
+    assert seen in ([texts[0][:4], texts[1][4:]], [texts[1][:4], texts[0][4:]])
+
+
+def test_questions_with_the_same_words_do_not_share_rollouts(folder):
+    seen = []
+
+    async def noting(group, reference):
+        seen.append([rollout.text for rollout in group.rollouts])
+        return await vowels(group, reference)
+
+    twice = Task("twice", (Example("Say it", id="one"), Example("Say it", id="other")))
+    trained(folder, twice, reward=noting, config=small(steps=1))
+    assert len(seen) == 2
+    assert seen[0] != seen[1]
+
+
+def test_a_step_has_rollouts_of_its_own_and_has_them_again(folder):
+    draw = rollout_func(LocalModel(folder), small())
+    step_3 = SimpleNamespace(state=SimpleNamespace(global_step=3))
+    first, again, later = (draw([asked("Say 1")] * 4, step)["completion_ids"] for step in (STEP_2, STEP_2, step_3))
+    assert first == again
+    assert first != later
+
+
+def test_a_rollout_has_the_token_it_ended_with(folder):
+    policy = LocalModel(folder)
+    engine = policy.weights.engine
+    before = rollout_func(policy, small())([asked("Say 1")] * 8, STEP_2)["completion_ids"]
+    engine.ends = sorted({*engine.ends, *before[0][5:8]})  # so that some end early
+    rows = rollout_func(policy, small())([asked("Say 1")] * 8, STEP_2)["completion_ids"]
+    ended = [row for row in rows if len(row) < 24]
+    assert ended
+    assert all(row[-1] in engine.ends for row in ended)
+    assert not any(token in engine.ends for row in rows for token in row[:-1])
+
+
+def test_sampling_and_length_are_the_configs(folder):
+    greedy = small(sampling={"temperature": 0.5, "top_k": 1, "top_p": None}, max_completion_length=7)
+    rows = rollout_func(LocalModel(folder), greedy)([asked("Say 1")] * 3, STEP_2)["completion_ids"]
+    assert rows[0] == rows[1] == rows[2]
+    assert len(rows[0]) <= 7
+
+
+def test_what_the_model_was_loaded_with_holds_for_rollouts_too(folder):
+    greedy = LocalModel(folder, top_k=1)
+    rows = rollout_func(greedy, small())([asked("Say 1")] * 3, STEP_2)["completion_ids"]
+    assert rows[0] == rows[1] == rows[2]
+
+
+@pytest.mark.parametrize("held_back", [0, 4])
+def test_a_question_that_leaves_no_room_for_its_rollouts_is_named(folder, held_back):
+    policy = LocalModel(folder)
+    most = len(policy.tokens(asked("Say 12345678"))) + 24  # the tokens of a rollout
+    task = Task("long", (*open_task(5), Example("Say 123456789", id="the long one")))
+    said = r"1 of 6 questions are too long to be trained on: 'the long one' \(.*lower max_completion_length"
+    config = small(held_back=held_back)
+    with pytest.raises(DataError, match=said):
+        train(task, LocalModel(folder, context=most), estimator=constant, reward=vowels, config=config)
+
+
+def test_seconds_of_generation_end_where_the_rollouts_are_there(folder):
+    called = []
+    rollout_func(LocalModel(folder), small(), lambda: called.append(1))([asked("Say 1")] * 2, STEP_2)
+    assert called == [1]
+
+
+@pytest.mark.parametrize("settings", [{"repetition_penalty": 1.1}, {"generation_kwargs": {"no_repeat_ngram_size": 2}}])
+def test_generation_that_only_trl_knows_is_left_to_trl(folder, settings):
+    config = small(trl=settings)
+    assert rollout_func(LocalModel(folder), config) is None
+    assert trained(folder, config=config).complete
+
+
+def test_unsloth_generates_itself(folder, monkeypatch):
+    policy = LocalModel(folder)
+    monkeypatch.setattr(policy.weights, "backend", "unsloth")
+    assert rollout_func(policy, small()) is None
+
+
+def test_after_an_interrupt_nobody_waits_for_the_batch(folder, monkeypatch):
+    policy = LocalModel(folder)
+    replies = []
+    draw = policy.weights.engine.draw
+
+    def interrupted(*given, **named):
+        found = draw(*given, **named)
+        replies.extend(found)
+        for reply in found:
+            monkeypatch.setattr(reply, "result", lambda: (_ for _ in ()).throw(KeyboardInterrupt), raising=False)
+        return found
+
+    monkeypatch.setattr(policy.weights.engine, "draw", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rollout_func(policy, small())([asked("Say 1")] * 2, STEP_2)
+    assert all(reply.abandoned for reply in replies)
