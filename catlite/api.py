@@ -5,19 +5,19 @@ Read on in references/synthesis.py, where the reference comes from.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from catlite import answers, concurrency
+from catlite.checks import whole_number
 from catlite.coerce import as_task, check_estimator, estimator_name
 from catlite.data import Estimator, Example, Group, Prompt, Reference, Task, as_messages
 from catlite.errors import (
     BudgetReached,
     CatliteError,
-    ConfigError,
     EmbeddedModelError,
     EstimationError,
     GroupError,
@@ -25,14 +25,14 @@ from catlite.errors import (
 )
 from catlite.models.base import Model, check_n, check_sampling, shown_name, token_limit
 from catlite.models.http.keys import Secret, sealed
-from catlite.models.naming import resolve
+from catlite.models.naming import opened
 from catlite.preflight import check_readable
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import ends_run, keeping, raise_if_nothing_came, sample_group, unanswered, under_way
-from catlite.runs.budget import Budget, capped
+from catlite.runs.budget import Budget
 from catlite.runs.progress import Progress, reporting, waiting
-from catlite.runs.store import copies, copy_of, open_run
+from catlite.runs.session import copies, copy_of, open_run
 from catlite.usage import Usage
 
 
@@ -107,10 +107,10 @@ async def asynthesize(
         answers.check_format(answer_format)
     # An anchor given by name is served where the policy is, unless it is the embedded one.
     nearby = where if isinstance(anchor, str) and anchor != "local" else (None, None)
-    with open_run(run) as store, capped(budget, store):
+    with open_run(run, budget):
         async with (
-            _opened(model, *where) as policy,
-            _opened(policy if anchor is None else anchor, *nearby) as reconciler,
+            opened(model, *where) as policy,
+            opened(policy if anchor is None else anchor, *nearby) as reconciler,
         ):
             example = Example(prompt, answer_format=answer_format)
             group = await sample_group(policy, example, n, **checked)
@@ -214,7 +214,7 @@ def _called(model: str | Model) -> str:
     """A model in a sentence."""
     if isinstance(model, _Unnamed):
         return "the embedded model (name one with model=)"
-    return model if isinstance(model, str) else str(getattr(model, "shown_name", getattr(model, "name", model)))
+    return shown_name(model) if isinstance(model, Model) else str(model)
 
 
 def estimate(
@@ -265,8 +265,7 @@ def estimate(
     """
     where = base_url, api_key = sealed(base_url), sealed(api_key)
     check_n(n)
-    if isinstance(min_usable, bool) or not isinstance(min_usable, int) or not 1 <= min_usable <= n:
-        raise ConfigError(f"min_usable={min_usable!r}: want a whole number from 1 to n={n}")
+    whole_number("min_usable", min_usable, most=n)
     checked = check_sampling(sampling, estimate)
     if estimator is not None:
         check_estimator(estimator)
@@ -275,7 +274,7 @@ def estimate(
     limit = token_limit(checked)
 
     async def work() -> References:
-        async with _opened(model, *where) as policy:
+        async with opened(model, *where) as policy:
             estimating = estimator or Synthesis(policy, max_tokens=limit)
             stops: list[Exception] = []
             same = copies(examples)  # rows with the same prompt are questions of their own
@@ -301,26 +300,9 @@ def estimate(
                 tell(reference.total_usage)
                 return await _noted(reference)
 
-            with (
-                open_run(run) as store,
-                capped(budget, store),
-                reporting(progress, len(examples), run) as tell,
-            ):
+            with open_run(run, budget), reporting(progress, len(examples), run) as tell:
                 found = await concurrency.each(one, range(len(examples)), under_way(policy))
             raise_if_nothing_came(stops, any(reference.group.replies for reference in found))
             return References(found, _notes(model))
 
     return concurrency.run(work())
-
-
-@asynccontextmanager
-async def _opened(
-    model: str | Model, base_url: Secret | None = None, api_key: Secret | None = None
-) -> AsyncIterator[Model]:
-    """The Model; one that was made here from a string has its connections closed afterwards."""
-    opened = resolve(model, base_url=base_url, api_key=api_key)
-    try:
-        yield opened
-    finally:
-        if opened is not model:
-            await opened.aclose()  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from catlite import concurrency
+from catlite.checks import whole_number
 from catlite.coerce import as_estimators, as_task
 from catlite.costs import of_one
 from catlite.data import Estimator, Example, Group, Prompt, Reference, Reward, Task
@@ -29,18 +30,17 @@ from catlite.errors import (
     ModelError,
     RubricError,
 )
-from catlite.models.base import Model, check_n, check_sampling
+from catlite.models.base import Model, check_n, check_sampling, traits
 from catlite.models.http.keys import Secret, sealed
-from catlite.models.naming import resolve
-from catlite.models.preferring import noting
+from catlite.models.naming import opened
 from catlite.preflight import check_readable
 from catlite.results import SINGLE, Evaluation, Row, as_evaluation
 from catlite.rewards.answer_match import GOLD
 from catlite.rewards.protocol import audited, grader_of, warn_own_judge
 from catlite.rollouts import ends_run, keeping, raise_if_nothing_came, sample_group, under_way
-from catlite.runs.budget import Budget, capped
+from catlite.runs.budget import Budget
 from catlite.runs.progress import Progress, reporting
-from catlite.runs.store import copies, copy_of, open_run, samples_from
+from catlite.runs.session import copies, copy_of, noting, open_run, samples_from
 from catlite.usage import Usage
 
 Estimators = Sequence[Estimator] | Mapping[str, Estimator]
@@ -62,8 +62,7 @@ async def aevaluate(
 ) -> Evaluation:
     """`evaluate`, awaited; `policy` is a Model."""
     check_n(n)
-    if isinstance(n_repeats, bool) or not isinstance(n_repeats, int) or n_repeats < 1:
-        raise ConfigError(f"n_repeats={n_repeats!r}: want a whole number of at least 1")
+    whole_number("n_repeats", n_repeats)
     check_sampling(sampling, evaluate)
     named = _names(estimators)
     task = _as_task(task)
@@ -75,8 +74,7 @@ async def aevaluate(
     items = [(position, example, repeat) for repeat in range(n_repeats) for position, example in enumerate(task)]
     same = copies(task)  # rows with the same prompt are questions of their own
     with (
-        open_run(run) as store,
-        capped(budget, store),
+        open_run(run, budget) as store,
         reporting(progress, len(items), run) as tell,
     ):
 
@@ -163,8 +161,7 @@ def evaluate(
     base_url = api_key = None
 
     async def work() -> Evaluation:
-        model = resolve(policy, **where)
-        try:
+        async with opened(policy, **where) as model:
             return await aevaluate(
                 task,
                 model,
@@ -177,9 +174,6 @@ def evaluate(
                 progress=progress,
                 **sampling,
             )
-        finally:
-            if model is not policy:
-                await model.aclose()  # type: ignore[attr-defined]
 
     return concurrency.run(work())
 
@@ -207,8 +201,7 @@ async def areestimate(
     known = [(position, group.example) for position, group in sorted(first.items()) if group is not None]
     same = dict(zip([position for position, _ in known], copies(example for _, example in known), strict=True))
     with (
-        open_run(run) as store,
-        capped(budget, store),
+        open_run(run, budget),
         reporting(progress, len(singles), run) as tell,
     ):
 
@@ -293,7 +286,7 @@ class _Work:
             self._failed(error)
             group = error.group or Group(example, ())
             return group, replace(row, usage=group.usage, error=str(error))
-        return group, _alone(row, group, getattr(policy, "price", None))
+        return group, _alone(row, group, traits(policy).price)
 
     async def rows(self, group: Group, single: Row) -> list[Row]:
         """`single`, graded unless it has its score already, and a row for every estimator's reference."""

@@ -10,7 +10,7 @@ from catlite.data import Example, Group, Judgement, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError
 from catlite.models.base import Model
 from catlite.models.http.keys import Secret, sealed
-from catlite.models.naming import resolve
+from catlite.models.naming import opened
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
 from catlite.runs.progress import waiting
 
@@ -66,10 +66,9 @@ async def ajudge(
     if question is not None:
         as_messages(question)
     group = Group(Example(_NOT_GIVEN if question is None else question, rubric=criteria), _rollouts(responses))
-    opened = resolve(judge, base_url=base_url, api_key=api_key)
-    try:
+    async with opened(judge, base_url, api_key) as model:
         return await judge_group(
-            opened,
+            model,
             group,
             criteria,
             mode=mode,
@@ -77,9 +76,6 @@ async def ajudge(
             min_coverage=min_coverage,
             max_tokens=max_tokens,
         )
-    finally:
-        if opened is not judge:
-            await opened.aclose()  # type: ignore[attr-defined]
 
 
 def judge(

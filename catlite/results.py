@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from catlite.cards import evaluation_html
 from catlite.data import Group, Judgement, Reference
 from catlite.errors import ConfigError
-from catlite.models.preferring import distinct
 from catlite.rollouts import unanswered
 from catlite.runs import evaluation_file
+from catlite.runs.session import distinct
 from catlite.text import data_frame, evaluation_text, short, usage_text
 from catlite.usage import Usage
 

@@ -13,15 +13,15 @@ ROOT = Path(catlite.__file__).parent
 # A room may use those on the floors above its own, and the others of its own floor.
 FLOORS = (
     "usage endings lazy extras text",
-    "errors",
+    "errors checks",
     "criteria tracebacks",
     "concurrency",
     "answers prompts",
     "data parsing",
     "reprs cards",
     "runs",
-    "tasks models.base models.failures",
-    "models.http models.scripted models.preferring models.replay",
+    "tasks models.base",
+    "models.http models.booking models.kept models.ask models.scripted models.preferring models.replay",
     "models.embedded",
     "models.local",
     "models.naming",

@@ -17,16 +17,17 @@ from catlite.coerce import as_task, check_estimator, estimator_name
 from catlite.data import Estimator, Example, Group, Prompt, Reference, Reward, Task, counted
 from catlite.errors import EstimationError, StoreError
 from catlite.evaluation import aevaluate
+from catlite.models import ask
 from catlite.models.base import Model, check_n, check_sampling, token_limit
-from catlite.models.naming import resolve
+from catlite.models.naming import opened
 from catlite.references.selection import MajorityVote
 from catlite.references.synthesis import Synthesis
 from catlite.results import Evaluation, mean_and_error
 from catlite.rollouts import continuing
-from catlite.runs.budget import Budget, capped
+from catlite.runs.budget import Budget
 from catlite.runs.evaluation_file import FILE
 from catlite.runs.progress import Progress
-from catlite.runs.store import open_run
+from catlite.runs.session import open_run
 from catlite.text import data_frame, short, table
 from catlite.usage import Usage
 
@@ -162,13 +163,12 @@ def compare(
     questions = as_task(task, "compare", instead="one Example with its answer, Example(text, answer)")
 
     async def work() -> Comparison:
-        models = [resolve(before), resolve(after)]
-        last = synthesis or Synthesis(models[0], max_tokens=token_limit(check_sampling(sampling)))
         evaluations: list[Evaluation] = []
-        try:
+        async with opened(before) as first, opened(after) as second:
+            last = synthesis or Synthesis(first, max_tokens=token_limit(check_sampling(sampling)))
             # One store and one budget for both: what the first spends is not there for the second.
-            with open_run(run) as store, capped(budget, store):
-                for model, name in zip(models, _FOLDERS, strict=True):
+            with open_run(run, budget) as store:
+                for model, name in zip((first, second), _FOLDERS, strict=True):
                     with continuing(begun=bool(evaluations)):
                         evaluation = await aevaluate(
                             questions,
@@ -183,10 +183,6 @@ def compare(
                     if run is not None and store is not None:
                         evaluation.save(store.folder / name / FILE)
                     evaluations.append(evaluation)
-        finally:
-            for model, given in zip(models, (before, after), strict=True):
-                if model is not given:
-                    await model.aclose()  # type: ignore[attr-defined]
         return Comparison(*evaluations)
 
     return concurrency.run(work())
@@ -215,7 +211,7 @@ class Greedy:
         """The greedy reply to the group's question; EstimationError when the call fails."""
         left_out = ("top_k", "top_p", "min_p", "seed")
         settings = {name: value for name, value in self.sampling.items() if name not in left_out}
-        (reply,) = await self.model.sample(group.example.prompt, 1, **{**settings, "temperature": 0.0})
+        (reply,) = await ask.sample(self.model, group.example.prompt, 1, **{**settings, "temperature": 0.0})
         reply = counted(reply)
         usage = Usage.total([reply.usage])
         if reply.error is not None:

@@ -1,4 +1,7 @@
-"""The Model protocol, and the sampling parameters that a model takes. Policy, anchor and judge are roles of a Model."""
+"""The Model protocol, what a model may offer beside it, and the sampling parameters that models take.
+
+Policy, anchor and judge are roles of a Model.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import difflib
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from catlite.data import Message, Prompt, Rollout
@@ -24,6 +28,77 @@ class Model(Protocol):
     async def sample(self, prompt: Prompt, n: int = 1, **sampling: Any) -> list[Rollout]:
         """`n` replies to `prompt`, in order; a reply that failed for good is a Rollout with `.error`."""
         ...
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """A Model that gives the log-probabilities of a text that it did not write."""
+
+    async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
+        """The natural log of the probability of each token of `text`, as the reply to `prompt`."""
+        ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """A Model that holds something open, such as connections."""
+
+    async def aclose(self) -> None:
+        """Close it; the next call opens it again."""
+        ...
+
+
+class Rates(Protocol):
+    """A price: catlite.Price, or what computes dollars as it does."""
+
+    def cost(self, prompt_tokens: int | None, completion_tokens: int | None, cached_tokens: int | None) -> float | None:
+        """US dollars of so many tokens, None when unknown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What is known of a model beside its name; a model of your own may have some as its attribute `traits`.
+
+    Args:
+        shown_name: how cards call the model; "" is its name.
+        max_connections: requests it takes at once; twice as many questions are under way. 32.
+        price: dollars per token, for budgets in dollars; None is unknown.
+        sampling: the defaults of its calls.
+        caches_per_slot: whether prompts that begin alike gain only when they come one after the other; False.
+        keeps_books: whether it keeps its replies in the run in force and holds itself within the budget; False leaves
+            both to catlite/models/ask.py.
+        refused, taken: settings it was seen to refuse and to work under, as "temperature=0.0"; whoever learns of one
+            adds it.
+
+    Example:
+        >>> class Mine:
+        ...     name, traits = "mine", Traits(max_connections=4)
+    """
+
+    shown_name: str = ""
+    max_connections: int = 32
+    price: Rates | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    caches_per_slot: bool = False
+    keeps_books: bool = False
+    refused: set[str] = field(default_factory=set)
+    taken: set[str] = field(default_factory=set)
+
+
+@runtime_checkable
+class HasTraits(Protocol):
+    """A Model that tells its Traits."""
+
+    @property
+    def traits(self) -> Traits:
+        """What is known of the model."""
+        ...
+
+
+def traits(model: Any) -> Traits:
+    """The Traits of a model; the defaults where it tells none."""
+    return model.traits if isinstance(model, HasTraits) else Traits()
 
 
 # The names of the token limit, the one that counts first.
@@ -79,7 +154,7 @@ _PLAIN = frozenset(
 
 def shown_name(model: Model) -> str:
     """What a card calls a model: its name, and for "local" the weights behind it."""
-    return str(getattr(model, "shown_name", model.name))
+    return traits(model).shown_name or model.name
 
 
 def check_n(n: Any) -> int:

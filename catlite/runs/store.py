@@ -11,23 +11,22 @@ between machines.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import hashlib
 import itertools
 import json
 import queue
 import sqlite3
 import threading
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from catlite.data import Example, Message, Rollout
-from catlite.errors import ConfigError, StoreError
+from catlite.data import Message, Rollout
+from catlite.errors import StoreError
 from catlite.runs import files
 from catlite.runs.budget import Account
 from catlite.usage import Usage
@@ -35,10 +34,6 @@ from catlite.usage import Usage
 _BATCH = 256  # replies per commit at most: one fsync carries all that wait
 # Never part of what identifies a request: headers may carry credentials and change without changing the reply.
 _NOT_ASKED = frozenset({"extra_headers"})
-
-_current: contextvars.ContextVar[Store | None] = contextvars.ContextVar("catlite_run", default=None)
-_first: contextvars.ContextVar[int] = contextvars.ContextVar("catlite_first_sample", default=0)
-_copy: contextvars.ContextVar[str] = contextvars.ContextVar("catlite_copy", default="")
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class Asked:
     address: str
     messages: Sequence[Message]
     sampling: Mapping[str, Any]
-    copy: str = field(default_factory=_copy.get)  # which of several that ask the same; see `copy_of`
+    copy: str = ""  # which of several that ask the same; see session.copy_of
 
     @cached_property
     def json(self) -> str:
@@ -81,7 +76,7 @@ class _Job:
 
 
 class Store:
-    """The replies of one run, in `<folder>/replies.sqlite`; see `open_run`.
+    """The replies of one run, in `<folder>/replies.sqlite`; see session.open_run.
 
     `account` has all that was booked for the run, by earlier processes too.
     """
@@ -281,87 +276,3 @@ def _fields(value: Rollout | Usage) -> dict[str, Any]:
 
 def _rollout(text: str) -> Rollout:
     return Rollout.from_json(json.loads(text))
-
-
-_open: dict[Path, tuple[Store, int]] = {}
-_open_lock = threading.Lock()
-
-
-@contextmanager
-def open_run(run: str | Path | None) -> Iterator[Store | None]:
-    """The store of `run`, in force for every model call made inside; None leaves things as they are.
-
-    Blocks of one process may overlap on the same run. Raises StoreError when the folder cannot be used, is held by
-    another process, or was written by another version.
-    """
-    if run is None:
-        yield _current.get()
-        return
-    if not isinstance(run, str | Path):
-        raise ConfigError(f"run={run!r:.60}: want the path of a folder")
-    folder = Path(run).expanduser().resolve()
-    with _open_lock:
-        store, users = _open.get(folder, (None, 0))
-        store = store or Store(folder)
-        _open[folder] = (store, users + 1)
-    token = _current.set(store)
-    try:
-        yield store
-    finally:
-        _current.reset(token)
-        with _open_lock:
-            users = _open[folder][1] - 1
-            _open[folder] = (store, users)
-            if users == 0:
-                del _open[folder]
-                store.close()
-
-
-def current_run() -> Store | None:
-    """The store in force, or None."""
-    return _current.get()
-
-
-@contextmanager
-def samples_from(first: int) -> Iterator[None]:
-    """Models sampled inside give the replies from index `first` on: fresh ones, beside those before them."""
-    token = _first.set(first)
-    try:
-        yield
-    finally:
-        _first.reset(token)
-
-
-def first_sample() -> int:
-    """The index of the first reply that a call of `sample` gives; 0 outside of `samples_from`."""
-    return _first.get()
-
-
-@contextmanager
-def copy_of(row: int, repeat: int = 0) -> Iterator[None]:
-    """Models asked inside answer for themselves, though others ask the very same.
-
-    row: how many rows of the task before this one have its prompt. repeat: how often it was done before. A run keeps
-    the replies of each apart, as without a run each would have its own.
-    """
-    token = _copy.set(f"{row}.{repeat}" if row or repeat else "")
-    try:
-        yield
-    finally:
-        _copy.reset(token)
-
-
-def current_copy() -> str:
-    """What tells the copy in force from others that ask the same; "" for the first."""
-    return _copy.get()
-
-
-def copies(examples: Iterable[Example]) -> list[int]:
-    """Of each example, how many before it have the same prompt."""
-    seen: Counter[str] = Counter()
-    numbers = []
-    for example in examples:
-        text = json.dumps(example.messages, sort_keys=True)
-        numbers.append(seen[text])
-        seen[text] += 1
-    return numbers

@@ -27,8 +27,8 @@ from catlite.preflight import check_task
 from catlite.references.synthesis import Synthesis
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.protocol import warn_own_judge
-from catlite.runs.budget import Budget, capped
-from catlite.runs.store import open_run
+from catlite.runs.budget import Budget
+from catlite.runs.session import open_run
 from catlite.training import lora
 from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
 from catlite.training.config import TrainConfig, check_warm, rollout_sampling
@@ -127,7 +127,7 @@ def train(
         length = "max_completion_length" if estimator is None else "the estimator's max_tokens"
         rewarder = Rewarder(anchored, reward, config.judge_wait, "judge_wait in TrainConfig", length)
         folder = Folder(lora.run_folder(run, task.name))
-        with open_run(folder.path) as store, capped(budget, store):
+        with open_run(folder.path, budget):
             asked = {
                 "model": lora.weights_of(local),
                 "questions": digest_of([*kept, *(("held back", one) for one in held)]),

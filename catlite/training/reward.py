@@ -33,12 +33,11 @@ from catlite.errors import (
     StoreError,
     causes,
 )
-from catlite.models.failures import listening
 from catlite.preflight import check_task
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rollouts import is_hopeless
-from catlite.runs.budget import Account, Budget, Ledger, drawing_on
-from catlite.runs.store import open_run
+from catlite.runs.budget import Account, Budget, Ledger
+from catlite.runs.session import drawing_on, listening, open_run
 from catlite.training.grouping import (
     ID as ID,
     LogExtra,

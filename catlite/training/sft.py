@@ -31,8 +31,8 @@ from catlite.models.local.model import LocalModel
 from catlite.preflight import check_task
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import is_hopeless, sample_group, under_way
-from catlite.runs.budget import Budget, capped
-from catlite.runs.store import open_run
+from catlite.runs.budget import Budget
+from catlite.runs.session import open_run
 from catlite.training import lora
 from catlite.training.config import SFTConfig, rollout_sampling
 from catlite.training.folder import Folder, digest_of
@@ -102,7 +102,7 @@ def sft(
         lora.all_fit(local, examples, config.max_completion_length)
         estimating = estimator or Synthesis(local.frozen(), max_tokens=config.max_completion_length)
         folder = Folder(lora.run_folder(run, task.name))
-        with open_run(folder.path) as store, capped(budget, store):
+        with open_run(folder.path, budget):
             asked = {
                 "model": lora.weights_of(local),
                 "questions": digest_of(examples),

@@ -38,7 +38,8 @@ from catlite.data import Rollout
 from catlite.errors import ConfigError, StoreError
 from catlite.models.embedded.model import _Server
 from catlite.models.http.keys import Address, Secret
-from catlite.runs.store import Asked, Recording, open_run, samples_from
+from catlite.runs.session import open_run, samples_from
+from catlite.runs.store import Asked, Recording
 from catlite.usage import Usage
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(12)))
@@ -293,7 +294,7 @@ def test_a_disk_that_fills_up_stops_the_run_with_everything_intact(server, tmp_p
     code = """
     import asyncio, resource, signal, sys
     from catlite import Endpoint
-    from catlite.runs.store import open_run
+    from catlite.runs.session import open_run
     model = Endpoint("test-model", base_url=sys.argv[1], api_key=sys.argv[2])
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))

@@ -12,8 +12,7 @@ import catlite
 from catlite import Budget, Endpoint, Example, Group, MinPerplexity, MutualPredictability, Rollout, Usage, concurrency
 from catlite.errors import BadReply, BudgetReached, ConfigError, ContextOverflow
 from catlite.models.http import likelihood
-from catlite.runs.budget import capped
-from catlite.runs.store import open_run
+from catlite.runs.session import capped, open_run
 
 SUM = "What is 2 times 3?"
 

@@ -25,10 +25,11 @@ from catlite import (
 )
 from catlite.criteria import Criterion, Rubric
 from catlite.errors import ConfigError, ModelError, RequestRejected
-from catlite.models.preferring import noting, sample_preferring
+from catlite.models.preferring import sample_preferring
 from catlite.models.scripted import ScriptedModel
 from catlite.rewards.judge import judge_group
-from catlite.runs.budget import Budget, capped
+from catlite.runs.budget import Budget
+from catlite.runs.session import capped, noting
 
 PROMPT = [{"role": "user", "content": "At which temperature does the acid boil?"}]
 FORM = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
@@ -129,7 +130,7 @@ def test_a_5xx_that_passes_teaches_nothing(server, hurry, monkeypatch, code):
         server.requests.clear()
         prefer(server, {"response_format": FORM})
         assert has(server) == [True]
-        catlite.models.http.endpoint._known_servers.clear()
+        catlite.models.http.service._known_servers.clear()
 
 
 def test_an_outage_gets_the_patience_it_gets_without_preferences(server, hurry):

@@ -16,7 +16,7 @@ from catlite import LocalModel, concurrency  # noqa: E402
 from catlite.errors import ConfigError, ContextOverflow, OutOfMemory, RequestRejected  # noqa: E402
 from catlite.models.local import engine, sampling  # noqa: E402
 from catlite.models.local.decoding import begin_alike  # noqa: E402
-from catlite.runs.store import open_run, samples_from  # noqa: E402
+from catlite.runs.session import open_run, samples_from  # noqa: E402
 
 # What torch and its friends warn about is not ours.
 pytestmark = pytest.mark.filterwarnings("default")

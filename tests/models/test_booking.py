@@ -21,11 +21,11 @@ import catlite
 from catlite import Budget, Endpoint, Example, MajorityVote, Price, Rollout, Usage, concurrency
 from catlite.errors import BudgetReached, CatliteError, ConfigError, StoreError
 from catlite.models.base import TOKEN_LIMITS
-from catlite.models.http import endpoint, retry
+from catlite.models.http import retry, service
 from catlite.models.http.traffic import Traffic
 from catlite.runs import budget as budgets
-from catlite.runs.budget import capped
-from catlite.runs.store import Asked, Recording, Store, open_run
+from catlite.runs.session import capped, open_run
+from catlite.runs.store import Asked, Recording, Store
 
 PRICE = Price(2.0, 10.0)
 
@@ -50,14 +50,14 @@ def quick(monkeypatch):
 
 async def process(provider, folder, budget, drawn):
     """One process of the run: some questions at once, one of them cancelled now and then; what was booked by it."""
-    endpoint._known_servers.clear()
+    service._known_servers.clear()
     model = Endpoint("m", base_url=provider.url, api_key="none", price=PRICE, max_connections=drawn.randint(1, 5))
 
     async def client():
         return provider
 
-    model._client = client
-    model._traffic  # noqa: B018 - on this loop
+    model._service.client = client
+    model._service.traffic  # noqa: B018 - on this loop
     with open_run(folder) as store, capped(budget, store):
         disk = Disk(store, drawn)
         store.close = disk.close
@@ -349,7 +349,7 @@ SENDER = """
 import sys
 import catlite
 from catlite import concurrency
-from catlite.runs.store import open_run
+from catlite.runs.session import open_run
 model = catlite.Endpoint("test-model", base_url=sys.argv[1], api_key=sys.argv[2], max_tokens=20, max_connections=4)
 async def work():
     await concurrency.together(model.sample(f"question {number}") for number in range(100))
