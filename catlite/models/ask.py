@@ -3,7 +3,7 @@
 Estimators, rewards and evaluations call `sample` and `logprobs` here instead of the model's own. Models of catlite keep
 books of their own, down to the single request (`Traits.keeps_books`). Any other object with a name and `sample` is kept
 and booked here: by the usage of its rollouts, and at the most where they have none. When it hands on to an Endpoint or
-a LocalModel, that one keeps and books what it does, and nothing is done twice. Left out: retries, which are the
+a LocalModel, that one books what it does, and nothing is booked twice. Left out: retries, which are the
 model's own.
 """
 
@@ -16,7 +16,7 @@ from catlite.data import Message, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError
 from catlite.models.base import Model, Scores, sendable, token_limit, traits
 from catlite.models.booking import Books
-from catlite.models.kept import kept, kept_scores, wanted
+from catlite.models.kept import OWN, kept, kept_scores, wanted
 from catlite.runs import session
 from catlite.runs.budget import choices, most_prompt_tokens
 from catlite.usage import Usage
@@ -43,13 +43,11 @@ async def sample(model: Model, prompt: Prompt, n: int = 1, **sampling: Any) -> l
             most = most_prompt_tokens(messages), None if limit is None else count * limit
             if missing[0] and isinstance(sampling.get("seed"), int):
                 sampling = {**sampling, "seed": sampling["seed"] + missing[0]}
-            books = Books(f"{model.name} (own)", about.price, requests=len(missing))
+            books = Books(model.name, about.price, requests=len(missing), own=True)
             async with books.request(lambda: most) as booking:
                 with session.changed(room=booking.room):
                     rollouts = await model.sample(prompt, len(missing), **sampling)
                 booking(_usage(rollouts))
-                if booking.handed_on:
-                    return [*replies.found.values(), *rollouts]
             fresh = dict(zip(missing, rollouts, strict=False))
             await replies.keep(fresh)
             replies.lost |= fresh
@@ -72,17 +70,18 @@ async def logprobs(model: Model, prompt: Prompt, text: str) -> list[float]:
 
     async def score() -> Rollout:
         most = most_prompt_tokens([*messages, {"role": "assistant", "content": text}]), 1
-        async with Books(f"{model.name} (own)", about.price).request(lambda: most) as booking:
-            with session.changed(room=booking.room):
+        async with Books(model.name, about.price, own=True).request(lambda: most) as booking:
+            with session.changed(room=booking.room), session.metered() as spent:
                 values = await scorer.logprobs(prompt, text)
-            booking(Usage(None, None, None, None, 1))
-        return Rollout("", finish_reason="scored", logprobs=tuple(values))
+            usage = Usage.total(spent) if spent else Usage(None, None, None, None, 1)
+            booking(usage)
+        return Rollout("", finish_reason="scored", logprobs=tuple(values), usage=usage)
 
     return await kept_scores(model.name, lambda: _address(model), messages, text, {}, score)
 
 
 async def _address(model: Model) -> str:
-    return f"python:{type(model).__qualname__}"
+    return f"{OWN}{type(model).__qualname__}"
 
 
 def _usage(rollouts: Sequence[Rollout]) -> Usage:

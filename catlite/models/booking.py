@@ -50,9 +50,17 @@ class Booking:
 class Books:
     """Where the requests of one call to a model are booked: the budget and the run in force, either or none."""
 
-    def __init__(self, model: str, price: Rates | None, *, requests: int = 1) -> None:
-        """Take the books of the session in force; `requests` is how many HTTP requests one booking stands for."""
+    def __init__(self, model: str, price: Rates | None, *, requests: int = 1, own: bool = False) -> None:
+        """Take the books of the session in force.
+
+        Args:
+            model: its name.
+            price: dollars per token, None when unknown.
+            requests: how many HTTP requests one booking stands for.
+            own: a model of the user's own, which may ask another one of that name while it is waited for.
+        """
         self.model, self.price, self.requests = model, price, requests
+        self.line = f"{model} (own)" if own else model
         in_force = session.current()
         self.store, self.ledger, self.outer = in_force.store, in_force.ledger, in_force.room
         if self.ledger is None and self.store is not None:
@@ -83,7 +91,7 @@ class Books:
             replies = None if completion is None else math.ceil(completion * times)
             return Usage(prompt + more, replies, 0, self._dollars(prompt + more, replies), self.requests)
 
-        async with ledger.room_for(self.model, bound, exact) as room:
+        async with ledger.room_for(self.line, bound, exact) as room:
             number = store.begin(room.most) if store else 0
             booking, cost = Booking(room), room.most
             try:

@@ -15,6 +15,7 @@ from catlite.data import Message, Rollout
 from catlite.runs import session
 from catlite.runs.store import Asked, Store
 
+OWN = "python:"  # where a model of the user's own is, as a store has it; then the name of its class
 SCORED = "scored"  # what a store calls the text whose log-probabilities it keeps
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from catlite.data import Message, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError, RequestRejected
 from catlite.models.base import Traits, check_n, check_sampling, sendable
-from catlite.models.kept import SCORED, wanted
+from catlite.models.kept import OWN, SCORED, wanted
 from catlite.runs import session
 from catlite.runs.store import Recording
 
@@ -86,6 +86,9 @@ class Replay:
             and (SCORED in request["sampling"]) == (SCORED in wished)
             and all(request["sampling"].get(name) == value for name, value in wished.items())
         ]
+        if any(not request["address"].startswith(OWN) for _, request in fitting):
+            # One of the user's own may have handed on to the others.
+            fitting = [(key, request) for key, request in fitting if not request["address"].startswith(OWN)]
         if len(fitting) == 1:
             return self._recording.replies(fitting[0][0])
         ways = "; ".join(

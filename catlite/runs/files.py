@@ -13,8 +13,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,6 @@ _TABLES = (
 )
 BOOK = "INSERT OR REPLACE INTO bookings VALUES (?, ?, ?, ?, ?)"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
-_NULLABLE = {field.name for field in fields(Usage) if "None" in str(field.type)}
 
 
 # --- tables ---
@@ -100,29 +97,6 @@ def booked(connection: sqlite3.Connection) -> Usage:
         f"SELECT {sums}, TOTAL(requests) FROM bookings"  # noqa: S608 - names of ours
     ).fetchone()
     return Usage(_whole(prompt), _whole(completion), 0, cost, int(requests))
-
-
-def replies_usage(path: Path) -> Usage:
-    """What all replies in this file say they cost; summed by SQLite, which reads a reply without making it one."""
-    parts = []
-    for field in fields(Usage):
-        unknown = f"u IS NULL OR json_type(u, '$.{field.name}') = 'null'" if field.name in _NULLABLE else "0"
-        value = f"json_extract(u, '$.{field.name}')"
-        if field.name == "generations":  # as Rollout.from_json reads what was written before these were counted
-            value = f"COALESCE({value}, u IS NOT NULL AND COALESCE(ended, '') NOT IN ('scored', 'error'))"
-        parts.append(f"SUM({unknown}) > 0, TOTAL({value})")
-    # The inner LIMIT keeps SQLite from reading each reply once for each sum.
-    columns = "json_extract(rollout, '$.usage') AS u, json_extract(rollout, '$.finish_reason') AS ended"
-    query = f"SELECT {', '.join(parts)} FROM (SELECT {columns} FROM replies LIMIT -1)"  # noqa: S608 - names of ours
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
-        try:
-            sums = connection.execute(query).fetchone()
-        except sqlite3.OperationalError:  # see _usages
-            return Usage.total(usage for _, usage in _usages(connection))
-    values: dict[str, Any] = {}
-    for field, unknown, total in zip(fields(Usage), sums[::2], sums[1::2], strict=True):
-        values[field.name] = None if unknown else int(total) if isinstance(field.default, int) else total
-    return Usage(**values)
 
 
 def _whole(value: float | None) -> int | None:

@@ -206,13 +206,6 @@ class Store:
             self._journal.booked(row[0] for row in bookings)
             _tell(batch, None)
 
-    def usage(self) -> Usage:
-        """What all replies of the run say they cost when they were paid for; reads the whole file.
-
-        What was booked, failed requests and silent servers included, is `account.spent`.
-        """
-        return files.replies_usage(self.path)
-
     def close(self) -> None:
         """Waits for what is being written, then lets others open the run."""
         self._waiting.put(None)

@@ -426,28 +426,6 @@ def test_a_run_of_a_format_to_come_is_refused(tmp_path):
         Recording(tmp_path)
 
 
-# --- the sum over all replies ---
-
-
-@pytest.mark.parametrize(
-    "usages",
-    [
-        [],
-        [None],
-        [Usage(5, 2, 1, 0.1, 1, 0.5), Usage(0, 3)],
-        [Usage(5, None, 1, None, 1, 0.5), Usage(0, 3)],
-        [Usage(5, 2, None, 0.25, 1, 0.5), None, Usage(1, 1, 0, 0.5, 1, 2.0)],
-    ],
-)
-@pytest.mark.parametrize("logprob", [-1.0, float("nan")])
-def test_the_usage_of_a_run_is_the_sum_of_its_replies(usages, logprob, tmp_path):
-    asked = Asked("m", "a", [{"role": "user", "content": "q"}], {})
-    rollouts = dict(enumerate(Rollout("a", logprobs=(logprob,), usage=usage) for usage in usages))
-    with open_run(tmp_path) as store:
-        asyncio.run(store.keep(asked, rollouts))
-        assert store.usage() == Usage.total(usages)
-
-
 # --- locks ---
 
 

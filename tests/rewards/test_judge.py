@@ -8,6 +8,7 @@ import pytest
 
 from catlite import Criterion, Example, Group, Rollout, Rubric, ScriptedModel
 from catlite.errors import AuthenticationFailed, ConfigError, ContextOverflow, RequestRejected
+from catlite.models.base import Traits
 from catlite.rewards.judge import judge_group, says_nothing, worded, yes_probability
 
 ZINC = Rubric((Criterion("The response names zinc."), Criterion("The response names iron.")))
@@ -196,7 +197,7 @@ class Picky:
     name = "picky"
 
     def __init__(self):
-        self.calls, self.refused = [], set()
+        self.calls, self.traits = [], Traits()
 
     async def sample(self, prompt, n=1, **sampling):
         self.calls.append(sampling)

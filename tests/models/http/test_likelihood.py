@@ -193,7 +193,7 @@ def test_a_run_scores_nothing_twice(tmp_path):
         for _ in range(2):
             with open_run(tmp_path) as store:
                 assert score(model, "ab") == [-0.097, -0.098]
-                assert store.usage().requests == 4
+                assert store.account.spent.requests == 4
         assert len(server.requests) == 4
         with open_run(tmp_path):
             score(model, "abc")

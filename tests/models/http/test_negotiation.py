@@ -25,6 +25,7 @@ from catlite import (
 )
 from catlite.criteria import Criterion, Rubric
 from catlite.errors import ConfigError, ModelError, RequestRejected
+from catlite.models.base import Traits
 from catlite.models.preferring import sample_preferring
 from catlite.models.scripted import ScriptedModel
 from catlite.rewards.judge import judge_group
@@ -434,8 +435,7 @@ def test_a_scorer_that_is_down_ends_the_run(server, hurry):
     questions = [f"Question {i}?" for i in range(30)]
 
     class Policy:
-        name = "policy"
-        max_connections = 1
+        name, traits = "policy", Traits(max_connections=1)
 
         async def sample(self, prompt, n=1, **sampling):
             return [Rollout("a"), Rollout("b")]
