@@ -17,12 +17,12 @@ from catlite import (
     ScriptedModel,
     Usage,
     Verdict,
-    api,
     embedded,
     estimate,
     synthesize,
 )
 from catlite.cards import figure, judgements_html
+from catlite.models import naming
 from catlite.models.base import shown_name
 from catlite.reprs import judgement_text, reference_text, rollouts_text
 from catlite.results import Row
@@ -120,7 +120,7 @@ def test_the_default_model_is_noted_when_nobody_named_it(monkeypatch):
             """Nothing to close."""
 
     tiny = Closing(lambda prompt, i: "x", "tiny")
-    monkeypatch.setattr(api, "resolve", lambda model, **where: tiny if isinstance(model, str) else model)
+    monkeypatch.setattr(naming, "resolve", lambda model, **where: tiny if isinstance(model, str) else model)
     assert any("no model was named" in note for note in synthesize("q", n=2).notes)
     assert synthesize("q", "local", n=2).notes == ()
     assert any("no model was named" in note for note in estimate(["q"], n=2).notes)

@@ -73,8 +73,8 @@ async def logprobs(model: Model, prompt: Prompt, text: str) -> list[float]:
         async with Books(model.name, about.price, own=True).request(lambda: most) as booking:
             with session.changed(room=booking.room), session.metered() as spent:
                 values = await scorer.logprobs(prompt, text)
-            usage = Usage.total(spent) if spent else Usage(None, None, None, None, 1)
-            booking(usage)
+            usage = Usage.total(spent or [None])
+            booking(usage if spent else usage + Usage(requests=1))
         return Rollout("", finish_reason="scored", logprobs=tuple(values), usage=usage)
 
     return await kept_scores(model.name, lambda: _address(model), messages, text, {}, score)

@@ -86,9 +86,13 @@ class Replay:
             and (SCORED in request["sampling"]) == (SCORED in wished)
             and all(request["sampling"].get(name) == value for name, value in wished.items())
         ]
-        if any(not request["address"].startswith(OWN) for _, request in fitting):
-            # One of the user's own may have handed on to the others.
-            fitting = [(key, request) for key, request in fitting if not request["address"].startswith(OWN)]
+        # A model of the user's own may have handed on to another one of its name.
+        elsewhere = {request["model"] for _, request in fitting if not request["address"].startswith(OWN)}
+        fitting = [
+            (key, request)
+            for key, request in fitting
+            if request["model"] not in elsewhere or not request["address"].startswith(OWN)
+        ]
         if len(fitting) == 1:
             return self._recording.replies(fitting[0][0])
         ways = "; ".join(

@@ -43,7 +43,7 @@ def test_each_rollout_is_rewarded_by_the_share_of_criteria_it_meets():
     ]
     assert judgement.verdicts_GC[0][0].reason == "it does"
     assert len(judge.calls) == 6
-    assert judgement.usage.requests == 6
+    assert judgement.usage.generations == 6
 
 
 def test_what_repeats_stands_first_in_the_prompt():

@@ -569,7 +569,7 @@ def test_a_run_tells_models_by_context_and_by_a_vocabulary_that_is_read(tmp_path
     folder = tiny_model(tmp_path)
 
     def address(**settings):
-        return LocalModel(folder, **settings)._address()
+        return LocalModel(folder, **settings)._weights_address()
 
     plain = address()
     (folder / "vocab.txt").write_text("beside a tokenizer.json nobody reads it")
