@@ -22,9 +22,8 @@ def of_one(group: Group, price: Any) -> Usage:
     """
     parts = [reply.usage for reply in group.replies if reply.usage is not None]
     first = [usage for usage in parts if _is_first(usage)]  # on these stand prompt and seconds of their request
-    if not parts:
+    if not first:
         return Usage(None, None, None, None, generations=1)
-    first = first or parts[:1]
     prompt = _mean([usage.prompt_tokens for usage in first])
     completion = _mean([usage.completion_tokens for usage in parts])
     cached = _mean([usage.cached_tokens for usage in first])

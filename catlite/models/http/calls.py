@@ -35,7 +35,6 @@ class Call:
     """One call of `sample`: what is asked of whom, and why nothing more is sent."""
 
     service: Service
-    books: Books
     messages: list[Message]
     request: dict[str, Any]
     replies: Replies
@@ -44,6 +43,7 @@ class Call:
 
     def __post_init__(self) -> None:
         self.learned = self.service.learned
+        self.books = Books(self.service.model, self.service.price)
         self.limit = token_limit(self.request)
 
     async def draw(self) -> None:

@@ -11,9 +11,8 @@ from typing import Any, NoReturn, Self
 from catlite import concurrency
 from catlite.checks import positive, whole_number
 from catlite.data import Prompt, Rollout, as_messages
-from catlite.errors import BadReply, ConfigError, EndpointUnavailable
+from catlite.errors import ConfigError
 from catlite.models.base import Traits, check_n, check_sampling, combined, sendable
-from catlite.models.booking import Books
 from catlite.models.http import likelihood
 from catlite.models.http.calls import Call
 from catlite.models.http.keys import Secret, hide_login, sealed
@@ -21,7 +20,6 @@ from catlite.models.http.prices import Price
 from catlite.models.http.remarks import remarked
 from catlite.models.http.service import Service
 from catlite.models.kept import kept, wanted
-from catlite.runs import session
 
 
 class Endpoint:
@@ -134,7 +132,7 @@ class Endpoint:
         samples = wanted(check_n(n))
         async with kept(self.model, self._service.kept_address, messages, request, samples) as replies:
             if len(replies.found) < n:
-                await Call(self._service, Books(self.model, self.price), messages, request, replies).draw()
+                await Call(self._service, messages, request, replies).draw()
             return remarked(replies.in_order(), messages, request)
 
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
@@ -162,12 +160,7 @@ class Endpoint:
         if self._service.via_litellm:
             raise likelihood.unable(f"model {self.model!r} through litellm")
         who = (await self._service.client()).who
-        scorer = likelihood.Scorer(self._service, Books(self.model, self.price), who, self.sampling)
-        try:
-            return await scorer.stored(messages, text)
-        except (EndpointUnavailable, BadReply) as error:
-            session.tell(error)
-            raise
+        return await likelihood.Scorer(self._service, who, self.sampling).stored(messages, text)
 
     async def aclose(self) -> None:
         """Closes the connections of the running loop; the next call opens new ones, as do calls in flight."""

@@ -19,7 +19,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from catlite.data import Message, Rollout
-from catlite.errors import AuthenticationFailed, BadReply, ConfigError, ContextOverflow, RequestRejected
+from catlite.errors import (
+    AuthenticationFailed,
+    BadReply,
+    ConfigError,
+    ContextOverflow,
+    EndpointUnavailable,
+    RequestRejected,
+)
 from catlite.models.booking import Books, MostTokens
 from catlite.models.http import wire
 from catlite.models.http.clients import Answer, Client
@@ -37,15 +44,17 @@ _BIAS = 1000.0  # logits differ by far less, so a token with this bias is the gr
 _LISTED = (1000, 1_000_000)  # of the likeliest tokens, first; then all there are, which is megabytes
 
 
-@dataclass(frozen=True)
+@dataclass
 class Scorer:
     """One call of `Endpoint.logprobs`, with what the endpoint lends it."""
 
     service: Service
-    books: Books
     who: str  # how errors call the server
     sampling: Mapping[str, Any]  # of the endpoint: only what shapes the prompt is taken from it
     spent: list[Usage] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.books = Books(self.service.model, self.service.price)
 
     async def stored(self, messages: list[Message], text: str) -> list[float]:
         """As `score`; what the run in force has scored before is not asked again."""
@@ -56,8 +65,10 @@ class Scorer:
                 logprobs = await self.score(messages, text)
                 if not all(map(math.isfinite, logprobs)):
                     raise BadReply(f"{self.who} gave a log-probability that is no number: {logprobs!r:.200}")
-            except BaseException:
+            except BaseException as error:
                 session.meter(Usage.total(self.spent))
+                if isinstance(error, EndpointUnavailable | BadReply):
+                    session.tell(error)
                 raise
             # A score is no reply: it has no text, and whoever counts usable rollouts passes it by.
             return Rollout("", finish_reason="scored", logprobs=tuple(logprobs), usage=Usage.total(self.spent))
