@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from catlite.checks import whole_number
 from catlite.data import Message, Prompt, Rollout
 from catlite.errors import ConfigError
 
@@ -103,17 +104,14 @@ def traits(model: Any) -> Traits:
 
 # The names of the token limit, the one that counts first.
 TOKEN_LIMITS = ("max_completion_tokens", "max_tokens")
-# The range a number must be in, as (low, high, whole). What is not here is passed on as given.
-_RANGES: dict[str, tuple[float, float, bool]] = {
-    "temperature": (0, math.inf, False),
-    "top_p": (0, 1, False),
-    "min_p": (0, 1, False),
-    "max_tokens": (1, math.inf, True),
-    "max_completion_tokens": (1, math.inf, True),
-    "top_k": (-1, math.inf, True),
-    "seed": (-math.inf, math.inf, True),
-    "presence_penalty": (-2, 2, False),
-    "frequency_penalty": (-2, 2, False),
+# The least a whole number may be, None for no limit, and the range of other numbers. What is not here is passed on.
+_LEAST: dict[str, int | None] = {"max_tokens": 1, "max_completion_tokens": 1, "top_k": -1, "seed": None}
+_RANGES: dict[str, tuple[float, float]] = {
+    "temperature": (0, math.inf),
+    "top_p": (0, 1),
+    "min_p": (0, 1),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
 }
 # Parameters of vLLM, SGLang and llama.cpp.
 _EXTENSIONS = frozenset(
@@ -158,12 +156,8 @@ def shown_name(model: Model) -> str:
 
 
 def check_n(n: Any) -> int:
-    """`n` as a count of rollouts; ConfigError for anything below 1 or not a whole number."""
-    if isinstance(n, bool) or not isinstance(n, int):
-        raise ConfigError(f"n={n!r}: the number of rollouts is a whole number, such as 8")
-    if n < 1:
-        raise ConfigError(f"n={n}: ask for at least one rollout")
-    return n
+    """Return `n` as a count of rollouts; ConfigError for anything below 1 or not a whole number."""
+    return whole_number("n", n, hint=", such as 8")
 
 
 # What people write who mean something else: the name here, or where it belongs.
@@ -210,7 +204,7 @@ _HINTS = {
 
 
 def check_sampling(sampling: Mapping[str, Any], call: Callable[..., Any] | None = None) -> dict[str, Any]:
-    """Sampling parameters, validated and without the ones that are None.
+    """Check sampling parameters, and drop the ones that are None.
 
     Args:
         sampling: parameters by name; ones that only some servers know can be given inside `extra_body`.
@@ -230,14 +224,13 @@ def check_sampling(sampling: Mapping[str, Any], call: Callable[..., Any] | None 
             raise ConfigError(f"{name}=…: not a sampling parameter; {_meant(name, known, call)}")
     checked = _with_one_limit({name: value for name, value in sampling.items() if value is not None})
     for name, value in checked.items():
-        if name not in _RANGES:
-            continue
-        low, high, whole = _RANGES[name]
-        number = isinstance(value, int) or (isinstance(value, float) and not whole)
-        if isinstance(value, bool) or not number or not low <= value <= high:
-            kind = "a whole number" if whole else "a number"
-            bounds = f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
-            raise ConfigError(f"{name}={value!r}: want {kind}{bounds if math.isfinite(low) else ''}")
+        if name in _LEAST:
+            whole_number(name, value, _LEAST[name])
+        elif name in _RANGES:
+            low, high = _RANGES[name]
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                bounds = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+                raise ConfigError(f"{name}={value!r}: want a number {bounds}")
     return checked
 
 
@@ -254,8 +247,8 @@ def _with_one_limit(sampling: dict[str, Any]) -> dict[str, Any]:
 
 
 def _meant(name: str, known: frozenset[str], call: Callable[..., Any] | None) -> str:
-    """What to write in place of an argument that is none."""
-    own = [] if call is None else [one for one in inspect.signature(call).parameters if one not in ("sampling", name)]
+    """Say what to write in place of an argument that nobody takes."""
+    own = [] if call is None else sorted(inspect.signature(call).parameters.keys() - {"sampling", name})
     close = difflib.get_close_matches(name, own, n=1, cutoff=0.75)
     if not close and name in _HINTS:
         return _HINTS[name]
@@ -266,14 +259,14 @@ def _meant(name: str, known: frozenset[str], call: Callable[..., Any] | None) ->
 
 
 def json_schema(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """A `response_format` that holds a reply to an object of these properties, all of them required, in this order."""
+    """Make a `response_format` that holds a reply to an object of these properties, all required, in this order."""
     held = {"properties": dict(properties), "required": list(properties), "additionalProperties": False}
     schema = {"type": "object", **held}
     return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
 
 
 def sendable(message: Message) -> Message:
-    """The message without lone surrogates, which JSON over UTF-8 cannot carry."""
+    """Replace lone surrogates in a message, which JSON over UTF-8 cannot carry."""
     return {
         key: value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
         for key, value in message.items()

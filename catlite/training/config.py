@@ -6,11 +6,11 @@ table of where they do not.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from catlite.checks import positive, whole_number
 from catlite.errors import ConfigError
 from catlite.models.base import check_sampling
 
@@ -61,10 +61,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check_numbers(self, whole=("steps", "prompts_per_step", "max_completion_length", "lora_rank", "check_every"))
-        _check_numbers(self, whole=(), positive=("learning_rate", "lora_layers", "judge_wait"))
-        if isinstance(self.num_generations, bool) or not isinstance(self.num_generations, int):
-            raise ConfigError(f"num_generations={self.num_generations!r}: want a whole number, such as 8")
-        if self.num_generations < 2:
+        _check_numbers(self, whole=(), above_zero=("learning_rate", "lora_layers", "judge_wait"))
+        if whole_number("num_generations", self.num_generations) < 2:
             raise ConfigError(
                 f"num_generations={self.num_generations}: a group of one has nothing to compare its rollout with, so "
                 "its advantage is always 0. Use at least 2; the paper uses 8"
@@ -75,12 +73,7 @@ class TrainConfig:
             raise ConfigError(f"beta={self.beta!r}: the weight of the KL penalty is 0 or more")
         if self.stop not in STOPS:
             raise ConfigError(f'stop={self.stop!r}: want None (fixed steps), "gap" or "reward"')
-        if (
-            isinstance(self.held_back, bool)
-            or not isinstance(self.held_back, int)
-            or self.held_back < 0
-            or self.held_back == 1
-        ):
+        if whole_number("held_back", self.held_back, 0, hint=": none, or at least 2") == 1:
             raise ConfigError(f"held_back={self.held_back!r}: 0, or at least 2 prompts, for a standard error")
         _check_rollouts(self.sampling)
         check_warm(self.sampling or {}, "sampling")
@@ -119,7 +112,7 @@ class SFTConfig:
 
     def __post_init__(self) -> None:
         counts = ("epochs", "batch_size", "num_generations", "max_completion_length", "lora_rank")
-        _check_numbers(self, whole=counts, positive=("learning_rate", "lora_layers"))
+        _check_numbers(self, whole=counts, above_zero=("learning_rate", "lora_layers"))
         if self.lora_layers > 1:
             raise ConfigError(f"lora_layers={self.lora_layers}: a share of the layers, from above 0 to 1")
         _check_rollouts(self.sampling)
@@ -163,12 +156,8 @@ def _check_rollouts(sampling: Mapping[str, Any] | None) -> None:
             )
 
 
-def _check_numbers(config: TrainConfig | SFTConfig, whole: tuple[str, ...], positive: tuple[str, ...] = ()) -> None:
-    for name in (one.name for one in fields(config) if one.name in whole):
-        value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{name}={value!r}: want a whole number of at least 1")
-    for name in positive:
-        value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ConfigError(f"{name}={value!r}: want a positive number")
+def _check_numbers(config: TrainConfig | SFTConfig, whole: tuple[str, ...], above_zero: tuple[str, ...] = ()) -> None:
+    for name in whole:
+        whole_number(name, getattr(config, name))
+    for name in above_zero:
+        positive(name, getattr(config, name))
