@@ -163,7 +163,7 @@ def self_consistency(repeats: Sequence[Sequence[Judgement]]) -> pd.DataFrame:
     Index: agreement, the share of pairs of repeats that agree on an item; unanimous, the share of items on which all
     do. Columns: value; se, over questions; items, those with at least two verdicts; questions, of these items. Repeats
     say something only of a judge that samples (`judge_group(…, temperature=1.0)`), and inside a run only of fresh
-    replies: wrap each repeat in `catlite.runs.store.samples_from(number)`.
+    replies: wrap each repeat in `catlite.runs.session.samples_from(number)`.
     Raises ConfigError for fewer than two repeats, or for repeats of different shape.
     """
     columns = [verdicts(judgements) for judgements in repeats]

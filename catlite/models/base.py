@@ -19,15 +19,35 @@ from catlite.errors import ConfigError
 
 @runtime_checkable
 class Model(Protocol):
-    """Anything that can be sampled."""
+    """Anything that can be sampled: an object with a name and an async method `sample`.
+
+    What else a model may offer is in Scores, Closes and Traits. Inside a run the replies of any model are kept, and its
+    calls are held within the budget.
+
+    Example:
+        >>> class Mine:
+        ...     name = "mine"
+        ...
+        ...     async def sample(self, prompt, n=1, **sampling):
+        ...         return [catlite.Rollout(await my_client(prompt, **sampling)) for _ in range(n)]
+    """
 
     @property
     def name(self) -> str:
-        """How the model is called in reports."""
+        """How the model is called in reports, and found again in a run."""
         ...
 
     async def sample(self, prompt: Prompt, n: int = 1, **sampling: Any) -> list[Rollout]:
-        """`n` replies to `prompt`, in order; a reply that failed for good is a Rollout with `.error`."""
+        """`n` replies to `prompt`, in order.
+
+        Args:
+            prompt: a question, or chat messages.
+            n: how many; 1.
+            **sampling: temperature, top_p, max_tokens, …
+
+        Returns:
+            The rollouts; a reply that failed for good is one with `.error`, and what a reply cost is its `.usage`.
+        """
         ...
 
 

@@ -1,4 +1,4 @@
-"""Settings that are preferred, not needed: left out where the model refuses them, and noted.
+"""Ask with settings that are preferred, not needed: they are left out where the model refuses them, and noted.
 
 Greedy replies, replies held to a JSON schema and long lists of log-probabilities are good to have, and many servers do
 not have them. A setting is left out once after any refusal, or after an empty reply. It is learned for the process when
@@ -31,7 +31,7 @@ _logger = logging.getLogger("catlite")
 async def sample_preferring(
     model: Model, messages: list[Message], preferred: Mapping[str, Any], **sampling: Any
 ) -> Rollout:
-    """One reply, under the `preferred` settings as far as the model takes them.
+    """Ask for one reply, under the `preferred` settings as far as the model takes them.
 
     Args:
         model: the model that is asked; its traits `refused` and `taken` hold what is known of its settings.
@@ -57,7 +57,7 @@ async def sample_preferring(
 
 
 def _note(model: str, name: str, value: Any, sent: Any) -> str | None:
-    """What a reader has to know of a preferred setting; None when it was sent as preferred."""
+    """Say what a reader has to know of a preferred setting; None when it was sent as preferred."""
     if value is None or (sent is not None and _first(sent) == _first(value)):
         return None
     if sent is not None:
@@ -80,7 +80,7 @@ class _Try:
 
     @property
     def answered(self) -> bool:
-        """Whether there is a reply with text, be it cut off."""
+        """Whether there is a reply with text; it may be cut off."""
         return self.reply is not None and self.reply.error is None and not self.empty
 
     @property
@@ -116,7 +116,7 @@ class _Asking:
         self.texts = [message["content"] for message in self.messages]
 
     def not_refused(self, preferred: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings that are not known to be refused; of a tuple the values that are not."""
+        """Leave out the settings that are known to be refused; of a tuple, the values that are."""
         wanted: dict[str, Any] = {}
         for name, value in preferred.items():
             if isinstance(value, tuple):
@@ -127,7 +127,7 @@ class _Asking:
         return wanted
 
     async def reply(self, wanted: Mapping[str, Any]) -> tuple[Rollout, Mapping[str, Any]]:
-        """A reply under as many of the `wanted` settings as the model takes, and which these are."""
+        """Get a reply under as many of the `wanted` settings as the model takes; return it and which these are."""
         tries = [await self._try(wanted, _ATTEMPTS)]
         left_out: list[_LeftOut] = []
         unnamed: _Try | None = None  # the first whose refusal names no setting
@@ -157,7 +157,7 @@ class _Asking:
         return self._paid(last), last.settings
 
     async def _try(self, settings: Mapping[str, Any], attempts: int) -> _Try:
-        """One request; a 5xx comes back after so many attempts, unless every setting is known to work."""
+        """Make one request; a 5xx comes back after so many attempts, unless every setting is known to work."""
         attempts = attempts if attempts == 1 or not self._all_work(settings) else 0
 
         def refuses(error: ModelError) -> bool:
@@ -184,7 +184,7 @@ class _Asking:
         return reply
 
     def _change(self, last: _Try) -> tuple[Mapping[str, Any], list[_LeftOut]] | None:
-        """What to ask for next and what is given up with that, None when nothing is left to give up."""
+        """Decide what to ask for next and what to give up with that; None when nothing is left to give up."""
         error = last.failure
         open_ones = [name for name, value in last.settings.items() if not isinstance(value, tuple) or len(value) > 1]
         unsure = [name for name in open_ones if self._key(name, _first(last.settings[name])) not in self.taken]
@@ -214,7 +214,7 @@ class _Asking:
         return {**last.settings, name: fewer}, refused
 
     async def _in_vain(self, first: _Try) -> tuple[Rollout, Mapping[str, Any]]:
-        """The end when it is not the settings: what came of the first request, or is asked for with full patience."""
+        """End when the settings are not the cause: with the first request's reply, or one asked for with patience."""
         if first.reply is not None:
             return self._paid(first), first.settings
         if isinstance(first.failure, RequestRejected | AuthenticationFailed):
@@ -222,14 +222,14 @@ class _Asking:
         return self._paid(_Try(first.settings, await self._sampled(first.settings))), first.settings
 
     async def _again(self, settings: Mapping[str, Any]) -> _Try | None:
-        """The request that was refused once more; None when that cannot be told."""
+        """Make the request that was refused once more; None when its outcome tells nothing."""
         try:
             return await self._try(settings, 1)
         except (ModelError, BudgetReached):
             return None
 
     def _paid(self, last: _Try) -> Rollout:
-        """The reply, with what all replies have cost."""
+        """Return the reply, with what all replies have cost."""
         assert last.reply is not None
         return last.reply if len(self.spent) < 2 else replace(last.reply, usage=Usage.total(self.spent))
 
@@ -247,7 +247,7 @@ class _Asking:
         return all(self._key(name, _first(value)) in self.taken for name, value in settings.items())
 
     def _key(self, name: str, value: Any) -> str:
-        """How a setting is remembered; temperature with what is said of sampling besides."""
+        """Name a setting as it is remembered; a temperature with the other settings of sampling."""
         key = f"{name}={value!r}"
         if name != "temperature":
             return key

@@ -1,4 +1,4 @@
-"""What is shown while one waits: how many questions are done, how fast, at what cost, how long still.
+"""Show, while somebody waits, how many questions are done, how fast, at what cost, how long still.
 
 It is a line that is rewritten, on a terminal or below a notebook's cell, and gone when the work is done. Nothing is
 shown where nobody looks. Left out: bars for several calls at once.
@@ -29,21 +29,21 @@ class Screen(Protocol):
     """Where a line is shown."""
 
     def show(self, line: str) -> None:
-        """Puts `line` in place of the one before."""
+        """Put `line` in place of the one before."""
 
     def clear(self) -> None:
-        """Takes the line away."""
+        """Take the line away."""
 
 
 class Terminal:
     """A line on stderr."""
 
     def show(self, line: str) -> None:
-        """Puts `line` in place of the one before."""
+        """Put `line` in place of the one before."""
         print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Takes the line away."""
+        """Take the line away."""
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
@@ -54,7 +54,7 @@ class Notebook:
         self._handle: Any = None
 
     def show(self, line: str) -> None:
-        """Puts `line` in place of the one before."""
+        """Put `line` in place of the one before."""
         from IPython.display import display
 
         if self._handle is None:
@@ -64,20 +64,23 @@ class Notebook:
             self._handle.update({"text/plain": line}, raw=True)
 
     def clear(self) -> None:
-        """Takes the line away."""
+        """Take the line away."""
         if self._handle is not None:
             self._handle.update({"text/plain": "", "text/html": ""}, raw=True)
 
 
 def in_notebook() -> bool:
-    """True in a kernel that a notebook talks to."""
+    """Tell whether a notebook talks to this process."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")
 
 
 def somebody_looks() -> bool:
-    """True on a terminal or in a notebook, for the main thread: of many threads at once nobody could read the lines."""
+    """Tell whether the main thread waits on a terminal or in a notebook.
+
+    The lines of many threads at once nobody could read.
+    """
     job = concurrency.job()
     caller = threading.current_thread() if job is None else job.caller
     if caller is not threading.main_thread():
@@ -91,8 +94,8 @@ def somebody_looks() -> bool:
 class Line:
     """A line that shows `text()` once `delay` seconds have passed, until it is closed.
 
-    The thread that waits in `loop.run` draws it, so that it stands below the right cell of a notebook; in awaited work
-    nobody waits, and whoever changes it draws it.
+    The thread that waits in `concurrency.run` draws it, so that it stands below the right cell of a notebook; in
+    awaited work no thread waits, and whoever changes the line draws it.
     """
 
     text: Callable[[float], str]  # from seconds so far
@@ -105,7 +108,7 @@ class Line:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def draw(self) -> None:
-        """Shows the line as it is now, or takes it away when it is closed."""
+        """Show the line as it is now, or take it away when it is closed."""
         now = time.monotonic()
         # A terminal that is gone, or one without "…", must not cost what is under way.
         with self._lock, suppress(OSError, ValueError):
@@ -122,7 +125,7 @@ class Line:
 
 @contextmanager
 def _line(progress: bool | None, text: Callable[[float], str]) -> Iterator[Callable[[], None]]:
-    """Shows `text` while the work inside is done; yields what is to be called when it has changed."""
+    """Show `text` while the block runs; yield what is to be called when the text has changed."""
     job = concurrency.job()
     if progress is False or (progress is None and not somebody_looks()):
         yield _nothing
@@ -142,12 +145,12 @@ def _line(progress: bool | None, text: Callable[[float], str]) -> Iterator[Calla
 
 
 def _nothing() -> None:
-    """Shows nothing."""
+    """Show nothing."""
 
 
 @contextmanager
 def waiting(progress: bool | None, what: str, run: object | None = None) -> Iterator[None]:
-    """A line that says `what` is waited for, and counts the seconds.
+    """Show a line that says `what` is waited for, and counts the seconds.
 
     Args:
         progress: True shows it at once, None after DELAY_SECONDS where somebody looks, False never.
@@ -175,7 +178,7 @@ def waiting(progress: bool | None, what: str, run: object | None = None) -> Iter
 def reporting(
     progress: bool | Progress | None, total: int, run: object | None = None
 ) -> Iterator[Callable[[Usage], None]]:
-    """Yields what is to be called after each of `total` questions, with what that one cost.
+    """Show how many questions are done; yield what is to be called after each of them, with what it cost.
 
     Args:
         progress: True shows a bar at once; None shows it after DELAY_SECONDS where somebody looks; False shows
@@ -217,10 +220,10 @@ def reporting(
 
 
 def _columns() -> int:
-    """How long a line may be."""
+    """Return how many characters a line may have."""
     return shutil.get_terminal_size().columns - 1
 
 
 def _cost(spent: Usage) -> str:
-    """Dollars where every price is known, else tokens."""
+    """Say what was spent: in dollars where every price is known, else in tokens."""
     return dollars(spent.cost_usd) if spent.cost_usd else f"{count(spent.total_tokens)} tokens"

@@ -48,11 +48,11 @@ class Asked:
 
     @cached_property
     def json(self) -> str:
-        """Canonical JSON; pure ASCII, so that lone surrogates survive."""
+        """What was asked as canonical JSON; pure ASCII, so that lone surrogates survive."""
         sampling = {name: _plain(value) for name, value in self.sampling.items() if name not in _NOT_ASKED}
-        asked = {"model": self.model, "address": self.address, "messages": list(self.messages), "sampling": sampling}
-        asked |= {"copy": self.copy} if self.copy else {}
-        return json.dumps(asked, sort_keys=True, separators=(",", ":"), default=repr)
+        request = {"model": self.model, "address": self.address, "messages": list(self.messages), "sampling": sampling}
+        request |= {"copy": self.copy} if self.copy else {}
+        return json.dumps(request, sort_keys=True, separators=(",", ":"), default=repr)
 
     @cached_property
     def key(self) -> str:
@@ -61,7 +61,7 @@ class Asked:
 
 
 def _plain(value: Any) -> Any:
-    """A temperature of 1.0 is one of 1."""
+    """Make a temperature of 1.0 the same as one of 1."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -117,7 +117,7 @@ class Store:
         return connection
 
     def find(self, asked: Asked, n: int, first: int = 0) -> dict[int, Rollout]:
-        """The kept replies to `asked` among the `n` samples from `first` on, by sample index."""
+        """Return the kept replies to `asked` among the `n` samples from `first` on, by sample index."""
         with self._reading:
             rows = self._reader.execute(
                 "SELECT sample, rollout FROM replies WHERE key = ? AND sample >= ? AND sample < ?",
@@ -127,9 +127,10 @@ class Store:
 
     @asynccontextmanager
     async def turn(self, asked: Asked) -> AsyncIterator[None]:
-        """One at a time for the same question: the second finds what the first has paid for.
+        """Let one caller at a time ask the same question: the second finds what the first has paid for.
 
-        Per event loop; two loops asking the same at the same moment both pay, and the first reply is kept.
+        This holds on each event loop; two loops that ask the same at the same moment both pay, and the first reply is
+        kept.
         """
         key = (id(asyncio.get_running_loop()), asked.key)
         lock, users = self._turns.get(key, (asyncio.Lock(), 0))
@@ -144,30 +145,30 @@ class Store:
                 del self._turns[key]
 
     async def keep(self, asked: Asked, replies: Mapping[int, Rollout]) -> None:
-        """Returns when `replies`, by sample index, are on disk. Raises StoreError when they cannot be."""
+        """Return when `replies`, by sample index, are on disk. Raises StoreError when they cannot be."""
         rows = [(sample, json.dumps(rollout, default=_fields)) for sample, rollout in replies.items()]
         job = _Job(asked.key, asked.json, rows, asyncio.get_running_loop().create_future())
         self._waiting.put(job)
         await job.done  # a cancelled caller loses its reply, but the row that is being written is still written
 
     def begin(self, most: Usage) -> int:
-        """The number of a request that is about to be sent and may cost `most`, which is written down.
+        """Write down that a request that may cost `most` is about to be sent, and return its number.
 
-        Raises StoreError when it cannot be; then the request is not to be sent.
+        Raises StoreError when it cannot be written; then the request must not be sent.
         """
         number = next(self._numbers)
         self._journal.add(number, most)
         return number
 
     def settle(self, number: int, usage: Usage) -> None:
-        """Books what the request of that number cost: written with the next reply that is kept, or at the end.
+        """Book what the request of that number cost: it is written with the next reply that is kept, or at the end.
 
-        Until it is, the journal has the most it can be.
+        Until then the journal has the most it can be.
         """
         self._settled.append((number, usage.prompt_tokens, usage.completion_tokens, usage.cost_usd, usage.requests))
 
     def _write(self) -> None:
-        """The writer thread: everything that waits goes into one transaction, since the fsync is what costs."""
+        """Run the writer thread: everything that waits goes into one transaction, since the fsync is what costs."""
         connection = self._connect()
         try:
             while (first := self._waiting.get()) is not None:
@@ -207,7 +208,7 @@ class Store:
             _tell(batch, None)
 
     def close(self) -> None:
-        """Waits for what is being written, then lets others open the run."""
+        """Wait for what is being written, then let others open the run."""
         self._waiting.put(None)
         self._writer.join()
         self._reader.close()
@@ -216,7 +217,7 @@ class Store:
 
 
 def _tell(batch: list[_Job], failure: StoreError | None) -> None:
-    """Wakes those who wait for this batch: each event loop once, since waking one takes a system call."""
+    """Wake those who wait for this batch: each event loop once, since waking one takes a system call."""
     waiting: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for job in batch:
         waiting.setdefault(job.done.get_loop(), []).append(job.done)
@@ -236,7 +237,7 @@ def _finish(futures: list[asyncio.Future[None]], failure: StoreError | None) -> 
 
 
 class Recording:
-    """The replies of a run, only read; another process may be writing them."""
+    """The replies of a run, opened for reading only; another process may be writing them."""
 
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder).expanduser().resolve() / "replies.sqlite"
@@ -253,17 +254,17 @@ class Recording:
             return connection.execute(query, values).fetchall()
 
     def requests(self) -> list[tuple[str, dict[str, Any]]]:
-        """(key, what was asked) of every request, in the order in which they were first answered."""
-        return [(key, json.loads(asked)) for key, asked in self._read("SELECT key, asked FROM requests ORDER BY rowid")]
+        """Return (key, what was asked) of every request, in the order in which they were first answered."""
+        return [(key, json.loads(text)) for key, text in self._read("SELECT key, asked FROM requests ORDER BY rowid")]
 
     def replies(self, key: str) -> dict[int, Rollout]:
-        """The replies to a request, by sample index."""
+        """Return the replies to a request, by sample index."""
         rows = self._read("SELECT sample, rollout FROM replies WHERE key = ? ORDER BY sample", key)
         return {sample: _rollout(text) for sample, text in rows}
 
 
 def _fields(value: Rollout | Usage) -> dict[str, Any]:
-    """As dataclasses.asdict, which copies every value deeply and takes ten times as long."""
+    """Convert to a dict, as dataclasses.asdict does, which copies every value deeply and takes ten times as long."""
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
