@@ -291,7 +291,7 @@ def test_every_call_checks_its_arguments_before_anything_is_paid(refused):
 
 
 def test_an_argument_is_never_told_to_be_itself(model):
-    with pytest.raises(ConfigError, match="whoever awaits shows progress"):
+    with pytest.raises(ConfigError, match="awaited functions show no progress"):
         asyncio.run(catlite.asynthesize("a?", model, progress=True))
 
 

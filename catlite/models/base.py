@@ -133,41 +133,13 @@ _RANGES: dict[str, tuple[float, float]] = {
     "presence_penalty": (-2, 2),
     "frequency_penalty": (-2, 2),
 }
-# Parameters of vLLM, SGLang and llama.cpp.
-_EXTENSIONS = frozenset(
-    {
-        "top_k",
-        "min_p",
-        "repetition_penalty",
-        "repeat_penalty",
-        "grammar",
-        "cache_prompt",
-        "chat_template_kwargs",
-    }
-)
-_PLAIN = frozenset(
-    {
-        "extra_body",
-        "extra_headers",
-        "frequency_penalty",
-        "logit_bias",
-        "logprobs",
-        "max_completion_tokens",
-        "max_tokens",
-        "metadata",
-        "presence_penalty",
-        "reasoning_effort",
-        "response_format",
-        "seed",
-        "service_tier",
-        "stop",
-        "temperature",
-        "top_logprobs",
-        "top_p",
-        "user",
-        "verbosity",
-    }
-)
+# Parameters that servers know; those of the last line are vLLM's, SGLang's and llama.cpp's.
+_PARAMETERS = """
+extra_body extra_headers frequency_penalty logit_bias logprobs max_completion_tokens max_tokens metadata
+presence_penalty reasoning_effort response_format seed service_tier stop temperature top_logprobs top_p user verbosity
+cache_prompt chat_template_kwargs grammar min_p repeat_penalty repetition_penalty top_k
+"""
+_KNOWN = frozenset(_PARAMETERS.split())
 
 
 def shown_name(model: Model) -> str:
@@ -180,47 +152,38 @@ def check_n(n: Any) -> int:
     return whole_number("n", n, hint=", such as 8")
 
 
-# What people write who mean something else: the name here, or where it belongs.
-_HINTS = {
-    "anchor": "the anchor of an estimator is its first argument: Synthesis(anchor)",
-    "answer": "it names a column: catlite.from_records(rows, prompt=…, answer=…) makes a task of rows",
-    "answer_format": "examples say how they are answered: from_records(…, answer_format=…)",
-    "api_base": "the address of a server is base_url=",
-    "budget": "give it to synthesize(), estimate(), evaluate() or train()",
-    "estimator": "estimate() and train() take one, evaluate() several as estimators=",
-    "estimators": "evaluate() takes several; one alone is estimator=",
-    "functions": "tools are not supported: rollouts are text",
-    "grader": "grader= goes to evaluate(); what rewards in a training is reward=",
-    "headers": "headers go into extra_headers={…}",
-    "include_question": "it is a setting of the estimator: Synthesis(anchor, include_question=True)",
-    "judge": "a judge belongs to a reward or an estimator: ExpertRubric(judge), RubricReward(proposer, judge)",
-    "key": "the key is api_key=, or OPENAI_API_KEY",
-    "limit": "the task is what has a limit: gsm8k(limit=…), from_records(…, limit=…)",
-    "max_length": "the token limit of a reply is max_tokens=",
-    "max_new_tokens": "the token limit of a reply is max_tokens=",
-    "max_output_tokens": "the token limit of a reply is max_tokens=",
-    "max_retries": "retries are set on the model: Endpoint(name, retry_seconds=…)",
-    "messages": "messages are the prompt, the first argument",
-    "num_generations": "the number of rollouts is n=",
-    "num_samples": "the number of rollouts is n=",
-    "price": "the price is set on the model: Endpoint(name, price=Price(…))",
-    "progress": "whoever awaits shows progress; synthesize(), estimate(), evaluate() and train() show their own",
-    "prompt": "as text it is the first argument; as a column, from_records(rows, prompt=…) makes a task of rows",
-    "retries": "retries are set on the model: Endpoint(name, retry_seconds=…)",
-    "reward": "train() takes one; evaluate() grades by grader=",
-    "rollouts": "the number of rollouts is n=",
-    "run": "give it to synthesize(), estimate(), evaluate() or train()",
-    "samples": "the number of rollouts is n=",
-    "stream": "replies are taken whole; progress=True shows that something is under way",
-    "system": 'a system prompt is the first message of the prompt: [{"role": "system", "content": …}, {"role": "user", '
-    '"content": …}]',
-    "system_prompt": 'a system prompt is the first message of the prompt: [{"role": "system", "content": …}, …]',
-    "temp": "did you mean temperature?",
-    "thinking": "servers differ: reasoning_effort=…, or extra_body={…} with the server's own name for it",
-    "timeout": "time-outs are set on the model: Endpoint(name, timeout=…)",
-    "tool_choice": "tools are not supported: rollouts are text",
-    "tools": "tools are not supported: rollouts are text",
+# What people write who mean something else, by the name that is right, or where it belongs.
+_MEANT = {
+    "the anchor of an estimator is its first argument: Synthesis(anchor)": "anchor",
+    "it names a column: catlite.from_records(rows, prompt=…, answer=…) makes a task of rows": "answer",
+    "examples say how they are answered: from_records(…, answer_format=…)": "answer_format",
+    "the address of a server is base_url=": "api_base",
+    "give it to synthesize(), estimate(), evaluate() or train()": "budget run",
+    "estimate() and train() take one, evaluate() several as estimators=": "estimator",
+    "evaluate() takes several; one alone is estimator=": "estimators",
+    "tools are not supported: rollouts are text": "functions tools tool_choice",
+    "grader= goes to evaluate(); what rewards in a training is reward=": "grader",
+    "headers go into extra_headers={…}": "headers",
+    "it is a setting of the estimator: Synthesis(anchor, include_question=True)": "include_question",
+    "a judge belongs to a reward or an estimator: ExpertRubric(judge), RubricReward(proposer, judge)": "judge",
+    "the key is api_key=, or OPENAI_API_KEY": "key",
+    "the task is what has a limit: gsm8k(limit=…), from_records(…, limit=…)": "limit",
+    "the token limit of a reply is max_tokens=": "max_length max_new_tokens max_output_tokens",
+    "retries are set on the model: Endpoint(name, retry_seconds=…)": "max_retries retries",
+    "messages are the prompt, the first argument": "messages",
+    "the number of rollouts is n=": "num_generations num_samples rollouts samples",
+    "the price is set on the model: Endpoint(name, price=Price(…))": "price",
+    "awaited functions show no progress; synthesize(), estimate(), evaluate() and train() show their own": "progress",
+    "as text it is the first argument; as a column, from_records(rows, prompt=…) makes a task of rows": "prompt",
+    "train() takes one; evaluate() grades by grader=": "reward",
+    "replies are taken whole; progress=True shows that something is under way": "stream",
+    'a system prompt is the first message of the prompt: [{"role": "system", "content": …}, {"role": "user", '
+    '"content": …}]': "system system_prompt",
+    "did you mean temperature?": "temp",
+    "servers differ: reasoning_effort=…, or extra_body={…} with the server's own name for it": "thinking",
+    "time-outs are set on the model: Endpoint(name, timeout=…)": "timeout",
 }
+_HINTS = {name: hint for hint, names in _MEANT.items() for name in names.split()}
 
 
 def check_sampling(sampling: Mapping[str, Any], call: Callable[..., Any] | None = None) -> dict[str, Any]:
@@ -237,11 +200,10 @@ def check_sampling(sampling: Mapping[str, Any], call: Callable[..., Any] | None 
     Raises:
         ConfigError: for a name that no server knows, with what was likely meant, and for values out of range.
     """
-    known = _PLAIN | _EXTENSIONS
     for name in sampling:
-        if name not in known:
+        if name not in _KNOWN:
             # The value is not shown: it may be a key.
-            raise ConfigError(f"{name}=…: not a sampling parameter; {_meant(name, known, call)}")
+            raise ConfigError(f"{name}=…: not a sampling parameter; {_meant(name, call)}")
     checked = _with_one_limit({name: value for name, value in sampling.items() if value is not None})
     for name, value in checked.items():
         if name in _LEAST:
@@ -266,13 +228,13 @@ def _with_one_limit(sampling: dict[str, Any]) -> dict[str, Any]:
     return {**plain, **inside, "extra_body": rest}
 
 
-def _meant(name: str, known: frozenset[str], call: Callable[..., Any] | None) -> str:
+def _meant(name: str, call: Callable[..., Any] | None) -> str:
     """Say what to write in place of an argument that nobody takes."""
     own = [] if call is None else sorted(inspect.signature(call).parameters.keys() - {"sampling", name})
     close = difflib.get_close_matches(name, own, n=1, cutoff=0.75)
     if not close and name in _HINTS:
         return _HINTS[name]
-    close = close or difflib.get_close_matches(name, sorted({*known, *own}), n=1)
+    close = close or difflib.get_close_matches(name, sorted({*_KNOWN, *own}), n=1)
     if close:
         return f"did you mean {close[0]}?"
     return "server-specific ones go into extra_body={…}"

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from catlite import concurrency
 from catlite.errors import ConfigError
@@ -25,26 +25,9 @@ DELAY_SECONDS = 2.0  # work that is done sooner needs no line
 _REDRAW_SECONDS = 0.1
 
 
-class Screen(Protocol):
-    """Where a line is shown."""
-
-    def show(self, line: str) -> None:
-        """Put `line` in place of the one before."""
-
-    def clear(self) -> None:
-        """Take the line away."""
-
-
-class Terminal:
-    """A line on stderr."""
-
-    def show(self, line: str) -> None:
-        """Put `line` in place of the one before."""
-        print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Take the line away."""
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+def on_terminal(line: str) -> None:
+    """Put `line` in place of the one before, on stderr; "" takes it away."""
+    print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 class Notebook:
@@ -53,20 +36,16 @@ class Notebook:
     def __init__(self) -> None:
         self._handle: Any = None
 
-    def show(self, line: str) -> None:
-        """Put `line` in place of the one before."""
+    def __call__(self, line: str) -> None:
+        """Put `line` in place of the one before; "" takes it away."""
         from IPython.display import display
 
-        if self._handle is None:
-            shown: Any = display  # IPython's is without types
-            self._handle = shown({"text/plain": line}, raw=True, display_id=True)
-        else:
-            self._handle.update({"text/plain": line}, raw=True)
-
-    def clear(self) -> None:
-        """Take the line away."""
+        data = {"text/plain": line} if line else {"text/plain": "", "text/html": ""}
         if self._handle is not None:
-            self._handle.update({"text/plain": "", "text/html": ""}, raw=True)
+            self._handle.update(data, raw=True)
+        elif line:
+            show: Any = display  # IPython's is without types
+            self._handle = show(data, raw=True, display_id=True)
 
 
 def in_notebook() -> bool:
@@ -100,7 +79,7 @@ class Line:
 
     text: Callable[[float], str]  # from seconds so far
     delay: float
-    screen: Screen
+    show: Callable[[str], None]  # a line in place of the one before
     started: float = field(default_factory=time.monotonic)
     closed: bool = False
     _drawn: float | None = None
@@ -114,12 +93,12 @@ class Line:
         with self._lock, suppress(OSError, ValueError):
             if self.closed:
                 if self._drawn is not None:
-                    self.screen.clear()
+                    self.show("")
                 self._drawn = None
             elif now - self.started >= self.delay and (self._drawn is None or now - self._drawn >= _REDRAW_SECONDS):
                 line = self.text(now - self.started)
                 if line != self._shown:
-                    self.screen.show(line)
+                    self.show(line)
                 self._drawn, self._shown = now, line
 
 
@@ -131,7 +110,7 @@ def _line(progress: bool | None, text: Callable[[float], str]) -> Iterator[Calla
         yield _nothing
         return
     notebook = in_notebook()
-    line = Line(text, 0.0 if progress else DELAY_SECONDS, Notebook() if notebook else Terminal())
+    line = Line(text, 0.0 if progress else DELAY_SECONDS, Notebook() if notebook else on_terminal)
     if job is not None:
         job.views.append(line.draw)
     # A notebook takes what another thread shows for the output of another cell.

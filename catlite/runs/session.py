@@ -109,31 +109,25 @@ def open_run(run: str | Path | None, budget: Budget | None = None) -> Iterator[S
 
 
 @contextmanager
-def capped(budget: Budget | None, spent: Usage | Store | None = None) -> Iterator[Ledger | None]:
+def capped(budget: Budget | Ledger | None, spent: Usage | Store | None = None) -> Iterator[Ledger | None]:
     """Hold every model call in the block within `budget`; None changes nothing.
 
     Args:
-        budget: the caps.
-        spent: what is gone of it already, or the run whose account it caps.
+        budget: the caps, or a Ledger on which other blocks draw as well.
+        spent: what is gone of the caps already, or the run whose account they are on.
 
     Raises:
         ConfigError: for a cap on what is not known of `spent`.
     """
-    if not isinstance(budget, Budget | None):
-        raise ConfigError(f"budget={budget!r:.60}: want Budget(usd=…), Budget(tokens=…) or Budget(requests=…)")
-    account = spent.account if isinstance(spent, Store) else Account(spent or Usage())
-    with drawing_on(None if budget is None else Ledger(budget, account)) as ledger:
-        yield ledger
-
-
-@contextmanager
-def drawing_on(ledger: Ledger | None) -> Iterator[Ledger | None]:
-    """Put `ledger` in force for every model call in the block; None changes nothing."""
-    if ledger is None:
+    if budget is None:
         yield current().ledger
         return
-    with changed(ledger=ledger):
-        yield ledger
+    if not isinstance(budget, Budget | Ledger):
+        raise ConfigError(f"budget={budget!r:.60}: want Budget(usd=…), Budget(tokens=…) or Budget(requests=…)")
+    if isinstance(budget, Budget):
+        budget = Ledger(budget, spent.account if isinstance(spent, Store) else Account(spent or Usage()))
+    with changed(ledger=budget):
+        yield budget
 
 
 # --- which replies are meant ---

@@ -37,7 +37,7 @@ from catlite.preflight import check_task
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rollouts import is_hopeless
 from catlite.runs.budget import Account, Budget, Ledger
-from catlite.runs.session import drawing_on, listening, open_run
+from catlite.runs.session import capped, listening, open_run
 from catlite.training.grouping import (
     ID as ID,
     LogExtra,
@@ -309,7 +309,7 @@ def reward_function(
         with open_run(run) as store:
             if ledger is None and budget is not None:
                 ledger = Ledger(budget, store.account if store else Account())
-            with drawing_on(ledger):
+            with capped(ledger):
                 batch = concurrency.run(rewarder.score(groups))
         found: list[float | None] = [None] * len(texts)
         for at, value in zip(places, batch.rewards if trl_since(READS_NONE) else filled(batch), strict=True):
