@@ -79,13 +79,25 @@ class ModelError(CatliteError, RuntimeError):
         super().__init__(message)
         self.status = status
 
+    @property
+    def for_every_prompt(self) -> bool:
+        """True when no other prompt would fare better: no access, no credit, a wrong address or model name.
+
+        A run ends with such an error, and no setting is left out because of it.
+        """
+        return False
+
 
 class AuthenticationFailed(ModelError):
     """401 or 403: the key is missing, wrong or not allowed. Never retried."""
 
+    for_every_prompt = True
+
 
 class QuotaExhausted(ModelError):
     """402, or another status that says there is no credit left: waiting would not help. Never retried."""
+
+    for_every_prompt = True
 
 
 class RequestRejected(ModelError):
@@ -93,7 +105,7 @@ class RequestRejected(ModelError):
 
     @property
     def for_every_prompt(self) -> bool:
-        """True when the address or the model's name is wrong: any other prompt would be refused as well."""
+        """True for 404, 405 and redirects: the address or the model's name is wrong."""
         return self.status is not None and (self.status in (404, 405) or 300 <= self.status < 400)
 
 

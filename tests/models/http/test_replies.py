@@ -382,7 +382,7 @@ def test_a_redirect_that_loses_the_request_names_the_new_address(server, elsewhe
         ask(server, 4, settings={"base_url": elsewhere.url})
     assert f"answered {code}: it has moved to {server.url}" in str(caught.value)
     assert f"base_url={server.url!r}" in str(caught.value)
-    assert caught.value.for_every_prompt
+    assert caught.value.for_every_prompt  # so that a run ends with it
     assert [request.method for request in server.requests] == ["GET"]  # the key did not go along
     assert "authorization" not in server.requests[0].headers
 
