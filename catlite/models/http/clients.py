@@ -22,7 +22,7 @@ from catlite.errors import (
 )
 from catlite.models.http.keys import Address, Secret, hide_login, on_this_machine
 from catlite.models.http.proxies import check_proxies
-from catlite.models.http.refusals import is_content_filter, prompt_text, snippet, status_error
+from catlite.models.http.refusals import prompt_text, read_refusal, snippet
 
 if TYPE_CHECKING:
     import httpx
@@ -123,12 +123,12 @@ class OpenAIClient:
                     return Answer(self._address.redact(reply.text), reply.headers)
                 failure = moved
         except openai.APIStatusError as error:
-            text, prompt = self._address.redact(error.response.text), prompt_text(body.get("messages"))
-            if is_content_filter(error.status_code, text, prompt):
+            reply, status = error.response, error.status_code
+            refusal = read_refusal(self._address.redact(reply.text), prompt_text(body.get("messages")))
+            if refusal.is_filter(status):
                 return None
-            failure = self._moved(error.response) or status_error(
-                error.status_code, text, error.response.headers, self.who, prompt=prompt
-            )
+            moved = self._moved(reply)
+            failure = moved or refusal.error(status, reply.headers, f"{self.who} answered {status}")
         except TimeoutError:
             failure = late(self.who, timeout)
         except openai.APIConnectionError as error:

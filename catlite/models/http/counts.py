@@ -1,8 +1,8 @@
 """Token counts from a reply's usage, in any of the shapes servers give: all that is billed, or unknown, never 0.
 
 Thinking is billed as completion, whether a server counts it inside its completion tokens (OpenAI, DeepSeek) or beside
-them (Gemini, xAI): where the total is more than the parts, the rest was written, too. Left out: the price of writing a
-prompt cache, and audio.
+them (Gemini, xAI): where the total is more than the parts, the rest is counted as written. Left out: the price of
+writing a prompt cache, and audio.
 """
 
 from __future__ import annotations
@@ -10,36 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-# What is counted under a name; gateways fill in some names with 0, so the largest number of a kind is the one.
-_THINKING = dict.fromkeys(
-    ("reasoning_tokens", "thoughtsTokenCount", "thoughts_token_count", "thinking_tokens"), "thinking"
-)
-_CACHED = dict.fromkeys(
-    (
-        "cached_tokens",
-        "prompt_cache_hit_tokens",
-        "cache_read_input_tokens",
-        "cachedContentTokenCount",
-        "cached_content_token_count",
-    ),
-    "cached",
-)
-_ALL = {
-    **dict.fromkeys(
-        ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_token_count", "prompt_eval_count"), "prompt"
-    ),
-    **dict.fromkeys(
-        ("completion_tokens", "output_tokens", "candidatesTokenCount", "candidates_token_count", "eval_count"),
-        "completion",
-    ),
-    **dict.fromkeys(("total_tokens", "totalTokenCount", "total_token_count"), "total"),
-    **_THINKING,
-    **_CACHED,
+# The names under which servers give a count; gateways fill in some of them with 0, so the largest number counts.
+_NAMES = {
+    "prompt": "prompt_tokens input_tokens promptTokenCount prompt_token_count prompt_eval_count",
+    "completion": "completion_tokens output_tokens candidatesTokenCount candidates_token_count eval_count",
+    "total": "total_tokens totalTokenCount total_token_count",
+    "thinking": "reasoning_tokens thoughtsTokenCount thoughts_token_count thinking_tokens",
+    "cached": "cached_tokens prompt_cache_hit_tokens cache_read_input_tokens cachedContentTokenCount "
+    "cached_content_token_count",
 }
-# Objects inside the usage, and what counts in them.
+# Objects inside the usage, and the only count that is read from them.
 _DETAILS = {
-    **dict.fromkeys(("prompt_tokens_details", "input_tokens_details"), _CACHED),
-    **dict.fromkeys(("completion_tokens_details", "output_tokens_details"), _THINKING),
+    "prompt_tokens_details": "cached",
+    "input_tokens_details": "cached",
+    "completion_tokens_details": "thinking",
+    "output_tokens_details": "thinking",
 }
 _USAGE = ("usage", "usageMetadata", "usage_metadata")
 
@@ -70,13 +55,7 @@ def counts(reply: Mapping[str, Any], *, wrote: bool = True) -> Counts:
     inside = usage.get("tokens")  # Cohere's own
     if isinstance(inside, dict):
         usage = {**inside, **usage}
-    largest: dict[str, int] = {}
-    _count(usage, _ALL, largest)
-    for name, counted in _DETAILS.items():
-        if isinstance(details := usage.get(name), dict):
-            _count(details, counted, largest)
-    prompt, completion, total = largest.get("prompt"), largest.get("completion"), largest.get("total")
-    cached, thinking = largest.get("cached"), largest.get("thinking")
+    prompt, completion, total, thinking, cached = (_largest(usage, kind) for kind in _NAMES)
     prompt = prompt or None  # there is no prompt of no tokens
     if prompt is not None:
         prompt += _uncounted(usage, prompt, cached)
@@ -110,12 +89,11 @@ def _beside(prompt: int | None, completion: int, total: int | None, thinking: in
     return beside
 
 
-def _count(fields: Mapping[str, Any], counted: Mapping[str, str], largest: dict[str, int]) -> None:
-    """Puts the numbers under `counted` names into `largest`, by kind."""
-    for name, value in fields.items():
-        kind = counted.get(name)
-        if kind is not None and (number := whole(value)) is not None:
-            largest[kind] = max(number, largest.get(kind, 0))
+def _largest(usage: Mapping[str, Any], kind: str) -> int | None:
+    """The largest number under the names of this kind, in the usage and in its details; None where there is none."""
+    objects = [usage, *(usage.get(name) for name, count in _DETAILS.items() if count == kind)]
+    values = [fields.get(name) for fields in objects if isinstance(fields, dict) for name in _NAMES[kind].split()]
+    return max((number for value in values if (number := whole(value)) is not None), default=None)
 
 
 def whole(value: Any) -> int | None:

@@ -69,10 +69,10 @@ class LiteLLMClient:
             text, status = self._redact(str(error)), getattr(error, "status_code", None)
             code = _code(error, text)
             filtered = code == "content_filter" or isinstance(error, litellm.exceptions.ContentPolicyViolationError)
-            keys = [] if self._address.key.reveal() else _missing_keys(self._model)
-            if keys and _KEYLESS.search(text):
+            missing = [] if self._address.key.reveal() else _missing_keys(self._model)
+            if missing and _KEYLESS.search(text):
                 failure = AuthenticationFailed(
-                    f"{self.who} has no API key: set {' or '.join(keys)}, or pass api_key=", status=401
+                    f"{self.who} has no API key: set {' or '.join(missing)}, or pass api_key=", status=401
                 )
             elif isinstance(error, openai.APIConnectionError) or never_sent(error):  # litellm's name for a 500 as well
                 failure = lost(self.who, text, sent=not never_sent(error))
@@ -85,10 +85,8 @@ class LiteLLMClient:
                 return None
             elif isinstance(status, int) and status >= 400:
                 headers: Mapping[str, str] = getattr(error, "litellm_response_headers", None) or {}
-                body = json.dumps({"message": text, "code": code})
-                failure = status_error(
-                    status, body, headers, self.who, _key_variables(self._model), prompt=prompt_text(messages)
-                )
+                body, keys = {"message": text, "code": code}, _key_variables(self._model)
+                failure = status_error(status, body, headers, self.who, keys, prompt=prompt_text(messages))
             else:
                 failure = BadReply(f"{self.who} gave no reply litellm can read: {snippet(text)}")
         raise failure

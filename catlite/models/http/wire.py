@@ -1,7 +1,7 @@
-"""What comes back over HTTP, made into Rollouts or into errors that say what to do.
+"""Replies over HTTP, made into Rollouts or into errors that say what to do.
 
-A 200 is believed only when it holds choices and no error; text is only what the model says (never the thinking beside
-it or before it); counts a server does not give are unknown. Status errors are read in refusals.py, usage in counts.py.
+A 200 counts only when it holds choices and no error; text is only what the model says (never the thinking beside it or
+before it); counts a server does not give are unknown. Status errors are read in refusals.py, usage in counts.py.
 """
 
 from __future__ import annotations
@@ -54,28 +54,25 @@ def parse(body: str, who: str, headers: Mapping[str, str] | None = None, prompt:
         hint = f"; {WRONG_ADDRESS}" if body.lstrip()[:1] == "<" else ""
         raise BadReply(f"{who} answered 200 with something that is not JSON: {snippet(body)}{hint}") from None
     reply = reply[0] if isinstance(reply, list) and len(reply) == 1 else reply
-    choices = reply.get("choices") if isinstance(reply, dict) else None
+    if not isinstance(reply, dict):
+        raise BadReply(f"{who} answered 200 without choices: {snippet(body)}")
+    choices = reply.get("choices")
     if isinstance(choices, list) and choices and not _means_something(reply.get("error")):
-        return dict(reply)
+        return reply
+    named = any(reply.get(name) for name in _ERROR_FIELDS) or reply.get("object") == "error"
+    base = reply.get("base_resp")  # MiniMax's
+    failed = isinstance(base, dict) and bool(base.get("status_code"))
     failure: ModelError | None = None
-    if isinstance(reply, dict):
-        if _tells_an_error(reply):
-            failure = error_in_reply(reply, headers or {}, who, prompt)
-        why = "with an error" if _tells_an_error(reply) else "without choices"
-        failure = failure or BadReply(f"{who} answered 200 {why}: {snippet(_error_text(reply, body))}")
-        failure.usage = _billed(reply)
-    raise failure or BadReply(f"{who} answered 200 without choices: {snippet(body)}")
-
-
-def _tells_an_error(reply: Mapping[str, Any]) -> bool:
-    answered = reply.get("base_resp")
-    failed = isinstance(answered, dict) and bool(answered.get("status_code"))
-    named = any(reply.get(name) for name in _ERROR_FIELDS)
-    return failed or named or reply.get("object") == "error" or _means_something(reply.get("error"))
+    why = "without choices"
+    if named or failed or _means_something(reply.get("error")):
+        failure, why = error_in_reply(reply, headers or {}, who, prompt), "with an error"
+    failure = failure or BadReply(f"{who} answered 200 {why}: {snippet(_error_text(reply, body))}")
+    failure.usage = _billed(reply)
+    raise failure
 
 
 def _means_something(error: Any) -> bool:
-    """False for what servers put where there was no error: null, "", {"code": 0, "message": ""}."""
+    """False for null, "" and {"code": 0, "message": ""}, which servers put where there was no error."""
     return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
@@ -214,7 +211,7 @@ def _joined(thought: Any) -> str:
 
 
 def _set_apart(content: str) -> tuple[str, str | None]:
-    """Text and the thinking before it; thinking that is spoken of within the text stays there."""
+    """Text and the thinking before it; think tags within the text stay there."""
     text, thinking = split_thinking(content)
     if thinking is None:
         return content, None
@@ -231,7 +228,7 @@ def _entries(logprobs: Any) -> _Entries | None:
 
 
 def _tail(entries: _Entries | None, text: str) -> _Entries | None:
-    """The entries of the tokens of `text`, without those of the thinking before it; None when they cannot be told."""
+    """The entries of the tokens of `text`, without those of the thinking before it; None where `text` is not found."""
     if entries is None or not text:
         return None
     pieces = [piece if isinstance(piece := entry.get("token"), str) else "" for entry in entries]
@@ -274,10 +271,10 @@ def _usages(reply: Mapping[str, Any], choices: list[_Choice], price: Price | Non
     completions = _completions(reply, choices, total)
     usages = []
     for number, completion in enumerate(completions):
-        mine = (prompt, completion, cached) if number == 0 else (0, completion, 0)
-        cost = price.cost(*mine) if price else None
-        drawn = int(number < len(choices))
-        usages.append(Usage(*mine, cost, int(number == 0), seconds if number == 0 else 0.0, generations=drawn))
+        tokens = (prompt, completion, cached) if number == 0 else (0, completion, 0)
+        cost = price.cost(*tokens) if price else None
+        generations = int(number < len(choices))
+        usages.append(Usage(*tokens, cost, int(number == 0), seconds if number == 0 else 0.0, generations=generations))
     return usages
 
 

@@ -46,7 +46,7 @@ def received(sent):
     headers, prompt = sent.get("headers", {}), sent.get("prompt", "")
     price = Price(*sent["price"]) if "price" in sent else None
     if sent["status"] != 200:
-        if refusals.is_content_filter(sent["status"], body, prompt):
+        if refusals.read_refusal(body, prompt).is_filter(sent["status"]):
             return "filtered"
         return refusals.status_error(sent["status"], body, headers, "server", prompt=prompt)
     try:
