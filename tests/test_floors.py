@@ -13,7 +13,7 @@ import catlite
 ROOT = Path(catlite.__file__).parent
 # A room may use those on the floors above its own, and the others of its own floor.
 FLOORS = (
-    "usage endings lazy extras text",
+    "usage endings lazy extras text cache",
     "errors",
     "criteria tracebacks",
     "concurrency",

@@ -12,8 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import platformdirs
-
+from catlite import cache
 from catlite.errors import EmbeddedModelError
 from catlite.models.embedded import weights
 
@@ -24,7 +23,7 @@ def embedded_folder() -> Path:
     Raises EmbeddedModelError when the GGUF file cannot be had or converted.
     """
     gguf = weights.find()
-    target = platformdirs.user_cache_path("catlite") / f"trainable-{weights.digest(gguf)[:16]}"
+    target = cache.folder() / f"trainable-{cache.digest(gguf)[:16]}"
     if (target / "config.json").is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
