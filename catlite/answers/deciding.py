@@ -17,6 +17,7 @@ from catlite.answers.units import quantity
 
 _PLAIN = re.compile(r"-?(?:\d+(?:\.\d+)?|\d+/\d+|\\frac\{\d+\}\{\d+\})")
 _BRACKETED = re.compile(r"[(\[⦃{]")
+_ABSOLUTE = re.compile(r"\| ?[xy] ?\|")
 _COLLECTION = re.compile(r"[∪∅ℝ∖⦃]|\\mathbb")
 
 
@@ -251,6 +252,8 @@ def _same_value(a: str, b: str, ask: Ask) -> bool | None:
         if chain is not None:
             return same_equation(chains, ask)
         verdict = _same(value, other, ask)
+        if verdict and _ABSOLUTE.fullmatch(name):
+            return None  # |x| = 5 is an equation for x, or it names the absolute value
         if verdict and not (structure.is_closed(quantity(value).text) or structure.is_function(name) or len(name) > 1):
             return None  # y = 2x+1 is an equation, 2x+1 is not
         return verdict
