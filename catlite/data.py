@@ -14,14 +14,12 @@ from catlite.criteria import Rubric, Verdict
 from catlite.endings import ending
 from catlite.errors import ConfigError
 from catlite.lazy import calling
+from catlite.messages import Message as Message, Prompt as Prompt, as_messages as as_messages
 from catlite.text import data_frame
 from catlite.usage import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Message = dict[str, str]
-Prompt = str | list[Message]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,12 @@ class Rollout:
     @property
     def defect(self) -> str | None:
         """Why this rollout is left out of estimation, or None when it is usable."""
-        how = ending(self.finish_reason)
-        if self.error is not None or how == "failed":
+        end = ending(self.finish_reason)
+        if self.error is not None or end == "failed":
             return "failed"
-        if how in ("truncated", "filtered"):
-            return how
-        if how == "refusal":
+        if end in ("truncated", "filtered"):
+            return end
+        if end == "refusal":
             return "ended by refusal"
         return None if self.text.strip() else "empty"
 
@@ -71,7 +69,7 @@ class Rollout:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Rollout:
-        """What `dataclasses.asdict` and JSON made of a rollout, made one again; by older versions, too."""
+        """Make a rollout of the JSON that `dataclasses.asdict` gave, in this version or an older one."""
         usage, logprobs, alternatives = (fields.get(name) for name in ("usage", "logprobs", "alternatives"))
         if usage is not None and "generations" not in usage:  # written before these were counted
             usage = {**usage, "generations": int(fields.get("finish_reason") not in ("scored", "error"))}
@@ -125,7 +123,7 @@ class Task:
     def __post_init__(self) -> None:
         if isinstance(self.examples, str) or not isinstance(self.examples, Iterable):
             raise ConfigError(f"the examples of a task are a list, not {type(self.examples).__name__}")
-        examples = tuple(one if isinstance(one, Example) else Example(one) for one in self.examples)
+        examples = tuple(item if isinstance(item, Example) else Example(item) for item in self.examples)
         object.__setattr__(self, "examples", examples)
 
     @property
@@ -179,7 +177,8 @@ class Group:
 
     def left_out(self) -> list[str]:
         """A note per reason for which rollouts are left out of estimation, then what else was odd about them."""
-        notes = [f"{count} of {len(self.rollouts)} rollouts left out: {why}" for why, count in self.defects.items()]
+        total = len(self.rollouts)
+        notes = [f"{count} of {total} rollouts left out: {defect}" for defect, count in self.defects.items()]
         return notes + self.oddities()
 
     def oddities(self) -> list[str]:
@@ -229,18 +228,14 @@ class Reference:
         """(rollouts whose answer is equivalent to the reference's, all rollouts); None for open-ended text."""
         if self.group.example.answer_format is None:
             return None
-        return self._supported(answers.class_of)
+        return answers.support(self.answer, _votes(self.rollouts), _votes(self.others))
 
     @property
     def known_support(self) -> tuple[int, int] | None:
         """`support` where it takes no comparing of answers, which can be long; None where it is not known."""
-        return None if self.group.example.answer_format is None else self._supported(answers.known_class_of)
-
-    def _supported(self, class_of: Callable[[str, list[str]], list[int] | None]) -> tuple[int, int] | None:
-        votes = [one.answer for one in (*self.rollouts, *self.others) if one.usable and one.answer is not None]
-        own = sum(one.usable and one.answer is not None for one in self.rollouts)
-        members = [] if self.answer is None or not own else class_of(self.answer, votes)
-        return None if members is None else (sum(member < own for member in members), len(self.rollouts))
+        if self.group.example.answer_format is None:
+            return None
+        return answers.known_support(self.answer, _votes(self.rollouts), _votes(self.others))
 
     @property
     def total_usage(self) -> Usage:
@@ -320,44 +315,17 @@ class Judgement:
     _repr_html_ = calling("catlite.cards.judgement_html")
 
 
+def _votes(rollouts: Iterable[Rollout]) -> list[str | None]:
+    """The answers, None for each rollout that is left out or has none."""
+    return [rollout.answer if rollout.usable else None for rollout in rollouts]
+
+
 def counted(reply: Rollout) -> Rollout:
     """`reply` with one generation booked, where it came and its model counts none."""
     usage = reply.usage or Usage(None, None, None, None)
     if reply.error is not None or usage.generations:
         return reply
     return replace(reply, usage=replace(usage, generations=1))
-
-
-def as_messages(prompt: Prompt) -> list[Message]:
-    """`prompt` as a list of chat messages.
-
-    Raises ConfigError for an empty prompt, a message without role or content, or any other shape.
-    """
-    if isinstance(prompt, str):
-        if not prompt.strip():
-            raise ConfigError("the prompt is empty: give a question as text or a list of messages")
-        return [{"role": "user", "content": prompt}]
-    if not isinstance(prompt, list):
-        raise ConfigError(f"a prompt is a string or a list of messages, not {type(prompt).__name__}")
-    if not prompt:
-        raise ConfigError("the prompt is an empty list: give at least one message")
-    for number, message in enumerate(prompt):
-        if not isinstance(message, Mapping):
-            raise ConfigError(f'message {number} is {type(message).__name__}: want {{"role": …, "content": …}}')
-        for part in ("role", "content"):
-            if part == "content" and isinstance(message.get(part), list | tuple):
-                raise ConfigError(
-                    f"message {number} has its content in parts, and only text is sent to a model: give one text. What "
-                    "shows no prompt to a model, such as a vote, works with images, too"
-                )
-            if not isinstance(message.get(part), str):
-                raise ConfigError(
-                    f"message {number} has no {part!r} that is a string: "
-                    f'want {{"role": "user", "content": …}}, got keys {sorted(map(str, message))}'
-                )
-    if not any(message["content"].strip() for message in prompt):
-        raise ConfigError("every message of the prompt is empty")
-    return [dict(message) for message in prompt]
 
 
 # What makes a reference of a group, and what gives each of its rollouts a reward, None where it can give none.

@@ -18,7 +18,7 @@ FLOORS = (
     "criteria tracebacks",
     "concurrency",
     "answers prompts",
-    "data parsing",
+    "messages data parsing",
     "reprs cards",
     "runs",
     "tasks models.base models.failures",

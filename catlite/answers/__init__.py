@@ -12,7 +12,16 @@ Left out: reading an answer out of prose that announces none, and converting uni
 from catlite.answers.comparing import LIMIT_SECONDS, MAX_LENGTH, acompare, compare, equivalent, known
 from catlite.answers.extraction import check_format, extract
 from catlite.answers.thinking import split_thinking, without_thinking
-from catlite.answers.voting import aclass_of, aclasses, aspokesman, class_of, classes, known_class_of
+from catlite.answers.voting import (
+    aclass_of,
+    aclasses,
+    aspokesman,
+    class_of,
+    classes,
+    known_class_of,
+    known_support,
+    support,
+)
 
 __all__ = [
     "LIMIT_SECONDS",
@@ -29,6 +38,8 @@ __all__ = [
     "extract",
     "known",
     "known_class_of",
+    "known_support",
     "split_thinking",
+    "support",
     "without_thinking",
 ]

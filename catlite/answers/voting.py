@@ -93,6 +93,40 @@ def _members(answer: str, voters: Sequence[str], partition: list[list[int]], cou
     return [member for members in partition if place in members for member in members if member < count]
 
 
+def support(answer: str | None, own: Sequence[str | None], others: Sequence[str | None] = ()) -> tuple[int, int]:
+    """Count the rollouts that say the same as an answer, by the one relation of `classes`.
+
+    Args:
+        answer: such as a reference's; None is said by nobody.
+        own: the answers of all rollouts, None for one that has none.
+        others: answers that have a say in what is the same, and are not counted.
+
+    Returns:
+        (how many of `own` say the same, how many there are).
+
+    Example:
+        >>> support("50%", ["50", "0.5", "50", None])
+        (2, 4)
+    """
+    votes, number = _voters(own, others)
+    members = [] if answer is None or not number else class_of(answer, votes)
+    return sum(member < number for member in members), len(own)
+
+
+def known_support(
+    answer: str | None, own: Sequence[str | None], others: Sequence[str | None] = ()
+) -> tuple[int, int] | None:
+    """`support` as far as it is known without the child process; None where a pair would have to be compared first."""
+    votes, number = _voters(own, others)
+    members = [] if answer is None or not number else known_class_of(answer, votes)
+    return None if members is None else (sum(member < number for member in members), len(own))
+
+
+def _voters(own: Sequence[str | None], others: Sequence[str | None]) -> tuple[list[str], int]:
+    votes = [vote for vote in own if vote is not None]
+    return votes + [vote for vote in others if vote is not None], len(votes)
+
+
 async def aspokesman(votes: Sequence[str], members: Sequence[int]) -> int:
     """Find the member of a class that may speak for it.
 

@@ -87,9 +87,10 @@ class Refusal:
         """True when a shorter prompt would be taken."""
         if status == 429:  # beyond what a minute allows: waiting never makes it fit
             return re.search(r"request too large", self.message, re.IGNORECASE) is not None
-        difference = wordings.DIFFERENCE.search(self.message)
-        if status == 413 or difference is not None:
-            return status == 413 or int(difference[1]) < int(difference[2])
+        if status == 413:
+            return True
+        if difference := wordings.DIFFERENCE.search(self.message):
+            return int(difference[1]) < int(difference[2])
         if self.says(wordings.SETTING) and not self.says(wordings.BOTH):
             return False
         coded = any(wordings.CONTEXT_CODES.search(code) for code in self.codes)
