@@ -26,7 +26,7 @@ class _NotFetched(Exception):
 
 @dataclass(frozen=True)
 class Hub:
-    """Where rows are on Hugging Face: `revision` is a commit, `count` how many rows the split has there."""
+    """A split on Hugging Face: `revision` is a commit, `count` how many rows the split has there."""
 
     repository: str
     config: str | None
@@ -36,7 +36,7 @@ class Hub:
 
 
 def folder() -> Path:
-    """Where files of tasks are kept."""
+    """The folder of the tasks' files, which may not exist yet."""
     return cache.folder() / "tasks"
 
 

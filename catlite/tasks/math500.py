@@ -45,12 +45,10 @@ def math500(path: str | os.PathLike[str] | None = None, *, limit: int | None = N
     check_draw(limit, seed)
     if path is None:
         hub = fetch.Hub(REPOSITORY, None, "test", REVISION, 500)
-        rows = fetch.rows(URL, "math500.jsonl", call='math500(path="test.jsonl")', hub=hub, sha256=SHA256)
-    else:
-        rows = path
-    return load(rows, _LAYOUT, name="math500", limit=limit, seed=seed, finish=_finish)
+        path = fetch.rows(URL, "math500.jsonl", call='math500(path="test.jsonl")', hub=hub, sha256=SHA256)
+    return load(path, _LAYOUT, name="math500", limit=limit, seed=seed, finish=_finish)
 
 
 def _finish(example: Example) -> Example:
-    kept = {key: example.metadata[key] for key in ("subject", "level") if key in example.metadata}
-    return replace(example, prompt=boxed(example.prompt), metadata=kept)
+    metadata = {key: example.metadata[key] for key in ("subject", "level") if key in example.metadata}
+    return replace(example, prompt=boxed(example.prompt), metadata=metadata)
