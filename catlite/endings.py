@@ -1,6 +1,6 @@
 """How a reply ended, in the words of many servers: complete, cut off, filtered, refused or failed.
 
-A word that is not here says nothing against the reply: it counts as complete, and whoever reads the reply is told.
+An unknown word counts as complete, and the reader of the reply is told.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ Prompt = str | list[Message]
 
 
 def as_messages(prompt: Prompt) -> list[Message]:
-    """`prompt` as a list of chat messages.
+    """Make chat messages of a prompt.
 
     Raises ConfigError for an empty prompt, a message without role or content, or any other shape.
     """
@@ -29,8 +29,8 @@ def as_messages(prompt: Prompt) -> list[Message]:
         for part in ("role", "content"):
             if part == "content" and isinstance(message.get(part), list | tuple):
                 raise ConfigError(
-                    f"message {number} has its content in parts, and only text is sent to a model: give one text. What "
-                    "shows no prompt to a model, such as a vote, works with images, too"
+                    f"message {number} has its content in parts, and only text is sent to a model: give one text. An "
+                    "estimator that shows the prompt to no model, such as a vote, works with images"
                 )
             if not isinstance(message.get(part), str):
                 raise ConfigError(

@@ -2,8 +2,8 @@
 
 Well-formed JSON is read by the standard library. What is not (single quotes, trailing commas, a missing bracket) goes
 to `json_repair`, within a bound on its length, since hostile text takes it quadratic time. Model text is not XML: tags
-are found by one linear scan, so nothing is expanded and a stray & or < is just text. A name that
-comes twice keeps both values, so that the reader of the field can see the ambiguity. Left out: schemas.
+are found by one linear scan, so nothing is expanded and a stray & or < is just text. A name that comes twice keeps
+both values, so that the reader of the field can see the ambiguity. Left out: schemas.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ docs/answers.md states the policy. `extract` reads the last box, else the last l
 is set apart first (`without_thinking`, `split_thinking`). `compare` takes two answers apart from the outside in
 (choices, lists, names, intervals, quantities) and compares what is left as exact numbers, as words, or as expressions,
 by Math-Verify (Kydlíček, Hugging Face, 2025) in a child process that may take LIMIT_SECONDS of processor time:
-hostile answers sit in C code where no signal and no thread reaches. None means undecided. Every scan is linear.
+hostile answers sit in C code that neither a signal nor a thread can stop. None means undecided. Every scan is linear.
 
 Left out: reading an answer out of prose that announces none, and converting units (1 m is not 100 cm).
 """

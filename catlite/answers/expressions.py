@@ -1,6 +1,6 @@
 r"""Compare quantities, equations and expressions: units, exact numbers, words, and algebra by the child process.
 
-What the child would read wrongly, or what has two readings, is not asked: it is None, or compared as text.
+A pair that the child would read wrongly, or that has two readings, is None or compared as text.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _same_expression(left: str, right: str, ask: Ask) -> bool | None:
         return False
     closed = structure.is_closed(left), structure.is_closed(right)
     if closed[0] != closed[1]:
-        return False  # an expression with a letter in it is no number
+        return False  # an expression with a letter in it is not a number
     if _doubtful(left) or _doubtful(right) or len(_BARE_LOG.findall(left)) != len(_BARE_LOG.findall(right)):
         return None
     if not all(closed) and (_INVERSE.search(left) or _INVERSE.search(right)):
@@ -188,7 +188,7 @@ def _is_opaque(text: str) -> bool:
 
 
 def _doubtful(text: str) -> bool:
-    """Tell what two careful people may read in two ways, or what the child is known to read wrongly."""
+    """Tell a text that two careful people may read in two ways, or that the child is known to read wrongly."""
     text = tight(text)
     if _SLASHES.search(text) or _LONG_POWER.search(text) or _ROUNDED.search(text):
         return True

@@ -1,8 +1,8 @@
 r"""Clean an answer: two spellings of one thing get the same text.
 
 `clean` undoes what only shows on paper (fonts, boxes, spacing, `$`, Unicode look-alikes) and writes relations and sets
-with one character each (≤, ∈, ∪). What a `\text{}` held stands between two marks, so that words stay words. `tight`
-drops the spaces that mean nothing, `latex` writes LaTeX again for the child process. Left out: parsing LaTeX.
+with one character each (≤, ∈, ∪). The words of a `\text{}` stand between two marks, so that they stay words. `tight`
+drops meaningless spaces, `latex` writes LaTeX again for the child process. Left out: parsing LaTeX.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ _SYMBOLS = {
     "≧": "≥",
     "⟨": "(",
     "⟩": ")",
-    "∖": "∖",
     "ℝ": "ℝ",
     "…": r"\ldots ",
     "⌊": r"\lfloor ",
@@ -55,28 +54,14 @@ _INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\ue000\ue001]")
 
 _TEXT = {"text", "textrm", "textnormal", "mbox", "hbox", "mathrm", "textsf", "texttt", "operatorname", "mathop"}
 _FONTS = {
-    *(
-        "boxed",
-        "fbox",
-        "mathbf",
-        "boldsymbol",
-        "bm",
-        "bf",
-        "mathit",
-        "mathsf",
-        "mathtt",
-        "underline",
-        "textbf",
-        "textit",
-    ),
-    *("emph", "textsc", "displaystyle", "Large", "large", "LARGE", "huge", "Huge", "small", "tiny", "normalsize", "rm"),
-    *("it", "ensuremath", "mathnormal", "pmb", "underbrace", "uline", "footnotesize", "scriptstyle", "textstyle"),
-    *("limits", "nolimits", "nonumber", "notag", "mathstrut", "strut", "centering", "newline", "quad", "qquad"),
+    *("boxed", "fbox", "mathbf", "boldsymbol", "bm", "bf", "mathit", "mathsf", "mathtt", "underline", "textbf"),
+    *("textit", "emph", "textsc", "displaystyle", "Large", "large", "LARGE", "huge", "Huge", "small", "tiny"),
+    *("normalsize", "rm", "it", "ensuremath", "mathnormal", "pmb", "underbrace", "uline", "footnotesize"),
+    *("scriptstyle", "textstyle", "limits", "nolimits", "nonumber", "notag", "mathstrut", "strut", "centering"),
+    *("newline", "quad", "qquad"),
 }
 _DROPPED = {"phantom", "hphantom", "vphantom", "tag", "hspace", "vspace", "label", "color", "rule", "textcolor"}
 _GROUP = re.compile(r"\\([A-Za-z]+)\*?|\\.|[{}]", re.DOTALL)
-_WHOLE_DECIMAL = re.compile(r"(?<=\d)\.0+(?!\d)")
-_LETTER = re.compile(r"(?:boldsymbol|mathbf|bm|textbf|mathrm)")
 
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), new)
@@ -159,7 +144,7 @@ _TIGHTEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(frac|binom|sqrt) ?([0-9A-Za-z])", r"\\\1{\2}"),
         (r"(\\(?:frac|binom)\{[^{}]*\}) ?([0-9A-Za-z])", r"\1{\2}"),
         (r"([_^])\{(\w)\}", r"\1\2"),
-        # What stays is a space between two digits or two letters: there it may carry meaning.
+        # A space between two digits or two letters stays, since it may carry meaning.
         (r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])|(?<=[0-9]) (?=[A-Za-z])|(?<=[A-Za-z]) (?=[0-9])", ""),
     )
 )
@@ -259,7 +244,7 @@ def _markdown(text: str) -> str:
 
 
 def _unwrap(text: str) -> str:
-    r"""Text without fonts, boxes and invisible boxes; what \text{} held stands between OPEN and CLOSE. One pass."""
+    r"""Text without fonts, boxes and invisible boxes; words of a \text{} stand between OPEN and CLOSE. One pass."""
     if "\\" not in text:
         return text
     pieces: list[str] = []

@@ -109,7 +109,7 @@ def number(text: str) -> Number | None:
             return None
         value = int(group["whole"] or 0) + Fraction(group["n"] or group["over"]) / under
     if group["sign"] == "-" and not value:
-        return None  # a zero with a sign is no number that anyone counts with
+        return None  # -0 is a slip, or a limit from below
     return Number(-value if group["sign"] == "-" else value, digits)
 
 
@@ -171,7 +171,7 @@ def spelled(text: str) -> tuple[Fraction, str] | None:
 
 
 def _value(words: list[str]) -> Fraction | None:
-    """The value of number words; None for what is no number, as "one two" or "hundred one thousand million"."""
+    """The value of number words; None for words that make none: "one two", "hundred one thousand million"."""
     total, current, any_number, previous = Fraction(0), Fraction(0), False, ""
     for word in words:
         if word == "and":

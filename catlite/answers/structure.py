@@ -1,6 +1,6 @@
 r"""Take a clean answer apart: lists, names before an equals sign, relations, intervals and unions, matrices, choices.
 
-Left out: what the parts mean, which `comparing` decides.
+Left out: the meaning of the parts, which deciding.py compares.
 """
 
 from __future__ import annotations

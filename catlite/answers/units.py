@@ -51,13 +51,11 @@ _COMMENT = re.compile(rf"(.*?\d.*?)(?: ?{OPEN})? ?\(([A-Za-z -]+)\)(?: ?{CLOSE})
 _THREE = re.compile(r"[^aeiou][aeiou][^aeiou]|egg|eye|ant|axe|ace|off|old|all|two|boy|day|key|toy|bee|shy|die|pie")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _HEAD = re.compile(r"\d|\\frac|\\sqrt|\\pi")
-
-
 _RENAMED = re.compile(r"pounds? sterling|british pounds?", re.IGNORECASE)
 
 
 class Unit(NamedTuple):
-    """Known units with their powers, other words in lower case, and whether the value makes no sense without them."""
+    """Known units with their powers, other words in lower case, and whether the value is wrong without them."""
 
     known: frozenset[tuple[str, int]] = frozenset()
     words: frozenset[str] = frozenset()
@@ -152,7 +150,7 @@ def _tail(tokens: list[re.Match[str]]) -> int:
 
 
 def _behind(head: str, tail: str) -> Quantity | None:
-    """The quantity of a number and what stands behind it; None when that is no unit."""
+    """The quantity of a number and the text behind it; None when that is not a unit."""
     head_text = head.strip().removesuffix("\\").strip()
     if _TRIGONOMETRY.search(head_text):
         return None  # the degrees of \sin 30° belong to its argument

@@ -1,6 +1,6 @@
 r"""Put answers that say the same into classes, one relation for a whole vote.
 
-`compare` is no such relation by itself: "50%" equals "50" (its sign left out) and "0.5" (its value), which differ, and
+`compare` alone does not make classes: "50%" equals "50" (its sign left out) and "0.5" (its value), which differ, and
 "5" equals both "5 cm" and "5 m". Answers that are equal to nothing but each other make the classes. An answer between
 two classes joins the one with more votes, so that the classes are the same in every order of the votes. Left out: votes
 with weights.

@@ -34,7 +34,7 @@ _PROGRAM = Path(__file__).with_name("server.py")
 
 
 class _Server:
-    """The child process for one GGUF file; None is the file that CATLITE_GGUF names at the time, else the pinned one."""
+    """The child process for one GGUF file; None is the one that CATLITE_GGUF names at the time, else the pinned one."""
 
     def __init__(self, gguf: Path | None) -> None:
         self._gguf = gguf
