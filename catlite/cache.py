@@ -25,19 +25,10 @@ def digest(path: Path) -> str:
 
 
 def keep(target: Path, sha256: str, fetch: Callable[[Path], Path]) -> Path:
-    """Put a fetched file into its place once it was checked.
+    """Put a fetched file at `target` once it was checked, and return `target`.
 
-    Args:
-        target: its place.
-        sha256: what its SHA-256 has to be.
-        fetch: gets an empty folder, and returns the file that it has put there.
-
-    Returns:
-        `target`.
-
-    Raises:
-        ValueError: the file has another SHA-256.
-        OSError: the file cannot be kept.
+    `fetch` gets an empty folder, and returns the file that it has put there. Raises ValueError for a file with another
+    SHA-256, OSError when it cannot be kept.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     # In the cache itself, so that the last step is a rename on one file system.

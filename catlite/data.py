@@ -82,17 +82,13 @@ class Rollout:
         usage, logprobs, alternatives = (fields.get(name) for name in ("usage", "logprobs", "alternatives"))
         if usage is not None and "generations" not in usage:  # written before these were counted
             usage = {**usage, "generations": int(fields.get("finish_reason") not in ("scored", "error"))}
-        return cls(
-            **{
-                **fields,
-                "usage": None if usage is None else Usage(**usage),
-                "logprobs": None if logprobs is None else tuple(logprobs),
-                "alternatives": None
-                if alternatives is None
-                else tuple((token, value) for token, value in alternatives),
-                "notes": tuple(fields.get("notes") or ()),
-            }
-        )
+        values = {
+            "usage": None if usage is None else Usage(**usage),
+            "logprobs": None if logprobs is None else tuple(logprobs),
+            "alternatives": None if alternatives is None else tuple(map(tuple, alternatives)),
+            "notes": tuple(fields.get("notes") or ()),
+        }
+        return cls(**{**fields, **values})
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,16 +275,19 @@ class Reference:
     @property
     def support(self) -> tuple[int, int] | None:
         """(rollouts whose answer is equivalent to the reference's, all rollouts); None for open-ended text."""
-        if self.group.example.answer_format is None:
-            return None
-        return answers.support(self.answer, _votes(self.rollouts), _votes(self.others))
+        return self._support(at_once=False)
 
     @property
     def known_support(self) -> tuple[int, int] | None:
         """`support` where it takes no comparing of answers, which can be long; None where it is not known."""
+        return self._support(at_once=True)
+
+    def _support(self, *, at_once: bool) -> tuple[int, int] | None:
         if self.group.example.answer_format is None:
             return None
-        return answers.known_support(self.answer, _votes(self.rollouts), _votes(self.others))
+        own = [rollout.answer if rollout.usable else None for rollout in self.rollouts]
+        others = [rollout.answer if rollout.usable else None for rollout in self.others]
+        return answers.support(self.answer, own, others, at_once=at_once)
 
     @property
     def total_usage(self) -> Usage:
@@ -377,11 +376,6 @@ class Judgement:
     __repr__ = calling("catlite.reprs.judgement_repr")
 
     _repr_html_ = calling("catlite.cards.judgement_html")
-
-
-def _votes(rollouts: Iterable[Rollout]) -> list[str | None]:
-    """The answers, None for each rollout that is left out or has none."""
-    return [rollout.answer if rollout.usable else None for rollout in rollouts]
 
 
 def counted(reply: Rollout) -> Rollout:

@@ -50,6 +50,9 @@ class CatliteError(Exception):
     rollouts: tuple[Rollout, ...] = ()
     usage: Usage | None = None
 
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
     _render_traceback_ = calling("catlite.tracebacks.render")  # for IPython: the lines of the cell, and the message
 
 
@@ -159,9 +162,6 @@ class GroupError(CatliteError, RuntimeError):
         super().__init__(message, group)
         self.group = group
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
 
 class EstimationError(CatliteError, RuntimeError):
     """The rollouts are fine but the estimator made no reference of them; `.group` keeps what was paid for.
@@ -179,9 +179,6 @@ class EstimationError(CatliteError, RuntimeError):
         self.usage = usage
         self.unanswered = unanswered
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
 
 class RubricError(CatliteError, RuntimeError):
     """The proposer wrote no usable rubric. `.raw` keeps every text that it wrote, `.usage` their cost."""
@@ -190,9 +187,6 @@ class RubricError(CatliteError, RuntimeError):
         super().__init__(message, raw, usage)
         self.raw = raw
         self.usage = usage
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class BudgetReached(CatliteError, RuntimeError):

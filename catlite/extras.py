@@ -14,18 +14,9 @@ from urllib.parse import unquote, urlparse
 
 
 def install(extra: str) -> str:
-    """Write the command that installs an extra.
+    """Write the pip command that installs an extra, such as "train".
 
-    Args:
-        extra: a name under [project.optional-dependencies], such as "train".
-
-    Returns:
-        A pip command for the checkout this catlite runs from, else for where it was installed from, else for the
-        packages themselves.
-
-    Example:
-        >>> install("train")
-        "pip install -e '/home/me/catlite[train]'"
+    For the checkout this catlite runs from, else for its other source, else for the packages themselves.
     """
     root = Path(__file__).resolve().parent.parent
     if (root / "pyproject.toml").is_file():

@@ -18,8 +18,6 @@ from catlite.answers.voting import (
     aspokesman,
     class_of,
     classes,
-    known_class_of,
-    known_support,
     support,
 )
 
@@ -37,8 +35,6 @@ __all__ = [
     "equivalent",
     "extract",
     "known",
-    "known_class_of",
-    "known_support",
     "split_thinking",
     "support",
     "without_thinking",

@@ -172,14 +172,7 @@ _LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 
 @lru_cache(maxsize=4096)
 def clean(answer: str) -> str:
-    """Write an answer the way all of its spellings are written.
-
-    Args:
-        answer: text of at most a few thousand characters.
-
-    Returns:
-        The clean text; never None, and empty for an answer without content.
-    """
+    """Write an answer the way all of its spellings are written."""
     text = _markdown(" ".join(_characters(answer).split()))
     text = " ".join(_unwrap(text).split())
     if text.count("$") - text.count(r"\$") == 1:  # a lone dollar is money, not a mark of mathematics

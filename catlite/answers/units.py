@@ -89,17 +89,9 @@ def agree(a: Unit, b: Unit) -> bool:
 
 
 def quantity(text: str) -> Quantity:
-    r"""Split a clean text into number and unit.
+    r"""Split a clean text into number and unit: "5 km/h", "3 hundred dollars".
 
-    Args:
-        text: such as "5 km/h" or "3 hundred dollars".
-
-    Returns:
-        The quantity; its unit is empty where there is none, and the text then stays as it is.
-
-    Example:
-        >>> quantity("5 km/h").text
-        '5'
+    Where there is no unit, it is empty and the text stays as it is.
     """
     if len(text) > 400:
         return Quantity(text, Unit())

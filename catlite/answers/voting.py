@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
 
 from catlite.answers.comparing import acompare, compare, known
 
@@ -30,16 +31,18 @@ def classes(votes: Sequence[str]) -> list[list[int]]:
         >>> classes(["50%", "50", "0.5", "50"])
         [[0, 1, 3], [2]]
     """
-    distinct = list(dict.fromkeys(votes))
-    equal = {pair for pair in _pairs(distinct) if compare(*pair)}
-    return _partition(votes, equal)
+    return _partition(votes, {pair for pair in _pairs(votes) if compare(*pair)})
 
 
 async def aclasses(votes: Sequence[str]) -> list[list[int]]:
-    """`classes` for a running event loop: what needs the child process waits in a thread."""
-    distinct = list(dict.fromkeys(votes))
-    equal = {pair for pair in _pairs(distinct) if await acompare(*pair)}
-    return _partition(votes, equal)
+    """`classes` for a running event loop: pairs that take the child process wait in a thread."""
+    return _partition(votes, {pair for pair in _pairs(votes) if await acompare(*pair)})
+
+
+def known_classes(votes: Sequence[str]) -> list[list[int]] | None:
+    """`classes` for a repr or a card, which must not wait: None where a pair takes the child process."""
+    verdicts = {pair: known(*pair) for pair in _pairs(votes)}
+    return None if None in verdicts.values() else _partition(votes, {pair for pair in verdicts if verdicts[pair]})
 
 
 def class_of(answer: str, votes: Sequence[str]) -> list[int]:
@@ -56,36 +59,18 @@ def class_of(answer: str, votes: Sequence[str]) -> list[int]:
         >>> class_of("50%", ["50", "0.5", "50"])
         [0, 2]
     """
-    voters = votes if answer in votes else [*votes, answer]
+    voters = _with(answer, votes)
     return _members(answer, voters, classes(voters), len(votes))
 
 
 async def aclass_of(answer: str, votes: Sequence[str]) -> list[int]:
-    """`class_of` for a running event loop: what needs the child process waits in a thread."""
-    voters = votes if answer in votes else [*votes, answer]
+    """`class_of` for a running event loop: pairs that take the child process wait in a thread."""
+    voters = _with(answer, votes)
     return _members(answer, voters, await aclasses(voters), len(votes))
 
 
-def known_class_of(answer: str, votes: Sequence[str]) -> list[int] | None:
-    """`class_of` as far as it is known without the child process, for what must not wait: a repr, a card.
-
-    Args:
-        answer: one of the votes; another answer counts as one more.
-        votes: answers, in the order of the votes.
-
-    Returns:
-        Indices of votes; None where a pair would have to be compared first.
-
-    Example:
-        >>> known_class_of("50%", ["50", "0.5", "50"])
-        [0, 2]
-    """
-    voters = votes if answer in votes else [*votes, answer]
-    verdicts = {pair: known(*pair) for pair in _pairs(list(dict.fromkeys(voters)))}
-    if None in verdicts.values():
-        return None
-    equal = {pair for pair, same in verdicts.items() if same}
-    return _members(answer, voters, _partition(voters, equal), len(votes))
+def _with(answer: str, votes: Sequence[str]) -> Sequence[str]:
+    return votes if answer in votes else [*votes, answer]
 
 
 def _members(answer: str, voters: Sequence[str], partition: list[list[int]], count: int) -> list[int]:
@@ -93,38 +78,30 @@ def _members(answer: str, voters: Sequence[str], partition: list[list[int]], cou
     return [member for members in partition if place in members for member in members if member < count]
 
 
-def support(answer: str | None, own: Sequence[str | None], others: Sequence[str | None] = ()) -> tuple[int, int]:
+def support(
+    answer: str | None, own: Sequence[str | None], others: Sequence[str | None] = (), *, at_once: bool = False
+) -> tuple[int, int] | None:
     """Count the rollouts that say the same as an answer, by the one relation of `classes`.
 
     Args:
         answer: such as a reference's; None is said by nobody.
         own: the answers of all rollouts, None for one that has none.
-        others: answers that have a say in what is the same, and are not counted.
+        others: further votes on what is the same, which are not counted; none by default.
+        at_once: True for a repr or a card, which must not wait for the child process.
 
     Returns:
-        (how many of `own` say the same, how many there are).
+        (how many of `own` say the same, how many there are); None when it is not known at once.
 
     Example:
         >>> support("50%", ["50", "0.5", "50", None])
         (2, 4)
     """
-    votes, number = _voters(own, others)
-    members = [] if answer is None or not number else class_of(answer, votes)
-    return sum(member < number for member in members), len(own)
-
-
-def known_support(
-    answer: str | None, own: Sequence[str | None], others: Sequence[str | None] = ()
-) -> tuple[int, int] | None:
-    """`support` as far as it is known without the child process; None where a pair would have to be compared first."""
-    votes, number = _voters(own, others)
-    members = [] if answer is None or not number else known_class_of(answer, votes)
-    return None if members is None else (sum(member < number for member in members), len(own))
-
-
-def _voters(own: Sequence[str | None], others: Sequence[str | None]) -> tuple[list[str], int]:
     votes = [vote for vote in own if vote is not None]
-    return votes + [vote for vote in others if vote is not None], len(votes)
+    if answer is None or not votes:
+        return 0, len(own)
+    voters = _with(answer, votes + [vote for vote in others if vote is not None])
+    partition = known_classes(voters) if at_once else classes(voters)
+    return None if partition is None else (len(_members(answer, voters, partition, len(votes))), len(own))
 
 
 async def aspokesman(votes: Sequence[str], members: Sequence[int]) -> int:
@@ -144,8 +121,8 @@ async def aspokesman(votes: Sequence[str], members: Sequence[int]) -> int:
     return members[0]
 
 
-def _pairs(distinct: list[str]) -> list[tuple[str, str]]:
-    return [(a, b) for place, a in enumerate(distinct) for b in distinct[place + 1 :]]
+def _pairs(votes: Sequence[str]) -> list[tuple[str, str]]:
+    return list(combinations(dict.fromkeys(votes), 2))
 
 
 def _partition(votes: Sequence[str], equal: Pairs) -> list[list[int]]:

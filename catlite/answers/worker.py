@@ -297,23 +297,10 @@ _children = _Children()
 
 
 def ask(question: str, a: str, b: str, seconds: float) -> tuple[bool | None, float]:
-    """Ask a child about two expressions in LaTeX.
+    """Ask a child about two expressions in LaTeX: "same", or of two equations brought to zero "multiple" or "sign".
 
-    Args:
-        question: "same", or of two equations brought to zero "multiple" or "sign".
-        a: LaTeX.
-        b: LaTeX.
-        seconds: of processor time for the answer.
-
-    Returns:
-        (answer, seconds of processor time it took); the answer is None when `seconds` ran out.
-
-    Raises:
-        CatliteError: no child starts.
-
-    Example:
-        >>> ask("same", "x+1", "1+x", 2.0)[0]
-        True
+    Returns (answer, seconds of processor time it took); the answer is None when `seconds` ran out. Raises CatliteError
+    when no child starts.
     """
     return _children.ask(question, a, b, seconds)
 

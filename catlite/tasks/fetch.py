@@ -43,18 +43,8 @@ def folder() -> Path:
 def rows(url: str, name: str, *, call: str, sha256: str, hub: Hub | None = None) -> Any:
     """The rows at `url`: the file from the cache, else a split loaded through `datasets`, else the file fetched.
 
-    Args:
-        url: of the file.
-        name: what the file is called in the cache.
-        call: how to load a local file, for the error.
-        sha256: of the file, which is not taken otherwise.
-        hub: asked where the `datasets` library is installed; None asks nobody else.
-
-    Returns:
-        The path of a file, or a dataset.
-
-    Raises:
-        DataError: when the rows cannot be had, or are not what they must be.
+    `name` is the file's in the cache, `call` shows in errors how to load a local file, and `hub` is asked where the
+    `datasets` library is installed. Raises DataError when the rows cannot be had, or are not the right ones.
     """
     target = folder() / name
     if target.is_file() and cache.digest(target) == sha256:

@@ -32,18 +32,10 @@ _ELSEWHERE = {
 
 
 def read(path: Path, encoding: str = "utf-8") -> Iterator[Row]:
-    """Read the rows of a file, by its suffix.
+    """Read the rows of a file by its suffix, as they are asked for.
 
-    Args:
-        path: the file.
-        encoding: of its text; UTF-8, with or without a mark at the start.
-
-    Returns:
-        The rows, read as they are asked for, each with its place ("line 7").
-
-    Raises:
-        DataError: at once for a file of another kind, later for a line that cannot be read.
-        ConfigError: an unknown encoding.
+    Raises DataError at once for a file of another kind and later for a line that cannot be read, ConfigError for an
+    unknown encoding.
     """
     kind = _kind(path)
     encoding = _encoding(encoding)

@@ -38,18 +38,9 @@ class Counts(NamedTuple):
 
 
 def counts(reply: Mapping[str, Any], *, wrote: bool = True) -> Counts:
-    """The tokens that a reply says were billed.
+    """The tokens that a reply says were billed; a count that is missing, negative or impossibly 0 is None.
 
-    Args:
-        reply: the reply, with its usage where servers put it.
-        wrote: whether the reply has any text; a completion of 0 tokens is unknown then.
-
-    Returns:
-        The counts; what is missing, negative, no whole number or impossibly 0 is None.
-
-    Example:
-        >>> counts({"usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 15}})
-        Counts(prompt=9, completion=6, cached=0)
+    `wrote` says whether the reply has any text; a completion of 0 tokens is unknown then.
     """
     usage = next((reply[name] for name in _USAGE if isinstance(reply.get(name), dict)), reply)
     inside = usage.get("tokens")  # Cohere's own

@@ -69,14 +69,7 @@ def _price_map() -> dict[str, dict[str, Any]]:
 
 @functools.cache
 def published(model: str) -> Price | None:
-    """Look up the published price of a model.
-
-    Args:
-        model: its name, with or without its provider.
-
-    Returns:
-        The Price; None when the map does not know the model.
-    """
+    """The published price of a model, named with or without its provider; None when the map does not know it."""
     provider, _, bare = model.partition("/")
     prices = _price_map()
     entry = prices.get(model) or prices.get(bare, {})

@@ -149,18 +149,9 @@ def _number(digits: str) -> int:
 
 
 def read_refusal(body: Any, prompt: str = "") -> Refusal:
-    """Read an error's body, in any of the shapes servers use.
+    """Read an error's body, in any of the shapes servers use; one without a message is its own message.
 
-    Args:
-        body: the reply's text, or what JSON made of it.
-        prompt: what was sent, which the body may quote.
-
-    Returns:
-        The refusal; a body without a message is its own message.
-
-    Example:
-        >>> read_refusal('{"error": {"message": "no", "code": 400}}').status
-        400
+    `body` is the reply's text, or what JSON made of it; `prompt` is what was sent, which the body may quote.
     """
     if isinstance(body, str):
         try:
@@ -200,22 +191,10 @@ def _text(value: Any) -> str:
 def status_error(
     status: int, body: Any, headers: Mapping[str, str], who: str, key: str = "OPENAI_API_KEY", *, prompt: str = ""
 ) -> ModelError:
-    """The error for an HTTP status that is not a success.
+    """The error for an HTTP status that is not a success, not raised.
 
-    Args:
-        status: the HTTP status.
-        body: the reply's text, or what JSON made of it.
-        headers: the reply's headers, for Retry-After.
-        who: how errors call the server.
-        key: the environment variable that holds the API key.
-        prompt: the text that was sent, which the body may quote; empty by default.
-
-    Returns:
-        QuotaExhausted, AuthenticationFailed, ContextOverflow, EndpointUnavailable or RequestRejected, not raised.
-
-    Example:
-        >>> type(status_error(402, "", {}, "server")).__name__
-        'QuotaExhausted'
+    `who` is the server's name in messages, `key` the environment variable that holds the API key, and `prompt` the text
+    that was sent, which the body may quote.
     """
     return read_refusal(body, prompt).error(status, headers, f"{who} answered {status}", key)
 
@@ -223,16 +202,9 @@ def status_error(
 def error_in_reply(
     reply: Mapping[str, Any], headers: Mapping[str, str], who: str, prompt: str = ""
 ) -> ModelError | None:
-    """The error for a 200 that holds an error, as if it had come with that error's status.
+    """The error for a 200 that holds an error, as if it had come with that error's status, not raised.
 
-    Args:
-        reply: the reply, or one choice of it.
-        headers: the reply's headers, for Retry-After.
-        who: how errors call the server.
-        prompt: the text that was sent, which the reply may quote.
-
-    Returns:
-        The error, not raised; None where the words tell no kind, which may pass when asked again.
+    None where the words of the reply, or of one choice of it, tell no kind: that may pass when asked again.
     """
     refusal = read_refusal(dict(reply), prompt)
     status = refusal.status

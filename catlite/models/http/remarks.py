@@ -17,20 +17,7 @@ _SAME = 100  # characters repeated; shorter replies are the same by chance
 
 
 def remarked(rollouts: list[Rollout], messages: Sequence[Message], request: Mapping[str, Any]) -> list[Rollout]:
-    """Put notes on what is odd about the replies to one prompt on the first of them.
-
-    Args:
-        rollouts: all replies, in order.
-        messages: the prompt that was sent.
-        request: the sampling parameters that were sent.
-
-    Returns:
-        The rollouts, the first with its notes.
-
-    Example:
-        >>> remarked([Rollout("42")], [{"role": "user", "content": "6 * 7?"}], {})[0].notes
-        ()
-    """
+    """Put notes on what is odd about the replies to one prompt on the first of them."""
     notes = [note for note in (_cut(rollouts, messages), _same(rollouts, request)) if note is not None]
     if not notes:
         return rollouts

@@ -30,23 +30,10 @@ _ROUNDING = 0.01  # by which half precision takes a log-probability above 0
 
 
 def parse(body: str, who: str, headers: Mapping[str, str] | None = None, prompt: str = "") -> dict[str, Any]:
-    """The reply in the body of a 200.
+    """Read the body of a 200: a JSON object with at least one choice.
 
-    Args:
-        body: the reply's text.
-        who: how errors call the server.
-        headers: the reply's headers, for Retry-After; none by default.
-        prompt: the text that was sent, which an error may quote; empty by default.
-
-    Returns:
-        A JSON object that holds at least one choice.
-
-    Raises:
-        ModelError: of the kind that the status of an error inside the reply stands for; BadReply for anything else.
-
-    Example:
-        >>> parse('{"choices": [{}]}', "server")
-        {'choices': [{}]}
+    Raises ModelError of the kind that the status of an error inside the reply stands for, and BadReply for anything
+    else. `prompt` is the text that was sent, which an error may quote.
     """
     try:
         reply = json.loads(body)
@@ -91,24 +78,10 @@ def _billed(reply: Mapping[str, Any]) -> Usage | None:
 
 
 def rollouts(reply: Mapping[str, Any], who: str, price: Price | None, seconds: float) -> list[Rollout]:
-    """One Rollout per choice; one that cannot be read has `.error`, and the others bear what the request cost.
+    """Make a Rollout of each choice of what `parse` returned; one that cannot be read has `.error`.
 
-    Args:
-        reply: what `parse` returned.
-        who: how errors call the server.
-        price: US dollars per million tokens, None when unknown.
-        seconds: from sending to the whole reply.
-
-    Returns:
-        The rollouts in order. The request's prompt tokens and seconds stand on the first good one, so that sums are
-        right.
-
-    Raises:
-        ModelError: when no choice can be read, of the kind the first one's error stands for; `.usage` is what it cost.
-
-    Example:
-        >>> rollouts({"choices": [{"message": {"content": "42"}}]}, "server", None, 0.1)[0].text
-        '42'
+    The request's prompt tokens and `seconds` stand on the first good one, so that sums are right. Raises ModelError
+    when no choice can be read, of the kind the first one's error stands for; `.usage` is what it cost.
     """
     choices = [_read(choice, who) for choice in reply["choices"]]
     good = [choice for choice in choices if isinstance(choice, _Choice)]
