@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-# The names under which servers give a count; gateways fill in some of them with 0, so the largest number counts.
+# The names under which servers give a count.
 _NAMES = {
     "prompt": "prompt_tokens input_tokens promptTokenCount prompt_token_count prompt_eval_count",
     "completion": "completion_tokens output_tokens candidatesTokenCount candidates_token_count eval_count",
@@ -19,6 +19,7 @@ _NAMES = {
     "cached": "cached_tokens prompt_cache_hit_tokens cache_read_input_tokens cachedContentTokenCount "
     "cached_content_token_count",
 }
+_KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 # Objects inside the usage, and the only count that is read from them.
 _DETAILS = {
     "prompt_tokens_details": "cached",
@@ -46,8 +47,9 @@ def counts(reply: Mapping[str, Any], *, wrote: bool = True) -> Counts:
     inside = usage.get("tokens")  # Cohere's own
     if isinstance(inside, dict):
         usage = {**inside, **usage}
-    prompt, completion, total, thinking, cached = (_largest(usage, kind) for kind in _NAMES)
-    prompt = prompt or None  # there is no prompt of no tokens
+    largest = _largest(usage)
+    completion, total, thinking, cached = map(largest.get, ("completion", "total", "thinking", "cached"))
+    prompt = largest.get("prompt") or None  # a prompt has tokens
     if prompt is not None:
         prompt += _uncounted(usage, prompt, cached)
         if completion is None and total is not None and total > prompt:
@@ -80,11 +82,17 @@ def _beside(prompt: int | None, completion: int, total: int | None, thinking: in
     return beside
 
 
-def _largest(usage: Mapping[str, Any], kind: str) -> int | None:
-    """The largest number under the names of this kind, in the usage and in its details; None where there is none."""
-    objects = [usage, *(usage.get(name) for name, count in _DETAILS.items() if count == kind)]
-    values = [fields.get(name) for fields in objects if isinstance(fields, dict) for name in _NAMES[kind].split()]
-    return max((number for value in values if (number := whole(value)) is not None), default=None)
+def _largest(usage: Mapping[str, Any]) -> dict[str, int]:
+    """The largest number of each kind: gateways fill in some names of a kind with 0."""
+    largest: dict[str, int] = {}
+    fields = [(_KINDS[name], value) for name, value in usage.items() if name in _KINDS]
+    for name, kind in _DETAILS.items():
+        if isinstance(details := usage.get(name), dict):
+            fields += [(kind, value) for name, value in details.items() if _KINDS.get(name) == kind]
+    for kind, value in fields:
+        if (number := whole(value)) is not None:
+            largest[kind] = max(number, largest.get(kind, 0))
+    return largest
 
 
 def whole(value: Any) -> int | None:

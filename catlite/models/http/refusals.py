@@ -98,9 +98,9 @@ class Refusal:
 
     def figures(self) -> tuple[int | None, int | None]:
         """Tokens given and the most that may be, as far as they are told."""
-        given, limit = (whole(self.fields.get(name)) for name in ("n_prompt_tokens", "n_ctx"))
-        if given and limit:
-            return given, limit
+        tokens, limit = (whole(self.fields.get(name)) for name in ("n_prompt_tokens", "n_ctx"))
+        if tokens and limit:
+            return tokens, limit
         if difference := wordings.DIFFERENCE.search(self.message):
             return int(difference[1]) + int(difference[3]), int(difference[2])
         if added := wordings.SUM.search(self.message):
@@ -126,8 +126,8 @@ class Refusal:
         if status in (401, 403) or (status == 400 and self.says(wordings.KEY)):
             return AuthenticationFailed(f"{message}; check the API key (api_key= or {key})", status=status)
         if status not in (404, 408, 409) and self.overflows(status):
-            given, limit = self.figures()
-            return ContextOverflow(message, status=status, limit=limit, given=given)
+            tokens, limit = self.figures()
+            return ContextOverflow(message, status=status, limit=limit, given=tokens)
         if status in _RETRYABLE or status >= 500:
             wait = retry_after(headers)
             wait = duration_in(self.message) if wait is None else wait
