@@ -14,6 +14,7 @@ from catlite.errors import (
     QuotaExhausted,
     RequestRejected,
 )
+from catlite.models.http import wire
 from catlite.rollouts import sample_group
 
 # Failures that stay
@@ -186,3 +187,12 @@ def test_what_json_cannot_carry_is_a_config_error(server):
         with pytest.raises(ConfigError, match="cannot be written as JSON"):
             ask(server, **odd)
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("code", "ends"),
+    [(400, False), (401, True), (402, True), (403, True), (404, True), (405, True), (308, True), (413, False)]
+    + [(422, False), (429, False), (500, False), (503, False)],
+)
+def test_a_status_that_no_prompt_can_change_is_one_for_every_prompt(code, ends):
+    assert wire.status_error(code, "no", {}, "server").for_every_prompt is ends
