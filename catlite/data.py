@@ -379,7 +379,7 @@ class Judgement:
 
 
 def counted(reply: Rollout) -> Rollout:
-    """Book one generation for a reply whose model counts none; a failed call stays without."""
+    """Book one generation for a reply whose model counts none, but not for a failed call."""
     usage = reply.usage or Usage(None, None, None, None)
     if reply.error is not None or usage.generations:
         return reply

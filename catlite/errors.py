@@ -164,7 +164,7 @@ class GroupError(CatliteError, RuntimeError):
 
 
 class EstimationError(CatliteError, RuntimeError):
-    """The rollouts are fine but the estimator made no reference of them; `.group` keeps what was paid for.
+    """The rollouts are fine but the estimator made no reference of them; `.group` keeps the rollouts.
 
     `.usage` is the cost of the estimator itself, None when nothing. `.unanswered` is True where every call was answered
     and there was no reference in the answers: an evaluation scores that 0, as a rollout without an answer. Otherwise
@@ -194,7 +194,7 @@ class BudgetReached(CatliteError, RuntimeError):
 
 
 class StoreError(CatliteError, OSError):
-    """A run's folder cannot be used, is in use, or a reply cannot be written; what was written is intact."""
+    """A run's folder cannot be used, is in use, or a reply cannot be written; replies in it are intact."""
 
 
 class TrainingError(CatliteError, RuntimeError):

@@ -138,7 +138,7 @@ def _as_written(value: dict[str, Any], name: str, text: str) -> None:
 def _tagged(text: str) -> tuple[int, int, Any] | None:
     """The texts between tags, without the prose around; a tag not closed reaches to the next tag or the end."""
     root: list[tuple[str, Any]] = []
-    open_tags: list[tuple[str, int, list[tuple[str, Any]]]] = []  # name, where its inside begins, what it holds
+    open_tags: list[tuple[str, int, list[tuple[str, Any]]]] = []  # name, start of its inside, tags inside
 
     def close(end: int) -> None:
         name, begin, inside = open_tags.pop()

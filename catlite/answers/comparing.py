@@ -42,7 +42,7 @@ def compare(a: str, b: str) -> bool | None:
 
 
 async def acompare(a: str, b: str) -> bool | None:
-    """`compare` for a running event loop: what needs the child process waits in a thread."""
+    """`compare` for a running event loop: a pair that takes the child process waits in a thread."""
     verdict = _at_once(a, b)
     if verdict is not None:
         return verdict

@@ -241,7 +241,7 @@ def _unwrap(text: str) -> str:
     if "\\" not in text:
         return text
     pieces: list[str] = []
-    closers: list[str | int] = []  # what a closing brace becomes; a number cuts the pieces back to that length
+    closers: list[str | int] = []  # the text for a closing brace; a number cuts the pieces back to that length
     place = 0
     for token in _GROUP.finditer(text):
         if token.start() < place:
@@ -297,7 +297,7 @@ def _lines(text: str) -> str:
 
 @lru_cache(maxsize=8192)
 def tight(text: str) -> str:
-    """Drop the spaces and braces of a clean text that mean nothing."""
+    """Drop the meaningless spaces and braces of a clean text."""
     text = text.replace(OPEN, " ").replace(CLOSE, " ")
     for pattern, new in _TIGHTEN:
         text = " ".join(pattern.sub(new, text).split())
@@ -307,7 +307,7 @@ def tight(text: str) -> str:
 def latex(left: str, right: str) -> tuple[str, str]:
     """Write two clean texts as LaTeX for Math-Verify.
 
-    It lowers all letters: r and R are told apart where a pair has both.
+    Math-Verify lowers all letters: where a pair has r and R, R gets an index.
     """
     used = set(_LETTER.findall(left)) | set(_LETTER.findall(right))
 

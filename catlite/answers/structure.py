@@ -174,7 +174,7 @@ def matrix(text: str) -> tuple[str, list[list[str]]] | None:
 
 
 def choice(text: str) -> tuple[str, str] | None:
-    """(letter, what it says) of "(E) a trait", "E: a trait", "b)" or a lone letter; None for anything else."""
+    """(letter, text behind it) of "(E) a trait", "E: a trait", "b)" or a lone letter; None for anything else."""
     lone = _LONE.match(text)
     if lone is not None:
         return lone[1].upper(), ""

@@ -117,7 +117,7 @@ def _split_channels(text: str) -> tuple[str, str | None]:
 
 
 def _put(part: str, place: list[str], outside: list[str]) -> None:
-    """Put the text after a header into its channel, up to where the message ends, and what follows outside."""
+    """Put the text after a header into its channel up to the end of the message, and the rest outside."""
     end = _CHANNEL_END.search(part)
     if end is None or place is outside:
         place.append(_CHANNEL_END.sub("", part))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from catlite.answers.numbers import PARTS, SCALES, number, spelled, written
 
-OPEN, CLOSE = "\ue000", "\ue001"  # around what a \text{} held
+OPEN, CLOSE = "\ue000", "\ue001"  # around the words of a \text{}
 
 _KNOWN = {
     alias: line.split()[0]

@@ -83,7 +83,7 @@ def _by_hand(url: str, call: str) -> str:
 
 
 def _download(url: str, target: Path) -> Path:
-    """Write what stands at `url` into `target`; raise _NotFetched, with the reason, when it cannot be had."""
+    """Write the file at `url` into `target`; raise _NotFetched, with the reason, when it cannot be had."""
     import httpx
 
     deadline = time.monotonic() + _SECONDS

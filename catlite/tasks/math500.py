@@ -17,7 +17,7 @@ from catlite.tasks import fetch
 from catlite.tasks.records import Layout, boxed, check_draw, load
 
 REPOSITORY = "HuggingFaceH4/MATH-500"
-REVISION = "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be"  # a commit: what is drawn and scored is the same next year
+REVISION = "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be"  # a commit, so that next year draws the same problems
 URL = f"https://huggingface.co/datasets/{REPOSITORY}/resolve/{REVISION}/test.jsonl"
 SHA256 = "35dc41080a3680858b27fa7e0533d2d547825316fc5dafe5d316f4ccc5a06132"  # of the 500 rows
 _LAYOUT = Layout("problem", "answer", "unique_id", answer_format="boxed")

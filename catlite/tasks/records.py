@@ -3,8 +3,8 @@
     {"prompt": "Which city lies on two continents?", "gold": "Istanbul", "id": "geo-7", "difficulty": 2}
 
 becomes, with `from_records(rows, answer="gold", id="id")`, one Example with metadata {"difficulty": 2}. Columns
-are named, never guessed; what a row lacks or spells otherwise is an error that says where. Left out: repairing
-rows, and answer formats that differ from row to row.
+are named, never guessed; a column that a row lacks is an error that says where. Left out: repairing rows, and answer
+formats that differ from row to row.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def _draw(examples: Iterator[Example], label: str, limit: int | None, seed: int 
     return [example for _, example in sorted(reservoir, key=lambda pair: pair[0])]
 
 
-# --- what a row becomes -----------------------------------------------------------------------------------
+# --- examples out of rows ---------------------------------------------------------------------------------
 
 
 def _examples(source: Iterator[Row], label: str, layout: Layout, finish: Finish | None) -> Iterator[Example]:

@@ -26,7 +26,7 @@ from catlite.models.http.keys import Address, Secret
 from catlite.models.http.prices import Price
 
 PARALLEL = 16  # slots of the server, and so the most choices of one request; groups of 8 then leave others cached
-CONTEXT = 8192  # tokens, shared by the slots; also what the model was trained for
+CONTEXT = 8192  # tokens, shared by the slots; the length that the model was trained for
 # Requests at once: 1,024 tokens each, enough for eight short rollouts and a synthesis of them. When the context
 # overflows the server fails all that are under way, after minutes of work.
 CONNECTIONS = 8

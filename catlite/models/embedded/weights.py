@@ -137,7 +137,7 @@ _fetching: set[subprocess.Popen[str]] = set()
 
 
 def stop_fetching() -> None:
-    """End downloads under way; whoever waits for one gets an EmbeddedModelError."""
+    """End downloads under way; a caller that waits for one gets an EmbeddedModelError."""
     for process in list(_fetching):
         process.terminate()
 

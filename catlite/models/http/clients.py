@@ -1,4 +1,4 @@
-"""The client of a server: what a client does, and the one for OpenAI-compatible servers, by `openai`.
+"""Clients of servers: their protocol, and the one for OpenAI-compatible servers, by `openai`.
 
 The library is imported on first use only. Its own retries are off (catlite's would multiply them) and its exceptions
 never leave this module: they hold the request with its key, and show it in tracebacks with locals. Left out:
@@ -211,7 +211,7 @@ def without_frames(error: asyncio.CancelledError) -> asyncio.CancelledError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """`error` and what it came from, outermost first."""
+    """Yield `error`, the error that it was raised from, and so on."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause

@@ -66,7 +66,7 @@ def counts(reply: Mapping[str, Any], *, wrote: bool = True) -> Counts:
 
 
 def _uncounted(usage: Mapping[str, Any], prompt: int, cached: int | None) -> int:
-    """Prompt tokens beside those counted: Anthropic's input_tokens leave out what its cache gave or took."""
+    """Prompt tokens beside those counted: Anthropic's input_tokens leave out those its cache read or wrote."""
     apart = "prompt_tokens" not in usage and "cache_read_input_tokens" in usage
     if apart or (cached or 0) > prompt:
         return (cached or 0) + (whole(usage.get("cache_creation_input_tokens")) or 0)
@@ -96,5 +96,5 @@ def _largest(usage: Mapping[str, Any]) -> dict[str, int]:
 
 
 def whole(value: Any) -> int | None:
-    """`value` as a count; None for what is none, such as a text, True or a negative number."""
+    """`value` as a count; None for a text, True, a negative number and anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -34,7 +34,7 @@ class LiteLLMClient:
         try:
             import litellm
 
-            from catlite.models.http import litellm_cache  # noqa: F401 - whose import gives litellm that cache
+            from catlite.models.http import litellm_cache  # noqa: F401 - its import gives litellm the cache
         except ImportError as error:
             raise MissingExtra(f"model names with a provider need litellm: pip install litellm ({error})") from None
         litellm.suppress_debug_info = True
@@ -65,7 +65,7 @@ class LiteLLMClient:
             failure = late(self.who, timeout)
         except asyncio.CancelledError as error:
             failure = without_frames(error)
-        except Exception as error:  # each provider's module raises what it likes
+        except Exception as error:  # each provider's module has errors of its own
             text, status = self._redact(str(error)), getattr(error, "status_code", None)
             code = _code(error, text)
             filtered = code == "content_filter" or isinstance(error, litellm.exceptions.ContentPolicyViolationError)

@@ -35,11 +35,11 @@ WRONG_ADDRESS = "check the model's name, and that base_url ends where the API be
 
 @dataclass(frozen=True)
 class Refusal:
-    """What the body of an error says; `quoted` is the prompt that was sent, of which nothing is the server's words."""
+    """The message and codes of an error's body; words that stand in `quoted`, the prompt, are not the server's own."""
 
     message: str
-    body: Any  # what JSON made of the whole
-    codes: tuple[str, ...] = ()  # what the error calls itself, in lower case
+    body: Any  # the whole, as parsed JSON
+    codes: tuple[str, ...] = ()  # names and numbers of the error, in lower case
     fields: Mapping[str, Any] = field(default_factory=dict)
     quoted: str = ""
 
@@ -52,7 +52,7 @@ class Refusal:
 
     @property
     def kind(self) -> int | None:
-        """The status that the words stand for, where none is told."""
+        """The status that the words stand for, for an error without one."""
         kinds = {
             402: self.is_about_credit,
             400: self.overflows(400),
@@ -85,7 +85,7 @@ class Refusal:
 
     def overflows(self, status: int) -> bool:
         """True when a shorter prompt would be taken."""
-        if status == 429:  # beyond what a minute allows: waiting never makes it fit
+        if status == 429:  # more than a minute allows: waiting never makes it fit
             return re.search(r"request too large", self.message, re.IGNORECASE) is not None
         if status == 413:
             return True
@@ -97,7 +97,7 @@ class Refusal:
         return coded or self.says(wordings.OVERFLOW, in_codes=False)
 
     def figures(self) -> tuple[int | None, int | None]:
-        """Tokens given and the most that may be, as far as they are told."""
+        """(tokens of the prompt, the limit), None where the server does not tell."""
         tokens, limit = (whole(self.fields.get(name)) for name in ("n_prompt_tokens", "n_ctx"))
         if tokens and limit:
             return tokens, limit
@@ -151,7 +151,7 @@ def _number(digits: str) -> int:
 def read_refusal(body: Any, prompt: str = "") -> Refusal:
     """Read an error's body, in any of the shapes servers use; one without a message is its own message.
 
-    `body` is the reply's text, or what JSON made of it; `prompt` is what was sent, which the body may quote.
+    `body` is the reply's text or parsed JSON; `prompt` is the text that was sent, which the body may quote.
     """
     if isinstance(body, str):
         try:
@@ -209,7 +209,7 @@ def error_in_reply(
     refusal = read_refusal(dict(reply), prompt)
     status = refusal.status
     if status is not None and status >= 500 and refusal.says(wordings.NO_SUCH_PATH, in_codes=False):
-        status = 404  # what a gateway says of a path it does not know
+        status = 404  # a gateway that does not know the path
     if status is None or status < 400:
         status = refusal.kind
     if status is None:
@@ -219,7 +219,7 @@ def error_in_reply(
 
 
 def prompt_text(messages: Any) -> str:
-    """All texts of chat messages as one, for finding what an error quotes of them."""
+    """All texts of chat messages as one, for finding quotations of them in an error."""
     return "\n".join(str(message.get("content")) for message in messages or () if isinstance(message, dict))
 
 

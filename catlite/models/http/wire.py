@@ -70,9 +70,9 @@ def _error_text(reply: Mapping[str, Any], body: str) -> str:
 
 
 def _billed(reply: Mapping[str, Any]) -> Usage | None:
-    """What a reply of no use says it cost; None when it says nothing."""
+    """The cost of a useless reply by its own usage; None when it has none."""
     prompt, completion, cached = counts(reply, wrote=False)
-    if "timings" in reply:  # llama.cpp counts one choice only, whatever n was
+    if "timings" in reply:  # llama.cpp counts one choice only, also where n is more
         completion = None
     return None if prompt is None and completion is None else Usage(prompt, completion, cached, None, 1)
 
@@ -255,7 +255,7 @@ def _completions(reply: Mapping[str, Any], choices: list[_Choice], total: int | 
     """Completion tokens of each choice."""
     if len(choices) < 2:
         return [total] if total is not None else [None]
-    if "timings" in reply:  # llama.cpp counts one choice only, whatever n was
+    if "timings" in reply:  # llama.cpp counts one choice only, also where n is more
         counted = [choice.tokens for choice in choices if choice.tokens is not None]
         return counted if len(counted) == len(choices) else [None] * len(choices)
     return [None] * len(choices) if total is None else _shares(total, [choice.length for choice in choices])

@@ -1,4 +1,4 @@
-"""The words in which servers refuse: what refusals.py looks for, kind by kind.
+"""The words in which servers refuse, kind by kind, for refusals.py.
 
 Phrases are those of vLLM, SGLang, TGI, TensorRT-LLM, llama.cpp, Ollama, LM Studio, Xinference and of the providers that
 OpenAI's client reaches, with a person's or two versions' worth of slack. A new wording is a line here and a file in
@@ -22,7 +22,7 @@ _CALLED = {
     504: "deadline_exceeded",
 }
 STATUSES = {name: status for status, names in _CALLED.items() for name in names.split()}
-# What it calls itself whatever its status; the numbers are Zhipu's.
+# Names of errors that count with any status; the numbers are Zhipu's.
 _CODES = {
     "credit": "1113 arrearage billing_error billing_hard_limit_reached billing_not_active credit_balance_too_low "
     "exceeded_current_quota_error insufficient_balance insufficient_credits insufficient_funds insufficient_quota "

@@ -48,7 +48,7 @@ _OF_A_VALUE = re.compile(
 
 
 def read(body: Any) -> tuple[str, tuple[str, ...]]:
-    """Read what JSON made of a refusal: all that it says, and the settings that a field of their own names as cause."""
+    """(all texts of a refusal, the settings that a field of their own names as its cause), out of parsed JSON."""
     parts = list(_parts(body))
     text = " ; ".join(text for kind, text in parts if kind == "text")[:_SAID]
     params = [text for kind, text in parts if kind == "param"] + _PYTHON_PARAM.findall(text)
@@ -56,7 +56,7 @@ def read(body: Any) -> tuple[str, tuple[str, ...]]:
 
 
 def _parts(value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Texts and named settings in a refusal's JSON; what is the request sent back is none of it."""
+    """Texts and named settings in a refusal's JSON, without the parts that only send the request back."""
     if isinstance(value, str):
         yield "text", value
     elif isinstance(value, list) and depth < 8:
