@@ -16,7 +16,7 @@ import catlite  # noqa: E402
 from catlite import AnswerMatch, Example, LocalModel, Task, TrainConfig, train  # noqa: E402
 from catlite.errors import ConfigError, DataError, OutOfMemory  # noqa: E402
 from catlite.training.config import family_sampling, rollout_sampling  # noqa: E402
-from catlite.training.lora import trl_settings  # noqa: E402
+from catlite.training.trl.settings import trl_settings  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 

@@ -12,8 +12,10 @@ from server import Server
 import catlite
 from catlite import Example, Group, Reference, Task, trl_reward
 from catlite.errors import ConfigError, EndpointUnavailable, EstimationError
-from catlite.training import reward as module
-from catlite.training.reward import Rewarder, diagnostics, whole_groups
+from catlite.training import rewarder as module
+from catlite.training.grouping import whole_groups
+from catlite.training.rewarder import Rewarder
+from catlite.training.scored import Scored, diagnostics
 from catlite.training.trl import compat
 
 FORMAT = r"is (\w+)"
@@ -281,7 +283,7 @@ def test_positional_names_are_what_trl_calls_by():
 
 def test_no_agreement_is_claimed_where_answers_cannot_be_compared():
     group = Group(Example("q"), (catlite.Rollout("x"), catlite.Rollout("y")))
-    scored = module.Scored(group, Reference("x", None, "echo", group), (1.0, 0.5))
+    scored = Scored(group, Reference("x", None, "echo", group), (1.0, 0.5))
     assert set(asyncio.run(diagnostics([scored]))) == {"cat/coverage", "cat/abstained", "cat/reward"}
 
 
