@@ -8,11 +8,13 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from catlite.coerce import as_task
 from catlite.data import Example, Prompt, Task
 from catlite.errors import ConfigError, DataError
 from catlite.training.config import SFTConfig, TrainConfig
+from catlite.training.grouping import ID
 
 Named = list[tuple[str, Example]]  # each example with its id
 
@@ -67,8 +69,8 @@ def split(examples: Named, validation: Task | None, config: TrainConfig) -> tupl
     return kept, held
 
 
-def order_of_steps(examples: Named, config: TrainConfig) -> Named:
-    """The prompts of all steps, one after the other: every epoch in an order of its own, and no step over its end.
+def rows_of_steps(examples: Named, config: TrainConfig) -> list[dict[str, Any]]:
+    """TRL's dataset: the prompts of all steps in order; every epoch has an order of its own, and no step spans two.
 
     TRL shuffles anew for each epoch, but goes on after a resume as if it were in the first.
     """
@@ -79,7 +81,7 @@ def order_of_steps(examples: Named, config: TrainConfig) -> Named:
         epoch = list(examples)
         shuffler.shuffle(epoch)
         order += epoch[: len(epoch) // size * size]
-    return order[: config.steps * size]
+    return [{"prompt": example.messages, ID: name} for name, example in order[: config.steps * size]]
 
 
 def set_aside(examples: Named, config: SFTConfig) -> set[str]:

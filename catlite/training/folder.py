@@ -169,9 +169,9 @@ def _is_complete(folder: Path) -> bool:
     return True
 
 
-def step_of(folder: Path) -> int:
-    """The step of a checkpoint by the number at the end of its name; -1 without one."""
-    tail = folder.name.rpartition("-")[2]
+def step_of(checkpoint: Path | None) -> int:
+    """The step of a checkpoint by the number at the end of its name; -1 for None, or a name without one."""
+    tail = "" if checkpoint is None else checkpoint.name.rpartition("-")[2]
     return int(tail) if tail.isdecimal() else -1
 
 

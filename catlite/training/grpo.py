@@ -7,7 +7,6 @@ training all weights, other losses than the paper's (TRL has them: `trl={"loss_t
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,18 +17,15 @@ from catlite.data import Estimator, Example, Prompt, Reward, Task
 from catlite.errors import HaltedWarning
 from catlite.models.local.model import LocalModel
 from catlite.preflight import check_task
-from catlite.rewards.protocol import warn_own_judge
 from catlite.runs.budget import Budget
 from catlite.training.checks import Checks
 from catlite.training.config import TrainConfig, check_warm
 from catlite.training.examples import Named, digest_of, split, task_of
-from catlite.training.folder import step_of
 from catlite.training.loop import Loop, describe, open_folder
 from catlite.training.lora import TrainablePolicy
-from catlite.training.rewarder import Rewarder, default_reward
+from catlite.training.rewarder import Rewarder, default_reward, training_rewarder
 from catlite.training.run import TrainingRun
 from catlite.training.trl.build import grpo_trainer
-from catlite.training.trl.settings import check_libraries
 
 _LOWER = (
     'trl={"per_device_train_batch_size": …}, with which the same run goes on, then max_completion_length or '
@@ -101,19 +97,15 @@ def train(
     reward = reward or default_reward(task)
     kept, held = split(examples, validation, config)
     check_task(estimator, reward, [example for _, example in kept])
-    check_libraries()
     trainable = TrainablePolicy(policy, config)
     check_warm(trainable.sampling, repr(trainable.local))
     with trainable.prepared():
         trainable.check_room([*kept, *((str(example.id), example) for example in held)])
-        warn_own_judge(trainable.local, reward)
-        length = "max_completion_length" if estimator is None else "the estimator's max_tokens"
-        estimator = estimator or trainable.synthesis()
-        rewarder = Rewarder(estimator, reward, config.judge_wait, "judge_wait in TrainConfig", length)
+        rewarder = training_rewarder(trainable, estimator, reward, config.judge_wait)
         with open_folder(run, task.name, budget) as folder:
             manifest = {
                 "questions": digest_of([*kept, *(("held back", example) for example in held)]),
-                "estimator": describe(estimator),
+                "estimator": describe(rewarder.estimator),
                 "reward": describe(reward),
                 "sampling": trainable.sampling,
                 "config": config.as_dict(),
@@ -125,65 +117,48 @@ def train(
                 return loop.finished()
             with loop.begun():
                 checks = Checks(trainable, held, rewarder, config) if held else None
-                return _Training(loop, rewarder, kept, checks, config).run(progress)
+                return _train(loop, rewarder, kept, checks, config, progress)
 
 
-@dataclasses.dataclass
-class _Training:
-    """One call of `train`, its arguments checked."""
-
-    loop: Loop
-    rewarder: Rewarder
-    examples: Named
-    checks: Checks | None
-    config: TrainConfig
-
-    def run(self, progress: bool | None) -> TrainingRun:
-        """Train to the end, or as far as it goes."""
-        loop, config, policy = self.loop, self.config, self.loop.policy
-        watching: dict[str, Any] = {}
-        if self.checks is not None:
-            watching = {"check": self.checks, "says_stop": self.checks.stops, "keep_best": self._keep_best}
-        watch = loop.watch_steps(config.steps, progress, every=config.check_every, **watching)
-        halted: str | None = None
-        with loop.training(_LOWER_UNSLOTH if policy.local.backend == "unsloth" else _LOWER):
-            if loop.last is not None and self.checks is not None:
-                # It has ended already when a kill came between this checkpoint and the end.
-                watch.ended = self.checks.stops(watch.history)
-            if watch.ended is not None and loop.last is not None:
-                policy.load_adapter(loop.last)
-                steps = step_of(loop.last)
-            else:
-                trainer = grpo_trainer(policy, self.rewarder, self.examples, config, watch, loop.folder)
-                halted = trainer.train_from(loop.last)
-                steps = trainer.state.global_step
-                last = loop.folder.last_checkpoint()
-                if halted is not None and (last is None or step_of(last) < steps):
-                    trainer.save_now()
-        if halted is None:
-            ended = watch.ended or f"all {steps} steps were made"
+def _train(
+    loop: Loop, rewarder: Rewarder, examples: Named, checks: Checks | None, config: TrainConfig, progress: bool | None
+) -> TrainingRun:
+    """Train to the end, or as far as it goes."""
+    policy, folder = loop.policy, loop.folder
+    watching: dict[str, Any] = {"every": config.check_every}
+    if checks is not None:
+        keep_best = lambda step: policy.local.save_adapter(folder.best(step))  # noqa: E731
+        watching |= {"check": checks, "says_stop": checks.stops, "keep_best": keep_best}
+    watch = loop.watch_steps(config.steps, progress, **watching)
+    halted: str | None = None
+    with loop.training(_LOWER_UNSLOTH if policy.local.backend == "unsloth" else _LOWER):
+        if loop.last is not None and checks is not None:
+            watch.ended = checks.stops(watch.history)
+        if loop.last is not None and watch.ended is not None:
+            # A kill came between this checkpoint and the end.
+            policy.load_adapter(loop.last)
+            steps = loop.saved_step
         else:
-            ended = self._given_up(steps, halted, passes=watch.passes)
-        best_step = None if watch.best is None else watch.best.step
-        if config.stop == "reward" and halted is None and best_step is not None:
-            policy.load_adapter(loop.folder.best(best_step))
-            policy.save_adapter(loop.folder.adapter)
-        result = loop.finish(steps, ended, best_step, complete=halted is None)
-        loop.folder.forget_all_but(best_step)
-        if halted is not None:
-            warnings.warn(ended, HaltedWarning, stacklevel=3)
-        return result
-
-    def _keep_best(self, step: int) -> None:
-        self.loop.policy.save_adapter(self.loop.folder.best(step))
-
-    def _given_up(self, step: int, why: str, *, passes: bool) -> str:
-        """In words, that the step after `step` was given up, and what to do."""
-        if passes:
-            remedy = f"the same call with run={str(self.loop.folder.path)!r} goes on from there"
-        else:
-            remedy = (
-                "with these settings it would be so again. Mend what is said here, or try another sampling or "
-                "max_completion_length, in a new run"
-            )
-        return f"step {step + 1} was given up: {why.rstrip('.')}. The weights are those of step {step}; {remedy}"
+            trainer = grpo_trainer(policy, rewarder, examples, config, watch)
+            halted = trainer.train_from(loop.last)
+            steps = trainer.state.global_step
+            if halted is not None and steps > loop.saved_step:
+                trainer.save_now()
+    ended = watch.ended or f"all {steps} steps were made"
+    if halted is not None:
+        remedy = (
+            f"the same call with run={str(folder.path)!r} goes on from there"
+            if watch.passes
+            else "with these settings it would be so again. Mend what is said here, or try another sampling or "
+            "max_completion_length, in a new run"
+        )
+        ended = f"step {steps + 1} was given up: {halted.rstrip('.')}. The weights are those of step {steps}; {remedy}"
+    best_step = None if watch.best is None else watch.best.step
+    if config.stop == "reward" and halted is None and best_step is not None:
+        policy.load_adapter(folder.best(best_step))
+        policy.local.save_adapter(folder.adapter)
+    result = loop.finish(steps, ended, best_step, complete=halted is None)
+    folder.forget_all_but(best_step)
+    if halted is not None:
+        warnings.warn(ended, HaltedWarning, stacklevel=3)
+    return result

@@ -76,10 +76,15 @@ class Loop:
         self.watch = Watch(self.folder, self.view, **watching)
         self.folder.remove_torn()
         self.last = self.folder.last_checkpoint()
-        rows = [] if self.last is None else self.folder.read_metrics(step_of(self.last))
+        rows = self.folder.read_metrics(step_of(self.last))
         self.folder.write_metrics(rows)
         self.watch.resume(rows)
         return self.watch
+
+    @property
+    def saved_step(self) -> int:
+        """The step of the last checkpoint; -1 without one."""
+        return step_of(self.folder.last_checkpoint())
 
     @contextlib.contextmanager
     def training(self, lower: str) -> Iterator[None]:
@@ -91,7 +96,7 @@ class Loop:
             except BaseException:
                 self.view.close("interrupted")
                 raise
-            self.policy.save_adapter(self.folder.adapter)
+            self.policy.local.save_adapter(self.folder.adapter)
 
     def finish(self, steps: int, ended: str, best_step: int | None, *, complete: bool = True) -> TrainingRun:
         """Write how the run ended; return the result."""

@@ -16,6 +16,7 @@ from catlite.models.local.loading import has_bfloat16, resolve_dtype
 from catlite.models.local.model import LocalModel
 from catlite.references.synthesis import Synthesis
 from catlite.training.config import SFTConfig, TrainConfig, rollout_sampling
+from catlite.training.trl.settings import check_libraries
 
 
 class TrainablePolicy:
@@ -29,9 +30,11 @@ class TrainablePolicy:
         ConfigError: for a frozen view, for anything that is not a LocalModel, in one of several processes, and for a
             model with an adapter: the anchor, which is the model without one, would not be the model that training
             starts from.
+        MissingExtra: without catlite[train].
     """
 
     def __init__(self, policy: str | Path | LocalModel, config: TrainConfig | SFTConfig) -> None:
+        check_libraries()
         if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
             raise ConfigError(
                 f"this is one of {processes} processes (WORLD_SIZE), and training here is for one device: start it "
@@ -173,10 +176,6 @@ class TrainablePolicy:
     def load_adapter(self, folder: Path) -> None:
         """Put the adapter in `folder` in place of the one that is on."""
         load_adapter(self.local, folder)
-
-    def save_adapter(self, folder: Path) -> None:
-        """Write the adapter into `folder`."""
-        self.local.save_adapter(folder)
 
 
 def load_adapter(policy: LocalModel, folder: Path) -> None:

@@ -38,27 +38,16 @@ from catlite.training.trl.compat import READS_NONE, trl_since
 
 @dataclass
 class CatReward:
-    """A reward function of TRL's, as `trl_reward` makes it.
-
-    Args:
-        rewarder: what makes rewards of groups.
-        examples: by id, without which the dataset's prompts are used; None.
-        sizes: rollouts of a group, in training and in evaluation, for calls in which the trainer does not say.
-        answer_format: of answers, without `examples`; None for open-ended text.
-        cut_at: tokens after which a rollout is cut off, unless it ends with one of these tokens; None does not tell.
-        run: a folder in which replies are kept; None keeps nothing.
-        budget: a hard cap over all calls; None for none.
-        told: called with each Batch and the time at which its call began; None.
-    """
+    """A reward function of TRL's, as `trl_reward` makes it."""
 
     rewarder: Rewarder
-    examples: dict[str, Example] | None
-    sizes: tuple[int, int | None]
-    answer_format: str | None = None
-    cut_at: tuple[int | None, Collection[int]] = (None, ())
+    examples: dict[str, Example] | None  # by id; None takes the dataset's prompts
+    sizes: tuple[int, int | None]  # of a group, in training and in evaluation, where the trainer does not say
+    answer_format: str | None = None  # where there are no examples
+    cut_at: tuple[int | None, Collection[int]] = (None, ())  # tokens of a rollout that is cut off, and tokens of an end
     run: str | Path | None = None
     budget: Budget | None = None
-    told: Callable[[Batch, float], None] | None = None
+    on_batch: Callable[[Batch, float], None] | None = None  # called with each Batch and when its call began
     last: Batch = field(default_factory=lambda: Batch([], 0.0), init=False)  # of the latest call
     _ledger: Ledger | None = field(default=None, init=False)  # from the first call on: the cap is over all steps
     __name__ = "cat"  # TRL's metrics are called by it
@@ -99,8 +88,8 @@ class CatReward:
             shown = [scored.shown for scored in batch.scored for _ in scored.rewards]
             log_extra("reference", [text for _, text in sorted(zip(places, shown, strict=True))])
         self.last = batch
-        if self.told is not None:
-            self.told(batch, began)
+        if self.on_batch is not None:
+            self.on_batch(batch, began)
         return rewards
 
 

@@ -32,7 +32,9 @@ from catlite.models.failures import listening
 from catlite.models.local.model import LocalModel
 from catlite.models.preferring import distinct, noting
 from catlite.rewards.answer_match import AnswerMatch
+from catlite.rewards.protocol import warn_own_judge
 from catlite.rollouts import is_hopeless
+from catlite.training.lora import TrainablePolicy
 from catlite.training.scored import Batch, Scored, check_rewards, diagnostics
 
 log = logging.getLogger("catlite.training")
@@ -169,6 +171,18 @@ class Rewarder:
     def _waits(self) -> bool:
         """False when only weights in this process are called: they answer in the end, and would not be faster."""
         return not (_stays_here(self.estimator) and _stays_here(self.reward))
+
+
+def training_rewarder(policy: TrainablePolicy, estimator: Estimator | None, reward: Reward, timeout: float) -> Rewarder:
+    """The Rewarder of `train`, whose default estimator is Synthesis by the frozen policy.
+
+    Warns when the policy judges its own rollouts.
+    """
+    warn_own_judge(policy.local, reward)
+    wait = "judge_wait in TrainConfig"
+    if estimator is None:
+        return Rewarder(policy.synthesis(), reward, timeout, wait, "max_completion_length")
+    return Rewarder(estimator, reward, timeout, wait)
 
 
 def _stays_here(part: object) -> bool:

@@ -22,7 +22,6 @@ from catlite.training.lora import TrainablePolicy
 from catlite.training.references import fault_of, references_of
 from catlite.training.run import TrainingRun
 from catlite.training.trl.build import sft_trainer
-from catlite.training.trl.settings import check_libraries
 
 _SPLIT = "by a hash of the id"  # how the examples that are validated on were drawn
 _LOWER = 'trl={"per_device_train_batch_size": …}, then batch_size'
@@ -72,7 +71,6 @@ def sft(
     if estimator is not None:
         check_estimator(estimator)
     task, examples = task_of(task, "sft", answer_format)
-    check_libraries()
     trainable = TrainablePolicy(policy, config)
     check_task(estimator, None, [example for _, example in examples])
     with trainable.prepared():
@@ -123,7 +121,7 @@ def _fit(
         )
     watch = loop.watch_steps(config.epochs * -(-len(kept) // config.batch_size), progress)
     with loop.training(_LOWER):
-        trainer = sft_trainer(loop.policy, kept, aside, config, watch, loop.folder)
+        trainer = sft_trainer(loop.policy, kept, aside, config, watch)
         trainer.train(resume_from_checkpoint=str(loop.last) if loop.last else None)
     left_out = prompts - len(references)
     ended = f"{trainer.state.global_step} steps on {len(references)} references"

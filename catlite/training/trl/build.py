@@ -7,9 +7,7 @@ from typing import Any
 from catlite.data import Example
 from catlite.errors import ConfigError
 from catlite.training.config import SFTConfig, TrainConfig
-from catlite.training.examples import Named, order_of_steps
-from catlite.training.folder import Folder
-from catlite.training.grouping import ID
+from catlite.training.examples import Named, rows_of_steps
 from catlite.training.lora import TrainablePolicy
 from catlite.training.reward import CatReward
 from catlite.training.rewarder import Rewarder
@@ -21,7 +19,7 @@ _PATIENCE = 2  # validations without a lower loss, after which SFT stops
 
 
 def grpo_trainer(
-    policy: TrainablePolicy, rewarder: Rewarder, examples: Named, config: TrainConfig, watch: Watch, folder: Folder
+    policy: TrainablePolicy, rewarder: Rewarder, examples: Named, config: TrainConfig, watch: Watch
 ) -> Any:
     """A CatGRPOTrainer that trains `policy` on `examples`; the policy has its adapter afterwards."""
     # As many rollouts as a group has, unless the user knows better; gradients are summed until the step is whole.
@@ -33,7 +31,7 @@ def grpo_trainer(
             "divisor, such as num_generations"
         )
     ours = {
-        **_common(policy, config, folder),
+        **_common(policy, config, watch),
         "max_steps": config.steps,
         "per_device_train_batch_size": micro,
         "gradient_accumulation_steps": config.sequences // micro,
@@ -59,7 +57,6 @@ def grpo_trainer(
 
     arguments = trl_arguments(GRPOConfig, ours, config.trl)
     model, adapter = policy.add_adapter()
-    rows = [{"prompt": example.messages, ID: name} for name, example in order_of_steps(examples, config)]
     trainer = CatGRPOTrainer(
         model=model,
         reward_funcs=CatReward(
@@ -67,10 +64,10 @@ def grpo_trainer(
             dict(examples),
             (config.num_generations, config.trl.get("num_generations_eval")),
             cut_at=(config.max_completion_length, policy.local.weights.engine.ends),
-            told=watch.note_rewards,
+            on_batch=watch.note_rewards,
         ),
         args=arguments,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list(rows_of_steps(examples, config)),
         processing_class=policy.local.tokenizer,
         peft_config=adapter,
         watch=watch,
@@ -87,7 +84,6 @@ def sft_trainer(
     aside: list[tuple[Example, str]],
     config: SFTConfig,
     watch: Watch,
-    folder: Folder,
 ) -> Any:
     """A CatSFTTrainer that trains `policy` on references, (example, text) each, and validates on those set aside."""
     batch = min(config.batch_size, len(kept))
@@ -95,7 +91,7 @@ def sft_trainer(
     micro = config.trl.get("per_device_train_batch_size") or max(divisors)
     if batch % micro:
         raise ConfigError(f"per_device_train_batch_size={micro} does not divide the {batch} examples of a step")
-    common = _common(policy, config, folder)
+    common = _common(policy, config, watch)
     from datasets import Dataset
     from transformers import EarlyStoppingCallback
     from trl import SFTConfig as TRLConfig
@@ -138,17 +134,17 @@ def sft_trainer(
 
 def conversations(references: list[tuple[Example, str]], template: dict[str, Any]) -> list[dict[str, Any]]:
     """Prompt and completion of each reference as TRL takes conversations, with what its chat template is told."""
-    told = {"chat_template_kwargs": template} if template else {}
+    settings = {"chat_template_kwargs": template} if template else {}
     return [
-        {"prompt": example.messages, "completion": [{"role": "assistant", "content": text}], **told}
+        {"prompt": example.messages, "completion": [{"role": "assistant", "content": text}], **settings}
         for example, text in references
     ]
 
 
-def _common(policy: TrainablePolicy, config: TrainConfig | SFTConfig, folder: Folder) -> dict[str, Any]:
+def _common(policy: TrainablePolicy, config: TrainConfig | SFTConfig, watch: Watch) -> dict[str, Any]:
     """TRL's settings that GRPO and SFT share."""
     return {
-        "output_dir": str(folder.checkpoints),
+        "output_dir": str(watch.folder.checkpoints),
         "learning_rate": config.learning_rate,
         **policy.precision,
         "use_cpu": not policy.on_gpu,  # not Apple's GPU either, on which nothing of this was tried
