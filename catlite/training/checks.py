@@ -49,17 +49,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Checks:
-    """The checks of one run: fresh groups of the policy on held-back prompts.
-
-    Args:
-        policy: what is trained.
-        examples: the held-back prompts, scored against their gold answers where they have any.
-        rewarder: estimator and reward of the training.
-        config: how many rollouts a group has, and when to stop.
-    """
+    """The checks of one run: fresh groups of the policy on held-back prompts."""
 
     policy: TrainablePolicy
-    examples: Sequence[Example]
+    examples: Sequence[Example]  # scored against their gold answers where they have any
     rewarder: Rewarder
     config: TrainConfig
 

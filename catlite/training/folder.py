@@ -47,13 +47,8 @@ class Folder:
     def open(self, manifest: Mapping[str, Any], also: Mapping[str, Any]) -> dict[str, Any]:
         """Compare `manifest` with training.json, or write that when there is none; return what it says.
 
-        Args:
-            manifest: what the run is asked for.
-            also: what is written down beside it, and may differ from one call to the next.
-
-        Raises:
-            ConfigError: when the folder holds another run.
-            StoreError: when the file cannot be read.
+        `also` is written beside it, and may differ from call to call. Raises ConfigError when the folder holds another
+        run, StoreError when the file cannot be read.
         """
         self._also = dict(also)
         if not self._manifest_file.exists():

@@ -127,7 +127,10 @@ def _train(
     policy, folder = loop.policy, loop.folder
     watching: dict[str, Any] = {"every": config.check_every}
     if checks is not None:
-        keep_best = lambda step: policy.local.save_adapter(folder.best(step))  # noqa: E731
+
+        def keep_best(step: int) -> None:
+            policy.local.save_adapter(folder.best(step))
+
         watching |= {"check": checks, "says_stop": checks.stops, "keep_best": keep_best}
     watch = loop.watch_steps(config.steps, progress, **watching)
     halted: str | None = None

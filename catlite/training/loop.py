@@ -37,17 +37,9 @@ def describe(part: object) -> str:
 
 
 class Loop:
-    """The training of a policy in a folder.
+    """The training of a policy in a folder, whose manifest must be equal; `also` may differ from call to call.
 
-    Args:
-        policy: what is trained.
-        folder: where the run is kept.
-        manifest: what the run is asked for, which the folder's must equal.
-        also: what the manifest says besides, and another call may say otherwise.
-
-    Raises:
-        ConfigError: when the folder holds another run.
-        StoreError: when its manifest cannot be read.
+    Raises ConfigError when the folder holds another run, StoreError when its manifest cannot be read.
     """
 
     def __init__(self, policy: TrainablePolicy, folder: Folder, manifest: Mapping[str, Any], **also: Any) -> None:

@@ -20,17 +20,10 @@ from catlite.training.trl.settings import check_libraries
 
 
 class TrainablePolicy:
-    """The policy of one call of `train` or `sft`: weights in this process, which get an adapter of their own.
+    """The policy of one call of `train` or `sft`: weights in this process, which get an adapter as `config` says.
 
-    Args:
-        policy: a LocalModel, or the path that it takes.
-        config: the rank, the layers and the seed of the adapter, and how rollouts are sampled.
-
-    Raises:
-        ConfigError: for a frozen view, for anything that is not a LocalModel, in one of several processes, and for a
-            model with an adapter: the anchor, which is the model without one, would not be the model that training
-            starts from.
-        MissingExtra: without catlite[train].
+    Raises ConfigError for a frozen view, for anything that is not a LocalModel, for a model with an adapter, and in one
+    of several processes; MissingExtra without catlite[train].
     """
 
     def __init__(self, policy: str | Path | LocalModel, config: TrainConfig | SFTConfig) -> None:

@@ -67,13 +67,10 @@ class Rewarder:
     async def score(self, groups: Sequence[Group], references: Sequence[Reference] | None = None) -> Batch:
         """The rewards of `groups`, in order, within `timeout` seconds, against `references` or one estimated for each.
 
-        While no group has a reward, those that failed for a reason that may pass are asked again. What the judge was
-        asked without, and other notes of estimator and reward, are a UserWarning, each once.
-
-        Raises:
-            ConfigError: when estimator and reward refuse every group and have rewarded none before; a single group
-                that they refuse abstains.
-            StoreError: when replies cannot be kept.
+        While no group has a reward, those that failed for a reason that may pass are asked again. Notes of estimator
+        and reward, such as a setting that the judge was asked without, are a UserWarning, each once. Raises ConfigError
+        when estimator and reward refuse every group and have rewarded none before; a single group that they refuse
+        abstains.
         """
         started = time.monotonic()
         deadline = started + self.timeout

@@ -17,16 +17,7 @@ from catlite.training.view import View
 
 
 class Watch:
-    """Follows the steps of a training, as TRL's trainer reports them.
-
-    Args:
-        folder: where metrics are written.
-        view: what shows each step.
-        check: scores held-back prompts at a step; None makes no checks.
-        says_stop: reads all checks and says why training may end; None never does.
-        every: steps between checks; 1.
-        keep_best: saves the adapter of a step whose check is the best so far; None saves none.
-    """
+    """Follows the steps of a training, as TRL's trainer reports them."""
 
     def __init__(
         self,
@@ -39,10 +30,10 @@ class Watch:
     ) -> None:
         self.folder = folder
         self.view = view
-        self.check = check
-        self.says_stop = says_stop
-        self.every = every
-        self.keep_best = keep_best
+        self.check = check  # scores held-back prompts after a step; None makes no checks
+        self.says_stop = says_stop  # why training may end, from all checks; None never ends it
+        self.every = every  # steps between checks
+        self.keep_best = keep_best  # saves the adapter of the step whose check is the best so far
         self.rows: list[dict[str, Any]] = []
         self.history: list[Check] = []
         self.best: Check | None = None

@@ -53,24 +53,16 @@ class _Row:
 
 
 class Engine:
-    """The line in front of one model; its thread ends with the process, or with `close`.
-
-    Args:
-        model: the torch module.
-        pad: the token that fills rows up.
-        ends: the tokens that end a reply.
-        batch_size: rows of one batch; halved when memory does not suffice.
-        own_generate: whether replies are drawn in the model's own `generate`; False.
-    """
+    """The line in front of one model; its thread ends with the process, or with `close`."""
 
     def __init__(
         self, model: Any, pad: int, ends: Sequence[int], batch_size: int, *, own_generate: bool = False
     ) -> None:
         self.model = model
-        self.own_generate = own_generate
+        self.own_generate = own_generate  # whether replies are drawn in the model's `generate`
         self.pad = pad
         self.ends = sorted(set(ends))
-        self.batch_size = batch_size
+        self.batch_size = batch_size  # halved when memory does not suffice
         self._line: _Line = queue.SimpleQueue()
         self._lock = threading.Lock()  # of the line and the thread that serves it
         self._running = threading.Lock()  # the model: a thread that is closed may be in its last batch yet

@@ -20,20 +20,13 @@ from catlite.models.local.engine import Engine, is_out_of_memory, out_of_memory
 
 
 class Weights:
-    """One model on one device, shared by a LocalModel and its frozen view; loaded on first use.
-
-    Args:
-        path: a folder, a name on the Hugging Face hub, or "local".
-        adapter: a LoRA adapter's folder, or None.
-        backend: "transformers" or "unsloth".
-        settings: dtype, context, batch_size and load_in_4bit, as LocalModel takes them.
-    """
+    """One model on one device, shared by a LocalModel and its frozen view; loaded on first use."""
 
     def __init__(self, path: str, adapter: Path | None, backend: str, settings: Mapping[str, Any]) -> None:
         self.path = path
         self.adapter = adapter
         self.backend = backend
-        self.settings = settings
+        self.settings = settings  # dtype, context, batch_size and load_in_4bit, as LocalModel takes them
         self.trained_in: Path | None = None  # the folder of the run that put an adapter on them in this process
         self.expected: str | None = None  # the digest of the weights that an adapter of a run belongs to
         self.template: dict[str, Any] = {}  # default chat_template_kwargs, for the policy and the anchor alike

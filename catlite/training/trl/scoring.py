@@ -17,18 +17,12 @@ _SHAREABLE = {"input_ids", "attention_mask", "labels"}  # prompts of text alone,
 
 
 class Scorer:
-    """A policy as TRL's losses call it.
-
-    Args:
-        model: the torch module, with or without PEFT's wrapper, prepared by `add_fused_lm_head` of TRL.
-        temperature: what the logits are divided by; 1.0.
-        share_prompts: whether equal prompts of a batch are read once; True.
-    """
+    """A policy as TRL's losses call it: `model`, with or without PEFT's wrapper, prepared by `add_fused_lm_head`."""
 
     def __init__(self, model: Any, temperature: float = 1.0, *, share_prompts: bool = True) -> None:
         self.model = model
-        self.temperature = temperature
-        self.share_prompts = share_prompts
+        self.temperature = temperature  # by which logits are divided
+        self.share_prompts = share_prompts  # whether equal prompts of a batch are read once
 
     def __call__(self, *, fused_lm_head: bool = False, **inputs: Any) -> Any:
         """The model's own output, or for TRL's losses the log-probability and the entropy of each label."""
