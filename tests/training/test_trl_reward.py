@@ -395,3 +395,17 @@ def test_the_rewarder_takes_a_reference_it_is_given():
     group = Group(Example("q"), (catlite.Rollout("abc"),))
     found = asyncio.run(Rewarder(never, lengths, 10).score([group], [Reference("x", None, "given", group)]))
     assert found.rewards == [3.0]
+
+
+def test_what_a_judge_was_asked_without_is_a_warning_once_and_a_metric():
+    def refusal(number, body):
+        return status(400, "response_format is not supported") if "response_format" in body else None
+
+    with Server('{"reason": "the same", "met": true}', faults=refusal) as server:
+        endpoint = on(server)
+        function = trl_reward(echo, catlite.ModelAsJudge(endpoint), num_generations=2, timeout=30)
+        with pytest.warns(UserWarning, match="while groups were rewarded: .* was asked without response_format"):
+            function(**batch("a", "b"))
+        assert function(**batch("c", "d")) == [1.0, 1.0]  # and no warning, which would be an error
+        assert function.last.metrics["cat/noted"] == 1.0
+        endpoint.close()
