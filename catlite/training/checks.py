@@ -51,14 +51,13 @@ class Check:
 class Checks:
     """The checks of one run: fresh groups of the policy on held-back prompts."""
 
-    policy: TrainablePolicy
+    policy: TrainablePolicy[TrainConfig]
     examples: Sequence[Example]  # scored against their gold answers where they have any
     rewarder: Rewarder
-    config: TrainConfig
 
     def __call__(self, step: int) -> Check | None:
         """Check the policy after `step` steps; None when no prompt could be scored."""
-        config = self.config
+        config = self.policy.config
         sampling = {**self.policy.sampling, "max_tokens": config.max_completion_length}
         seed = 1_000_003 * (config.seed + 1) + step
         local = self.policy.local
@@ -68,9 +67,10 @@ class Checks:
 
     def stops(self, history: Sequence[Check]) -> str | None:
         """Why training may end by the rule that the config names; None to go on."""
-        if self.config.stop is None:
+        stop = self.policy.config.stop
+        if stop is None:
             return None
-        return gap_says_stop(history) if self.config.stop == "gap" else reward_says_stop(history)
+        return gap_says_stop(history) if stop == "gap" else reward_says_stop(history)
 
 
 async def check(

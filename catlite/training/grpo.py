@@ -101,7 +101,7 @@ def train(
     check_warm(trainable.sampling, repr(trainable.local))
     with trainable.prepared():
         trainable.check_room([*kept, *((str(example.id), example) for example in held)])
-        rewarder = training_rewarder(trainable, estimator, reward, config.judge_wait)
+        rewarder = training_rewarder(trainable, estimator, reward)
         with open_folder(run, task.name, budget) as folder:
             manifest = {
                 "questions": digest_of([*kept, *(("held back", example) for example in held)]),
@@ -116,15 +116,15 @@ def train(
             if loop.outcome.get("complete") and (loop.outcome["steps"] >= config.steps or stopped):
                 return loop.finished()
             with loop.begun():
-                checks = Checks(trainable, held, rewarder, config) if held else None
-                return _train(loop, rewarder, kept, checks, config, progress)
+                checks = Checks(trainable, held, rewarder) if held else None
+                return _train(loop, rewarder, kept, checks, progress)
 
 
 def _train(
-    loop: Loop, rewarder: Rewarder, examples: Named, checks: Checks | None, config: TrainConfig, progress: bool | None
+    loop: Loop[TrainConfig], rewarder: Rewarder, examples: Named, checks: Checks | None, progress: bool | None
 ) -> TrainingRun:
     """Train to the end, or as far as it goes."""
-    policy, folder = loop.policy, loop.folder
+    policy, config, folder = loop.policy, loop.policy.config, loop.folder
     watching: dict[str, Any] = {"every": config.check_every}
     if checks is not None:
 
@@ -142,7 +142,7 @@ def _train(
             policy.load_adapter(loop.last)
             steps = loop.saved_step
         else:
-            trainer = grpo_trainer(policy, rewarder, examples, config, watch)
+            trainer = grpo_trainer(policy, rewarder, examples, watch)
             halted = trainer.train_from(loop.last)
             steps = trainer.state.global_step
             if halted is not None and steps > loop.saved_step:

@@ -7,13 +7,13 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from catlite.models.local.engine import naming_what_to_lower
 from catlite.runs.budget import Budget, capped
 from catlite.runs.store import open_run
 from catlite.training.folder import Folder, step_of
-from catlite.training.lora import TrainablePolicy
+from catlite.training.lora import C, TrainablePolicy
 from catlite.training.run import TrainingRun
 from catlite.training.trl.settings import quiet_libraries
 from catlite.training.view import View
@@ -36,13 +36,13 @@ def describe(part: object) -> str:
     return str(getattr(part, "__name__", None) or re.sub(r" at 0x[0-9a-fA-F]+", "", repr(part)))
 
 
-class Loop:
+class Loop(Generic[C]):
     """The training of a policy in a folder, whose manifest must be equal; `also` may differ from call to call.
 
     Raises ConfigError when the folder holds another run, StoreError when its manifest cannot be read.
     """
 
-    def __init__(self, policy: TrainablePolicy, folder: Folder, manifest: Mapping[str, Any], **also: Any) -> None:
+    def __init__(self, policy: TrainablePolicy[C], folder: Folder, manifest: Mapping[str, Any], **also: Any) -> None:
         self.policy = policy
         self.folder = folder
         self.manifest = {"model": policy.digest, **manifest}

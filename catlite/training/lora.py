@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from catlite import concurrency
 from catlite.data import Estimator, Example
@@ -18,15 +18,17 @@ from catlite.references.synthesis import Synthesis
 from catlite.training.config import SFTConfig, TrainConfig, rollout_sampling
 from catlite.training.trl.settings import check_libraries
 
+C = TypeVar("C", bound=TrainConfig | SFTConfig)
 
-class TrainablePolicy:
+
+class TrainablePolicy(Generic[C]):
     """The policy of one call of `train` or `sft`: weights in this process, which get an adapter as `config` says.
 
     Raises ConfigError for a frozen view, for anything that is not a LocalModel, for a model with an adapter, and in one
     of several processes; MissingExtra without catlite[train].
     """
 
-    def __init__(self, policy: str | Path | LocalModel, config: TrainConfig | SFTConfig) -> None:
+    def __init__(self, policy: str | Path | LocalModel, config: C) -> None:
         check_libraries()
         if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
             raise ConfigError(

@@ -13,8 +13,9 @@ from catlite.training.examples import Named
 from catlite.training.lora import TrainablePolicy
 
 
-def references_of(policy: TrainablePolicy, examples: Named, estimator: Estimator, config: SFTConfig) -> list[Reference]:
+def references_of(policy: TrainablePolicy[SFTConfig], examples: Named, estimator: Estimator) -> list[Reference]:
     """A reference for each example, failed ones included; a budget that is reached ends it."""
+    config = policy.config
     sampling = {"max_tokens": config.max_completion_length, **policy.sampling}
     initial = policy.local.frozen()  # the same model until it has been trained
 

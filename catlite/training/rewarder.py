@@ -34,6 +34,7 @@ from catlite.models.preferring import distinct, noting
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.protocol import warn_own_judge
 from catlite.rollouts import is_hopeless
+from catlite.training.config import TrainConfig
 from catlite.training.lora import TrainablePolicy
 from catlite.training.scored import Batch, Scored, check_rewards, diagnostics
 
@@ -170,16 +171,16 @@ class Rewarder:
         return not (_stays_here(self.estimator) and _stays_here(self.reward))
 
 
-def training_rewarder(policy: TrainablePolicy, estimator: Estimator | None, reward: Reward, timeout: float) -> Rewarder:
+def training_rewarder(policy: TrainablePolicy[TrainConfig], estimator: Estimator | None, reward: Reward) -> Rewarder:
     """The Rewarder of `train`, whose default estimator is Synthesis by the frozen policy.
 
     Warns when the policy judges its own rollouts.
     """
     warn_own_judge(policy.local, reward)
-    wait = "judge_wait in TrainConfig"
+    timeout, dial = policy.config.judge_wait, "judge_wait in TrainConfig"
     if estimator is None:
-        return Rewarder(policy.synthesis(), reward, timeout, wait, "max_completion_length")
-    return Rewarder(estimator, reward, timeout, wait)
+        return Rewarder(policy.synthesis(), reward, timeout, dial, "max_completion_length")
+    return Rewarder(estimator, reward, timeout, dial)
 
 
 def _stays_here(part: object) -> bool:

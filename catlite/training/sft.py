@@ -92,7 +92,7 @@ def sft(
                     "validation: what it was trained on would be validated on. Give this run another folder"
                 )
             with loop.begun():
-                references = references_of(trainable, examples, estimator, config)
+                references = references_of(trainable, examples, estimator)
                 usable = [
                     (reference.group.example, reference.text) for reference in references if fault_of(reference) is None
                 ]
@@ -100,15 +100,14 @@ def sft(
                     raise TrainingError(
                         f"none of {len(references)} prompts has a reference to train on: {fault_of(references[0])}"
                     )
-                return _fit(loop, usable, set_aside(examples, config), len(examples), config, progress)
+                return _fit(loop, usable, set_aside(examples, config), len(examples), progress)
 
 
 def _fit(
-    loop: Loop,
+    loop: Loop[SFTConfig],
     references: list[tuple[Example, str]],
     away: set[str],
     prompts: int,
-    config: SFTConfig,
     progress: bool | None,
 ) -> TrainingRun:
     """Train on `references`, but for those of the ids in `away`, which are validated on."""
@@ -119,9 +118,10 @@ def _fit(
             f"only {len(aside)} of {prompts} prompts have a reference, and all of these are set aside for "
             "validation: lower validation, or see why the others have none"
         )
+    config = loop.policy.config
     watch = loop.watch_steps(config.epochs * -(-len(kept) // config.batch_size), progress)
     with loop.training(_LOWER):
-        trainer = sft_trainer(loop.policy, kept, aside, config, watch)
+        trainer = sft_trainer(loop.policy, kept, aside, watch)
         trainer.train(resume_from_checkpoint=str(loop.last) if loop.last else None)
     left_out = prompts - len(references)
     ended = f"{trainer.state.global_step} steps on {len(references)} references"

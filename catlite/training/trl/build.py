@@ -8,7 +8,7 @@ from catlite.data import Example
 from catlite.errors import ConfigError
 from catlite.training.config import SFTConfig, TrainConfig
 from catlite.training.examples import Named, rows_of_steps
-from catlite.training.lora import TrainablePolicy
+from catlite.training.lora import C, TrainablePolicy
 from catlite.training.reward import CatReward
 from catlite.training.rewarder import Rewarder
 from catlite.training.trl.rollouts import rollout_drawer
@@ -18,10 +18,9 @@ from catlite.training.watch import Watch
 _PATIENCE = 2  # validations without a lower loss, after which SFT stops
 
 
-def grpo_trainer(
-    policy: TrainablePolicy, rewarder: Rewarder, examples: Named, config: TrainConfig, watch: Watch
-) -> Any:
+def grpo_trainer(policy: TrainablePolicy[TrainConfig], rewarder: Rewarder, examples: Named, watch: Watch) -> Any:
     """A CatGRPOTrainer that trains `policy` on `examples`; the policy has its adapter afterwards."""
+    config = policy.config
     # As many rollouts as a group has, unless the user knows better; gradients are summed until the step is whole.
     micro = config.trl.get("per_device_train_batch_size", config.num_generations)
     if not isinstance(micro, int) or micro < 1 or config.sequences % micro:
@@ -31,7 +30,7 @@ def grpo_trainer(
             "divisor, such as num_generations"
         )
     ours = {
-        **_common(policy, config, watch),
+        **_common(policy, watch),
         "max_steps": config.steps,
         "per_device_train_batch_size": micro,
         "gradient_accumulation_steps": config.sequences // micro,
@@ -71,7 +70,7 @@ def grpo_trainer(
         processing_class=policy.local.tokenizer,
         peft_config=adapter,
         watch=watch,
-        draw=rollout_drawer(policy, config),
+        draw=rollout_drawer(policy),
         share_prompts=policy.local.backend != "unsloth",  # which has a loss of its own
     )
     policy.adopt(trainer)
@@ -79,19 +78,19 @@ def grpo_trainer(
 
 
 def sft_trainer(
-    policy: TrainablePolicy,
+    policy: TrainablePolicy[SFTConfig],
     kept: list[tuple[Example, str]],
     aside: list[tuple[Example, str]],
-    config: SFTConfig,
     watch: Watch,
 ) -> Any:
     """A CatSFTTrainer that trains `policy` on references, (example, text) each, and validates on those set aside."""
+    config = policy.config
     batch = min(config.batch_size, len(kept))
     divisors = (size for size in range(1, 9) if batch % size == 0)
     micro = config.trl.get("per_device_train_batch_size") or max(divisors)
     if batch % micro:
         raise ConfigError(f"per_device_train_batch_size={micro} does not divide the {batch} examples of a step")
-    common = _common(policy, config, watch)
+    common = _common(policy, watch)
     from datasets import Dataset
     from transformers import EarlyStoppingCallback
     from trl import SFTConfig as TRLConfig
@@ -141,11 +140,11 @@ def conversations(references: list[tuple[Example, str]], template: dict[str, Any
     ]
 
 
-def _common(policy: TrainablePolicy, config: TrainConfig | SFTConfig, watch: Watch) -> dict[str, Any]:
+def _common(policy: TrainablePolicy[C], watch: Watch) -> dict[str, Any]:
     """TRL's settings that GRPO and SFT share."""
     return {
         "output_dir": str(watch.folder.checkpoints),
-        "learning_rate": config.learning_rate,
+        "learning_rate": policy.config.learning_rate,
         **policy.precision,
         "use_cpu": not policy.on_gpu,  # not Apple's GPU either, on which nothing of this was tried
         "gradient_checkpointing": policy.on_gpu,
@@ -154,5 +153,5 @@ def _common(policy: TrainablePolicy, config: TrainConfig | SFTConfig, watch: Wat
         "save_total_limit": 2,
         "report_to": "none",
         "disable_tqdm": True,
-        "seed": config.seed,
+        "seed": policy.config.seed,
     }

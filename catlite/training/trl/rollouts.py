@@ -26,10 +26,9 @@ _OF_TRL = (
 )
 
 
-def rollout_drawer(
-    policy: TrainablePolicy, config: TrainConfig
-) -> Callable[[list[list[int]], int], list[list[int]]] | None:
+def rollout_drawer(policy: TrainablePolicy[TrainConfig]) -> Callable[[list[list[int]], int], list[list[int]]] | None:
     """A function from (the tokens of each prompt, the step) to the tokens of each rollout; None where TRL generates."""
+    config = policy.config
     ours = policy.local.backend == "transformers" and not any(name in config.trl for name in _OF_TRL)
     if not ours or not trl_since(CALLS_US):
         return None

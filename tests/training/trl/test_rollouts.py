@@ -21,7 +21,7 @@ def asked(text):
 
 def drawn(policy, config, count, step=2):
     """The tokens of `count` rollouts of one prompt, as the trainer has them drawn; None when TRL draws them."""
-    draw = rollout_drawer(TrainablePolicy(policy, config), config)
+    draw = rollout_drawer(TrainablePolicy(policy, config))
     return None if draw is None else draw([policy.tokens(asked("Say 1"))] * count, step)
 
 
@@ -110,8 +110,8 @@ def test_trl_reads_prompts_as_the_model_does(folder, monkeypatch):
     seen = []
     made = rollouts.rollout_drawer
 
-    def noting(policy, config):
-        draw = made(policy, config)
+    def noting(policy):
+        draw = made(policy)
         return lambda prompts, step: seen.extend(prompts) or draw(prompts, step)
 
     monkeypatch.setattr("catlite.training.trl.build.rollout_drawer", noting)
