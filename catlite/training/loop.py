@@ -37,16 +37,16 @@ def describe(part: object) -> str:
 
 
 class Loop(Generic[C]):
-    """The training of a policy in a folder, whose manifest must be equal; `also` may differ from call to call.
+    """The training of a policy in a folder, whose manifest must be equal.
 
     Raises ConfigError when the folder holds another run, StoreError when its manifest cannot be read.
     """
 
-    def __init__(self, policy: TrainablePolicy[C], folder: Folder, manifest: Mapping[str, Any], **also: Any) -> None:
+    def __init__(self, policy: TrainablePolicy[C], folder: Folder, manifest: Mapping[str, Any]) -> None:
         self.policy = policy
         self.folder = folder
         self.manifest = {"model": policy.digest, **manifest}
-        self.before = folder.open(self.manifest, {"policy": policy.whereabouts(), **also})
+        self.before = folder.open(self.manifest, {"policy": policy.whereabouts()})
         self.outcome: dict[str, Any] = self.before.get("outcome", {})
 
     def finished(self) -> TrainingRun:

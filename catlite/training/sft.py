@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from catlite.coerce import check_estimator, check_settings
-from catlite.data import Estimator, Example, Prompt, Task
-from catlite.errors import ConfigError, TrainingError
+from catlite.data import Estimator, Example, Prompt, Reference, Task
+from catlite.errors import TrainingError
 from catlite.models.local.model import LocalModel
 from catlite.preflight import check_task
 from catlite.runs.budget import Budget
@@ -23,7 +23,6 @@ from catlite.training.references import fault_of, references_of
 from catlite.training.run import TrainingRun
 from catlite.training.trl.build import sft_trainer
 
-_SPLIT = "by a hash of the id"  # how the examples that are validated on were drawn
 _LOWER = 'trl={"per_device_train_batch_size": …}, then batch_size'
 
 
@@ -83,39 +82,23 @@ def sft(
                 "method": "sft",
                 "config": config.as_dict(),
             }
-            loop = Loop(trainable, folder, manifest, split=_SPLIT)
+            loop = Loop(trainable, folder, manifest)
             if loop.outcome.get("complete"):
                 return loop.finished()
-            if config.validation and loop.before.get("split") != _SPLIT and folder.last_checkpoint() is not None:
-                raise ConfigError(
-                    f"run={str(folder.path)!r} was begun by an earlier catlite, which drew other references for "
-                    "validation: what it was trained on would be validated on. Give this run another folder"
-                )
             with loop.begun():
-                references = references_of(trainable, examples, estimator)
-                usable = [
-                    (reference.group.example, reference.text) for reference in references if fault_of(reference) is None
-                ]
-                if not usable:
-                    raise TrainingError(
-                        f"none of {len(references)} prompts has a reference to train on: {fault_of(references[0])}"
-                    )
-                return _fit(loop, usable, set_aside(examples, config), len(examples), progress)
+                return _fit(loop, references_of(trainable, examples, estimator), set_aside(examples, config), progress)
 
 
-def _fit(
-    loop: Loop[SFTConfig],
-    references: list[tuple[Example, str]],
-    away: set[str],
-    prompts: int,
-    progress: bool | None,
-) -> TrainingRun:
+def _fit(loop: Loop[SFTConfig], references: list[Reference], away: set[str], progress: bool | None) -> TrainingRun:
     """Train on `references`, but for those of the ids in `away`, which are validated on."""
-    kept = [pair for pair in references if pair[0].id not in away]
-    aside = [pair for pair in references if pair[0].id in away]
+    usable = [(reference.group.example, reference.text) for reference in references if fault_of(reference) is None]
+    if not usable:
+        raise TrainingError(f"none of {len(references)} prompts has a reference to train on: {fault_of(references[0])}")
+    kept = [pair for pair in usable if pair[0].id not in away]
+    aside = [pair for pair in usable if pair[0].id in away]
     if not kept:
         raise TrainingError(
-            f"only {len(aside)} of {prompts} prompts have a reference, and all of these are set aside for "
+            f"only {len(aside)} of {len(references)} prompts have a reference, and all of these are set aside for "
             "validation: lower validation, or see why the others have none"
         )
     config = loop.policy.config
@@ -123,7 +106,6 @@ def _fit(
     with loop.training(_LOWER):
         trainer = sft_trainer(loop.policy, kept, aside, watch)
         trainer.train(resume_from_checkpoint=str(loop.last) if loop.last else None)
-    left_out = prompts - len(references)
-    ended = f"{trainer.state.global_step} steps on {len(references)} references"
-    ended += f", {left_out} prompts had none" if left_out else ""
-    return loop.finish(trainer.state.global_step, ended, trainer.state.best_global_step if aside else None)
+    steps, left_out = trainer.state.global_step, len(references) - len(usable)
+    ended = f"{steps} steps on {len(usable)} references" + (f", {left_out} prompts had none" if left_out else "")
+    return loop.finish(steps, ended, trainer.state.best_global_step if aside else None)
