@@ -43,7 +43,7 @@ async def alternating(group: catlite.Group, _: catlite.Reference) -> list[float]
 
 
 async def nothing(group: catlite.Group) -> catlite.Reference:
-    return catlite.Reference("", None, "constant", group)
+    return catlite.Reference("nothing", None, "constant", group)
 
 
 def ours(arm: str, steps: int) -> dict[str, Any]:
