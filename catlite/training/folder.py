@@ -33,7 +33,7 @@ def is_training(folder: str | Path) -> bool:
 
 
 class Folder:
-    """The folder of a training run, for whoever writes or reads it."""
+    """The folder of a training run."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser().resolve()

@@ -36,7 +36,7 @@ def whole_groups(ids: Sequence[Any], size: int) -> Iterator[tuple[str, list[int]
     for name, positions in _positions(ids).items():
         if len(positions) % size:
             raise ConfigError(
-                f"a reward call brought {len(positions)} rollouts of question {name[:60]!r}, which is no multiple of "
+                f"a reward call brought {len(positions)} rollouts of question {name[:60]!r}, not a multiple of "
                 f"num_generations={size}: {_SPLIT}"
             )
         for start in range(0, len(positions), size):

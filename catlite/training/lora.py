@@ -131,8 +131,8 @@ class TrainablePolicy(Generic[C]):
         if before not in (None, folder) and hasattr(self.local.model, "peft_config"):
             concurrency.warn(
                 f"{self.local!r} has an adapter from {str(before)!r}, which is taken off: this training starts from "
-                "the initial model, too, and the policy of the earlier run is this one now. To go on from the earlier "
-                "one, train what its merge_and_save(folder) writes; to keep it, load it anew with LocalModel(path, "
+                "the initial model as well, and the earlier run's policy is the same object. To go on from the earlier "
+                "run, train what its merge_and_save(folder) writes; to keep it, load it anew with LocalModel(path, "
                 "adapter=…)",
                 UserWarning,
             )

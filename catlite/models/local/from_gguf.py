@@ -21,7 +21,7 @@ from catlite.models.embedded import weights
 def embedded_folder() -> Path:
     """The folder with the embedded model in the layout of transformers, made if it is not there yet.
 
-    Raises EmbeddedModelError when the GGUF file cannot be had or converted.
+    Raises EmbeddedModelError when the GGUF file cannot be downloaded or converted.
     """
     gguf = weights.find()
     target = platformdirs.user_cache_path("catlite") / f"trainable-{weights.digest(gguf)[:16]}"

@@ -123,7 +123,7 @@ class Choice:
             length = next((at for at, token in enumerate(tokens[:most]) if token in self.ends), most)
             if any(number != number for number in logprobs[:length]):  # NaN
                 raise ModelError(
-                    "the model's scores are no numbers (NaN), so nothing can be drawn: some models overflow in "
+                    "the model's scores are not numbers (NaN), so nothing can be drawn: some models overflow in "
                     'float16; load it with dtype="float32" or "bfloat16". If that does not help, its weights are broken'
                 )
             end = tokens[length] if length < most else None

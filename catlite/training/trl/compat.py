@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-READS_NONE = "1.6"  # None is no reward (its #5902); before, a rollout without one counted as a reward of 0
+READS_NONE = "1.6"  # None means that there is no reward (its #5902); before, it counted as a reward of 0
 CALLS_US = "1.15"  # its trainers call the methods that trainer.py overrides in the way those expect
 
 
