@@ -44,11 +44,7 @@ HEAVY = {"torch", "transformers", "trl", "peft", "unsloth"}
 MAY_BE_HEAVY = (
     "models.local.",
     "training.trl.",
-    "training.grpo.",
-    "training.sft.",
     "training.lora.",
-    "training.run.",
-    "training.watch.",
 )
 MOST_IMPORTS = 23  # modules of ours that one module imports; 12 is the aim
 

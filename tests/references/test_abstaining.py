@@ -13,8 +13,8 @@ import catlite
 from catlite import Example, Group, Reference, Rollout, RubricReward, ScriptedModel, Task, trl_reward
 from catlite.errors import ConfigError, EndpointUnavailable, RequestRejected
 from catlite.preflight import check_task
-from catlite.training import reward as module
-from catlite.training.reward import Rewarder
+from catlite.training import rewarder as module
+from catlite.training.rewarder import Rewarder
 
 FORMAT = r"is (\w+)"
 SECONDS = 20  # far below the 60 that a judge would be waited for, far above what a slow machine takes
