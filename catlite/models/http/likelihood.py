@@ -229,7 +229,7 @@ class Scorer:
         except ContextOverflow:
             raise
         except RequestRejected as error:
-            if self.service.learned.scoring is not None or error.status == 404:
+            if self.service.learned.scoring is not None or error.for_every_prompt:
                 raise
             failure = unable(f"{self.who} ({error})")
         else:

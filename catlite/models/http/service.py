@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from catlite.models.http.clients import Client, LiteLLMClient, OpenAIClient
+from catlite.models.http.clients import Client, OpenAIClient
 from catlite.models.http.connections import Connections
 from catlite.models.http.keys import OPENAI_URL, Address, Secret, address, check_key
 from catlite.models.http.learned import Learned
+from catlite.models.http.litellm_client import LiteLLMClient
 from catlite.models.http.prices import Price, published
 from catlite.models.http.retry import retrying
 from catlite.models.http.traffic import Traffic, traffic_here

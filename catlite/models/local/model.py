@@ -25,7 +25,7 @@ from catlite.models.http.likelihood import check_text
 from catlite.models.http.prices import Price
 from catlite.models.kept import kept, kept_scores, wanted
 from catlite.models.local.engine import Reply
-from catlite.models.local.loading import Weights, checked_adapter, checked_path, chosen, resolved
+from catlite.models.local.loading import Weights, check_adapter, check_path, choose_backend, resolve_dtype
 from catlite.models.local.sampling import Drawing, Drawn
 from catlite.usage import Usage
 
@@ -72,14 +72,14 @@ class LocalModel:
         load_in_4bit: bool = False,
         **sampling: Any,
     ) -> None:
-        self.path = checked_path(path)
-        self.adapter = None if adapter is None else checked_adapter(Path(adapter).expanduser())
+        self.path = check_path(path)
+        self.adapter = None if adapter is None else check_adapter(Path(adapter).expanduser())
         whole_number("batch_size", batch_size)
         if dtype not in ("auto", "float32", "bfloat16", "float16"):
             raise ConfigError(f'dtype={dtype!r}: want "auto", "float32", "bfloat16" or "float16"')
         self.sampling = check_sampling(sampling)
         settings = {"dtype": dtype, "context": context, "batch_size": batch_size, "load_in_4bit": load_in_4bit}
-        self.weights = Weights(self.path, self.adapter, chosen(backend), settings)
+        self.weights = Weights(self.path, self.adapter, choose_backend(backend), settings)
         self.trainable = True
 
     @property
@@ -224,7 +224,7 @@ class LocalModel:
     def _weights_address(self) -> str:
         weights = self.weights
         adapter = weights.adapter_digest() if self.trainable else "none"
-        dtype, four_bit = resolved(weights.settings["dtype"]), int(weights.settings["load_in_4bit"])
+        dtype, four_bit = resolve_dtype(weights.settings["dtype"]), int(weights.settings["load_in_4bit"])
         context = weights.settings["context"]  # where a reply without max_tokens ends
         more = f":context {context}" if context else ""
         more += f":{json.dumps(weights.template, sort_keys=True)}" if weights.template else ""
