@@ -330,6 +330,8 @@ Ja, das steht da.
 
 NOT_MET = r"""
 Met? No way.
+The criterion has in no sense been met.
+Met? (Y/N): N
 The criterion, which asks for zinc, is not met.
 The response lacks zinc, so criterion not met.
 Verdict: not quite met
@@ -722,7 +724,6 @@ Yes? No.
 Yes!? no
 I lean towards yes
 Leaning yes.
-Met? (Y/N): N
 {"met":"Yes/No"}
 {"met": "no zinc"}
 {"met": "yes zinc"}
@@ -742,7 +743,6 @@ The response does not name zinc. It meets the criterion in no way.
 It's hardly the case that the criterion is met.
 Not in a single line is the criterion met.
 Only in line 2 is the criterion met.
-The criterion has in no sense been met.
 The criterion is, in no way, met.
 The criterion is - no surprise - not met.
 The criterion is neither fully nor partly met.

@@ -8,7 +8,7 @@ from verdict_replies import MET, NO_VERDICT, NOT_MET
 from catlite import Rollout
 from catlite.rewards.verdicts.fields import as_verdict, field_rank
 from catlite.rewards.verdicts.reading import criterion_verdicts, read_verdict
-from catlite.rewards.verdicts.sentences import statement_value
+from catlite.rewards.verdicts.statements import statement_value
 
 READ = {
     "json": ('{"reason": "says so", "met": true}', True),

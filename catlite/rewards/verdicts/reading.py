@@ -19,7 +19,8 @@ from catlite.parsing import located
 from catlite.prompts.files import render
 from catlite.rewards.turns import with_request
 from catlite.rewards.verdicts.fields import as_verdict as as_verdict, field_rank, field_verdicts, reason_of
-from catlite.rewards.verdicts.text import introduces_a_quotation, numbered_verdicts, text_evidence, text_verdict
+from catlite.rewards.verdicts.clauses import introduces_a_quotation
+from catlite.rewards.verdicts.text import numbered_verdicts, text_evidence, text_verdict
 
 # Tags that only format: the text stays, they go.
 _FORMATTING = re.compile(
@@ -113,7 +114,7 @@ def _stands_alone(before: str, after: str) -> bool:
     """True when what stands between two texts begins a line or a sentence, and no sentence goes on behind it."""
     line = before[before.rfind("\n") + 1 :].strip(" \t`*_>-")
     after = after.lstrip(" \t`*_}])").split("\n", 1)[0]
-    if after[:1] in (",", ";") or after[:1].islower():
+    if after[:1] in (",", ";", "?", "-", "–", "—") or after[:1].islower():
         return False
     if line.lower() in ("", "json", "xml"):
         return True
