@@ -19,8 +19,7 @@ from catlite.parsing import located
 from catlite.prompts.files import render
 from catlite.rewards.turns import with_request
 from catlite.rewards.verdicts.fields import as_verdict as as_verdict, field_rank, field_verdicts, reason_of
-from catlite.rewards.verdicts.clauses import introduces_a_quotation
-from catlite.rewards.verdicts.text import numbered_verdicts, text_evidence, text_verdict
+from catlite.rewards.verdicts.text import introduces_a_quotation, numbered_verdicts, text_evidence, text_verdict
 
 # Tags that only format: the text stays, they go.
 _FORMATTING = re.compile(

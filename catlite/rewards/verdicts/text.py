@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from catlite.rewards.verdicts import clauses
+from catlite.rewards.verdicts.clauses import introduces, kinds, number_at
+from catlite.rewards.verdicts.forms import has_shape, last_word, verdict_of
 from catlite.rewards.verdicts.statements import NEGATION, statement_value
-from catlite.rewards.verdicts.words import DIGITS, SIGNS, plain, unwrapped, word_value
+from catlite.rewards.verdicts.words import DIGITS, OPEN_END, SIGNS, plain, unwrapped, word_value
 
 _LONGEST_REPLY = 20_000  # characters that are looked at for words; of a longer reply its two ends
 _SENTENCE = re.compile(r"(?<=[.!?…])(?=[\s\"')]|\Z)|(?<=[。！？])|\n")
@@ -24,6 +25,16 @@ _SCALE = re.compile(
     r"\bout of\b|\bscale\b|\bof \d|(?:[2-9]|\d\d)\s?/\s?\d|/\s?(?:[02-9]|\d\d)|\bpoints?\b|\bmax(?:imum)?\b|\bstars?\b"
     r"|\b(?:lowest|highest|worst|best)\b"
 )
+_HANGING, _BROKEN = "h|", "b|"  # marks of a sentence that ends as none does, and of one that lacks its end mark
+_HANGS = re.compile(rf"{OPEN_END}\W*\Z")
+_SUPPOSING = re.compile(r"\b(?:would|could|should|might|may|can|if|unless|whether|anything|doubt)\b")
+_INVERTED = re.compile(r"(?:under|at|in|by|on) no \w+ (?:is|are|was|were|has|have|does|do|did|can|could)\b")
+_CONDITION = re.compile(r"(?:if|unless|only|had|were|should|assuming|provided|suppose|whether|when)\b")
+_ANNOUNCES = re.compile(r"(?:[:=]|\b(?:is|are|contains?|says?|reads?|writes?|includes?|states?|quotes?|with))\s*\Z")
+_EXAMPLE = re.compile(
+    r"(?:\b(?:examples?|e\.g|for instance|such as|formats?|schema|template)\b[\s.]*(?:is|are)?"
+    r"|\A(?:if|when|unless)\b.*)[\s:=.,]*\Z"
+)
 
 
 @dataclass
@@ -34,7 +45,7 @@ class _Findings:
     firm: bool = False  # one of them stands behind a label
     doubtful: bool = False  # a doubt with no firm verdict behind it
 
-    def add(self, met: bool, *, firm: bool) -> None:
+    def add(self, met: bool, firm: bool) -> None:
         self.verdicts.add(met)
         self.firm |= firm
         self.doubtful &= not firm
@@ -54,16 +65,23 @@ def text_evidence(text: str) -> set[bool]:
     return _read(text).verdicts
 
 
+def introduces_a_quotation(before: str) -> bool:
+    """True when what ends with `before` announces somebody else's words, or an example ("It says:", "Example:")."""
+    lines = [line for line in before.splitlines() if line.strip(" `*\t")]
+    line = plain(lines[-1]) if lines else ""
+    return introduces(line) or _EXAMPLE.search(re.split(r"(?<=[!?])\s|(?<=\w\w\.)\s", line.strip())[-1]) is not None
+
+
 def numbered_verdicts(text: str) -> list[tuple[int, bool | None, str]]:
     """(number, verdict, line) of every line or table row that begins with a criterion's number."""
     rows, rest = _split_tables(text[:_LONGEST_REPLY])
-    listed = [(clauses.number_at(plain(cells[0]).strip()), verdict, " ".join(cells)) for cells, verdict in rows]
+    listed = [(number_at(plain(cells[0]).strip()), verdict, " ".join(cells)) for cells, verdict in rows]
     for line in rest.splitlines():
         words = _plain_lines(line).strip()
-        number = clauses.number_at(words)
+        number = number_at(words)
         if number is not None:
             verdict = _read(line).verdict
-            listed.append((number, clauses.last_word(words) if verdict is None else verdict, line.strip()))
+            listed.append((number, last_word(kinds(words.strip(" .!"))) if verdict is None else verdict, line.strip()))
     return [(number, verdict, line) for number, verdict, line in listed if number is not None]
 
 
@@ -76,7 +94,7 @@ def _read(text: str) -> _Findings:
         if value is None:
             findings.doubtful = True
         else:
-            findings.add(value, firm=True)
+            findings.add(value, True)
     words = _plain_lines(unwrapped(_own_lines(text)))
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     digits = _SCALE.search(words) is None
@@ -88,48 +106,64 @@ def _read(text: str) -> _Findings:
                 before = _read_sentence(sentence, before, findings, digits=digits)
         # Alone, or as the first or last line: else it is an item of a list, or a part of a sum.
         elif number in (0, len(lines) - 1) and sum(other.lstrip(" (#")[:1].isdigit() for other in lines) == 1:
-            findings.add(digit, firm=True)
+            findings.add(digit, True)
     return findings
 
 
 def _read_sentence(sentence: str, before: str, findings: _Findings, *, digits: bool) -> str:
-    """Add what a sentence says, and what stands in its parentheses; return what it leaves for the next one."""
-    asides = [(match[1], sentence[match.end() :].lstrip(" *").startswith(":")) for match in _ASIDE.finditer(sentence)]
+    """Add what a sentence says, and what stands in its parentheses.
+
+    Returns:
+        What it leaves for the next one: its kinds where it is a label or question, a mark where it is unfinished.
+    """
+    asides = [(match[1], sentence[match.end() :].lstrip().startswith(":")) for match in _ASIDE.finditer(sentence)]
     outside = _ASIDE.sub(" ", sentence)
     if not outside.strip(" .!:=?") or outside.rstrip(" .!").endswith((":", "=")):
         outside, asides = sentence.translate({ord("("): " ", ord(")"): " "}), []
     for sign in SIGNS:
         outside = outside.replace(sign, f" , {sign} , ")
-    outside = " ".join(outside.split())
-    string = clauses.kinds(outside, digits=digits, labelled="L" in before or "m" in before)
-    if clauses.is_material(string):
+    alone = kinds(" ".join(outside.split()), digits=digits, labelled="L" in before or "m" in before)
+    string = before + alone
+    if has_shape(alone, "material") or has_shape(string, "answer to another question"):
         return ""
-    if clauses.answers_another_question(before, string):
-        return ""
-    if clauses.leaves_open(before + string):
-        return f"{before}{string}|"
-    read = clauses.verdict_of(before + string)
-    if read is None and before[:1] in ("h", "b"):  # over a break a denial reaches words, but no label and no sentence
-        alone = clauses.verdict_of(string)
-        over = alone is not None and (alone[1] or not alone[0] or (before[0] == "b" and "Y" in string))
-        read = alone if over else None
-    if read is not None:
-        findings.add(*read[:1], firm=read[1])
-    elif clauses.may_bear(before + string):
+    if has_shape(string, "open"):
+        return f"{string}|"
+    verdict = verdict_of(string)
+    if verdict is None and before in (_HANGING, _BROKEN) and (by_itself := verdict_of(alone)) is not None:
+        # A denial reaches over a break to words, but not to a label, nor mostly to a whole sentence.
+        met, firm = by_itself
+        verdict = by_itself if firm or not met or (before == _BROKEN and "Y" in alone) else None
+    if verdict is not None:
+        findings.add(*verdict)
+    elif has_shape(string, "bearing") or (
+        True in findings.verdicts
+        and (has_shape(alone, "fragment") if findings.firm else not has_shape(alone, "following"))
+    ):
         findings.doubtful = True
-    elif True in findings.verdicts and clauses.takes_back(string, firm=findings.firm):
-        findings.doubtful = True
-    for aside, labels in asides:
-        value = word_value(aside.strip())
-        value = statement_value(aside) if value is None else value
-        string_inside = clauses.kinds(aside)
-        explains = clauses.explains(string_inside) or (labels and re.search(NEGATION, aside) is None)
-        if value is not None:
-            if read is not None and value is not read[0]:
-                findings.verdicts.add(value)
-        elif clauses.may_bear(string_inside) or (read is not None and read[0] and not explains):
+    for aside, in_label in asides:
+        inside = kinds(aside)
+        met = word_value(aside.strip())
+        met = statement_value(aside) if met is None else met
+        explains = has_shape(inside, "explaining") or (in_label and re.search(NEGATION, aside) is None)
+        if met is not None:
+            findings.verdicts |= {met} if verdict is not None else set()
+        elif has_shape(inside, "bearing") or (verdict is not None and verdict[0] and not explains):
             findings.doubtful = True
-    return clauses.reaches_on(sentence, string, read)
+    return _unfinished(sentence, verdict) or (f"{alone}|" if alone.endswith("?") and verdict is None else "")
+
+
+def _unfinished(sentence: str, verdict: tuple[bool, bool] | None) -> str:
+    """A mark for a sentence that what follows may belong to: "The criterion is not.", "If it named zinc"."""
+    end = sentence.rstrip(" )'\"")
+    broken = not end.endswith((".", "!", "?", "。", "！", "？")) or end.endswith("..")
+    denies = re.search(NEGATION, sentence) is not None or _SUPPOSING.search(sentence) is not None
+    if (
+        (_CONDITION.match(sentence) is not None and (broken or not re.search("[,?]", sentence)))
+        or (verdict is None and _INVERTED.match(sentence) is not None)
+        or (denies and _HANGS.search(sentence) is not None)
+    ):
+        return _HANGING
+    return _BROKEN if broken and denies and verdict is None else ""
 
 
 def _plain_lines(text: str) -> str:
@@ -151,11 +185,12 @@ def _own_lines(text: str) -> str:
             quoting = fenced
         elif not line.strip():
             # A blank line ends a quotation, but for the one between the announcement and the quotation.
-            quoting = quoting and (fenced or clauses.introduces_a_quotation("\n".join(kept[-2:])))
+            quoting = quoting and (fenced or introduces_a_quotation("\n".join(kept[-2:])))
             kept += [""] if kept and kept[-1] else []
         elif not mark and not quoting:
             kept.append(line)
-            quoting = clauses.announces_lines(plain(line).rstrip())
+            words = plain(line).rstrip()
+            quoting = _ANNOUNCES.search(words) is not None and introduces(words)
     return "\n".join(kept)
 
 
@@ -202,5 +237,5 @@ def _cell_verdict(cell: str, sign: int = 1) -> bool | None:
 
 def _polarity(heading: str) -> int:
     """1 for a heading that asks for the verdict, -1 for one that asks for its contrary, 0 for any other."""
-    kind = clauses.kinds(plain(heading).strip(" ?:") + ":")
-    return 1 if kind in ("L", "m", "Y") else -1 if kind in ("M", "u", "N") else 0
+    kind = kinds(plain(heading).strip(" ?:") + ":")
+    return 1 if kind in ("L", "m", "Y") else -1 if kind in ("u", "N") else 0

@@ -50,17 +50,14 @@ _BRACKETED = re.compile(
     r"(?:^|(?<=[.!?] ))[\s*_#>]{0,9}\[([^\[\]\n]{1,60})\][*_\s]*:?(?=[ \t*_]*[^\s.!*_])", re.MULTILINE
 )
 _DECORATION = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)|\$|^\s{0,8}(?:#{1,6}|>|[-+•–]\s)\s*", re.MULTILINE)
-_CONTRACTED = (
-    (re.compile(r"\bcan(?:'t|not)\b"), "can not"),
-    (re.compile(r"\bwon't\b"), "will not"),
-    (re.compile(r"(?<=\w)n't\b"), " not"),
-    (re.compile(r"\b(it|that|there|here|what|who|he|she)'s\b"), r"\1 is"),
-    (re.compile(r"\bi'm\b"), "i am"),
-    (re.compile(r"(?<=\w)'re\b"), " are"),
-    (re.compile(r"(?<=\w)'ve\b"), " have"),
-    (re.compile(r"(?<=\w)'d\b"), " would"),
-    (re.compile(r"(?<=\w)'ll\b"), " will"),
-)
+_CONTRACTED = {
+    re.compile(pattern): written_out
+    for pattern, written_out in {
+        r"\bcan(?:'t|not)\b": "can not", r"\bwon't\b": "will not", r"(?<=\w)n't\b": " not", r"\bi'm\b": "i am",
+        r"\b(it|that|there|here|what|who|he|she)'s\b": r"\1 is", r"(?<=\w)'re\b": " are", r"(?<=\w)'ve\b": " have",
+        r"(?<=\w)'d\b": " would", r"(?<=\w)'ll\b": " will",
+    }.items()
+}  # fmt: skip
 _STRAY_DOT = re.compile(r"\s\.(?=\s+[^\W\d_A-Z])")
 _LABELLED = re.compile(r"[\w ]{1,40}[*_`]*[:=)]|[-+•–>|#]\s|\d")  # "met: yes", or an item of a list
 # No sentence ends with these, and no label.
@@ -127,7 +124,7 @@ def plain(text: str) -> str:
     text = _NESTED.sub(r"\1", text)
     text = _BRACKETED.sub(r"\1: ", text)
     text = _DECORATION.sub("", text)
-    for pattern, written_out in _CONTRACTED:
+    for pattern, written_out in _CONTRACTED.items():
         text = pattern.sub(written_out, text)
     text = _QUOTED.sub(_unquoted, text).replace("_", " ")
     return text.translate({ord("["): "(", ord("]"): ")", ord("{"): "(", ord("}"): ")"})
