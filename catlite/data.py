@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from catlite import answers
 from catlite.criteria import Rubric, Verdict
@@ -24,8 +24,39 @@ Message = dict[str, str]
 Prompt = str | list[Message]
 
 
+class _Ended:
+    """What a Rollout and a Reference tell of how their text ended."""
+
+    __slots__ = ()
+    text: str
+    error: str | None
+    finish_reason: Any  # str | None, a field of one and a property of the other
+
+    @property
+    def defect(self) -> str | None:
+        """Why estimation leaves this text out, or None where it is usable."""
+        how = ending(self.finish_reason)
+        if self.error is not None or how == "failed":
+            return "failed"
+        if how in ("truncated", "filtered"):
+            return how
+        if how == "refusal":
+            return "ended by refusal"
+        return None if self.text.strip() else "empty"
+
+    @property
+    def odd_ending(self) -> str | None:
+        """The server's word for the end of the text where catlite does not know it, else None."""
+        return self.finish_reason if self.error is None and ending(self.finish_reason) == "unknown" else None
+
+    @property
+    def usable(self) -> bool:
+        """True when the text is complete and there is some."""
+        return self.defect is None
+
+
 @dataclass(frozen=True, slots=True)
-class Rollout:
+class Rollout(_Ended):
     """One sampled reply of a policy.
 
     `finish_reason` is the server's word ("stop", "length", "content_filter", …) or "error" when the call
@@ -44,28 +75,6 @@ class Rollout:
     error: str | None = None
     alternatives: tuple[tuple[str, float], ...] | None = None
     notes: tuple[str, ...] = ()
-
-    @property
-    def defect(self) -> str | None:
-        """Why this rollout is left out of estimation, or None when it is usable."""
-        how = ending(self.finish_reason)
-        if self.error is not None or how == "failed":
-            return "failed"
-        if how in ("truncated", "filtered"):
-            return how
-        if how == "refusal":
-            return "ended by refusal"
-        return None if self.text.strip() else "empty"
-
-    @property
-    def odd_ending(self) -> str | None:
-        """The server's word for the end of the reply where catlite does not know it, else None."""
-        return self.finish_reason if self.error is None and ending(self.finish_reason) == "unknown" else None
-
-    @property
-    def usable(self) -> bool:
-        """True when the reply is complete and has text."""
-        return self.defect is None
 
     __repr__ = calling("catlite.reprs.rollout_repr")
 
@@ -146,19 +155,22 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The G rollouts of one example, failed and truncated ones included; `policy` names the model they are of."""
+    """The G rollouts of one example, failed and truncated ones included; `policy` names the model they are of.
+
+    What a reward grades may be References, too: that of another group alone, as `Reference.alone` gives it.
+    """
 
     example: Example
-    rollouts: tuple[Rollout, ...]
+    rollouts: tuple[Response, ...]
     policy: str | None = field(default=None, compare=False)
 
     @property
-    def usable(self) -> tuple[Rollout, ...]:
+    def usable(self) -> tuple[Response, ...]:
         """The rollouts an estimator may read, in sampled order."""
         return tuple(rollout for rollout in self.rollouts if rollout.usable)
 
     @property
-    def replies(self) -> tuple[Rollout, ...]:
+    def replies(self) -> tuple[Response, ...]:
         """The rollouts that came, in sampled order, usable or not: all but those whose call failed."""
         return tuple(rollout for rollout in self.rollouts if rollout.defect != "failed")
 
@@ -198,7 +210,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(_Ended):
     """A pseudo-reference: what a group was reconciled into, and by which estimator.
 
     `usage` is what the estimator itself spent; `total_usage` adds the rollouts. `notes` says what a reader has
@@ -216,11 +228,14 @@ class Reference:
     notes: tuple[str, ...] = ()
     truncated: bool = False
     error: str | None = None
-    others: tuple[Rollout, ...] = ()
+    others: tuple[Response, ...] = ()
     anchor: str | None = field(default=None, compare=False)
+    # As of a rollout that came without them.
+    reasoning: ClassVar[str | None] = None
+    logprobs: ClassVar[tuple[float, ...] | None] = None
 
     @property
-    def rollouts(self) -> tuple[Rollout, ...]:
+    def rollouts(self) -> tuple[Response, ...]:
         """All rollouts of the group."""
         return self.group.rollouts
 
@@ -252,10 +267,15 @@ class Reference:
         """US dollars for rollouts and estimation; None when any price is unknown."""
         return self.total_usage.cost_usd
 
-    def as_rollout(self) -> Rollout:
-        """The reference as a reply, so that what grades rollouts can grade it: cut off or failed where it was."""
-        ended = "error" if self.error is not None else "length" if self.truncated else "stop"
-        return Rollout(self.text, self.answer, ended, usage=self.usage, error=self.error)
+    @property
+    def finish_reason(self) -> str:
+        """How the text ended, in the words of a rollout: "stop", "length" where it is truncated, or "error"."""
+        return "error" if self.error is not None else "length" if self.truncated else "stop"
+
+    @property
+    def alone(self) -> Group:
+        """A group of this reference alone: a reward grades it there as it grades the rollouts of another group."""
+        return Group(self.group.example, (self,))
 
     def __str__(self) -> str:
         return self.text if self.error is None else repr(self)
@@ -360,6 +380,8 @@ def as_messages(prompt: Prompt) -> list[Message]:
     return [dict(message) for message in prompt]
 
 
+# What a reward reads: a sampled text, or one that an estimator made.
+Response = Rollout | Reference
 # What makes a reference of a group, and what gives each of its rollouts a reward, None where it can give none.
 Estimator = Callable[[Group], Awaitable[Reference]]
 Reward = Callable[[Group, Reference], Awaitable[list[float | None]]]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from catlite.data import Example, Group, Rollout
+from catlite.data import Example, Group, Response, Rollout
 from catlite.errors import (
     AuthenticationFailed,
     BudgetReached,
@@ -147,7 +147,7 @@ def keeping(group: Group) -> Iterator[None]:
         raise
 
 
-def advice(rollout: Rollout) -> str | None:
+def advice(rollout: Response) -> str | None:
     """What to do about a rollout that cannot be used; None when there is nothing to say.
 
     Args:

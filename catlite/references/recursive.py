@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from catlite import concurrency
 from catlite.coerce import hold_models
-from catlite.data import Group, Reference, Rollout
+from catlite.data import Group, Reference, Response
 from catlite.errors import BudgetReached, ConfigError, EstimationError, ModelError
 from catlite.models.base import Model, shown_name
 from catlite.references.synthesis import Synthesis
@@ -55,7 +55,7 @@ class RecursiveSynthesis:
             references = await self._synthesized(group, several, Usage.total(reference.usage for reference in made))
             alone = [rollout for subset in subsets if subset not in several for rollout in subset]
             # A text that was cut off still says more than none: its note stays with the reference.
-            texts = (replace(reference.as_rollout(), finish_reason="stop") for reference in references)
+            texts = (replace(reference, truncated=False) for reference in references)
             level = (*texts, *alone)
             made += references
             levels += 1
@@ -74,7 +74,7 @@ class RecursiveSynthesis:
             anchor=shown_name(self.anchor),
         )
 
-    async def _synthesized(self, group: Group, subsets: list[tuple[Rollout, ...]], spent: Usage) -> list[Reference]:
+    async def _synthesized(self, group: Group, subsets: list[tuple[Response, ...]], spent: Usage) -> list[Reference]:
         synthesis = Synthesis(
             self.anchor, self.include_question, self.temperature, self.max_tokens, self.worked, weigh=self.weigh
         )
@@ -89,7 +89,7 @@ class RecursiveSynthesis:
         raise failure
 
 
-def split(rollouts: tuple[Rollout, ...], width: int) -> list[tuple[Rollout, ...]]:
+def split(rollouts: tuple[Response, ...], width: int) -> list[tuple[Response, ...]]:
     """`rollouts` in order, in as few runs of at most `width` as there can be, as equal in size as can be."""
     runs = -(-len(rollouts) // width)
     edges = [len(rollouts) * number // runs for number in range(runs + 1)]

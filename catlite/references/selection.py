@@ -17,7 +17,7 @@ from typing import Any
 
 from catlite import answers, concurrency
 from catlite.coerce import hold_models
-from catlite.data import Group, Message, Reference, Rollout
+from catlite.data import Group, Message, Reference, Response, Rollout
 from catlite.errors import BadReply, ConfigError, EndpointDown, EndpointUnavailable, EstimationError
 from catlite.models.base import Model, json_schema
 from catlite.models.http.likelihood import metered
@@ -213,23 +213,23 @@ async def _losses(scorer: Model, texts: Sequence[tuple[list[Message], str]], gro
     raise failure
 
 
-def _usable(group: Group) -> tuple[Rollout, ...]:
+def _usable(group: Group) -> tuple[Response, ...]:
     if not group.usable:
         raise EstimationError(f"no rollout to pick from: {group!r}", group, None, bool(group.replies))
     return group.usable
 
 
-def _shown(rollout: Rollout) -> str:
+def _shown(rollout: Response) -> str:
     """What a rollout says without its thinking; all of it when it says nothing else."""
     return answers.without_thinking(rollout.text).strip() or rollout.text
 
 
-def _picked(group: Group, rollout: Rollout, source: str, usage: Usage, more: Sequence[str] = ()) -> Reference:
+def _picked(group: Group, rollout: Response, source: str, usage: Usage, more: Sequence[str] = ()) -> Reference:
     notes = [*group.left_out(), *more]
     return Reference(rollout.text, rollout.answer, source, group, usage=usage, notes=tuple(notes))
 
 
-def _shuffler(seed: int, rollouts: Sequence[Rollout]) -> random.Random:
+def _shuffler(seed: int, rollouts: Sequence[Response]) -> random.Random:
     """A generator that gives the same group the same order, and other groups other ones."""
     texts = "\0".join(rollout.text for rollout in rollouts)
     return random.Random(f"{seed}/{hashlib.sha256(texts.encode('utf-8', 'replace')).hexdigest()}")  # noqa: S311

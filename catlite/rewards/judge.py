@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from catlite import answers, concurrency
 from catlite.criteria import Criterion, Rubric, Verdict
-from catlite.data import Example, Group, Judgement, Message, Rollout
+from catlite.data import Example, Group, Judgement, Message, Response, Rollout
 from catlite.errors import ConfigError, ContextOverflow, RequestRejected
 from catlite.models.base import Model, json_schema
 from catlite.models.preferring import noting, sample_preferring
@@ -139,7 +139,7 @@ class _Asking:
     max_tokens: int | None
     spent: list[Usage | None] = field(default_factory=list)
 
-    async def rollout(self, rollout: Rollout, asked: Example | None) -> tuple[Verdict, ...]:
+    async def rollout(self, rollout: Response, asked: Example | None) -> tuple[Verdict, ...]:
         """A verdict per criterion."""
         criteria = self.rubric.criteria
         if rollout.error is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from catlite import answers
 from catlite.coerce import check_reward
-from catlite.data import Group, Judgement, Reference, Rollout
+from catlite.data import Group, Judgement, Reference, Response
 from catlite.errors import ConfigError
 
 Audit = Callable[[Group, Reference], Awaitable[Judgement]]
@@ -112,7 +112,7 @@ class LengthPenalty:
         ]
 
 
-def _counted(rollouts: Iterable[Rollout]) -> dict[str, int]:
+def _counted(rollouts: Iterable[Response]) -> dict[str, int]:
     """The tokens of each text that has a count of its own."""
     counted: dict[str, int] = {}
     for rollout in rollouts:
@@ -122,7 +122,7 @@ def _counted(rollouts: Iterable[Rollout]) -> dict[str, int]:
     return counted
 
 
-def _own_count(rollout: Rollout) -> int | None:
+def _own_count(rollout: Response) -> int | None:
     """The server's count of a rollout, where it is of the text alone: None where thinking is counted in it."""
     thought = bool(rollout.reasoning) or answers.without_thinking(rollout.text) != rollout.text
     tokens = rollout.usage.completion_tokens if rollout.usage is not None else None

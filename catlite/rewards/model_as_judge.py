@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from catlite import answers, concurrency
 from catlite.coerce import hold_models
-from catlite.data import Group, Message, Reference, Rollout
+from catlite.data import Group, Message, Reference, Response, Rollout
 from catlite.errors import ConfigError, RequestRejected
 from catlite.models.base import Model, json_schema
 from catlite.models.preferring import sample_preferring
@@ -63,7 +63,7 @@ class ModelAsJudge:
             raise ConfigError("the reference has no text to compare with")
         return await concurrency.together(self._reward(rollout, reference.text) for rollout in group.rollouts)
 
-    async def _reward(self, rollout: Rollout, reference: str) -> float | None:
+    async def _reward(self, rollout: Response, reference: str) -> float | None:
         if rollout.error is not None:
             return None
         response = answers.without_thinking(rollout.text)

@@ -89,7 +89,7 @@ def _open_ended(one: Scored) -> bool:
 async def _rewarded(scored: Sequence[Scored], rewarder: Rewarder) -> list[tuple[float, float] | None]:
     """(teacher, policy) by the reward: each reference is rewarded as a rollout would be, all of them at once."""
     references = [one.reference for one in scored if one.reference is not None]
-    alone = [Group(reference.group.example, (reference.as_rollout(),)) for reference in references]
+    alone = [reference.alone for reference in references]
     itself = await rewarder.score(alone, references)
     return [
         None if teacher.abstains else (_mean(teacher.rewards), _mean(one.rewards))
@@ -112,7 +112,7 @@ async def _scores(one: Scored, gold: str | None) -> tuple[float, float] | None:
     policy = [score for score in await AnswerMatch()(group, truth) if score is not None]
     teacher: float | None = 0.0
     if reference is not None:
-        (teacher,) = await AnswerMatch()(Group(group.example, (reference.as_rollout(),)), truth)
+        (teacher,) = await AnswerMatch()(reference.alone, truth)
     return None if teacher is None or not policy else (teacher, fmean(policy))
 
 

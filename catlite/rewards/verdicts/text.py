@@ -131,8 +131,7 @@ def _read_sentence(sentence: str, before: str, findings: _Findings, *, digits: b
     verdict = verdict_of(string)
     if verdict is None and before in (_HANGING, _BROKEN) and (by_itself := verdict_of(alone)) is not None:
         # A denial reaches over a break to words, but not to a label, nor mostly to a whole sentence.
-        met, firm = by_itself
-        verdict = by_itself if firm or not met or (before == _BROKEN and "Y" in alone) else None
+        verdict = by_itself if by_itself[1] or not by_itself[0] or (before == _BROKEN and "Y" in alone) else None
     if verdict is not None:
         findings.add(*verdict)
     elif has_shape(string, "bearing") or (
