@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from catlite import concurrency
 from catlite.analysis.comparing import check_comparable
 from catlite.coerce import estimator_name
-from catlite.data import Estimator, Group, Reference, Reward, Response
+from catlite.data import Estimator, Group, Reference, Response, Reward
 from catlite.errors import ConfigError, EstimationError
 from catlite.evaluation import areestimate
 from catlite.references.selection import equivalence_classes

@@ -23,7 +23,7 @@ from catlite.models.preferring import sample_preferring
 from catlite.parsing import parse_values
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
-from catlite.rewards.turns import with_request
+from catlite.rewards.asking import ask_again
 from catlite.usage import Usage
 
 Worked = tuple[tuple[str, tuple[str, ...]], ...]
@@ -133,7 +133,7 @@ async def propose_rubric(
             return Rubric(tuple(Criterion(text) for text in list(kept.values())[:most])), spent
         if reply.error is not None:
             break
-        messages = with_request(messages[:asked], reply, _again(list(kept.values()), faults, fewest))
+        messages = ask_again(messages[:asked], reply, _again(list(kept.values()), faults, fewest))
     why = f" ({_counted(faults)})" if faults else ""
     if reply.error is not None:
         raise RubricError(f"{proposer.name!r} gave no rubric: {reply.error}", tuple(raw), spent)

@@ -50,7 +50,9 @@ _MATERIAL = re.compile(
     r"(?:the |model |model's )*(?:criterion|criteria|requirement|response|reply|rollout|text|question|prompt|reference|"
     rf"quote|passage|excerpt|{QUOTATION})(?: \d{{1,3}})?"
 )
-_REASON_LABEL = r"(?:the |my |brief )*(?:reasons?|reasoning|explanation|justification|rationale|analysis|why|notes?|feedback)"
+_REASON_LABEL = (
+    r"(?:the |my |brief )*(?:reasons?|reasoning|explanation|justification|rationale|analysis|why|notes?|feedback)"
+)
 _AFFIRMED = r"absolutely|definitely|certainly|of course|indeed|clearly|fully|(?:implicit|explicit)ly|it (?:is|does|has)"
 _SPEAKER = (
     r"(?:response|answer|text|reply|rollout|output|author|model|assistant|student|user|line|sentence|paragraph|passage|"
@@ -112,9 +114,7 @@ _VERBS = (
     r"only|also) \w+s|(?:name|mention|state|say|give|list|include|explain|use|provide|recommend|advise|cover|contain|"
     r"describe|tell|warn|note|suggest|appear|refer|cite|show|offer|make|ask|stand|follow)s?)"
 )
-_REASON = (
-    rf"(?!{_FRAGMENT})(?:[\w'-]+ ){{1,7}}{_VERBS}\b.*|there (?:is|are)\b.*|i (?:can|see|find|found)\b.*"
-)
+_REASON = rf"(?!{_FRAGMENT})(?:[\w'-]+ ){{1,7}}{_VERBS}\b.*|there (?:is|are)\b.*|i (?:can|see|find|found)\b.*"
 _POLITE = r"(?:i )?hope (?:this|that) helps|let me know.*|thank you|thanks|[^a-z]*"
 
 
@@ -238,5 +238,7 @@ def introduces(line: str) -> bool:
         return False
     if _MATERIAL.fullmatch(label) is not None and not re.search(_ABOUT, label):
         return True
-    presents = r"\b(?:line|sentence|paragraph|words?|text|response|reply|rollout|ending|message)\b.{0,40} (?:is|are|was)\Z"
+    presents = (
+        r"\b(?:line|sentence|paragraph|words?|text|response|reply|rollout|ending|message)\b.{0,40} (?:is|are|was)\Z"
+    )
     return re.search(presents, label) is not None or REPORT.search(last) is not None

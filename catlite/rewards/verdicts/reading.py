@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from catlite import answers
-from catlite.data import Message, Rollout
+from catlite.data import Rollout
 from catlite.parsing import located
-from catlite.prompts.files import render
-from catlite.rewards.turns import with_request
 from catlite.rewards.verdicts.fields import as_verdict as as_verdict, field_rank, field_verdicts, reason_of
 from catlite.rewards.verdicts.text import introduces_a_quotation, numbered_verdicts, text_evidence, text_verdict
 
@@ -135,11 +133,6 @@ def _breaks_off(text: str, own: list[Any]) -> bool:
         return False
     words = (item for value in own if isinstance(value, dict) for name, item in value.items() if field_rank(str(name)))
     return "{" in text and any(isinstance(item, str) and item and end.endswith(item.rstrip()) for item in words)
-
-
-def asked_again(messages: Sequence[Message], reply: Rollout) -> list[Message]:
-    """`messages` with the reply nobody could read a verdict in, and the request for one that can be read."""
-    return with_request(messages, reply, render("judge_again"))
 
 
 def criterion_verdicts(reply: Rollout, count: int) -> list[tuple[bool | None, str]]:

@@ -30,12 +30,16 @@ _TAKES_BACK = (
     r"according to|otherwise|were|would|could|might|or|false|untrue|wrong|few|little|less|far)\b"
 )
 _TEXT = r"(?:response|answer|text|reply|rollout|output|submission|summary|solution|message)"
-_PLACE = rf"(?: (?:part|piece|place|line|sentence))?(?: (?:in|of|about|within|from) (?:(?:the |this |that )?{_TEXT}|it))?"
+_PLACE = (
+    rf"(?: (?:part|piece|place|line|sentence))?(?: (?:in|of|about|within|from) (?:(?:the |this |that )?{_TEXT}|it))?"
+)
 _WORD = r"(?!longer|of\b|in\b|about\b|from\b|within\b|that\b|meets?\b|met\b|satisf|fulfil|is\b|are\b|does\b|has\b|fails?\b|way\b|sense\b|means\b)[a-z]+"
 _NOTHING = (
     rf"(?:(?:nothing|none|nobody|no one){_PLACE}|(?:no|not one|not a single|neither) {_WORD}(?: {_WORD})?{_PLACE})"
 )
-_DETERMINER = r"(?:(?:all |all of |both |any of )?(?:the|this|these|those|its|your|my) |all |every |each |both |any |that )"
+_DETERMINER = (
+    r"(?:(?:all |all of |both |any of )?(?:the|this|these|those|its|your|my) |all |every |each |both |any |that )"
+)
 # "the criterion about zinc", "the criterion of naming zinc": words that say nothing of whether it is met.
 _ABOUT = (
     rf"(?:(?!(?:{NOUN}|is|are|was|were|has|have|does|do|did|remains|stays|goes|whether|extent|un\w+|so|but|because|"
