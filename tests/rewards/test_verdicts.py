@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from verdict_replies import MET, NO_VERDICT, NOT_MET
+from verdict_replies import MET, NEVER_MET, NO_VERDICT, NOT_MET
 
 from catlite import Rollout
 from catlite.rewards.verdicts.fields import as_verdict, field_rank
@@ -185,6 +185,11 @@ def test_a_yes_in_any_of_the_known_forms_is_read():
 
 def test_a_no_in_any_of_the_known_forms_is_read_and_never_as_yes():
     assert misread(NOT_MET, False) == []
+
+
+def test_no_yes_is_read_where_a_person_reads_none():
+    texts = [line.replace("\\n", "\n") for line in NEVER_MET.strip("\n").splitlines()]
+    assert [text for text in texts if read_verdict(Rollout(text))[0]] == []
 
 
 def test_doubt_denial_of_a_denial_quotation_and_report_are_no_verdict():

@@ -14,7 +14,7 @@ from catlite.rewards.verdicts.statements import LONGEST, NEGATION, NOUN, WEAKENE
 from catlite.rewards.verdicts.words import ANSWERS, QUOTATION, SIGNS, VERDICTS, word_value
 
 _MARK = re.compile(
-    r"\s*(?:(?P<bind>[:=]|[-=]+>|→|\s[-–—]+(?=\s|\Z)|[–—]|(?<=\w)--(?=\w))|[,;、。]"
+    r"\s*(?:(?P<arrow>[-=]+>|→)|(?P<bind>[:=]|\s[-–—]+(?=\s|\Z)|[–—]|(?<=\w)--(?=\w))|[,;、。]"
     r"|(?<!anything )(?<!nothing )(?<!everything )(?<!all )\b(?P<but>(?:but|however|although|(?<!even )though|whereas|"
     r"while|aber|pero|mais|maar|mas|но|لكن)\b|但是?|でも|하지만)"
     r"|(?<!even )(?<!as )\b(?P<if>if|unless|except|provided|assuming|suppose|as long as|when(?! to\b))\b"
@@ -22,7 +22,7 @@ _MARK = re.compile(
     r"|(?:(?<=\A)|(?<=[,;:–—-] )|(?<=\band ))(?P<so>so|therefore|thus|hence)\b(?! (?:far|that|called|much|many|long|as)\b)"
     r"|\b(?=because\b|since\b))\s*"
 )
-_MARKS = {"bind": ":", "but": "~", "if": "%", "so": ">"}
+_MARKS = {"bind": ":", "but": "~", "if": "%", "so": ">", "arrow": ">"}
 # What is put into a sentence and changes nothing, and an answer that its reason follows without a mark.
 _INSERTED = re.compile(
     r"(?:(?<=criterion)|(?<=requirement)|(?<=response)|(?<=answer)|(?<=text)|(?<=reply)), "
@@ -36,7 +36,7 @@ _NUMBER = rf"(?:(?:the )?(?:{NOUN}|item|question|c|q)\s*)?(?:#|number )?(\d{{1,3
 _LABEL = re.compile(
     r"(?:(?:the|my|our|first|initial|final|overall|own|criterion|criteria|binary|judge's) )*"
     r"(?:verdict|answer|conclusion|decision|judge?ment|result|rating|grade|score|evaluation|assessment|outcome|status|"
-    rf"ruling|determination|final)(?: (?:for|on|of) (?:the |this )?{_THING})?(?: (?:is|would be|remains))?"
+    rf"ruling|determination|final)(?: (?:for|on|of) (?:the |this )?{_THING})?(?: (?:is|remains))?"
     r"|(?:yes|y|true|met|pass) ?(?:/|or) ?(?:no|n|false|unmet|not met|fail)"
     r"|(?:it|this|that) is an?(?: (?:clear|definite|firm|plain|resounding|absolute))?"
     r"|(?:i|we) (?:would |must |will |have to |can only |therefore |thus |do )*"
@@ -48,7 +48,8 @@ _LABEL = re.compile(
 )
 _MATERIAL = re.compile(
     r"(?:the |model |model's )*(?:criterion|criteria|requirement|response|reply|rollout|text|question|prompt|reference|"
-    rf"quote|passage|excerpt|{QUOTATION})(?: \d{{1,3}})?"
+    rf"quote|passage|excerpt|input|(?:candidate|student|user)(?:'s \w+)?|{QUOTATION})"
+    r"(?: (?:\d{1,3}|to judge|under review|above|below))?"
 )
 _REASON_LABEL = (
     r"(?:the |my |brief )*(?:reasons?|reasoning|explanation|justification|rationale|analysis|why|notes?|feedback)"
@@ -68,6 +69,7 @@ REPORT = re.compile(
     r"|\b(?:says|claims|writes|states) (?:the|this) (?:response|text|answer|model)\b"
 )
 _BARE_REPORT = (
+    r".*\b(?:(?:was|were|am|been) told|tells? me|asks? me|wants me|(?:says|said) so|instruct\w*)\b.*|"
     r"(?:says|claims|writes|states|reads|according to|as stated|as claimed)\b.*"
     r"|(?:it|he|she|they|(?:the|this) (?:response|answer|text|author|model)) (?:says?|claims?|writes?|states?|insists?)"
 )
@@ -90,24 +92,28 @@ _BEARING = re.compile(
 _HEDGE = re.compile(
     rf"{WEAKENED}|\b(?:largely|technically|in no (?:way|sense)|by no means|at no point|somewhat|sort of|hardly|barely|"
     r"scarcely|kind of|unlikely|dubious(?:ly)?|debatable|borderline|unclear|undecided|uncertain|ambiguous|a stretch|"
-    r"it depends|both|neither|(?:hard|difficult) to (?:say|tell|judge)|in a way|more or less|not applicable|n/a|false|"
+    r"it depends|neither|(?:hard|difficult) to (?:say|tell|judge)|in a way|more or less|not applicable|n/a|false|"
     r"untrue|wrong|incorrect|mistaken|nonsense|absurd|"
     r"not (?:true|so|really|quite|fully|entirely|completely|necessarily|exactly|wholly|only))\b"
 )
 _SUPPOSED = r"without |(?:had|were|should) (?:it|they|the|this|that|there) "
-_WANTED = re.compile(r"\b(?:should|ought to|could|would|must|needs? to)\b")
-_GROUND = r"(?:because|since|as|given|due to|thanks to) (?!if|far|long|such|well|claim|some|many).+"
+_WANTED = re.compile(
+    r"(?:(?:the|this) )?(?:response|answer|text|reply|it|one|there|that)(?: \w+)? (?:should|ought to|must|needs? to)\b"
+    r"|.*\b(?:could|would|might)\b"
+)
+_GROUND = r"(?:because|since|as|given|due to|thanks to) (?!if|it were|far|long|such|well|claim|some|many).+"
 _WHERE = (
     r"(?:see )?(?:in |on |at |from )?(?:the |its |this )?(?:(?:first|second|third|last|final|opening) )?"
     r"(?:line|sentence|paragraph|section|step|bullet|point|item|part|response|answer|text)s?(?: \d+)?"
 )
 _OWN_REASON = (
-    r"(?:(?:the|this) (?:response|answer|text|reply|rollout|output)|it|line \d+)\b(?! (?:is|does|has)(?: not)?\Z) .+"
+    r"(?:(?:the|this) (?:response|answer|text|reply|rollout|output)|it(?! were)|line \d+)\b(?! (?:is|does|has)(?: not)?\Z) .+"
     r"|(?:names|mentions|states|gives|lists|includes|covers|contains|explains|provides|describes|specifies)\b .+"
+    r"|(?:\w+ly )?(?:named|mentioned|stated|given|covered|listed|included|found) (?:in|on|by) .+"
 )
 _FRAGMENT = (
     r"(?:in|on|at|by|for|from|to|with|without|within|under|over|after|before|until|but|or|and|if|unless|when|as if|only|"
-    r"not|no|nor|i|we|wait|correction|except|apart|like|yeah|right|sure|thanks|said|so|well|who|what|how|\w+ly)\b"
+    r"not|no|nor|i|we|one|let|wait|correction|except|apart|like|yeah|right|sure|thanks|said|so|well|who|what|how|\w+ly)\b"
 )
 _VERBS = (
     r"(?:is|are|was|were|has|have|had|does|do|did|addresses|(?:identif|specif)(?:y|ies)|discuss(?:es)?|(?:\w+ly|never|"
@@ -126,7 +132,7 @@ def kinds(sentence: str, *, digits: bool = False, labelled: bool = False) -> str
         digits: reads 1 and 0 as words behind a label; False.
         labelled: a label stands before this sentence; False.
     """
-    asks = sentence.rstrip(" )'").endswith("?")
+    asks = sentence.rstrip(" )'!").endswith("?")
     clauses = list(_cut(_UNMARKED.sub(r"\1, ", _INSERTED.sub("", sentence.rstrip(" .!?…。！？").strip()))))
     string = ""
     for place, (mark, text) in enumerate(clauses):
@@ -148,8 +154,8 @@ def _cut(sentence: str) -> Iterator[tuple[str, str]]:
         if text or following != "," or not mark:
             mark = following
         position = match.end()
-    if text := sentence[position:].strip():
-        yield mark, text
+    if (text := sentence[position:].strip()) or mark in ("~", "%"):
+        yield mark, text or "…"
 
 
 def kind(text: str, *, binds: bool, digits: bool) -> str:
@@ -170,10 +176,10 @@ def kind(text: str, *, binds: bool, digits: bool) -> str:
     value = word_value(bare, digits=digits) if value is None else value
     if value is not None:
         return _word_kind(bare or text, value)
+    if re.fullmatch(_AFFIRMED, text):
+        return "t"
     if not bare:
         return "a"
-    if re.fullmatch(_AFFIRMED, bare):
-        return "t"
     if re.fullmatch(r"it (?:is|does|has|did|was) not(?: at all)?", bare):
         return "f"
     if _LABEL.fullmatch(bare) and (binds or statement(bare) is None):
@@ -213,7 +219,7 @@ def _remark_kind(text: str, bare: str, *, binds: bool) -> str:
         return "d"
     if re.fullmatch(_GROUND, text):
         return "r"
-    if _WANTED.search(bare):
+    if _WANTED.match(bare):
         return "o"
     if re.fullmatch(_WHERE, bare):
         return "w"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _FRONT = r"(?:[a#][,:>|]*|[,~>:])*"
-_ASKED = r"(?:L[:,?|]*|[mYV][?:|]+)+" + _FRONT
+_ASKED = r"(?:L[:,>?|]*|[mYV][?:>|]+)+" + _FRONT
 _YES, _NO = r"(?P<yes>[yYVmg])", r"(?P<no>[nNKu])"
 _WHY = r"(?:(?<=g)(?:[,:]\.)+)?(?:[,:>](?:W:)?[rRkwtyYVm])*"
 _AGAINST = r"[^yYVmgte%?q]*"

@@ -26,7 +26,7 @@ WEAKENED = (
 # In what follows a statement these take it back, too, or say that it is somebody else's.
 _TAKES_BACK = (
     rf"{WEAKENED}|\b(?:if|unless|only|except|apart from|provided|assuming|part|reservations?|exceptions?|caveats?|errors?|mistakes?|"
-    r"flaws?|limitations?|reference|prompt|ideal|others?|worlds?|reality|timeline|degree|claim(?:s|ed)?|says|said|"
+    r"flaws?|limitations?|reference|prompt|ideal|others?|worlds?|reality|timeline|degree|claim(?:s|ed|ing)?|zero|says|said|"
     r"according to|otherwise|were|would|could|might|or|false|untrue|wrong|few|little|less|far)\b"
 )
 _TEXT = r"(?:response|answer|text|reply|rollout|output|submission|summary|solution|message)"
@@ -51,7 +51,7 @@ _CRITERION = (
     rf"(?: (?:about|of|on|for|that|regarding|concerning|to) {_ABOUT})?"
 )
 _RESPONSE = (
-    rf"(?:(?:the|this|that|your|its|model's|student's|assistant's) )*{_TEXT}"
+    rf"(?:(?:the|this|that|your|its|model's|student's|assistant's|given|provided) )*{_TEXT}"
     r"(?: (?:above|given|here|as a whole|as written|itself))?"
 )
 _THINK = r"(?:think|believe|find|see|conclude|consider|judge|feel|agree|accept)"
@@ -141,7 +141,7 @@ _ADJUNCTS = {
 }
 _LEAD = re.compile(
     r"(?:(?:and|so|but|also|then|thus|hence|therefore|overall|finally|ultimately|consequently|accordingly|clearly|indeed|"
-    r"well|ok|okay|sure|hmm+|right|now|in conclusion|in summary|in short|to conclude|to summari[sz]e|as a result|"
+    r"specifically|in particular|well|ok|okay|sure|hmm+|right|now|in conclusion|in summary|in short|to conclude|to summari[sz]e|as a result|"
     r"for this reason|in my (?:view|opinion|judge?ment)|on balance|all in all|(?:after|on|upon) (?:\w+ )?(?:review|reading|reflection|consideration)|"
     r"based on (?:the|this|my) \w+|(?:given|looking at) (?:the|this) \w+|no problem|no doubt|of course|"
     r"without (?:a |any )?doubt|unfortunately|sadly|because of this|since|because|as|although|though|even though|while|"
