@@ -55,7 +55,7 @@ def about_likeness(reference: str, response: str, *, scale: bool) -> list[Messag
 
 
 def show_response(response: str, example: Example | None) -> str:
-    """What the questions about a response have in common: instructions, the response, and the example's conversation."""
+    """The beginning of every question about a response: instructions, the response, the example's conversation."""
     conversation = ""
     if example is not None:
         turns = [f"{message['role']}: {message['content']}" for message in example.messages]

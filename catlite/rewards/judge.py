@@ -135,8 +135,7 @@ class _Inquiry:
                 return tuple([await self._ask_about(shown, criterion) for criterion in criteria])
             # Once the first is back the server has the rest of the prompt in its cache.
             first = await self._ask_about(shown, criteria[0])
-            others = await concurrency.together(self._ask_about(shown, criterion) for criterion in criteria[1:])
-            return (first, *others)
+            return (first, *await concurrency.together(self._ask_about(shown, other) for other in criteria[1:]))
         except ContextOverflow as error:
             reason = f"the rollout does not fit the judge's context: {error}"
             return tuple(Verdict(criterion, None, reason) for criterion in criteria)

@@ -19,7 +19,7 @@ _MARK = re.compile(
     r"while|aber|pero|mais|maar|mas|но|لكن)\b|但是?|でも|하지만)"
     r"|(?<!even )(?<!as )\b(?P<if>if|unless|except|provided|assuming|suppose|as long as|when(?! to\b))\b"
     r"|\band (?=(?:yes|no|the|it|this|so|therefore|thus|hence|not (?:met|satisfied|fulfilled)|unmet)\b)"
-    r"|(?:(?<=\A)|(?<=[,;:–—-] )|(?<=\band ))(?P<so>so|therefore|thus|hence)\b(?! (?:far|that|called|much|many|long|as)\b)"
+    r"|(?:(?<=\A)|(?<=[,;:–—-] )|(?<=\band ))(?P<so>so|therefore|thus|hence)\b(?! (?:far|that|called|much|many)\b)"
     r"|\b(?=because\b|since\b))\s*"
 )
 _MARKS = {"bind": ":", "but": "~", "if": "%", "so": ">", "arrow": ">"}
@@ -27,7 +27,7 @@ _MARKS = {"bind": ":", "but": "~", "if": "%", "so": ">", "arrow": ">"}
 _INSERTED = re.compile(
     r"(?:(?<=criterion)|(?<=requirement)|(?<=response)|(?<=answer)|(?<=text)|(?<=reply)), "
     r"(?:which|though|although|while|as far as|however) [^,]{1,80},"
-    r"|, (?:in my (?:view|opinion|judge?ment)|sadly|unfortunately|therefore|thus|clearly|indeed|of course|then|overall),"
+    r"|, (?:in my (?:view|opinion|judge?ment)|sadly|unfortunately|therefore|thus|clearly|indeed|of course|overall),"
 )
 _UNMARKED = re.compile(r"\A(yes|no) (?=(?:it|because|since|(?:the|this) (?:response|answer|text|reply|criterion))\b)")
 
@@ -42,7 +42,7 @@ _LABEL = re.compile(
     r"|(?:i|we) (?:would |must |will |have to |can only |therefore |thus |do )*"
     r"(?:say|answer|vote|judge|conclude|rule|reply|respond|choose)"
     rf"|(?:(?:the|this) )?{_THING} (?:satisfied|fulfill?ed|met)|satisf(?:y|ies) (?:the )?criterion"
-    r"|(?:is|was|are|were|has|have|does|do|did) (?:(?:the|this|that|these|all|it|response|answer|text|reply|rollout)\s?)*"
+    r"|(?:is|was|are|were|has|have|does|do|did) (?:(?:the|this|that|these|all|it|response|answer|text|reply)\s?)*"
     rf"(?:{_THING} ?)?(?:been )?(?:fully )?"
     rf"(?:met|satisfied|fulfill?ed|correct|(?:meet|satisfy|fulfill?|pass) (?:(?:the|this|that|all|these) )*{_THING})"
 )
@@ -107,13 +107,15 @@ _WHERE = (
     r"(?:line|sentence|paragraph|section|step|bullet|point|item|part|response|answer|text)s?(?: \d+)?"
 )
 _OWN_REASON = (
-    r"(?:(?:the|this) (?:response|answer|text|reply|rollout|output)|it(?! were)|line \d+)\b(?! (?:is|does|has)(?: not)?\Z) .+"
+    r"(?:(?:the|this) (?:response|answer|text|reply|rollout|output)|it(?! were)|line \d+)\b"
+    r"(?! (?:is|does|has)(?: not)?\Z) .+"
     r"|(?:names|mentions|states|gives|lists|includes|covers|contains|explains|provides|describes|specifies)\b .+"
     r"|(?:\w+ly )?(?:named|mentioned|stated|given|covered|listed|included|found) (?:in|on|by) .+"
 )
 _FRAGMENT = (
-    r"(?:in|on|at|by|for|from|to|with|without|within|under|over|after|before|until|but|or|and|if|unless|when|as if|only|"
-    r"not|no|nor|i|we|one|let|wait|correction|except|apart|like|yeah|right|sure|thanks|said|so|well|who|what|how|\w+ly)\b"
+    r"(?:in|on|at|by|for|from|to|with|without|within|under|over|after|before|until|but|or|and|if|unless|when|as if|"
+    r"only|not|no|nor|i|we|one|let|it were|wait|correction|except|apart|like|yeah|right|sure|thanks|said|so|well|"
+    r"who|what|how|\w+ly)\b"
 )
 _VERBS = (
     r"(?:is|are|was|were|has|have|had|does|do|did|addresses|(?:identif|specif)(?:y|ies)|discuss(?:es)?|(?:\w+ly|never|"

@@ -25,15 +25,18 @@ WEAKENED = (
 )
 # In what follows a statement these take it back, too, or say that it is somebody else's.
 _TAKES_BACK = (
-    rf"{WEAKENED}|\b(?:if|unless|only|except|apart from|provided|assuming|part|reservations?|exceptions?|caveats?|errors?|mistakes?|"
-    r"flaws?|limitations?|reference|prompt|ideal|others?|worlds?|reality|timeline|degree|claim(?:s|ed|ing)?|zero|says|said|"
+    rf"{WEAKENED}|\b(?:if|unless|only|except|apart from|provided|assuming|part|reservations?|exceptions?|caveats?|"
+    r"errors?|mistakes?|flaws?|limitations?|reference|prompt|ideal|others?|worlds?|reality|timeline|degree|claim(?:s|ed|ing)?|zero|says|said|"
     r"according to|otherwise|were|would|could|might|or|false|untrue|wrong|few|little|less|far)\b"
 )
 _TEXT = r"(?:response|answer|text|reply|rollout|output|submission|summary|solution|message)"
 _PLACE = (
     rf"(?: (?:part|piece|place|line|sentence))?(?: (?:in|of|about|within|from) (?:(?:the |this |that )?{_TEXT}|it))?"
 )
-_WORD = r"(?!longer|of\b|in\b|about\b|from\b|within\b|that\b|meets?\b|met\b|satisf|fulfil|is\b|are\b|does\b|has\b|fails?\b|way\b|sense\b|means\b)[a-z]+"
+_WORD = (
+    r"(?!(?:longer|of|in|about|from|within|that|meets?|met|satisf\w+|fulfil\w+|is|are|does|has|fails?|way|sense|means)\b)"
+    r"[a-z]+"
+)
 _NOTHING = (
     rf"(?:(?:nothing|none|nobody|no one){_PLACE}|(?:no|not one|not a single|neither) {_WORD}(?: {_WORD})?{_PLACE})"
 )
@@ -77,7 +80,7 @@ _TOKENS = {
         rf"(?: to (?:say|claim|think))?(?: that)?|{_NO_GROUND}"
         rf"|nothing{_PLACE} (?:suggests|shows|indicates|implies|proves)(?: that)?"
     ),
-    "O": rf"(?:no|none of the|none of its|neither of the|neither|not one|not a single|not (?:all|every)(?: of)?(?: the)?) {NOUN}",
+    "O": rf"(?:no|none of (?:the|its)|neither(?: of the)?|not (?:one|a single)|not (?:all|every)(?: of the)?) {NOUN}",
     "Z": (  # nothing in it · no part of the criterion · there is not a line that
         rf"(?:no|not one|not a single|neither|none|nothing)(?: [a-z]+)? (?:of|in|about) (?:{_CRITERION}|it)"
         rf"|(?:(?:there is|(?:i|we) (?:can )?(?:see|find|found)) )(?:{_NOTHING}|not an? [a-z]+{_PLACE})(?: here)? that"
@@ -141,11 +144,12 @@ _ADJUNCTS = {
 }
 _LEAD = re.compile(
     r"(?:(?:and|so|but|also|then|thus|hence|therefore|overall|finally|ultimately|consequently|accordingly|clearly|indeed|"
-    r"specifically|in particular|well|ok|okay|sure|hmm+|right|now|in conclusion|in summary|in short|to conclude|to summari[sz]e|as a result|"
-    r"for this reason|in my (?:view|opinion|judge?ment)|on balance|all in all|(?:after|on|upon) (?:\w+ )?(?:review|reading|reflection|consideration)|"
-    r"based on (?:the|this|my) \w+|(?:given|looking at) (?:the|this) \w+|no problem|no doubt|of course|"
-    r"without (?:a |any )?doubt|unfortunately|sadly|because of this|since|because|as|although|though|even though|while|"
-    r"which means|meaning|i mean|however|nevertheless|nonetheless|here|wait|actually)(?:\s|\Z))+"
+    r"specifically|in particular|well|ok|okay|sure|hmm+|right|now|in conclusion|in summary|in short|to conclude|"
+    r"to summari[sz]e|as a result|for this reason|in my (?:view|opinion|judge?ment)|on balance|all in all|"
+    r"(?:after|on|upon) (?:\w+ )?(?:review|reading|reflection|consideration)|based on (?:the|this|my) \w+|"
+    r"(?:given|looking at) (?:the|this) \w+|no problem|no doubt|without (?:a |any )?doubt|of course|sadly|"
+    r"unfortunately|because of this|since|because|as|although|though|even though|while|which means|meaning|i mean|however|"
+    r"nevertheless|nonetheless|here|wait|actually)(?:\s|\Z))+"
 )
 
 

@@ -1,8 +1,7 @@
-"""Reading a verdict out of words: tables, then lines, each a few sentences.
+"""Reads a verdict out of words: lines of a few sentences, and the rows of tables.
 
-A verdict is a sentence whose clauses have a form of clauses.py, or a cell of a table. Two that differ make no verdict.
-A doubt takes one back unless a firm one (behind a label, or in a table) follows. Left out: what is quoted, and what
-the response is reported to say.
+A verdict is a sentence whose string has a form of forms.py. Two that differ make no verdict. A doubt takes one back
+unless a firm one, behind a label, follows. Left out: what is quoted, and what the response is reported to say.
 """
 
 from __future__ import annotations
@@ -74,28 +73,21 @@ def introduces_a_quotation(before: str) -> bool:
 
 def numbered_verdicts(text: str) -> list[tuple[int, bool | None, str]]:
     """(number, verdict, line) of every line or table row that begins with a criterion's number."""
-    rows, rest = _split_tables(text[:_LONGEST_REPLY])
-    listed = [(number_at(plain(cells[0]).strip()), verdict, " ".join(cells)) for cells, verdict in rows]
-    for line in rest.splitlines():
+    listed: list[tuple[int, bool | None, str]] = []
+    for line in _tables_as_lines(text[:_LONGEST_REPLY]).splitlines():
         words = _plain_lines(line).strip()
         number = number_at(words)
         if number is not None:
             verdict = _read(line).verdict
             listed.append((number, last_word(kinds(words.strip(" .!"))) if verdict is None else verdict, line.strip()))
-    return [(number, verdict, line) for number, verdict, line in listed if number is not None]
+    return listed
 
 
 def _read(text: str) -> _Findings:
     findings = _Findings()
     text = text.strip()
     text = text if len(text) <= _LONGEST_REPLY else text[:200] + "\n" + text[-200:]
-    rows, text = _split_tables(text)
-    for _, value in rows:
-        if value is None:
-            findings.doubtful = True
-        else:
-            findings.add(value, True)
-    words = _plain_lines(unwrapped(_own_lines(text)))
+    words = _plain_lines(unwrapped(_own_lines(_tables_as_lines(text))))
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     digits = _SCALE.search(words) is None
     before = ""  # the kinds of a sentence that the next one completes, or that reaches into it
@@ -193,48 +185,40 @@ def _own_lines(text: str) -> str:
     return "\n".join(kept)
 
 
-# --- tables -----------------------------------------------------------------------------------------------
+def _tables_as_lines(text: str) -> str:
+    """`text` with every row of a Markdown table that holds a verdict as a line, "1: Met: yes", and without the others.
 
-
-def _split_tables(text: str) -> tuple[list[tuple[list[str], bool | None]], str]:
-    """(the rows of Markdown tables, each with its verdict, and the text without them).
-
-    The verdict stands in the column that is headed so, or else in the last cell; other rows are left out.
+    The verdict stands in the columns that are headed so, or else in the last cell.
     """
-    rows: list[tuple[list[str], bool | None]] = []
-    rest: list[str] = []
-    columns: dict[int, int] = {}
+    lines: list[str] = []
+    columns: dict[int, str] = {}
     previous: list[str] = []
     for line in text.splitlines():
         if line.count("|") < 2 or not line.strip().startswith("|"):
-            rest.append(line)
+            lines.append(line)
             columns, previous = {}, []
             continue
-        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        cells = [plain(cell).strip() for cell in line.strip().strip("|").split("|")]
+        number = f"{cells[0]}: " if number_at(cells[0]) is not None else ""
+        last = word_value(cells[-1], digits=True)
         if all(re.fullmatch(r":?-+:?", cell) for cell in cells):
-            columns = {place: sign for place, cell in enumerate(previous) if (sign := _polarity(cell))}
-            if rows and rows[-1][0] == previous:
-                rows.pop()
+            columns = {place: heading for place, heading in enumerate(previous) if _heads_verdicts(heading)}
+            if lines and previous and lines[-1].endswith(f"verdict: {previous[-1]}"):
+                lines.pop()
         elif columns:
-            verdicts = {_cell_verdict(cells[place], sign) for place, sign in columns.items() if place < len(cells)}
-            rows.append((cells, verdicts.pop() if len(verdicts) == 1 else None))
-        elif len(cells) > 1 and _cell_verdict(cells[-1]) is not None:
-            if _polarity(cells[-2]):
-                rest.append(f"{cells[-2]}: {cells[-1]}")
+            for place, heading in columns.items():
+                cell = cells[place] if place < len(cells) else ""
+                contrary = kinds(heading + ":") in ("u", "N") and word_value(cell) is False
+                lines.append(f"{number}met: yes" if contrary else f"{number}{heading.strip(' ?:')}: {cell}")
+        elif len(cells) > 1 and last is not None:
+            if _heads_verdicts(cells[-2]):
+                lines.append(f"{cells[-2].strip(' ?:')}: {cells[-1]}")
             else:
-                verdicts = {_cell_verdict(cell) for cell in cells} - {None}
-                rows.append((cells, verdicts.pop() if len(verdicts) == 1 else None))
+                lines += [f"{number}verdict: {cell}" for cell in cells if word_value(cell, digits=True) is not None]
         previous = cells
-    return rows, "\n".join(rest)
+    return "\n".join(lines)
 
 
-def _cell_verdict(cell: str, sign: int = 1) -> bool | None:
-    """The verdict of a cell; `sign` is -1 in a column headed "unmet", where yes means no."""
-    value = word_value(plain(cell).strip(), digits=True) if len(cell) < 40 else text_verdict(cell)
-    return not value if sign < 0 and value is not None else value
-
-
-def _polarity(heading: str) -> int:
-    """1 for a heading that asks for the verdict, -1 for one that asks for its contrary, 0 for any other."""
-    kind = kinds(plain(heading).strip(" ?:") + ":")
-    return 1 if kind in ("L", "m", "Y") else -1 if kind in ("u", "N") else 0
+def _heads_verdicts(heading: str) -> bool:
+    """True for the heading of a column of verdicts, or of their contraries ("Met?", "Unmet")."""
+    return kinds(heading.strip(" ?:") + ":") in ("L", "m", "Y", "u", "N")
