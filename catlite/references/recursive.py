@@ -22,11 +22,24 @@ from catlite.usage import Usage
 class RecursiveSynthesis:
     """An estimator that synthesizes at most `width` texts at a time.
 
-    Subsets of a level are as equal in size as can be and synthesized at once; a subset of one goes up as it is. 8
-    rollouts and width 4 take 3 calls, 16 take 5. The other settings are those of Synthesis. `usage` is the sum of all
-    calls, and a note says how many there were.
+    The subsets of a level are as equal in size as can be and synthesized at once; a subset of one goes up as it is. 8
+    rollouts and width 4 take 3 calls, 16 take 5. `usage` is the sum of all calls, and a note says how many there were.
 
-    Raises ConfigError for a width below 2, and EstimationError, which keeps the group, when any of the syntheses fails.
+    Args:
+        anchor: the frozen model that reconciles the texts.
+        width: texts that the anchor sees at a time, at least 2; 4.
+        include_question: as in Synthesis; False.
+        temperature: as in Synthesis; 0.0.
+        max_tokens: as in Synthesis; None.
+        worked: as in Synthesis; none.
+        weigh: as in Synthesis; False.
+
+    Raises:
+        ConfigError: for a width below 2.
+        EstimationError: when called, where any of the syntheses fails. It keeps the group.
+
+    Example:
+        >>> reference = await RecursiveSynthesis(anchor, width=4)(group)
     """
 
     anchor: Model

@@ -148,8 +148,8 @@ _LEAD = re.compile(
     r"to summari[sz]e|as a result|for this reason|in my (?:view|opinion|judge?ment)|on balance|all in all|"
     r"(?:after|on|upon) (?:\w+ )?(?:review|reading|reflection|consideration)|based on (?:the|this|my) \w+|"
     r"(?:given|looking at) (?:the|this) \w+|no problem|no doubt|without (?:a |any )?doubt|of course|sadly|"
-    r"unfortunately|because of this|since|because|as|although|though|even though|while|which means|meaning|i mean|however|"
-    r"nevertheless|nonetheless|here|wait|actually)(?:\s|\Z))+"
+    r"unfortunately|because of this|since|because|as|although|though|even though|while|which means|meaning|i mean|"
+    r"however|nevertheless|nonetheless|here|wait|actually)(?:\s|\Z))+"
 )
 
 
