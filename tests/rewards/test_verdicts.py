@@ -227,6 +227,30 @@ def test_a_word_of_doubt_or_denial_put_anywhere_into_a_yes_leaves_no_yes(sentenc
     assert [text for text in changed if read_verdict(Rollout(text))[0]] == []
 
 
+UNDERMINING = """
+in my dreams|in an alternate universe|on a good day|in spirit only|in form but not in substance|if you squint|in no way
+when pigs fly|allegedly|superficially at best|to some degree|up to a point|in a manner of speaking|says the author|for now
+according to itself|by its own account|until line 2|save for zinc|barring zinc|other than zinc|but not quite|if at all
+yet zinc is missing|unless one is strict|provided one is generous|supposing zinc counts|granted zinc counts|or maybe not
+and yet not|not in the least|just kidding|as if|I wish|I am not sure|who knows|it depends|debatable|presumably|unlikely
+more or less|hypothetically|by mistake|with caveats|with one exception|subject to review|to be confirmed|reluctantly
+is a lie|is what it claims|is not the case|was my first thought|cannot be said|might be argued|some would say|it says
+it is claimed|people say|as the response claims|claims the response
+"""
+
+
+@pytest.mark.parametrize(
+    "yes", ["Yes", "Met", "Verdict: yes", "The criterion is met", "It meets the requirement", "Pass"]
+)
+@pytest.mark.parametrize(
+    "form", ["{} {}.", "{}, {}.", "{}: {}", "{} ({}).", "{}. {}.", "{}\n{}", "{}... {}", "{}; {}!"]
+)
+def test_what_undermines_a_yes_leaves_no_yes_wherever_it_stands(yes, form):
+    phrases = UNDERMINING.strip().replace("\n", "|").split("|")
+    texts = [form.format(yes, phrase) for phrase in phrases]
+    assert [text for text in texts if read_verdict(Rollout(text))[0]] == []
+
+
 @pytest.mark.parametrize(
     "insertion", [", as far as I can see,", ", on balance,", ", however faint,", " (if I read it well)"]
 )

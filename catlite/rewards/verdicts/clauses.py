@@ -16,9 +16,11 @@ from catlite.rewards.verdicts.words import ANSWERS, QUOTATION, SIGNS, VERDICTS, 
 _MARK = re.compile(
     r"\s*(?:(?P<arrow>[-=]+>|→)|(?P<bind>[:=]|\s[-–—]+(?=\s|\Z)|[–—]|(?<=\w)--(?=\w))|[,;、。]"
     r"|(?<!anything )(?<!nothing )(?<!everything )(?<!all )\b(?P<but>(?:but|however|although|(?<!even )though|whereas|"
-    r"while|aber|pero|mais|maar|mas|но|لكن)\b|但是?|でも|하지만)"
+    r"(?<!not )(?<!is )(?<!are )(?<!been )(?<!has )(?<!have )yet(?! to\b)|while|aber|pero|mais|maar|mas|но|لكن)\b"
+    r"|但是?|でも|하지만)"
     r"|(?<!even )(?<!as )\b(?P<if>if|unless|except|provided|assuming|suppose|as long as|when(?! to\b))\b"
-    r"|\band (?=(?:yes|no|the|it|this|so|therefore|thus|hence|not (?:met|satisfied|fulfilled)|unmet)\b)"
+    r"|\band (?=(?:yes|no|it|this|the (?:criterion|criteria|requirement|response|answer|text)|so|therefore|thus|hence|"
+    r"not (?:met|satisfied|fulfilled)|unmet)\b)"
     r"|(?:(?<=\A)|(?<=[,;:–—-] )|(?<=\band ))(?P<so>so|therefore|thus|hence)\b(?! (?:far|that|called|much|many)\b)"
     r"|\b(?=because\b|since\b))\s*"
 )
@@ -72,6 +74,7 @@ _BARE_REPORT = (
     r".*\b(?:(?:was|were|am|been) told|tells? me|asks? me|wants me|(?:says|said) so|instruct\w*)\b.*|"
     r"(?:says|claims|writes|states|reads|according to|as stated|as claimed)\b.*"
     r"|(?:it|he|she|they|(?:the|this) (?:response|answer|text|author|model)) (?:says?|claims?|writes?|states?|insists?)"
+    r"|it is (?:said|claimed|alleged|reported|thought)|(?:\w+ ){1,2}(?:says?|claims?|thinks?|believes?|argues?)"
 )
 _UNSURE = re.compile(
     r"\b(?:i|we) (?:am|are) (?:not (?:\w+ )?(?:sure|certain|able|convinced|confident)|unsure|unable|uncertain|sorry)\b"
@@ -171,7 +174,7 @@ def kind(text: str, *, binds: bool, digits: bool) -> str:
         W        the label of a reason; C X: of the criterion, and of other material that is not the judge's
         e q d    the judge cannot say; a report of what somebody says; a doubt: it bears on the verdict or hedges
         r R k    a reason; R about the response; k with a negation; w: only where in the response
-        . o      another remark; a fragment
+        . s o    another remark, a short one, a fragment
     """
     bare = without_lead(text)
     value = word_value(text, digits=digits)
@@ -220,7 +223,7 @@ def _remark_kind(text: str, bare: str, *, binds: bool) -> str:
     if bearing or re.match(_SUPPOSED, bare) or (len(bare.split()) <= 8 and _HEDGE.search(bare)):
         return "d"
     if re.fullmatch(_GROUND, text):
-        return "r"
+        return "R"
     if _WANTED.match(bare):
         return "o"
     if re.fullmatch(_WHERE, bare):
@@ -229,7 +232,8 @@ def _remark_kind(text: str, bare: str, *, binds: bool) -> str:
     own = re.fullmatch(_OWN_REASON, bare) is not None
     if len(bare) <= LONGEST and (own or re.fullmatch(_REASON, bare)):
         return "k" if re.search(NEGATION, bare) else "R" if own else "r"
-    return "." if re.fullmatch(_POLITE, bare) or (len(bare.split()) > 2 and not re.match(_FRAGMENT, bare)) else "o"
+    words = 0 if re.match(_FRAGMENT, bare) else len(bare.split())
+    return "." if words > 5 or re.fullmatch(_POLITE, bare) else "s" if words > 2 else "o"
 
 
 def number_at(text: str) -> int | None:

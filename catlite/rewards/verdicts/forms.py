@@ -11,7 +11,7 @@ import re
 _FRONT = r"(?:[a#][,:>|]*|[,~>:])*"
 _ASKED = r"(?:L[:,>?|]*|[mYV][?:>|]+)+" + _FRONT
 _YES, _NO = r"(?P<yes>[yYVmg])", r"(?P<no>[nNKu])"
-_WHY = r"(?:(?<=g)(?:[,:]\.)+)?(?:[,:>](?:W:)?[rRkwtyYVm])*"
+_WHY = r"(?:(?<=g)(?:[,:][.s])+)?(?:[,:>](?:W:)?[rRkwtyYVm])*"
 _AGAINST = r"[^yYVmgte%?q]*"
 # Strings with a verdict that is firm, as behind a label, …
 _FIRM = (
@@ -22,7 +22,8 @@ _FIRM = (
 # … and with one that a doubt takes back.
 _PLAIN = (
     rf"{_FRONT}(?:(?P<yes>[yYVg]|m(?!:[^Rkmy])){_WHY}|(?P<no>[nNK]|u(?!:[nNKuf])){_AGAINST})",  # yes, it names zinc
-    rf"{_FRONT}(?:W:)?(?:[rRw.a][,~>]+|k[,~>]*[~>]|(?<=~)k,)+(?P<yes>Y|(?<=>)[yVm]){_WHY}",  # it names zinc, so yes
+    # it names zinc, so yes
+    rf"{_FRONT}(?:W:)?(?:[rRw.a][,~>]+|s[~>]+|k[,~>]*[~>]|(?<=~)k,)+(?P<yes>Y|(?<=>)[yVm]){_WHY}",
     rf"[^yYVmge%q]*[,:~>](?P<no>N|(?<=[~>])K|(?<=>)[nu]){_AGAINST}",  # it is long, but does not meet the criterion
     rf".*>(?P<no>[nNKu]){_AGAINST}",  # it is met only if one is generous, so it fails
 )
@@ -34,8 +35,8 @@ _SHAPES = {
     "answer to another question": r"(?![L#mY])[^|]*\?\|[yngtf].*",
     "bearing": r".*[yYVmgnNKudeh].*|.*q.*\?.*",  # could be a verdict, or take one back
     "explaining": r"[rRkwtL#.,:>yYm]+",  # only says why, or where
-    "following": r"[aW#:,>rRk.tw][~aW#:,>rRk.tw]*",  # leaves a yes before it as it is
-    "fragment": r"[a,]*o|.*\?",
+    "following": r"[a#:,>rRk.tw][~a#:,>rRk.tw]*|W(?::[^dehq?%]*)?",  # leaves a yes before it as it is
+    "fragment": r"[a,>]*[oq](?:[,~:]o)*|%.*|.*\?",  # may take back even a firm one, later on
 }
 _SHAPES_RE = {name: re.compile(shape) for name, shape in _SHAPES.items()}
 

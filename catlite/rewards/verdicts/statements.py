@@ -51,7 +51,7 @@ _ABOUT = (
 _CRITERION = (
     rf"{_DETERMINER}?(?:said |stated |given |above )?{NOUN}(?: \d{{1,3}})?"
     r"(?: (?:quotation|in question|above|given|stated|here|at hand))?"
-    rf"(?: (?:about|of|on|for|that|regarding|concerning|to) {_ABOUT})?"
+    rf"(?: (?:about|of|that|regarding|concerning|(?:for|on)(?= \w+ing)|to(?! be)) {_ABOUT})?"
 )
 _RESPONSE = (
     rf"(?:(?:the|this|that|your|its|model's|student's|assistant's|given|provided) )*{_TEXT}"

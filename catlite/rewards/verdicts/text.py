@@ -42,6 +42,7 @@ class _Findings:
 
     verdicts: set[bool] = field(default_factory=set)
     firm: bool = False  # one of them stands behind a label
+    fresh: bool = False  # the sentence before had one
     doubtful: bool = False  # a doubt with no firm verdict behind it
 
     def add(self, met: bool, firm: bool) -> None:
@@ -128,9 +129,12 @@ def _read_sentence(sentence: str, before: str, findings: _Findings, *, digits: b
         findings.add(*verdict)
     elif has_shape(string, "bearing") or (
         True in findings.verdicts
-        and (has_shape(alone, "fragment") if findings.firm else not has_shape(alone, "following"))
+        and (
+            has_shape(alone, "fragment") if findings.firm and not findings.fresh else not has_shape(alone, "following")
+        )
     ):
         findings.doubtful = True
+    findings.fresh = verdict is not None
     for aside, in_label in asides:
         inside = kinds(aside)
         met = word_value(aside.strip())
