@@ -57,32 +57,21 @@ _REASON_LABEL = (
     r"(?:the |my |brief )*(?:reasons?|reasoning|explanation|justification|rationale|analysis|why|notes?|feedback)"
 )
 _AFFIRMED = r"absolutely|definitely|certainly|of course|indeed|clearly|fully|(?:implicit|explicit)ly|it (?:is|does|has)"
-_SPEAKER = (
-    r"(?:response|answer|text|reply|rollout|output|author|model|assistant|student|user|line|sentence|paragraph|passage|"
-    r"ending|note|nobody|no one|some|someone|somebody|one|people|everybody|anyone|it|which|that|who|they|he|she)"
-)
 _SAYS = (
     r"(?:(?:say|state|claim|contain|include|write|read|quote|assert|declare|insist|pretend|announce|instruct|tell|ask|"
     r"output|argue|suggest|repeat|mention)(?:s|d|ed)?|said|wrote|told|replie[sd]|(?:ends|begins|starts) with|puts it)"
 )
-REPORT = re.compile(
-    rf"\b{_SPEAKER}(?: \w+ly)? (?:(?:also|even|just|only|then|never|literally|does not|did not) )*{_SAYS}\b"
-    r"|\A(?:claimed|quoted|said|alleged|stated)\b|\b(?:according to|in the words of|quoting|forged|injected|verbatim)\b"
-    r"|\b(?:says|claims|writes|states) (?:the|this) (?:response|text|answer|model)\b"
-)
+REPORT = re.compile(rf"\b{_SAYS}\b|\b(?:alleged|according to|in the words of|quoting|forged|injected|verbatim)\b")
 _BARE_REPORT = (
     r".*\b(?:(?:was|were|am|been) told|tells? me|asks? me|wants me|(?:says|said) so|instruct\w*)\b.*|"
     r"(?:says|claims|writes|states|reads|according to|as stated|as claimed)\b.*"
     r"|(?:it|he|she|they|(?:the|this) (?:response|answer|text|author|model)) (?:says?|claims?|writes?|states?|insists?)"
     r"|it is (?:said|claimed|alleged|reported|thought)|(?:\w+ ){1,2}(?:says?|claims?|thinks?|believes?|argues?)"
 )
+# In the first person a judge may say what it sees; anything else it says of itself is no help.
 _UNSURE = re.compile(
-    r"\b(?:i|we) (?:am|are) (?:not (?:\w+ )?(?:sure|certain|able|convinced|confident)|unsure|unable|uncertain|sorry)\b"
-    r"|\b(?:i|we) (?:can|could|will|would|do) not (?:\w+ )?(?:say|tell|know|help|assist|answer|judge|evaluate|assess|"
-    r"comply|provide|decide|determine|grade|rate|comment|do (?:that|this)|be sure)\b"
-    r"|\b(?:i|we) (?:can|could|will|would|am happy to) (?:help|assist|gladly|judge|evaluate|assess|answer|grade|check|"
-    r"do (?:that|this))\b|\b(?:i|we) (?:\w+ )?doubt\b|\bas an ai\b|\b(?:sorry|apologi[sz]e)\b|\bnot (?:sure|certain)\b"
-    r"|\b(?:impossible|not possible) to (?:say|tell|judge|determine)\b"
+    r"(?!.*\bi (?:can |could |do |have )?(?:not )?(?:see|find|found|read|judged|checked|looked)\b).*\b(?:i|we)\b"
+    r"|.*\b(?:as an ai|sorry|apologi[sz]e|not (?:sure|certain)|(?:im|not )possible to (?:say|tell|judge|determine))\b"
 )
 _VERB = r"(?:(?:un)?met|meets?|meeting|(?:un)?(?:satisf|fulfil)\w*|pass(?:es|ed)?|fail(?:s|ed)?|holds?)"
 _ABOUT = r"(?:criterion|criteria|requirements?)"
@@ -99,12 +88,10 @@ _HEDGE = re.compile(
     r"untrue|wrong|incorrect|mistaken|nonsense|absurd|"
     r"not (?:true|so|really|quite|fully|entirely|completely|necessarily|exactly|wholly|only))\b"
 )
-_SUPPOSED = r"without |(?:had|were|should) (?:it|they|the|this|that|there) "
 _WANTED = re.compile(
     r"(?:(?:the|this) )?(?:response|answer|text|reply|it|one|there|that)(?: \w+)? (?:should|ought to|must|needs? to)\b"
     r"|.*\b(?:could|would|might)\b"
 )
-_GROUND = r"(?:because|since|as|given|due to|thanks to) (?!if|it were|far|long|such|well|claim|some|many).+"
 _WHERE = (
     r"(?:see )?(?:in |on |at |from )?(?:the |its |this )?(?:(?:first|second|third|last|final|opening) )?"
     r"(?:line|sentence|paragraph|section|step|bullet|point|item|part|response|answer|text)s?(?: \d+)?"
@@ -173,7 +160,7 @@ def kind(text: str, *, binds: bool, digits: bool) -> str:
         Y V N K  a statement: met, or not met, with a subject of its own (Y, N) or without
         W        the label of a reason; C X: of the criterion, and of other material that is not the judge's
         e q d    the judge cannot say; a report of what somebody says; a doubt: it bears on the verdict or hedges
-        r R k    a reason; R about the response; k with a negation; w: only where in the response
+        r R k    a reason; R about the response; k with a negation; w: only where in the response; l: "iron and copper"
         . s o    another remark, a short one, a fragment
     """
     bare = without_lead(text)
@@ -203,7 +190,7 @@ def kind(text: str, *, binds: bool, digits: bool) -> str:
         return "W"
     if _MATERIAL.fullmatch(bare):
         return "C" if re.search(_ABOUT, bare) else "X"
-    return _remark_kind(text, bare, binds=binds)
+    return _remark_kind(bare, binds=binds)
 
 
 def _word_kind(word: str, value: bool) -> str:
@@ -214,16 +201,14 @@ def _word_kind(word: str, value: bool) -> str:
     return ("m" if value else "u") if can_label else ("y" if value else "n")
 
 
-def _remark_kind(text: str, bare: str, *, binds: bool) -> str:
+def _remark_kind(bare: str, *, binds: bool) -> str:
     bearing = _BEARING.search(bare) is not None
-    if _UNSURE.search(bare):
+    if _UNSURE.match(bare):
         return "e"
     if re.fullmatch(_BARE_REPORT, bare) or ((binds or bearing) and REPORT.search(bare)):
         return "q"
-    if bearing or re.match(_SUPPOSED, bare) or (len(bare.split()) <= 8 and _HEDGE.search(bare)):
+    if bearing or (len(bare.split()) <= 8 and _HEDGE.search(bare)):
         return "d"
-    if re.fullmatch(_GROUND, text):
-        return "R"
     if _WANTED.match(bare):
         return "o"
     if re.fullmatch(_WHERE, bare):
@@ -233,6 +218,8 @@ def _remark_kind(text: str, bare: str, *, binds: bool) -> str:
     if len(bare) <= LONGEST and (own or re.fullmatch(_REASON, bare)):
         return "k" if re.search(NEGATION, bare) else "R" if own else "r"
     words = 0 if re.match(_FRAGMENT, bare) else len(bare.split())
+    if words and re.fullmatch(r"(?:[\w-]+ ){1,3}and(?: [\w-]+){1,3}", bare):
+        return "l"
     return "." if words > 5 or re.fullmatch(_POLITE, bare) else "s" if words > 2 else "o"
 
 

@@ -11,7 +11,7 @@ import re
 _FRONT = r"(?:[a#][,:>|]*|[,~>:])*"
 _ASKED = r"(?:L[:,>?|]*|[mYV][?:>|]+)+" + _FRONT
 _YES, _NO = r"(?P<yes>[yYVmg])", r"(?P<no>[nNKu])"
-_WHY = r"(?:(?<=g)(?:[,:][.s])+)?(?:[,:>](?:W:)?[rRkwtyYVm])*"
+_WHY = r"(?:(?<=g)(?:[,:][.s])+)?(?:[,:>](?:W:)?[rRkwtyYVm]|(?<=[rR]),l)*"
 _AGAINST = r"[^yYVmgte%?q]*"
 # Strings with a verdict that is firm, as behind a label, …
 _FIRM = (
@@ -34,8 +34,8 @@ _SHAPES = {
     "material": rf"{_FRONT}(?:X:|C:(?![ymnu]\Z)).*",  # somebody else's words
     "answer to another question": r"(?![L#mY])[^|]*\?\|[yngtf].*",
     "bearing": r".*[yYVmgnNKudeh].*|.*q.*\?.*",  # could be a verdict, or take one back
-    "explaining": r"[rRkwtL#.,:>yYm]+",  # only says why, or where
-    "following": r"[a#:,>rRk.tw][~a#:,>rRk.tw]*|W(?::[^dehq?%]*)?",  # leaves a yes before it as it is
+    "explaining": r"[rRkwtL#.,:>yYml]+",  # only says why, or where
+    "following": r"[a#:,>rRk.tw][~a#:,>rRk.twl]*|W(?::[^dehq?%]*)?",  # leaves a yes before it as it is
     "fragment": r"[a,>]*[oq](?:[,~:]o)*|%.*|.*\?",  # may take back even a firm one, later on
 }
 _SHAPES_RE = {name: re.compile(shape) for name, shape in _SHAPES.items()}
