@@ -228,14 +228,15 @@ def test_a_word_of_doubt_or_denial_put_anywhere_into_a_yes_leaves_no_yes(sentenc
 
 
 UNDERMINING = """
-in my dreams|in an alternate universe|on a good day|in spirit only|in form but not in substance|if you squint|in no way
-when pigs fly|allegedly|superficially at best|to some degree|up to a point|in a manner of speaking|says the author
-for now|according to itself|by its own account|until line 2|save for zinc|barring zinc|other than zinc|but not quite
-if at all|yet zinc is missing|unless one is strict|provided one is generous|supposing zinc counts|granted zinc counts
-or maybe not|and yet not|not in the least|just kidding|as if|I wish|I am not sure|who knows|it depends|debatable|presumably|unlikely
-more or less|hypothetically|by mistake|with caveats|with one exception|subject to review|to be confirmed|reluctantly
-is a lie|is what it claims|is not the case|was my first thought|cannot be said|might be argued|some would say|it says
-it is claimed|people say|as the response claims|claims the response
+in my dreams|in an alternate universe|on a good day|in spirit only|in form but not in substance|if you squint
+in no way|when pigs fly|allegedly|superficially at best|to some degree|up to a point|in a manner of speaking
+says the author|for now|according to itself|by its own account|until line 2|save for zinc|barring zinc
+other than zinc|but not quite|if at all|yet zinc is missing|unless one is strict|provided one is generous
+supposing zinc counts|granted zinc counts|or maybe not|and yet not|not in the least|just kidding|as if|I wish
+I am not sure|who knows|it depends|debatable|presumably|unlikely|more or less|hypothetically|by mistake
+with caveats|with one exception|subject to review|to be confirmed|reluctantly|is a lie|is what it claims
+is not the case|was my first thought|cannot be said|might be argued|some would say|it says|it is claimed|people say
+as the response claims|claims the response
 """
 
 

@@ -120,9 +120,16 @@ def kinds(sentence: str, *, digits: bool = False, labelled: bool = False) -> str
     """The string of a sentence in plain words.
 
     Args:
-        sentence: what stands outside parentheses, decoration off.
+        sentence: the words outside parentheses, without decoration.
         digits: reads 1 and 0 as words behind a label; False.
         labelled: a label stands before this sentence; False.
+
+    Returns:
+        A letter for each clause, with the mark before it.
+
+    Example:
+        >>> kinds("verdict: yes, it names zinc.")
+        'L:y,R'
     """
     asks = sentence.rstrip(" )'!").endswith("?")
     clauses = list(_cut(_UNMARKED.sub(r"\1, ", _INSERTED.sub("", sentence.rstrip(" .!?…。！？").strip()))))
@@ -130,7 +137,7 @@ def kinds(sentence: str, *, digits: bool = False, labelled: bool = False) -> str
     for place, (mark, text) in enumerate(clauses):
         binds = clauses[place + 1][0] == ":" if place + 1 < len(clauses) else asks
         labelled = labelled or "L" in string or "m" in string
-        string += mark + kind(text, binds=binds, digits=digits and labelled)
+        string += mark + kind(text, binds=binds, digits=digits, labelled=labelled)
     return string + "?" * asks
 
 
@@ -150,8 +157,14 @@ def _cut(sentence: str) -> Iterator[tuple[str, str]]:
         yield mark, text or "…"
 
 
-def kind(text: str, *, binds: bool, digits: bool) -> str:
+def kind(text: str, *, binds: bool, digits: bool, labelled: bool) -> str:
     """The letter of one clause; two where a label and its word stand without a mark between them ("Ly").
+
+    Args:
+        text: the clause in plain words.
+        binds: a mark that binds, or the question's end, follows it.
+        digits: 1 and 0 behind a label are words.
+        labelled: it stands behind a label.
 
     The letters, in the order in which they are tried:
         y n      a word that answers: yes, no, ✅; m u: one that can be a label as well: met, fail; g: a foreign yes
@@ -164,8 +177,8 @@ def kind(text: str, *, binds: bool, digits: bool) -> str:
         . s o    another remark, a short one, a fragment
     """
     bare = without_lead(text)
-    value = word_value(text, digits=digits)
-    value = word_value(bare, digits=digits) if value is None else value
+    value = word_value(text, digits=digits and labelled)
+    value = word_value(bare, digits=digits and labelled) if value is None else value
     if value is not None:
         return _word_kind(bare or text, value)
     if re.fullmatch(_AFFIRMED, text):
@@ -180,7 +193,7 @@ def kind(text: str, *, binds: bool, digits: bool) -> str:
         return "#"
     for space in re.finditer(" ", bare[:120]):
         label, word = bare[: space.start()], bare[space.end() :]
-        value = word_value(word, digits=True) if len(word) < 40 else None
+        value = word_value(word, digits=digits) if len(word) < 40 else None
         if value is not None and (_LABEL.fullmatch(label) or re.fullmatch(rf"\D+{_NUMBER}|\D.*\d", label)):
             return "L" + _word_kind(word, value)
     parsed = statement(text)

@@ -31,17 +31,8 @@ _NAMES = (
     (2, 1, r"(?:answer )?(?:answer|evaluation|assessment|conclusion|output|determination|ruling)"),
 )  # fmt: skip
 _ANSWER = 2  # what is this unplain may be the text that was judged
-_QUOTES = (
-    "quote",
-    "quotation",
-    "excerpt",
-    "example",
-    "citation",
-    "format",
-    "schema",
-    "expected_output",
-    "input",
-)  # what is inside is not the judge's own
+# What is inside these is not the judge's own.
+_QUOTES = ("quote", "quotation", "excerpt", "example", "citation", "format", "schema", "expected_output", "input")
 _MOST = re.compile(r"\Aof\Z|total|max|out_?of|scale|possible|range", re.IGNORECASE)
 
 
