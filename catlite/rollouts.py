@@ -112,7 +112,7 @@ def is_hopeless(error: Exception) -> bool:
 
 @contextmanager
 def continuing(begun: bool) -> Iterator[None]:
-    """Run a part of something that has begun: a part that ends early keeps what it has, even nothing, and no error.
+    """Mark the calls inside as parts of a larger run: one that ends early then returns what it has, even nothing.
 
     Args:
         begun: whether there is anything before it.

@@ -243,7 +243,7 @@ async def _losses(scorer: Model, texts: Sequence[tuple[list[Message], str]], gro
         try:
             losses = await concurrency.together(loss(prompt, text) for prompt, text in texts)
         except EndpointDown:
-            raise  # as of any endpoint: the run ends with what it has
+            raise  # this ends the run, as it does for any endpoint
         except (EndpointUnavailable, BadReply) as error:
             failure = EstimationError(f"the scorer {scorer.name!r} failed: {error}", group, Usage.total(spent))
         else:

@@ -68,7 +68,7 @@ async def judge_group(
         group: the rollouts; thinking in them is not shown.
         rubric: the criteria.
         mode: "single", "batch" or "soft"; "single".
-        conversation: shows the judge what was asked, for criteria that speak of it; False.
+        conversation: shows the judge the example's conversation, for criteria that speak of it; False.
         min_coverage: a rollout with a smaller share of its criteria judged, 0 to 1, has reward None; 0.0.
         temperature: of the judge's replies, dropped where the judge refuses it; 0.0.
         max_tokens: of each of the judge's replies; None leaves its own limit.
@@ -94,7 +94,7 @@ async def judge_group(
     judging = (inquiry.judge_response(response, example) for response in group.rollouts)
     with noting() as remarks:
         if mode == "soft" and getattr(judge, "caches_per_slot", False):
-            # One word is no work to share out, and in one slot the instructions are read once for all rollouts.
+            # One word is too little work to share, and in one slot the instructions are read once for all rollouts.
             verdicts_GC = tuple([await verdicts for verdicts in judging])  # noqa: N806 - the suffix names the axes
         else:
             verdicts_GC = tuple(await concurrency.together(judging))  # noqa: N806
@@ -110,7 +110,7 @@ async def judge_group(
 
 @dataclass(frozen=True)
 class _Inquiry:
-    """The judging of one group on its way: what is asked of the judge, and what its replies took."""
+    """Judges the responses of one group, and adds up the usage of the judge's replies."""
 
     judge: Model
     rubric: Rubric
@@ -124,7 +124,7 @@ class _Inquiry:
         criteria = self.rubric.criteria
         if response.error is not None:
             return tuple(Verdict(criterion, None, f"the rollout failed: {response.error}") for criterion in criteria)
-        text = answers.without_thinking(response.text)  # thinking is no part of the answer, as for an estimator
+        text = answers.without_thinking(response.text)  # as for an estimator, thinking does not belong to the answer
         if asking.says_nothing(text):
             return tuple(Verdict(criterion, False, "the rollout says nothing") for criterion in criteria)
         shown = asking.show_response(text, example)

@@ -32,9 +32,9 @@ class LengthPenalty:
     tokens per character of the rollouts it comes from. Where no rollout has such a count, words are counted for all.
 
     Args:
-        reward: the reward that is penalized.
+        reward: any reward.
         limit: tokens that cost nothing; 750, as in the paper.
-        penalty: what is subtracted beyond them; 1.0.
+        penalty: the reward subtracted from a longer rollout; 1.0.
         count: how many tokens a text has; None for the counts described above.
 
     Raises:

@@ -28,8 +28,8 @@ class ModelAsJudge:
     """A reward: 1.0 when the judge finds that a rollout says the same as the reference, else 0.0.
 
     A reply that cannot be read is asked for once more, then the reward is None, as it is for a rollout whose call
-    failed; one that says nothing has 0. What the judge was asked without is in the notes of an evaluation
-    that grades by it, and in the log.
+    failed; one that says nothing has 0. The parameters that the judge does not take are named in the notes of an
+    evaluation that grades by it, and in the log.
 
     Args:
         judge: compares the two texts.

@@ -154,7 +154,7 @@ def _request(name: str, material: str, fewest: int, most: int) -> tuple[str, Mes
 
 
 def _again(kept: Sequence[str], faults: Sequence[str], fewest: int) -> str:
-    """The request for what is missing, which says what was wrong."""
+    """The request for the missing criteria, with the faults of those that cannot be used."""
     complaint = f"Not all of these can be used: {_counted(faults)}." if faults else "These are too few."
     if not kept and not faults:
         complaint = "That cannot be read as a list of criteria."

@@ -53,7 +53,7 @@ class _Audited:
         return judgement
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per group, rollout and criterion of what was judged last (REMEMBERED groups), newest last."""
+        """One row per group, rollout and criterion judged last (REMEMBERED groups), newest last."""
         import pandas as pd
 
         frames = [
@@ -89,7 +89,7 @@ class RubricReward(_Audited):
         most: criteria it may have; 20, each of which costs a judge call per rollout.
         min_coverage: share of the criteria, 0 to 1, that have to be judged for a reward; 0.5.
         max_tokens: of each reply of proposer and judge; None leaves their own limits.
-        worked: (reference, criteria) pairs that show a very small proposer what is wanted; none.
+        worked: (reference, criteria) pairs, shown as examples to a very small proposer; none.
 
     Raises:
         ConfigError: for settings that cannot hold.

@@ -1,7 +1,7 @@
 """Reads verdicts in the named fields of an object or tag, whatever a judge calls them.
 
-A name is read word by word ("is_criterion_met", "isMet", "Requirement satisfied?"), so that what is closed is the list
-of words, not of spellings. Of several names the plainer one counts: "met" before "score", "score" before "answer".
+A name is read word by word ("is_criterion_met", "isMet", "Requirement satisfied?"), so that a short list of words holds
+many spellings. Of several names the plainer one counts: "met" before "score", "score" before "answer".
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _NAMES = (
     (1, -1, r"incorrect"),
     (2, 1, r"(?:answer )?(?:answer|evaluation|assessment|conclusion|output|determination|ruling)"),
 )  # fmt: skip
-_ANSWER = 2  # what is this unplain may be the text that was judged
-# What is inside these is not the judge's own.
+_ANSWER = 2  # a field of this rank may hold the text that was judged
+# Fields that hold the words of somebody else.
 _QUOTES = ("quote", "quotation", "excerpt", "example", "citation", "format", "schema", "expected_output", "input")
 _MOST = re.compile(r"\Aof\Z|total|max|out_?of|scale|possible|range", re.IGNORECASE)
 
@@ -61,7 +61,7 @@ def as_verdict(value: Any) -> bool | None:
 
 
 def field_verdicts(values: Iterable[Any], depth: int = 0) -> Iterator[bool | None]:
-    """The verdict of every field that is named as one, at any depth; None for one whose value cannot be read."""
+    """Yield the verdict of every field with the name of one, at any depth; None where its value cannot be read."""
     for value in values:
         if isinstance(value, list):
             yield from field_verdicts(value, depth + 1) if depth < 4 else ()
@@ -74,13 +74,13 @@ def field_verdicts(values: Iterable[Any], depth: int = 0) -> Iterator[bool | Non
         for name in flat:
             unplain, polarity = named[name]
             verdict = _signed(value, name, polarity)
-            # Beside a plainer name, one that is no verdict is something else; one that is must agree.
+            # Beside a plainer name a field without a verdict means something else; one with a verdict has to agree.
             if unplain == plainest or (verdict is not None and unplain < _ANSWER):
                 yield verdict
         for name, item in value.items():
             if str(name).lower() in _QUOTES:
                 continue
-            # An "analysis" with notes of its own is no verdict beside one that is named.
+            # Beside a verdict, an "analysis" with fields of its own does not count.
             if (isinstance(item, dict) or _objects(item)) and depth < 4 and (not flat or name in named):
                 yield from field_verdicts([item], depth + 1)
 

@@ -1,4 +1,4 @@
-"""Reads the verdict in a judge's reply; what is ambiguous is None, never a silent no.
+"""Reads the verdict in a judge's reply; an ambiguous reply gives None, never a silent no.
 
 Prose is not searched. A reply holds an object or a tag with a named field (fields.py), or it is words that a strict
 grammar parses (text.py): a word of a closed list, perhaps behind labels, or a plain sentence about the criterion. There
@@ -29,14 +29,14 @@ _ANNOUNCES = re.compile(
     r"(?:json|verdicts?|judge?ments?|answer|evaluation|assessment|result|output|object)",
     re.IGNORECASE,
 )
-_NEAR = 500  # characters before and behind an object that are looked at, to see whose words it is
+_NEAR = 500  # characters before and behind an object that tell whether it is quoted
 
 
 @dataclass(frozen=True)
 class _Object:
     """What one object, list or tag of a reply holds, and where.
 
-    `quoted` where it is announced as somebody else's; `own` where it also stands as the judge's own would.
+    `quoted` where the words before it announce a quotation; `own` where it stands as the judge's own does.
     """
 
     start: int

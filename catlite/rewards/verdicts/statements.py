@@ -23,7 +23,7 @@ WEAKENED = (
     r"apparently|seemingly|probably|presumably|likely|reportedly|ostensibly|potentially|sometimes|occasionally|wrongly|"
     r"falsely|poorly|insufficiently|inadequately|superficially|slightly|purportedly)\b"
 )
-# In what follows a statement these take it back, too, or say that it is somebody else's.
+# These words take a statement back when they follow it, or say that somebody else made it.
 _TAKES_BACK = (
     rf"{WEAKENED}|\b(?:if|unless|only|except|apart from|provided|assuming|part|reservations?|exceptions?|caveats?|"
     r"errors?|mistakes?|flaws?|limitations?|reference|prompt|ideal|others?|worlds?|reality|timeline|degree|claim(?:s|ed|ing)?|zero|says|said|"
@@ -162,8 +162,7 @@ def statement(clause: str) -> tuple[bool, bool] | None:
     """Parse one clause as a statement about the criterion.
 
     Returns:
-        (met, whether the clause names what it is about, and does not lean on words before it), or None where the
-        grammar cannot tell.
+        (met, whether the clause has a subject of its own), or None where the grammar cannot tell.
     """
     clause = without_lead(clause).strip(" \t,") if len(clause) <= LONGEST else ""
     letters, position = "", 0

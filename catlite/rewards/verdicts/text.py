@@ -1,7 +1,7 @@
 """Reads a verdict out of words: lines of a few sentences, and the rows of tables.
 
 A verdict is a sentence whose string has a form of forms.py. Two that differ make no verdict. A doubt takes one back
-unless a firm one, behind a label, follows. Left out: what is quoted, and what the response is reported to say.
+unless a firm one, behind a label, follows. Left out: quotations, and reports of what the response says.
 """
 
 from __future__ import annotations

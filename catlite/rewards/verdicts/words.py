@@ -1,7 +1,7 @@
-"""The closed lists a verdict is read by, and what a reply is once its decoration is off.
+"""Holds the closed lists of verdict words, and turns a reply into plain words.
 
-`plain` takes away what only decorates (bold, boxes, headings, brackets, control characters) and puts a stand-in where
-something is quoted: what a judge quotes is not what it says. Left out: stemming, spelling, and guessing a language.
+`plain` removes decoration (bold, boxes, headings, brackets, control characters) and puts a stand-in in the place of a
+quotation, since a judge does not say what it quotes. Left out: stemming, spelling, and guessing a language.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _STRUCK = re.compile(r"~~[^~\n]{0,300}~~|(?:\[\s?\]|[☐▢◻])[^\[☐☑✅\n]
 _TICKED = re.compile(r"\[[xX✓✔]\]|☑")
 _QUOTED = re.compile(r'"([^"\n]{0,2000})"|(?<!\w)\'(?=\S)([^\n]{1,500}?)(?<=\S)\'(?!\w)')
 _NESTED = re.compile(r"\[(\[[^\[\]\n]{0,300}\])\]")
-# "[RESULT] Yes": what is in brackets before a word is a label.
+# "[RESULT] Yes": a word in brackets before another word is a label.
 _BRACKETED = re.compile(
     r"(?:^|(?<=[.!?] ))[\s*_#>]{0,9}\[([^\[\]\n]{1,60})\][*_\s]*:?(?=[ \t*_]*[^\s.!*_])", re.MULTILINE
 )
@@ -72,7 +72,7 @@ QUOTATION, UNTICKED = "quotation", "unticked"  # stand where something was quote
 
 
 def word_value(text: str, *, digits: bool = False) -> bool | None:
-    """What a text that is one word of the lists says, perhaps with "clearly" or "not" before it; else None."""
+    """The verdict of a text that is one word of the lists, perhaps behind "clearly" or "not"; None for any other."""
     bare = text.rstrip(" \t.!,;:\"'()").lstrip(" \t.,;:\"'(¡¿")  # "!met" is not "met"
     if bare in SIGNS:
         return SIGNS[bare]
@@ -91,10 +91,10 @@ def word_value(text: str, *, digits: bool = False) -> bool | None:
 
 
 def unwrapped(text: str) -> str:
-    """`text` with the sentences whole that a line break or a dot between spaces runs through.
+    """Join the sentences of `text` that a line break, or a dot between spaces, runs through.
 
     A line goes on in the next one where that begins in lower case, or where it ends as no sentence does ("is not"):
-    then across a blank line, too.
+    then also across a blank line.
     """
     joined: list[str] = []
     for line in _STRAY_DOT.sub(" ", text).split("\n"):
