@@ -147,7 +147,7 @@ class _Inquiry:
                 return await self._ask_for_word(shown, criterion)
             met, reason = await self._ask_for_verdict(shown, criterion)
         except RequestRejected as error:
-            if isinstance(error, ContextOverflow) or error.status == 404:
+            if isinstance(error, ContextOverflow) or error.for_every_prompt:
                 raise
             return Verdict(criterion, None, f"the judge refused: {error}")
         return Verdict(criterion, met, reason)
@@ -176,7 +176,7 @@ class _Inquiry:
             try:
                 reply = await self._ask(asking.about_criteria(shown, [criteria[place] for place in open_places]))
             except RequestRejected as error:
-                if error.status == 404 or (isinstance(error, ContextOverflow) and len(open_places) == len(criteria)):
+                if error.for_every_prompt or (isinstance(error, ContextOverflow) and len(open_places) == len(criteria)):
                     raise
                 reply = Rollout("", finish_reason="error", error=f"the judge refused: {error}")
             for place, (met, reason) in zip(open_places, criterion_verdicts(reply, len(open_places)), strict=True):
