@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from catlite import answers
 from catlite.criteria import Rubric, Verdict
-from catlite.endings import ending
+from catlite.endings import Ended
 from catlite.errors import ConfigError
 from catlite.lazy import calling
 from catlite.messages import Message as Message, Prompt as Prompt, as_messages as as_messages
@@ -22,39 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class _Ended:
-    """What a Rollout and a Reference tell of how their text ended."""
-
-    __slots__ = ()
-    text: str
-    error: str | None
-    finish_reason: Any  # str | None, a field of one and a property of the other
-
-    @property
-    def defect(self) -> str | None:
-        """Why estimation leaves this text out, or None where it is usable."""
-        how = ending(self.finish_reason)
-        if self.error is not None or how == "failed":
-            return "failed"
-        if how in ("truncated", "filtered"):
-            return how
-        if how == "refusal":
-            return "ended by refusal"
-        return None if self.text.strip() else "empty"
-
-    @property
-    def odd_ending(self) -> str | None:
-        """The server's word for the end of the text where catlite does not know it, else None."""
-        return self.finish_reason if self.error is None and ending(self.finish_reason) == "unknown" else None
-
-    @property
-    def usable(self) -> bool:
-        """True when the text is complete and there is some."""
-        return self.defect is None
-
-
 @dataclass(frozen=True, slots=True)
-class Rollout(_Ended):
+class Rollout(Ended):
     """One sampled reply of a policy.
 
     Args:
@@ -244,7 +213,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference(_Ended):
+class Reference(Ended):
     """A pseudo-reference: the text that an estimator made of a group (the paper's section 3).
 
     Args:
