@@ -51,7 +51,7 @@ async def sample(model: Model, prompt: Prompt, n: int = 1, **sampling: Any) -> l
             fresh = dict(zip(missing, rollouts, strict=False))
             await replies.keep(fresh)
             replies.lost |= fresh
-        return [reply for at in replies.samples if (reply := replies.found.get(at) or replies.lost.get(at))]
+        return [reply for at in replies.samples if (reply := replies.kept.get(at) or replies.lost.get(at))]
 
 
 async def logprobs(model: Model, prompt: Prompt, text: str) -> list[float]:

@@ -24,7 +24,7 @@ class Replies:
     """The replies of one call, by sample index: those the run has, those that came, and those that failed for good."""
 
     samples: range
-    found: dict[int, Rollout] = field(default_factory=dict)
+    kept: dict[int, Rollout] = field(default_factory=dict)
     lost: dict[int, Rollout] = field(default_factory=dict)
     store: Store | None = None
     asked: Asked | None = None
@@ -32,12 +32,12 @@ class Replies:
     @property
     def missing(self) -> list[int]:
         """The indices for which nothing has come yet."""
-        return [sample for sample in self.samples if sample not in self.found and sample not in self.lost]
+        return [sample for sample in self.samples if sample not in self.kept and sample not in self.lost]
 
     async def keep(self, fresh: Mapping[int, Rollout]) -> None:
         """Take replies by index, but none that failed; with a store, return when they are on disk."""
         fresh = {sample: rollout for sample, rollout in fresh.items() if rollout.error is None}
-        self.found |= fresh
+        self.kept |= fresh
         if self.store is not None and self.asked is not None and fresh:
             await self.store.keep(self.asked, fresh)
 
@@ -48,7 +48,7 @@ class Replies:
 
     def in_order(self) -> list[Rollout]:
         """All of `samples`."""
-        return [self.found[sample] if sample in self.found else self.lost[sample] for sample in self.samples]
+        return [self.kept[sample] if sample in self.kept else self.lost[sample] for sample in self.samples]
 
 
 def wanted(n: int) -> range:

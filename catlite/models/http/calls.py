@@ -61,12 +61,12 @@ class Call:
             await concurrency.together(self._ask(missing[i : i + size]) for i in range(0, len(missing), size))
             self._raise_if_hopeless()
         if self.refused is not None:
-            self.refused.rollouts = tuple(self.replies.in_order()) if self.replies.found else ()
+            self.refused.rollouts = tuple(self.replies.in_order()) if self.replies.kept else ()
             raise self.refused
 
     def _raise_if_hopeless(self) -> None:
         """Raise the server's refusal of the request when it has answered none like it."""
-        if self.rejected is not None and not self.replies.found:
+        if self.rejected is not None and not self.replies.kept:
             raise self.rejected
 
     async def _ask(self, wanted: Sequence[int]) -> int:

@@ -131,7 +131,7 @@ class Endpoint:
         request = combined(self.sampling, check_sampling(sampling))
         samples = wanted(check_n(n))
         async with kept(self.model, self._service.kept_address, messages, request, samples) as replies:
-            if len(replies.found) < n:
+            if len(replies.kept) < n:
                 await Call(self._service, messages, request, replies).draw()
             return remarked(replies.in_order(), messages, request)
 
