@@ -16,7 +16,7 @@ _HOME = {
     "BestOfN": "catlite.references.selection",
     "Budget": "catlite.runs.budget",
     "CatliteError": "catlite.errors",
-    "Comparison": "catlite.experiments.compare",
+    "Comparison": "catlite.experiments.comparison",
     "Criterion": "catlite.criteria",
     "Endpoint": "catlite.models.http.endpoint",
     "Evaluation": "catlite.results",
@@ -60,14 +60,14 @@ _HOME = {
     "gsm8k": "catlite.tasks.gsm8k",
     "healthbench": "catlite.tasks.healthbench",
     "judge": "catlite.judging",
-    "maj_at_k": "catlite.analysis.scaling",
+    "maj_at_k": "catlite.analysis.at_k",
     "math500": "catlite.tasks.math500",
-    "pass_at_k": "catlite.analysis.scaling",
+    "pass_at_k": "catlite.analysis.at_k",
     "propose_rubric": "catlite.rewards.proposal",
     "question_ablation": "catlite.experiments.ablations",
     "reestimate": "catlite.evaluation",
     "report": "catlite.reporting.page",
-    "scaling": "catlite.analysis.scaling",
+    "scaling": "catlite.experiments.scaling",
     "sft": "catlite.training.sft",
     "synthesize": "catlite.api",
     "times_tables": "catlite.tasks.times_tables",
@@ -81,8 +81,8 @@ __all__ = sorted({*_HOME, *_MODULES})
 
 if TYPE_CHECKING:
     from catlite import analysis as analysis, answers as answers, errors as errors, parsing as parsing
+    from catlite.analysis.at_k import maj_at_k as maj_at_k, pass_at_k as pass_at_k
     from catlite.analysis.comparing import differences as differences, disagreement as disagreement
-    from catlite.analysis.scaling import maj_at_k as maj_at_k, pass_at_k as pass_at_k, scaling as scaling
     from catlite.analysis.traces import traces as traces
     from catlite.api import asynthesize as asynthesize, estimate as estimate, synthesize as synthesize
     from catlite.criteria import Criterion as Criterion, Rubric as Rubric, Verdict as Verdict
@@ -100,7 +100,9 @@ if TYPE_CHECKING:
         context_ablation as context_ablation,
         question_ablation as question_ablation,
     )
-    from catlite.experiments.compare import Comparison as Comparison, compare as compare
+    from catlite.experiments.compare import compare as compare
+    from catlite.experiments.comparison import Comparison as Comparison
+    from catlite.experiments.scaling import scaling as scaling
     from catlite.judging import ajudge as ajudge, judge as judge
     from catlite.models.base import Model as Model
     from catlite.models.embedded.model import embedded as embedded

@@ -10,20 +10,24 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextvars
+import functools
 import heapq
+import inspect
 import itertools
 import os
+import re
 import threading
 import time
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from catlite import tracebacks
 from catlite.errors import ConfigError
 
+P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -136,7 +140,7 @@ async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     failure: BaseException
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
+            tasks = [group.create_task(coroutine) for coroutine in work]
     except BaseExceptionGroup as failures:
         failure = failures.exceptions[0]
     else:
@@ -298,3 +302,45 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     if failure is not None:
         raise failure.with_traceback(tracebacks.without_own_frames(failure))
     return task.result()
+
+
+def blocking(work: Callable[P, Coroutine[Any, Any, T]], **prepare: Callable[[Any], Any]) -> Callable[P, T]:
+    """Make the blocking twin of a coroutine function, with its signature and its docstring.
+
+    Args:
+        work: the coroutine function, whose name is that of the twin with an "a" before it.
+        **prepare: by an argument's name, a function that the caller's own thread applies to it first. Keys are hidden
+            that way before anything can fail, and a task that takes long to read does not hold up the loop.
+
+    Returns:
+        A function that calls `work`, waits for it on the background loop and returns its result.
+
+    Example:
+        >>> synthesize = blocking(asynthesize)
+    """
+    name = work.__name__.removeprefix("a")
+    signature = inspect.signature(work)
+
+    @functools.wraps(work)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        bound = signature.bind(*args, **kwargs)
+        args = kwargs = None  # type: ignore[assignment] # no frame of a traceback keeps a key
+        for argument, change in prepare.items():
+            if argument in bound.arguments:
+                bound.arguments[argument] = change(bound.arguments[argument])
+        coroutine = work(*bound.args, **bound.kwargs)
+        del bound
+        return run(coroutine)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = blocking_docstring(work.__doc__ or "", name)
+    return call
+
+
+def blocking_docstring(docstring: str, name: str) -> str:
+    """Word a coroutine function's docstring for its blocking twin `name`; the API page of the docs does the same."""
+    docstring = docstring.replace(
+        f"To be awaited: `{name}` is the same, blocking.",
+        f"For scripts, notebooks and threads: `a{name}` is the same, awaited. Ctrl-C cancels what is in flight.",
+    )
+    return re.sub(rf"\bawait catlite\.(?:\w+\.)*a{name}\(", f"catlite.{name}(", docstring)

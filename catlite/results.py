@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from catlite.averages import mean_and_error, relative_gain
 from catlite.cards import evaluation_html
 from catlite.data import Group, Judgement, Reference
 from catlite.errors import ConfigError
@@ -96,16 +96,16 @@ class Evaluation:
         """The rollouts of a question in one repeat; None when the evaluation was made without them."""
         if self.groups:
             return self.groups[repeat * (len(self.groups) // self.n_repeats) + position]
-        mine = (row.reference for row in self.rows if (row.position, row.repeat) == (position, repeat))
-        return next((reference.group for reference in mine if reference is not None), None)
+        references = (row.reference for row in self.rows if (row.position, row.repeat) == (position, repeat))
+        return next((reference.group for reference in references if reference is not None), None)
 
     def scores(self, system: str) -> dict[int, float]:
         """The system's score on every question that was graded, by position: the mean over repeats."""
-        found: dict[int, list[float]] = {}
+        scores: dict[int, list[float]] = {}
         for row in self.rows:
             if row.system == system and row.score is not None:
-                found.setdefault(row.position, []).append(row.score)
-        return {position: fmean(scores) for position, scores in found.items()}
+                scores.setdefault(row.position, []).append(row.score)
+        return {position: fmean(of_repeats) for position, of_repeats in scores.items()}
 
     def score(self, system: str) -> tuple[float, float, int]:
         """(mean, standard error over questions, questions graded); nan where there are too few."""
@@ -227,32 +227,6 @@ def as_evaluation(evaluation: str | Path | Evaluation) -> Evaluation:
     if not isinstance(evaluation, Evaluation):
         raise ConfigError(f"want an Evaluation, or the folder of one, not {type(evaluation).__name__}")
     return evaluation
-
-
-def mean_and_error(values: Collection[float]) -> tuple[float, float]:
-    """Mean and standard error of `values`; nan where there are too few."""
-    return (
-        fmean(values) if values else math.nan,
-        stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan,
-    )
-
-
-def relative_gain(scores: dict[int, float], over: dict[int, float]) -> float:
-    """How much higher the mean of `scores` is, as a share of that of `over`, on the questions in both.
-
-    nan where that mean is not positive, as a rubric's can be: a share of it would have the wrong sign.
-    """
-    both = scores.keys() & over.keys()
-    base = sum(over[position] for position in both)
-    return sum(scores[position] for position in both) / base - 1 if base > 0 else math.nan
-
-
-def over_questions(found: Iterable[tuple[Hashable, float]]) -> tuple[float, float]:
-    """Mean and standard error over questions of (question, value), several of a question averaged first."""
-    values: dict[Hashable, list[float]] = {}
-    for question, value in found:
-        values.setdefault(question, []).append(value)
-    return mean_and_error([fmean(several) for several in values.values()])
 
 
 # --- on disk ---

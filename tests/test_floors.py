@@ -12,7 +12,7 @@ import catlite
 ROOT = Path(catlite.__file__).parent
 # A room may use those on the floors above its own, and the others of its own floor.
 FLOORS = (
-    "usage endings lazy extras text",
+    "usage endings lazy extras text averages",
     "errors",
     "criteria tracebacks",
     "concurrency",
@@ -28,7 +28,7 @@ FLOORS = (
     "coerce rollouts costs",
     "references rewards",
     "preflight results",
-    "training evaluation",
+    "training evaluation grading",
     "experiments analysis",
     "reporting",
     "api judging",

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catlite import answers
+from catlite.analysis.bootstrap import interval, resample
+from catlite.averages import mean_and_error, over_questions, relative_gain
 from catlite.data import Reference
 from catlite.errors import ConfigError
-from catlite.results import SINGLE, Evaluation, as_evaluation, mean_and_error, over_questions, relative_gain
+from catlite.results import SINGLE, Evaluation, as_evaluation
 from catlite.text import data_frame
 
 if TYPE_CHECKING:
     import pandas as pd
-
-RESAMPLES = 10_000
 
 
 def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, seed: int = 0) -> pd.DataFrame:
@@ -53,15 +53,14 @@ def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, 
     for system in evaluation.systems:
         if system == baseline:
             continue
-        mine = evaluation.scores(system)
-        both = [position for position in mine if position in base]
-        x, y = np.array([mine[position] for position in both]), np.array([base[position] for position in both])
-        delta = x - y
-        few = len(both) < 2
-        low, high = (math.nan, math.nan) if few else _interval(delta, seed)
+        scores = evaluation.scores(system)
+        both = [position for position in scores if position in base]
+        x, y = np.array([scores[position] for position in both]), np.array([base[position] for position in both])
+        difference, error = mean_and_error((x - y).tolist())
+        several = len(both) > 1
+        low, high = interval(resample((x - y)[:, None], seed)) if several else (math.nan, math.nan)
         # Two constant samples have no variance to test with.
-        flat = few or (x.std() == 0 and y.std() == 0)
-        difference, error = mean_and_error(delta.tolist())
+        varied = several and (x.std() > 0 or y.std() > 0)
         rows.append(
             {
                 "system": system,
@@ -70,21 +69,12 @@ def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, 
                 "se": error,
                 "low": low,
                 "high": high,
-                "relative_gain": relative_gain(mine, base),
-                "p_welch": math.nan if flat else _welch(x, y),
+                "relative_gain": relative_gain(scores, base),
+                "p_welch": _welch(x, y) if varied else math.nan,
                 "questions": len(both),
             }
         )
     return data_frame(rows)
-
-
-def _interval(delta: np.ndarray[Any, Any], seed: int) -> tuple[float, float]:
-    """The 95% percentile interval of the mean over resampled questions."""
-    generator = np.random.default_rng(seed)
-    # One draw of questions at a time: all of them at once would take a gigabyte for 5,000 questions.
-    means = [delta[generator.integers(0, len(delta), len(delta))].mean() for _ in range(RESAMPLES)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def _welch(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
@@ -120,17 +110,15 @@ def disagreement(evaluation: str | Path | Evaluation, system: str = "Synthesis")
         >>> catlite.disagreement(evaluation)[["other", "disagree", "right", "other_right"]]
     """
     evaluation = as_evaluation(evaluation)
-    mine = _references(evaluation, system)
+    own = _references(evaluation, system)
     check_comparable(evaluation, "disagreement()")
     rows = []
     for other in [name for name in evaluation.systems if name not in (SINGLE, system)]:
         theirs = _by_question(evaluation, other)
-        if not theirs:
-            continue  # it failed on every question
-        rows.append(
-            _apart(system, other, [_Pair.of(key, mine[key], [theirs[key].answer]) for key in mine if key in theirs])
-        )
-    everyone = [_Pair.of(key, one, [rollout.answer for rollout in one.group.usable]) for key, one in mine.items()]
+        if theirs:  # else it failed on every question
+            pairs = [_Pair.of(key, own[key], [theirs[key].answer]) for key in own if key in theirs]
+            rows.append(_apart(system, other, pairs))
+    everyone = [_Pair.of(key, reference, [r.answer for r in reference.group.usable]) for key, reference in own.items()]
     rows.append(_apart(system, "every rollout", everyone))
     return data_frame(rows)
 

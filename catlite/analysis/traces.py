@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catlite.results import SINGLE, Evaluation, as_evaluation, over_questions
+from catlite.averages import over_questions
+from catlite.results import SINGLE, Evaluation, as_evaluation
 from catlite.text import data_frame
 
 if TYPE_CHECKING:

@@ -115,7 +115,7 @@ _HINTS = {
     "num_generations": "the number of rollouts is n=",
     "num_samples": "the number of rollouts is n=",
     "price": "the price is set on the model: Endpoint(name, price=Price(…))",
-    "progress": "whoever awaits shows progress; synthesize(), estimate(), evaluate() and train() show their own",
+    "progress": "synthesize(), estimate(), evaluate() and train() show progress",
     "prompt": "as text it is the first argument; as a column, from_records(rows, prompt=…) makes a task of rows",
     "retries": "retries are set on the model: Endpoint(name, retry_seconds=…)",
     "reward": "train() takes one; evaluate() grades by grader=",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from catlite.errors import ConfigError
 from catlite.models.base import Model
 from catlite.models.embedded.model import embedded
@@ -28,3 +31,16 @@ def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key
     if base_url is not None or api_key is not None:
         raise ConfigError("base_url= and api_key= go with a model's name: a Model object already has its own")
     return model
+
+
+@asynccontextmanager
+async def opened(
+    model: str | Model, base_url: str | Secret | None = None, api_key: str | Secret | None = None
+) -> AsyncIterator[Model]:
+    """Give the Model of `model`; the connections of one that was made here, from a name, are closed afterwards."""
+    resolved = resolve(model, base_url=base_url, api_key=api_key)
+    try:
+        yield resolved
+    finally:
+        if isinstance(resolved, Endpoint) and resolved is not model:
+            await resolved.aclose()

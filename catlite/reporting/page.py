@@ -19,8 +19,8 @@ import jinja2
 from jinja2.utils import htmlsafe_json_dumps
 
 import catlite
+from catlite.analysis.at_k import maj_at_k, pass_at_k
 from catlite.analysis.comparing import differences, disagreement
-from catlite.analysis.scaling import maj_at_k, pass_at_k
 from catlite.analysis.traces import traces
 from catlite.criteria import Rubric, Verdict
 from catlite.data import Example, Group, Rollout
