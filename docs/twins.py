@@ -12,7 +12,7 @@ from catlite.concurrency import blocking_docstring
 class BlockingTwins(griffe.Extension):
     """Puts a function in place of each attribute that `concurrency.blocking` made."""
 
-    def on_module_members(self, *, node: Any, mod: griffe.Module, agent: Any, **kwargs: Any) -> None:
+    def on_module_members(self, *, mod: griffe.Module, **_: Any) -> None:
         """Copy the coroutine function's signature and, in words for blocking calls, its docstring."""
         for name, member in list(mod.members.items()):
             value = member.value if isinstance(member, griffe.Attribute) else None
