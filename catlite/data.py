@@ -67,7 +67,7 @@ class Rollout:
         """True when the reply is complete and has text."""
         return self.defect is None
 
-    __repr__ = calling("catlite.reprs.rollout_repr")
+    __repr__ = calling("catlite.reprs.one_line")
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Rollout:
@@ -108,7 +108,7 @@ class Example:
         """The prompt as chat messages."""
         return as_messages(self.prompt)
 
-    __repr__ = calling("catlite.reprs.example_repr")
+    __repr__ = calling("catlite.reprs.one_line")
 
     def parse(self, text: str) -> str | None:
         """The final answer in `text`, read the way this example's answers are written."""
@@ -260,9 +260,9 @@ class Reference:
     def __str__(self) -> str:
         return self.text if self.error is None else repr(self)
 
-    __repr__ = calling("catlite.reprs.reference_repr")
+    __repr__ = calling("catlite.reprs.one_line")
 
-    _repr_html_ = calling("catlite.cards.reference_html")
+    _repr_html_ = calling("catlite.cards.html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,9 +315,9 @@ class Judgement:
             ]
         )
 
-    __repr__ = calling("catlite.reprs.judgement_repr")
+    __repr__ = calling("catlite.reprs.one_line")
 
-    _repr_html_ = calling("catlite.cards.judgement_html")
+    _repr_html_ = calling("catlite.cards.html")
 
 
 def counted(reply: Rollout) -> Rollout:

@@ -6,20 +6,22 @@ A question's score is the mean over its repeats; means and standard errors are o
 from __future__ import annotations
 
 import math
+import textwrap
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from catlite import cards
 from catlite.averages import mean_and_error, relative_gain
-from catlite.cards import evaluation_html
 from catlite.data import Group, Judgement, Reference
 from catlite.errors import ConfigError
 from catlite.models.preferring import distinct
 from catlite.rollouts import unanswered
 from catlite.runs import evaluation_file
-from catlite.text import data_frame, evaluation_text, short, usage_text
+from catlite.text import WIDTH, count, data_frame, dollars, plural, rounded, short, table, usage_text, width_of
 from catlite.usage import Usage
 
 if TYPE_CHECKING:
@@ -185,12 +187,22 @@ class Evaluation:
         return f"<Evaluation of {short(self.policy)} on {short(self.task)}: {systems}>"
 
     def __str__(self) -> str:
-        return "\n".join(
-            [evaluation_text(self.task, self.policy, self._totals(), self.n_repeats, self.seconds), *self.notes]
-        )
+        totals = self._totals()
+        legend = "gen.: generations per question; in, out: tokens"
+        if not _priced(totals):
+            legend += "; price unknown"
+        title = textwrap.fill(f"{self._title}. {legend}", WIDTH, break_on_hyphens=False, break_long_words=False)
+        return "\n".join([title, _narrow_table(totals), *self.notes])
 
     def _repr_html_(self) -> str:
-        return evaluation_html(self.task, self.policy, self._totals(), self.n_repeats, self.notes, self.seconds)
+        return cards.html_table(self._title, _cells(self._totals())) + cards.notes_html(self.notes)
+
+    @property
+    def _title(self) -> str:
+        questions = plural(len({row.position for row in self.rows}), "question")
+        times = f" × {self.n_repeats} repeats" if self.n_repeats > 1 else ""
+        what = f"{self.task}, {questions}{times}, policy {self.policy}, {self.seconds:,.1f} s in all"
+        return f"{what} (± standard error over questions)"
 
     @property
     def notes(self) -> list[str]:
@@ -227,6 +239,52 @@ def as_evaluation(evaluation: str | Path | Evaluation) -> Evaluation:
     if not isinstance(evaluation, Evaluation):
         raise ConfigError(f"want an Evaluation, or the folder of one, not {type(evaluation).__name__}")
     return evaluation
+
+
+# --- as a table ---
+
+
+def _priced(totals: Sequence[Mapping[str, Any]]) -> bool:
+    return any(total["cost_usd"] is not None for total in totals)
+
+
+def _cells(totals: Sequence[Mapping[str, Any]], narrow: bool = False) -> list[list[str]]:
+    """Headings, then a row per system; `narrow` rounds tokens, and leaves out requests and prices that nobody knows."""
+    number = rounded if narrow else count
+    priced = not narrow or _priced(totals)
+    wide = ["gen./question", "requests", "tokens in", "tokens out"]
+    head = ["system", "score ± SE", "gain", *(["gen.", "in", "out"] if narrow else wide), *(["cost"] if priced else [])]
+    rows = [head]
+    for total in totals:
+        error = "?" if math.isnan(total["se"]) else f"{total['se']:.3f}"
+        row = [
+            short(total["system"]) + (f" ({total['failed']} failed)" if total["failed"] else ""),
+            "?" if math.isnan(total["score"]) else f"{total['score']:.3f} ± {error}",
+            "" if math.isnan(total["relative_gain"]) else f"{total['relative_gain']:+.0%}",
+            "?" if math.isnan(total["generations"]) else f"{total['generations']:.0f}",
+            *([] if narrow else [count(total["requests"])]),
+            number(total["prompt_tokens"]),
+            number(total["completion_tokens"]),
+        ]
+        cost = dollars(total["cost_usd"])
+        rows.append(row + ([cost.removeprefix("price ") if narrow else cost] if priced else []))
+    return rows
+
+
+def _narrow_table(totals: Sequence[Mapping[str, Any]]) -> str:
+    """The comparison of systems as text of WIDTH columns."""
+    head, *rows = _cells(totals, narrow=True)
+    room = WIDTH - sum(2 + max(map(len, column)) for column in list(zip(head, *rows, strict=True))[1:])
+    return table([head, *([_shortened(name, room), *cells] for name, *cells in rows)], right=range(1, len(head)))
+
+
+def _shortened(name: str, room: int) -> str:
+    """Shorten a system's name to `room` columns; what is said in brackets at its end stays."""
+    if width_of(name) <= room:
+        return name
+    begin, bracket, end = name.rpartition(" (")
+    end = bracket + end if begin else ""
+    return short(begin or name, max(8, room - width_of(end))) + end
 
 
 # --- on disk ---

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import catlite
 from catlite.cli.options import add_command
 from catlite.cli.waiting import on_terminal
-from catlite.reprs import reference_text
+from catlite.reprs import in_full
 
 if TYPE_CHECKING:
     from catlite.cli.options import Commands
@@ -63,7 +63,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         # The most divided group is where a reference has work to do.
         shown = max(synthesized, key=lambda reference: len({one.answer for one in reference.rollouts}))
         print(f"\nOne reference in full, of the question “{shown.group.example.messages[-1]['content']}”")
-        print(reference_text(shown))
+        print(in_full(shown))
     print(
         f"\n{result.seconds:.0f} s. What this shows: the chain works, offline and for real. What it does not show: how "
         "good the method is.\nOver all 81 questions a model this small gains from a vote, and from synthesis no more "

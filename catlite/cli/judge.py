@@ -15,7 +15,7 @@ from catlite.cli.waiting import waiting
 from catlite.criteria import Rubric
 from catlite.data import Judgement
 from catlite.errors import CatliteError, ConfigError
-from catlite.reprs import judgement_text
+from catlite.reprs import in_full
 from catlite.rewards.judge import judge_group, probe
 from catlite.tasks.cells import as_rubric
 from catlite.text import short, table
@@ -68,9 +68,7 @@ def _judge(arguments: argparse.Namespace) -> int:
     group = catlite.Group(catlite.Example("(not given)"), tuple(map(catlite.Rollout, texts)))
     with judge(arguments) as model, waiting(f"{len(texts)} × {len(rubric)} verdicts from {arguments.judge}"):
         judgement = concurrency.run(judge_group(model, group, rubric, mode=mode, max_tokens=limit))
-    print(
-        json.dumps(_as_json(judgement), indent=2, ensure_ascii=False) if arguments.json else judgement_text(judgement)
-    )
+    print(json.dumps(_as_json(judgement), indent=2, ensure_ascii=False) if arguments.json else in_full(judgement))
     return 0
 
 

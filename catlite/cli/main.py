@@ -17,7 +17,7 @@ from catlite.cli import demo, estimate, evaluate, judge, report, rubric, synthes
 from catlite.cli.flags import in_flags
 from catlite.cli.options import Parser
 from catlite.errors import CatliteError, ConfigError
-from catlite.reprs import rollouts_text
+from catlite.reprs import in_full
 from catlite.text import visible
 
 _EXAMPLES = """\
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CatliteError as error:
         # What was paid for is shown before the reason why it did not suffice.
         if error.group is not None:
-            print(rollouts_text(error.group), file=sys.stderr)
+            print(in_full(error.group), file=sys.stderr)
         return _fail(error, 1, parser)
     except UnicodeDecodeError as error:
         return _fail(ConfigError(f"the input is not {error.encoding}: byte {error.start}: {error.reason}"), 2, parser)

@@ -15,7 +15,7 @@ from catlite.cli.options import add_command, add_model, sampling
 from catlite.cli.waiting import on_terminal
 from catlite.data import Message, Prompt, Reference
 from catlite.errors import ConfigError
-from catlite.reprs import models_text, reference_text, support_text
+from catlite.reprs import in_full, models_text, support_text
 from catlite.text import usage_text, visible
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _synthesize(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(_as_json(reference), indent=2))
     elif arguments.rollouts:
-        print(reference_text(reference))
+        print(in_full(reference))
     else:
         print(visible(reference.text) if sys.stdout.isatty() else reference.text)
     if not arguments.rollouts:
