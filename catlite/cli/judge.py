@@ -39,13 +39,10 @@ def add(commands: Commands) -> None:
             catlite judge --probe --judge gpt-4o-mini
         """,
     )
-    parser.add_argument("rubric", nargs="?", help="a JSON list of criteria, or text with a criterion on each line")
-    parser.add_argument("responses", nargs="*", help="what is judged; - reads one from stdin")
-    parser.add_argument("--probe", action="store_true", help="whether known attacks fool this judge")
+    parser.add_argument("rubric", nargs="?", help="a file: a JSON list of criteria, or text with one on each line")
+    parser.add_argument("responses", nargs="*", help="the responses to judge; - reads one from stdin")
+    parser.add_argument("--probe", action="store_true", help="try whether known attacks fool this judge")
     add_judge(parser, default="local")
-    parser.add_argument(
-        "--base-url", metavar="URL", help="an OpenAI-compatible server, such as http://localhost:8000/v1"
-    )
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
 
@@ -73,21 +70,23 @@ def _judge(arguments: argparse.Namespace) -> int:
 
 
 def _read(path: Path) -> Rubric:
-    """The criteria of a file: JSON, or one a line."""
+    """Read the criteria of a file: JSON, or one a line."""
     try:
         text = path.read_text("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"the rubric {str(path)!r} cannot be read: {error.strerror}") from None
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except ValueError:
         if path.suffix == ".json":
             raise ConfigError(
                 f"{str(path)!r} is not JSON: write a list of criteria, or a text file with one a line"
             ) from None
-        found = [line.strip() for line in text.splitlines() if line.strip()]
+        content = [line.strip() for line in text.splitlines() if line.strip()]
+    if isinstance(content, dict) and "criteria" in content:
+        content = content["criteria"]
     try:
-        rubric = as_rubric(found["criteria"] if isinstance(found, dict) and "criteria" in found else found, "criteria")
+        rubric = as_rubric(content, "criteria")
     except CatliteError as error:
         raise ConfigError(f"{str(path)!r} is no rubric: {error}") from None
     if rubric is None:

@@ -36,19 +36,19 @@ def add(commands: Commands) -> None:
                 --answer-format boxed --model Qwen/Qwen3-4B \\
                 --base-url http://localhost:8000/v1
             cat question.txt | catlite synthesize - --json | jq .answer
-            catlite synthesize "Say hello."       the embedded model: knows little
+            catlite synthesize "Say hello."  # the embedded model, which knows little
         """,
     )
-    parser.add_argument(
-        "prompt", help="the question; - reads it from stdin; JSON [{role, content}, …] is a conversation"
-    )
+    parser.add_argument("prompt", help="the question; - reads it from stdin; a JSON list of messages is a conversation")
     add_model(parser)
     parser.add_argument("--anchor", metavar="NAME", help="the model that reconciles (default: the same as --model)")
     parser.add_argument(
-        "--answer-format", metavar="FORMAT", help='"boxed", or a regular expression with one group, for a final answer'
+        "--answer-format",
+        metavar="FORMAT",
+        help='how a reply writes its final answer: "boxed", or a regular expression with one group',
     )
-    parser.add_argument("--include-question", action="store_true", help="show the anchor the question too")
-    parser.add_argument("--rollouts", action="store_true", help="print the rollouts and what was spent too")
+    parser.add_argument("--include-question", action="store_true", help="also show the question to the anchor")
+    parser.add_argument("--rollouts", action="store_true", help="also print the rollouts and what was spent")
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
 
@@ -75,13 +75,13 @@ def _synthesize(arguments: argparse.Namespace) -> int:
         for note in reference.notes:
             print(f"catlite: note: {in_flags(note, arguments.parser)}", file=sys.stderr)
         if on_terminal():
-            told = [support_text(reference), models_text(reference), usage_text(reference.total_usage)]
-            print("catlite: " + "; ".join(part for part in told if part), file=sys.stderr)
+            parts = [support_text(reference), models_text(reference), usage_text(reference.total_usage)]
+            print("catlite: " + "; ".join(part for part in parts if part), file=sys.stderr)
     return 0
 
 
 def _prompt(argument: str) -> Prompt:
-    """The prompt as given, from stdin, or as a JSON conversation."""
+    """Read the prompt: as it was typed, from stdin, or as a JSON conversation."""
     text = sys.stdin.read() if argument == "-" else argument
     if re.match(r"\s*\[\s*\{", text):
         try:

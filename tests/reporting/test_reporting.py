@@ -167,7 +167,7 @@ def test_hostile_text_closes_no_script_and_control_characters_are_written_out(tm
 
 def test_the_command_prints_where_the_page_is(tmp_path, capsys):
     made(run=tmp_path)
-    assert main(["report", str(tmp_path), "--output", str(tmp_path / "p.html")]) == 0
+    assert main(["report", str(tmp_path), "--path", str(tmp_path / "p.html")]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'p.html'}\n"
     assert main(["report", str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err.startswith("catlite: ")
