@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]  # noqa: SLF001 - what add_subparsers returns has no public name
 
 _COLUMNS = 80  # of help, at most
+_NAMED = '"local" (embedded, offline), a name that your endpoint serves, or provider/name through litellm'
 _SUCH_AS = "such as http://localhost:8000/v1"
 
 # By name on the command line: each made for the policy that samples.
@@ -107,8 +108,7 @@ def add_model(parser: argparse.ArgumentParser, *, rollouts: bool = True) -> None
         "--model",
         metavar="NAME",
         default="local",
-        help='the model: "local" (embedded, offline; the default), a name that your endpoint serves, or '
-        "provider/name through litellm",
+        help=f"the model: {_NAMED} (default: local)",
     )
     parser.add_argument("--base-url", metavar="URL", help=f"where the model is served, {_SUCH_AS}")
     parser.add_argument("--max-tokens", metavar="N", type=int, help="the most tokens of a reply")
@@ -153,7 +153,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 def add_judge(parser: argparse._ActionsContainer, prefix: str = "", default: str | None = None) -> None:
     """Add the options that name a judge; `prefix` sets them apart from those of the model that is judged."""
-    parser.add_argument("--judge", metavar="NAME", default=default, help="the model that judges, named as --model is")
+    parser.add_argument("--judge", metavar="NAME", default=default, help=f"the model that judges: {_NAMED}")
     elsewhere = "default: where --model is served" if prefix else _SUCH_AS
     parser.add_argument(
         f"--{prefix}base-url", dest="judge_base_url", metavar="URL", help=f"where the judge is served ({elsewhere})"

@@ -13,7 +13,7 @@ from catlite import Evaluation, Example, MajorityVote, Reference, Rollout, Scrip
 from catlite.cli.main import main
 from catlite.errors import EstimationError
 from catlite.evaluation import Row
-from catlite.reporting import page as module
+from catlite.reporting import analyses, page as module
 from catlite.text import visible
 
 
@@ -95,7 +95,7 @@ def test_the_analysis_has_a_figure_for_each_question(tmp_path):
 
 
 def test_answers_of_many_questions_are_compared_on_some_of_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "COMPARED", 2)
+    monkeypatch.setattr(analyses, "COMPARED", 2)
     page = report(made(), tmp_path / "r.html").read_text("utf-8")
     assert "over 2 of the questions, drawn at random" in page
     assert len(data(page)["questions"]) == 4
