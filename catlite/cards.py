@@ -51,10 +51,10 @@ def _(reference: Reference) -> str:
     """Answer, agreement and warnings first, then the text, then who wrote it, and the rollouts folded."""
     if reference.error is not None:
         return card(_failure(reference), _origin(reference), _rollouts(reference.group))
-    shown = [] if reference.group.example.answer_format is None else ["<b>Answer</b> none found"]
+    answer = [] if reference.group.example.answer_format is None else ["<b>Answer</b> none found"]
     if reference.answer is not None:
-        shown = [f"<b>Answer</b> <code>{escaped(reference.answer)}</code>"]
-    first = " · ".join([*shown, escaped(support_text(reference))])
+        answer = [f"<b>Answer</b> <code>{escaped(reference.answer)}</code>"]
+    first = " · ".join([*answer, escaped(support_text(reference))])
     text = f'<div style="{_SCROLL}">{escaped(reference.text)}</div>'
     return card(f"<div>{first}</div>", warnings(reference.notes), text, _origin(reference), _rollouts(reference.group))
 
@@ -136,9 +136,9 @@ def _(judgement: Judgement) -> str:
 
 def judgements_html(title: str, judgements: Sequence[Judgement]) -> str:
     """Draw the last group judged, and say how many there are."""
-    shown = html(judgements[-1]) if judgements else ""
+    last = html(judgements[-1]) if judgements else ""
     many = f"{plural(len(judgements), 'group')} remembered" + ("; the last one:" if judgements else "")
-    return f"<div {PLAIN}><code>{escaped(title, 500)}</code> · {many}</div>{shown}"
+    return f"<div {PLAIN}><code>{escaped(title, 500)}</code> · {many}</div>{last}"
 
 
 def notes_html(notes: Sequence[str]) -> str:

@@ -180,8 +180,7 @@ async def areestimate(
     with open_run(run) as store, capped(budget, store), reporting(progress, len(singles), run) as tell:
         graded = await concurrency.each(reestimate_one, list(singles.values()), _UNDER_WAY)
         rows = tuple(row for rows in graded for row in rows)
-        came = any(row.score is not None and row.system != SINGLE for row in rows)
-        raise_if_nothing_came(grading.stops, came)
+        raise_if_nothing_came(grading.stops, any(row.score is not None and row.system != SINGLE for row in rows))
     return replace(evaluation, rows=rows, seconds=time.monotonic() - started, stopped=grading.stopped)
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation found: a Row per question, repeat and system, and what these come to.
+"""The results of an evaluation: a Row per question, repeat and system, their means, and the table of these.
 
 A question's score is the mean over its repeats; means and standard errors are over questions.
 """
@@ -35,8 +35,8 @@ _HEAD = ("task", "policy", "n", "seconds", "stopped", "n_repeats")  # what a fil
 class Row:
     """One system on one question.
 
-    `score` is None when nothing came or it could not be graded, and `error` says why. An estimator that had answers to
-    all it asked and no reference among them scores 0, and `error` says why it had none.
+    `score` is None when no reply came or none could be graded, and `error` says why. An estimator whose calls were all
+    answered, without a reference among the answers, scores 0, and `error` says why it had none.
     """
 
     position: int  # of the question in the task
@@ -47,10 +47,10 @@ class Row:
     usage: Usage
     reference: Reference | None = field(default=None, repr=False)
     error: str | None = None
-    scores: tuple[float | None, ...] = ()  # of each rollout graded: of one, but for the single sample
+    scores: tuple[float | None, ...] = ()  # of each rollout that was graded; of the reference alone for an estimator
     judgement: Judgement | None = field(default=None, repr=False)  # the verdicts behind the score, by a rubric
     repeat: int = 0  # which of the question's groups of rollouts
-    notes: tuple[str, ...] = ()  # what a reader has to know of the grading
+    notes: tuple[str, ...] = ()  # on the grading, for a reader of the table
 
     @property
     def answer(self) -> str | None:
@@ -60,7 +60,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found: one Row per question, repeat and system, and the references behind them."""
+    """The result of `evaluate`: a Row per question, repeat and system, and the references behind them."""
 
     task: str
     policy: str
@@ -79,30 +79,30 @@ class Evaluation:
 
     @property
     def defects(self) -> dict[str, int]:
-        """How many rollouts came and no estimator could read them, by reason: {"truncated": 2, "empty": 1}."""
+        """How many replies no estimator could use, by reason: {"truncated": 2, "empty": 1}."""
         reasons = Counter(reply.defect for group in self.groups for reply in group.replies)
         return {reason: count for reason, count in reasons.items() if reason is not None}
 
     @property
     def judging(self) -> Usage | None:
-        """What the rubric's verdicts behind the scores took, which no system's cost holds; None without a rubric."""
+        """The usage of the verdicts behind the scores, which no system's cost includes; None without a rubric."""
         judged = [row.judgement.usage for row in self.rows if row.judgement is not None]
         return Usage.total(judged) if judged else None
 
     @property
     def systems(self) -> list[str]:
-        """Names of what was compared, single sample first."""
+        """The names of the systems, the single sample first."""
         return list(dict.fromkeys(row.system for row in self.rows))
 
     def group(self, position: int, repeat: int = 0) -> Group | None:
-        """The rollouts of a question in one repeat; None when the evaluation was made without them."""
+        """Give the rollouts of a question in one repeat; None when the evaluation was made without them."""
         if self.groups:
             return self.groups[repeat * (len(self.groups) // self.n_repeats) + position]
         references = (row.reference for row in self.rows if (row.position, row.repeat) == (position, repeat))
         return next((reference.group for reference in references if reference is not None), None)
 
     def scores(self, system: str) -> dict[int, float]:
-        """The system's score on every question that was graded, by position: the mean over repeats."""
+        """Give the system's score on every question that was graded, by position: the mean over repeats."""
         scores: dict[int, list[float]] = {}
         for row in self.rows:
             if row.system == system and row.score is not None:
@@ -110,12 +110,17 @@ class Evaluation:
         return {position: fmean(of_repeats) for position, of_repeats in scores.items()}
 
     def score(self, system: str) -> tuple[float, float, int]:
-        """(mean, standard error over questions, questions graded); nan where there are too few."""
+        """Give (mean, standard error over questions, questions graded); nan where there are too few.
+
+        Example:
+            >>> evaluation.score("MajorityVote")
+            (0.71, 0.05, 81)
+        """
         scores = self.scores(system).values()
         return *mean_and_error(scores), len(scores)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per question, repeat and system, usage in columns of its own."""
+        """Make a DataFrame with a row per question, repeat and system, and usage in columns of its own."""
         usage = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd", "requests", "seconds")
         names = ("id", "repeat", "system", "score", "answer", "error", "generations")
         return data_frame(
@@ -167,18 +172,34 @@ class Evaluation:
         return totals
 
     def save(self, path: str | Path) -> Path:
-        """Writes everything as JSON, readable by the owner only, and returns where; a folder gets evaluation.json.
+        """Write everything as JSON, readable by the owner only, whole or not at all.
 
-        The file is there whole or not at all. Metadata of examples that is no JSON is kept as its repr.
+        Metadata of examples that JSON cannot hold is kept as its repr.
+
+        Args:
+            path: the file, or a folder, which gets evaluation.json.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            StoreError: when it cannot be written.
         """
         head = {name: getattr(self, name) for name in _HEAD}
         return evaluation_file.save(Path(path), head, self.groups, (_row_fields(row, self) for row in self.rows))
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:
-        """What `save`, or `evaluate` at the end of a run, wrote: a file, or the folder of a run.
+        """Read what `save`, or `evaluate` at the end of a run, wrote.
 
-        Raises StoreError when there is none, or when it is no evaluation of this version.
+        Args:
+            path: the file, or the folder of a run.
+
+        Raises:
+            StoreError: when there is no evaluation, or one of another version.
+
+        Example:
+            >>> catlite.Evaluation.load("runs/gsm8k").score("Synthesis")
         """
         return evaluation_file.load(Path(path), _read)
 
@@ -206,7 +227,7 @@ class Evaluation:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the table has to know."""
+        """Sentences for a reader of the table: replies that were cut off, references that are missing, an early end."""
         notes = []
         if lacking := sum(self.defects.values()):
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.defects.items())
@@ -228,7 +249,7 @@ class Evaluation:
 
 
 def as_evaluation(evaluation: str | Path | Evaluation) -> Evaluation:
-    """`evaluation`, or the one kept at that path.
+    """Give `evaluation`, or load the one that is kept at that path.
 
     Raises:
         StoreError: when there is none at the path.
@@ -249,7 +270,7 @@ def _priced(totals: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _cells(totals: Sequence[Mapping[str, Any]], narrow: bool = False) -> list[list[str]]:
-    """Headings, then a row per system; `narrow` rounds tokens, and leaves out requests and prices that nobody knows."""
+    """List headings, then a row per system; `narrow` rounds tokens and leaves out requests and unknown prices."""
     number = rounded if narrow else count
     priced = not narrow or _priced(totals)
     wide = ["gen./question", "requests", "tokens in", "tokens out"]
@@ -272,7 +293,7 @@ def _cells(totals: Sequence[Mapping[str, Any]], narrow: bool = False) -> list[li
 
 
 def _narrow_table(totals: Sequence[Mapping[str, Any]]) -> str:
-    """The comparison of systems as text of WIDTH columns."""
+    """Write the comparison of systems as text of WIDTH columns."""
     head, *rows = _cells(totals, narrow=True)
     room = WIDTH - sum(2 + max(map(len, column)) for column in list(zip(head, *rows, strict=True))[1:])
     return table([head, *([_shortened(name, room), *cells] for name, *cells in rows)], right=range(1, len(head)))
@@ -291,7 +312,7 @@ def _shortened(name: str, room: int) -> str:
 
 
 def _row_fields(row: Row, evaluation: Evaluation) -> dict[str, Any]:
-    """A row as JSON takes it."""
+    """Write a row as JSON takes it."""
     fields = evaluation_file.plain(row)
     if row.reference is not None:
         shared = bool(evaluation.groups) and evaluation.group(row.position, row.repeat) == row.reference.group

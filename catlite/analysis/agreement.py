@@ -39,7 +39,18 @@ class Flat(list[bool | None]):
 
 
 def verdicts(judgements: Iterable[Judgement]) -> Flat:
-    """All verdicts, by group, rollout and criterion: what `with_labels` compares with labels in the same order."""
+    """List all verdicts, by group, rollout and criterion, for `with_labels`.
+
+    Args:
+        judgements: of groups, as `judge_group` or an evaluation's rows have them.
+
+    Returns:
+        A list of True, False or None, which knows of each verdict the question it is about.
+
+    Example:
+        >>> verdicts([judgement])
+        [True, False, None]
+    """
     items: list[bool | None] = []
     questions: list[Hashable] = []
     for number, judgement in enumerate(judgements):
@@ -54,7 +65,7 @@ def verdicts(judgements: Iterable[Judgement]) -> Flat:
 def with_labels(
     verdicts: Verdicts, labels: Verdicts, *, questions: Sequence[Hashable] | None = None, seed: int = 0
 ) -> pd.DataFrame:
-    """A judge's verdicts against labels, such as a person's, item by item.
+    """Compare a judge's verdicts with labels, such as a person's, item by item.
 
     Args:
         verdicts: True, False or None, an item each; `verdicts(judgements)` gives them.
@@ -107,7 +118,7 @@ _CELLS = [(True, True), (True, False), (False, True), (False, False)]  # of verd
 
 
 def _yes_or_no(value: Any) -> bool | None:
-    """True, False or None; "yes" out of a CSV, or a probability, would be true whatever it says."""
+    """Read True, False or None; the text "yes", or a probability, is an error, since either would be true."""
     if is_missing(value):
         return None
     if isinstance(value, str) or np.ndim(value) or value not in (True, False):
@@ -116,18 +127,29 @@ def _yes_or_no(value: Any) -> bool | None:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether `value` stands for none: None, nan of any kind, pandas.NA or pandas.NaT."""
+    """Tell whether `value` stands for none: None, nan of any kind, pandas.NA or pandas.NaT."""
     import pandas as pd
 
     return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def between(judges: Mapping[str, Sequence[Judgement]], *, seed: int = 0) -> pd.DataFrame:
-    """Every two judges, or modes of one, that judged the same groups by the same rubrics.
+    """Compare every two judges, or modes of one, that judged the same groups by the same rubrics.
 
-    Columns: a, b, then accuracy (here the share of items on which they agree), balanced_f1 and kappa, each with its
-    interval as in `with_labels`; items; questions; coverage, the share of items on which both have a verdict.
-    Raises ConfigError for fewer than two, or for judgements of different shape.
+    Args:
+        judges: the judgements of each, by name.
+        seed: of the bootstrap, a whole number; 0.
+
+    Returns:
+        A DataFrame with a row per pair. Columns: a, b, then accuracy (here the share of items on which they agree),
+        balanced_f1 and kappa, each with its interval as in `with_labels`; items; questions; coverage, the share of
+        items on which both have a verdict.
+
+    Raises:
+        ConfigError: for fewer than two judges, or for judgements of different shape.
+
+    Example:
+        >>> between({"single": by_single, "batch": by_batch})[["accuracy", "accuracy_low", "accuracy_high"]]
     """
     if len(judges) < 2:
         raise ConfigError(f"{len(judges)} judge: want at least two to compare")
@@ -145,13 +167,24 @@ def between(judges: Mapping[str, Sequence[Judgement]], *, seed: int = 0) -> pd.D
 
 
 def self_consistency(repeats: Sequence[Sequence[Judgement]]) -> pd.DataFrame:
-    """How often a judge says the same again: `repeats` are its judgements of the same groups, asked anew each time.
+    """Tell how often a judge says the same again of the same groups.
 
-    Index: agreement, the share of pairs of repeats that agree on an item; unanimous, the share of items on which all
-    do. Columns: value; se, over questions; items, those with at least two verdicts; questions, of these items. Repeats
-    say something only of a judge that samples (`judge_group(…, temperature=1.0)`), and inside a run only of fresh
-    replies: wrap each repeat in `catlite.runs.store.samples_from(number)`.
-    Raises ConfigError for fewer than two repeats, or for repeats of different shape.
+    Repeats say something only of a judge that samples (`judge_group(…, temperature=1.0)`), and inside a run only of
+    fresh replies: wrap each repeat in `samples_from(number)` of catlite/runs/.
+
+    Args:
+        repeats: its judgements of the same groups, made anew each time.
+
+    Returns:
+        A DataFrame. Index: agreement, the share of pairs of repeats that agree on an item; unanimous, the share of
+        items on which all do. Columns: value; se, over questions; items, those with at least two verdicts; questions,
+        of these items.
+
+    Raises:
+        ConfigError: for fewer than two repeats, or for repeats of different shape.
+
+    Example:
+        >>> self_consistency([first, second, third]).loc["agreement", ["value", "se"]]
     """
     columns = [verdicts(judgements) for judgements in repeats]
     if len(columns) < 2 or len({len(column) for column in columns}) != 1:
@@ -175,13 +208,26 @@ def self_consistency(repeats: Sequence[Sequence[Judgement]]) -> pd.DataFrame:
 def rank_correlation(
     a: Sequence[Rewards], b: Sequence[Rewards], *, questions: Sequence[Hashable] | None = None
 ) -> pd.DataFrame:
-    """Do two rewards order the same rollouts alike, such as self-proposed and experts' rubrics? Spearman's rank.
+    """Tell whether two rewards order the same rollouts alike, such as self-proposed and experts' rubrics (Spearman).
 
-    a, b: for each group, the rewards of its rollouts (`judgement.rewards_G`). questions: of each group, which question
-    it belongs to, where some are repeats of one; by default each is its own. Index: within, the mean over questions of
-    the correlation inside each group, which is what GRPO sees, with its standard error; pooled, over all rollouts,
-    whose se is nan. Columns: value, se, n (groups, or rollouts). A group is left out in which a reward does not vary,
-    or fewer than three rollouts have both. Raises ConfigError for other shapes.
+    A group is left out in which a reward does not vary, or fewer than three rollouts have both.
+
+    Args:
+        a: for each group, the rewards of its rollouts (`judgement.rewards_G`).
+        b: the other rewards, in the same order.
+        questions: of each group, which question it belongs to, where some are repeats of one; by default each is its
+            own.
+
+    Returns:
+        A DataFrame. Index: within, the mean over questions of the correlation inside each group, which is what GRPO
+        sees, with its standard error; pooled, over all rollouts, whose se is nan. Columns: value, se, n (groups, or
+        rollouts).
+
+    Raises:
+        ConfigError: for rewards of different shape.
+
+    Example:
+        >>> rank_correlation([judged.rewards_G for judged in own], [judged.rewards_G for judged in expert])
     """
     if len(a) != len(b) or any(len(of_a) != len(of_b) for of_a, of_b in zip(a, b, strict=True)):
         raise ConfigError("want the rewards of the same rollouts of the same groups, in the same order")
@@ -201,7 +247,7 @@ def rank_correlation(
 
 
 def _spearman(pairs: Sequence[tuple[float, float]]) -> float:
-    """Spearman's rank correlation: Pearson's of the ranks, equal values sharing the mean of theirs."""
+    """Give Spearman's rank correlation: Pearson's of the ranks, where equal values share the mean of theirs."""
     import pandas as pd
 
     if len(pairs) < 3 or len({x for x, _ in pairs}) < 2 or len({y for _, y in pairs}) < 2:
@@ -211,7 +257,7 @@ def _spearman(pairs: Sequence[tuple[float, float]]) -> float:
 
 
 def _figures(counts: Array) -> dict[str, Array]:
-    """The figures of each row of counts (both yes, only the judge, only the label, neither)."""
+    """Compute the figures of each row of counts (both yes, only the judge, only the label, neither)."""
     yes, judge, label, no = (counts[:, column].astype(float) for column in range(4))
     total = yes + judge + label + no
     accuracy = (yes + no) / total

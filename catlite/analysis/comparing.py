@@ -1,4 +1,4 @@
-"""Whether a difference is real, and where systems part (arXiv 2509.14234 §4.5).
+"""Tell whether a difference is real, and where systems give other answers (arXiv 2509.14234 §4.5).
 
 A question's numbers are means over its repeats, errors are over questions. Left out: corrections for many comparisons.
 """
@@ -78,7 +78,7 @@ def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, 
 
 
 def _welch(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
-    """The two-sided p-value of Welch's t-test (1947); one list, not both, may be constant."""
+    """Give the two-sided p-value of Welch's t-test (1947); one list may be constant, not both."""
     from mpmath import betainc
 
     errors = [values.var(ddof=1) / len(values) for values in (x, y)]
@@ -114,9 +114,9 @@ def disagreement(evaluation: str | Path | Evaluation, system: str = "Synthesis")
     check_comparable(evaluation, "disagreement()")
     rows = []
     for other in [name for name in evaluation.systems if name not in (SINGLE, system)]:
-        theirs = _by_question(evaluation, other)
-        if theirs:  # else it failed on every question
-            pairs = [_Pair.of(key, own[key], [theirs[key].answer]) for key in own if key in theirs]
+        others = _by_question(evaluation, other)
+        if others:  # else it failed on every question
+            pairs = [_Pair.of(key, own[key], [others[key].answer]) for key in own if key in others]
             rows.append(_apart(system, other, pairs))
     everyone = [_Pair.of(key, reference, [r.answer for r in reference.group.usable]) for key, reference in own.items()]
     rows.append(_apart(system, "every rollout", everyone))
@@ -125,11 +125,11 @@ def disagreement(evaluation: str | Path | Evaluation, system: str = "Synthesis")
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A reference beside other answers to the same question."""
+    """A reference beside other answers to the same question; the last two are None without a gold answer."""
 
     position: int
     apart: bool
-    right: bool | None  # None where there is no gold answer
+    right: bool | None
     other_right: bool | None  # any of them
 
     @classmethod
@@ -138,7 +138,7 @@ class _Pair:
         gold = reference.group.example.answer
         if gold is None:
             return cls(key[0], apart, None, None)
-        # Who is right is asked for only where they part.
+        # Only answers that differ are compared with the gold answer.
         right = apart and _same(reference.answer, gold)
         return cls(key[0], apart, right, apart and any(_same(other, gold) for other in others))
 
@@ -153,7 +153,7 @@ def _apart(system: str, other: str, pairs: list[_Pair]) -> dict[str, Any]:
 
 
 def check_comparable(evaluation: Evaluation, what: str) -> None:
-    """ConfigError where some example is open-ended, so that `what` has no final answers to compare."""
+    """Raise ConfigError where some example is open-ended, so that `what` has no final answers to compare."""
     groups = evaluation.groups or [reference.group for reference in evaluation.references]
     without = sum(group.example.answer_format is None for group in groups)
     if without:

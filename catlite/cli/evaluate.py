@@ -62,15 +62,15 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--subset", choices=sorted(FILES), default="all", help="which part of healthbench (default: all)"
     )
-    mine = parser.add_argument_group("a file of your own")
-    add_own(mine)
-    mine.add_argument(
+    own_file = parser.add_argument_group("a file of your own")
+    add_own(own_file)
+    own_file.add_argument(
         "--answer",
         metavar="COLUMN",
         help='the column with the right answer (default: "answer", or none where there is a --rubric)',
     )
-    mine.add_argument("--rubric", metavar="COLUMN", help="the column with a list of criteria, for --grader expert")
-    mine.add_argument("--id", metavar="COLUMN", help="the column with a name for the question (default: its number)")
+    own_file.add_argument("--rubric", metavar="COLUMN", help="the column with a list of criteria, for --grader expert")
+    own_file.add_argument("--id", metavar="COLUMN", help="the column that names the question (default: its number)")
     add_limit(parser)
     parser.add_argument(
         "--estimators",
@@ -111,8 +111,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         estimators = [estimator(name, model, arguments) for name in names]
         settings = of_run(arguments, names) | {"n_repeats": arguments.n_repeats, "grader": grader}
         result = catlite.evaluate(task, model, estimators=estimators, **settings)
-    shown = result.summary.reset_index().to_json(orient="records", indent=2) if arguments.json else None
-    print(_text(result, arguments) if shown is None else shown)
+    summary = result.summary.reset_index()
+    print(summary.to_json(orient="records", indent=2) if arguments.json else _text(result, arguments))
     hard = not arguments.json and arguments.judge_mode != "soft"
     if arguments.task == "healthbench" and hard and any(row.judgement for row in result.rows):
         print("\nHealthBench's own metrics (means clipped to [0, 1], ± deviation of 1,000 resamples):")

@@ -105,8 +105,8 @@ def _data(evaluation: Evaluation) -> tuple[str, int]:
         def cut(value: str | None, limit: int = limit) -> Any:
             if value is None:
                 return None
-            shown = visible(value[:limit])
-            return shown if len(value) <= limit else {"text": shown, "length": len(value)}
+            text = visible(value[:limit])
+            return text if len(value) <= limit else {"text": text, "length": len(value)}
 
         questions = [
             _question(evaluation, position, repeats, systems, cut)
