@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
 
 import catlite
 from catlite.cli.flags import in_flags
 from catlite.cli.options import (
     ESTIMATORS,
+    Commands,
     add_command,
     add_limit,
     add_model,
@@ -24,12 +24,9 @@ from catlite.cli.options import (
     own,
 )
 
-if TYPE_CHECKING:
-    from catlite.cli.options import Commands
-
 
 def add(commands: Commands) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "estimate",

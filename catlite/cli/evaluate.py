@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import catlite
 from catlite.analysis.official import official
 from catlite.cli.flags import in_flags
 from catlite.cli.options import (
     ESTIMATORS,
+    Commands,
     add_command,
     add_judge,
     add_limit,
@@ -32,15 +32,12 @@ from catlite.data import Reward, Task
 from catlite.errors import ConfigError
 from catlite.tasks.healthbench import FILES
 
-if TYPE_CHECKING:
-    from catlite.cli.options import Commands
-
 _GRADERS = ("answer", "expert", "model")
 _OWN = ("answer", "rubric", "id")  # columns that only this command reads
 
 
 def add(commands: Commands) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "evaluate",

@@ -6,11 +6,11 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import catlite
 from catlite import concurrency
-from catlite.cli.options import add_command, add_judge, judge
+from catlite.cli.options import Commands, add_command, add_judge, judge
 from catlite.cli.waiting import waiting
 from catlite.criteria import Rubric
 from catlite.data import Judgement
@@ -20,12 +20,9 @@ from catlite.rewards.judge import judge_group, probe
 from catlite.tasks.cells import as_rubric
 from catlite.text import short, table
 
-if TYPE_CHECKING:
-    from catlite.cli.options import Commands
-
 
 def add(commands: Commands) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "judge",

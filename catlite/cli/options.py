@@ -8,7 +8,7 @@ import shutil
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import Any, NoReturn, TypeAlias, get_args
 
 import catlite
 from catlite.cli.waiting import on_terminal
@@ -19,8 +19,7 @@ from catlite.models.base import Model
 from catlite.models.http.endpoint import Endpoint
 from catlite.rewards.judge import Mode
 
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction["Parser"]  # noqa: SLF001 - what add_subparsers returns has no public name
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 - what add_subparsers returns
 
 _COLUMNS = 80  # of help, at most
 _NAMED = '"local" (embedded, offline), a name that your endpoint serves, or provider/name through litellm'

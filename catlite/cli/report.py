@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 import catlite
-from catlite.cli.options import add_command
-
-if TYPE_CHECKING:
-    from catlite.cli.options import Commands
+from catlite.cli.options import Commands, add_command
 
 
 def add(commands: Commands) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "report",

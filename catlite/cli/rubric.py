@@ -5,21 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
 
 import catlite
 from catlite import concurrency
-from catlite.cli.options import add_command, add_model, opened
+from catlite.cli.options import Commands, add_command, add_model, opened
 from catlite.cli.waiting import on_terminal, waiting
 from catlite.errors import ConfigError
 from catlite.text import usage_text
 
-if TYPE_CHECKING:
-    from catlite.cli.options import Commands
-
 
 def add(commands: Commands) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "rubric",

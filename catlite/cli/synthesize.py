@@ -7,23 +7,20 @@ import json
 import re
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import catlite
 from catlite.cli.flags import in_flags
-from catlite.cli.options import add_command, add_model, sampling
+from catlite.cli.options import Commands, add_command, add_model, sampling
 from catlite.cli.waiting import on_terminal
 from catlite.data import Message, Prompt, Reference
 from catlite.errors import ConfigError
 from catlite.reprs import in_full, models_text, support_text
 from catlite.text import usage_text, visible
 
-if TYPE_CHECKING:
-    from catlite.cli.options import Commands
-
 
 def add(commands: Commands) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "synthesize",

@@ -5,7 +5,6 @@ Left out: analyses that take model calls, such as ablations.
 
 from __future__ import annotations
 
-import math
 import random
 from dataclasses import replace
 from typing import Any
@@ -14,6 +13,7 @@ from catlite.analysis.at_k import maj_at_k, pass_at_k
 from catlite.analysis.comparing import differences, disagreement
 from catlite.analysis.traces import traces
 from catlite.reporting import figures
+from catlite.reporting.rendering import finite
 from catlite.results import SINGLE, Evaluation
 
 # Questions whose answers are compared for a figure: a symbolic comparison takes a hundredth of a second.
@@ -32,11 +32,6 @@ def compare_systems(evaluation: Evaluation) -> list[dict[str, Any]]:
             | {name: finite(delta.get(name)) for name in ("difference", "low", "high", "p_welch")}
         )
     return rows
-
-
-def finite(value: Any) -> Any:
-    """Give `value`, with None for an infinite number or nan."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def analyze(evaluation: Evaluation, systems: list[dict[str, Any]]) -> dict[str, Any]:

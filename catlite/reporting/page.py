@@ -12,26 +12,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from jinja2.utils import htmlsafe_json_dumps
 
-import catlite
 from catlite.criteria import Rubric, Verdict
 from catlite.data import Example, Group, Rollout
-from catlite.reporting import analyses, figures
-from catlite.reporting.analyses import finite
+from catlite.reporting import analyses, figures, rendering
+from catlite.reporting.rendering import finite, render
 from catlite.reporting.training_page import write_page
 from catlite.reprs import ended, good, mark, reward_text, worth
 from catlite.results import SINGLE, Evaluation, Row
 from catlite.runs.atomic import write
-from catlite.text import count, dollars, usage_text, visible
+from catlite.text import usage_text, visible
 from catlite.training.folder import is_training
 from catlite.training.run import TrainingRun
 
 PAGE_BYTES = 32_000_000  # of questions: what a browser still opens from the file system in about a second
 # Characters of one text on the page: the first limit with which all questions fit is taken.
 _LIMITS = (20_000, 5_000, 2_000, 1_000, 500, 200)
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def report(run: str | Path | Evaluation | TrainingRun, path: str | Path | None = None) -> Path:
@@ -68,16 +65,11 @@ def report(run: str | Path | Evaluation | TrainingRun, path: str | Path | None =
 
 
 def _page(evaluation: Evaluation) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"visible": visible, "count": count, "dollars": dollars}
-    environment.filters["usage"] = usage_text
-    script = (_TEMPLATES / "report.js").read_text("utf-8")
+    script = (rendering.TEMPLATES / "report.js").read_text("utf-8")
     systems = analyses.compare_systems(evaluation)
     data, limit = _data(evaluation)
-    return environment.get_template("report.html.j2").render(
-        version=catlite.__version__,
+    return render(
+        "report.html.j2",
         evaluation=evaluation,
         questions=len({row.position for row in evaluation.rows}),
         systems=systems,
@@ -86,7 +78,6 @@ def _page(evaluation: Evaluation) -> str:
         compared=analyses.COMPARED,
         limit=limit,
         data=data,
-        style=(_TEMPLATES / "report.css").read_text("utf-8"),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )

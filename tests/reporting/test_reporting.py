@@ -13,7 +13,7 @@ from catlite import Evaluation, Example, MajorityVote, Reference, Rollout, Scrip
 from catlite.cli.main import main
 from catlite.errors import EstimationError
 from catlite.evaluation import Row
-from catlite.reporting import analyses, page as module
+from catlite.reporting import analyses, page as module, rendering
 from catlite.text import visible
 
 
@@ -302,8 +302,8 @@ def test_a_script_that_got_into_the_page_would_not_run(tmp_path):
 
 @browser
 def test_clicks_and_typing_sort_open_close_and_search(tmp_path, monkeypatch):
-    templates = shutil.copytree(module._TEMPLATES, tmp_path / "templates")
-    monkeypatch.setattr(module, "_TEMPLATES", templates)
+    templates = shutil.copytree(rendering.TEMPLATES, tmp_path / "templates")
+    monkeypatch.setattr(rendering, "TEMPLATES", templates)
     with (templates / "report.js").open("a") as script:
         script.write(
             """
