@@ -19,6 +19,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
@@ -46,22 +47,14 @@ class _Background:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
-        try:
-            while not self._served():
-                pass
-        finally:
-            self.loop.close()
-
-    def _served(self) -> bool:
-        """Run the loop; False where a task's SystemExit or KeyboardInterrupt has ended it.
-
-        The loop then runs again, since that task's caller waits for its error, and others for tasks of their own.
-        """
-        try:
-            self.loop.run_forever()
-        except (KeyboardInterrupt, SystemExit):
-            return False
-        return True
+        ended = False
+        while not ended:
+            # A task's SystemExit or KeyboardInterrupt ends the loop: it runs again, since that task's caller waits for
+            # its error, and others for tasks of their own.
+            with suppress(KeyboardInterrupt, SystemExit):
+                self.loop.run_forever()
+                ended = True
+        self.loop.close()
 
     @property
     def alive(self) -> bool:

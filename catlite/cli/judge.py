@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import catlite
-from catlite import concurrency
 from catlite.cli.options import Commands, add_command, add_judge, judge
-from catlite.cli.waiting import waiting
+from catlite.cli.waiting import on_terminal, waiting
 from catlite.criteria import Rubric
 from catlite.data import Judgement
 from catlite.errors import CatliteError, ConfigError
 from catlite.reprs import in_full
-from catlite.rewards.judge import judge_group, probe
+from catlite.rewards.judge import probe
 from catlite.tasks.cells import as_rubric
 from catlite.text import short, table
 
@@ -59,9 +58,8 @@ def _judge(arguments: argparse.Namespace) -> int:
         raise ConfigError("give a rubric and at least one response, or --probe")
     rubric = _read(Path(arguments.rubric).expanduser())
     texts = [sys.stdin.read() if text == "-" else text for text in arguments.responses]
-    group = catlite.Group(catlite.Example("(not given)"), tuple(map(catlite.Rollout, texts)))
-    with judge(arguments) as model, waiting(f"{len(texts)} × {len(rubric)} verdicts from {arguments.judge}"):
-        judgement = concurrency.run(judge_group(model, group, rubric, mode=mode, max_tokens=limit))
+    with judge(arguments) as model:
+        judgement = catlite.judge(texts, rubric, model, mode=mode, max_tokens=limit, progress=on_terminal())
     print(json.dumps(_as_json(judgement), indent=2, ensure_ascii=False) if arguments.json else in_full(judgement))
     return 0
 
