@@ -11,11 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from catlite import concurrency
-from catlite.averages import mean_and_error
 from catlite.data import Example, Group, Reference
 from catlite.models.base import Model
 from catlite.rewards.answer_match import GOLD, AnswerMatch
@@ -65,8 +64,10 @@ async def check(
         len(found),
         fmean(teacher for teacher, _ in found),
         fmean(policy for _, policy in found),
-        *mean_and_error(gaps),
-        *mean_and_error(rewards),
+        fmean(gaps),
+        standard_error(gaps),
+        fmean(rewards) if rewards else math.nan,
+        standard_error(rewards),
     )
 
 
@@ -117,6 +118,11 @@ async def _scores(one: Scored, gold: str | None) -> tuple[float, float] | None:
 
 def _mean(rewards: Sequence[float | None]) -> float:
     return fmean(reward for reward in rewards if reward is not None)
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean; nan for fewer than two."""
+    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
 def gap_says_stop(history: Sequence[Check]) -> str | None:

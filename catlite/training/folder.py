@@ -20,7 +20,6 @@ from typing import Any
 
 from catlite.data import Example
 from catlite.errors import ConfigError, DataError, StoreError
-from catlite.runs.atomic import write
 
 _VERSION = 1
 # What may differ from one part of a run to the next without changing what its steps are.
@@ -94,7 +93,9 @@ class Folder:
         self._write({"catlite_training": _VERSION, **asked, **self._also, "outcome": dict(outcome)})
 
     def _write(self, found: Mapping[str, Any]) -> None:
-        write(self.path / "training.json", [json.dumps(found, indent=1)])
+        scratch = self.path / "training.json.new"
+        scratch.write_text(json.dumps(found, indent=1), "utf-8")
+        scratch.replace(self.path / "training.json")
 
     def best(self, step: int) -> Path:
         """Where the adapter of `step` is kept while it is the best."""
