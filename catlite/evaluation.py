@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from catlite import concurrency
-from catlite.coerce import as_estimators, as_task
+from catlite.coerce import as_task
 from catlite.data import Estimator, Example, Group, Prompt, Reward, Task
 from catlite.errors import ConfigError
-from catlite.grading import Grading
+from catlite.grading import Estimators, Grading
 from catlite.models.base import Model, check_n, check_sampling
 from catlite.models.http.keys import Secret, sealed
 from catlite.models.naming import opened
-from catlite.preflight import check_readable
 from catlite.results import SINGLE, Evaluation, Row, as_evaluation
-from catlite.rewards.protocol import grader_of, warn_own_judge
 from catlite.rollouts import raise_if_nothing_came, under_way
 from catlite.runs.budget import Budget, capped
 from catlite.runs.progress import Progress, reporting
 from catlite.runs.store import copies, copy_of, open_run
 
-Estimators = Sequence[Estimator] | Mapping[str, Estimator]
 _UNDER_WAY = 64  # questions at once where no policy says how many it takes
 
 
@@ -96,12 +93,10 @@ async def aevaluate(
     if isinstance(n_repeats, bool) or not isinstance(n_repeats, int) or n_repeats < 1:
         raise ConfigError(f"n_repeats={n_repeats!r}: want a whole number of at least 1")
     check_sampling(sampling, aevaluate)
-    named = _names(estimators)
     task = _as_task(task, answer_format)
-    check_readable(named.values(), task.examples)
+    grading = Grading.of(task, estimators, grader)
     async with opened(policy, *where) as model:
-        grading = Grading(named, grader_of(task, grader))
-        warn_own_judge(model, grading.grader)
+        grading.warn_of_own_judge(model)
         started = time.monotonic()
         # All questions before the next repeat: a run store lets the same question be asked once at a time only.
         items = [(position, example, repeat) for repeat in range(n_repeats) for position, example in enumerate(task)]
@@ -163,7 +158,7 @@ async def areestimate(
     if not evaluation.groups:
         raise ConfigError("the evaluation was made without its groups of rollouts: there is nothing to estimate from")
     examples = tuple(group.example for group in evaluation.groups)
-    grading = Grading(_names(estimators), grader_of(Task(evaluation.task, examples), grader))
+    grading = Grading.of(Task(evaluation.task, examples), estimators, grader)
     started = time.monotonic()
     singles = {(row.position, row.repeat): row for row in evaluation.rows if row.system == SINGLE}
     # As numbered when they were sampled: by position.
@@ -186,14 +181,6 @@ async def areestimate(
 
 def _as_task(task: str | Task | Iterable[Example | Prompt], answer_format: str | None = None) -> Task:
     return as_task(task, answer_format=answer_format, instead="one Example with its answer, Example(text, answer)")
-
-
-def _names(estimators: Estimator | Estimators) -> dict[str, Estimator]:
-    """Estimators by name."""
-    named = as_estimators(estimators)
-    if SINGLE in named:
-        raise ConfigError(f"an estimator cannot be called {SINGLE!r}: that is what a rollout alone is called")
-    return named
 
 
 evaluate = concurrency.blocking(aevaluate, base_url=sealed, api_key=sealed, task=_as_task)

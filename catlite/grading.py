@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
 from catlite import concurrency
+from catlite.coerce import as_estimators
 from catlite.costs import of_one
-from catlite.data import Estimator, Example, Group, Reference, Reward
+from catlite.data import Estimator, Example, Group, Reference, Reward, Task
 from catlite.errors import (
     BudgetReached,
     CatliteError,
@@ -23,21 +24,37 @@ from catlite.errors import (
 )
 from catlite.models.base import Model
 from catlite.models.preferring import noting
+from catlite.preflight import check_readable
 from catlite.results import SINGLE, Row
 from catlite.rewards.answer_match import GOLD
-from catlite.rewards.protocol import audited
+from catlite.rewards.protocol import audited, grader_of, warn_own_judge
 from catlite.rollouts import ends_run, keeping, sample_group
 from catlite.runs.store import samples_from
 from catlite.usage import Usage
 
+Estimators = Sequence[Estimator] | Mapping[str, Estimator]
+
 
 @dataclass
 class Grading:
-    """What is done with every question."""
+    """The estimators and the grader that every question of an evaluation goes through."""
 
     estimators: dict[str, Estimator]
     grader: Reward
     stops: list[Exception] = field(default_factory=list)  # once there is one, no question is begun
+
+    @classmethod
+    def of(cls, task: Task, estimators: Estimator | Estimators, grader: Reward | None) -> Grading:
+        """Check estimators and grader before anything is paid, and give the estimators their names."""
+        named = as_estimators(estimators)
+        if SINGLE in named:
+            raise ConfigError(f"an estimator cannot be called {SINGLE!r}: that is what a rollout alone is called")
+        check_readable(named.values(), task.examples)
+        return cls(named, grader_of(task, grader))
+
+    def warn_of_own_judge(self, policy: Model) -> None:
+        """Warn where the policy judges its own replies."""
+        warn_own_judge(policy, self.grader)
 
     @property
     def stopped(self) -> str | None:

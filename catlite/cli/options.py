@@ -216,9 +216,10 @@ def read_task(arguments: argparse.Namespace, columns: Mapping[str, Any]) -> Task
         return catlite.from_records(arguments.task, **columns, **drawn(arguments))
     refuse_own(arguments.task, columns)
     build = getattr(catlite, arguments.task)
-    settings = {"path": arguments.path, "subset": getattr(arguments, "subset", None)}
+    settings = {"path": arguments.path, "subset": getattr(arguments, "subset", None), **drawn(arguments)}
+    settings["count"] = arguments.limit  # where a task makes as many questions as it is asked for
     taken = inspect.signature(build).parameters
-    task: Task = build(**{name: settings[name] for name in settings if name in taken}, **drawn(arguments))
+    task: Task = build(**{name: value for name, value in settings.items() if name in taken and value is not None})
     return task
 
 

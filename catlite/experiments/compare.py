@@ -14,7 +14,7 @@ from catlite import concurrency
 from catlite.coerce import as_task, check_estimator, estimator_name
 from catlite.data import Estimator, Example, Prompt, Reward, Task
 from catlite.evaluation import aevaluate
-from catlite.experiments.comparison import FOLDERS, Comparison
+from catlite.experiments.comparison import AFTER, BEFORE, Comparison, file_of
 from catlite.models.base import Model, check_n, check_sampling, token_limit
 from catlite.models.naming import opened
 from catlite.references.greedy import Greedy
@@ -23,7 +23,6 @@ from catlite.references.synthesis import Synthesis
 from catlite.results import Evaluation
 from catlite.rollouts import continuing
 from catlite.runs.budget import Budget, capped
-from catlite.runs.evaluation_file import FILE
 from catlite.runs.progress import Progress
 from catlite.runs.store import open_run
 
@@ -77,31 +76,33 @@ async def acompare(
     if synthesis is not None:
         check_estimator(synthesis)
     questions = _as_task(task)
-    evaluations: list[Evaluation] = []
     async with opened(before) as first, opened(after) as second:
         last = synthesis or Synthesis(first, max_tokens=token_limit(checked))
+
+        async def evaluate_one(model: Model, name: str) -> Evaluation:
+            evaluation = await aevaluate(
+                questions,
+                model,
+                estimators=_systems(questions, n, Greedy(model, sampling), last),
+                grader=grader,
+                n=n,
+                n_repeats=n_repeats,
+                progress=progress,
+                **sampling,
+            )
+            if run is not None and store is not None:
+                evaluation.save(file_of(store.folder, name))
+            return evaluation
+
         # One store and one budget for both: what the first spends is not there for the second.
         with open_run(run) as store, capped(budget, store):
-            for model, name in zip((first, second), FOLDERS, strict=True):
-                with continuing(begun=bool(evaluations)):
-                    evaluation = await aevaluate(
-                        questions,
-                        model,
-                        estimators=_systems(questions, n, Greedy(model, sampling), last),
-                        grader=grader,
-                        n=n,
-                        n_repeats=n_repeats,
-                        progress=progress,
-                        **sampling,
-                    )
-                if run is not None and store is not None:
-                    evaluation.save(store.folder / name / FILE)
-                evaluations.append(evaluation)
-    return Comparison(*evaluations)
+            earlier = await evaluate_one(first, BEFORE)
+            with continuing(begun=True):
+                return Comparison(earlier, await evaluate_one(second, AFTER))
 
 
 def _systems(task: Task, n: int, greedy: Estimator, synthesis: Estimator) -> dict[str, Estimator]:
-    """The estimators under the names of the table."""
+    """Give the estimators the names that they have in the table."""
     systems: dict[str, Estimator] = {"greedy": greedy}
     if task.verifiable:
         systems[f"majority of {n}"] = MajorityVote()

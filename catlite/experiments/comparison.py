@@ -16,20 +16,30 @@ from catlite.text import data_frame, short, table
 if TYPE_CHECKING:
     import pandas as pd
 
-FOLDERS = ("before", "after")  # of a run, each with the evaluation of its model
+BEFORE, AFTER = "before", "after"  # folders of a run, each with the evaluation of its model
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found: an Evaluation of each model."""
+    """The result of `compare`: an Evaluation of each model."""
 
     before: Evaluation = field(repr=False)
     after: Evaluation = field(repr=False)
 
     @classmethod
     def load(cls, run: str | Path) -> Comparison:
-        """What `compare` has kept in the folder `run`. Raises StoreError when it holds no finished comparison."""
-        files = [Path(run).expanduser() / name / FILE for name in FOLDERS]
+        """Read what `compare` has kept.
+
+        Args:
+            run: the folder that was its run=.
+
+        Raises:
+            StoreError: when it holds no finished comparison.
+
+        Example:
+            >>> print(catlite.Comparison.load("runs/compared"))
+        """
+        files = [file_of(Path(run).expanduser(), name) for name in (BEFORE, AFTER)]
         for file in files:
             if not file.is_file():
                 raise StoreError(
@@ -39,7 +49,7 @@ class Comparison:
         return cls(*map(Evaluation.load, files))
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per system: both scores and the difference over the questions both were graded on.
+        """Make a DataFrame with a row per system: both scores, and the difference over the questions both have.
 
         A question's score is the mean over its repeats. Columns: before, before_se, after, after_se, difference,
         difference_se (paired), questions.
@@ -79,8 +89,8 @@ class Comparison:
 
     @property
     def _notes(self) -> list[str]:
-        """What a reader of the table has to know of each evaluation."""
-        both = zip(FOLDERS, (self.before, self.after), strict=True)
+        """The notes on each evaluation, for a reader of the table."""
+        both = zip((BEFORE, AFTER), (self.before, self.after), strict=True)
         return [f"{name}: {note}" for name, evaluation in both for note in evaluation.notes]
 
     def __repr__(self) -> str:
@@ -91,3 +101,8 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         return html_table(self._title, self._cells()) + notes_html(self._notes)
+
+
+def file_of(run: Path, name: str) -> Path:
+    """Give the file in which a run keeps the evaluation before or after."""
+    return run / name / FILE
