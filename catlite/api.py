@@ -66,8 +66,10 @@ async def asynthesize(
 ) -> Reference:
     """Sample `n` rollouts of a prompt and reconcile them into one reference (arXiv 2509.14234 §3.1, §4.1).
 
-    To be awaited: `synthesize` is the same, blocking. It takes n + 1 generations. A model given by name has connections
-    of its own for each call: for many calls at once pass one Endpoint, whose max_connections then holds for all.
+    To be awaited: `synthesize` is the same, blocking.
+
+    It takes n + 1 generations. A model given by name has connections of its own for each call: for many calls at once
+    pass one Endpoint, whose max_connections then holds for all.
 
     Args:
         prompt: a question, or chat messages.

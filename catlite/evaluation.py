@@ -132,8 +132,9 @@ async def areestimate(
 ) -> Evaluation:
     """Try other estimators on the rollouts of a finished evaluation, which are neither sampled nor graded again.
 
-    To be awaited: `reestimate` is the same, blocking. Rollouts that came and have no score yet are graded. Only what
-    the estimators ask for is sent.
+    To be awaited: `reestimate` is the same, blocking.
+
+    Rollouts that came and have no score yet are graded. Only what the estimators ask for is sent.
 
     Args:
         evaluation: a finished one, or the folder of its run, with its groups.

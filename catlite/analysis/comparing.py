@@ -6,8 +6,7 @@ A question's numbers are means over its repeats, errors are over questions. Left
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,46 +109,45 @@ def disagreement(evaluation: str | Path | Evaluation, system: str = "Synthesis")
         >>> catlite.disagreement(evaluation)[["other", "disagree", "right", "other_right"]]
     """
     evaluation = as_evaluation(evaluation)
-    own = _references(evaluation, system)
+    own = _by_question(evaluation, system)
+    if not own:
+        raise ConfigError(f"the evaluation has no references by {system!r}: it has {', '.join(evaluation.systems)}")
     check_comparable(evaluation, "disagreement()")
     rows = []
     for other in [name for name in evaluation.systems if name not in (SINGLE, system)]:
         others = _by_question(evaluation, other)
         if others:  # else it failed on every question
-            pairs = [_Pair.of(key, own[key], [others[key].answer]) for key in own if key in others]
-            rows.append(_apart(system, other, pairs))
-    everyone = [_Pair.of(key, reference, [r.answer for r in reference.group.usable]) for key, reference in own.items()]
-    rows.append(_apart(system, "every rollout", everyone))
-    return data_frame(rows)
+            rows.append(_apart(system, other, {key: (own[key], [others[key].answer]) for key in own if key in others}))
+    everyone = {key: (reference, [r.answer for r in reference.group.usable]) for key, reference in own.items()}
+    return data_frame([*rows, _apart(system, "every rollout", everyone)])
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """A reference beside other answers to the same question; the last two are None without a gold answer."""
+_Key = tuple[int, int]  # position of a question, repeat
 
-    position: int
-    apart: bool
-    right: bool | None
-    other_right: bool | None  # any of them
 
-    @classmethod
-    def of(cls, key: _Key, reference: Reference, others: Sequence[str | None]) -> _Pair:
+def _by_question(evaluation: Evaluation, system: str) -> dict[_Key, Reference]:
+    rows = [row for row in evaluation.rows if row.system == system]
+    return {(row.position, row.repeat): row.reference for row in rows if row.reference is not None}
+
+
+def _apart(system: str, other: str, pairs: Mapping[_Key, tuple[Reference, Sequence[str | None]]]) -> dict[str, Any]:
+    """Compare each reference with other answers to its question; only answers that differ with the gold answer."""
+    differs, right, other_right = [], [], []
+    for (position, _), (reference, others) in pairs.items():
         apart = not any(_same(reference.answer, other) for other in others)
+        differs.append((position, apart))
         gold = reference.group.example.answer
-        if gold is None:
-            return cls(key[0], apart, None, None)
-        # Only answers that differ are compared with the gold answer.
-        right = apart and _same(reference.answer, gold)
-        return cls(key[0], apart, right, apart and any(_same(other, gold) for other in others))
-
-
-def _apart(system: str, other: str, pairs: list[_Pair]) -> dict[str, Any]:
-    row: dict[str, Any] = {"system": system, "other": other, "questions": len({pair.position for pair in pairs})}
-    row["disagree"], row["disagree_se"] = over_questions((pair.position, pair.apart) for pair in pairs)
-    for name in ("right", "other_right"):
-        judged = [(pair.position, getattr(pair, name)) for pair in pairs if pair.apart]
-        row[name], row[f"{name}_se"] = over_questions((place, right) for place, right in judged if right is not None)
+        if apart and gold is not None:
+            right.append((position, _same(reference.answer, gold)))
+            other_right.append((position, any(_same(other, gold) for other in others)))
+    row: dict[str, Any] = {"system": system, "other": other, "questions": len({position for position, _ in differs})}
+    for name, shares in (("disagree", differs), ("right", right), ("other_right", other_right)):
+        row[name], row[f"{name}_se"] = over_questions(shares)
     return row
+
+
+def _same(a: str | None, b: str | None) -> bool:
+    return a == b if a is None or b is None else answers.equivalent(a, b)
 
 
 def check_comparable(evaluation: Evaluation, what: str) -> None:
@@ -161,25 +159,3 @@ def check_comparable(evaluation: Evaluation, what: str) -> None:
             f"{what} compares final answers, and {without} of {len(groups)} examples have no answer_format: compare "
             "scores with differences(), or say how answers are written (answer_format='boxed', or a regular expression)"
         )
-
-
-_Key = tuple[int, int]  # position of a question, repeat
-
-
-def _references(evaluation: Evaluation, system: str) -> dict[_Key, Reference]:
-    references = _by_question(evaluation, system)
-    if not references:
-        raise ConfigError(f"the evaluation has no references by {system!r}: it has {', '.join(evaluation.systems)}")
-    return references
-
-
-def _by_question(evaluation: Evaluation, system: str) -> dict[_Key, Reference]:
-    return {
-        (row.position, row.repeat): row.reference
-        for row in evaluation.rows
-        if row.system == system and row.reference is not None
-    }
-
-
-def _same(a: str | None, b: str | None) -> bool:
-    return a == b if a is None or b is None else answers.equivalent(a, b)

@@ -43,8 +43,10 @@ async def acompare(
 ) -> Comparison:
     """Score two models on `task` as a single sample, greedy, by a majority vote of n and by a synthesis of n.
 
-    To be awaited: `compare` is the same, blocking. After training: `compare(trained.initial, trained.policy, task)`.
-    The vote is left out where the task has no answer formats.
+    To be awaited: `compare` is the same, blocking.
+
+    After training: `compare(trained.initial, trained.policy, task)`. The vote is left out where the task has no answer
+    formats.
 
     Args:
         before: the model before, or its name; also the anchor of both syntheses by default, as in training.
