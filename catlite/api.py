@@ -24,8 +24,7 @@ from catlite.errors import (
     ModelError,
 )
 from catlite.models.base import Model, check_n, check_sampling, shown_name, token_limit
-from catlite.models.http.keys import Secret, sealed
-from catlite.models.naming import opened
+from catlite.models.naming import Secret, opened, sealed
 from catlite.preflight import check_readable
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
@@ -33,7 +32,6 @@ from catlite.rollouts import ends_run, keeping, raise_if_nothing_came, sample_gr
 from catlite.runs.budget import Budget, capped
 from catlite.runs.progress import Progress, reporting, waiting
 from catlite.runs.store import copies, copy_of, open_run
-from catlite.usage import Usage
 
 
 class _Unnamed(str):
@@ -229,9 +227,10 @@ async def aestimate(
             except (GroupError, EstimationError, BudgetReached, ModelError) as error:
                 if ends_run(error):
                     stops.append(error)
-                spent = error.usage or Usage()
                 group = group if group.rollouts else error.group or group
-                reference = Reference("", None, name, group, usage=spent, error=str(error))
+                reference = Reference("", None, name, group, error=str(error))
+                if error.usage is not None:
+                    reference = replace(reference, usage=error.usage)
             tell(reference.total_usage)
             return await _noted(reference)
 

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from catlite import concurrency
-from catlite.coerce import as_task
+from catlite.coerce import as_estimators, as_task
 from catlite.data import Estimator, Example, Group, Prompt, Reward, Task
 from catlite.errors import ConfigError
-from catlite.grading import Estimators, Grading
+from catlite.grading import Grading
 from catlite.models.base import Model, check_n, check_sampling
-from catlite.models.http.keys import Secret, sealed
-from catlite.models.naming import opened
+from catlite.models.naming import Secret, opened, sealed
 from catlite.results import SINGLE, Evaluation, Row, as_evaluation
 from catlite.rollouts import raise_if_nothing_came, under_way
 from catlite.runs.budget import Budget, capped
 from catlite.runs.progress import Progress, reporting
 from catlite.runs.store import copies, copy_of, open_run
 
+Estimators = Sequence[Estimator] | Mapping[str, Estimator]
 _UNDER_WAY = 64  # questions at once where no policy says how many it takes
 
 
@@ -94,7 +94,7 @@ async def aevaluate(
         raise ConfigError(f"n_repeats={n_repeats!r}: want a whole number of at least 1")
     check_sampling(sampling, aevaluate)
     task = _as_task(task, answer_format)
-    grading = Grading.of(task, estimators, grader)
+    grading = Grading.of(task, as_estimators(estimators), grader)
     async with opened(policy, *where) as model:
         grading.warn_of_own_judge(model)
         started = time.monotonic()
@@ -159,7 +159,7 @@ async def areestimate(
     if not evaluation.groups:
         raise ConfigError("the evaluation was made without its groups of rollouts: there is nothing to estimate from")
     examples = tuple(group.example for group in evaluation.groups)
-    grading = Grading.of(Task(evaluation.task, examples), estimators, grader)
+    grading = Grading.of(Task(evaluation.task, examples), as_estimators(estimators), grader)
     started = time.monotonic()
     singles = {(row.position, row.repeat): row for row in evaluation.rows if row.system == SINGLE}
     # As numbered when they were sampled: by position.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
 from catlite import concurrency
-from catlite.coerce import as_estimators
 from catlite.costs import of_one
 from catlite.data import Estimator, Example, Group, Reference, Reward, Task
 from catlite.errors import (
@@ -32,8 +31,6 @@ from catlite.rollouts import ends_run, keeping, sample_group
 from catlite.runs.store import samples_from
 from catlite.usage import Usage
 
-Estimators = Sequence[Estimator] | Mapping[str, Estimator]
-
 
 @dataclass
 class Grading:
@@ -44,13 +41,12 @@ class Grading:
     stops: list[Exception] = field(default_factory=list)  # once there is one, no question is begun
 
     @classmethod
-    def of(cls, task: Task, estimators: Estimator | Estimators, grader: Reward | None) -> Grading:
-        """Check estimators and grader before anything is paid, and give the estimators their names."""
-        named = as_estimators(estimators)
-        if SINGLE in named:
+    def of(cls, task: Task, estimators: dict[str, Estimator], grader: Reward | None) -> Grading:
+        """Check estimators and grader before anything is paid."""
+        if SINGLE in estimators:
             raise ConfigError(f"an estimator cannot be called {SINGLE!r}: that is what a rollout alone is called")
-        check_readable(named.values(), task.examples)
-        return cls(named, grader_of(task, grader))
+        check_readable(estimators.values(), task.examples)
+        return cls(estimators, grader_of(task, grader))
 
     def warn_of_own_judge(self, policy: Model) -> None:
         """Warn where the policy judges its own replies."""

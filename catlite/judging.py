@@ -9,8 +9,7 @@ from catlite.criteria import Criterion, Rubric
 from catlite.data import Example, Group, Judgement, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError
 from catlite.models.base import Model
-from catlite.models.http.keys import Secret, sealed
-from catlite.models.naming import opened
+from catlite.models.naming import Secret, opened, sealed
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
 from catlite.runs.progress import waiting
 

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from catlite import concurrency
-from catlite.coerce import as_task, check_estimator, estimator_name
+from catlite.coerce import as_task, check_estimator
 from catlite.data import Estimator, Example, Prompt, Reward, Task
 from catlite.evaluation import aevaluate
-from catlite.experiments.comparison import AFTER, BEFORE, Comparison, file_of
+from catlite.experiments.comparison import AFTER, BEFORE, Comparison, file_of, systems
 from catlite.models.base import Model, check_n, check_sampling, token_limit
 from catlite.models.naming import opened
-from catlite.references.greedy import Greedy
-from catlite.references.selection import MajorityVote
 from catlite.references.synthesis import Synthesis
 from catlite.results import Evaluation
 from catlite.rollouts import continuing
@@ -74,18 +72,17 @@ async def acompare(
         >>> await catlite.experiments.compare.acompare(trained.initial, trained.policy, task, run="runs/both")
     """
     check_n(n)
-    checked = check_sampling(sampling, acompare)
+    limit = token_limit(check_sampling(sampling, acompare))
     if synthesis is not None:
         check_estimator(synthesis)
     questions = _as_task(task)
     async with opened(before) as first, opened(after) as second:
-        last = synthesis or Synthesis(first, max_tokens=token_limit(checked))
 
         async def evaluate_one(model: Model, name: str) -> Evaluation:
             evaluation = await aevaluate(
                 questions,
                 model,
-                estimators=_systems(questions, n, Greedy(model, sampling), last),
+                estimators=systems(questions, model, synthesis or Synthesis(first, max_tokens=limit), n, sampling),
                 grader=grader,
                 n=n,
                 n_repeats=n_repeats,
@@ -101,15 +98,6 @@ async def acompare(
             earlier = await evaluate_one(first, BEFORE)
             with continuing(begun=True):
                 return Comparison(earlier, await evaluate_one(second, AFTER))
-
-
-def _systems(task: Task, n: int, greedy: Estimator, synthesis: Estimator) -> dict[str, Estimator]:
-    """Give the estimators the names that they have in the table."""
-    systems: dict[str, Estimator] = {"greedy": greedy}
-    if task.verifiable:
-        systems[f"majority of {n}"] = MajorityVote()
-    name = f"synthesis of {n}" if isinstance(synthesis, Synthesis) else estimator_name(synthesis)
-    return systems | {f"{name} 2" if name in systems else name: synthesis}
 
 
 def _as_task(task: str | Task | Iterable[Example | Prompt]) -> Task:

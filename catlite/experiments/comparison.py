@@ -1,14 +1,21 @@
-"""What `compare` returns: an evaluation before and one after, as one table."""
+"""The two evaluations of `compare`, as one table, and the systems that are its rows."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catlite.averages import mean_and_error
 from catlite.cards import html_table, notes_html
+from catlite.coerce import estimator_name
+from catlite.data import Estimator, Task
 from catlite.errors import StoreError
+from catlite.models.base import Model
+from catlite.references.greedy import Greedy
+from catlite.references.selection import MajorityVote
+from catlite.references.synthesis import Synthesis
 from catlite.results import Evaluation
 from catlite.runs.evaluation_file import FILE
 from catlite.text import data_frame, short, table
@@ -106,3 +113,14 @@ class Comparison:
 def file_of(run: Path, name: str) -> Path:
     """Give the file in which a run keeps the evaluation before or after."""
     return run / name / FILE
+
+
+def systems(
+    task: Task, model: Model, synthesis: Estimator, n: int, sampling: Mapping[str, Any]
+) -> dict[str, Estimator]:
+    """Give the estimators that stand beside the single sample, by their names in the table."""
+    estimators: dict[str, Estimator] = {"greedy": Greedy(model, sampling)}
+    if task.verifiable:
+        estimators[f"majority of {n}"] = MajorityVote()
+    name = f"synthesis of {n}" if isinstance(synthesis, Synthesis) else estimator_name(synthesis)
+    return estimators | {f"{name} 2" if name in estimators else name: synthesis}
