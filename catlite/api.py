@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from catlite import answers, concurrency
+from catlite.checks import whole_number
 from catlite.coerce import as_task, check_estimator, estimator_name
 from catlite.data import Estimator, Example, Group, Prompt, Reference, Task, as_messages
 from catlite.errors import (
     BudgetReached,
     CatliteError,
-    ConfigError,
     EmbeddedModelError,
     EstimationError,
     GroupError,
@@ -29,9 +29,9 @@ from catlite.preflight import check_readable
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import ends_run, keeping, raise_if_nothing_came, sample_group, unanswered, under_way
-from catlite.runs.budget import Budget, capped
+from catlite.runs.budget import Budget
 from catlite.runs.progress import Progress, reporting, waiting
-from catlite.runs.store import copies, copy_of, open_run
+from catlite.runs.session import copies, copy_of, open_run
 
 
 class _Unnamed(str):
@@ -112,8 +112,7 @@ async def asynthesize(
     nearby = where if isinstance(anchor, str) and anchor != "local" else (None, None)
     with (
         waiting(progress, f"{n} rollout{'s' * (n != 1)} of {_called(model)}, and their synthesis", run),
-        open_run(run) as store,
-        capped(budget, store),
+        open_run(run, budget),
     ):
         async with opened(model, *where) as policy, opened(policy if anchor is None else anchor, *nearby) as reconciler:
             group = await sample_group(policy, Example(prompt, answer_format=answer_format), n, **checked)
@@ -130,7 +129,7 @@ def _called(model: str | Model) -> str:
     """Name a model in a sentence."""
     if isinstance(model, _Unnamed):
         return "the embedded model (name one with model=)"
-    return model if isinstance(model, str) else str(getattr(model, "shown_name", getattr(model, "name", model)))
+    return shown_name(model) if isinstance(model, Model) else str(model)
 
 
 def _notes(model: str | Model) -> tuple[str, ...]:
@@ -200,8 +199,7 @@ async def aestimate(
     """
     where = base_url, api_key = sealed(base_url), sealed(api_key)
     check_n(n)
-    if isinstance(min_usable, bool) or not isinstance(min_usable, int) or not 1 <= min_usable <= n:
-        raise ConfigError(f"min_usable={min_usable!r}: want a whole number from 1 to n={n}")
+    whole_number("min_usable", min_usable, most=n)
     checked = check_sampling(sampling, aestimate)
     if estimator is not None:
         check_estimator(estimator)
@@ -234,7 +232,7 @@ async def aestimate(
             tell(reference.total_usage)
             return await _noted(reference)
 
-        with open_run(run) as store, capped(budget, store), reporting(progress, len(examples), run) as tell:
+        with open_run(run, budget), reporting(progress, len(examples), run) as tell:
             references = await concurrency.each(estimate_one, range(len(examples)), under_way(policy))
         raise_if_nothing_came(stops, any(reference.group.replies for reference in references))
         return References(references, _notes(model))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from catlite import concurrency
+from catlite.checks import whole_number
 from catlite.coerce import as_estimators, as_task
 from catlite.data import Estimator, Example, Group, Prompt, Reward, Task
 from catlite.errors import ConfigError
@@ -22,9 +23,9 @@ from catlite.models.base import Model, check_n, check_sampling
 from catlite.models.naming import Secret, opened, sealed
 from catlite.results import SINGLE, Evaluation, Row, as_evaluation
 from catlite.rollouts import raise_if_nothing_came, under_way
-from catlite.runs.budget import Budget, capped
+from catlite.runs.budget import Budget
 from catlite.runs.progress import Progress, reporting
-from catlite.runs.store import copies, copy_of, open_run
+from catlite.runs.session import copies, copy_of, open_run
 
 Estimators = Sequence[Estimator] | Mapping[str, Estimator]
 _UNDER_WAY = 64  # questions at once where no policy says how many it takes
@@ -90,8 +91,7 @@ async def aevaluate(
     """
     where = base_url, api_key = sealed(base_url), sealed(api_key)
     check_n(n)
-    if isinstance(n_repeats, bool) or not isinstance(n_repeats, int) or n_repeats < 1:
-        raise ConfigError(f"n_repeats={n_repeats!r}: want a whole number of at least 1")
+    whole_number("n_repeats", n_repeats)
     check_sampling(sampling, aevaluate)
     task = _as_task(task, answer_format)
     grading = Grading.of(task, as_estimators(estimators), grader)
@@ -109,7 +109,7 @@ async def aevaluate(
             with copy_of(same[position], repeat):
                 return group, await grading.grade(group, single, tell)
 
-        with open_run(run) as store, capped(budget, store), reporting(progress, len(items), run) as tell:
+        with open_run(run, budget) as store, reporting(progress, len(items), run) as tell:
             graded = await concurrency.each(evaluate_one, items, under_way(model))
             raise_if_nothing_came(grading.stops, any(group.replies for group, _ in graded))
             rows = tuple(row for _, rows in graded for row in rows)
@@ -173,7 +173,7 @@ async def areestimate(
         with copy_of(same[single.position], single.repeat):
             return await grading.grade(group, single, tell)
 
-    with open_run(run) as store, capped(budget, store), reporting(progress, len(singles), run) as tell:
+    with open_run(run, budget), reporting(progress, len(singles), run) as tell:
         graded = await concurrency.each(reestimate_one, list(singles.values()), _UNDER_WAY)
         rows = tuple(row for rows in graded for row in rows)
         raise_if_nothing_came(grading.stops, any(row.score is not None and row.system != SINGLE for row in rows))

@@ -21,14 +21,13 @@ from catlite.errors import (
     ModelError,
     RubricError,
 )
-from catlite.models.base import Model
-from catlite.models.preferring import noting
+from catlite.models.base import Model, traits
 from catlite.preflight import check_readable
 from catlite.results import SINGLE, Row
 from catlite.rewards.answer_match import GOLD
 from catlite.rewards.protocol import audited, grader_of, warn_own_judge
 from catlite.rollouts import ends_run, keeping, sample_group
-from catlite.runs.store import samples_from
+from catlite.runs.session import noting, samples_from
 from catlite.usage import Usage
 
 
@@ -77,7 +76,7 @@ class Grading:
             self._note(error)
             group = error.group or Group(example, ())
             return group, replace(row, usage=group.usage, error=str(error))
-        return group, _alone(row, group, getattr(policy, "price", None))
+        return group, _alone(row, group, traits(policy).price)
 
     async def grade(self, group: Group, single: Row, tell: Callable[[Usage], None]) -> list[Row]:
         """Grade `single`, unless it has its score already, and every estimator's reference.

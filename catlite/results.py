@@ -18,9 +18,9 @@ from catlite import cards
 from catlite.averages import mean_and_error, relative_gain
 from catlite.data import Group, Judgement, Reference
 from catlite.errors import ConfigError
-from catlite.models.preferring import distinct
 from catlite.rollouts import unanswered
 from catlite.runs import evaluation_file
+from catlite.runs.session import distinct
 from catlite.text import WIDTH, count, data_frame, dollars, plural, rounded, short, table, usage_text, width_of
 from catlite.usage import Usage
 

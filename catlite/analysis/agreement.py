@@ -170,7 +170,7 @@ def self_consistency(repeats: Sequence[Sequence[Judgement]]) -> pd.DataFrame:
     """Tell how often a judge says the same again of the same groups.
 
     Repeats say something only of a judge that samples (`judge_group(…, temperature=1.0)`), and inside a run only of
-    fresh replies: wrap each repeat in `samples_from(number)` of catlite/runs/.
+    fresh replies: wrap each repeat in `catlite.runs.session.samples_from(number)`.
 
     Args:
         repeats: its judgements of the same groups, made anew each time.

@@ -43,8 +43,8 @@ def in_flags(message: str, parser: argparse.ArgumentParser) -> str:
         The message, otherwise as it was.
 
     Example:
-        >>> in_flags("n=0: ask for at least one rollout", parser)
-        '--n 0: ask for at least one rollout'
+        >>> in_flags("n=0: want a whole number of at least 1", parser)
+        '--n 0: want a whole number of at least 1'
     """
     options = _options(parser)
     for pattern, instead in _SAYINGS:

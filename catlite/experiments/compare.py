@@ -20,9 +20,9 @@ from catlite.models.naming import opened
 from catlite.references.synthesis import Synthesis
 from catlite.results import Evaluation
 from catlite.rollouts import continuing
-from catlite.runs.budget import Budget, capped
+from catlite.runs.budget import Budget
 from catlite.runs.progress import Progress
-from catlite.runs.store import open_run
+from catlite.runs.session import open_run
 
 
 async def acompare(
@@ -94,7 +94,7 @@ async def acompare(
             return evaluation
 
         # One store and one budget for both: what the first spends is not there for the second.
-        with open_run(run) as store, capped(budget, store):
+        with open_run(run, budget) as store:
             earlier = await evaluate_one(first, BEFORE)
             with continuing(begun=True):
                 return Comparison(earlier, await evaluate_one(second, AFTER))

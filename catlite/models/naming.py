@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from catlite.errors import ConfigError
-from catlite.models.base import Model
+from catlite.models.base import Closes, Model
 from catlite.models.embedded.model import embedded
 from catlite.models.http.endpoint import Endpoint
 from catlite.models.http.keys import Secret as Secret, sealed as sealed
 
 
 def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:
-    """A Model from what a user names: "local", a bare name, "provider/name", or a Model as it is."""
+    """Make a Model from what a user names: "local", a bare name, "provider/name", or a Model as it is."""
     if isinstance(model, str):
         if model == "local":
             if base_url is not None:
@@ -37,10 +37,10 @@ def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key
 async def opened(
     model: str | Model, base_url: str | Secret | None = None, api_key: str | Secret | None = None
 ) -> AsyncIterator[Model]:
-    """Give the Model of `model`; the connections of one that was made here, from a name, are closed afterwards."""
+    """Yield the Model of that name, or the one given; one that was made here is closed at the end of the block."""
     resolved = resolve(model, base_url=base_url, api_key=api_key)
     try:
         yield resolved
     finally:
-        if isinstance(resolved, Endpoint) and resolved is not model:
+        if resolved is not model and isinstance(resolved, Closes):
             await resolved.aclose()

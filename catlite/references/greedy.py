@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from catlite.data import Group, Reference, counted
 from catlite.errors import EstimationError
+from catlite.models import ask
 from catlite.models.base import Model
 from catlite.usage import Usage
 
@@ -26,7 +27,7 @@ class Greedy:
         """Ask for the greedy reply to the group's question; EstimationError when the call fails."""
         left_out = ("top_k", "top_p", "min_p", "seed")
         settings = {name: value for name, value in self.sampling.items() if name not in left_out}
-        (reply,) = await self.model.sample(group.example.prompt, 1, **{**settings, "temperature": 0.0})
+        (reply,) = await ask.sample(self.model, group.example.prompt, 1, **{**settings, "temperature": 0.0})
         reply = counted(reply)
         usage = Usage.total([reply.usage])
         if reply.error is not None:

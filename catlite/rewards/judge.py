@@ -20,12 +20,13 @@ from catlite import answers, concurrency
 from catlite.criteria import Criterion, Rubric, Verdict
 from catlite.data import Example, Group, Judgement, Message, Rollout
 from catlite.errors import ConfigError, ContextOverflow, RequestRejected
-from catlite.models.base import Model, json_schema
-from catlite.models.preferring import noting, sample_preferring
+from catlite.models.base import Model, json_schema, traits
+from catlite.models.preferring import sample_preferring
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
 from catlite.rewards.attacks import ATTACKS, CRITERION, HONEST, OFF_TOPIC
 from catlite.rewards.verdicts.reading import asked_again, criterion_verdicts, read_verdict
+from catlite.runs.session import noting
 from catlite.text import data_frame
 from catlite.usage import Usage
 
@@ -113,7 +114,7 @@ async def judge_group(
     asked = group.example if conversation else None
     judging = (asking.rollout(rollout, asked) for rollout in group.rollouts)
     with noting() as remarks:
-        if mode == "soft" and getattr(judge, "caches_per_slot", False):
+        if mode == "soft" and traits(judge).caches_per_slot:
             # One word is no work to share out, and in one slot the instructions are read once for all rollouts.
             verdicts = tuple([await one for one in judging])
         else:
@@ -151,7 +152,7 @@ class _Asking:
         try:
             if self.mode == "batch":
                 return tuple(await self._all(shown))
-            if getattr(self.judge, "caches_per_slot", False):
+            if traits(self.judge).caches_per_slot:
                 return tuple([await self._one(shown, one) for one in criteria])
             # Once the first is back the server has the rest of the prompt in its cache.
             first = await self._one(shown, criteria[0])

@@ -15,7 +15,7 @@ def parser(command):
 @pytest.mark.parametrize(
     ("command", "said", "told"),
     [
-        ("evaluate", "n=0: ask for at least one rollout", "--n 0: ask for at least one rollout"),
+        ("evaluate", "n=0: want a whole number of at least 1", "--n 0: want a whole number of at least 1"),
         ("train", "num_generations=1: a group of one", "--n 1: a group of one"),
         ("evaluate", "n_repeats=0: want more", "--n-repeats 0: want more"),
         ("evaluate", "run='my runs/x' is in use by process 7", "--run 'my runs/x' is in use by process 7"),
@@ -39,8 +39,8 @@ def parser(command):
         ("evaluate", 'say so: encoding="cp1252"', "say so: --encoding cp1252"),
         (
             "evaluate",
-            "limit=0: give a whole number from 1, or None for all rows",
-            "--limit 0: give a whole number from 1",
+            "limit=0: want a whole number of at least 1, or None for all rows",
+            "--limit 0: want a whole number of at least 1",
         ),
         ("train", "pass reward=RubricReward(proposer, judge) with", "pass --reward rubric with"),
         ("evaluate", "seed=1.5", "--seed 1.5"),
