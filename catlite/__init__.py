@@ -60,6 +60,7 @@ _HOME = {
     "gsm8k": "catlite.tasks.gsm8k",
     "healthbench": "catlite.tasks.healthbench",
     "judge": "catlite.judging",
+    "last_word": "catlite.tasks.last_word",
     "maj_at_k": "catlite.analysis.scaling",
     "math500": "catlite.tasks.math500",
     "pass_at_k": "catlite.analysis.scaling",
@@ -129,6 +130,7 @@ if TYPE_CHECKING:
     from catlite.runs.budget import Budget as Budget
     from catlite.tasks.gsm8k import gsm8k as gsm8k
     from catlite.tasks.healthbench import healthbench as healthbench
+    from catlite.tasks.last_word import last_word as last_word
     from catlite.tasks.math500 import math500 as math500
     from catlite.tasks.records import from_records as from_records
     from catlite.tasks.times_tables import times_tables as times_tables

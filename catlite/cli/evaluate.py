@@ -29,6 +29,7 @@ from catlite.cli.options import (
     own,
     refuse_own,
 )
+from catlite.coerce import TASKS
 from catlite.data import Reward, Task
 from catlite.errors import ConfigError
 from catlite.tasks.healthbench import FILES
@@ -36,7 +37,6 @@ from catlite.tasks.healthbench import FILES
 if TYPE_CHECKING:
     from catlite.cli.options import Commands
 
-_TASKS = ("gsm8k", "healthbench", "math500", "times_tables")
 _GRADERS = ("answer", "expert", "model")
 _OWN = ("answer", "rubric", "id")  # columns that only this command reads
 
@@ -57,7 +57,7 @@ def add(commands: Commands) -> None:
                 --judge gpt-4o --run runs/health --max-tokens 1500
         """,
     )
-    parser.add_argument("task", help=f"{', '.join(_TASKS)}, or a CSV, TSV, JSONL or JSON file of your own")
+    parser.add_argument("task", help=f"{', '.join(TASKS)}, or a CSV, TSV, JSONL or JSON file of your own")
     parser.add_argument("--path", metavar="FILE", help="the file of a named task, when it is on this machine already")
     parser.add_argument("--subset", choices=sorted(FILES), default="all", help="of healthbench (default: all)")
     mine = parser.add_argument_group("a file of your own")
@@ -143,9 +143,9 @@ def _grader(kind: str, arguments: argparse.Namespace) -> Iterator[Reward | None]
 def _task(arguments: argparse.Namespace) -> Task:
     draw = drawn(arguments)
     mine = own(arguments) | {name: value for name in _OWN if (value := getattr(arguments, name)) is not None}
-    if arguments.task not in _TASKS:
+    if arguments.task not in TASKS:
         if not Path(arguments.task).expanduser().exists():
-            raise ConfigError(f"there is no task {arguments.task!r} and no such file: tasks are {', '.join(_TASKS)}")
+            raise ConfigError(f"there is no task {arguments.task!r} and no such file: tasks are {', '.join(TASKS)}")
         answer = {} if "rubric" in mine else {"answer": "answer"}
         return catlite.from_records(arguments.task, **{**answer, **mine}, **draw)
     refuse_own(arguments.task, mine)
@@ -153,4 +153,6 @@ def _task(arguments: argparse.Namespace) -> Task:
         return catlite.healthbench(arguments.subset, arguments.path, **draw)
     if arguments.task == "times_tables":
         return catlite.times_tables(**draw)
+    if arguments.task == "last_word":
+        return catlite.last_word(120 if draw["limit"] is None else draw["limit"], draw["seed"])
     return (catlite.math500 if arguments.task == "math500" else catlite.gsm8k)(arguments.path, **draw)

@@ -14,6 +14,7 @@ _ALIASES = {
     "--n": ("n", "num_generations"),
     "--max-tokens": ("max_tokens", "max_completion_tokens", "max_completion_length"),
     "--run": ("run", "folder"),
+    "--limit": ("limit", "count"),
     "--estimators": ("estimators",),
     "--repeats": ("n_repeats",),
 }
