@@ -1,6 +1,6 @@
 """Compute as Teacher (CaT, arXiv 2509.14234) from scratch: a language model improves on questions without labels.
 
-    python examples/cat_from_scratch.py MODEL [--reference vote|synthesis] [--steps 24] [--seed 0]
+    python examples/cat_from_scratch.py MODEL [--reference vote|synthesis] [--steps 20] [--seed 0]
 
 MODEL is a folder or a name on the Hugging Face hub. CaT, for every question of a step:
 
@@ -35,7 +35,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 GROUP, PROMPTS, LEARNING_RATE = 8, 4, 2e-5  # rollouts of a question, questions of a step, of AdamW
-TRAINED, HELD_OUT = 72, 32  # questions
+TRAINED, HELD_OUT = 72, 24  # questions
 
 # The task: four different words, and which of them is the last. A worked turn shows how to reply.
 WORDS = """apple bottle bridge candle cloud dragon engine feather forest garden hammer island
@@ -158,7 +158,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--reference", choices=("vote", "synthesis"), default="vote")
-    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--held-out", type=int, default=HELD_OUT)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

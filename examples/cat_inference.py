@@ -8,7 +8,7 @@
 It costs n + 1 requests; expect n attempts that differ, then one answer about as long as one of them. For vLLM, Ollama
 or llama.cpp set OPENAI_BASE_URL, such as http://localhost:8000/v1.
 
-`catlite.synthesize(question, model)` adds retries, costs, a fence that no attempt can close, and trimming to the context.
+`catlite.synthesize(question, model)` adds retries, costs, a fence that no attempt can close, and more.
 """
 
 import argparse
