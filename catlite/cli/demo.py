@@ -11,6 +11,7 @@ import catlite
 from catlite.cli.options import add_command
 from catlite.cli.train import exit_code, run_training
 from catlite.cli.waiting import on_terminal
+from catlite.errors import ConfigError
 from catlite.reprs import reference_text
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def _demo_train(arguments: argparse.Namespace) -> int:
     from catlite.tasks.last_word import WORKED_SYNTHESES
 
     started = time.monotonic()
+    if not 0 <= arguments.seed <= 125:
+        raise ConfigError(f"seed={arguments.seed}: want a whole number from 0 to 125")
     questions = catlite.last_word(72, arguments.seed)
     unlabelled = replace(questions, examples=tuple(replace(example, answer=None) for example in questions))
     held_out = catlite.last_word(48, 125 + arguments.seed)
