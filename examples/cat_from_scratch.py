@@ -14,14 +14,17 @@ Simplifications, and what catlite has in their place:
 
 1. One question at a time, with `generate` of transformers      → catlite/models/local/engine.py
 2. A fence that a rollout could imitate, no trimming            → catlite/references/synthesis.py, prompts/fence.py
-3. Answers are equal when their letters are                     → catlite/answers/
-4. Rewards from final answers alone, no rubric and no judge     → catlite/rewards/
-5. One update per group of rollouts, so the ratio of GRPO is 1 and its clip never acts; no KL penalty; the upper half
+3. Final answers alone are rewarded, and equal when their letters are; no rubric → catlite/answers/, catlite/rewards/
+4. One update per group of rollouts, so the ratio of GRPO is 1 and its clip never acts; no KL penalty; the upper half
    of the layers is trained in place of a LoRA adapter          → catlite/training/grpo.py
-6. Fixed steps, nothing is kept, no resuming                    → catlite/training/checks.py, folder.py
-7. A table without a test of significance                       → catlite/experiments/compare.py
+5. Fixed steps, nothing is kept, no significance → catlite/training/checks.py, folder.py, experiments/compare.py
 
-What to expect: …
+What to expect of SmolLM2-135M-Instruct, in 9 minutes of one CPU core (vote, seed 0, ± the standard error; the folder
+is what `python -c "from catlite.models.local.from_gguf import embedded_folder as f; print(f())"` prints):
+
+    24 questions held out   single sample   greedy          majority of 8   synthesis of 8
+    before                  0.432 ± 0.053   0.708 ± 0.095   0.708 ± 0.095   0.417 ± 0.103
+    after                   0.943 ± 0.043   0.958 ± 0.042   0.958 ± 0.042   0.917 ± 0.058
 """
 
 import argparse
@@ -34,8 +37,7 @@ from statistics import fmean, stdev
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-GROUP, PROMPTS, LEARNING_RATE = 8, 4, 2e-5  # rollouts of a question, questions of a step, of AdamW
-TRAINED, HELD_OUT = 72, 24  # questions
+GROUP, PROMPTS, TRAINED, LEARNING_RATE = 8, 4, 72, 2e-5  # rollouts a question, questions a step, questions in all
 
 # The task: four different words, and which of them is the last. A worked turn shows how to reply.
 WORDS = """apple bottle bridge candle cloud dragon engine feather forest garden hammer island
@@ -159,7 +161,7 @@ def main():
     parser.add_argument("model")
     parser.add_argument("--reference", choices=("vote", "synthesis"), default="vote")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--held-out", type=int, default=HELD_OUT)
+    parser.add_argument("--held-out", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)

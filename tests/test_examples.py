@@ -47,6 +47,17 @@ def test_an_example_is_short_and_needs_little(path, lines, libraries):
     assert imported - set(sys.stdlib_module_names) == libraries
 
 
+@pytest.mark.parametrize("path", [SCRATCH, INFERENCE])
+def test_what_an_example_names_of_the_library_exists(path):
+    text = path.read_text("utf-8")
+    files = re.findall(r"catlite/[\w/]*(?:\.py)?", text)
+    assert [name for name in files if not (EXAMPLES.parent / name).exists()] == []
+    for module, name in re.findall(r"from (catlite[\w.]*) import (\w+)", text):
+        assert hasattr(importlib.import_module(module), name)
+    for name in re.findall(r"catlite\.(\w+)\(", text):
+        assert name in catlite.__all__
+
+
 def test_inference_asks_n_times_and_once_more_with_the_librarys_prompt(server):
     environment = {**os.environ, "OPENAI_API_KEY": server.key, "OPENAI_BASE_URL": server.url}
     server.reply = lambda body, _: f"reply at {body['temperature']}"
