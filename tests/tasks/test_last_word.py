@@ -25,10 +25,10 @@ def test_the_answer_is_the_last_of_four_different_words():
 
 def test_no_two_seeds_share_a_question():
     owners = {}
-    for seed in range(SEEDS):
-        for example in catlite.last_word(MOST, seed):
+    for seed in range(SEEDS):  # all of some seeds, some of all others
+        for example in catlite.last_word(MOST if seed % 50 == 0 else 40, seed):
             assert owners.setdefault(example.id, seed) == seed
-    assert len(owners) == SEEDS * MOST
+    assert len(owners) == 6 * MOST + (SEEDS - 6) * 40
 
 
 def test_a_seed_asks_the_same_questions_and_a_larger_count_begins_with_them():
