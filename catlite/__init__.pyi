@@ -57,6 +57,7 @@ from .rewards.rubric import ExpertRubric as ExpertRubric, RubricReward as Rubric
 from .runs.budget import Budget as Budget
 from .tasks.gsm8k import gsm8k as gsm8k
 from .tasks.healthbench import healthbench as healthbench
+from .tasks.last_word import last_word as last_word
 from .tasks.math500 import math500 as math500
 from .tasks.records import from_records as from_records
 from .tasks.times_tables import times_tables as times_tables

@@ -9,10 +9,11 @@ import argparse
 import re
 import shlex
 
-# Other names that Python has for an option: those of TRL and of some servers.
+# Other names that Python has for an option: those of TRL, of some servers, and of a task that makes its questions.
 _ALIASES = {
     "--n": ("num_generations",),
     "--max-tokens": ("max_completion_tokens", "max_completion_length"),
+    "--limit": ("count",),
 }
 _VALUE = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|…|[^\s,;:()'"]*"""
 _BUILT = re.compile(
