@@ -130,7 +130,7 @@ class Grading:
         if reference.error is not None:
             return replace(row, error=reference.error)
         row = replace(row, reference=reference)
-        return await self._grade(row, Group(group.example, (reference.as_rollout(),)), group)
+        return await self._grade(row, reference.alone, group)
 
     async def _grade(self, row: Row, rollouts: Group, group: Group) -> Row:
         """Give `row` the mean score of `rollouts`, or why there is none."""

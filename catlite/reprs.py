@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import singledispatch
 
 from catlite.criteria import Criterion, Rubric, Verdict
-from catlite.data import Example, Group, Judgement, Reference, Rollout
+from catlite.data import Example, Group, Judgement, Reference, Response, Rollout
 from catlite.text import fitted, plural, short, table, usage_text, visible
 
 
@@ -129,7 +129,7 @@ def models_text(reference: Reference) -> str:
     return ", ".join(known)
 
 
-def ended(rollout: Rollout) -> str:
+def ended(rollout: Response) -> str:
     """Say whether a rollout is complete, or what is wrong with it."""
     return rollout.defect or "complete"
 

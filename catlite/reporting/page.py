@@ -15,7 +15,7 @@ from typing import Any
 from jinja2.utils import htmlsafe_json_dumps
 
 from catlite.criteria import Rubric, Verdict
-from catlite.data import Example, Group, Rollout
+from catlite.data import Example, Group, Response
 from catlite.reporting import analyses, figures, rendering
 from catlite.reporting.rendering import finite, render
 from catlite.reporting.training_page import write_page
@@ -190,7 +190,7 @@ def _matrix(rubric: Rubric, rows: list[Row], cut: Cut) -> dict[str, Any]:
     }
 
 
-def _rollout(rollout: Rollout, score: float | None, cut: Cut) -> dict[str, Any]:
+def _rollout(rollout: Response, score: float | None, cut: Cut) -> dict[str, Any]:
     fields = {
         "answer": cut(rollout.answer),
         "ended": cut(ended(rollout)),
