@@ -489,7 +489,7 @@ def test_what_cannot_be_made_a_batch_fails_and_is_not_waited_for(model, monkeypa
         ({"temperatur": 1.0}, ConfigError, "did you mean temperature"),
         ({"temperature": -1}, ConfigError, "of at least 0"),
         ({"response_format": {"type": "json_object"}}, RequestRejected, "response_format"),
-        ({"n": 0}, ConfigError, "at least one"),
+        ({"n": 0}, ConfigError, "of at least 1"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused(model, sampling, error, said):
