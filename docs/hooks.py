@@ -1,7 +1,7 @@
 """What mkdocs does for this manual beyond its plugins: notebooks become pages, and the search leaves out source code.
 
-A notebook's page is made of its source alone, so nothing runs and nothing is paid for while the manual is built. Where
-`docs/pictures/<notebook>-<cell id>.png` exists (docs/pictures.py takes it), it stands below the cell it came from.
+A notebook's page is made of its source alone, so nothing runs and nothing is paid for while the manual is built. The
+pictures that docs/pictures.py takes stand below the cells that show such a thing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-PICTURES = ROOT / "docs" / "pictures"
+PICTURES = {  # by notebook and cell
+    ("01_synthesize", "synthesize"): ("card", "shows", "A reference as a card, with its rollouts"),
+    ("02_compare_estimators", "page"): ("report", "writes, for other questions,", "Scores, intervals and plots"),
+    ("03_healthbench_rubrics", "audit"): ("matrix", "shows, for other answers,", "Criteria, responses and verdicts"),
+}
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -44,5 +48,5 @@ def _cell_text(notebook: str, cell: dict[str, Any]) -> str:
     if cell["cell_type"] == "markdown":
         return source
     text = f"```python\n{source}\n```"
-    picture = PICTURES / f"{notebook}-{cell['id']}.png"
-    return f"{text}\n\n![What this cell shows](../pictures/{picture.name})" if picture.exists() else text
+    name, verb, alt = PICTURES.get((notebook, cell["id"]), ("", "", ""))
+    return f"{text}\n\nThis cell {verb} something like this:\n\n![{alt}](../pictures/{name}.png)" if name else text
