@@ -292,15 +292,15 @@ def test_a_forked_child_gets_a_loop_and_connections_of_its_own(server):
     code = """
         model = endpoint()
         before = concurrency.run(model.sample("hi"))[0].text
-        mine = loop._get()
+        mine = concurrency._get()
         read, write = os.pipe()
         pid = os.fork()
         if pid == 0:
             text = concurrency.run(model.sample("hi"))[0].text
-            os.write(write, f"{text} {loop._get() is not mine}".encode())
+            os.write(write, f"{text} {concurrency._get() is not mine}".encode())
             os._exit(0)
         os.waitpid(pid, 0)
-        print(os.read(read, 100).decode(), loop._get() is mine, concurrency.run(model.sample("hi"))[0].text)
+        print(os.read(read, 100).decode(), concurrency._get() is mine, concurrency.run(model.sample("hi"))[0].text)
         os.close(read); os.close(write)
     """
     assert run(server, code) == "answer 0 True True answer 0\n"

@@ -240,11 +240,17 @@ def test_the_server_ends_when_the_program_is_killed():
 
 @LINUX
 def test_an_interrupt_in_the_middle_leaves_no_child():
-    code = textwrap.dedent(USE) + 'catlite.synthesize("Tell me a long story.", "local", n=8, max_tokens=2000)\n'
+    asking = """
+ask = catlite.synthesize  # loads what it needs
+print("asking", flush=True)
+ask("Tell me a long story.", "local", n=8, max_tokens=2000)
+"""
+    code = textwrap.dedent(USE) + asking
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
     with children.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as parent:
         pid = int(parent.stdout.readline().split()[1])
-        time.sleep(0.3)
+        assert parent.stdout.readline() == "asking\n"
+        time.sleep(0.5)
         started = time.monotonic()
         parent.send_signal(signal.SIGINT)
         err = parent.communicate(timeout=60)[1]
