@@ -197,6 +197,14 @@ def run(code, folder, warnings="error", **environment):
     return done.stdout
 
 
+def test_pictures_are_small_and_say_what_they_show():
+    pictures = sorted((ROOT / "docs" / "pictures").glob("*.png"))
+    assert [picture.name for picture in pictures if picture.stat().st_size > 60_000] == []
+    shown = re.findall(r"!\[([^]]*)\]\(pictures/([\w.-]+)\)", "".join(page.read_text("utf-8") for page in PAGES))
+    assert {name for _, name in shown} == {picture.name for picture in pictures}
+    assert all(len(text) > 20 for text, _ in shown)
+
+
 def test_every_test_that_the_page_on_faults_names_exists():
     pairs = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs" / "faults.md").read_text("utf-8"))
     assert len(pairs) > 30
