@@ -43,7 +43,7 @@ async def alternating(group: catlite.Group, _: catlite.Reference) -> list[float]
 
 
 async def nothing(group: catlite.Group) -> catlite.Reference:
-    return catlite.Reference("", None, "constant", group)
+    return catlite.Reference("nothing", None, "constant", group)
 
 
 def ours(arm: str, steps: int) -> dict[str, Any]:
@@ -100,12 +100,13 @@ def bare(steps: int) -> dict[str, Any]:
     """The same of TRL's own GRPO."""
     from datasets import Dataset
     from transformers import TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOConfig
 
-    from catlite.training import lora
-    from catlite.training.trl.plain import plain_head
+    from catlite.training.lora import TrainablePolicy
+    from catlite.training.trl.settings import quiet_libraries
+    from catlite.training.trl.trainer import CatGRPOTrainer
 
-    policy = catlite.LocalModel("local")
+    policy = TrainablePolicy("local", catlite.TrainConfig(lora_layers=0.5))
     times: list[float] = []
 
     class Clock(TrainerCallback):  # type: ignore[misc]
@@ -118,9 +119,10 @@ def bare(steps: int) -> dict[str, Any]:
     def rewarded(completions: list[Any], **_: Any) -> list[float]:
         return [float(number % 2) for number in range(len(completions))]
 
-    with lora.quietly(), plain_head(), tempfile.TemporaryDirectory() as folder:
-        model, lora = lora.with_adapter(policy, 16, 0.5, 0, on_gpu=False)
-        trainer = GRPOTrainer(
+    with quiet_libraries(), tempfile.TemporaryDirectory() as folder:
+        model, adapter = policy.add_adapter()
+        trainer = CatGRPOTrainer(  # TRL's, which alone does not run on a CPU
+            share_prompts=False,
             model=model,
             reward_funcs=rewarded,
             args=GRPOConfig(
@@ -142,9 +144,9 @@ def bare(steps: int) -> dict[str, Any]:
                 dataloader_pin_memory=False,
             ),
             train_dataset=Dataset.from_list([{"prompt": one.messages} for one in catlite.times_tables(48)]),
-            processing_class=policy.tokenizer,
+            processing_class=policy.local.tokenizer,
             callbacks=[Clock()],
-            peft_config=lora,
+            peft_config=adapter,
         )
         trainer.train()
     logged = [row["completions/mean_length"] for row in trainer.state.log_history if "loss" in row]

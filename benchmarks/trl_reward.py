@@ -174,13 +174,13 @@ def timed(reward, url: str, kept: list[dict[str, float]]):
 def run_arm(name: str, url: str, steps: int) -> list[dict[str, float]]:
     from datasets import Dataset
     from tiny import tiny_model
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOConfig
 
-    from catlite.training import lora
-    from catlite.training.trl.plain import plain_head
+    from catlite.training.trl.settings import quiet_libraries
+    from catlite.training.trl.trainer import CatGRPOTrainer
 
     kept: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory() as folder, lora.quietly(), plain_head():
+    with tempfile.TemporaryDirectory() as folder, quiet_libraries():
         rewards = {
             "sequential": lambda: by_hand(url),
             "concurrent": lambda: by_hand_async(url),
@@ -190,7 +190,7 @@ def run_arm(name: str, url: str, steps: int) -> list[dict[str, float]]:
         prompts = [
             {"prompt": [{"role": "user", "content": f"Say {number}"}], "qid": str(number)} for number in range(64)
         ]
-        trainer = GRPOTrainer(
+        trainer = CatGRPOTrainer(
             model=str(tiny_model(Path(folder) / "model")),
             reward_funcs=timed(rewards[name](), url, kept),
             args=GRPOConfig(

@@ -1,4 +1,4 @@
-"""What a response is judged by: criteria, the rubric they make, and the verdicts on them.
+"""Criteria for a response, the rubric they make, and the verdicts on them.
 
 A rubric's score is HealthBench's, of which the paper's reward, the fraction of criteria met, is the case without
 weights. Left out: where criteria come from (rewards/proposal.py) and who judges (rewards/judge.py).
@@ -15,7 +15,17 @@ from catlite.lazy import calling
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One thing a response does or does not do. `points` may be negative: then doing it costs."""
+    """Something that a response does or does not do.
+
+    Args:
+        text: a sentence about the response, such as "Names zinc.".
+        points: its weight; 1.0. Below 0, a response that does it loses points.
+        tags: names under which scores are reported, such as HealthBench's "axis:accuracy".
+
+    Example:
+        >>> Criterion("Tells the reader to stop iron.", -4).points
+        -4
+    """
 
     text: str
     points: float = 1.0
@@ -48,19 +58,26 @@ class Rubric:
         object.__setattr__(self, "criteria", tuple(_criterion(*item) for item in enumerate(self.criteria, 1)))
 
     def score(self, verdicts: Sequence[bool | float | None]) -> float | None:
-        """Points of the met criteria over all positive points (HealthBench's rule; simple-evals, healthbench_eval.py).
+        """Divide the points of the met criteria by all positive points (HealthBench's rule in simple-evals).
 
-        verdicts: one per criterion, in order; a probability counts in proportion. A met criterion with negative points
-        subtracts, and nothing is clipped. A criterion without a verdict (None) leaves both sums. None when no judged
-        criterion has positive points. With points of 1 throughout it is the fraction met, the paper's reward.
+        A met criterion with negative points subtracts, and nothing is clipped. A criterion without a verdict leaves
+        both sums. With points of 1 throughout this is the fraction met, the paper's reward.
 
-        Raises ConfigError when there is not one verdict per criterion.
+        Args:
+            verdicts: one per criterion, in order: True, False, a probability, which counts in proportion, or None.
+
+        Returns:
+            At most 1.0; None when no judged criterion has positive points.
+
+        Raises:
+            ConfigError: there is not one verdict per criterion.
         """
         if len(verdicts) != len(self.criteria):
             raise ConfigError(
                 f"{len(verdicts)} verdicts for a rubric of {len(self.criteria)} criteria: want one for each"
             )
-        judged = [(one.points, met) for one, met in zip(self.criteria, verdicts, strict=True) if met is not None]
+        pairs = zip(self.criteria, verdicts, strict=True)
+        judged = [(criterion.points, met) for criterion, met in pairs if met is not None]
         possible = sum(points for points, _ in judged if points > 0)
         return sum(points * met for points, met in judged) / possible if possible else None
 
@@ -74,16 +91,20 @@ def _criterion(number: int, criterion: object) -> Criterion:
     if isinstance(criterion, str) and criterion.strip():
         return Criterion(criterion)
     if not isinstance(criterion, Criterion):
-        given = "empty" if isinstance(criterion, str) else f"{type(criterion).__name__}"
-        raise ConfigError(f"criterion {number} is {given}: want a text, or Criterion(text, points)")
+        kind = "empty" if isinstance(criterion, str) else type(criterion).__name__
+        raise ConfigError(f"criterion {number} is {kind}: want a text, or Criterion(text, points)")
     return criterion
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a response meets a criterion; `met` is None when that could not be judged, and `reason` says why.
+    """Whether a response meets a criterion.
 
-    `probability` of yes is set by a judge that was asked for one (mode "soft").
+    Args:
+        criterion: the criterion.
+        met: True or False; None when it could not be judged.
+        reason: the judge's reason, or why there is no verdict.
+        probability: of yes, from 0 to 1, where the judge was asked for one (mode "soft"); else None.
     """
 
     criterion: Criterion
@@ -93,5 +114,5 @@ class Verdict:
 
     @property
     def value(self) -> float | None:
-        """What enters the score: the probability where there is one, else 1.0 or 0.0; None when not judged."""
+        """The part of the points that counts: the probability where there is one, else 1.0 or 0.0, None if unjudged."""
         return self.probability if self.probability is not None else None if self.met is None else float(self.met)

@@ -14,25 +14,32 @@ from catlite.criteria import Rubric, Verdict
 from catlite.endings import ending
 from catlite.errors import ConfigError
 from catlite.lazy import calling
+from catlite.messages import Message as Message, Prompt as Prompt, as_messages as as_messages
 from catlite.text import data_frame
 from catlite.usage import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Message = dict[str, str]
-Prompt = str | list[Message]
-
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
     """One sampled reply of a policy.
 
-    `finish_reason` is the server's word ("stop", "length", "content_filter", …) or "error" when the call
-    itself failed; then `error` says why and `text` is empty. `reasoning` is what a server returned beside the
-    text as the model's thinking: it is never the answer. `logprobs` are natural logs, one per token of `text`.
-    `alternatives` are the likeliest first tokens with their natural logs, where more than one was asked for. `notes`
-    say what was odd about the exchange that brought it.
+    Args:
+        text: the reply without the model's thinking; empty when the call failed.
+        answer: the final answer in it; None for open-ended text, or where the reply gives none.
+        finish_reason: the server's word ("stop", "length", "content_filter", …), or "error" when the call failed.
+        logprobs: natural logs, one per token of `text`; None where they were not asked for, or not given.
+        usage: tokens, dollars and seconds; None where they are unknown.
+        reasoning: the model's thinking, where a server returned it apart; the answer is never read from it.
+        error: the reason when the call failed, else None.
+        alternatives: the likeliest first tokens with their natural logs, where more than one was asked for.
+        notes: oddities of the exchange that brought the reply.
+
+    Example:
+        >>> Rollout("It is 42.", "42").usable
+        True
     """
 
     text: str
@@ -47,13 +54,13 @@ class Rollout:
 
     @property
     def defect(self) -> str | None:
-        """Why this rollout is left out of estimation, or None when it is usable."""
-        how = ending(self.finish_reason)
-        if self.error is not None or how == "failed":
+        """The reason to leave this rollout out of estimation; None when it is usable."""
+        end = ending(self.finish_reason)
+        if self.error is not None or end == "failed":
             return "failed"
-        if how in ("truncated", "filtered"):
-            return how
-        if how == "refusal":
+        if end in ("truncated", "filtered"):
+            return end
+        if end == "refusal":
             return "ended by refusal"
         return None if self.text.strip() else "empty"
 
@@ -71,29 +78,35 @@ class Rollout:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Rollout:
-        """What `dataclasses.asdict` and JSON made of a rollout, made one again; by older versions, too."""
+        """Make a rollout of the JSON that `dataclasses.asdict` gave, in this version or an older one."""
         usage, logprobs, alternatives = (fields.get(name) for name in ("usage", "logprobs", "alternatives"))
         if usage is not None and "generations" not in usage:  # written before these were counted
             usage = {**usage, "generations": int(fields.get("finish_reason") not in ("scored", "error"))}
-        return cls(
-            **{
-                **fields,
-                "usage": None if usage is None else Usage(**usage),
-                "logprobs": None if logprobs is None else tuple(logprobs),
-                "alternatives": None
-                if alternatives is None
-                else tuple((token, value) for token, value in alternatives),
-                "notes": tuple(fields.get("notes") or ()),
-            }
-        )
+        values = {
+            "usage": None if usage is None else Usage(**usage),
+            "logprobs": None if logprobs is None else tuple(logprobs),
+            "alternatives": None if alternatives is None else tuple(map(tuple, alternatives)),
+            "notes": tuple(fields.get("notes") or ()),
+        }
+        return cls(**{**fields, **values})
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """One question: a prompt, and what is known about its answer.
 
-    `answer_format` says how a final answer is written: "boxed" (the last `\\boxed{}`), a regular expression
-    with one capture group, or None for open-ended text, where there is no answer to compare.
+    Args:
+        prompt: text, or chat messages [{"role": …, "content": …}].
+        answer: the right answer; None when it is not known.
+        rubric: criteria for a reply; None without any.
+        answer_format: how a reply writes its final answer: "boxed" (the last `\\boxed{}`), a regular expression with
+            one capture group, or None for open-ended text, whose answers are not compared.
+        id: its name in tables and runs; None takes its place in the task.
+        metadata: further columns of its row.
+
+    Example:
+        >>> Example("What is 6 times 7?", "42", answer_format="boxed").parse(r"So \\boxed{42}.")
+        '42'
     """
 
     prompt: Prompt
@@ -111,13 +124,25 @@ class Example:
     __repr__ = calling("catlite.reprs.example_repr")
 
     def parse(self, text: str) -> str | None:
-        """The final answer in `text`, read the way this example's answers are written."""
+        """Read the final answer of a reply, by `answer_format`; None for open-ended text, or where there is none."""
         return None if self.answer_format is None else answers.extract(text, self.answer_format)
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A named sequence of examples. `verifiable`: every example writes its answer in a known format."""
+    """A named sequence of examples.
+
+    Args:
+        name: shown in tables and pages.
+        examples: Example objects, or prompts.
+
+    Raises:
+        ConfigError: `examples` is not a list.
+
+    Example:
+        >>> Task("mine", ["Why is the sky blue?", "Why is grass green?"])
+        <Task mine: 2 open-ended examples>
+    """
 
     name: str
     examples: tuple[Example, ...]
@@ -125,7 +150,7 @@ class Task:
     def __post_init__(self) -> None:
         if isinstance(self.examples, str) or not isinstance(self.examples, Iterable):
             raise ConfigError(f"the examples of a task are a list, not {type(self.examples).__name__}")
-        examples = tuple(one if isinstance(one, Example) else Example(one) for one in self.examples)
+        examples = tuple(item if isinstance(item, Example) else Example(item) for item in self.examples)
         object.__setattr__(self, "examples", examples)
 
     @property
@@ -146,7 +171,17 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The G rollouts of one example, failed and truncated ones included; `policy` names the model they are of."""
+    """The G rollouts of one example.
+
+    Args:
+        example: the question.
+        rollouts: all of them in sampled order, failed and truncated ones included.
+        policy: the name of the model that wrote them; None when it is not known.
+
+    Example:
+        >>> Group(Example("Why?"), (Rollout("Because."), Rollout("", finish_reason="length")))
+        <Group of 2 rollouts, 1 truncated>
+    """
 
     example: Example
     rollouts: tuple[Rollout, ...]
@@ -159,12 +194,12 @@ class Group:
 
     @property
     def replies(self) -> tuple[Rollout, ...]:
-        """The rollouts that came, in sampled order, usable or not: all but those whose call failed."""
+        """The rollouts in sampled order, usable or not, without those whose call failed."""
         return tuple(rollout for rollout in self.rollouts if rollout.defect != "failed")
 
     @property
     def usage(self) -> Usage:
-        """What sampling the group cost; a rollout that came is a generation, also of a model that counts none."""
+        """The cost of sampling the group; each reply is a generation, also of a model that counts none."""
         total = Usage.total(rollout.usage for rollout in self.rollouts)
         return replace(total, generations=max(total.generations, len(self.replies)))
 
@@ -178,12 +213,13 @@ class Group:
         return counts
 
     def left_out(self) -> list[str]:
-        """A note per reason for which rollouts are left out of estimation, then what else was odd about them."""
-        notes = [f"{count} of {len(self.rollouts)} rollouts left out: {why}" for why, count in self.defects.items()]
+        """A note per reason for which rollouts are left out of estimation, then the `oddities`."""
+        total = len(self.rollouts)
+        notes = [f"{count} of {total} rollouts left out: {defect}" for defect, count in self.defects.items()]
         return notes + self.oddities()
 
     def oddities(self) -> list[str]:
-        """Notes on rollouts that are not left out: ends no one knows, and what their exchanges say."""
+        """Notes on rollouts that are not left out: unknown finish reasons, and the notes of their exchanges."""
         total, endings = len(self.rollouts), [rollout.odd_ending for rollout in self.rollouts]
         notes = [
             f"{endings.count(word)} of {total} rollouts ended by {word!r}, an unknown word: taken as complete"
@@ -199,12 +235,24 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A pseudo-reference: what a group was reconciled into, and by which estimator.
+    """A pseudo-reference: the text that an estimator made of a group (the paper's section 3).
 
-    `usage` is what the estimator itself spent; `total_usage` adds the rollouts. `notes` says what a reader has
-    to know before trusting it: rollouts left out or trimmed, a text that was cut off. `error` is set where there is no
-    reference, because every rollout or the estimator failed; then `text` is empty, and `str()` and `repr()` give the
-    error. `others` are rollouts of another model that had a say. `anchor` names the model that wrote or chose the text.
+    Args:
+        text: the reference; empty where there is none.
+        answer: its final answer; None for open-ended text, or where it gives none.
+        source: the estimator, such as "Synthesis".
+        group: the rollouts it was made of.
+        rubric: the criteria that were proposed from it, else None.
+        usage: the cost of the estimator itself; `total_usage` adds the rollouts.
+        notes: warnings before one trusts it: rollouts left out or trimmed, a text that was cut off.
+        truncated: True when the text was cut off.
+        error: the reason when every rollout or the estimator failed; `str()` and `repr()` show it. Else None.
+        others: rollouts of another model that had a say.
+        anchor: the name of the model that wrote or chose the text.
+
+    Example:
+        >>> reference = catlite.synthesize("What is 6 times 7?", "gpt-4o-mini", answer_format="boxed")
+        >>> reference.answer, reference.support, reference.cost_usd
     """
 
     text: str
@@ -227,20 +275,19 @@ class Reference:
     @property
     def support(self) -> tuple[int, int] | None:
         """(rollouts whose answer is equivalent to the reference's, all rollouts); None for open-ended text."""
-        if self.group.example.answer_format is None:
-            return None
-        return self._supported(answers.class_of)
+        return self._support(at_once=False)
 
     @property
     def known_support(self) -> tuple[int, int] | None:
         """`support` where it takes no comparing of answers, which can be long; None where it is not known."""
-        return None if self.group.example.answer_format is None else self._supported(answers.known_class_of)
+        return self._support(at_once=True)
 
-    def _supported(self, class_of: Callable[[str, list[str]], list[int] | None]) -> tuple[int, int] | None:
-        votes = [one.answer for one in (*self.rollouts, *self.others) if one.usable and one.answer is not None]
-        own = sum(one.usable and one.answer is not None for one in self.rollouts)
-        members = [] if self.answer is None or not own else class_of(self.answer, votes)
-        return None if members is None else (sum(member < own for member in members), len(self.rollouts))
+    def _support(self, *, at_once: bool) -> tuple[int, int] | None:
+        if self.group.example.answer_format is None:
+            return None
+        own = [rollout.answer if rollout.usable else None for rollout in self.rollouts]
+        others = [rollout.answer if rollout.usable else None for rollout in self.others]
+        return answers.support(self.answer, own, others, at_once=at_once)
 
     @property
     def total_usage(self) -> Usage:
@@ -253,9 +300,9 @@ class Reference:
         return self.total_usage.cost_usd
 
     def as_rollout(self) -> Rollout:
-        """The reference as a reply, so that what grades rollouts can grade it: cut off or failed where it was."""
-        ended = "error" if self.error is not None else "length" if self.truncated else "stop"
-        return Rollout(self.text, self.answer, ended, usage=self.usage, error=self.error)
+        """Make a Rollout of the reference, cut off or failed as it is, so that a reward can grade it."""
+        end = "error" if self.error is not None else "length" if self.truncated else "stop"
+        return Rollout(self.text, self.answer, end, usage=self.usage, error=self.error)
 
     def __str__(self) -> str:
         return self.text if self.error is None else repr(self)
@@ -267,10 +314,20 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A group judged by a rubric: why each rollout has its reward.
+    """A group judged by a rubric: the reasons for each rollout's reward.
 
-    Axes: G is the group's rollouts, C the rubric's criteria. `usage` is what judging took, a rubric's proposal
-    included; `notes` says what a reader has to know.
+    Args:
+        group: the G rollouts.
+        rubric: the C criteria.
+        verdicts_GC: for each rollout a verdict per criterion.
+        rewards_G: for each rollout its score; None where nothing could be judged.
+        judge: the name of the judging model.
+        usage: the cost of judging, a rubric's proposal included.
+        notes: warnings before one trusts it.
+
+    Example:
+        >>> judgement = catlite.judge(reference, "gpt-4o")
+        >>> judgement.rewards_G, judgement.to_frame()
     """
 
     group: Group
@@ -291,12 +348,13 @@ class Judgement:
 
     @property
     def separating(self) -> tuple[bool, ...]:
-        """Of each criterion, whether it tells the rollouts apart: without that it moves no advantage."""
+        """Of each criterion, whether its verdicts differ between rollouts: otherwise it moves no advantage."""
         columns = zip(*self.verdicts_GC, strict=True)
-        return tuple(len({v.value for v in column if v.value is not None}) > 1 for column in columns)
+        values = [{verdict.value for verdict in column} - {None} for column in columns]
+        return tuple(len(column) > 1 for column in values)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per rollout (from 1) and criterion: verdict, reason, probability, and the rollout's reward."""
+        """Make a table with a row per rollout (from 1) and criterion: verdict, reason, probability, reward."""
         separating = self.separating
         return data_frame(
             [
@@ -321,45 +379,13 @@ class Judgement:
 
 
 def counted(reply: Rollout) -> Rollout:
-    """`reply` with one generation booked, where it came and its model counts none."""
+    """Book one generation for a reply whose model counts none, but not for a failed call."""
     usage = reply.usage or Usage(None, None, None, None)
     if reply.error is not None or usage.generations:
         return reply
     return replace(reply, usage=replace(usage, generations=1))
 
 
-def as_messages(prompt: Prompt) -> list[Message]:
-    """`prompt` as a list of chat messages.
-
-    Raises ConfigError for an empty prompt, a message without role or content, or any other shape.
-    """
-    if isinstance(prompt, str):
-        if not prompt.strip():
-            raise ConfigError("the prompt is empty: give a question as text or a list of messages")
-        return [{"role": "user", "content": prompt}]
-    if not isinstance(prompt, list):
-        raise ConfigError(f"a prompt is a string or a list of messages, not {type(prompt).__name__}")
-    if not prompt:
-        raise ConfigError("the prompt is an empty list: give at least one message")
-    for number, message in enumerate(prompt):
-        if not isinstance(message, Mapping):
-            raise ConfigError(f'message {number} is {type(message).__name__}: want {{"role": …, "content": …}}')
-        for part in ("role", "content"):
-            if part == "content" and isinstance(message.get(part), list | tuple):
-                raise ConfigError(
-                    f"message {number} has its content in parts, and only text is sent to a model: give one text. What "
-                    "shows no prompt to a model, such as a vote, works with images, too"
-                )
-            if not isinstance(message.get(part), str):
-                raise ConfigError(
-                    f"message {number} has no {part!r} that is a string: "
-                    f'want {{"role": "user", "content": …}}, got keys {sorted(map(str, message))}'
-                )
-    if not any(message["content"].strip() for message in prompt):
-        raise ConfigError("every message of the prompt is empty")
-    return [dict(message) for message in prompt]
-
-
-# What makes a reference of a group, and what gives each of its rollouts a reward, None where it can give none.
+# An estimator makes a reference of a group; a reward scores each of its rollouts, None where it cannot.
 Estimator = Callable[[Group], Awaitable[Reference]]
 Reward = Callable[[Group, Reference], Awaitable[list[float | None]]]

@@ -1,6 +1,6 @@
 """How a reply ended, in the words of many servers: complete, cut off, filtered, refused or failed.
 
-A word that is not here says nothing against the reply: it counts as complete, and whoever reads the reply is told.
+An unknown word counts as complete, and the reader of the reply is told.
 """
 
 from __future__ import annotations
@@ -29,17 +29,9 @@ _LIMIT = re.compile(r"(?:^|_)(?:max|length|limit|context)(?:_|$)")  # of a word 
 
 @lru_cache(maxsize=256)
 def ending(finish_reason: str | None) -> str:
-    """A server's finish reason as one of a few words.
+    """A server's finish reason, in any spelling ("FinishReason.MAX_TOKENS"), as one of a few words.
 
-    Args:
-        finish_reason: as the server wrote it, in any case ("FinishReason.MAX_TOKENS"); None where it wrote none.
-
-    Returns:
-        "complete", "truncated", "filtered", "refusal", "failed", or "unknown" for a word that is not known here.
-
-    Example:
-        >>> ending("eos_token"), ending("MAX_TOKENS")
-        ('complete', 'truncated')
+    These are "complete", "truncated", "filtered", "refusal", "failed", and "unknown" for a word that is not known here.
     """
     word = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", (finish_reason or "").strip())  # "MaxTokens"
     word = word.lower().replace("-", "_").replace(" ", "_")

@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree; each leaf also has the stdlib parent a caller would expect.
+"""The tree of errors; each leaf also has the stdlib parent a caller would expect.
 
     CatliteError
     ├── ConfigError            ValueError       an argument or a setting is wrong; nothing was sent
@@ -13,9 +13,9 @@
     │   │   └── EndpointDown                    for several questions in a row: the run ends early
     │   ├── BadReply                            a reply that is not a chat completion
     │   └── EmbeddedModelError                  the embedded model: weights not found, wrong or not loadable
-    ├── GroupError             RuntimeError     no rollout of a group can be used; `.group` keeps what came
+    ├── GroupError             RuntimeError     no rollout of a group can be used; `.group` keeps all replies
     ├── EstimationError        RuntimeError     the group is fine, its reference failed; `.group` keeps it
-    ├── RubricError            RuntimeError     no usable rubric came; `.raw` keeps what the proposer wrote
+    ├── RubricError            RuntimeError     the proposer wrote no usable rubric; `.raw` keeps its texts
     ├── BudgetReached          RuntimeError     the next request could exceed the run's budget; nothing was sent
     ├── StoreError             OSError          a run's folder cannot be used, or a reply cannot be written
     └── TrainingError          RuntimeError     training cannot go on; the last checkpoint is kept
@@ -42,15 +42,18 @@ Rollout: TypeAlias = Any
 class CatliteError(Exception):
     """Anything catlite raises on purpose; `.group` keeps the rollouts that were paid for before, if there are any.
 
-    `.rollouts` are the replies of the same call of a model that came before it failed. `.usage` is what was spent on
-    nothing, None where that is not known or nothing was.
+    `.rollouts` are the replies that a call of a model had before it failed. `.usage` is the cost of the failure, None
+    where it is not known, or nothing.
     """
 
     group: Group | None = None
     rollouts: tuple[Rollout, ...] = ()
     usage: Usage | None = None
 
-    _render_traceback_ = calling("catlite.tracebacks.render")  # what IPython shows: the lines of the cell, the message
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+    _render_traceback_ = calling("catlite.tracebacks.render")  # for IPython: the lines of the cell, and the message
 
 
 class ConfigError(CatliteError, ValueError):
@@ -68,8 +71,8 @@ class DataError(CatliteError, ValueError):
 class ModelError(CatliteError, RuntimeError):
     """A model did not answer; `.status` is the HTTP status, where there was one.
 
-    `.usage` is what a reply of no use says it was billed, None when it says nothing. `.reason` is what the server said,
-    whole, and `.params` are the settings that it names as the cause.
+    `.usage` is what a useless reply says it was billed, None when it says nothing. `.reason` is the server's whole
+    text, and `.params` are the settings that it names as the cause.
     """
 
     reason: str = ""
@@ -79,13 +82,25 @@ class ModelError(CatliteError, RuntimeError):
         super().__init__(message)
         self.status = status
 
+    @property
+    def for_every_prompt(self) -> bool:
+        """True when no other prompt would fare better: no access, no credit, a wrong address or model name.
+
+        A run ends with such an error, and no setting is left out because of it.
+        """
+        return False
+
 
 class AuthenticationFailed(ModelError):
     """401 or 403: the key is missing, wrong or not allowed. Never retried."""
 
+    for_every_prompt = True
+
 
 class QuotaExhausted(ModelError):
     """402, or another status that says there is no credit left: waiting would not help. Never retried."""
+
+    for_every_prompt = True
 
 
 class RequestRejected(ModelError):
@@ -93,7 +108,7 @@ class RequestRejected(ModelError):
 
     @property
     def for_every_prompt(self) -> bool:
-        """True when the address or the model's name is wrong: any other prompt would be refused as well."""
+        """True for 404, 405 and redirects: the address or the model's name is wrong."""
         return self.status is not None and (self.status in (404, 405) or 300 <= self.status < 400)
 
 
@@ -126,7 +141,7 @@ class EndpointUnavailable(ModelError, ConnectionError):
 class EndpointDown(EndpointUnavailable):
     """Several questions in a row have used up their retries, and nothing was answered in between.
 
-    A run ends with it as with a budget that is reached: what came is kept, and the same call goes on from there.
+    A run ends with it as with a budget that is reached: replies are kept, and the same call goes on from there.
     """
 
 
@@ -139,7 +154,7 @@ class EmbeddedModelError(ModelError):
 
 
 class GroupError(CatliteError, RuntimeError):
-    """No rollout of a group can be used; `.group` keeps every reply that came."""
+    """No rollout of a group can be used; `.group` keeps every reply."""
 
     group: Group
 
@@ -147,16 +162,13 @@ class GroupError(CatliteError, RuntimeError):
         super().__init__(message, group)
         self.group = group
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
 
 class EstimationError(CatliteError, RuntimeError):
-    """The rollouts are fine but no reference came of them; `.group` keeps what was paid for.
+    """The rollouts are fine but the estimator made no reference of them; `.group` keeps the rollouts.
 
-    `.usage` is what the estimator itself had spent, None when nothing. `.unanswered` is True where every call was
-    answered and there was no reference in the answers: an evaluation scores that 0, as a rollout without an answer.
-    Otherwise something failed, and the question has no score.
+    `.usage` is the cost of the estimator itself, None when nothing. `.unanswered` is True where every call was answered
+    and there was no reference in the answers: an evaluation scores that 0, as a rollout without an answer. Otherwise
+    something failed, and the question has no score.
     """
 
     group: Group
@@ -167,20 +179,14 @@ class EstimationError(CatliteError, RuntimeError):
         self.usage = usage
         self.unanswered = unanswered
 
-    def __str__(self) -> str:
-        return str(self.args[0])
-
 
 class RubricError(CatliteError, RuntimeError):
-    """No usable rubric came of a reference. `.raw` keeps every text the proposer wrote, `.usage` what that cost."""
+    """The proposer wrote no usable rubric. `.raw` keeps every text that it wrote, `.usage` their cost."""
 
     def __init__(self, message: str, raw: tuple[str, ...], usage: Usage) -> None:
         super().__init__(message, raw, usage)
         self.raw = raw
         self.usage = usage
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class BudgetReached(CatliteError, RuntimeError):
@@ -188,11 +194,11 @@ class BudgetReached(CatliteError, RuntimeError):
 
 
 class StoreError(CatliteError, OSError):
-    """A run's folder cannot be used, is in use, or a reply cannot be written; what was written is intact."""
+    """A run's folder cannot be used, is in use, or a reply cannot be written; replies in it are intact."""
 
 
 class TrainingError(CatliteError, RuntimeError):
-    """Training cannot go on; what was trained until the last checkpoint is kept, and the message says where."""
+    """Training cannot go on; the last checkpoint is kept, and the message says where."""
 
 
 class OutOfMemory(TrainingError, MemoryError):
@@ -212,7 +218,7 @@ class HaltedWarning(UserWarning):
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what lies below it, outermost first, whether it was raised from that or while that was handled."""
+    """Yield an error, then the error that it was raised from, or while handling, and so on."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

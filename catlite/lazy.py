@@ -1,6 +1,7 @@
-"""What loads on first use: modules of a room as its attributes, and functions behind methods of the nouns.
+"""Imports on first use: of a room's modules as its attributes, and of functions behind methods of the nouns.
 
-`catlite.rewards.judge` needs no import of its own, and a repr costs nothing until it is asked for.
+`catlite.rewards.judge` needs no import of its own, and a repr costs nothing until it is asked for. Not lazy_loader's
+`attach`, which wants a list of modules for every room; the public names of catlite use its stub.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 
 def submodules(package: str) -> Callable[[str], ModuleType]:
-    """A `__getattr__` for `package`: its modules load on first use, and it has no other names to give."""
+    """Make a `__getattr__` for `package` that imports its modules on first use."""
 
     def load(name: str) -> ModuleType:
         full = f"{package}.{name}"
@@ -25,7 +26,7 @@ def submodules(package: str) -> Callable[[str], ModuleType]:
 
 
 def calling(function: str) -> Callable[[Any], Any]:
-    """A method that gives what `function`, "module.name", makes of the object; imported when it is first called."""
+    """Make a method out of `function`, "module.name", which is imported when the method is first called."""
     module, _, name = function.rpartition(".")
 
     def method(self: Any) -> Any:

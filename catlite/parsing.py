@@ -1,9 +1,9 @@
-"""A structured reply out of model text: JSON or tags, in fences, in prose, after a think block.
+"""Structured replies read out of model text: JSON or tags, in fences, in prose, after a think block.
 
 Well-formed JSON is read by the standard library. What is not (single quotes, trailing commas, a missing bracket) goes
 to `json_repair`, within a bound on its length, since hostile text takes it quadratic time. Model text is not XML: tags
-are found by one linear scan, so nothing is expanded and a stray & or < is just text. Left out: schemas. What a field
-means, and what is ambiguous, the reader of the field decides; a name that comes twice therefore keeps both values.
+are found by one linear scan, so nothing is expanded and a stray & or < is just text. A name that comes twice keeps
+both values, so that the reader of the field can see the ambiguity. Left out: schemas.
 """
 
 from __future__ import annotations
@@ -25,22 +25,43 @@ _TAG = re.compile(
 
 
 def parse_reply(text: str) -> dict[str, Any] | None:
-    """The last object a reply holds, as a dictionary; None when it holds none.
+    """Read the last object of a reply.
 
     JSON wins over tags; tags become {"name": text}, nested ones a dictionary in turn. A name that comes more than
     once in one object has the list of its values.
+
+    Args:
+        text: the reply; thinking in it is set apart first.
+
+    Returns:
+        The object as a dictionary; None when the reply holds none.
+
+    Example:
+        >>> parse_reply('I say {"met": true}')
+        {'met': True}
     """
     objects = [value for value in parse_values(text) if isinstance(value, dict)]
     return objects[-1] if objects else None
 
 
 def parse_values(text: str) -> list[Any]:
-    """All JSON objects and arrays of a reply, in order; or else what its tags hold, as one dictionary; or else []."""
+    """Read all objects and arrays of a reply.
+
+    Args:
+        text: the reply; thinking in it is set apart first.
+
+    Returns:
+        Its JSON objects and arrays in order; without any, one dictionary of its tags; else nothing.
+
+    Example:
+        >>> parse_values('{"a": 1} and [{"b": 2}]')
+        [{'a': 1}, [{'b': 2}]]
+    """
     return [value for _, _, value in located(text)[1]]
 
 
 def located(text: str) -> tuple[str, list[tuple[int, int, Any]]]:
-    """(the reply without its thinking, what `parse_values` finds in that, each with its start and end)."""
+    """(the reply without its thinking, the values of `parse_values` in that, each with its start and end)."""
     visible = answers.without_thinking(text)
     # Brackets and braces of prose ("[1]", "{x}") are not a reply.
     values = [
@@ -72,52 +93,52 @@ def _well_formed(text: str) -> Iterator[tuple[int, int, Any]]:
 
 def _pairs(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """A dictionary in which a name that comes twice has the list of its values."""
-    found: dict[str, list[Any]] = {}
+    lists: dict[str, list[Any]] = {}
     for name, value in pairs:
-        found.setdefault(name, []).append(value)
-    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+        lists.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in lists.items()}
 
 
 def _repaired(text: str) -> tuple[int, int, Any] | None:
-    """The object or array that `text` seems to mean; None when there is no sign of one."""
+    """The object or array that `text` seems to mean; None without a sign of one."""
     begin = re.search(r"[{\[]\s*(?:[\"'“{]|[A-Za-z_]\w{0,40}\s?:)", text)
     if begin is None:
         return None
     start, last = begin.start(), max(text.rfind("}"), text.rfind("]"))
     end = last + 1 if last > start else len(text)
-    meant = text[start:end]
-    if len(meant) > _REPAIRABLE:
+    part = text[start:end]
+    if len(part) > _REPAIRABLE:
         return None
     import json_repair
 
     try:
-        value = json_repair.loads(meant)
+        value = json_repair.loads(part)
     except (ValueError, RecursionError):
         return None
     if isinstance(value, dict):
         for name in value:
-            _as_written(value, name, meant)
+            _as_written(value, name, part)
     return (start, end, value) if value and isinstance(value, dict | list) else None
 
 
 def _as_written(value: dict[str, Any], name: str, text: str) -> None:
-    """Undoes what a repair has guessed: of a name that comes twice it keeps one value, of "true or false" the first."""
+    """Undo guesses of a repair: of a name that comes twice it keeps one value, of "true or false" the first."""
     if isinstance(value[name], dict | list):
         return
-    written = rf"(?<!\w)[\"'“”]?{re.escape(name)}[\"'“”]?\s?:\s?"
-    given = re.findall(written + r"[\"'“”]?([\w.+-]{1,60})", text)
-    if len(set(given)) > 1:
-        value[name] = given
+    field = rf"(?<!\w)[\"'“”]?{re.escape(name)}[\"'“”]?\s?:\s?"
+    texts = re.findall(field + r"[\"'“”]?([\w.+-]{1,60})", text)
+    if len(set(texts)) > 1:
+        value[name] = texts
     elif isinstance(value[name], bool):
-        literal = re.search(written + r"[\"'“”]?([^,}\]\n]{1,80})", text)
+        literal = re.search(field + r"[\"'“”]?([^,}\]\n]{1,80})", text)
         if literal and literal[1].strip(" \"'“”").lower() not in ("true", "false"):
             value[name] = literal[1].strip()
 
 
 def _tagged(text: str) -> tuple[int, int, Any] | None:
-    """What stands between tags, without the prose around; one not closed reaches to the next tag or the end."""
+    """The texts between tags, without the prose around; a tag not closed reaches to the next tag or the end."""
     root: list[tuple[str, Any]] = []
-    open_tags: list[tuple[str, int, list[tuple[str, Any]]]] = []  # name, where its inside begins, what it holds
+    open_tags: list[tuple[str, int, list[tuple[str, Any]]]] = []  # name, start of its inside, tags inside
 
     def close(end: int) -> None:
         name, begin, inside = open_tags.pop()
@@ -134,12 +155,12 @@ def _tagged(text: str) -> tuple[int, int, Any] | None:
                 close(tag.start())
             if len(open_tags) < _STARTS:
                 open_tags.append((name, tag.end(), []))
-        elif any(name == one for one, *_ in open_tags):
+        elif any(name == open_name for open_name, *_ in open_tags):
             while open_tags[-1][0] != name:
                 close(tag.start())
             close(tag.start())
     end = len(text) if open_tags else end
     while open_tags:
         close(len(text))
-    found = _pairs(root)
-    return (start, end, found) if found else None
+    values = _pairs(root)
+    return (start, end, values) if values else None

@@ -14,14 +14,11 @@ from typing import Any
 
 from catlite.data import Example, Group, Rollout
 from catlite.errors import (
-    AuthenticationFailed,
     BudgetReached,
     CatliteError,
     EndpointDown,
     GroupError,
     ModelError,
-    QuotaExhausted,
-    RequestRejected,
 )
 from catlite.models.base import Model, shown_name
 
@@ -84,13 +81,12 @@ def _parsed(policy: Model, example: Example, rollouts: Sequence[Rollout]) -> Gro
 
 def ends_run(error: Exception) -> bool:
     """True when what one question met every other will meet: no budget, no credit, no access, nobody there."""
-    final = BudgetReached | EndpointDown | QuotaExhausted | AuthenticationFailed
-    return isinstance(error, final) or is_hopeless(error)
+    return isinstance(error, BudgetReached | EndpointDown) or is_hopeless(error)
 
 
 def is_hopeless(error: Exception) -> bool:
-    """True when one question's refusal is every question's: the model is not there (404), or the server has moved."""
-    return isinstance(error, RequestRejected) and error.for_every_prompt
+    """True when one question's failure is every question's, now and later: `ModelError.for_every_prompt`."""
+    return isinstance(error, ModelError) and error.for_every_prompt
 
 
 @contextmanager

@@ -4,7 +4,7 @@ docs/answers.md states the policy. `extract` reads the last box, else the last l
 is set apart first (`without_thinking`, `split_thinking`). `compare` takes two answers apart from the outside in
 (choices, lists, names, intervals, quantities) and compares what is left as exact numbers, as words, or as expressions,
 by Math-Verify (Kydlíček, Hugging Face, 2025) in a child process that may take LIMIT_SECONDS of processor time:
-hostile answers sit in C code where no signal and no thread reaches. None means undecided. Every scan is linear.
+hostile answers sit in C code that neither a signal nor a thread can stop. None means undecided. Every scan is linear.
 
 Left out: reading an answer out of prose that announces none, and converting units (1 m is not 100 cm).
 """
@@ -12,7 +12,14 @@ Left out: reading an answer out of prose that announces none, and converting uni
 from catlite.answers.comparing import LIMIT_SECONDS, MAX_LENGTH, acompare, compare, equivalent, known
 from catlite.answers.extraction import check_format, extract
 from catlite.answers.thinking import split_thinking, without_thinking
-from catlite.answers.voting import aclass_of, aclasses, aspokesman, class_of, classes, known_class_of
+from catlite.answers.voting import (
+    aclass_of,
+    aclasses,
+    aspokesman,
+    class_of,
+    classes,
+    support,
+)
 
 __all__ = [
     "LIMIT_SECONDS",
@@ -28,7 +35,7 @@ __all__ = [
     "equivalent",
     "extract",
     "known",
-    "known_class_of",
     "split_thinking",
+    "support",
     "without_thinking",
 ]

@@ -30,7 +30,7 @@ def compare(a: str, b: str) -> bool | None:
         True or False; None when the pair may be read in two ways, or when LIMIT_SECONDS of processor time passed.
 
     Raises:
-        ConfigError: an answer is no text.
+        ConfigError: an answer is not text.
         CatliteError: the child process with Math-Verify does not start.
 
     Example:
@@ -42,7 +42,7 @@ def compare(a: str, b: str) -> bool | None:
 
 
 async def acompare(a: str, b: str) -> bool | None:
-    """`compare` for a running event loop: what needs the child process waits in a thread."""
+    """`compare` for a running event loop: a pair that takes the child process waits in a thread."""
     verdict = _at_once(a, b)
     if verdict is not None:
         return verdict
@@ -79,7 +79,7 @@ def equivalent(a: str, b: str) -> bool:
 
 
 def known(a: str, b: str) -> bool | None:
-    """Tell what is known of a pair without asking the child process, for what must not wait: a repr, a card.
+    """Compare two answers as far as that takes no child process, for a repr or a card, which must not wait.
 
     Args:
         a: an answer.
@@ -106,7 +106,7 @@ _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
 def _at_once(a: str, b: str) -> bool | None:
-    """The verdict when it needs no child process, else None."""
+    """The verdict where it takes no child process, else None."""
     for answer in (a, b):
         if not isinstance(answer, str):
             raise ConfigError(f"an answer to compare is text, not {type(answer).__name__}: {answer!r:.60}")
@@ -136,21 +136,18 @@ _verdicts: dict[tuple[str, str], bool | None] = {}
 
 
 def _symbolic(a: str, b: str) -> bool | None:
-    """The verdict of a pair that needs the child; kept, unless time ran out."""
+    """The verdict of a pair that needs the child; it is kept, unless time ran out."""
     from catlite.answers import normalize, worker
     from catlite.answers.deciding import decide
 
     if (a, b) in _verdicts:
         return _verdicts[a, b]
-    remaining, in_time = LIMIT_SECONDS, True  # for the whole pair, however many elements it has
+    seconds, in_time = LIMIT_SECONDS, True  # for the whole pair, however many elements it has
 
     def ask(question: str, left: str, right: str) -> bool | None:
-        nonlocal remaining, in_time
-        if remaining <= 0:
-            in_time = False
-            return None
-        answer, spent = worker.ask(question, *normalize.latex(left, right), remaining)
-        remaining -= spent
+        nonlocal seconds, in_time
+        answer, used = worker.ask(question, *normalize.latex(left, right), seconds) if seconds > 0 else (None, 0.0)
+        seconds -= used
         in_time = in_time and answer is not None
         return answer
 

@@ -2,7 +2,7 @@ r"""Decide a pair of answers, from the outside in: choices, lists, names, region
 
 docs/answers.md states the policy that this code follows. `ask` is the child process: ask("same", a, b) compares two
 expressions, ask("multiple", a, b) tells whether two equations brought to zero differ by a factor, and ask("sign", a, b)
-by a sign at most. Left out: any guess; what two careful readers may read in two ways is None.
+by a sign at most. Left out: guesses; a pair that two careful readers may read in two ways is None.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from catlite.answers.units import quantity
 
 _PLAIN = re.compile(r"-?(?:\d+(?:\.\d+)?|\d+/\d+|\\frac\{\d+\}\{\d+\})")
 _BRACKETED = re.compile(r"[(\[⦃{]")
+_ABSOLUTE = re.compile(r"\| ?[xy] ?\|")
 _COLLECTION = re.compile(r"[∪∅ℝ∖⦃]|\\mathbb")
 
 
 def decide(a: str, b: str, ask: Ask) -> bool | None:
-    """True when two answers say the same, False when not, None when nobody can tell or time ran out."""
+    """True when two answers say the same, False when not, None when that cannot be told or time ran out."""
     if _PLAIN.fullmatch(a) and _PLAIN.fullmatch(b):  # most answers: nothing to clean
         p, q = number(a), number(b)
         if p and q:
@@ -80,7 +81,7 @@ def _same_region(a: structure.Region, b: structure.Region, ask: Ask) -> bool | N
     if (a.name and b.name and tight(a.name) != tight(b.name)) or len(a.intervals) != len(b.intervals):
         return False
     if not (a.certain and b.certain) and not (a.name and b.name):
-        # (1,2) may be a point: with 1<x<2 beside it, nobody can tell.
+        # (1,2) may be a point: beside 1<x<2 it is undecided.
         same = _same_intervals(a, b, ask)
         return None if same else same
     return _same_intervals(a, b, ask)
@@ -235,7 +236,7 @@ def _same_name(a: str, b: str) -> bool | None:
 
 
 def _same_value(a: str, b: str, ask: Ask) -> bool | None:
-    """Compare two answers that are no lists: with and without a name, equations, quantities."""
+    """Compare two single answers: with and without a name, equations, quantities."""
     left, right = structure.named(a), structure.named(b)
     chains = structure.relation(a), structure.relation(b)
     if left and right:
@@ -251,6 +252,8 @@ def _same_value(a: str, b: str, ask: Ask) -> bool | None:
         if chain is not None:
             return same_equation(chains, ask)
         verdict = _same(value, other, ask)
+        if verdict and _ABSOLUTE.fullmatch(name):
+            return None  # |x| = 5 is an equation for x, or it names the absolute value
         if verdict and not (structure.is_closed(quantity(value).text) or structure.is_function(name) or len(name) > 1):
             return None  # y = 2x+1 is an equation, 2x+1 is not
         return verdict

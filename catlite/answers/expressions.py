@@ -1,6 +1,6 @@
 r"""Compare quantities, equations and expressions: units, exact numbers, words, and algebra by the child process.
 
-What the child would read wrongly, or what has two readings, is not asked: it is None, or compared as text.
+A pair that the child would read wrongly, or that has two readings, is None or compared as text.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from catlite.answers.units import CLOSE, OPEN, PERCENT, agree, quantity
 Ask = Callable[[str, str, str], bool | None]
 
 # Without this, Math-Verify drops primes and dots, adds "2 3" up, multiplies labels, reads 12:30 as a quotient and
-# subtracts the parts of a date.
+# subtracts the parts of a date or of a telephone number.
 _OPAQUE = re.compile(
-    r"\A\d{1,4}(?:-\d{1,4}){2,}\Z"
+    r"\A\d{1,4}(?:-\d{1,4}){2,}\Z|\A\d{3}-\d{4}\Z"
     r"|(?<![_^\d])\d+ \d|\d:\d|'|\\[lcv]?dots|\.\.\.|--|[?@#\"∨]|\\by|[^\x00-\x7f≤≥≠∈∪∖∞∅⦃⦄≈→°ℝ]|\\pmod|\\bmod|\\equiv"
 )
 _BEHIND = re.compile(r"(?:(?<![\\A-Za-z])[A-Za-z]{1,3}|[})\]])\d")  # B2, \frac12 3, (x+1)2: labels or slips
@@ -43,6 +43,7 @@ _PRODUCT = re.compile(r"[xyz]{2,}")
 _LABEL = re.compile(r"[A-Za-z0-9]*[A-Za-z][0-9][A-Za-z0-9]*")
 _SIGNED_ZERO = re.compile(r"[+-]0(?:\.0*)?")
 _BASE = re.compile(r"(\d[\dA-F]*)_\{?(\d+)\}?")
+_SPAN = re.compile(r"(\d{1,9})-(\d{1,9})")
 _RATIO = re.compile(r"([\d.]+):([\d.]+)")
 
 
@@ -137,12 +138,13 @@ def _same_expression(left: str, right: str, ask: Ask) -> bool | None:
         return False
     closed = structure.is_closed(left), structure.is_closed(right)
     if closed[0] != closed[1]:
-        return False  # an expression with a letter in it is no number
+        return False  # an expression with a letter in it is not a number
     if _doubtful(left) or _doubtful(right) or len(_BARE_LOG.findall(left)) != len(_BARE_LOG.findall(right)):
         return None
     if not all(closed) and (_INVERSE.search(left) or _INVERSE.search(right)):
         return None
-    return ask("same", left, right)
+    verdict = ask("same", left, right)
+    return None if verdict and (_is_span(left) or _is_span(right)) else verdict
 
 
 def _same_ratio(left: str, right: str) -> bool | None:
@@ -173,6 +175,12 @@ def _is_word(text: str) -> bool:
     return _WORDS.fullmatch(text) is not None and not _PRODUCT.fullmatch(text)
 
 
+def _is_span(text: str) -> bool:
+    """Tell 3-5, which may be a range, from 7-2, which is a difference."""
+    match = _SPAN.fullmatch(text)
+    return match is not None and int(match[1]) < int(match[2])
+
+
 def _is_opaque(text: str) -> bool:
     if "\\" in _UNDERSTOOD.sub("", text):
         return True
@@ -180,7 +188,7 @@ def _is_opaque(text: str) -> bool:
 
 
 def _doubtful(text: str) -> bool:
-    """Tell what two careful people may read in two ways, or what the child is known to read wrongly."""
+    """Tell a text that two careful people may read in two ways, or that the child is known to read wrongly."""
     text = tight(text)
     if _SLASHES.search(text) or _LONG_POWER.search(text) or _ROUNDED.search(text):
         return True

@@ -21,7 +21,7 @@ _PLACEHOLDER = re.compile(
     r"(?:(?:your |the |final )*answer(?: here)?|\\[lc]?dots|\\square|\\phantom\{.*\})?[\s.…?_]*\}?",
     re.IGNORECASE,
 )
-# What may stand between boxes that are one list: "\boxed{3}, \boxed{5} and x = \boxed{7}".
+# The text between boxes that are one list: "\boxed{3}, \boxed{5} and x = \boxed{7}".
 _JOINT = re.compile(
     r"(?=[^A-Za-z]*[,;&]|[^A-Za-z]*(?:and|or)\b)[\s$,;&\\()]{0,8}(and|or)?[\s$\\()]{0,6}(?:([A-Za-z]) ?=)?[\s$]{0,3}"
 )
@@ -54,7 +54,7 @@ _ADVERB = re.compile(
     r"|obviously|really|also|only|now|still|exactly|approximately|approx\.?|about|roughly|around|≈|~|=|:)(?![A-Za-z]),?\s*)+",
     re.IGNORECASE,
 )
-# What is said about an answer, and is none: "I hope the answer is correct."
+# Words after "the answer is" that give no answer: "I hope the answer is correct."
 _REMARK = re.compile(
     r"(?:not|n't|correct|right|wrong|incorrect|clear|obvious|reasonable|valid|consistent|unique|simple|straightforward"
     r"|given|found|obtained|derived|verified|confirmed|calculated|computed|determined|based|expected|required|supposed"
@@ -79,7 +79,7 @@ def extract(text: str, answer_format: str = "boxed") -> str | None:
         The answer; None when the reply gives none.
 
     Raises:
-        ConfigError: `text` is no text, or `answer_format` neither "boxed" nor such an expression.
+        ConfigError: `text` is not text, or `answer_format` neither "boxed" nor such an expression.
 
     Example:
         >>> extract(r"So it is \boxed{\frac{1}{2}}.")
@@ -99,7 +99,7 @@ def extract(text: str, answer_format: str = "boxed") -> str | None:
 
 
 def check_format(answer_format: str) -> re.Pattern[str] | None:
-    """The compiled pattern of an answer format, None for "boxed"; ConfigError when it is neither."""
+    """Compile an answer format; None for "boxed", ConfigError for anything but that and an expression."""
     if not isinstance(answer_format, str):
         raise ConfigError(f'answer_format is "boxed" or a regular expression, not {answer_format!r}')
     return None if answer_format == "boxed" else _compiled(answer_format)

@@ -1,8 +1,8 @@
 r"""Clean an answer: two spellings of one thing get the same text.
 
 `clean` undoes what only shows on paper (fonts, boxes, spacing, `$`, Unicode look-alikes) and writes relations and sets
-with one character each (≤, ∈, ∪). What a `\text{}` held stands between two marks, so that words stay words. `tight`
-drops the spaces that mean nothing, `latex` writes LaTeX again for the child process. Left out: parsing LaTeX.
+with one character each (≤, ∈, ∪). The words of a `\text{}` stand between two marks, so that they stay words. `tight`
+drops meaningless spaces, `latex` writes LaTeX again for the child process. Left out: parsing LaTeX.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ _SYMBOLS = {
     "≧": "≥",
     "⟨": "(",
     "⟩": ")",
-    "∖": "∖",
     "ℝ": "ℝ",
     "…": r"\ldots ",
     "⌊": r"\lfloor ",
@@ -55,28 +54,14 @@ _INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\ue000\ue001]")
 
 _TEXT = {"text", "textrm", "textnormal", "mbox", "hbox", "mathrm", "textsf", "texttt", "operatorname", "mathop"}
 _FONTS = {
-    *(
-        "boxed",
-        "fbox",
-        "mathbf",
-        "boldsymbol",
-        "bm",
-        "bf",
-        "mathit",
-        "mathsf",
-        "mathtt",
-        "underline",
-        "textbf",
-        "textit",
-    ),
-    *("emph", "textsc", "displaystyle", "Large", "large", "LARGE", "huge", "Huge", "small", "tiny", "normalsize", "rm"),
-    *("it", "ensuremath", "mathnormal", "pmb", "underbrace", "uline", "footnotesize", "scriptstyle", "textstyle"),
-    *("limits", "nolimits", "nonumber", "notag", "mathstrut", "strut", "centering", "newline", "quad", "qquad"),
+    *("boxed", "fbox", "mathbf", "boldsymbol", "bm", "bf", "mathit", "mathsf", "mathtt", "underline", "textbf"),
+    *("textit", "emph", "textsc", "displaystyle", "Large", "large", "LARGE", "huge", "Huge", "small", "tiny"),
+    *("normalsize", "rm", "it", "ensuremath", "mathnormal", "pmb", "underbrace", "uline", "footnotesize"),
+    *("scriptstyle", "textstyle", "limits", "nolimits", "nonumber", "notag", "mathstrut", "strut", "centering"),
+    *("newline", "quad", "qquad"),
 }
 _DROPPED = {"phantom", "hphantom", "vphantom", "tag", "hspace", "vspace", "label", "color", "rule", "textcolor"}
 _GROUP = re.compile(r"\\([A-Za-z]+)\*?|\\.|[{}]", re.DOTALL)
-_WHOLE_DECIMAL = re.compile(r"(?<=\d)\.0+(?!\d)")
-_LETTER = re.compile(r"(?:boldsymbol|mathbf|bm|textbf|mathrm)")
 
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), new)
@@ -159,7 +144,7 @@ _TIGHTEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(frac|binom|sqrt) ?([0-9A-Za-z])", r"\\\1{\2}"),
         (r"(\\(?:frac|binom)\{[^{}]*\}) ?([0-9A-Za-z])", r"\1{\2}"),
         (r"([_^])\{(\w)\}", r"\1\2"),
-        # What stays is a space between two digits or two letters: there it may carry meaning.
+        # A space between two digits or two letters stays, since it may carry meaning.
         (r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])|(?<=[0-9]) (?=[A-Za-z])|(?<=[A-Za-z]) (?=[0-9])", ""),
     )
 )
@@ -187,14 +172,7 @@ _LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 
 @lru_cache(maxsize=4096)
 def clean(answer: str) -> str:
-    """Write an answer the way all of its spellings are written.
-
-    Args:
-        answer: text of at most a few thousand characters.
-
-    Returns:
-        The clean text; never None, and empty for an answer without content.
-    """
+    """Write an answer the way all of its spellings are written."""
     text = _markdown(" ".join(_characters(answer).split()))
     text = " ".join(_unwrap(text).split())
     if text.count("$") - text.count(r"\$") == 1:  # a lone dollar is money, not a mark of mathematics
@@ -259,11 +237,11 @@ def _markdown(text: str) -> str:
 
 
 def _unwrap(text: str) -> str:
-    r"""Text without fonts, boxes and invisible boxes; what \text{} held stands between OPEN and CLOSE. One pass."""
+    r"""Text without fonts, boxes and invisible boxes; words of a \text{} stand between OPEN and CLOSE. One pass."""
     if "\\" not in text:
         return text
     pieces: list[str] = []
-    closers: list[str | int] = []  # what a closing brace becomes; a number cuts the pieces back to that length
+    closers: list[str | int] = []  # the text for a closing brace; a number cuts the pieces back to that length
     place = 0
     for token in _GROUP.finditer(text):
         if token.start() < place:
@@ -319,7 +297,7 @@ def _lines(text: str) -> str:
 
 @lru_cache(maxsize=8192)
 def tight(text: str) -> str:
-    """Drop the spaces and braces of a clean text that mean nothing."""
+    """Drop the meaningless spaces and braces of a clean text."""
     text = text.replace(OPEN, " ").replace(CLOSE, " ")
     for pattern, new in _TIGHTEN:
         text = " ".join(pattern.sub(new, text).split())
@@ -329,7 +307,7 @@ def tight(text: str) -> str:
 def latex(left: str, right: str) -> tuple[str, str]:
     """Write two clean texts as LaTeX for Math-Verify.
 
-    It lowers all letters: r and R are told apart where a pair has both.
+    Math-Verify lowers all letters: where a pair has r and R, R gets an index.
     """
     used = set(_LETTER.findall(left)) | set(_LETTER.findall(right))
 

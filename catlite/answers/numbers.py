@@ -70,17 +70,9 @@ class Number(NamedTuple):
 
 
 def number(text: str) -> Number | None:
-    """Read the plain number that a clean text writes.
+    """Read the plain number that a clean text without a unit writes: "0.50" is 1/2.
 
-    Args:
-        text: a clean text without its unit.
-
-    Returns:
-        The number; None for anything else, and for more than MAX_DIGITS characters.
-
-    Example:
-        >>> number("0.50").value
-        Fraction(1, 2)
+    None for anything else, and for more than MAX_DIGITS characters.
     """
     if len(text) > MAX_DIGITS:
         return None
@@ -109,7 +101,7 @@ def number(text: str) -> Number | None:
             return None
         value = int(group["whole"] or 0) + Fraction(group["n"] or group["over"]) / under
     if group["sign"] == "-" and not value:
-        return None  # a zero with a sign is no number that anyone counts with
+        return None  # -0 is a slip, or a limit from below
     return Number(-value if group["sign"] == "-" else value, digits)
 
 
@@ -146,18 +138,7 @@ def written(value: Fraction) -> str:
 
 
 def spelled(text: str) -> tuple[Fraction, str] | None:
-    """Read the number words at the start of a text.
-
-    Args:
-        text: such as "twenty-one cats", "three hundred and five" or "two thirds".
-
-    Returns:
-        (value, the rest of the text); None where no number word begins it.
-
-    Example:
-        >>> spelled("twenty-one cats")
-        (Fraction(21, 1), 'cats')
-    """
+    """Read the number words at the start of a text: "twenty-one cats" is (21, "cats"); None where there are none."""
     words: list[str] = []
     place = 0
     while (match := _SPELLED.match(text, place)) and len(words) < 20:
@@ -171,7 +152,7 @@ def spelled(text: str) -> tuple[Fraction, str] | None:
 
 
 def _value(words: list[str]) -> Fraction | None:
-    """The value of number words; None for what is no number, as "one two" or "hundred one thousand million"."""
+    """The value of number words; None for words that make none: "one two", "hundred one thousand million"."""
     total, current, any_number, previous = Fraction(0), Fraction(0), False, ""
     for word in words:
         if word == "and":

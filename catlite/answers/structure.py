@@ -1,6 +1,6 @@
 r"""Take a clean answer apart: lists, names before an equals sign, relations, intervals and unions, matrices, choices.
 
-Left out: what the parts mean, which `comparing` decides.
+Left out: the meaning of the parts, which deciding.py compares.
 """
 
 from __future__ import annotations
@@ -55,14 +55,10 @@ def cut(text: str, separators: str) -> list[str]:
 
 
 def elements(text: str) -> tuple[str, list[str]]:
-    r"""Take a list, tuple, interval or set apart.
+    r"""(brackets, elements) of a list, tuple, interval or set: "(1,2]" is "(]" and two, "1,2" is "" and two.
 
-    Args:
-        text: a clean text.
-
-    Returns:
-        (brackets, elements): "(1,2]" is "(]" and two, "1,2" is "" and two. What is not a list is "" and itself; a
-        single element loses its round or curly brackets, unless it is a list itself.
+    A text that is not a list is "" and itself; a single element loses its round or curly brackets, unless it is a list
+    itself.
     """
     for _ in range(8):
         kind, members = _apart(text)
@@ -147,14 +143,7 @@ def is_closed(text: str) -> bool:
 
 
 def named(text: str) -> tuple[str, str] | None:
-    r"""Split a name from its value.
-
-    Args:
-        text: a clean text such as "x=5", "f(3)=5", "m+n=256+37=293", "5=x", "x: 5" or "x∈[1,2]".
-
-    Returns:
-        (name, value); None when nothing is named.
-    """
+    r"""(name, value) of "x=5", "f(3)=5", "m+n=256+37=293", "5=x", "x: 5" or "x∈[1,2]"; None when nothing is named."""
     colon = _COLON.match(text)
     if colon is not None:
         return colon[1], text[colon.end() :]
@@ -185,7 +174,7 @@ def matrix(text: str) -> tuple[str, list[list[str]]] | None:
 
 
 def choice(text: str) -> tuple[str, str] | None:
-    """(letter, what it says) of "(E) a trait", "E: a trait", "b)" or a lone letter; None for anything else."""
+    """(letter, text behind it) of "(E) a trait", "E: a trait", "b)" or a lone letter; None for anything else."""
     lone = _LONE.match(text)
     if lone is not None:
         return lone[1].upper(), ""

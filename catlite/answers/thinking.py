@@ -1,10 +1,10 @@
-r"""Set a model's thinking apart from what it says, however its chat template marks thinking.
+r"""Set a model's thinking apart from its text, by the marks of all known chat templates.
 
 Known marks: `<think>`, `<thinking>`, `<thought>` and the same with a prefix (`<seed:think>`), `[THINK]`, `◁think▷`,
 `<|begin_of_thought|>`, `<|START_THINKING|>`, `<|channel>thought`, `<unused94>`, and the channels of gpt-oss
 (`<|channel|>analysis<|message|>…<|channel|>final<|message|>…`), also where a server has dropped the control tokens
-("analysis…assistantfinal…"). Left out: thinking that no mark tells from the answer, and marks quoted in backquotes,
-which are mentioned and not used.
+("analysis…assistantfinal…"). Left out: thinking without marks, and marks in backquotes, which only
+mention them.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _CHANNEL = re.compile(
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call)\|>|<\|start\|>[a-z]{0,20}", re.IGNORECASE)
 _BARE_CHANNELS = re.compile(r"\s*analysis(?=[A-Z\s])")
 _BARE_FINAL = "assistantfinal"
-_WORDS = ("think", "thought", "channel", "unused9", _BARE_FINAL)  # one of which every mark has
+_WORDS = ("think", "thought", "channel", "unused9", _BARE_FINAL)  # every mark has one of them
 
 
 def without_thinking(text: str) -> str:
-    """The text of a reply without its thinking.
+    """Take the thinking out of a reply.
 
     Args:
         text: the reply as the server sent it.
 
     Returns:
-        What the model says; empty when the whole reply is thinking.
+        The visible text; empty when the whole reply is thinking.
 
     Example:
         >>> without_thinking("<think>6 * 7</think>42")
@@ -51,7 +51,7 @@ def without_thinking(text: str) -> str:
 
 
 def split_thinking(text: str) -> tuple[str, str | None]:
-    """What a reply says, and what the model thought before it said so.
+    """Split a reply into its visible text and the model's thinking.
 
     Thinking whose opening mark is missing begins with the text; thinking whose closing mark is missing ends with it.
 
@@ -59,7 +59,7 @@ def split_thinking(text: str) -> tuple[str, str | None]:
         text: the reply as the server sent it.
 
     Returns:
-        (visible text, thinking); the thinking is None when no mark tells of any, and the text is then unchanged.
+        (visible text, thinking); without marks the text is unchanged and the thinking None.
 
     Example:
         >>> split_thinking("<think>6 * 7</think>42")
@@ -117,7 +117,7 @@ def _split_channels(text: str) -> tuple[str, str | None]:
 
 
 def _put(part: str, place: list[str], outside: list[str]) -> None:
-    """Put the text after a header into its channel, up to where the message ends, and what follows outside."""
+    """Put the text after a header into its channel up to the end of the message, and the rest outside."""
     end = _CHANNEL_END.search(part)
     if end is None or place is outside:
         place.append(_CHANNEL_END.sub("", part))

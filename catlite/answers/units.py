@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from catlite.answers.numbers import PARTS, SCALES, number, spelled, written
 
-OPEN, CLOSE = "\ue000", "\ue001"  # around what a \text{} held
+OPEN, CLOSE = "\ue000", "\ue001"  # around the words of a \text{}
 
 _KNOWN = {
     alias: line.split()[0]
@@ -51,13 +51,11 @@ _COMMENT = re.compile(rf"(.*?\d.*?)(?: ?{OPEN})? ?\(([A-Za-z -]+)\)(?: ?{CLOSE})
 _THREE = re.compile(r"[^aeiou][aeiou][^aeiou]|egg|eye|ant|axe|ace|off|old|all|two|boy|day|key|toy|bee|shy|die|pie")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _HEAD = re.compile(r"\d|\\frac|\\sqrt|\\pi")
-
-
 _RENAMED = re.compile(r"pounds? sterling|british pounds?", re.IGNORECASE)
 
 
 class Unit(NamedTuple):
-    """Known units with their powers, other words in lower case, and whether the value makes no sense without them."""
+    """Known units with their powers, other words in lower case, and whether the value is wrong without them."""
 
     known: frozenset[tuple[str, int]] = frozenset()
     words: frozenset[str] = frozenset()
@@ -91,17 +89,9 @@ def agree(a: Unit, b: Unit) -> bool:
 
 
 def quantity(text: str) -> Quantity:
-    r"""Split a clean text into number and unit.
+    r"""Split a clean text into number and unit: "5 km/h", "3 hundred dollars".
 
-    Args:
-        text: such as "5 km/h" or "3 hundred dollars".
-
-    Returns:
-        The quantity; its unit is empty where there is none, and the text then stays as it is.
-
-    Example:
-        >>> quantity("5 km/h").text
-        '5'
+    Where there is no unit, it is empty and the text stays as it is.
     """
     if len(text) > 400:
         return Quantity(text, Unit())
@@ -152,7 +142,7 @@ def _tail(tokens: list[re.Match[str]]) -> int:
 
 
 def _behind(head: str, tail: str) -> Quantity | None:
-    """The quantity of a number and what stands behind it; None when that is no unit."""
+    """The quantity of a number and the text behind it; None when that is not a unit."""
     head_text = head.strip().removesuffix("\\").strip()
     if _TRIGONOMETRY.search(head_text):
         return None  # the degrees of \sin 30° belong to its argument

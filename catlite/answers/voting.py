@@ -1,6 +1,6 @@
 r"""Put answers that say the same into classes, one relation for a whole vote.
 
-`compare` is no such relation by itself: "50%" equals "50" (its sign left out) and "0.5" (its value), which differ, and
+`compare` alone does not make classes: "50%" equals "50" (its sign left out) and "0.5" (its value), which differ, and
 "5" equals both "5 cm" and "5 m". Answers that are equal to nothing but each other make the classes. An answer between
 two classes joins the one with more votes, so that the classes are the same in every order of the votes. Left out: votes
 with weights.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
 
 from catlite.answers.comparing import acompare, compare, known
 
@@ -30,16 +31,18 @@ def classes(votes: Sequence[str]) -> list[list[int]]:
         >>> classes(["50%", "50", "0.5", "50"])
         [[0, 1, 3], [2]]
     """
-    distinct = list(dict.fromkeys(votes))
-    equal = {pair for pair in _pairs(distinct) if compare(*pair)}
-    return _partition(votes, equal)
+    return _partition(votes, {pair for pair in _pairs(votes) if compare(*pair)})
 
 
 async def aclasses(votes: Sequence[str]) -> list[list[int]]:
-    """`classes` for a running event loop: what needs the child process waits in a thread."""
-    distinct = list(dict.fromkeys(votes))
-    equal = {pair for pair in _pairs(distinct) if await acompare(*pair)}
-    return _partition(votes, equal)
+    """`classes` for a running event loop: pairs that take the child process wait in a thread."""
+    return _partition(votes, {pair for pair in _pairs(votes) if await acompare(*pair)})
+
+
+def known_classes(votes: Sequence[str]) -> list[list[int]] | None:
+    """`classes` for a repr or a card, which must not wait: None where a pair takes the child process."""
+    verdicts = {pair: known(*pair) for pair in _pairs(votes)}
+    return None if None in verdicts.values() else _partition(votes, {pair for pair in verdicts if verdicts[pair]})
 
 
 def class_of(answer: str, votes: Sequence[str]) -> list[int]:
@@ -56,41 +59,49 @@ def class_of(answer: str, votes: Sequence[str]) -> list[int]:
         >>> class_of("50%", ["50", "0.5", "50"])
         [0, 2]
     """
-    voters = votes if answer in votes else [*votes, answer]
+    voters = _with(answer, votes)
     return _members(answer, voters, classes(voters), len(votes))
 
 
 async def aclass_of(answer: str, votes: Sequence[str]) -> list[int]:
-    """`class_of` for a running event loop: what needs the child process waits in a thread."""
-    voters = votes if answer in votes else [*votes, answer]
+    """`class_of` for a running event loop: pairs that take the child process wait in a thread."""
+    voters = _with(answer, votes)
     return _members(answer, voters, await aclasses(voters), len(votes))
 
 
-def known_class_of(answer: str, votes: Sequence[str]) -> list[int] | None:
-    """`class_of` as far as it is known without the child process, for what must not wait: a repr, a card.
-
-    Args:
-        answer: one of the votes; another answer counts as one more.
-        votes: answers, in the order of the votes.
-
-    Returns:
-        Indices of votes; None where a pair would have to be compared first.
-
-    Example:
-        >>> known_class_of("50%", ["50", "0.5", "50"])
-        [0, 2]
-    """
-    voters = votes if answer in votes else [*votes, answer]
-    verdicts = {pair: known(*pair) for pair in _pairs(list(dict.fromkeys(voters)))}
-    if None in verdicts.values():
-        return None
-    equal = {pair for pair, same in verdicts.items() if same}
-    return _members(answer, voters, _partition(voters, equal), len(votes))
+def _with(answer: str, votes: Sequence[str]) -> Sequence[str]:
+    return votes if answer in votes else [*votes, answer]
 
 
 def _members(answer: str, voters: Sequence[str], partition: list[list[int]], count: int) -> list[int]:
     place = voters.index(answer)
     return [member for members in partition if place in members for member in members if member < count]
+
+
+def support(
+    answer: str | None, own: Sequence[str | None], others: Sequence[str | None] = (), *, at_once: bool = False
+) -> tuple[int, int] | None:
+    """Count the rollouts that say the same as an answer, by the one relation of `classes`.
+
+    Args:
+        answer: such as a reference's; None is said by nobody.
+        own: the answers of all rollouts, None for one that has none.
+        others: further votes on what is the same, which are not counted; none by default.
+        at_once: True for a repr or a card, which must not wait for the child process.
+
+    Returns:
+        (how many of `own` say the same, how many there are); None when it is not known at once.
+
+    Example:
+        >>> support("50%", ["50", "0.5", "50", None])
+        (2, 4)
+    """
+    votes = [vote for vote in own if vote is not None]
+    if answer is None or not votes:
+        return 0, len(own)
+    voters = _with(answer, votes + [vote for vote in others if vote is not None])
+    partition = known_classes(voters) if at_once else classes(voters)
+    return None if partition is None else (len(_members(answer, voters, partition, len(votes))), len(own))
 
 
 async def aspokesman(votes: Sequence[str], members: Sequence[int]) -> int:
@@ -110,8 +121,8 @@ async def aspokesman(votes: Sequence[str], members: Sequence[int]) -> int:
     return members[0]
 
 
-def _pairs(distinct: list[str]) -> list[tuple[str, str]]:
-    return [(a, b) for place, a in enumerate(distinct) for b in distinct[place + 1 :]]
+def _pairs(votes: Sequence[str]) -> list[tuple[str, str]]:
+    return list(combinations(dict.fromkeys(votes), 2))
 
 
 def _partition(votes: Sequence[str], equal: Pairs) -> list[list[int]]:

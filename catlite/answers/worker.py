@@ -4,7 +4,7 @@
 (multiprocessing does that), and it imports nothing of catlite. A line {"question", "a", "b", "seconds"} is answered by
 {"answer": …, "seconds": …}. `ask` is the parent's end, which has another child started already. What is limited is the
 child's own processor time, so that a busy machine does not change a verdict; the wall clock is only a last resort. The
-child limits its own memory, too. Left out: Math-Verify's search for an answer inside prose.
+child also limits its own memory. Left out: Math-Verify's search for an answer inside prose.
 
 Math-Verify is not believed at once. Two numbers are compared by their first 30 digits, since it compares decimals after
 the point (pi/10^7 equals 0.0000001 there). Anything else is asked in both directions, since its unwrapping of equations
@@ -22,7 +22,7 @@ import time
 from contextlib import suppress
 from typing import IO, Any, BinaryIO
 
-CHILDREN = 2  # so that one is warm while the other is replaced; two threads may compare at once
+CHILDREN = 2  # one is warm while the other is replaced, and two threads may compare at once
 START_SECONDS = 60.0  # importing Math-Verify takes 1.5 s, more on a busy machine
 MEMORY_BYTES = 2 << 30
 WALL_FACTOR, WALL_SECONDS = 10.0, 30.0  # the wall clock's limit: so much more than the processor's, and at least this
@@ -80,11 +80,11 @@ class _Grader:
         )
         return parsed
 
-    def _verify(self, gold: list[Any], given: list[Any]) -> bool:
-        return bool(self._library.verify(gold, given, allow_set_relation_comp=True, timeout_seconds=None))
+    def _verify(self, gold: list[Any], answer: list[Any]) -> bool:
+        return bool(self._library.verify(gold, answer, allow_set_relation_comp=True, timeout_seconds=None))
 
     def _same_number(self, left: Any, right: Any) -> bool | None:
-        """Compare two numbers; None when one of them is no number."""
+        """Compare two numbers; None when one of them is something else."""
         expression = self._sympy.Expr
         if not (isinstance(left, expression) and isinstance(right, expression)):
             return None
@@ -297,23 +297,10 @@ _children = _Children()
 
 
 def ask(question: str, a: str, b: str, seconds: float) -> tuple[bool | None, float]:
-    """Ask a child about two expressions in LaTeX.
+    """Ask a child about two expressions in LaTeX: "same", or of two equations brought to zero "multiple" or "sign".
 
-    Args:
-        question: "same", or of two equations brought to zero "multiple" or "sign".
-        a: LaTeX.
-        b: LaTeX.
-        seconds: of processor time for the answer.
-
-    Returns:
-        (answer, seconds of processor time it took); the answer is None when `seconds` ran out.
-
-    Raises:
-        CatliteError: no child starts.
-
-    Example:
-        >>> ask("same", "x+1", "1+x", 2.0)[0]
-        True
+    Returns (answer, seconds of processor time it took); the answer is None when `seconds` ran out. Raises CatliteError
+    when no child starts.
     """
     return _children.ask(question, a, b, seconds)
 

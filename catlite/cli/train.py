@@ -254,7 +254,6 @@ def demo_estimator(policy: catlite.LocalModel) -> Estimator:
 
 def trained_on(task: Task, config: catlite.TrainConfig) -> set[str]:
     """Ids of the questions that are not held back."""
-    from catlite.training.grpo import split
-    from catlite.training.reward import named
+    from catlite.training.examples import named, split
 
     return {name for name, _ in split(named(task), None, config)[0]}

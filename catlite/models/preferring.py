@@ -223,7 +223,7 @@ class _Asking:
                 named = unsure = []
             elif words.refuses_settings(error, self.texts):
                 unsure = unsure or open_ones
-            elif error.status == 404:
+            elif error.for_every_prompt:
                 unsure = []
         if not named and not unsure:
             return None

@@ -167,7 +167,7 @@ class _Asking:
                 return await self._soft(shown, criterion)
             met, reason = await self._single(shown, criterion)
         except RequestRejected as error:
-            if isinstance(error, ContextOverflow) or error.status == 404:
+            if isinstance(error, ContextOverflow) or error.for_every_prompt:
                 raise
             return Verdict(criterion, None, f"the judge refused: {error}")
         return Verdict(criterion, met, reason)
@@ -198,7 +198,7 @@ class _Asking:
             try:
                 reply = await self._ask([_user(shown, render("judge_batch", criteria=listed))])
             except RequestRejected as error:
-                if error.status == 404 or (isinstance(error, ContextOverflow) and len(left) == len(criteria)):
+                if error.for_every_prompt or (isinstance(error, ContextOverflow) and len(left) == len(criteria)):
                     raise
                 reply = Rollout("", finish_reason="error", error=f"the judge refused: {error}")
             for place, verdict in zip(left, criterion_verdicts(reply, len(left)), strict=True):

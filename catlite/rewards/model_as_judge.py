@@ -79,7 +79,7 @@ class ModelAsJudge:
             try:
                 reply = await sample_preferring(self.judge, messages, preferred, max_tokens=self.max_tokens)
             except RequestRejected as error:
-                if error.status == 404:
+                if error.for_every_prompt:
                     raise
                 return None
             reward = read(reply)

@@ -1,4 +1,4 @@
-"""What a cell of a row becomes: plain data, a prompt, a text, a rubric; or an error that shows no more than its kind.
+"""Cells of a row made into plain data, prompts, texts and rubrics, or into errors that show no more than their kind.
 
 Left out: repairing what a cell holds.
 """
@@ -16,7 +16,7 @@ from catlite.errors import DataError
 
 
 def plain(value: Any) -> Any:
-    """A cell without its container: NumPy's and pandas' scalars as Python's, arrays as lists, missing as None."""
+    """Take a cell out of its container: NumPy's and pandas' scalars as Python's, arrays as lists, missing as None."""
     if value is None or isinstance(value, (str, int)):
         return value
     if isinstance(value, float):
@@ -27,7 +27,7 @@ def plain(value: Any) -> Any:
 
 
 def as_prompt(value: Any, column: str) -> Prompt:
-    """A prompt out of text, of messages, or of the JSON text of messages; DataError for anything else."""
+    """Make a prompt of text, of messages, or of the JSON text of messages; DataError for anything else."""
     value = plain(value)
     if value is None or (isinstance(value, str) and not value.strip()):
         raise DataError(f"the prompt in {column!r} is empty")
@@ -44,8 +44,10 @@ def as_prompt(value: Any, column: str) -> Prompt:
 
 
 def _without_none(message: Any) -> Any:
-    # Datasets fill the keys a message lacks with None, which no server was meant to see.
-    return {k: v for k, v in message.items() if v is not None} if isinstance(message, Mapping) else message
+    # Datasets fill the keys a message lacks with None, which is not for servers.
+    if not isinstance(message, Mapping):
+        return message
+    return {key: value for key, value in message.items() if value is not None}
 
 
 def _chat(text: str) -> list[Any] | None:
@@ -61,7 +63,7 @@ def _chat(text: str) -> list[Any] | None:
 
 
 def as_text(value: Any, column: str, where: str, kinds: dict[str, tuple[str, str]]) -> str | None:
-    """An answer or an id as text. `kinds` remembers of each column whether it is text or numbers, and since where."""
+    """Make an answer or an id text. `kinds` holds of each column whether it is text or numbers, and a row that is."""
     value = plain(value)
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
@@ -76,7 +78,7 @@ def as_text(value: Any, column: str, where: str, kinds: dict[str, tuple[str, str
 
 
 def as_rubric(value: Any, column: str) -> Rubric | None:
-    """A Rubric out of a list of texts or of {criterion, points, tags}, or the JSON of one; None for an empty cell."""
+    """Make a Rubric of a list of texts or of {criterion, points, tags}, or the JSON of one; None for an empty cell."""
     value = plain(value)
     if value is None or isinstance(value, Rubric):
         return value
@@ -112,7 +114,7 @@ def _criterion(item: Any, number: int) -> Criterion:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, without showing it."""
+    """Describe a value without showing it."""
     if value is None:
         return "missing"
     if isinstance(value, bool):

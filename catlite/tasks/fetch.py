@@ -1,22 +1,18 @@
-"""Files of public tasks: fetched once, checked, kept in the user cache, whole or not at all.
+"""Files of public tasks, through `datasets` or over HTTP, kept in the user's cache (see cache.py).
 
-Left out: resuming a broken download (the largest file is some tens of megabytes), and mirrors: `path=` takes a
-file that was fetched in any other way.
+Left out: mirrors; the `path=` of a task takes a file that was fetched in any other way.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
+from catlite import cache
 from catlite.errors import DataError
 
 _MOST = 512_000_000  # bytes; several times the largest of the files
@@ -24,9 +20,13 @@ _SECONDS = 900.0  # for one file; a connection may be slow but not forever
 _SILENCE = 30.0  # seconds without a byte
 
 
+class _NotFetched(Exception):
+    pass
+
+
 @dataclass(frozen=True)
 class Hub:
-    """Where rows are on Hugging Face: `revision` is a commit, `count` how many rows the split has there."""
+    """A split on Hugging Face: `revision` is a commit, `count` how many rows the split has there."""
 
     repository: str
     config: str | None
@@ -36,30 +36,29 @@ class Hub:
 
 
 def folder() -> Path:
-    """Where files are kept."""
-    return platformdirs.user_cache_path("catlite") / "tasks"
+    """The folder of the tasks' files, which may not exist yet."""
+    return cache.folder() / "tasks"
 
 
-def rows(
-    url: str,
-    name: str,
-    *,
-    call: str,
-    sha256: str,
-    hub: Hub | None = None,
-) -> Any:
-    """The file at `url` from the cache, else the same rows through `datasets`, else the file fetched.
+def rows(url: str, name: str, *, call: str, sha256: str, hub: Hub | None = None) -> Any:
+    """The rows at `url`: the file from the cache, else a split loaded through `datasets`, else the file fetched.
 
-    name: what the file is called in the cache. sha256: of the file, which is not taken otherwise. hub: asked where the
-    `datasets` library is installed. call: how to load a local file, for the error.
-
-    Raises DataError when the rows cannot be had, or are not what they must be.
+    `name` is the file's in the cache, `call` shows in errors how to load a local file, and `hub` is asked where the
+    `datasets` library is installed. Raises DataError when the rows cannot be had, or are not the right ones.
     """
-    kept = folder() / name
-    if kept.is_file() and _digest(kept) == sha256:
-        return kept
-    split = None if hub is None else _from_hub(hub, url, call)
-    return _fetched(url, kept, call, sha256) if split is None else split
+    target = folder() / name
+    if target.is_file() and cache.digest(target) == sha256:
+        return target
+    if hub is not None and (split := _from_hub(hub, url, call)) is not None:
+        return split
+    print(f"catlite: fetching {name}, once (kept in {target.parent})", file=sys.stderr)
+    try:
+        return cache.keep(target, sha256, lambda place: _download(url, place / "file"))
+    except OSError as error:
+        why = f"it cannot be kept in {target.parent}: {error.strerror or error}"
+    except (ValueError, _NotFetched) as error:
+        why = str(error)
+    raise DataError(f"{name} could not be fetched from {url}: {why}. {_by_hand(url, call)}")
 
 
 def _from_hub(hub: Hub, url: str, call: str) -> Any | None:
@@ -79,28 +78,12 @@ def _from_hub(hub: Hub, url: str, call: str) -> Any | None:
     raise DataError(f"{hub.repository} could not be loaded with `datasets`: {why}. {_by_hand(url, call)}")
 
 
-def _fetched(url: str, kept: Path, call: str, sha256: str) -> Path:
-    print(f"catlite: fetching {kept.name}, once (kept in {kept.parent})", file=sys.stderr)
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        # In the cache folder itself, so that the last step is a rename on one file system.
-        with tempfile.TemporaryDirectory(dir=kept.parent, prefix="fetch-") as beside:
-            fetched = Path(beside) / "file"
-            why = _download(url, fetched) or _wrong(fetched, sha256)
-            if why is None:
-                fetched.replace(kept)
-                return kept
-    except OSError as error:
-        why = f"it cannot be kept in {kept.parent}: {error.strerror or error}"
-    raise DataError(f"{kept.name} could not be fetched from {url}: {why}. {_by_hand(url, call)}")
-
-
 def _by_hand(url: str, call: str) -> str:
     return f"Nothing was kept. Where there is a network, get {url}, and give the file: {call}"
 
 
-def _download(url: str, target: Path) -> str | None:
-    """Writes what stands at `url` into `target`; says why not when it cannot be had."""
+def _download(url: str, target: Path) -> Path:
+    """Write the file at `url` into `target`; raise _NotFetched, with the reason, when it cannot be had."""
     import httpx
 
     deadline = time.monotonic() + _SECONDS
@@ -108,29 +91,16 @@ def _download(url: str, target: Path) -> str | None:
         with (
             httpx.Client(timeout=_SILENCE, follow_redirects=True) as client,
             client.stream("GET", url) as response,
-            target.open("wb") as out,
+            target.open("wb") as file,
         ):
             if response.status_code != 200:
-                return f"the server answers {response.status_code} {response.reason_phrase}".rstrip()
-            size = 0
+                raise _NotFetched(f"the server answers {response.status_code} {response.reason_phrase}".rstrip())
             for chunk in response.iter_bytes(1 << 16):
-                size += len(chunk)
-                if size > _MOST:
-                    return f"it is larger than {_MOST / 1e6:.0f} MB, which it should not be"
+                file.write(chunk)
+                if file.tell() > _MOST:
+                    raise _NotFetched(f"it is larger than {_MOST / 1e6:.0f} MB, which it should not be")
                 if time.monotonic() > deadline:
-                    return f"it took longer than {_SECONDS:.0f} s"
-                out.write(chunk)
+                    raise _NotFetched(f"it took longer than {_SECONDS:.0f} s")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return f"{type(error).__name__}: {error}".rstrip(": ")
-    return None
-
-
-def _wrong(path: Path, sha256: str) -> str | None:
-    """Says why a fetched file is not the one wanted, None when it is."""
-    digest = _digest(path)
-    return None if digest == sha256 else f"its SHA-256 is {digest}, not {sha256}"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+        raise _NotFetched(f"{type(error).__name__}: {error}".rstrip(": ")) from None
+    return target

@@ -5,9 +5,9 @@
       {"criterion": "Tells the user to stop iron.", "points": -4, "tags": ["axis:accuracy"]}],
      "example_tags": ["theme:context_seeking"], "ideal_completions_data": null}
 
-(Invented: the authors ask that no example be posted in plain text, so no error message quotes one either.) Left
-out: the physicians' ideal completions, and the meta-evaluation set. Replies are graded by `ExpertRubric(judge)`, and
-`aggregate` makes the official metrics out of verdicts.
+(This row is invented: the authors ask that no example be posted in plain text, so no error message quotes one either.)
+Replies are graded by `ExpertRubric(judge)`, and `aggregate` makes the official metrics out of verdicts. Left out: the
+physicians' ideal completions, and the meta-evaluation set.
 """
 
 from __future__ import annotations
@@ -92,91 +92,115 @@ def _finish(example: Example) -> Example:
 
 
 def aggregate(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """The official metrics (simple-evals, healthbench_eval.py at ee3b031): "overall_score" and one per tag.
+    """Compute the official metrics (simple-evals, healthbench_eval.py at ee3b031) out of verdicts.
 
-    Each row has "rubrics" (a Rubric, or a list of {criterion, points, tags}), "example_tags", and "verdicts", one per
-    criterion: True, False, a Verdict, or None where it could not be judged. A row's score is that of Rubric.score, not
-    clipped; an example's tag takes it over, a criterion's tag is scored over the criteria that carry it. Every metric
-    is a mean over rows, clipped to [0, 1]; scores without positive points are left out.
+    A row's score is that of Rubric.score, not clipped. An example's tag has the scores of its rows; a criterion's tag
+    is scored over the criteria that carry it. Every metric is a mean over rows, clipped to [0, 1]; scores without
+    positive points are left out.
 
-    Raises DataError for a row that lacks one of these or has other than one verdict per criterion, or when there is
-    nothing to score.
+    Args:
+        rows: one per response, each with "rubrics" (a Rubric, or a list of {criterion, points, tags}), "example_tags",
+            and "verdicts", one per criterion: True, False, a Verdict, or None where it could not be judged.
+
+    Returns:
+        "overall_score", then each tag, with its value from 0 to 1.
+
+    Raises:
+        DataError: a row lacks one of these, has not one verdict per criterion, or there is nothing to score.
+
+    Example:
+        >>> rubric = [{"criterion": "Names zinc.", "points": 5, "tags": ["axis:accuracy"]}]
+        >>> aggregate([{"rubrics": rubric, "example_tags": [], "verdicts": [True]}])
+        {'overall_score': 1.0, 'axis:accuracy': 1.0}
     """
-    return {name: _clipped(list(values.values())) for name, values in _metrics(_checked(rows)).items()}
+    metrics = _metrics(_as_list(rows))
+    return {name: min(1.0, max(0.0, fmean(scores.values()))) for name, scores in metrics.items()}
 
 
 def deviations(rows: Iterable[Mapping[str, Any]], *, seed: int = 0) -> dict[str, float]:
-    """The official deviation of each metric of `aggregate`: over 1,000 bootstrap resamples, by `seed`.
+    """Compute the official deviation of each metric of `aggregate`: over 1,000 bootstrap resamples of the rows.
 
-    Rows may have a "question": then questions are drawn, each with all its rows, since several responses to one go
-    together, and the deviation of a metric that only one question has is nan. Without, each row is one, as it is there.
+    Args:
+        rows: as for `aggregate`. Where they have a "question", questions are drawn with all their rows, since several
+            responses to one question go together.
+        seed: of the draws, a whole number; 0.
+
+    Returns:
+        Each metric's standard deviation; nan for one that only one question has, in several rows.
+
+    Raises:
+        DataError: as `aggregate` does.
+
+    Example:
+        >>> rubric = [{"criterion": "Names zinc.", "points": 5, "tags": []}]
+        >>> deviations([{"rubrics": rubric, "example_tags": [], "verdicts": [True]}] * 2)
+        {'overall_score': 0.0}
     """
     import numpy as np
 
-    rows = _checked(rows)
+    rows = _as_list(rows)
     generator = np.random.default_rng(seed)
-    found = {}
-    for name, values in _metrics(rows).items():
+    results = {}
+    for name, scores in _metrics(rows).items():
         places: dict[Hashable, int] = {}
-        clusters = [places.setdefault(rows[row].get("question", (row,)), len(places)) for row in values]
-        sums, sizes = np.zeros(len(places)), np.zeros(len(places))
-        np.add.at(sums, clusters, list(values.values()))
-        np.add.at(sizes, clusters, 1)
-        if len(places) == 1 < len(values):
-            found[name] = math.nan
+        clusters = [places.setdefault(rows[row].get("question", (row,)), len(places)) for row in scores]
+        if len(places) == 1 < len(scores):
+            results[name] = math.nan
             continue
-        drawn = generator.integers(0, len(places), (1_000, len(places)))
-        means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-        found[name] = float(means.clip(0, 1).std())
-    return found
+        sums, sizes = np.zeros(len(places)), np.zeros(len(places))
+        np.add.at(sums, clusters, list(scores.values()))
+        np.add.at(sizes, clusters, 1)
+        draws = generator.integers(0, len(places), (1_000, len(places)))
+        means = sums[draws].sum(axis=1) / sizes[draws].sum(axis=1)
+        results[name] = float(means.clip(0, 1).std())
+    return results
 
 
-def _clipped(values: Sequence[float]) -> float:
-    return min(1.0, max(0.0, fmean(values)))
-
-
-def _checked(rows: Any) -> list[Mapping[str, Any]]:
-    """`rows` as a list; DataError when they are something else."""
+def _as_list(rows: Any) -> list[Mapping[str, Any]]:
     if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
         raise DataError(f"rows is {type(rows).__name__}: want a list of rows with rubrics, example_tags and verdicts")
     return list(rows)
 
 
 def _metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
-    """Of each metric the scores of the rows that have it, by the row's number from 0; "overall_score" first."""
-    found: dict[str, dict[int, float]] = {"overall_score": {}}
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, Mapping):
-            raise DataError(
-                f"row {number} is {type(row).__name__}: want a mapping with rubrics, example_tags, verdicts"
-            )
-        lacking = [name for name in ("rubrics", "example_tags", "verdicts") if name not in row]
-        if lacking:
-            raise DataError(f"row {number} has no {lacking[0]!r}: want rubrics, example_tags and verdicts")
-        try:
-            rubric = as_rubric(row["rubrics"], "rubrics") or Rubric(())
-        except DataError as error:
-            raise DataError(f"row {number}: {error}") from None
-        tags, given = row["example_tags"], row["verdicts"]
-        if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
-            raise DataError(f"row {number}: 'example_tags' is not a list of text")
-        if isinstance(given, str) or not isinstance(given, Iterable) or len(list(given)) != len(rubric):
-            raise DataError(f"row {number} has {len(rubric)} criteria: want a list with one verdict for each")
-        verdicts = [one.met if isinstance(one, Verdict) else one for one in given]
-        if any(isinstance(one, str) or one not in (None, True, False) for one in verdicts):
-            raise DataError(f"row {number}: a verdict is True, False, None or a Verdict")
-        mine: dict[str, float | None] = dict.fromkeys(("overall_score", *tags), rubric.score(verdicts))
-        tagged: dict[str, list[tuple[Criterion, bool | None]]] = {}
+    """Each metric's scores by the row's number from 0, of the rows that have one; "overall_score" first."""
+    metrics: dict[str, dict[int, float]] = {"overall_score": {}}
+    for number, row in enumerate(rows):
+        rubric, tags, verdicts = _checked(row, number + 1)
+        scores: dict[str, float | None] = dict.fromkeys(("overall_score", *tags), rubric.score(verdicts))
+        pairs: dict[str, list[tuple[Criterion, bool | None]]] = {}
         for criterion, met in zip(rubric.criteria, verdicts, strict=True):
             for tag in dict.fromkeys(criterion.tags):
-                tagged.setdefault(tag, []).append((criterion, met))
-        for tag, pairs in tagged.items():
-            score = Rubric(tuple(one for one, _ in pairs)).score([met for _, met in pairs])
+                pairs.setdefault(tag, []).append((criterion, met))
+        for tag, judged in pairs.items():
+            criteria, met_by = zip(*judged, strict=True)
+            score = Rubric(criteria).score(met_by)
+            scores[tag] = scores.get(tag) if score is None else score
+        for name, score in scores.items():
             if score is not None:
-                mine[tag] = score
-        for name, value in mine.items():
-            if value is not None:
-                found.setdefault(name, {})[number - 1] = value
-    if not found["overall_score"]:
+                metrics.setdefault(name, {})[number] = score
+    if not metrics["overall_score"]:
         raise DataError("there is nothing to score: no row has a judged criterion with positive points")
-    return found
+    return metrics
+
+
+def _checked(row: Any, number: int) -> tuple[Rubric, Sequence[str], list[bool | None]]:
+    """A row's rubric, tags and verdicts; DataError when one is missing or of another kind."""
+    if not isinstance(row, Mapping):
+        raise DataError(f"row {number} is {type(row).__name__}: want a mapping with rubrics, example_tags, verdicts")
+    missing = [name for name in ("rubrics", "example_tags", "verdicts") if name not in row]
+    if missing:
+        raise DataError(f"row {number} has no {missing[0]!r}: want rubrics, example_tags and verdicts")
+    try:
+        rubric = as_rubric(row["rubrics"], "rubrics") or Rubric(())
+    except DataError as error:
+        raise DataError(f"row {number}: {error}") from None
+    tags, verdicts = row["example_tags"], row["verdicts"]
+    if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
+        raise DataError(f"row {number}: 'example_tags' is not a list of text")
+    if isinstance(verdicts, str) or not isinstance(verdicts, Iterable) or len(list(verdicts)) != len(rubric):
+        raise DataError(f"row {number} has {len(rubric)} criteria: want a list with one verdict for each")
+    verdicts = [verdict.met if isinstance(verdict, Verdict) else verdict for verdict in verdicts]
+    if any(isinstance(verdict, str) or verdict not in (None, True, False) for verdict in verdicts):
+        raise DataError(f"row {number}: a verdict is True, False, None or a Verdict")
+    return rubric, tags, verdicts

@@ -17,7 +17,7 @@ from catlite.tasks import fetch
 from catlite.tasks.records import Layout, boxed, check_draw, load
 
 REPOSITORY = "HuggingFaceH4/MATH-500"
-REVISION = "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be"  # a commit: what is drawn and scored is the same next year
+REVISION = "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be"  # a commit, so that next year draws the same problems
 URL = f"https://huggingface.co/datasets/{REPOSITORY}/resolve/{REVISION}/test.jsonl"
 SHA256 = "35dc41080a3680858b27fa7e0533d2d547825316fc5dafe5d316f4ccc5a06132"  # of the 500 rows
 _LAYOUT = Layout("problem", "answer", "unique_id", answer_format="boxed")
@@ -45,12 +45,10 @@ def math500(path: str | os.PathLike[str] | None = None, *, limit: int | None = N
     check_draw(limit, seed)
     if path is None:
         hub = fetch.Hub(REPOSITORY, None, "test", REVISION, 500)
-        rows = fetch.rows(URL, "math500.jsonl", call='math500(path="test.jsonl")', hub=hub, sha256=SHA256)
-    else:
-        rows = path
-    return load(rows, _LAYOUT, name="math500", limit=limit, seed=seed, finish=_finish)
+        path = fetch.rows(URL, "math500.jsonl", call='math500(path="test.jsonl")', hub=hub, sha256=SHA256)
+    return load(path, _LAYOUT, name="math500", limit=limit, seed=seed, finish=_finish)
 
 
 def _finish(example: Example) -> Example:
-    kept = {key: example.metadata[key] for key in ("subject", "level") if key in example.metadata}
-    return replace(example, prompt=boxed(example.prompt), metadata=kept)
+    metadata = {key: example.metadata[key] for key in ("subject", "level") if key in example.metadata}
+    return replace(example, prompt=boxed(example.prompt), metadata=metadata)

@@ -3,8 +3,8 @@
     {"prompt": "Which city lies on two continents?", "gold": "Istanbul", "id": "geo-7", "difficulty": 2}
 
 becomes, with `from_records(rows, answer="gold", id="id")`, one Example with metadata {"difficulty": 2}. Columns
-are named, never guessed; what a row lacks or spells otherwise is an error that says where. Left out: repairing
-rows, and answer formats that differ from row to row.
+are named, never guessed; a column that a row lacks is an error that says where. Left out: repairing rows, and answer
+formats that differ from row to row.
 """
 
 from __future__ import annotations
@@ -26,20 +26,12 @@ from catlite.tasks import tables
 from catlite.tasks.cells import as_prompt, as_rubric, as_text, plain
 from catlite.tasks.tables import Row
 
-# What such columns are usually called: for a hint, never for a guess.
+# Usual names of such columns: for a hint, never for a guess.
 USUAL = {
     "prompt": ("question", "problem", "messages", "prompt", "instruction", "input", "query"),
     "answer": (
-        "answer",
-        "gold",
-        "solution",
-        "result",
-        "target",
-        "label",
-        "expected",
-        "reference",
-        "completion",
-        "output",
+        *("answer", "gold", "solution", "result", "target"),
+        *("label", "expected", "reference", "completion", "output"),
     ),
 }
 Finish = Callable[[Example], Example]
@@ -47,18 +39,18 @@ Finish = Callable[[Example], Example]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which column holds what; a column that is not named here is metadata."""
+    """The column for each role; every other column is metadata."""
 
     prompt: str = "prompt"
     answer: str | None = None
     id: str | None = None
     rubric: str | None = None
     answer_format: str | None = None
-    private: bool = False  # errors quote nothing of a row but its place and its keys
+    private: bool = False  # errors quote only a row's place and its keys
 
     @property
     def columns(self) -> dict[str, str]:
-        """The roles that are given a column, with its name."""
+        """The columns by role, without the roles that have none."""
         roles = {"prompt": self.prompt, "answer": self.answer, "id": self.id, "rubric": self.rubric}
         return {role: column for role, column in roles.items() if column is not None}
 
@@ -123,25 +115,29 @@ def load(
     encoding: str = "utf-8",
     finish: Finish | None = None,
 ) -> Task:
-    """`from_records` with a last step for each Example; a ConfigError or DataError of it is told with its line."""
-    _check_layout(layout)
+    """`from_records` with a last step for each Example, whose ConfigError or DataError gets the line's number."""
+    for role, column in {"prompt": layout.prompt, **layout.columns}.items():
+        if not isinstance(column, str):
+            raise ConfigError(f"{role}={column!r:.60}: give the name of a column")
+    if layout.answer_format is not None:
+        answers.check_format(layout.answer_format)
     check_draw(limit, seed)
     label, default, source = _source(rows, encoding)
-    taken = _draw(_examples(source, label, layout, finish), label, limit, seed)
-    if not taken:
+    examples = _draw(_examples(source, label, layout, finish), label, limit, seed)
+    if not examples:
         raise DataError(f"{label} has no rows")
-    return Task(name or default, tuple(taken))
+    return Task(name or default, tuple(examples))
 
 
 def boxed(prompt: Prompt) -> str:
-    r"""A problem, with the request to end in `\boxed{}`."""
+    r"""Ask a problem with the request to end in `\boxed{}`."""
     if not isinstance(prompt, str):
         raise DataError("the problem is a list of messages: want text")
     return render("boxed", problem=prompt)
 
 
 def asking(example: Example) -> Example:
-    r"""`example` with the request to end in `\boxed{}` at the end of its prompt."""
+    r"""Add the request to end in `\boxed{}` to the prompt of an example."""
     if isinstance(example.prompt, str):
         return replace(example, prompt=boxed(example.prompt))
     users = [place for place, message in enumerate(example.prompt) if message["role"] == "user"]
@@ -152,16 +148,8 @@ def asking(example: Example) -> Example:
     return replace(example, prompt=messages)
 
 
-def _check_layout(layout: Layout) -> None:
-    for role, column in {"prompt": layout.prompt, **layout.columns}.items():
-        if not isinstance(column, str):
-            raise ConfigError(f"{role}={column!r:.60}: give the name of a column")
-    if layout.answer_format is not None:
-        answers.check_format(layout.answer_format)
-
-
 def check_draw(limit: int | None, seed: int | None) -> None:
-    """ConfigError unless both are whole numbers, or None, and limit is at least 1."""
+    """Raise ConfigError unless both are whole numbers, or None, and limit is at least 1."""
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise ConfigError(f"limit={limit!r}: give a whole number from 1, or None for all rows")
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
@@ -172,7 +160,7 @@ def check_draw(limit: int | None, seed: int | None) -> None:
 
 
 def _source(rows: Any, encoding: str) -> tuple[str, str, Iterator[Row]]:
-    """(what to call it in an error, what to call the task, the rows)."""
+    """(the name of the source for errors, the name of the task, the rows)."""
     if isinstance(rows, (str, os.PathLike)):
         path = Path(rows).expanduser()
         return str(path), tables.stem(path), tables.read(path, encoding)
@@ -210,19 +198,19 @@ def _draw(examples: Iterator[Example], label: str, limit: int | None, seed: int 
     """The first `limit`, or as many drawn by `seed` in one pass that holds no more than it keeps."""
     if limit is None:
         return list(examples)
-    taken = list(enumerate(itertools.islice(examples, limit)))
+    reservoir = list(enumerate(itertools.islice(examples, limit)))
     if seed is not None:
         draw = random.Random(seed)  # noqa: S311 - a draw of questions, no secret
         for position, example in enumerate(examples, limit):
             place = draw.randrange(position + 1)
             if place < limit:
-                taken[place] = (position, example)
-    if 0 < len(taken) < limit:
-        raise ConfigError(f"limit={limit}: {label} has {len(taken)} row{'s' if len(taken) > 1 else ''}")
-    return [example for _, example in sorted(taken, key=lambda pair: pair[0])]
+                reservoir[place] = (position, example)
+    if 0 < len(reservoir) < limit:
+        raise ConfigError(f"limit={limit}: {label} has {len(reservoir)} row{'s' if len(reservoir) > 1 else ''}")
+    return [example for _, example in sorted(reservoir, key=lambda pair: pair[0])]
 
 
-# --- what a row becomes -----------------------------------------------------------------------------------
+# --- examples out of rows ---------------------------------------------------------------------------------
 
 
 def _examples(source: Iterator[Row], label: str, layout: Layout, finish: Finish | None) -> Iterator[Example]:
@@ -244,28 +232,28 @@ def _examples(source: Iterator[Row], label: str, layout: Layout, finish: Finish 
 
 
 def _check_columns(row: Mapping[str, Any], label: str, layout: Layout) -> None:
-    """The first row has every column that was named; else an error with the call to write instead."""
+    """Raise DataError, with the call to write instead, when the first row lacks a column that was named."""
     wrong = {role: column for role, column in layout.columns.items() if column not in row}
     if not wrong:
         return
-    known = [str(column) for column in row]
+    columns = [str(column) for column in row]
     call, complete = dict(layout.columns), True
     for role, column in wrong.items():
-        usual = [name for name in USUAL.get(role, ()) if name in known and name not in layout.columns.values()]
-        near = usual[:1] or difflib.get_close_matches(column, known, 1)
+        usual = [name for name in USUAL.get(role, ()) if name in columns and name not in layout.columns.values()]
+        near = usual[:1] or difflib.get_close_matches(column, columns, 1)
         call[role] = near[0] if near else column
         complete = complete and bool(near)
     missing = " and ".join(f"no column {column!r} for the {role}" for role, column in wrong.items())
     hint = ""
-    if len(known) == 1 and (";" in known[0] or "\t" in known[0]):
+    if len(columns) == 1 and (";" in columns[0] or "\t" in columns[0]):
         hint = " The header looks separated by something else than commas: save with commas, or tabs as .tsv."
     elif complete:
-        given = f"{label!r}" if " " in label or "." in label or "/" in label else "rows"
+        rows = f"{label!r}" if " " in label or "." in label or "/" in label else "rows"
         if layout.answer_format is not None:
             call["answer_format"] = layout.answer_format
         options = [f"{role}={column!r}" for role, column in call.items() if (role, column) != ("prompt",) * 2]
-        hint = f" Did you mean from_records({', '.join([given, *options])})?"
-    raise DataError(f"{label} has {missing}. Its columns: {_listed(known)}.{hint}")
+        hint = f" Did you mean from_records({', '.join([rows, *options])})?"
+    raise DataError(f"{label} has {missing}. Its columns: {_listed(columns)}.{hint}")
 
 
 def _listed(columns: Iterable[Any]) -> str:
@@ -280,18 +268,14 @@ def _example(
     for role, column in columns.items():
         if column not in row:
             raise DataError(f"no column {column!r} for the {role}; it has {_listed(row)}")
-    name = str(number)
-    if layout.id is not None:
-        named = as_text(row[layout.id], layout.id, where, kinds)
-        if named is None:
-            raise DataError(f"{layout.id!r} is empty: every row needs an id")
-        name = named
-    used = set(columns.values())
+    name = str(number) if layout.id is None else as_text(row[layout.id], layout.id, where, kinds)
+    if name is None:
+        raise DataError(f"{layout.id!r} is empty: every row needs an id")
     return Example(
         as_prompt(row[layout.prompt], layout.prompt),
         None if layout.answer is None else as_text(row[layout.answer], layout.answer, where, kinds),
         None if layout.rubric is None else as_rubric(row[layout.rubric], layout.rubric),
         layout.answer_format,
         name,
-        {column: plain(value) for column, value in row.items() if column not in used},
+        {column: plain(value) for column, value in row.items() if column not in columns.values()},
     )

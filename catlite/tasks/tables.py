@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from catlite.errors import ConfigError, DataError
 
 Row = tuple[str, Mapping[str, Any]]  # ("line 7", {"prompt": …})
-LINE_LIMIT = 10_000_000  # characters of a line or of a CSV cell; beyond it stands no question, but a broken file
+LINE_LIMIT = 10_000_000  # characters of a line or of a CSV cell; a longer one is a broken file
 
 _SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 _ELSEWHERE = {
@@ -32,9 +32,10 @@ _ELSEWHERE = {
 
 
 def read(path: Path, encoding: str = "utf-8") -> Iterator[Row]:
-    """The rows of a file, by its suffix.
+    """Read the rows of a file by its suffix, as they are asked for.
 
-    Raises DataError when it is no such file or where a line cannot be read, ConfigError for an unknown encoding.
+    Raises DataError at once for a file of another kind and later for a line that cannot be read, ConfigError for an
+    unknown encoding.
     """
     kind = _kind(path)
     encoding = _encoding(encoding)
@@ -108,7 +109,7 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 
 
 def _undecodable(path: Path, encoding: str) -> str:
-    """Says where the first wrong byte is. A second pass, since a decoder counts within its chunk only."""
+    """Say where the first wrong byte is. A second pass, since a decoder counts within its chunk only."""
     encoding = "utf-8" if encoding == "utf-8-sig" else encoding
     decoder = codecs.getincrementaldecoder(encoding)()
     start, line = 0, 1
@@ -119,11 +120,11 @@ def _undecodable(path: Path, encoding: str) -> str:
             try:
                 decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
-                kept = len(error.object) - len(chunk)  # bytes the decoder held back from the chunk before
-                line += chunk.count(b"\n", 0, max(0, error.start - kept))
-                where = f"{path}, line {line}: not {encoding} at byte {start - kept + error.start} (counted from 0)"
-                wide = head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-                return f'{where}. If it was saved otherwise, say so: encoding="{"utf-16" if wide else "cp1252"}"'
+                early = len(error.object) - len(chunk)  # bytes the decoder held back from the chunk before
+                line += chunk.count(b"\n", 0, max(0, error.start - early))
+                place = f"{path}, line {line}: not {encoding} at byte {start - early + error.start} (counted from 0)"
+                likely = "utf-16" if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "cp1252"
+                return f'{place}. If it was saved otherwise, say so: encoding="{likely}"'
             except UnicodeError as error:
                 return f"{path} is not {encoding}: {error}. Say how it was saved with encoding=…"
             if not chunk:
@@ -171,14 +172,14 @@ def _array(path: Path, encoding: str) -> Iterator[Row]:
 
 
 def _fault(error: Exception) -> str:
-    """What is wrong with a JSON text, without quoting any of it."""
+    """The fault of a JSON text, without a quotation of it."""
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg} at column {error.colno}"
     return "nested too deeply" if isinstance(error, RecursionError) else str(error).split(";")[0]
 
 
 def _separated(path: Path, encoding: str, delimiter: str) -> Iterator[Row]:
-    # For the whole process, and not put back: that could take it from under another thread's reader.
+    # For the whole process, and not put back, since another thread may be reading.
     if csv.field_size_limit() < LINE_LIMIT:
         csv.field_size_limit(LINE_LIMIT)
     reader = csv.reader(_lines(path, encoding), delimiter=delimiter, strict=True)
@@ -189,11 +190,11 @@ def _separated(path: Path, encoding: str, delimiter: str) -> Iterator[Row]:
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            why = str(error)
-            if "unexpected end" in why or "field limit" in why:
-                why = 'a " opened here is not closed' + (" within 10 MB" if "limit" in why else "")
+            fault = str(error)
+            if "unexpected end" in fault or "field limit" in fault:
+                fault = 'a " opened here is not closed' + (" within 10 MB" if "limit" in fault else "")
             raise DataError(
-                f"{path}, line {start}: {why}. A cell with a quote, a separator or a line break in it is "
+                f"{path}, line {start}: {fault}. A cell with a quote, a separator or a line break in it is "
                 'written "…", and a quote within it ""'
             ) from None
         if cells is None:

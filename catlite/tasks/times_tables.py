@@ -1,4 +1,4 @@
-"""Times tables: the offline task on which the embedded model's one sample and its group really differ.
+"""Times tables: the offline task on which one sample of the embedded model and a group of them really differ.
 
     {"prompt": [system "Answer.", "What is 2 times 10?" → "2 times 10 is 20.", "What is 6 times 7?"], "answer": "42"}
 
@@ -16,7 +16,7 @@ _FACTORS = range(4, 13)
 # "6 times 7 is 42." The first number after "is", "equals" or "=", since a small model may run on with another line.
 SENTENCE = r"\A[^\n]*?(?:\bis|\bequals|=)[ \t]*(\d[\d,]*)"
 
-# For anchors that need to see what reconciling means; no factor of theirs is asked about together.
+# For anchors that need to see what reconciling means; no question of the task has both factors of one of them.
 WORKED_SYNTHESES = (
     (("2 times 10 is 20.", "2 times 10 is 12.", "2 times 10 is 20."), "2 times 10 is 20."),
     (("3 times 13 is 36.", "3 times 13 is 39.", "3 × 13 = 39"), "3 times 13 is 39."),
@@ -24,7 +24,7 @@ WORKED_SYNTHESES = (
 
 
 def times_tables(limit: int | None = None, seed: int = 0) -> Task:
-    """Make a task of the 81 times tables from 1 × 1 to 9 × 9, for trying out: small models find them hard enough.
+    """Make a task of the 81 products from 4 × 4 to 12 × 12, for trying out: small models find them hard enough.
 
     Args:
         limit: that many questions, 1 to 81, drawn without repetition by `seed`; None takes all in order.

@@ -16,13 +16,17 @@ from typing import Any
 
 from catlite import concurrency
 from catlite.data import Example, Group, Reference
+from catlite.errors import GroupError
 from catlite.models.base import Model
 from catlite.rewards.answer_match import GOLD, AnswerMatch
 from catlite.rollouts import sample_group
-from catlite.training.reward import Rewarder, Scored, agreement
+from catlite.training.config import TrainConfig
+from catlite.training.lora import TrainablePolicy
+from catlite.training.rewarder import Rewarder
+from catlite.training.scored import Scored, agreement
 
 CLOSED, STALLED = 2, 3  # checks in a row after which a gap that is closed, or no longer narrows, ends training
-OPEN = 2.0  # standard errors above which a gap is there, and no chance: what was never open cannot close
+OPEN = 2.0  # standard errors by which a gap must once exceed 0 before it can close
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,31 +43,57 @@ class Check:
     reward_se: float
 
     def as_metrics(self) -> dict[str, Any]:
-        """By the names that metrics have."""
+        """The figures by their names in a run's metrics."""
         return {f"check/{name}": value for name, value in asdict(self).items() if name != "step"}
+
+
+@dataclass(frozen=True)
+class Checks:
+    """The checks of one run: fresh groups of the policy on held-back prompts."""
+
+    policy: TrainablePolicy[TrainConfig]
+    examples: Sequence[Example]  # scored against their gold answers where they have any
+    rewarder: Rewarder
+
+    def __call__(self, step: int) -> Check | None:
+        """Check the policy after `step` steps; None when no prompt could be scored."""
+        config = self.policy.config
+        sampling = {**self.policy.sampling, "max_tokens": config.max_completion_length}
+        seed = 1_000_003 * (config.seed + 1) + step
+        local = self.policy.local
+        return concurrency.run(
+            check(local, self.examples, self.rewarder, config.num_generations, step, seed=seed, **sampling)
+        )
+
+    def stops(self, history: Sequence[Check]) -> str | None:
+        """Why training may end by the rule that the config names; None to go on."""
+        stop = self.policy.config.stop
+        if stop is None:
+            return None
+        return gap_says_stop(history) if stop == "gap" else reward_says_stop(history)
 
 
 async def check(
     policy: Model, examples: Sequence[Example], rewarder: Rewarder, n: int, step: int, **sampling: Any
 ) -> Check | None:
-    """Fresh groups of the policy on `examples`, scored; None when no prompt could be."""
+    """Draw `n` rollouts of the policy for each example and score them; None when no prompt could be scored."""
     # The gold answer is for grading only: neither sampling nor estimator nor reward may see it.
     hidden = [replace(example, answer=None) for example in examples]
     groups = await concurrency.together(_group(policy, example, n, sampling) for example in hidden)
     batch = await rewarder.score([group for group in groups if group is not None])
     golds = [example.answer for example, group in zip(examples, groups, strict=True) if group is not None]
-    pairs = [await _scores(one, gold) for one, gold in zip(batch.scored, golds, strict=True)]
-    pairs += await _rewarded([one for one in batch.scored if _open_ended(one)], rewarder)
-    found = [pair for pair in pairs if pair is not None]
-    rewards = [_mean(one.rewards) for one in batch.scored if not one.abstains]
-    if not found:
+    answered = [await _scores(scored, gold) for scored, gold in zip(batch.scored, golds, strict=True)]
+    rewarded = await _rewarded([scored for scored in batch.scored if _open_ended(scored)], rewarder)
+    pairs = [pair for pair in [*answered, *rewarded] if pair is not None]
+    if not pairs:
         return None
-    gaps = [teacher - policy for teacher, policy in found]
+    rewards = [_mean(scored.rewards) for scored in batch.scored if not scored.abstains]
+    gaps = [teacher - single for teacher, single in pairs]
     return Check(
         step,
-        len(found),
-        fmean(teacher for teacher, _ in found),
-        fmean(policy for _, policy in found),
+        len(pairs),
+        fmean(teacher for teacher, _ in pairs),
+        fmean(single for _, single in pairs),
         fmean(gaps),
         standard_error(gaps),
         fmean(rewards) if rewards else math.nan,
@@ -72,39 +102,37 @@ async def check(
 
 
 async def _group(policy: Model, example: Example, n: int, sampling: dict[str, Any]) -> Group | None:
-    """A fresh group, also one in which no rollout can be used; None when nothing came."""
-    from catlite.errors import GroupError
-
+    """A fresh group, also one without a usable rollout; None when no reply came."""
     try:
         return await sample_group(policy, example, n, **sampling)
     except GroupError as error:
         return error.group if error.group.replies else None
 
 
-def _open_ended(one: Scored) -> bool:
-    """Whether only the reward can tell teacher from policy, and it can."""
-    return one.reference is not None and one.group.example.answer_format is None and not one.abstains
+def _open_ended(scored: Scored) -> bool:
+    """Whether only the reward can tell teacher from policy, and there is one."""
+    return scored.reference is not None and scored.group.example.answer_format is None and not scored.abstains
 
 
 async def _rewarded(scored: Sequence[Scored], rewarder: Rewarder) -> list[tuple[float, float] | None]:
     """(teacher, policy) by the reward: each reference is rewarded as a rollout would be, all of them at once."""
-    references = [one.reference for one in scored if one.reference is not None]
+    references = [score.reference for score in scored if score.reference is not None]
     alone = [Group(reference.group.example, (reference.as_rollout(),)) for reference in references]
-    itself = await rewarder.score(alone, references)
+    batch = await rewarder.score(alone, references)
     return [
-        None if teacher.abstains else (_mean(teacher.rewards), _mean(one.rewards))
-        for teacher, one in zip(itself.scored, scored, strict=True)
+        None if teacher.abstains else (_mean(teacher.rewards), _mean(score.rewards))
+        for teacher, score in zip(batch.scored, scored, strict=True)
     ]
 
 
-async def _scores(one: Scored, gold: str | None) -> tuple[float, float] | None:
+async def _scores(scored: Scored, gold: str | None) -> tuple[float, float] | None:
     """(teacher, policy) of one prompt by its answers; None when there are none to compare, or a call failed.
 
-    As in an evaluation, what came and has no answer scores 0: cut off rollouts, and a reference that their lack of
-    answers left no way to make.
+    As in an evaluation, a reply without an answer scores 0: rollouts that were cut off, and a reference that could not
+    be made because no rollout has an answer.
     """
-    group, reference = one.group, one.reference
-    if group.example.answer_format is None or (reference is None and not one.unanswered):
+    group, reference = scored.group, scored.reference
+    if group.example.answer_format is None or (reference is None and not scored.unanswered):
         return None
     if gold is None:
         return await agreement(group, reference)
@@ -121,7 +149,7 @@ def _mean(rewards: Sequence[float | None]) -> float:
 
 
 def standard_error(values: Sequence[float]) -> float:
-    """Of the mean; nan for fewer than two."""
+    """The standard error of the mean; nan for fewer than two values."""
     return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
@@ -132,20 +160,20 @@ def gap_says_stop(history: Sequence[Check]) -> str | None:
     longer narrows: in STALLED checks in a row it was not below the lowest before them by more than its standard error.
     """
     latest = list(history[-CLOSED:])
-    was_open = any(one.gap > OPEN * one.gap_se for one in history[:-CLOSED])
-    if was_open and all(one.gap <= one.gap_se for one in latest):
-        return f"the gap between reference and sample has closed: {_said(latest[-1])} at step {latest[-1].step}"
+    was_open = any(check.gap > OPEN * check.gap_se for check in history[:-CLOSED])
+    if was_open and all(check.gap <= check.gap_se for check in latest):
+        return f"the gap between reference and sample has closed: {_gap_of(latest[-1])}"
     before, latest = list(history[:-STALLED]), list(history[-STALLED:])
-    if before and all(one.gap >= min(b.gap for b in before) - one.gap_se for one in latest):
-        return f"the gap between reference and sample no longer narrows: {_said(latest[-1])} at step {latest[-1].step}"
+    if before and all(check.gap >= min(b.gap for b in before) - check.gap_se for check in latest):
+        return f"the gap between reference and sample no longer narrows: {_gap_of(latest[-1])}"
     return None
 
 
 def reward_says_stop(history: Sequence[Check]) -> str | None:
     """Why training may end when the reward on held-back prompts no longer rises, by the same rule."""
-    known = [one for one in history if not math.isnan(one.reward)]
+    known = [check for check in history if not math.isnan(check.reward)]
     before, latest = known[:-STALLED], known[-STALLED:]
-    if before and all(one.reward <= max(b.reward for b in before) + one.reward_se for one in latest):
+    if before and all(check.reward <= max(b.reward for b in before) + check.reward_se for check in latest):
         return (
             f"the reward on held-back prompts no longer rises: {latest[-1].reward:.3f} ± {latest[-1].reward_se:.3f} "
             f"at step {latest[-1].step}"
@@ -153,5 +181,5 @@ def reward_says_stop(history: Sequence[Check]) -> str | None:
     return None
 
 
-def _said(one: Check) -> str:
-    return f"{one.gap:.3f} ± {one.gap_se:.3f}"
+def _gap_of(check: Check) -> str:
+    return f"{check.gap:.3f} ± {check.gap_se:.3f} at step {check.step}"

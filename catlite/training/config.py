@@ -1,4 +1,4 @@
-"""The dials of training, each with its reason, and what the paper sampled its three model families with.
+"""The settings of training, each with its reason, and how the paper samples its three model families.
 
 Defaults follow the paper (arXiv 2509.14234 §3.3, App. B) where one GPU and LoRA allow it; docs/training.md has the
 table of where they do not.
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from catlite.errors import ConfigError
 from catlite.models.base import check_sampling
 
-_TOLD = "chat_template_kwargs"
-_SAMPLED = ("temperature", "top_p", "top_k", "min_p", _TOLD)
+_TEMPLATE = "chat_template_kwargs"
+_SAMPLED = ("temperature", "top_p", "top_k", "min_p", _TEMPLATE)
 STOPS = (None, "gap", "reward")
-# By a part of the model's name, as in the paper: how rollouts are sampled, and what its chat template is told.
+# By a part of the model's name, as in the paper: how rollouts are sampled, and settings of its chat template.
 FAMILIES: dict[str, dict[str, Any]] = {
     "gemma": {"temperature": 1.0, "top_k": 64, "top_p": 0.95},
     "qwen": {"temperature": 0.7, "top_k": 20, "top_p": 0.8, "chat_template_kwargs": {"enable_thinking": False}},
@@ -26,10 +26,10 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 
 def family_sampling(name: str) -> dict[str, Any]:
-    """The paper's sampling for the family that `name` belongs to; temperature 1 and no filter for any other.
+    """The paper's sampling for the family of the model `name`; temperature 1 and no filter for any other family.
 
-    name: of a model, or the path to one. Of a path the last part counts, and in a cache of the Hugging Face hub the
-    part that names the model.
+    name: a name, or a path, of which the last part counts, and in a cache of the Hugging Face hub the part that names
+    the model.
     """
     parts = name.replace("\\", "/").rstrip("/").split("/")
     known = [parts[-1], *(part for part in parts if part.startswith("models--"))]
@@ -39,12 +39,24 @@ def family_sampling(name: str) -> dict[str, Any]:
     return {"temperature": 1.0}
 
 
+class _Settings:
+    """What both configs can do."""
+
+    def as_dict(self: Any) -> dict[str, Any]:
+        """All settings, as JSON can keep them."""
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(self).items()}
+
+
 @dataclass(frozen=True)
-class TrainConfig:
-    """How `train` runs GRPO. Raises ConfigError for a value that cannot be."""
+class TrainConfig(_Settings):
+    """How `train` runs GRPO. Raises ConfigError for a value that makes no sense.
+
+    Example:
+        >>> TrainConfig(steps=200, stop="gap", held_back=16, trl={"report_to": "wandb"})
+    """
 
     steps: int = 100  # of the optimizer, at most; the paper stops at 1,000
-    prompts_per_step: int = 8  # groups that make one step; the paper has 32, which is 4 times the memory-free work
+    prompts_per_step: int = 8  # groups of one step; the paper has 32, which takes 4 times as long and no more memory
     num_generations: int = 8  # G, rollouts of a group; below 4 a vote has little to say
     max_completion_length: int = 1024  # tokens of a rollout (the paper: 1,024 for HealthBench, 1,536 for MATH-500)
     sampling: Mapping[str, Any] | None = None  # of rollouts; None: the paper's for the model's family
@@ -60,29 +72,19 @@ class TrainConfig:
     trl: Mapping[str, Any] = field(default_factory=dict)  # passed on to TRL's GRPOConfig, over anything above
 
     def __post_init__(self) -> None:
-        _check_numbers(self, whole=("steps", "prompts_per_step", "max_completion_length", "lora_rank", "check_every"))
-        _check_numbers(self, whole=(), positive=("learning_rate", "lora_layers", "judge_wait"))
-        if isinstance(self.num_generations, bool) or not isinstance(self.num_generations, int):
-            raise ConfigError(f"num_generations={self.num_generations!r}: want a whole number, such as 8")
+        counts = ("steps", "prompts_per_step", "num_generations", "max_completion_length", "lora_rank", "check_every")
+        _check_settings(self, counts, ("learning_rate", "lora_layers", "judge_wait"))
         if self.num_generations < 2:
             raise ConfigError(
                 f"num_generations={self.num_generations}: a group of one has nothing to compare its rollout with, so "
                 "its advantage is always 0. Use at least 2; the paper uses 8"
             )
-        if self.lora_layers > 1:
-            raise ConfigError(f"lora_layers={self.lora_layers}: a share of the layers, from above 0 to 1")
         if not self.beta >= 0:
             raise ConfigError(f"beta={self.beta!r}: the weight of the KL penalty is 0 or more")
         if self.stop not in STOPS:
             raise ConfigError(f'stop={self.stop!r}: want None (fixed steps), "gap" or "reward"')
-        if (
-            isinstance(self.held_back, bool)
-            or not isinstance(self.held_back, int)
-            or self.held_back < 0
-            or self.held_back == 1
-        ):
+        if not _is_whole(self.held_back, 0) or self.held_back == 1:
             raise ConfigError(f"held_back={self.held_back!r}: 0, or at least 2 prompts, for a standard error")
-        _check_rollouts(self.sampling)
         check_warm(self.sampling or {}, "sampling")
 
     @property
@@ -90,20 +92,23 @@ class TrainConfig:
         """Rollouts of one step."""
         return self.prompts_per_step * self.num_generations
 
-    def as_dict(self) -> dict[str, Any]:
-        """All settings, as JSON can keep them."""
-        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(self).items()}
-
     @classmethod
     def small(cls, **changes: Any) -> Self:
-        """Two steps of two groups of four short rollouts: to see everything run once, on any machine."""
+        """Two steps of two groups of four short rollouts, to see everything run once on any machine.
+
+        changes: settings that differ from that.
+        """
         tiny = {"steps": 2, "prompts_per_step": 2, "num_generations": 4, "max_completion_length": 16, "check_every": 1}
         return cls(**{**tiny, **changes})
 
 
 @dataclass(frozen=True)
-class SFTConfig:
-    """How `sft` fine-tunes on references (the paper's CaT-SFT baseline). Raises ConfigError for a wrong value."""
+class SFTConfig(_Settings):
+    """How `sft` fine-tunes on references (the paper's CaT-SFT baseline). Raises ConfigError for a wrong value.
+
+    Example:
+        >>> SFTConfig(epochs=1, validation=0.0)
+    """
 
     epochs: int = 3  # over the references, at most: training stops when validation loss no longer falls
     batch_size: int = 32  # examples of a step
@@ -119,43 +124,51 @@ class SFTConfig:
 
     def __post_init__(self) -> None:
         counts = ("epochs", "batch_size", "num_generations", "max_completion_length", "lora_rank")
-        _check_numbers(self, whole=counts, positive=("learning_rate", "lora_layers"))
-        if self.lora_layers > 1:
-            raise ConfigError(f"lora_layers={self.lora_layers}: a share of the layers, from above 0 to 1")
-        _check_rollouts(self.sampling)
+        _check_settings(self, counts, ("learning_rate", "lora_layers"))
         if not 0 <= self.validation < 1:
             raise ConfigError(f"validation={self.validation!r}: a share of the references, from 0 to below 1")
 
-    def as_dict(self) -> dict[str, Any]:
-        """All settings, as JSON can keep them."""
-        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(self).items()}
 
+def rollout_sampling(config: TrainConfig | SFTConfig, name: str, loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """How rollouts of a model are sampled: by `config`, else as it was loaded, else as the paper samples its family.
 
-def rollout_sampling(config: TrainConfig | SFTConfig, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """How rollouts of the model `name`, a name or a path, loaded with the settings `given`, are sampled.
+    The family's settings of the chat template (thinking off) hold unless `config` or the model has others.
 
-    As `config` says, then as the model was loaded, and as the paper does its family where neither says anything. What
-    the family's chat template is told (thinking off) holds unless one of them tells it otherwise.
+    Args:
+        config: settings of the training.
+        name: the model's name, or its path.
+        loaded: the settings that the model was loaded with.
+
+    Returns:
+        Settings for `sample`.
     """
     family = family_sampling(name)
-    loaded = {name: value for name, value in given.items() if name in _SAMPLED}
-    said = {**loaded, **(config.sampling or {})}
-    if config.sampling is None and not set(loaded) - {_TOLD}:
-        return {**family, **said}
-    return {**{name: value for name, value in family.items() if name == _TOLD}, **said}
+    model = {name: value for name, value in loaded.items() if name in _SAMPLED}
+    if config.sampling is not None or set(model) - {_TEMPLATE}:
+        family = {name: value for name, value in family.items() if name == _TEMPLATE}
+    return {**family, **model, **(config.sampling or {})}
 
 
 def check_warm(sampling: Mapping[str, Any], where: str) -> None:
-    """ConfigError for temperature 0, which `where` says."""
+    """Raise ConfigError for temperature 0, which `where` sets."""
     if sampling.get("temperature") == 0:
         raise ConfigError(
-            f"{where}={{'temperature': 0}}: rollouts would all be one, and the loss divides by it: want more than 0, "
-            "such as 1"
+            f"{where}={{'temperature': 0}}: the rollouts of a group would all be the same, and the loss divides by "
+            "their deviation: want more than 0, such as 1"
         )
 
 
-def _check_rollouts(sampling: Mapping[str, Any] | None) -> None:
-    for name in check_sampling(sampling or {}):
+def _check_settings(config: TrainConfig | SFTConfig, whole: tuple[str, ...], positive: tuple[str, ...]) -> None:
+    for name in whole:
+        if not _is_whole(getattr(config, name), 1):
+            raise ConfigError(f"{name}={getattr(config, name)!r}: want a whole number of at least 1")
+    for name in positive:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise ConfigError(f"{name}={value!r}: want a positive number")
+    if config.lora_layers > 1:
+        raise ConfigError(f"lora_layers={config.lora_layers}: a share of the layers, from above 0 to 1")
+    for name in check_sampling(config.sampling or {}):
         if name not in _SAMPLED:
             raise ConfigError(
                 f"sampling={{{name!r}: …}}: rollouts, checks and comparisons are sampled alike, by "
@@ -163,12 +176,5 @@ def _check_rollouts(sampling: Mapping[str, Any] | None) -> None:
             )
 
 
-def _check_numbers(config: TrainConfig | SFTConfig, whole: tuple[str, ...], positive: tuple[str, ...] = ()) -> None:
-    for name in (one.name for one in fields(config) if one.name in whole):
-        value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{name}={value!r}: want a whole number of at least 1")
-    for name in positive:
-        value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ConfigError(f"{name}={value!r}: want a positive number")
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,4 +1,4 @@
-"""The folder of a training run: what was asked for, a line of metrics per step, the checkpoints.
+"""The folder of a training run: its manifest, a line of metrics per step, the checkpoints.
 
     training.json    what was asked for, and how it ended        replies.sqlite   every reply paid for
     metrics.jsonl    a line per step                             checkpoints/     transformers' own, to go on from
@@ -10,7 +10,6 @@ Left out: pickle of ours; transformers keeps its optimizer in a file of torch's,
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import shutil
 import warnings
@@ -18,8 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from catlite.data import Example
 from catlite.errors import ConfigError, DataError, StoreError
+from catlite.runs import atomic
 
 _VERSION = 1
 # What may differ from one part of a run to the next without changing what its steps are.
@@ -28,43 +27,41 @@ _FREE_IN_TRL = frozenset({"per_device_train_batch_size"})  # gradients are summe
 
 
 def is_training(folder: str | Path) -> bool:
-    """Whether `folder` has a training run, and no evaluation."""
+    """Whether `folder` holds a training run, and no evaluation."""
     path = Path(folder).expanduser()
     return (path / "training.json").is_file() and not (path / "evaluation.json").exists()
 
 
 class Folder:
-    """The folder of a run that is being written."""
+    """The folder of a training run."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).expanduser().resolve()
-        self._also: dict[str, Any] = {}
-        self._begun = False  # by this call
+        self.adapter = self.path / "adapter"
         self.checkpoints = self.path / "checkpoints"
         self.metrics_file = self.path / "metrics.jsonl"
+        self._manifest_file = self.path / "training.json"
+        self._also: dict[str, Any] = {}
+        self._begun = False  # by this call
 
-    def open(self, asked: Mapping[str, Any], also: Mapping[str, Any]) -> dict[str, Any]:
-        """What training.json says, after `asked` was compared with it; written when there is none.
+    def open(self, manifest: Mapping[str, Any], also: Mapping[str, Any]) -> dict[str, Any]:
+        """Compare `manifest` with training.json, or write that when there is none; return what it says.
 
-        also: what is written down, too, and may differ from one call to the next.
-
-        Raises ConfigError when the folder holds another run, StoreError when the file cannot be read.
+        `also` is written beside it, and may differ from call to call. Raises ConfigError when the folder holds another
+        run, StoreError when the file cannot be read.
         """
         self._also = dict(also)
-        if not (self.path / "training.json").exists():
-            self.path.mkdir(parents=True, exist_ok=True)
-            manifest = {"catlite_training": _VERSION, **asked, **also}
-            self._write(manifest)
+        if not self._manifest_file.exists():
             self._begun = True
-            return manifest
-        manifest = self.manifest()
-        for name in asked:
-            _compare(self.path, name, manifest.get(name), json.loads(json.dumps(asked[name])))
-        return manifest
+            return self._write({**manifest, **also})
+        before = self.manifest()
+        for name in manifest:
+            _compare(self.path, name, before.get(name), json.loads(json.dumps(manifest[name])))
+        return before
 
     def manifest(self) -> dict[str, Any]:
-        """What training.json says. StoreError when it cannot be read."""
-        file = self.path / "training.json"
+        """What training.json says. Raises StoreError when it cannot be read."""
+        file = self._manifest_file
         try:
             manifest = json.loads(file.read_text("utf-8"))
             if manifest["catlite_training"] != _VERSION:
@@ -80,41 +77,41 @@ class Folder:
 
     @contextlib.contextmanager
     def forgotten_when_refused(self) -> Iterator[None]:
-        """When this call is refused before its first checkpoint, the run is not begun: a mended call may use it."""
+        """Remove training.json when the call is refused before its first checkpoint: the folder is free for another."""
         try:
             yield
         except (ConfigError, DataError):
             if self._begun and self.last_checkpoint() is None:
-                (self.path / "training.json").unlink(missing_ok=True)
+                self._manifest_file.unlink(missing_ok=True)
             raise
 
-    def finish(self, asked: Mapping[str, Any], outcome: Mapping[str, Any]) -> None:
-        """Writes how the run ended."""
-        self._write({"catlite_training": _VERSION, **asked, **self._also, "outcome": dict(outcome)})
+    def finish(self, manifest: Mapping[str, Any], outcome: Mapping[str, Any]) -> None:
+        """Write how the run ended."""
+        self._write({**manifest, **self._also, "outcome": dict(outcome)})
 
-    def _write(self, found: Mapping[str, Any]) -> None:
-        scratch = self.path / "training.json.new"
-        scratch.write_text(json.dumps(found, indent=1), "utf-8")
-        scratch.replace(self.path / "training.json")
+    def _write(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        versioned = {"catlite_training": _VERSION, **manifest}
+        atomic.write(self._manifest_file, [json.dumps(versioned, indent=1)])
+        return versioned
 
     def best(self, step: int) -> Path:
         """Where the adapter of `step` is kept while it is the best."""
         return self.path / "best" / f"step-{step}"
 
     def forget_all_but(self, step: int | None) -> None:
-        """Removes the adapters that were the best before the one of `step`."""
+        """Remove the adapters that were the best before the one of `step`."""
         for folder in self.path.glob("best/step-*"):
             if step is None or folder != self.best(step):
                 shutil.rmtree(folder)
 
     def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint that was written to its end: its state is the last file of it.
+        """The newest checkpoint that is complete: its state is the file that is written last.
 
         One that cannot be read now is passed over with a warning, since it may be good.
         """
         for folder in sorted(self.checkpoints.glob("checkpoint-*"), key=step_of, reverse=True):
             try:
-                whole = _is_whole(folder)
+                complete = _is_complete(folder)
             except OSError as error:
                 warnings.warn(
                     f"the checkpoint {folder} cannot be read now ({error.strerror or error}): it is passed over, and "
@@ -122,18 +119,18 @@ class Folder:
                     stacklevel=2,
                 )
                 continue
-            if whole:
+            if complete:
                 return folder
         return None
 
     def remove_torn(self) -> None:
-        """Removes the checkpoints that a kill has left unfinished: nobody can go on from those.
+        """Remove the checkpoints that a kill has left unfinished, from which no run can go on.
 
-        For whoever holds the run alone: one that is just being written looks the same.
+        Only for a process that holds the run alone: one that is just being written looks the same.
         """
         for folder in self.checkpoints.glob("checkpoint-*"):
             with contextlib.suppress(OSError):
-                if folder.is_dir() and not _is_whole(folder):
+                if folder.is_dir() and not _is_complete(folder):
                     shutil.rmtree(folder)
 
     def read_metrics(self, until: int | None = None) -> list[dict[str, Any]]:
@@ -149,16 +146,16 @@ class Folder:
         return rows
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Replaces metrics.jsonl: steps after the checkpoint will be made again."""
+        """Replace metrics.jsonl: steps after the checkpoint will be made again."""
         self.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
     def add_metrics(self, row: Mapping[str, Any]) -> None:
-        """One more line."""
+        """Add a line to metrics.jsonl."""
         with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     """False for a checkpoint whose state is missing or half written; OSError when that cannot be told."""
     try:
         json.loads((folder / "trainer_state.json").read_text("utf-8"))
@@ -167,16 +164,16 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
-def step_of(folder: Path) -> int:
-    """The step of a checkpoint by its name; -1 for what is none."""
-    tail = folder.name.rpartition("-")[2]
+def step_of(checkpoint: Path | None) -> int:
+    """The step of a checkpoint by the number at the end of its name; -1 for None, or a name without one."""
+    tail = "" if checkpoint is None else checkpoint.name.rpartition("-")[2]
     return int(tail) if tail.isdecimal() else -1
 
 
 def _compare(folder: Path, name: str, was: Any, now: Any) -> None:
-    """ConfigError when the run in `folder` was asked for with something else."""
+    """Raise ConfigError when the run in `folder` was begun with another value of `name`."""
     if name == "config" and isinstance(was, dict):
-        was, now = (one | {"trl": _without(one.get("trl"), _FREE_IN_TRL)} for one in (was, now))
+        was, now = (config | {"trl": _fixed(config.get("trl"))} for config in (was, now))
         changed = [key for key in now if key not in _FREE and was.get(key) != now[key]]
         if not changed:
             return
@@ -200,11 +197,6 @@ def _short(weights: Any) -> str:
     return f"{digest[:12]}…" + (f", {loaded}" if loaded else "")
 
 
-def _without(settings: Any, names: frozenset[str]) -> dict[str, Any]:
-    return {name: value for name, value in (settings or {}).items() if name not in names}
-
-
-def digest_of(examples: Sequence[tuple[str, Example]]) -> str:
-    """SHA-256 over ids and prompts: which questions, in which order."""
-    asked = [[name, example.messages, example.answer_format] for name, example in examples]
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+def _fixed(settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """TRL's settings without those that may differ."""
+    return {name: value for name, value in (settings or {}).items() if name not in _FREE_IN_TRL}

@@ -1,7 +1,7 @@
-"""What TRL sends a reward, made groups: by id or by prompt, of as many rollouts as this call was drawn with.
+"""Make groups of what TRL sends a reward: by id or by prompt, of as many rollouts as this call was drawn with.
 
-Messages may have their content in parts, as those of models that see images have. Left out: the images themselves;
-what asks a model about such a prompt is refused, what reads the rollouts alone works.
+Messages may have their content in parts, as those of models that see images have. Left out: the images themselves. An
+estimator or reward that asks a model about such a prompt is refused; one that reads only the rollouts works.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from catlite.data import Example, Prompt, Rollout, Task
+from catlite.data import Example, Prompt, Rollout
 from catlite.errors import ConfigError
 from catlite.usage import Usage
 
@@ -36,7 +36,7 @@ def whole_groups(ids: Sequence[Any], size: int) -> Iterator[tuple[str, list[int]
     for name, positions in _positions(ids).items():
         if len(positions) % size:
             raise ConfigError(
-                f"a reward call brought {len(positions)} rollouts of question {name[:60]!r}, which is no multiple of "
+                f"a reward call brought {len(positions)} rollouts of question {name[:60]!r}, not a multiple of "
                 f"num_generations={size}: {_SPLIT}"
             )
         for start in range(0, len(positions), size):
@@ -46,21 +46,20 @@ def whole_groups(ids: Sequence[Any], size: int) -> Iterator[tuple[str, list[int]
 def group_size(ids: Sequence[Any], training: int, evaluation: int | None, log_metric: Any) -> int:
     """How many rollouts a group of this call has.
 
-    TRL's trainer knows, and is the object that `log_metric` belongs to; else it is the first of `training` and
-    `evaluation` by which all questions can be divided. In a single process, where no group can be split, it is
-    otherwise the number that all questions have alike.
+    TRL's trainer, which `log_metric` is a method of, knows. Otherwise it is the first of `training` and `evaluation`
+    that divides the rollouts of every question; if neither does, in a single process, where no group can be split, it
+    is the number of rollouts that all questions have alike.
     """
     counts = list(Counter(map(str, ids)).values())
-    told = _told(log_metric)
-    for size in (*told, training, evaluation):
+    for size in (*_sizes_of_trainer(log_metric), training, evaluation):
         if size is not None and all(count % size == 0 for count in counts):
             return size
     alike = counts[0] if counts and len(set(counts)) == 1 else 0
     return alike if alike > 1 and not _several_processes() else training
 
 
-def _told(log_metric: Any) -> list[int]:
-    """The group sizes of the trainer that calls: the one of what it does now, then the other."""
+def _sizes_of_trainer(log_metric: Any) -> list[int]:
+    """The group sizes of the trainer that calls: of training and evaluation, the one under way first."""
     trainer = getattr(log_metric, "__self__", None)
     training = getattr(trainer, "num_generations", None)
     evaluation = getattr(trainer, "num_generations_eval", None) or training
@@ -86,7 +85,7 @@ def _positions(ids: Sequence[Any]) -> dict[str, list[int]]:
 
 
 def ids_of(prompts: Sequence[Any], columns: Mapping[str, Any]) -> Sequence[Any]:
-    """What rows are grouped by: the column `qid`, else the prompt with its images."""
+    """The id by which each row is grouped: the column `qid`, else the prompt with its images."""
     if columns.get(ID) is not None:
         ids: Sequence[Any] = columns[ID]
         return ids
@@ -98,38 +97,22 @@ def ids_of(prompts: Sequence[Any], columns: Mapping[str, Any]) -> Sequence[Any]:
 
 
 def _content(value: Any) -> str:
-    """What stands for a part that is no text, the same for equal images: they are read anew for each row."""
+    """A text for a part that is not text; equal images, which are read anew for each row, have the same."""
     if hasattr(value, "tobytes"):
         return hashlib.sha256(value.tobytes()).hexdigest()
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def check_group(num_generations: Any, name: str = "num_generations", fewest: int = 2) -> None:
-    """ConfigError for a group size that cannot be."""
+    """Raise ConfigError for a group size that is not a whole number of at least `fewest`."""
     whole = isinstance(num_generations, int) and not isinstance(num_generations, bool)
     if not whole or num_generations < fewest:
         why = ", since an advantage compares them" if fewest > 1 else ""
         raise ConfigError(f"{name}={num_generations!r}: a group has at least {fewest} rollout{'s' * (fewest > 1)}{why}")
 
 
-def named(task: Task) -> list[tuple[str, Example]]:
-    """Each example with its id, its position standing for one that is missing.
-
-    Raises ConfigError for an id that comes twice.
-    """
-    examples = [(str(position) if one.id is None else one.id, one) for position, one in enumerate(task)]
-    names = Counter(name for name, _ in examples)
-    twice = sorted(name for name, count in names.items() if count > 1)
-    if twice:
-        raise ConfigError(
-            f"the task {task.name!r} has {len(twice)} ids that come more than once, such as {twice[0]!r}: rollouts are "
-            "grouped by id, so give each example one of its own"
-        )
-    return examples
-
-
 def example_of(name: str, prompt: Any, examples: dict[str, Example] | None, answer_format: str | None) -> Example:
-    """The example without its gold answer, which training must not see."""
+    """The example of a row, without its gold answer, which training must not see."""
     if examples is None:
         return Example(text_prompt(prompt), answer_format=answer_format, id=name)
     if name not in examples:
@@ -139,7 +122,7 @@ def example_of(name: str, prompt: Any, examples: dict[str, Example] | None, answ
 
 
 def text_prompt(prompt: Any) -> Prompt:
-    """`prompt` with each content that is all text as one text; one with an image stays as it is."""
+    """`prompt` with the parts of each content joined when all are text; a content with an image stays as it is."""
     if not isinstance(prompt, list):
         return prompt  # type: ignore[no-any-return]
     return [
@@ -151,7 +134,7 @@ def text_prompt(prompt: Any) -> Prompt:
 
 
 def completion_text(completion: Any) -> str:
-    """The text of a completion: itself, or the content of its messages."""
+    """The text of a completion, which is a string or a list of messages."""
     if isinstance(completion, str):
         return completion
     return "".join(text_of(message.get("content")) for message in completion)
@@ -179,7 +162,7 @@ def _all_text(content: Any) -> bool:
 def rollout_of(
     example: Example, text: str, ids: Sequence[int] | None, most: int | None, ends: Collection[int]
 ) -> Rollout:
-    """A completion of the trainer's, whose tokens `ids` tell its length and whether it was cut off."""
+    """A completion as a Rollout; its tokens `ids` tell its length and whether it was cut off at `most` tokens."""
     if ids is None:
         return Rollout(text, example.parse(text), "stop")
     cut = most is not None and len(ids) >= most and ids[-1] not in ends

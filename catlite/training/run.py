@@ -1,4 +1,4 @@
-"""What a training run gives: the trained policy, and how training went; its folder is folder.py's."""
+"""The result of a training run: the trained policy, and how training went; folder.py describes its folder."""
 
 from __future__ import annotations
 
@@ -30,39 +30,44 @@ PLOTS = {
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What `train` or `sft` gives: the trained policy, ready to sample, and how training went."""
+    """The result of `train` or `sft`: the trained policy, ready to sample, and how training went.
+
+    Example:
+        >>> trained = catlite.train("times_tables", "local", run="runs/tables")
+        >>> trained.plot()
+    """
 
     folder: Path
     policy: LocalModel = field(repr=False)
-    steps: int  # of the optimizer that were made
-    ended: str  # why, in words
+    steps: int  # optimizer steps that were made
+    ended: str  # why training ended, in words
     complete: bool  # False: it was halted (a judge down, a budget reached); the same call goes on from there
     metrics: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)  # a mapping per step
-    best_step: int | None = None  # with the best check, or for `sft` validation: see `best_adapter`
+    best_step: int | None = None  # the step with the best check, or for `sft` validation: see `best_adapter`
 
     @classmethod
     def load(cls, folder: str | Path, policy: str | Path | None = None) -> TrainingRun:
-        """The run in `folder`, finished or not; nothing is trained, and nothing in the folder is changed.
+        """Load the run in `folder`, finished or not; nothing is trained, and nothing in the folder is changed.
 
         Args:
-            folder: what `train` or `sft` had as run=.
-            policy: where the weights are that were trained, as LocalModel takes it (default: where they were then).
+            folder: the run= of `train` or `sft`.
+            policy: where the trained weights are now, as LocalModel takes it; None is where they were then.
 
         Returns:
-            The run with its metrics. The policy loads when it is first used: of a run that was not finished with the
-            adapter of its last checkpoint, without one when there is none.
+            The run with its metrics. The policy loads when it is first used. That of an unfinished run has the adapter
+            of the last checkpoint, or none when there is no checkpoint.
 
         Raises:
-            StoreError: the folder has no training run that can be read.
-            ConfigError: there are no weights at that path, or, when they are loaded, other ones than were trained.
+            StoreError: when the folder has no training run that can be read.
+            ConfigError: when there are no weights at that path, or, on loading, when they are not those of the run.
 
         Example:
-            trained = TrainingRun.load("runs/tables")
-            trained.plot()
+            >>> trained = TrainingRun.load("runs/tables")
+            >>> trained.plot()
         """
-        kept = Folder(folder)
-        manifest = kept.manifest()
-        last = kept.last_checkpoint()
+        files = Folder(folder)
+        manifest = files.manifest()
+        last = files.last_checkpoint()
         outcome = manifest.get("outcome")
         if outcome is None:
             steps = 0 if last is None else step_of(last)
@@ -70,9 +75,9 @@ class TrainingRun:
                 "it was interrupted, or is under way; the same call of train or sft goes on from its last checkpoint"
             )
             outcome = {"steps": steps, "ended": ended, "complete": False}
-        adapter = kept.path / "adapter" if (kept.path / "adapter").is_dir() else last
-        loaded = _policy(kept.path, manifest, adapter, policy)
-        return cls(kept.path, loaded, metrics=tuple(kept.read_metrics()), **outcome)
+        adapter = files.adapter if files.adapter.is_dir() else last
+        loaded = _policy(files.path, manifest, adapter, policy)
+        return cls(files.path, loaded, metrics=tuple(files.read_metrics()), **outcome)
 
     @property
     def adapter(self) -> Path:
@@ -85,8 +90,8 @@ class TrainingRun:
 
         With stop="reward" it is the one that the policy has.
         """
-        found = None if self.best_step is None else Folder(self.folder).best(self.best_step)
-        return found if found is not None and found.is_dir() else None
+        best = None if self.best_step is None else Folder(self.folder).best(self.best_step)
+        return best if best is not None and best.is_dir() else None
 
     @property
     def initial(self) -> LocalModel:
@@ -118,33 +123,35 @@ class TrainingRun:
         return figure
 
     def merge_and_save(self, folder: str | Path) -> Path:
-        """Writes the base model with the adapter merged into it, as safetensors with its tokenizer; returns where.
+        """Write the base model with the adapter merged into it, as safetensors with its tokenizer.
 
         The base is loaded once more, in its own precision: merging in place would round it.
-        """
-        from peft import PeftModel
-        from transformers import AutoModelForCausalLM
 
-        target = Path(folder).expanduser()
-        base = AutoModelForCausalLM.from_pretrained(self.policy.weights.folder, use_safetensors=True, dtype="auto")
-        PeftModel.from_pretrained(base, str(self.adapter)).merge_and_unload().save_pretrained(target)
-        self.policy.tokenizer.save_pretrained(target)
-        return target
+        Args:
+            folder: where to write it.
+
+        Returns:
+            The folder, which LocalModel, transformers and vLLM load.
+
+        Example:
+            >>> LocalModel(trained.merge_and_save("merged"))
+        """
+        return self.policy.weights.save_merged(self.adapter, Path(folder).expanduser())
 
     def serving(self) -> str:
-        """Commands that serve the trained policy with vLLM, and with llama.cpp."""
+        """The commands that serve the trained policy with vLLM, and with llama.cpp."""
         base = self.policy.weights.folder
         known = f"--base {base}" if Path(base).is_dir() else f"--base-model-id {base}"
         rank = json.loads((self.adapter / "adapter_config.json").read_text("utf-8"))["r"]
         most = next((size for size in _RANKS if size >= rank), rank)
-        told = self.policy.weights.template
+        template = self.policy.weights.template
         return (
             f"# vLLM: the base with the adapter beside it, under the name “trained”\n"
             f"vllm serve {base} --enable-lora --max-lora-rank {most} --lora-modules trained={self.adapter}\n\n"
             f"# llama.cpp: the adapter as GGUF, beside the base as GGUF\n"
             f"python convert_lora_to_gguf.py {known} --outfile trained.gguf {self.adapter}\n"
             f"llama-server --model base.gguf --lora trained.gguf\n"
-            + (f"\n# Ask either of them as it was trained: chat_template_kwargs={told}\n" if told else "")
+            + (f"\n# Ask either of them as it was trained: chat_template_kwargs={template}\n" if template else "")
         )
 
     def __str__(self) -> str:
@@ -155,7 +162,7 @@ class TrainingRun:
         return f"<TrainingRun {str(self.folder)!r}: {'' if self.complete else 'halted, '}{short(str(self.ended))}>"
 
     def _repr_html_(self) -> str:
-        """A card: how training ended, its first and last figures, and where the adapter is."""
+        """A card for notebooks: how training ended, its first and last figures, and where the adapter is."""
         state = f"<b>{plural(self.steps, 'step')}</b>" if self.complete else f'<b style="{cards.RED}">Halted</b>'
         ended = f"<div>{state} · {cards.escaped(self.ended)}</div>"
         names = [name for name in _WATCHED if any(isinstance(row.get(name), int | float) for row in self.metrics)]
@@ -172,14 +179,6 @@ class TrainingRun:
 
 def _metric(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, int | float) else ""
-
-
-def whereabouts(policy: LocalModel) -> dict[str, Any]:
-    """What of `policy` its run's manifest keeps, so that `TrainingRun.load` finds it again."""
-    folder = Path(policy.path).expanduser()
-    path = str(folder.resolve()) if folder.is_dir() else policy.path
-    settings = {**policy.weights.settings, **policy.sampling}
-    return {"path": path, "settings": settings, "template": dict(policy.weights.template)}
 
 
 def _policy(folder: Path, manifest: Mapping[str, Any], adapter: Path | None, path: str | Path | None) -> LocalModel:

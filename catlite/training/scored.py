@@ -1,4 +1,4 @@
-"""What a reward call came to: groups with their rewards or the reason for none, and what that says without labels."""
+"""The result of a reward call: groups with their rewards or the reason for none, and its metrics without labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Scored:
     final: bool = False  # asking again would not help
     over: bool = False  # nor would any other question: no budget, no credit, no access
     unanswered: bool = False  # no reference, though all that was asked had answered: not a failed call
-    wrong: ConfigError | None = None  # what estimator or reward found wrong with how they were called
+    wrong: ConfigError | None = None  # raised by estimator or reward for how they were called
+    notes: tuple[str, ...] = ()  # on the requests of estimator and reward, such as settings that a judge refused
 
     @property
     def abstains(self) -> bool:
@@ -34,7 +35,7 @@ class Scored:
 
     @property
     def shown(self) -> str | None:
-        """The reference for whoever reads along, or why there is none."""
+        """The reference as text for logs, or why there is none."""
         text = "" if self.reference is None else self.reference.text
         return text if text.strip() else self.fault
 
@@ -50,25 +51,24 @@ class Batch:
     @property
     def rewards(self) -> list[float | None]:
         """One float or None per rollout, groups one after the other."""
-        return [reward for one in self.scored for reward in one.rewards]
+        return [reward for score in self.scored for reward in score.rewards]
 
     @property
     def faults(self) -> list[str]:
         """Why groups abstained, each reason once, the commonest first."""
-        found = [one.fault or "no rollout could be judged" for one in self.scored if one.abstains]
-        return sorted(set(found), key=lambda fault: -found.count(fault))
+        faults = [score.fault or "no rollout could be judged" for score in self.scored if score.abstains]
+        return sorted(set(faults), key=lambda fault: -faults.count(fault))
 
 
-def checked(rewards: Any, expected: int, reward: Reward) -> list[float | None]:
-    """`rewards` as floats or None; ConfigError when their number is wrong or one is no finite number."""
+def check_rewards(rewards: Any, expected: int, reward: Reward) -> list[float | None]:
+    """`rewards` as floats or None. Raises ConfigError for another number than `expected`, or what is not a reward."""
     name = getattr(reward, "__name__", type(reward).__name__)
     if not isinstance(rewards, list | tuple) or len(rewards) != expected:
-        given = f"{len(rewards)} values" if isinstance(rewards, list | tuple) else type(rewards).__name__
+        kind = f"{len(rewards)} values" if isinstance(rewards, list | tuple) else type(rewards).__name__
         raise ConfigError(
-            f"the reward {name} gave {given} for a group of {expected} rollouts: give a list with one float, or None, "
+            f"the reward {name} gave {kind} for a group of {expected} rollouts: give a list with one float, or None, "
             "for each rollout in order"
         )
-    found: list[float | None] = []
     for number, value in enumerate(rewards):
         if value is not None and not (isinstance(value, int | float) or hasattr(value, "__float__")):
             raise ConfigError(f"the reward {name} gave {value!r} for rollout {number}: want a float or None")
@@ -76,17 +76,16 @@ def checked(rewards: Any, expected: int, reward: Reward) -> list[float | None]:
             raise ConfigError(
                 f"the reward {name} gave {float(value)} for rollout {number}: give None for what cannot be judged"
             )
-        found.append(None if value is None else float(value))
-    return found
+    return [None if value is None else float(value) for value in rewards]
 
 
 async def agreement(group: Group, reference: Reference | None) -> tuple[float, float] | None:
     """(teacher, policy): how far the reference, and a single rollout, agree with the other rollouts of the group.
 
-    The policy's is the share of pairs of rollouts with equivalent answers; the teacher's is the share of the others
-    that agree with one rollout which has the reference's answer, so that both count n - 1 others and neither itself.
-    An anchor's rollouts that had a say (`reference.others`) are others, too. Without a reference the teacher agrees
-    with none. None without answers to compare.
+    The policy's is the share of pairs of rollouts with equivalent answers. The teacher's is the share of the others
+    that agree with a rollout which has the reference's answer. So both count n - 1 others and neither counts itself.
+    The others include an anchor's rollouts that were counted (`reference.others`). Without a reference the teacher
+    agrees with none. None without answers to compare.
     """
     anchored = () if reference is None else reference.others
     total = len(group.rollouts) + len(anchored)
@@ -103,20 +102,24 @@ async def agreement(group: Group, reference: Reference | None) -> tuple[float, f
 
 
 async def diagnostics(scored: Sequence[Scored]) -> dict[str, float]:
-    """What a batch says without labels, by name; only what there is."""
-    rewards = [reward for one in scored for reward in one.rewards]
+    """The metrics of a batch that need no labels, by name; only those that can be computed."""
+    rewards = [reward for score in scored for reward in score.rewards]
     judged = [reward for reward in rewards if reward is not None]
     metrics = {
         "cat/coverage": len(judged) / len(rewards) if rewards else 0.0,
-        "cat/abstained": fmean(one.abstains for one in scored) if scored else 0.0,
+        "cat/abstained": fmean(score.abstains for score in scored) if scored else 0.0,
     }
     if judged:
         metrics["cat/reward"] = fmean(judged)
-    references = [one.reference for one in scored if one.reference is not None]
-    if cut := fmean(any(TRIMMED in note for note in one.notes) for one in references) if references else 0.0:
+    if any(score.notes for score in scored):
+        metrics["cat/noted"] = fmean(bool(score.notes) for score in scored)
+    references = [score.reference for score in scored if score.reference is not None]
+    if references and (cut := fmean(any(TRIMMED in note for note in reference.notes) for reference in references)):
         metrics["cat/trimmed"] = cut
-    supports = [support[0] / support[1] for support in (one.support for one in references) if support is not None]
-    pairs = [pair for pair in [await agreement(one.group, one) for one in references] if pair is not None]
+    supports = [
+        reference.support[0] / reference.support[1] for reference in references if reference.support is not None
+    ]
+    pairs = [pair for reference in references if (pair := await agreement(reference.group, reference)) is not None]
     if supports and pairs:
         metrics["cat/support"] = fmean(supports)
         metrics["cat/teacher"] = fmean(teacher for teacher, _ in pairs)
@@ -125,10 +128,10 @@ async def diagnostics(scored: Sequence[Scored]) -> dict[str, float]:
     return metrics
 
 
-def filled(batch: Batch) -> list[float | None]:
+def fill_in_means(batch: Batch) -> list[float | None]:
     """Rewards in which a rollout without one has its group's mean, and so no advantage; a silent group stays None."""
-    found: list[float | None] = []
-    for one in batch.scored:
-        judged = [reward for reward in one.rewards if reward is not None]
-        found += [fmean(judged) if reward is None and judged else reward for reward in one.rewards]
-    return found
+    filled: list[float | None] = []
+    for score in batch.scored:
+        judged = [reward for reward in score.rewards if reward is not None]
+        filled += [fmean(judged) if reward is None and judged else reward for reward in score.rewards]
+    return filled

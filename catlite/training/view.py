@@ -1,6 +1,6 @@
-"""Training as it happens: a line that is rewritten, in a terminal or in a notebook; nothing where nobody looks.
+"""Show training while it runs: one line, rewritten at each step, in a terminal or in a notebook.
 
-Left out: curves while training; `TrainingRun.plot` draws them, and TRL's report_to sends them elsewhere.
+Left out: curves while training; `TrainingRun.plot` draws them, and TRL's report_to sends figures to a dashboard.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _SHOWN = {
 
 
 def line(metrics: Mapping[str, Any]) -> str:
-    """The figures one watches, on one line."""
+    """The figures to watch, on one line."""
     shown = {name: metrics.get(key) for key, name in _SHOWN.items()}
     return " · ".join(f"{name} {value:.3g}" for name, value in shown.items() if isinstance(value, int | float))
 
 
 class View:
-    """Shows each step; `show=None` shows when a person seems to look."""
+    """Shows each of at most `steps` steps; `show=None` shows them when a person seems to look."""
 
     def __init__(self, steps: int, show: bool | None) -> None:
         self.steps = steps
@@ -43,7 +43,7 @@ class View:
             self._bar = tqdm(total=steps, unit="step", file=sys.stderr)
 
     def update(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """After a step."""
+        """Show `step`, which is complete."""
         self._step, self._figures = step, line(metrics)
         if self._bar is not None:
             self._bar.set_postfix_str(self._figures, refresh=False)
@@ -53,16 +53,15 @@ class View:
 
     @contextmanager
     def stopping(self, folder: Path) -> Iterator[None]:
-        """Has an interrupt say how far training was, and that the run in `folder` goes on from there."""
+        """Have an interrupt say how far training is, and that the run in `folder` goes on from there."""
         try:
             yield
         except KeyboardInterrupt:
-            far = f"stopped at step {self._step} of {self.steps}"
-            kept = f"kept in {str(folder)!r}, the same call goes on from the last checkpoint"
-            raise interrupted(f"{far}; {kept}") from None
+            where = f"kept in {str(folder)!r}, the same call goes on from the last checkpoint"
+            raise interrupted(f"stopped at step {self._step} of {self.steps}; {where}") from None
 
     def close(self, ended: str) -> None:
-        """Leaves a last line standing: how it ended, in place of a step that is no longer under way."""
+        """Replace the line by a last one, which says how training ended."""
         if self._bar is not None:
             self._bar.close()
         elif self._notebook is not None:
@@ -71,7 +70,7 @@ class View:
 
 
 def _notebook() -> Any:
-    """A display to write to, inside Jupyter; None anywhere else."""
+    """A display that can be rewritten, inside Jupyter; None elsewhere."""
     shell = sys.modules.get("IPython")
     kernel = shell.get_ipython() if shell is not None else None
     if kernel is None or not hasattr(kernel, "kernel"):

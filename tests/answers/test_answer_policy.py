@@ -9,6 +9,9 @@ Yes | yes
 E | E: a polygenic trait
 C | C. 90,000
 293 | 256+37=293
+3 | 10-7
+5 | |AB|=5
+|x|=5 | |x| = 5
 5 | f(3)=5
 \emptyset | \varnothing
 x<1 or x>2 | (-\infty,1)\cup(2,\infty)
@@ -333,6 +336,9 @@ third | 3
 5 million | 5 thousand
 3:4 | 4:3
 12:30 | 12:31
+555-1234 | -679
+555-1234 | 555-1235
+3-5 | 2
 12:30 pm | 12:30 am
 3 m by 4 m | 12
 x+1 | x-1
@@ -545,6 +551,8 @@ y=2x+1 | y-2x=1
 x^12 | x^{12}
 3 quarters | 3
 15:30 | 1/2
+3-5 | -2
+|x|=5 | 5
 \frac12 3 | 3/2
 \sqrt{2}5 | 5\sqrt{2}
 \log_{10} 100 | \log 100

@@ -13,8 +13,8 @@ import catlite
 from catlite import Example, Group, Reference, Rollout, RubricReward, ScriptedModel, Task, trl_reward
 from catlite.errors import ConfigError, EndpointUnavailable, RequestRejected
 from catlite.preflight import check_task
-from catlite.training import reward as module
-from catlite.training.reward import Rewarder
+from catlite.training import rewarder as module
+from catlite.training.rewarder import Rewarder
 
 FORMAT = r"is (\w+)"
 SECONDS = 20  # far below the 60 that a judge would be waited for, far above what a slow machine takes
@@ -191,7 +191,7 @@ def test_a_judge_that_refuses_abstains_at_once(reward, code):
     assert not batch.scored[0].over
 
 
-@pytest.mark.parametrize("code", [401, 402, 403, 404])
+@pytest.mark.parametrize("code", [401, 402, 403, 404, 405])
 @pytest.mark.parametrize("reward", [expert, catlite.ModelAsJudge, lambda judge: RubricReward(judge, judge)])
 def test_no_access_no_credit_and_no_model_end_training(reward, code):
     batch, seconds, _ = answers_to([status(code)] * 200, reward)

@@ -22,7 +22,7 @@ from catlite import (
 )
 from catlite.errors import ConfigError, EstimationError
 from catlite.models.local.model import Frozen
-from catlite.training.reward import agreement
+from catlite.training.scored import agreement
 
 BOXED = Example("q", answer_format="boxed")
 

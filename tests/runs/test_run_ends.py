@@ -32,6 +32,7 @@ ENDS = [
     (faults.status(401, "Incorrect API key provided"), AuthenticationFailed, "check the API key"),
     (faults.status(403, "This key was revoked"), AuthenticationFailed, "check the API key"),
     (faults.status(404, "The model is gone"), RequestRejected, "check the model's name"),
+    (faults.status(405, "Method Not Allowed"), RequestRejected, "check the model's name"),
 ]
 ends = pytest.mark.parametrize(("fault", "kind", "why"), ENDS, ids=lambda value: getattr(value, "status", ""))
 

@@ -9,9 +9,9 @@ import catlite
 from catlite import Example, LengthPenalty, Reference, Rollout, ScriptedModel
 from catlite.errors import EstimationError
 from catlite.references.synthesis import TRIMMED
-from catlite.training import lora
 from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
-from catlite.training.reward import Rewarder
+from catlite.training.loop import describe
+from catlite.training.rewarder import Rewarder
 from catlite.training.watch import Watch
 
 
@@ -96,7 +96,7 @@ def test_references_of_open_ended_prompts_are_rewarded_all_at_once():
 
 
 def test_a_reward_that_could_not_be_had_is_no_best_and_ends_nothing():
-    watch = Watch(None, None, None, None, 1, None)
+    watch = Watch(None, None)
     rewards = [math.nan, 0.4, 0.9]
     better = [watch._remember(at(step, reward=reward)) for step, reward in enumerate(rewards)]
     assert better == [True, True, True]
@@ -130,8 +130,8 @@ def test_a_reward_is_called_the_same_in_every_process():
     """A run goes on only with what it was begun with, which is told by name."""
     one, other = (LengthPenalty(lengths, count=lambda text: len(text)) for _ in range(2))
     assert repr(one) != repr(other)
-    assert lora.said(one) == lora.said(other)
-    assert lora.said(one) != lora.said(LengthPenalty(lengths, limit=9))
+    assert describe(one) == describe(other)
+    assert describe(one) != describe(LengthPenalty(lengths, limit=9))
 
 
 def test_how_many_references_had_their_rollouts_shortened_is_a_metric():

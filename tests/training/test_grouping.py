@@ -160,7 +160,7 @@ def test_a_trainer_that_evaluates_with_another_number_gets_its_rewards(folder, t
     from trainings import vowels
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from catlite.training.trl.plain import plain_head
+    from catlite.training.trl.trainer import CatGRPOTrainer
 
     seen = []
 
@@ -182,15 +182,14 @@ def test_a_trainer_that_evaluates_with_another_number_gets_its_rewards(folder, t
         disable_tqdm=True,
         bf16=False,
     )
-    with plain_head():
-        trainer = trl.GRPOTrainer(
-            model=AutoModelForCausalLM.from_pretrained(folder),
-            processing_class=AutoTokenizer.from_pretrained(folder),
-            reward_funcs=trl_reward(echo, counted, num_generations=4),
-            args=arguments,
-            train_dataset=Dataset.from_list(prompts),
-            eval_dataset=Dataset.from_list(prompts),
-        )
-        trainer.train()
-        trainer.evaluate()
+    trainer = CatGRPOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(folder),
+        processing_class=AutoTokenizer.from_pretrained(folder),
+        reward_funcs=trl_reward(echo, counted, num_generations=4),
+        args=arguments,
+        train_dataset=Dataset.from_list(prompts),
+        eval_dataset=Dataset.from_list(prompts),
+    )
+    trainer.train()
+    trainer.evaluate()
     assert set(seen) == {4, 2}

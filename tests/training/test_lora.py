@@ -1,6 +1,7 @@
 """What the policy is made of for training: which layers get LoRA, in what precision, on how many devices."""
 
 import sys
+from dataclasses import dataclass
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -8,10 +9,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("trl", reason="needs catlite[train]")
 
-from catlite import LocalModel  # noqa: E402
+from catlite import LocalModel, TrainConfig  # noqa: E402
 from catlite.errors import MissingExtra  # noqa: E402
 from catlite.models.local import loading  # noqa: E402
 from catlite.training import lora  # noqa: E402
+from catlite.training.lora import TrainablePolicy  # noqa: E402
+from catlite.training.trl.settings import trl_arguments  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
@@ -62,9 +65,10 @@ def test_a_model_of_text_alone_is_told_by_the_names_of_its_layers_only(folder):
 )
 def test_the_trainer_computes_in_the_precision_of_the_weights(folder, monkeypatch, dtype, imitates, expected):
     monkeypatch.setattr(lora, "has_bfloat16", lambda: not imitates)
-    policy = LocalModel(folder, dtype=dtype)
-    assert lora.precision(policy, on_gpu=True) == expected
-    assert lora.precision(policy, on_gpu=False) == {"bf16": False, "fp16": False}
+    policy = TrainablePolicy(LocalModel(folder, dtype=dtype), TrainConfig())
+    for on_gpu, precision in ((True, expected), (False, {"bf16": False, "fp16": False})):
+        policy.on_gpu = on_gpu
+        assert policy.precision == precision
 
 
 @pytest.mark.parametrize(("capability", "has"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
@@ -86,8 +90,11 @@ def test_a_cpu_that_only_imitates_bfloat16_computes_in_float32(folder, tmp_path,
 
 
 def test_one_gpu_is_taken_where_several_are_in_sight():
-    several = SimpleNamespace(n_gpu=4)
-    assert lora.on_one_device(several)._n_gpu == 1
+    @dataclass
+    class Arguments:
+        n_gpu: int = 4
+
+    assert trl_arguments(Arguments, {}, {})._n_gpu == 1
 
 
 @pytest.mark.parametrize(("context", "given"), [(None, 256), (100, 100)])
@@ -115,11 +122,14 @@ def test_four_bits_without_their_library_name_the_extra(folder):
         _ = LocalModel(folder, load_in_4bit=True).model
 
 
-def test_an_adapter_in_bfloat16_is_no_match_for_the_scaler_of_float16():
+def test_an_adapter_in_bfloat16_is_no_match_for_the_scaler_of_float16(folder):
     model = torch.nn.Linear(2, 2).to(torch.bfloat16)
     model.bias.requires_grad_(False)
+    policy = TrainablePolicy(LocalModel(folder), TrainConfig())
+    accelerator = SimpleNamespace(unwrap_model=lambda model: model)
     for fp16, expected in ((False, torch.bfloat16), (True, torch.float32)):
-        lora.ready(SimpleNamespace(args=SimpleNamespace(fp16=fp16), model=model))
+        policy.adopt(SimpleNamespace(args=SimpleNamespace(fp16=fp16), model=model, accelerator=accelerator))
+        assert policy.local.model is model
         assert (model.weight.dtype, model.bias.dtype) == (expected, torch.bfloat16)
 
 
@@ -127,5 +137,5 @@ def test_a_run_says_in_what_precision_auto_was_loaded(folder, monkeypatch):
     said = []
     for has in (True, False):
         monkeypatch.setattr(loading, "has_bfloat16", lambda has=has: has)
-        said.append(lora.weights_of(LocalModel(folder)).partition(", ")[2])
+        said.append(TrainablePolicy(LocalModel(folder), TrainConfig()).digest.partition(", ")[2])
     assert said == ["", "dtype=float32"]

@@ -14,7 +14,9 @@ from trainings import adapter_of, constant, open_task, same, vowels  # noqa: E40
 import catlite  # noqa: E402
 from catlite import Example, LocalModel, SFTConfig, Task, compare, concurrency, sft  # noqa: E402
 from catlite.errors import BudgetReached, ConfigError, DataError, EstimationError, RequestRejected, TrainingError  # noqa: E402
-from catlite.training import sft as module, watch  # noqa: E402
+from catlite.training import references, sft as module, watch  # noqa: E402
+from catlite.training.examples import set_aside  # noqa: E402
+from catlite.training.trl import build  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
@@ -44,7 +46,7 @@ def test_a_batch_is_whole_whatever_its_size(folder):
 
 def test_validation_loss_ends_it_early_and_the_best_is_kept(folder):
     config = settings(epochs=30, validation=0.5)
-    away = module.set_aside([(one.id, one) for one in open_task(4)], config)
+    away = set_aside([(one.id, one) for one in open_task(4)], config)
 
     async def opposed(group):
         """What is trained on makes what is validated on less likely."""
@@ -74,8 +76,8 @@ def split_of(folder, monkeypatch, missing=(), **changes):
         return catlite.Group(example, (catlite.Rollout("aaaa"),) * n)
 
     with monkeypatch.context() as patched:
-        patched.setattr(module, "_trainer", noted)
-        patched.setattr(module, "sample_group", drawn)
+        patched.setattr(module, "sft_trainer", noted)
+        patched.setattr(references, "sample_group", drawn)
         with contextlib.suppress(KeyboardInterrupt):
             sft(open_task(8), LocalModel(folder), estimator=late, config=settings(validation=0.25, **changes))
     return parts
@@ -94,14 +96,14 @@ def test_the_split_goes_by_ids_or_prompts_and_not_by_places():
     examples = [Example(f"Say {number}", id=f"q{number}") for number in range(20)]
     config = settings(validation=0.3)
     named = [(one.id, one) for one in examples]
-    assert module.set_aside(named, config) == module.set_aside(named[::-1], config)
+    assert set_aside(named, config) == set_aside(named[::-1], config)
     bare = [Example(one.prompt) for one in examples]
-    prompts = {bare[int(name)].prompt for name in module.set_aside([(str(n), e) for n, e in enumerate(bare)], config)}
+    prompts = {bare[int(name)].prompt for name in set_aside([(str(n), e) for n, e in enumerate(bare)], config)}
     turned = bare[::-1]
-    again = {turned[int(name)].prompt for name in module.set_aside([(str(n), e) for n, e in enumerate(turned)], config)}
+    again = {turned[int(name)].prompt for name in set_aside([(str(n), e) for n, e in enumerate(turned)], config)}
     assert prompts == again
     assert len(prompts) == 6
-    assert module.set_aside(named[:1], settings(validation=0.9)) == set()
+    assert set_aside(named[:1], settings(validation=0.9)) == set()
 
 
 def test_references_that_are_all_for_validation_are_an_error_that_says_so(folder, monkeypatch):
@@ -132,7 +134,7 @@ def test_a_reference_without_text_is_not_trained_on(folder, monkeypatch):
         seen.extend(text for _, text in kept)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_trainer", noted)
+    monkeypatch.setattr(module, "sft_trainer", noted)
     with pytest.raises(KeyboardInterrupt):
         tuned(folder, estimator=half)
     assert set(seen) == {"aaaa"}
@@ -193,15 +195,15 @@ def test_a_run_that_was_interrupted_comes_to_the_same_end(folder, tmp_path, monk
         return await constant(group)
 
     counted.__name__ = "constant"
-    count = watch.Watch.on_step_begin
+    count = watch.Watch.begin_step
 
-    def interrupted(self, args, state, control, **given):
-        if state.global_step == 5:  # of eight, with a checkpoint after every two
+    def interrupted(self, step):
+        if step == 5:  # of eight, with a checkpoint after every two
             raise KeyboardInterrupt
-        count(self, args, state, control, **given)
+        count(self, step)
 
     with monkeypatch.context() as patched:
-        patched.setattr(watch.Watch, "on_step_begin", interrupted)
+        patched.setattr(watch.Watch, "begin_step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             tuned(folder, estimator=counted, config=settings(epochs=4), run=tmp_path)
     again = tuned(folder, estimator=counted, config=settings(epochs=4), run=tmp_path)
@@ -213,8 +215,8 @@ def test_what_the_template_is_told_holds_for_what_is_trained_on(tmp_path, monkey
     thinking = TEMPLATE + "{% if add_generation_prompt and enable_thinking is defined %}<no>{% endif %}"
     policy = LocalModel(tiny_model(tmp_path, template=thinking), chat_template_kwargs={"enable_thinking": False})
     seen = []
-    rows = module._rows
-    monkeypatch.setattr(module, "_rows", lambda *given: seen.extend(rows(*given)) or rows(*given))
+    rows = build.conversations
+    monkeypatch.setattr(build, "conversations", lambda *given: seen.extend(rows(*given)) or rows(*given))
     sft(open_task(2), policy, estimator=constant, config=settings(epochs=1))
     assert [row["chat_template_kwargs"] for row in seen] == [{"enable_thinking": False}] * 2
 

@@ -16,7 +16,7 @@ import catlite  # noqa: E402
 from catlite import AnswerMatch, Example, LocalModel, Task, TrainConfig, train  # noqa: E402
 from catlite.errors import ConfigError, DataError, OutOfMemory  # noqa: E402
 from catlite.training.config import family_sampling, rollout_sampling  # noqa: E402
-from catlite.training.lora import trl_settings  # noqa: E402
+from catlite.training.trl.settings import trl_settings  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
@@ -47,7 +47,7 @@ def test_config_has_few_dials_each_with_its_why():
         ({"sampling": {"seed": 1}}, "the seed into seed="),
         ({"sampling": {"temperatur": 1}}, "did you mean temperature"),
         ({"judge_wait": 0}, "positive"),
-        ({"sampling": {"temperature": 0}}, "rollouts would all be one"),
+        ({"sampling": {"temperature": 0}}, "would all be the same"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(changes, said):
@@ -211,7 +211,7 @@ def test_policies_that_cannot_be_trained_are_refused(folder, tmp_path):
 
 def test_a_model_that_is_loaded_greedy_has_no_rollouts_to_compare(folder):
     greedy = LocalModel(folder, temperature=0)
-    with pytest.raises(ConfigError, match="rollouts would all be one"):
+    with pytest.raises(ConfigError, match="would all be the same"):
         train(open_task(), greedy, estimator=constant, reward=vowels, config=TrainConfig.small())
 
 

@@ -18,7 +18,7 @@ import catlite  # noqa: E402
 from catlite import Example, LocalModel, Task, train  # noqa: E402
 from catlite.errors import AuthenticationFailed, ConfigError, HaltedWarning, QuotaExhausted  # noqa: E402
 from catlite.training import view, watch  # noqa: E402
-from catlite.training.grpo import split  # noqa: E402
+from catlite.training.examples import split  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
@@ -270,7 +270,7 @@ def test_training_is_not_under_way_on_screen_once_it_has_ended(folder, monkeypat
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(watch.Watch, "on_step_begin", stopped)
+    monkeypatch.setattr(watch.Watch, "begin_step", stopped)
     with pytest.raises(KeyboardInterrupt):
         trained(folder, progress=True)
     assert shown.lines[-1] == "step 0 of 2: interrupted"

@@ -12,8 +12,10 @@ from server import Server
 import catlite
 from catlite import Example, Group, Reference, Task, trl_reward
 from catlite.errors import ConfigError, EndpointUnavailable, EstimationError
-from catlite.training import reward as module
-from catlite.training.reward import Rewarder, diagnostics, whole_groups
+from catlite.training import rewarder as module
+from catlite.training.grouping import whole_groups
+from catlite.training.rewarder import Rewarder
+from catlite.training.scored import Scored, diagnostics
 from catlite.training.trl import compat
 
 FORMAT = r"is (\w+)"
@@ -281,7 +283,7 @@ def test_positional_names_are_what_trl_calls_by():
 
 def test_no_agreement_is_claimed_where_answers_cannot_be_compared():
     group = Group(Example("q"), (catlite.Rollout("x"), catlite.Rollout("y")))
-    scored = module.Scored(group, Reference("x", None, "echo", group), (1.0, 0.5))
+    scored = Scored(group, Reference("x", None, "echo", group), (1.0, 0.5))
     assert set(asyncio.run(diagnostics([scored]))) == {"cat/coverage", "cat/abstained", "cat/reward"}
 
 
@@ -393,3 +395,17 @@ def test_the_rewarder_takes_a_reference_it_is_given():
     group = Group(Example("q"), (catlite.Rollout("abc"),))
     found = asyncio.run(Rewarder(never, lengths, 10).score([group], [Reference("x", None, "given", group)]))
     assert found.rewards == [3.0]
+
+
+def test_what_a_judge_was_asked_without_is_a_warning_once_and_a_metric():
+    def refusal(number, body):
+        return status(400, "response_format is not supported") if "response_format" in body else None
+
+    with Server('{"reason": "the same", "met": true}', faults=refusal) as server:
+        endpoint = on(server)
+        function = trl_reward(echo, catlite.ModelAsJudge(endpoint), num_generations=2, timeout=30)
+        with pytest.warns(UserWarning, match="while groups were rewarded: .* was asked without response_format"):
+            function(**batch("a", "b"))
+        assert function(**batch("c", "d")) == [1.0, 1.0]  # and no warning, which would be an error
+        assert function.last.metrics["cat/noted"] == 1.0
+        endpoint.close()

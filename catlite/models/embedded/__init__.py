@@ -1,4 +1,4 @@
-"""The embedded model: a small one that runs offline, on a CPU, without an install of its own."""
+"""The embedded model: a small one that runs offline, on a CPU, without a server to install."""
 
 from catlite.lazy import submodules
 

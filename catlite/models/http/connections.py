@@ -21,7 +21,7 @@ from catlite.models.http.keys import Address
 
 @dataclass
 class OnLoop:
-    """What an event loop has of its own: a client, and the limit on its requests in flight."""
+    """The client of one event loop, and the limit on its requests in flight."""
 
     slots: concurrency.Slots
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -29,22 +29,22 @@ class OnLoop:
     lifetime: AsyncGeneratorType[None, None] | None = None
 
     async def open(self, client: Client) -> None:
-        """Takes `client` into use."""
+        """Take `client` into use."""
         self.client, self.lifetime = client, cast(AsyncGeneratorType[None, None], _lifetime(client))
         await anext(self.lifetime)
 
     async def close(self) -> None:
-        """Closes the client, if there is one and the loop, as it ends, is not closing it already."""
+        """Close the client, if there is one and the loop, as it ends, is not closing it already."""
         lifetime, self.client, self.lifetime = self.lifetime, None, None
         if lifetime is not None and not lifetime.ag_running:
             await lifetime.aclose()
 
 
 async def _lifetime(client: Client) -> AsyncGenerator[None, None]:
-    """Closes `client` at its own end.
+    """Close `client` at the generator's own end.
 
     A loop that ends (asyncio.run, our background loop) ends its generators first, and so does one that sees them
-    dropped: connections nobody closed are closed all the same.
+    dropped: that closes connections which were left open.
     """
     try:
         yield
@@ -53,48 +53,47 @@ async def _lifetime(client: Client) -> AsyncGenerator[None, None]:
 
 
 class Connections:
-    """One endpoint's, by event loop; `limit` holds on each. Dropped, it closes what is open."""
+    """An endpoint's connections, at most `limit` on each event loop. When dropped, it closes those that are open."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.loops: dict[asyncio.AbstractEventLoop, OnLoop] = {}
         self._lock = threading.Lock()
-        # Until this runs, connections stay alive: dropped without a close they would complain on stderr.
+        # Until this runs, connections stay alive: if dropped without a close they would complain on stderr.
         weakref.finalize(self, _close_soon, self.loops).atexit = False
 
     @property
     def mine(self) -> OnLoop:
-        """What the running loop has."""
+        """The client and the limit of the running loop."""
         running = asyncio.get_running_loop()
         with self._lock:
-            for ended in [known for known in self.loops if known.is_closed()]:
+            for ended in [loop for loop in self.loops if loop.is_closed()]:
                 del self.loops[ended]
             if running not in self.loops:
                 self.loops[running] = OnLoop(concurrency.Slots(self.limit))
             return self.loops[running]
 
-    async def client(self, where: Address, make: Callable[[Address], Client]) -> Client:
+    async def client(self, address: Address, make: Callable[[Address], Client]) -> Client:
         """The running loop's client, made on first use and again when the address has changed."""
-        mine = self.mine
-        if mine.client is not None and mine.client.url == where.url:
-            return mine.client
-        async with mine.opening:
-            if mine.client is None or mine.client.url != where.url:
-                await mine.close()
-                # In a thread: imports take most of a second, in which the caller's loop should not stand still.
-                await mine.open(await asyncio.to_thread(make, where))
-            assert mine.client is not None
-            return mine.client
+        own = self.mine
+        if own.client is None or own.client.url != address.url:
+            async with own.opening:
+                if own.client is None or own.client.url != address.url:
+                    await own.close()
+                    # In a thread: imports take most of a second, in which the caller's loop should not stand still.
+                    await own.open(await asyncio.to_thread(make, address))
+        assert own.client is not None
+        return own.client
 
     async def close(self) -> None:
-        """Closes the connections of the running loop; the next call opens new ones, as do calls in flight."""
-        mine = self.mine
-        async with mine.opening:
-            await mine.close()
+        """Close the connections of the running loop; the next call opens new ones, as do calls in flight."""
+        own = self.mine
+        async with own.opening:
+            await own.close()
 
 
 def _close_soon(loops: dict[asyncio.AbstractEventLoop, OnLoop]) -> None:
-    """Closes what a dropped endpoint has open, each on its own loop; a loop that has ended has closed it already."""
+    """Close a dropped endpoint's connections, each on its own loop; a loop that has ended has closed them already."""
     for running, connections in list(loops.items()):
         if running.is_running():
             with contextlib.suppress(RuntimeError):

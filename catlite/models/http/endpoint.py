@@ -30,10 +30,11 @@ from catlite.models.base import TOKEN_LIMITS, check_n, check_sampling, combined,
 from catlite.models.http import likelihood, wire, words
 from catlite.models.http.booking import Books
 from catlite.models.http.calls import Call
-from catlite.models.http.clients import Client, LiteLLMClient, OpenAIClient
+from catlite.models.http.clients import Client, OpenAIClient
 from catlite.models.http.connections import Connections
 from catlite.models.http.keys import OPENAI_URL, Address, Secret, address, check_key, hide_login, sealed
 from catlite.models.http.learned import Learned
+from catlite.models.http.litellm_client import LiteLLMClient
 from catlite.models.http.prices import Price, published
 from catlite.models.http.refusals import prompt_text
 from catlite.models.http.remarks import remarked

@@ -18,7 +18,10 @@ _HIDDEN = "[key hidden]"
 
 
 class Secret:
-    """A string that shows itself only when asked by name."""
+    """A string that shows itself through `reveal` alone.
+
+    Not pydantic's SecretStr: that can be pickled, shows its value in `vars`, and takes 50 ms to import.
+    """
 
     __slots__ = ("_value",)
 
@@ -32,7 +35,7 @@ class Secret:
     def redact(self, text: str) -> str:
         """`text` without the secret: servers do echo keys in their error messages.
 
-        A placeholder ("none", "EMPTY", "lm-studio") is no secret, and may well be a word of an answer.
+        A placeholder ("none", "EMPTY", "lm-studio") stays: it is not secret, and may well be a word of an answer.
         """
         real = len(self._value) >= 8 and any(character.isdigit() for character in self._value)
         return text.replace(self._value, _HIDDEN) if real else text
@@ -46,7 +49,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is, and what it is shown. `login` is "user:password" from the URL, which `url` is without."""
+    """A server's URL, and the key for it. `login` is "user:password", which was cut out of the URL."""
 
     url: str
     key: Secret
@@ -58,26 +61,25 @@ class Address:
 
 
 def sealed(value: str | Secret | None) -> Secret | None:
-    """`value` out of sight, None when it is empty. Keys are copied with spaces and line ends around them."""
+    """Make a Secret of `value`, without the spaces and line ends that get copied with it; None when it is empty."""
     if isinstance(value, Secret):
         return value
     if value is not None and not isinstance(value, str):
-        kind = type(value).__name__
-        raise ConfigError(f"a key and a base_url are strings, this one is {kind}")
+        raise ConfigError(f"a key and a base_url are strings, this one is {type(value).__name__}")
     return Secret(value.strip()) if value and value.strip() else None
 
 
 def check_key(key: Secret | None) -> None:
-    """ConfigError when `key` cannot stand in an HTTP header; libraries would quote it in their error."""
+    """Raise ConfigError when `key` cannot stand in an HTTP header; libraries would quote it in their error."""
     if key is not None and not (key.reveal().isascii() and key.reveal().isprintable()):
         raise ConfigError("the API key has characters that no key has (not printable ASCII): copy it again")
 
 
 def address(base_url: Secret | None, api_key: Secret | None) -> Address:
-    """Where to send, and with which key: arguments first, then OPENAI_BASE_URL and OPENAI_API_KEY.
+    """Make the Address of a server: of the arguments, else of OPENAI_BASE_URL and OPENAI_API_KEY.
 
-    Raises ConfigError when the address is OpenAI's own and there is no key, when base_url is no URL, or when the
-    key cannot be one.
+    Raises ConfigError when the address is OpenAI's own and there is no key, when base_url is not a URL, or when the
+    key has characters that a key cannot have.
     """
     # No local variable here holds a key or a password in the open: tracebacks can show locals.
     base_url = base_url or sealed(os.environ.get("OPENAI_BASE_URL")) or Secret(OPENAI_URL)
@@ -120,7 +122,7 @@ def hide_login(url: Secret) -> str:
 
 
 def _parts(url: str) -> SplitResult | None:
-    """`url` taken apart; None when it is no address of a web server."""
+    """Split `url`; None when it is not the address of a web server."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0

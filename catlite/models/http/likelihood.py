@@ -236,7 +236,7 @@ class Scorer:
         except ContextOverflow:
             raise
         except RequestRejected as error:
-            if self.known.way is not None or error.status == 404:
+            if self.known.way is not None or error.for_every_prompt:
                 raise
             failure = unable(f"{self.who} ({error})")
         else:

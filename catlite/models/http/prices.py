@@ -1,6 +1,6 @@
-"""What tokens cost, from the price map inside the installed litellm, read as a file.
+"""What tokens cost, by the price map of the installed litellm.
 
-Importing litellm takes seconds and asks the network for a newer map; its bundled JSON is the same data. Left
+The map is read from litellm's file, since importing litellm takes seconds; a test holds that both say the same. Left
 out: prices by time of day, batch or region, and tiers above a context length. Unknown stays unknown.
 """
 
@@ -16,14 +16,33 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars per million tokens. `cached` is for prompt tokens the provider had in its cache."""
+    """What a model's tokens cost.
+
+    Args:
+        prompt: US dollars per million prompt tokens.
+        completion: US dollars per million tokens written.
+        cached: US dollars per million prompt tokens that the provider had in its cache; None takes `prompt`.
+
+    Example:
+        >>> Price(0.15, 0.60).cost(1_000_000, 500_000, 0)
+        0.45
+    """
 
     prompt: float
     completion: float
     cached: float | None = None
 
     def cost(self, prompt_tokens: int | None, completion_tokens: int | None, cached_tokens: int | None) -> float | None:
-        """US dollars; None when a count it depends on is unknown."""
+        """Add up a request in US dollars.
+
+        Args:
+            prompt_tokens: tokens sent, None when unknown.
+            completion_tokens: tokens written, None when unknown.
+            cached_tokens: those of `prompt_tokens` that were cached; None counts as 0.
+
+        Returns:
+            US dollars; None when a count it depends on is unknown.
+        """
         if prompt_tokens is None or completion_tokens is None:
             return None
         cached = min(cached_tokens or 0, prompt_tokens)
@@ -34,21 +53,27 @@ class Price:
 
 @functools.cache
 def _price_map() -> dict[str, dict[str, Any]]:
+    """Read litellm's `model_cost` from the file it is made of; import litellm only where that file is gone."""
     spec = importlib.util.find_spec("litellm")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
+    if spec is None:
+        return {}
+    for folder in spec.submodule_search_locations or ():
         path = Path(folder) / "model_prices_and_context_window_backup.json"
         if path.is_file():
             entries: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8"))
             return entries
-    return {}
+    import litellm
+
+    return dict(litellm.model_cost)
 
 
 @functools.cache
 def published(model: str) -> Price | None:
-    """The published price of `model`, with or without its provider, or None when the map does not know it."""
+    """The published price of a model, named with or without its provider; None when the map does not know it."""
     provider, _, bare = model.partition("/")
-    entry = _price_map().get(model) or _price_map().get(bare, {})
-    if model not in _price_map() and entry.get("litellm_provider") != provider:
+    prices = _price_map()
+    entry = prices.get(model) or prices.get(bare, {})
+    if model not in prices and entry.get("litellm_provider") != provider:
         return None
     prompt, completion = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
     if prompt is None or completion is None:

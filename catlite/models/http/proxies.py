@@ -1,4 +1,4 @@
-"""Proxies of the environment, which the HTTP clients read as httpx does; what httpx cannot read is named here.
+"""The check of the environment's proxies: an error names the variable that httpx, below the clients, cannot read.
 
 Left out: SOCKS proxies, for which the clients have no code, and proxies of the operating system's own settings.
 """
@@ -15,20 +15,20 @@ from catlite.models.http.keys import Secret, hide_login
 
 
 def check_proxies(url: str = "") -> None:
-    """Raises ConfigError, with the variable's name, for a proxy or an exempt host that cannot be read.
+    """Raise ConfigError, with the variable's name, for a proxy or an exempt host that cannot be read.
 
     Args:
-        url: where requests go, for which the proxy must be one that can be used; "" where that is not known.
+        url: the address of requests, for which the proxy must be one that can be used; "" where that is not known.
     """
-    known = urllib.request.getproxies_environment()
-    exempt = [entry.strip() for entry in known.get("no", "").split(",") if entry.strip()]
+    proxies = urllib.request.getproxies_environment()
+    exempt = [entry.strip() for entry in proxies.get("no", "").split(",") if entry.strip()]
     if "*" in exempt:
         return
-    where = urlsplit(url)
-    bypassed = bool(urllib.request.proxy_bypass(where.hostname or ""))
+    target = urlsplit(url)
+    bypassed = bool(urllib.request.proxy_bypass(target.hostname or ""))
     for kind in ("http", "https", "all"):
-        proxy = known.get(kind)
-        used = not bypassed and (kind == where.scheme or (kind == "all" and not known.get(where.scheme)))
+        proxy = proxies.get(kind)
+        used = not bypassed and (kind == target.scheme or (kind == "all" and not proxies.get(target.scheme)))
         if proxy and not _is_proxy(proxy if "://" in proxy else f"http://{proxy}", used=used):
             name = _variable(f"{kind}_proxy")
             raise ConfigError(
@@ -45,7 +45,7 @@ def check_proxies(url: str = "") -> None:
 
 
 def _is_proxy(proxy: str, *, used: bool) -> bool:
-    """Whether httpx can read a proxy's address; one that is used has to be no SOCKS proxy, too."""
+    """Whether httpx can read a proxy's address and, if the proxy is used, can speak to it: not to a SOCKS proxy."""
     import httpx
 
     try:
@@ -56,7 +56,7 @@ def _is_proxy(proxy: str, *, used: bool) -> bool:
 
 
 def _is_pattern(entry: str) -> bool:
-    """Whether httpx can read an entry of NO_PROXY, of which it makes a pattern of URLs."""
+    """Whether httpx can make a pattern of URLs out of an entry of NO_PROXY."""
     import httpx
 
     if "://" in entry:
@@ -80,6 +80,6 @@ def _is_address(entry: str, version: int) -> bool:
 
 
 def _variable(name: str) -> str:
-    """The variable's name as it is spelt in the environment; the one in lower case counts first."""
-    spelt = [known for known in os.environ if known.lower() == name and os.environ[known]]
-    return min(spelt, key=lambda known: known != name, default=name.upper())
+    """The variable's name as the environment spells it; in lower case where both spellings are there."""
+    spellings = [spelling for spelling in os.environ if spelling.lower() == name and os.environ[spelling]]
+    return min(spellings, key=lambda spelling: spelling != name, default=name.upper())

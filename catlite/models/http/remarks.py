@@ -1,6 +1,6 @@
-"""Notes on replies that came, and about which something is odd: a prompt cut without a word, sampling that is ignored.
+"""Notes on replies that look odd: a prompt that was cut silently, sampling that is ignored.
 
-A note is a suspicion, no verdict: the replies are used all the same. Left out: servers that give no usage.
+A note is a suspicion and not a verdict: the replies are used all the same. Left out: servers that give no usage.
 """
 
 from __future__ import annotations
@@ -12,25 +12,12 @@ from typing import Any
 from catlite.data import Message, Rollout
 
 _LONG = 4000  # characters; in shorter prompts a chat template weighs too much
-_CHARACTERS_PER_TOKEN = 7  # no tokenizer comes so far over a whole prompt: prose has 4 to 5
-_SAME = 100  # characters said again; less than that is said alike by chance
+_CHARACTERS_PER_TOKEN = 7  # more than any tokenizer reaches over a whole prompt: prose has 4 to 5
+_SAME = 100  # characters repeated; shorter replies are the same by chance
 
 
 def remarked(rollouts: list[Rollout], messages: Sequence[Message], request: Mapping[str, Any]) -> list[Rollout]:
-    """The replies to one prompt, the first of them with notes on what is odd about all.
-
-    Args:
-        rollouts: all replies, in order.
-        messages: what was sent.
-        request: the sampling parameters that were sent.
-
-    Returns:
-        The same rollouts; `.notes` of the first says what is odd.
-
-    Example:
-        >>> remarked([Rollout("42")], [{"role": "user", "content": "6 * 7?"}], {})[0].notes
-        ()
-    """
+    """Put notes on what is odd about the replies to one prompt on the first of them."""
     notes = [note for note in (_cut(rollouts, messages), _same(rollouts, request)) if note is not None]
     if not notes:
         return rollouts
@@ -39,7 +26,7 @@ def remarked(rollouts: list[Rollout], messages: Sequence[Message], request: Mapp
 
 
 def _cut(rollouts: Sequence[Rollout], messages: Sequence[Message]) -> str | None:
-    """A prompt of far fewer tokens than its characters make."""
+    """A note when the server counted far fewer tokens than the prompt's characters make."""
     if sum(len(message["content"]) for message in messages) < _LONG:
         return None
     characters = sum(len(" ".join(message["content"].split())) for message in messages)
@@ -54,7 +41,7 @@ def _cut(rollouts: Sequence[Rollout], messages: Sequence[Message]) -> str | None
 
 
 def _same(rollouts: Sequence[Rollout], request: Mapping[str, Any]) -> str | None:
-    """The same reply again and again, though it was to be sampled."""
+    """A note when all replies are the same although they were to be sampled."""
     greedy = request.get("temperature") == 0 or request.get("top_p") == 0 or request.get("top_k") == 1
     texts = [(reply.text, reply.reasoning) for reply in rollouts if reply.error is None and reply.text.strip()]
     if greedy or len(set(texts)) != 1 or (len(texts) - 1) * len(texts[0][0]) < _SAME:

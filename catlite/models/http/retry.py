@@ -1,4 +1,4 @@
-"""When to ask again, and how long to wait first.
+"""Retries: when a call is made again, and how long to wait first.
 
 Retried, by tenacity: 408, 409, 429, 5xx, lost connections, time-outs, and replies that are not chat completions. The
 wait is what Retry-After says, else exponential with full jitter (Brooker, "Exponential backoff and jitter", AWS 2015).
@@ -28,8 +28,8 @@ from catlite.models.http.traffic import Traffic, duration
 
 T = TypeVar("T")
 ATTEMPTS = 8
-FIRST_CONTACT = 5.0  # seconds: how long a server that nobody has reached yet is waited for
-_LONG_WAIT = 5.0  # seconds; from here on a person wonders why nothing happens
+FIRST_CONTACT = 5.0  # seconds to wait for a server that has never been reached
+_LONG_WAIT = 5.0  # seconds; a longer wait is a warning, since a person may wonder why nothing happens
 _logger = logging.getLogger("catlite")
 _backoff = tenacity.wait_random_exponential(multiplier=0.5, max=30)
 
@@ -48,7 +48,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def duration_in(text: str) -> float | None:
-    """Seconds to wait that an error's text asks for, as in "retry in 36.2s" or `"retryDelay": "36s"`; None if none."""
+    """Seconds to wait that an error's text asks for ("retry in 36.2s", `"retryDelay": "36s"`); None if it asks none."""
     wait = re.search(
         r"(?:try again in|retry in|retryDelay\W{1,4}) ?((?:\d+(?:\.\d+)?(?:ms|[hms]))+)", text, re.IGNORECASE
     )
@@ -57,33 +57,33 @@ def duration_in(text: str) -> float | None:
 
 @dataclass
 class Trial:
-    """A call that may be refused by a 5xx: by the words that `refuses` knows, or after so many attempts without any."""
+    """A call whose settings a server may refuse by a 5xx: in words that `refuses` knows, or by `attempts` of them."""
 
     refuses: Callable[[ModelError], bool]
-    attempts: int  # 0: only words tell
-    failure: EndpointUnavailable | BadReply | None = None  # the 5xx by which the call has ended
+    attempts: int  # 0: only words count
+    failure: EndpointUnavailable | BadReply | None = None  # the 5xx that has ended the call
 
     def over(self, failure: BaseException | None, attempt: int) -> bool:
-        """Whether this failure, of the attempt of that number, ends the call."""
+        """Whether this failure of attempt number `attempt` ends the call."""
         if not isinstance(failure, ModelError) or failure.status is None or failure.status < 500:
             return False
         if self.attempts < 2 or self.refuses(failure):
             return self.attempts == 1 or self.refuses(failure)
-        # Not implemented is no outage, and an overload is a refusal only when nothing else is left.
+        # 501 is never an outage; an overload counts as a refusal only after all attempts.
         return attempt >= {501: 1, 503: ATTEMPTS, 529: ATTEMPTS}.get(failure.status, self.attempts)
 
 
-# Held weakly: a connection keeps the context in which it was opened, and with that would keep what asks, its endpoint.
+# Held weakly: a connection keeps the context in which it was opened, and would keep its endpoint through the trial.
 _trial: contextvars.ContextVar[weakref.ref[Trial] | None] = contextvars.ContextVar("catlite_trial", default=None)
 
 
 @contextlib.contextmanager
 def trial(refuses: Callable[[ModelError], bool], attempts: int) -> Iterator[Trial]:
-    """A Trial in force for the calls that are made inside."""
-    tried = Trial(refuses, attempts)
-    token = _trial.set(weakref.ref(tried))
+    """Put a Trial in force for the calls that are made inside."""
+    current = Trial(refuses, attempts)
+    token = _trial.set(weakref.ref(current))
     try:
-        yield tried
+        yield current
     finally:
         _trial.reset(token)
 
@@ -91,12 +91,16 @@ def trial(refuses: Callable[[ModelError], bool], attempts: int) -> Iterator[Tria
 async def retrying(
     call: Callable[[], Awaitable[T]], seconds: float, slots: AbstractAsyncContextManager[Any], traffic: Traffic
 ) -> T:
-    """The result of `call`, asked again on transient failures until they have taken `seconds`.
+    """Make a call, again after transient failures until they have taken `seconds`, and return its result.
 
-    Each attempt takes a slot and its turn in `traffic`; while it waits to ask again it has none, and others go. Time in
-    line is not counted. Raises EndpointUnavailable or BadReply, saying how often and how long it was tried, when that
-    was not enough, and EndpointDown when others fare alike. An endpoint that nobody has reached yet is waited for
-    FIRST_CONTACT seconds at most, and the log says so at once.
+    Each attempt takes a slot and its turn in `traffic`; between attempts it gives them up to others. Time in line is
+    not counted. An endpoint that was never reached is waited for FIRST_CONTACT seconds at most, and the log says so at
+    once.
+
+    Raises:
+        EndpointUnavailable: retries did not help; the message says how many there were, and how long they took.
+        BadReply: the same, for replies that cannot be read.
+        EndpointDown: other calls have failed in the same way.
     """
     failure: EndpointUnavailable | BadReply
     began, spent = time.monotonic(), 0.0
@@ -129,10 +133,10 @@ async def retrying(
         raise
     except (EndpointUnavailable, BadReply) as error:
         failure = error
-    in_force = _trial.get()
-    tried = None if in_force is None else in_force()
-    if tried is not None and tried.over(failure, 1):
-        tried.failure = failure
+    reference = _trial.get()
+    current = None if reference is None else reference()
+    if current is not None and current.over(failure, 1):
+        current.failure = failure
         raise failure
     patience = seconds if traffic.contact.made else min(seconds, FIRST_CONTACT)
     if not traffic.contact.made and not traffic.contact.waited_for:
@@ -151,7 +155,7 @@ async def retrying(
 
     def enough(state: tenacity.RetryCallState) -> bool:
         late = spent + state.upcoming_sleep > (seconds if traffic.contact.made else patience)
-        over = tried is not None and tried.over(_error(state), state.attempt_number)
+        over = current is not None and current.over(_error(state), state.attempt_number)
         return state.attempt_number == ATTEMPTS or late or over or traffic.silent(began)
 
     policy = tenacity.AsyncRetrying(
@@ -168,20 +172,20 @@ async def retrying(
         raise
     except (EndpointUnavailable, BadReply) as error:
         failure = error
-    if tried is not None and tried.attempts and (failure.status or 0) >= 500:
-        tried.failure = failure
+    if current is not None and current.attempts and (failure.status or 0) >= 500:
+        current.failure = failure
         raise failure
     traffic.gave_up(concurrency.question() or began, began)
-    asked, attempts = getattr(failure, "retry_after", None), policy.statistics["attempt_number"]
-    if asked is not None and spent + asked > seconds:
-        why = f"it asks to wait {asked:.0f} s, beyond retry_seconds={seconds:g}"
+    pause, attempts = getattr(failure, "retry_after", None), policy.statistics["attempt_number"]
+    if pause is not None and spent + pause > seconds:
+        why = f"it asks to wait {pause:.0f} s, beyond retry_seconds={seconds:g}"
     else:
         why = f"gave up after {attempts} attempt{'s' * (attempts != 1)} in {spent:.1f} s"
     if isinstance(failure, BadReply):
         raise BadReply(f"{failure}; {why}", status=failure.status)
     if not failure.sent and not traffic.contact.made:
         why += ". Is a server running at that address?"
-    raise EndpointUnavailable(f"{failure}; {why}", status=failure.status, retry_after=asked)
+    raise EndpointUnavailable(f"{failure}; {why}", status=failure.status, retry_after=pause)
 
 
 def _passes(error: BaseException) -> bool:
@@ -193,9 +197,9 @@ def _error(state: tenacity.RetryCallState) -> BaseException | None:
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
-    asked: float | None = getattr(_error(state), "retry_after", None)
-    # Everyone told to come back at the same moment should not: a little spread on top.
-    return _backoff(state) if asked is None else asked + 0.1 * _backoff(state)
+    pause: float | None = getattr(_error(state), "retry_after", None)
+    # Many calls may have been told the same moment: a little spread on top.
+    return _backoff(state) if pause is None else pause + 0.1 * _backoff(state)
 
 
 def _announce(state: tenacity.RetryCallState) -> None:

@@ -3,8 +3,8 @@
 Nothing is held back until the server says 429 or 503. From then on requests go out at a pace of so many a second. A
 refusal takes something off it (unless it stands alone, or the request was sent before the last cut was known), more
 when the ones before were refused too; answers add to it, ever more the longer nothing is refused. Both are factors, so
-the pace settles where about 5% are refused, whatever it is, and the whole quota is used. A Retry-After holds back the
-request it was said to, and nobody else. Rate-limit headers bring the pace down before there is a refusal.
+any pace settles where about 5% are refused, and the whole quota is used. A Retry-After holds back the one request that
+got it. Rate-limit headers bring the pace down before there is a refusal.
 
 When calls for several questions in a row have used up their retries and nothing was answered in between, the endpoint
 is down: every call that waits ends. Left out: an account across processes, limits on tokens per minute as such.
@@ -42,14 +42,14 @@ _logger = logging.getLogger("catlite")
 
 @dataclass
 class Contact:
-    """Whether an endpoint was ever reached: one that was and is gone may come back, another is perhaps not there."""
+    """Whether an endpoint was ever reached: if so it may come back, else it is perhaps not there at all."""
 
     made: bool = False
-    waited_for: bool = False  # and somebody was told so
+    waited_for: bool = False  # and the log says so
 
 
 class Traffic:
-    """What is known of one endpoint's capacity. `pace` is requests a second, None while nothing holds them back."""
+    """An endpoint's capacity, as far as it is known. `pace` is requests a second, None while they are not held back."""
 
     def __init__(self, who: str, contact: Contact | None = None) -> None:
         self.who = who
@@ -69,7 +69,7 @@ class Traffic:
         self._alarm = asyncio.Event()
 
     async def turn(self, began: float) -> float:
-        """Waits for the next request's turn, and returns its time. Raises EndpointDown when that was found since."""
+        """Wait for the next request's turn, and return its time. Raises EndpointDown when the endpoint went down."""
         if self.pace is not None:
             async with self._line:
                 await self.wait(self._next - time.monotonic(), began)
@@ -83,11 +83,11 @@ class Traffic:
         return now
 
     def back(self) -> None:
-        """A request that had its turn is over, however it ended."""
+        """Count a request that had its turn as over, however it ended."""
         self._under_way -= 1
 
     async def wait(self, seconds: float, began: float) -> None:
-        """Sleeps, unless the endpoint is found down meanwhile; then raises EndpointDown."""
+        """Sleep; raise EndpointDown as soon as the endpoint is found down."""
         self.check(began)
         if seconds > 0:
             try:
@@ -97,7 +97,7 @@ class Traffic:
             self.check(began)
 
     def check(self, began: float) -> None:
-        """Raises EndpointDown when the endpoint was found down after `began`; who begins later may try."""
+        """Raise EndpointDown when the endpoint was found down after `began`; a call that begins later may try."""
         if self._down >= began:
             raise EndpointDown(
                 f"{self.who} is down: nothing was answered for {self._down - self._last_answer:.0f} s, and "
@@ -105,7 +105,7 @@ class Traffic:
             )
 
     def answered(self, sent: float) -> None:
-        """A request sent then has its answer; any will do that is not 429, 5xx or nothing."""
+        """Count an answer, which is anything but 429, 5xx and a lost connection, to a request of the time `sent`."""
         self.contact.made = True
         self._given_up.clear()
         self._last_answer = time.monotonic()
@@ -122,7 +122,7 @@ class Traffic:
             self._held = self.pace
 
     def refused(self, status: int | None, sent: float) -> None:
-        """A request sent then was not answered; 429 and 503 mean that it came too soon."""
+        """Count a failure of a request of the time `sent`; 429 and 503 mean that it came too soon."""
         if status not in _SLOWEST or sent < self._cut:
             return
         if self.pace is None:
@@ -135,19 +135,19 @@ class Traffic:
             self._refusals += _RECENT * (1 - before)
             if before > _ALONE:
                 self.pace = max(_SLOWEST[status], (1 - _SLOWER * self._refusals**2) * self.pace)
-            # An overload that lets nothing through is no matter of pace: what held before is tried again.
+            # An overload that lets nothing through is not about the pace: the one that held before is tried again.
             passes = status == 503 and self._refusals > _OUTAGE
             self._held = max(self.pace, (0.97 if passes else _REMEMBERED[status]) * self._held)
             self._answers = 0
         self._cut = time.monotonic()
 
     def heard(self, headers: Mapping[str, str]) -> None:
-        """Reads x-ratelimit-limit-requests, -remaining- and -reset-, as OpenAI and others send them."""
-        left = headers.get("x-ratelimit-remaining-requests")
-        if left is None:
+        """Read x-ratelimit-limit-requests, -remaining- and -reset-, as OpenAI and others send them."""
+        if "x-ratelimit-remaining-requests" not in headers:
             return
         try:
-            remaining, limit = float(left), float(headers["x-ratelimit-limit-requests"])
+            remaining = float(headers["x-ratelimit-remaining-requests"])
+            limit = float(headers["x-ratelimit-limit-requests"])
             reset = duration(headers["x-ratelimit-reset-requests"])
         except (KeyError, ValueError):
             return
@@ -159,11 +159,11 @@ class Traffic:
                 self._answers = 0
 
     def silent(self, began: float) -> bool:
-        """True when nothing was answered since `began`, for long, and nothing under way may still be."""
+        """True when there was no answer since `began` for long, and no request is under way that may get one."""
         return self._under_way == 0 and time.monotonic() - max(began, self._last_answer) > _SILENCE
 
     def gave_up(self, question: Hashable, began: float) -> None:
-        """A call has used up its retries. Raises EndpointDown when it is not alone with that."""
+        """Count a call that has used up its retries; raise EndpointDown when several questions' calls have."""
         self.check(began)
         self._given_up.add(question)
         if len(self._given_up) >= _DOWN and self._last_answer < began:
@@ -173,15 +173,14 @@ class Traffic:
             self.check(began)
 
 
-def traffic_here(known: dict[asyncio.AbstractEventLoop, Traffic], who: str, contact: Contact) -> Traffic:
-    """The running loop's account among those `known`; those of loops that have ended are dropped."""
+def traffic_here(accounts: dict[asyncio.AbstractEventLoop, Traffic], who: str, contact: Contact) -> Traffic:
+    """The running loop's account, out of `accounts` or new; accounts of loops that have ended are dropped."""
     running = asyncio.get_running_loop()
-    found = known.get(running)
-    if found is None:
-        for ended in [one for one in known if one.is_closed()]:
-            known.pop(ended, None)
-        found = known.setdefault(running, Traffic(who, contact))
-    return found
+    if running not in accounts:
+        for ended in [loop for loop in accounts if loop.is_closed()]:
+            accounts.pop(ended, None)
+        accounts.setdefault(running, Traffic(who, contact))
+    return accounts[running]
 
 
 def duration(text: str) -> float:
@@ -190,6 +189,6 @@ def duration(text: str) -> float:
         return float(text)
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"no duration: {text!r:.40}")
+        raise ValueError(f"{text!r:.40} is not a duration")
     seconds = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
     return sum(float(number) * seconds[unit] for number, unit in parts)

@@ -1,7 +1,7 @@
-"""What comes back over HTTP, made into Rollouts or into errors that say what to do.
+"""Replies over HTTP, made into Rollouts or into errors that say what to do.
 
-A 200 is believed only when it holds choices and no error; text is only what the model says (never the thinking beside
-it or before it); counts a server does not give are unknown. Status errors are read in refusals.py, usage in counts.py.
+A 200 counts only when it holds choices and no error; text is only what the model says (never the thinking beside it or
+before it); counts a server does not give are unknown. Status errors are read in refusals.py, usage in counts.py.
 """
 
 from __future__ import annotations
@@ -30,23 +30,10 @@ _ROUNDING = 0.01  # by which half precision takes a log-probability above 0
 
 
 def parse(body: str, who: str, headers: Mapping[str, str] | None = None, prompt: str = "") -> dict[str, Any]:
-    """The reply in the body of a 200.
+    """Read the body of a 200: a JSON object with at least one choice.
 
-    Args:
-        body: the reply's text.
-        who: how errors call the server.
-        headers: the reply's headers, for Retry-After; none by default.
-        prompt: the text that was sent, which an error may quote; empty by default.
-
-    Returns:
-        A JSON object that holds at least one choice.
-
-    Raises:
-        ModelError: of the kind that the status of an error inside the reply stands for; BadReply for anything else.
-
-    Example:
-        >>> parse('{"choices": [{}]}', "server")
-        {'choices': [{}]}
+    Raises ModelError of the kind that the status of an error inside the reply stands for, and BadReply for anything
+    else. `prompt` is the text that was sent, which an error may quote.
     """
     try:
         reply = json.loads(body)
@@ -54,28 +41,25 @@ def parse(body: str, who: str, headers: Mapping[str, str] | None = None, prompt:
         hint = f"; {WRONG_ADDRESS}" if body.lstrip()[:1] == "<" else ""
         raise BadReply(f"{who} answered 200 with something that is not JSON: {snippet(body)}{hint}") from None
     reply = reply[0] if isinstance(reply, list) and len(reply) == 1 else reply
-    choices = reply.get("choices") if isinstance(reply, dict) else None
+    if not isinstance(reply, dict):
+        raise BadReply(f"{who} answered 200 without choices: {snippet(body)}")
+    choices = reply.get("choices")
     if isinstance(choices, list) and choices and not _means_something(reply.get("error")):
-        return dict(reply)
+        return reply
+    named = any(reply.get(name) for name in _ERROR_FIELDS) or reply.get("object") == "error"
+    base = reply.get("base_resp")  # MiniMax's
+    failed = isinstance(base, dict) and bool(base.get("status_code"))
     failure: ModelError | None = None
-    if isinstance(reply, dict):
-        if _tells_an_error(reply):
-            failure = error_in_reply(reply, headers or {}, who, prompt)
-        why = "with an error" if _tells_an_error(reply) else "without choices"
-        failure = failure or BadReply(f"{who} answered 200 {why}: {snippet(_error_text(reply, body))}")
-        failure.usage = _billed(reply)
-    raise failure or BadReply(f"{who} answered 200 without choices: {snippet(body)}")
-
-
-def _tells_an_error(reply: Mapping[str, Any]) -> bool:
-    answered = reply.get("base_resp")
-    failed = isinstance(answered, dict) and bool(answered.get("status_code"))
-    named = any(reply.get(name) for name in _ERROR_FIELDS)
-    return failed or named or reply.get("object") == "error" or _means_something(reply.get("error"))
+    why = "without choices"
+    if named or failed or _means_something(reply.get("error")):
+        failure, why = error_in_reply(reply, headers or {}, who, prompt), "with an error"
+    failure = failure or BadReply(f"{who} answered 200 {why}: {snippet(_error_text(reply, body))}")
+    failure.usage = _billed(reply)
+    raise failure
 
 
 def _means_something(error: Any) -> bool:
-    """False for what servers put where there was no error: null, "", {"code": 0, "message": ""}."""
+    """False for null, "" and {"code": 0, "message": ""}, which servers put where there was no error."""
     return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
@@ -86,32 +70,18 @@ def _error_text(reply: Mapping[str, Any], body: str) -> str:
 
 
 def _billed(reply: Mapping[str, Any]) -> Usage | None:
-    """What a reply of no use says it cost; None when it says nothing."""
+    """The cost of a useless reply by its own usage; None when it has none."""
     prompt, completion, cached = counts(reply, wrote=False)
-    if "timings" in reply:  # llama.cpp counts one choice only, whatever n was
+    if "timings" in reply:  # llama.cpp counts one choice only, also where n is more
         completion = None
     return None if prompt is None and completion is None else Usage(prompt, completion, cached, None, 1)
 
 
 def rollouts(reply: Mapping[str, Any], who: str, price: Price | None, seconds: float) -> list[Rollout]:
-    """One Rollout per choice; one that cannot be read has `.error`, and the others bear what the request cost.
+    """Make a Rollout of each choice of what `parse` returned; one that cannot be read has `.error`.
 
-    Args:
-        reply: what `parse` returned.
-        who: how errors call the server.
-        price: US dollars per million tokens, None when unknown.
-        seconds: from sending to the whole reply.
-
-    Returns:
-        The rollouts in order. The request's prompt tokens and seconds stand on the first good one, so that sums are
-        right.
-
-    Raises:
-        ModelError: when no choice can be read, of the kind the first one's error stands for; `.usage` is what it cost.
-
-    Example:
-        >>> rollouts({"choices": [{"message": {"content": "42"}}]}, "server", None, 0.1)[0].text
-        '42'
+    The request's prompt tokens and `seconds` stand on the first good one, so that sums are right. Raises ModelError
+    when no choice can be read, of the kind the first one's error stands for; `.usage` is what it cost.
     """
     choices = [_read(choice, who) for choice in reply["choices"]]
     good = [choice for choice in choices if isinstance(choice, _Choice)]
@@ -214,7 +184,7 @@ def _joined(thought: Any) -> str:
 
 
 def _set_apart(content: str) -> tuple[str, str | None]:
-    """Text and the thinking before it; thinking that is spoken of within the text stays there."""
+    """Text and the thinking before it; think tags within the text stay there."""
     text, thinking = split_thinking(content)
     if thinking is None:
         return content, None
@@ -231,7 +201,7 @@ def _entries(logprobs: Any) -> _Entries | None:
 
 
 def _tail(entries: _Entries | None, text: str) -> _Entries | None:
-    """The entries of the tokens of `text`, without those of the thinking before it; None when they cannot be told."""
+    """The entries of the tokens of `text`, without those of the thinking before it; None where `text` is not found."""
     if entries is None or not text:
         return None
     pieces = [piece if isinstance(piece := entry.get("token"), str) else "" for entry in entries]
@@ -274,10 +244,10 @@ def _usages(reply: Mapping[str, Any], choices: list[_Choice], price: Price | Non
     completions = _completions(reply, choices, total)
     usages = []
     for number, completion in enumerate(completions):
-        mine = (prompt, completion, cached) if number == 0 else (0, completion, 0)
-        cost = price.cost(*mine) if price else None
-        drawn = int(number < len(choices))
-        usages.append(Usage(*mine, cost, int(number == 0), seconds if number == 0 else 0.0, generations=drawn))
+        tokens = (prompt, completion, cached) if number == 0 else (0, completion, 0)
+        cost = price.cost(*tokens) if price else None
+        generations = int(number < len(choices))
+        usages.append(Usage(*tokens, cost, int(number == 0), seconds if number == 0 else 0.0, generations=generations))
     return usages
 
 
@@ -285,7 +255,7 @@ def _completions(reply: Mapping[str, Any], choices: list[_Choice], total: int | 
     """Completion tokens of each choice."""
     if len(choices) < 2:
         return [total] if total is not None else [None]
-    if "timings" in reply:  # llama.cpp counts one choice only, whatever n was
+    if "timings" in reply:  # llama.cpp counts one choice only, also where n is more
         counted = [choice.tokens for choice in choices if choice.tokens is not None]
         return counted if len(counted) == len(choices) else [None] * len(choices)
     return [None] * len(choices) if total is None else _shares(total, [choice.length for choice in choices])

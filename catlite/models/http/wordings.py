@@ -1,4 +1,4 @@
-"""The words in which servers refuse: what refusals.py looks for, kind by kind.
+"""The words in which servers refuse, kind by kind, for refusals.py.
 
 Phrases are those of vLLM, SGLang, TGI, TensorRT-LLM, llama.cpp, Ollama, LM Studio, Xinference and of the providers that
 OpenAI's client reaches, with a person's or two versions' worth of slack. A new wording is a line here and a file in
@@ -10,36 +10,27 @@ from __future__ import annotations
 import re
 
 # What an error calls itself, where it stands in a 200 or names no number.
-STATUSES = {
-    "authentication_error": 401,
-    "invalid_api_key": 401,
-    "invalid_authentication_error": 401,
-    "unauthenticated": 401,
-    "unauthorized": 401,
-    "permission_denied": 403,
-    "permission_error": 403,
-    "insufficient_quota": 429,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "resource_exhausted": 429,
-    "badrequesterror": 400,
-    "failed_precondition": 400,
-    "invalid_argument": 400,
-    "invalid_request_error": 400,
-    "model_not_found": 404,
-    "not_found": 404,
-    "not_found_error": 404,
-    "notfounderror": 404,
-    "request_too_large": 413,
-    "api_error": 500,
-    "internal": 500,
-    "internal_server_error": 500,
-    "internalservererror": 500,
-    "server_error": 500,
-    "overloaded_error": 503,
-    "unavailable": 503,
-    "deadline_exceeded": 504,
+_CALLED = {
+    400: "badrequesterror failed_precondition invalid_argument invalid_request_error",
+    401: "authentication_error invalid_api_key invalid_authentication_error unauthenticated unauthorized",
+    403: "permission_denied permission_error",
+    404: "model_not_found not_found not_found_error notfounderror",
+    413: "request_too_large",
+    429: "insufficient_quota rate_limit_error rate_limit_exceeded resource_exhausted",
+    500: "api_error internal internal_server_error internalservererror server_error",
+    503: "overloaded_error unavailable",
+    504: "deadline_exceeded",
 }
+STATUSES = {name: status for status, names in _CALLED.items() for name in names.split()}
+# Names of errors that count with any status; the numbers are Zhipu's.
+_CODES = {
+    "credit": "1113 arrearage billing_error billing_hard_limit_reached billing_not_active credit_balance_too_low "
+    "exceeded_current_quota_error insufficient_balance insufficient_credits insufficient_funds insufficient_quota "
+    "insufficient_user_quota payment_required pre_consume_token_quota_failed",
+    "filter": "1301 content_filter content_policy_violation data_inspection_failed datainspectionfailed "
+    "responsibleaipolicyviolation",
+}
+NO_CREDIT_CODES, FILTERED_CODES = (frozenset(names.split()) for names in _CODES.values())
 
 
 def _any(*phrases: str) -> re.Pattern[str]:
@@ -48,24 +39,6 @@ def _any(*phrases: str) -> re.Pattern[str]:
 
 # --- no credit ---
 
-NO_CREDIT_CODES = frozenset(
-    {
-        "1113",  # Zhipu
-        "arrearage",
-        "billing_error",
-        "billing_hard_limit_reached",
-        "billing_not_active",
-        "credit_balance_too_low",
-        "exceeded_current_quota_error",
-        "insufficient_balance",
-        "insufficient_credits",
-        "insufficient_funds",
-        "insufficient_quota",
-        "insufficient_user_quota",
-        "payment_required",
-        "pre_consume_token_quota_failed",
-    }
-)
 NO_CREDIT = _any(
     r"insufficient[ _](?:account[ _]|user[ _])?(?:balance|credit|fund|quota)",
     r"(?:balance|credits?|funds|quota) (?:is |are )?(?:too low|insufficient|not (?:enough|sufficient)|exhausted"
@@ -73,7 +46,7 @@ NO_CREDIT = _any(
     r"(?:no|not have enough|not have any|n't have any|more|used all available|out of|add) credits?\b",
     r"(?:exceeded|reached|used) (?:your|its|the) (?:monthly|specified|current|total)? ?(?:included credits|api usage"
     r"|quota|spend)",
-    r"(?:spend(?:ing)?|credit|billing(?: hard)?|billing_hard)[ _]limit",
+    r"(?:spend(?:ing)?|credit|billing(?: hard)?|billing_hard)[ _]limit|(?<!api )\bkey limit exceeded",
     r"account is not active|payment method|monthly (?:quota|limit|allowance|usage)",
     r"\b(?:in arrears|arrearage|overdue|payment required|unpaid|past invoices|in good standing|recharge|top up)\b",
     r"(?:limit|limited to|quota|calls)[^.]{0,30}(?:/|per) ?month",
@@ -170,14 +143,4 @@ GIVEN = _any(
 WRITTEN = re.compile(rf"(?:requested|and|\+) {_N} (?:output|completion|`max_new_tokens`|tokens for)", re.IGNORECASE)
 SUM = re.compile(rf"{_N} \+ {_N} > {_N}")
 
-FILTERED_CODES = frozenset(
-    {
-        "1301",  # Zhipu
-        "content_filter",
-        "content_policy_violation",
-        "data_inspection_failed",
-        "datainspectionfailed",
-        "responsibleaipolicyviolation",
-    }
-)
 FLAGGED = _any(r"(?:input|prompt|content|request) was flagged", r"requires moderation")

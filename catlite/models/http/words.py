@@ -1,24 +1,23 @@
-"""What a refusal refuses: read from its structure, else from its words.
+"""Which setting a refusal is about: read from its structure, else from its words.
 
 Servers say in many ways that they do not take a setting, and may quote the prompt while they refuse something else.
-So what the prompt says is taken out of their words first. Left out: refusals in other languages than English.
+So quotations of the prompt are taken out of their words first. Left out: refusals in other languages than English.
 """
 
 from __future__ import annotations
 
-import json
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from catlite.errors import ModelError
 
-_QUOTED = 4  # words in a row that stand in the prompt, too
+_QUOTED = 4  # words in a row that stand in the prompt as well
 _SAID = 20_000  # characters of a refusal that are read
-_PYTHON_PARAM = re.compile(
-    r"['\"]param['\"]:\s*['\"]([\w.]{1,80})['\"]"
-)  # litellm shows a server's JSON in its message
-# How servers call what catlite calls by the name before it.
+# litellm shows a server's JSON in its message.
+_PYTHON_PARAM = re.compile(r"['\"]param['\"]:\s*['\"]([\w.]{1,80})['\"]")
+# The names that servers have for a setting of catlite's.
 _CALLED = {
     "response_format": r"response[_ ]?(?:format|schema)|json[_ ]?schema|structured[_ ]?outputs?|guided[_ ](?:decoding|"
     r"json|generation)|json[_ ](?:mode|object)|grammars?|constrained (?:decoding|generation)|samplers?|schema",
@@ -48,20 +47,16 @@ _OF_A_VALUE = re.compile(
 )
 
 
-def read(body: str) -> tuple[str, tuple[str, ...]]:
-    """(what a refusal says, the settings it names as its cause in a field of their own)."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        value = body
-    parts = list(_parts(value))
+def read(body: Any) -> tuple[str, tuple[str, ...]]:
+    """(all texts of a refusal, the settings that a field of their own names as its cause), out of parsed JSON."""
+    parts = list(_parts(body))
     text = " ; ".join(text for kind, text in parts if kind == "text")[:_SAID]
     params = [text for kind, text in parts if kind == "param"] + _PYTHON_PARAM.findall(text)
     return text, tuple(dict.fromkeys(params))
 
 
 def _parts(value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Texts and named settings in a refusal's JSON; what is the request sent back is none of it."""
+    """Texts and named settings in a refusal's JSON, without the parts that only send the request back."""
     if isinstance(value, str):
         yield "text", value
     elif isinstance(value, list) and depth < 8:
@@ -78,24 +73,19 @@ def _parts(value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
 
 
 def own_words(error: ModelError, prompt: Iterable[str] = ()) -> str:
-    """What the server says in lower case, without what it quotes of the texts of the prompt."""
+    """What the server says in lower case, without its quotations of the texts of the prompt."""
     text = (error.reason or str(error)).lower()
-    words = [(match[0], match.start(), match.end()) for match in re.finditer(r"\w+", text)]
+    words = re.findall(r"\w+", text)
     quoted: set[int] = set()
     for content in prompt:
-        asked = re.findall(r"\w+", content.lower())
-        size = min(_QUOTED, len(asked))
-        if not size:
-            continue
-        runs = {tuple(asked[at : at + size]) for at in range(len(asked) - size + 1)}
+        sent = re.findall(r"\w+", content.lower())
+        size = min(_QUOTED, len(sent))
+        runs = {tuple(sent[at : at + size]) for at in range(len(sent) - size + 1)} if size else set()
         for at in range(len(words) - size + 1):
-            if tuple(word for word, *_ in words[at : at + size]) in runs:
+            if tuple(words[at : at + size]) in runs:
                 quoted.update(range(at, at + size))
-    kept = list(text)
-    for position in quoted:
-        _, start, end = words[position]
-        kept[start:end] = " " * (end - start)
-    return "".join(kept)
+    numbers = itertools.count()
+    return re.sub(r"\w+", lambda word: " " * len(word[0]) if next(numbers) in quoted else word[0], text)
 
 
 def refuses(error: ModelError, name: str, prompt: Iterable[str] = ()) -> bool:
@@ -119,9 +109,9 @@ def about_the_prompt(error: ModelError) -> bool:
 
 
 def refuses_name(error: ModelError, name: str, other: str | None = None) -> bool:
-    """True when the server does not know a setting of this name; False when it refuses the value given for it.
+    """True when the server does not know a setting of this name, or asks for `other` in its place.
 
-    other: a name that the server may ask for in its place.
+    False when it refuses the value of the setting.
     """
     words = own_words(error)
     quote = r"['\"`‘“*]{0,2}"
@@ -156,8 +146,6 @@ def refuses_name(error: ModelError, name: str, other: str | None = None) -> bool
 
 
 def caps(error: ModelError, value: int) -> int | None:
-    """The largest number below `value` in a refusal of it, which may be what the server takes at most."""
-    below = [
-        int(number) for number in re.findall(r"(?<![\w.])\d{1,4}(?![\w.]\w)", own_words(error)) if int(number) < value
-    ]
-    return max(below, default=None)
+    """The largest number below `value` in a refusal of it, which may be the most that the server takes."""
+    numbers = map(int, re.findall(r"(?<![\w.])\d{1,4}(?![\w.]\w)", own_words(error)))
+    return max((number for number in numbers if number < value), default=None)

@@ -1,8 +1,8 @@
-"""The replies of one batch, token by token.
+"""Draw the replies of one batch, token by token.
 
-A prompt is read once however many replies it gets, and how the prompts of a batch begin alike (the instructions of a
-synthesis) once for all. A reply that has ended leaves the batch, so that waiting for the longest one costs little.
-Left out: caches beyond a batch, stopping early at a stop string, streaming.
+A prompt is read once however many replies it gets. If all prompts of a batch begin alike (with the instructions of a
+synthesis), that beginning is read once for all. A reply that has ended leaves the batch, so that waiting for the
+longest costs little. Left out: caches beyond a batch, stopping early at a stop string, streaming.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class NoCache(Exception):
 def decode(
     model: Any, prompts: Sequence[list[int]], choice: Choice, pad: int, abandoned: Callable[[], bool] | None = None
 ) -> None:
-    """Draws the reply of each prompt by `choice`, which keeps them; ends early when `abandoned`.
+    """Draw the reply of each prompt by `choice`, which keeps them; end early when `abandoned`.
 
     Raises NoCache, before anything is drawn.
     """
@@ -50,7 +50,7 @@ def decode(
         if left <= _LEFT * len(rows):
             kept = (~ended).nonzero()[:, 0]
             cache.reorder_cache(kept)
-            last, mask, positions, rows, ended = (one[kept] for one in (last, mask, positions, rows, ended))
+            last, mask, positions, rows, ended = (each[kept] for each in (last, mask, positions, rows, ended))
 
 
 def _read(model: Any, prompts: Sequence[list[int]], pad: int) -> tuple[Any, Any, Any]:
@@ -92,22 +92,21 @@ def _pass(model: Any, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
 
 
 def begin_alike(config: Any, prompts: Sequence[list[int]]) -> int:
-    """With how many tokens different prompts begin alike, the last one aside; 0 when it is no use."""
+    """How many tokens all the different prompts begin with, without their last; 0 when that would not save time."""
     if len(prompts) == 1:
         return 0
     if not _all_attention(config.get_text_config()):
         return 0
-    low, high = min(prompts), max(prompts)  # whatever these two share the others do, too
+    low, high = min(prompts), max(prompts)  # tokens that these two share all share
     length = next((at for at, pair in enumerate(zip(low, high, strict=False)) if pair[0] != pair[1]), len(low))
     length = min(length, min(map(len, prompts)) - 1)
     return length if length >= _ALIKE else 0
 
 
 def _all_attention(config: Any) -> bool:
-    """Whether every layer attends to all that is before it: only then may there be padding behind a common beginning.
+    """Whether every layer attends to all tokens before it: only then may there be padding behind a common beginning.
 
-    A window, or a chunk, goes by the columns of a batch, so padding would count in it; and in what is recurrent it
-    would be read.
+    A window or a chunk counts the columns of a batch, padding included, and a recurrent layer would read the padding.
     """
     kinds = getattr(config, "layer_types", None)
     if kinds is None:

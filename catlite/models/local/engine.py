@@ -1,7 +1,7 @@
-"""Batches through weights in this process: replies drawn reproducibly, and given texts scored.
+"""Run batches through weights in this process: draw replies reproducibly, and score texts.
 
-Requests of many coroutines wait in one line; a thread takes what waits and runs it in batches, so that the anchor's
-calls for all groups of a step are one.
+Requests of many coroutines wait in one line, from which a thread takes batches. So the anchor's calls for all groups of
+a step run together.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from catlite.models.local.decoding import NoCache, decode, padded
 from catlite.models.local.sampling import Choice, Drawing, Drawn, Forced, numbers
 
 T = TypeVar("T")
-_Line = queue.SimpleQueue["list[_Row] | None"]  # what came at once stays together; None is the end
+_Line = queue.SimpleQueue["list[_Row] | None"]  # rows of one call stay together; None is the end
 _LINGER_SECONDS = 0.01  # after the first request, for those that other coroutines are about to make
 _LONGER, _TOKENS_LONGER = 2, 256  # than the shortest prompt of a batch: padding beyond costs more than a second batch
 _LOGITS = 2**27  # numbers at once when scoring, which needs all of a text's logits: 256 MB in bfloat16
 
 
 class Reply(Future[T]):
-    """A future of which one can say, once its batch runs, that nobody waits for it any more."""
+    """A future that can be abandoned, when nobody waits for it any more, while its batch runs."""
 
     abandoned = False
 
 
 @dataclass(slots=True)
 class _Row:
-    """One sequence to be drawn (`drawing`) or scored (`given`)."""
+    """One sequence: a reply to draw, or a text (`target`) to score."""
 
     prompt: list[int]
     adapter: bool
     future: Reply[Any]
     drawing: Drawing | None = None
     index: int = 0
-    given: list[int] = field(default_factory=list)
+    target: list[int] = field(default_factory=list)
 
     @property
     def length(self) -> int:
-        return len(self.prompt) + len(self.given)
+        return len(self.prompt) + len(self.target)
 
     @property
     def kind(self) -> tuple[bool, bool]:
@@ -53,7 +53,7 @@ class _Row:
 
 
 class Engine:
-    """The line in front of one model; the thread ends with the process, or with `close`."""
+    """The line in front of one model; its thread ends with the process, or with `close`."""
 
     def __init__(
         self, model: Any, pad: int, ends: Sequence[int], batch_size: int, *, own_generate: bool = False
@@ -62,7 +62,7 @@ class Engine:
         self.own_generate = own_generate  # whether replies are drawn in the model's `generate`
         self.pad = pad
         self.ends = sorted(set(ends))
-        self.batch_size = batch_size
+        self.batch_size = batch_size  # halved when memory does not suffice
         self._line: _Line = queue.SimpleQueue()
         self._lock = threading.Lock()  # of the line and the thread that serves it
         self._running = threading.Lock()  # the model: a thread that is closed may be in its last batch yet
@@ -75,9 +75,9 @@ class Engine:
         pairs = zip(prompts, indices, strict=True)
         return self._enter([_Row(prompt, adapter, Reply(), drawing, index) for prompt, index in pairs])
 
-    def score(self, prompt: list[int], given: list[int], *, adapter: bool) -> Reply[list[float]]:
-        """The log-probability of each token of `given` after `prompt`."""
-        return self._enter([_Row(prompt, adapter, Reply(), given=given)])[0]
+    def score(self, prompt: list[int], target: list[int], *, adapter: bool) -> Reply[list[float]]:
+        """The log-probability of each token of `target` after `prompt`."""
+        return self._enter([_Row(prompt, adapter, Reply(), target=target)])[0]
 
     def _enter(self, rows: list[_Row]) -> list[Reply[Any]]:
         with self._lock:
@@ -91,7 +91,7 @@ class Engine:
         return [row.future for row in rows]
 
     def close(self) -> None:
-        """Ends the thread after what waits; what comes meanwhile gets a thread, and a line, of its own."""
+        """End the thread after the rows that wait; later rows get another thread and line."""
         with self._lock:
             thread, self._thread = self._thread, None
             line, self._line = self._line, queue.SimpleQueue()
@@ -104,7 +104,7 @@ class Engine:
         while True:
             arrived, closed = _arrived(line, wait=not waiting)
             if closed:
-                line.put(None)  # for later: what came before it is still done
+                line.put(None)  # for later: the rows before it are run first
             waiting += arrived
             if not waiting:
                 return
@@ -120,7 +120,7 @@ class Engine:
                 self._run(batch)
 
     def _next(self, waiting: list[_Row]) -> list[_Row]:
-        """The next batch: of the kind of which most wait, since what fewer wait for may become fuller meanwhile."""
+        """The next batch: of the kind of which most rows wait, since others may join those of the other kind."""
         kinds = [row.kind for row in waiting]
         kind = max(dict.fromkeys(kinds), key=kinds.count)
         alike = sorted((row for row in waiting if row.kind == kind), key=lambda row: row.length)
@@ -134,14 +134,14 @@ class Engine:
         vocabulary: int = self.model.config.get_text_config().vocab_size
         longest, size = 0, 0
         for row in rows[: self.batch_size]:
-            longest = max(longest, len(row.given) + 1)
+            longest = max(longest, len(row.target) + 1)
             if size and (size + 1) * longest * vocabulary > _LOGITS:
                 break
             size += 1
         return size
 
     def _run(self, rows: list[_Row]) -> None:
-        """One batch; halves of it when memory does not suffice."""
+        """Run one batch, or halves of it when memory does not suffice."""
         rows = [row for row in rows if row.future.running() or row.future.set_running_or_notify_cancel()]
         if not rows:
             return
@@ -178,9 +178,9 @@ class Engine:
 
     @property
     def _plain(self) -> Any:
-        """The model inside PEFT's wrapper, adapter and all: what `generate` calls.
+        """The model inside PEFT's wrapper, with the adapter.
 
-        Around the wrapper's own forward a trainer on a GPU puts autocast, in which the numbers would be others.
+        A trainer on a GPU puts autocast around the wrapper's own forward, which would change the numbers.
         """
         inside = getattr(self.model, "get_base_model", None)
         return self.model if inside is None else inside()
@@ -193,8 +193,8 @@ class Engine:
         started = time.monotonic()
         drawings = [row.drawing for row in rows if row.drawing is not None]
         steps = max(drawing.max_tokens for drawing in drawings)
-        found = [numbers(drawing, row.prompt, row.index, steps) for row, drawing in zip(rows, drawings, strict=True)]
-        choice = Choice(drawings, found, self.ends, self.model.device)
+        random = [numbers(drawing, row.prompt, row.index, steps) for row, drawing in zip(rows, drawings, strict=True)]
+        choice = Choice(drawings, random, self.ends, self.model.device)
 
         def abandoned() -> bool:
             return all(row.future.abandoned for row in rows)
@@ -220,7 +220,7 @@ class Engine:
             pad_token_id=self.pad,
             eos_token_id=self.ends,
             use_cache=True,
-            # Else those of the model's own settings would hold: not the model as it is, and not as it is trained.
+            # Not those of the model's own settings: the model is to be sampled as it is trained.
             repetition_penalty=1.0,
             no_repeat_ngram_size=0,
         )
@@ -239,22 +239,22 @@ class Engine:
     def _scored(self, rows: list[_Row]) -> list[list[float]]:
         import torch
 
-        ids, mask = padded([row.prompt + row.given for row in rows], self.pad, self.model.device)
-        longest = max(len(row.given) for row in rows)
+        ids, mask = padded([row.prompt + row.target for row in rows], self.pad, self.model.device)
+        longest = max(len(row.target) for row in rows)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         logits = self._plain(
             input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=longest + 1, use_cache=False
         ).logits[:, :-1]
-        found = []
+        results = []
         for row, scores in zip(rows, logits, strict=True):
-            given = torch.tensor(row.given, device=scores.device)
-            own = scores[scores.shape[0] - len(given) :].float()
-            found.append((own.gather(-1, given[:, None])[:, 0] - own.logsumexp(-1)).tolist())
-        return found
+            target = torch.tensor(row.target, device=scores.device)
+            own = scores[scores.shape[0] - len(target) :].float()
+            results.append((own.gather(-1, target[:, None])[:, 0] - own.logsumexp(-1)).tolist())
+        return results
 
 
 def _arrived(line: _Line, *, wait: bool) -> tuple[list[_Row], bool]:
-    """The rows in the line, and whether it has ended; with `wait` there is one, or the end."""
+    """(the rows in the line, whether it has ended); `wait` waits for a row or the end."""
     rows: list[_Row] = []
     if wait:
         first = line.get()
@@ -262,7 +262,7 @@ def _arrived(line: _Line, *, wait: bool) -> tuple[list[_Row], bool]:
             return rows, True
         rows += first
     fresh = True
-    while fresh:  # until nothing has come for a moment: coroutines that were woken together ask together
+    while fresh:  # until no row arrives for a moment: coroutines that are woken together call together
         time.sleep(_LINGER_SECONDS)
         fresh = False
         while not line.empty():
@@ -280,26 +280,26 @@ def _fail(rows: list[_Row], error: Exception) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for the ways in which a device or the machine says that memory is used up."""
+    """Whether `error` says that the memory of a device or of the machine is used up."""
     import torch
 
-    said = str(error).lower()
+    message = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
+        isinstance(error, RuntimeError) and ("out of memory" in message or "can't allocate memory" in message)
     )
 
 
 def out_of_memory(doing: str, setting: str) -> OutOfMemory:
-    """The error for it, naming what to lower."""
+    """An OutOfMemory that names the setting to lower."""
     return OutOfMemory(f"out of memory while {doing}: lower {setting}, or load the model with load_in_4bit=True")
 
 
 @contextmanager
 def naming_what_to_lower(doing: str, setting: str) -> Iterator[None]:
-    """Turns memory that is used up inside into an OutOfMemory; one from inside says already what to lower."""
+    """Raise OutOfMemory, which names the setting to lower, when memory is used up inside."""
     try:
         yield
-    except OutOfMemory:
+    except OutOfMemory:  # it names a setting already
         raise
     except Exception as error:
         if not is_out_of_memory(error):
@@ -309,7 +309,7 @@ def naming_what_to_lower(doing: str, setting: str) -> Iterator[None]:
 
 
 def free_memory() -> None:
-    """Gives back what the device's allocator holds."""
+    """Give memory that the device's allocator holds back to the device."""
     import gc
 
     import torch

@@ -1,7 +1,7 @@
-"""The embedded model as weights that can be trained: the GGUF made safetensors, once, in the user cache.
+"""Make the embedded model trainable: convert the GGUF to safetensors, once, in the user cache.
 
-llama.cpp's file is read by transformers, which takes some twenty seconds and 1.2 GB, so a child process does it; what
-is kept (bfloat16, 269 MB) loads in a fraction of a second. Left out: GGUF files of other architectures.
+transformers reads llama.cpp's file, which takes some twenty seconds and 1.2 GB, so a child process does it. The result
+(bfloat16, 269 MB) loads in a fraction of a second. Left out: GGUF files of other architectures.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import platformdirs
-
+from catlite import cache
 from catlite.errors import EmbeddedModelError
 from catlite.models.embedded import weights
 
@@ -21,10 +20,10 @@ from catlite.models.embedded import weights
 def embedded_folder() -> Path:
     """The folder with the embedded model in the layout of transformers, made if it is not there yet.
 
-    Raises EmbeddedModelError when the GGUF file cannot be had or converted.
+    Raises EmbeddedModelError when the GGUF file cannot be downloaded or converted.
     """
     gguf = weights.find()
-    target = platformdirs.user_cache_path("catlite") / f"trainable-{weights.digest(gguf)[:16]}"
+    target = cache.folder() / f"trainable-{cache.digest(gguf)[:16]}"
     if (target / "config.json").is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -35,8 +34,8 @@ def embedded_folder() -> Path:
         command = [sys.executable, "-m", "catlite.models.local.from_gguf", str(gguf), str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            said = "\n".join(done.stderr.strip().splitlines()[-3:])
-            raise EmbeddedModelError(f"{gguf} could not be made trainable: {said}")
+            reason = "\n".join(done.stderr.strip().splitlines()[-3:])
+            raise EmbeddedModelError(f"{gguf} could not be made trainable: {reason}")
         try:
             made.rename(target)
         except OSError:
@@ -47,13 +46,13 @@ def embedded_folder() -> Path:
 
 
 def convert(gguf: Path, folder: Path) -> None:
-    """`gguf` as bfloat16 safetensors with its tokenizer, in `folder`."""
+    """Write `gguf` as bfloat16 safetensors with its tokenizer into `folder`."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     read = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     config = read.config
-    # The file was quantized, what comes of it is not; saved as it is, it could not be loaded again.
+    # The file was quantized, these weights are not; with that setting they could not be loaded again.
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     config.dtype = torch.bfloat16

@@ -1,4 +1,4 @@
-"""Weights from a folder or the hub into this process, by transformers or by Unsloth; safetensors only.
+"""Load weights from a folder or the hub into this process, by transformers or by Unsloth; safetensors only.
 
 Left out: several devices; code that comes with a model is not run.
 """
@@ -26,17 +26,17 @@ class Weights:
         self.path = path
         self.adapter = adapter
         self.backend = backend
-        self.settings = settings
+        self.settings = settings  # dtype, context, batch_size and load_in_4bit, as LocalModel takes them
         self.trained_in: Path | None = None  # the folder of the run that put an adapter on them in this process
         self.expected: str | None = None  # the digest of the weights that an adapter of a run belongs to
-        self.template: dict[str, Any] = {}  # what the chat template is told by default: training and anchor, alike
+        self.template: dict[str, Any] = {}  # default chat_template_kwargs, for the policy and the anchor alike
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._tokenizer: Any = None
 
     @cached_property
     def folder(self) -> str:
-        """What the libraries load: a folder, or a name on the Hugging Face hub."""
+        """The folder, or the name on the Hugging Face hub, that the libraries load."""
         if self.path == "local":
             from catlite.models.local.from_gguf import embedded_folder
 
@@ -89,14 +89,14 @@ class Weights:
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         tokenizer.padding_side = "left"
-        self._check(model)
+        self._check()
         if self.adapter is not None:
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, str(self.adapter))
         model.eval()
-        named = model.generation_config.eos_token_id
-        ends = [*(named if isinstance(named, list) else [named]), tokenizer.eos_token_id]
+        eos = model.generation_config.eos_token_id
+        ends = [*(eos if isinstance(eos, list) else [eos]), tokenizer.eos_token_id]
         ends = [end for end in ends if end is not None]
         self._tokenizer = tokenizer
         own = self.backend == "unsloth"  # which generates with a cache of its own making
@@ -106,7 +106,7 @@ class Weights:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        dtype = resolved(self.settings["dtype"])
+        dtype = resolve_dtype(self.settings["dtype"])
         half = torch.bfloat16 if has_bfloat16() else torch.float16
         options: dict[str, Any] = {"dtype": dtype if dtype == "auto" else getattr(torch, dtype)}
         if self.settings["load_in_4bit"]:
@@ -128,7 +128,7 @@ class Weights:
         from unsloth import FastLanguageModel
 
         dtype = self.settings["dtype"]
-        # Unsloth cuts what is longer, without a word: so as long as the model itself allows.
+        # Unsloth cuts longer prompts silently, so it is told the length that the model itself allows.
         own = getattr(AutoConfig.from_pretrained(self.folder).get_text_config(), "max_position_embeddings", None)
         model, tokenizer = FastLanguageModel.from_pretrained(
             self.folder,
@@ -141,30 +141,47 @@ class Weights:
         return model, getattr(tokenizer, "tokenizer", tokenizer)
 
     def replace(self, model: Any) -> None:
-        """Puts `model`, which wraps or changes the one that was loaded, in its place."""
+        """Put `model`, which wraps or changes the one that was loaded, in its place."""
         self.engine.model = model
+
+    def save_merged(self, adapter: Path, folder: Path) -> Path:
+        """Write the base, loaded once more in its own precision, with `adapter` merged into it; return `folder`."""
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM
+
+        base = AutoModelForCausalLM.from_pretrained(self.folder, use_safetensors=True, dtype="auto")
+        PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        return folder
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the files of the model: what its replies depend on. The adapter is not among them."""
-        return self._digest(None if Path(self.folder).is_dir() else self.engine.model)
+        """SHA-256 over the model's files, or its name and commit on the hub: what its replies depend on.
 
-    def _check(self, model: Any) -> None:
-        """ConfigError when the weights are others than an adapter was trained on."""
-        if self.expected is None or (digest := self._digest(model)) == self.expected:
+        The adapter is not among them.
+        """
+        if not Path(self.folder).is_dir():
+            _ = self.engine  # which downloads them
+        return self._digest()
+
+    def _check(self) -> None:
+        """Raise ConfigError when the weights are not those that an adapter was trained on."""
+        if self.expected is None or (digest := self._digest()) == self.expected:
             return
         raise ConfigError(
             f"LocalModel({self.path!r}) has other weights than the run was trained on ({digest[:12]}…, the run has "
             f"{self.expected[:12]}…): give policy=, where those are"
         )
 
-    def _digest(self, model: Any) -> str:
+    def _digest(self) -> str:
         folder = Path(self.folder)
         if not folder.is_dir():
-            commit = getattr(model.config, "_commit_hash", None)
-            return f"{self.folder}@{commit}"
+            from huggingface_hub import try_to_load_from_cache
+
+            cached = try_to_load_from_cache(self.folder, "config.json")  # …/snapshots/<commit>/config.json
+            return f"{self.folder}@{Path(cached).parent.name if isinstance(cached, str) else None}"
         total = hashlib.sha256()
-        # A tokenizer without a tokenizer.json is made of its vocabulary; beside one nobody reads that.
+        # A tokenizer without a tokenizer.json is made of its vocabulary, which nobody reads beside one.
         vocabulary = () if (folder / "tokenizer.json").is_file() else (".txt", ".model", ".tiktoken")
         for file in sorted(folder.iterdir()):
             if file.suffix in (".safetensors", ".json", ".jinja", *vocabulary):
@@ -177,15 +194,15 @@ class Weights:
         import torch
 
         total = hashlib.sha256()
-        found = [(name, value) for name, value in self.engine.model.named_parameters() if "lora_" in name]
-        for name, value in sorted(found):
+        parameters = {name: value for name, value in self.engine.model.named_parameters() if "lora_" in name}
+        for name, value in sorted(parameters.items()):
             total.update(name.encode() + value.detach().to("cpu", torch.float32).numpy().tobytes())
-        return total.hexdigest() if found else "none"
+        return total.hexdigest() if parameters else "none"
 
 
 @contextlib.contextmanager
 def _without_bars() -> Iterator[None]:
-    """Without transformers' progress bars, which for weights on disk are gone before they are read."""
+    """Hide transformers' progress bars, which for weights on disk are gone before anybody reads them."""
     from transformers.utils import logging as reporting
 
     shown = reporting.is_progress_bar_enabled()
@@ -206,8 +223,8 @@ def has_bfloat16() -> bool:
     return bool(torch.backends.cpu.get_cpu_capability() == "AVX512")
 
 
-def resolved(dtype: str) -> str:
-    """What "auto" comes to here; as the files have it stays "auto"."""
+def resolve_dtype(dtype: str) -> str:
+    """The dtype that "auto" means on this device; it stays "auto" where the files' own dtype is used."""
     import torch
 
     if dtype != "auto" or has_bfloat16():  # which the files mostly are in
@@ -215,8 +232,8 @@ def resolved(dtype: str) -> str:
     return "float16" if torch.cuda.is_available() else "float32"
 
 
-def chosen(backend: str) -> str:
-    """The backend to use; ConfigError when it cannot run here."""
+def choose_backend(backend: str) -> str:
+    """The backend to use. Raises ConfigError, or MissingExtra, when it cannot run here."""
     if backend not in ("auto", "unsloth", "transformers"):
         raise ConfigError(f'backend={backend!r}: want "auto", "unsloth" or "transformers"')
     if backend == "transformers":
@@ -240,8 +257,8 @@ def chosen(backend: str) -> str:
     )
 
 
-def checked_path(path: str | Path) -> str:
-    """`path` as text; ConfigError when it cannot hold a model, or only pickled weights."""
+def check_path(path: str | Path) -> str:
+    """`path` as text. Raises ConfigError when no model can be there, or only pickled weights."""
     text = str(path)
     if not text.strip():
         raise ConfigError('path is empty: give a folder, a name on the Hugging Face hub, or "local"')
@@ -260,8 +277,8 @@ def checked_path(path: str | Path) -> str:
     return str(folder)
 
 
-def checked_adapter(folder: Path) -> Path:
-    """`folder`; ConfigError when it has no adapter."""
+def check_adapter(folder: Path) -> Path:
+    """`folder`. Raises ConfigError when no adapter is in it."""
     if not (folder / "adapter_config.json").is_file() or not (folder / "adapter_model.safetensors").is_file():
         raise ConfigError(
             f"adapter={str(folder)!r}: want a folder with adapter_config.json and adapter_model.safetensors, as "

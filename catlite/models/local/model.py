@@ -20,7 +20,7 @@ from catlite.errors import ConfigError, ContextOverflow, RequestRejected
 from catlite.models.base import check_n, check_sampling, combined, sendable
 from catlite.models.http.likelihood import check_text
 from catlite.models.local.engine import Reply
-from catlite.models.local.loading import Weights, checked_adapter, checked_path, chosen, resolved
+from catlite.models.local.loading import Weights, check_adapter, check_path, choose_backend, resolve_dtype
 from catlite.models.local.sampling import Drawing, Drawn
 from catlite.runs.store import Asked, current_run, first_sample
 from catlite.usage import Usage
@@ -64,15 +64,15 @@ class LocalModel:
         load_in_4bit: bool = False,
         **sampling: Any,
     ) -> None:
-        self.path = checked_path(path)
-        self.adapter = None if adapter is None else checked_adapter(Path(adapter).expanduser())
+        self.path = check_path(path)
+        self.adapter = None if adapter is None else check_adapter(Path(adapter).expanduser())
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ConfigError(f"batch_size={batch_size!r}: want a whole number of at least 1")
         if dtype not in ("auto", "float32", "bfloat16", "float16"):
             raise ConfigError(f'dtype={dtype!r}: want "auto", "float32", "bfloat16" or "float16"')
         self.sampling = check_sampling(sampling)
         settings = {"dtype": dtype, "context": context, "batch_size": batch_size, "load_in_4bit": load_in_4bit}
-        self.weights = Weights(self.path, self.adapter, chosen(backend), settings)
+        self.weights = Weights(self.path, self.adapter, choose_backend(backend), settings)
         self.trainable = True
 
     @property
@@ -197,7 +197,7 @@ class LocalModel:
         """What stands for the weights in a run store."""
         weights = self.weights
         adapter = weights.adapter_digest() if self.trainable else "none"
-        dtype, four_bit = resolved(weights.settings["dtype"]), int(weights.settings["load_in_4bit"])
+        dtype, four_bit = resolve_dtype(weights.settings["dtype"]), int(weights.settings["load_in_4bit"])
         context = weights.settings["context"]  # where a reply without max_tokens ends
         told = f":context {context}" if context else ""
         told += f":{json.dumps(weights.template, sort_keys=True)}" if weights.template else ""

@@ -1,4 +1,4 @@
-"""Drawing replies: every row of a batch with settings and random numbers of its own.
+"""Draw replies: every row of a batch has settings and random numbers of its own.
 
 A token is drawn by inversion, from a number that depends on the reply's seed, prompt and index only. No global random
 state is read or moved, so training that is resumed goes on as if nothing had been sampled beside it, and which rows
@@ -40,7 +40,7 @@ class Drawn:
 
 
 class Choice:
-    """Chooses the next token of every row of a batch, and keeps what was chosen.
+    """Choose the next token of every row of a batch, and keep the tokens.
 
     Rows may differ in temperature, filters, seed and length; which rows share a batch changes nothing but rounding.
     """
@@ -115,20 +115,20 @@ class Choice:
         return torch.where(unlimited, scores, kept)
 
     def replies(self, seconds: float) -> list[Drawn]:
-        """What was drawn, by row; ModelError when the scores were no numbers."""
-        found = []
+        """The replies by row. Raises ModelError when the scores are not numbers."""
+        replies = []
         rows = zip(self._drawings, self._tokens.tolist(), self._logprobs.tolist(), strict=True)
         for drawing, tokens, logprobs in rows:
             most = drawing.max_tokens
             length = next((at for at, token in enumerate(tokens[:most]) if token in self.ends), most)
             if any(number != number for number in logprobs[:length]):  # NaN
                 raise ModelError(
-                    "the model's scores are no numbers (NaN), so nothing can be drawn: some models overflow in "
+                    "the model's scores are not numbers (NaN), so nothing can be drawn: some models overflow in "
                     'float16; load it with dtype="float32" or "bfloat16". If that does not help, its weights are broken'
                 )
             end = tokens[length] if length < most else None
-            found.append(Drawn(tokens[:length], logprobs[:length], end, seconds))
-        return found
+            replies.append(Drawn(tokens[:length], logprobs[:length], end, seconds))
+        return replies
 
 
 class Forced:

@@ -1,19 +1,19 @@
-"""Which TRL is here: what it does with our rewards and our rollouts has changed over its releases."""
+"""Which TRL is installed: what it does with our rewards and our overrides has changed over its releases."""
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-READS_NONE = "1.6"  # None is no reward (its #5902); before, a rollout without one counted as a reward of 0
-TAKES_ROLLOUTS = "1.15"  # `rollout_func` as we use it; before, it was called otherwise, or not at all
+READS_NONE = "1.6"  # None means that there is no reward (its #5902); before, it counted as a reward of 0
+CALLS_US = "1.15"  # its trainers call the methods that trainer.py overrides in the way those expect
 
 
 def trl_since(release: str) -> bool:
-    """True for this release and later ones, and where there is no TRL, so that something else calls."""
+    """Whether the installed TRL is this release or a later one; True without TRL, when another trainer calls."""
     try:
-        found = version("trl")
+        installed = version("trl")
     except PackageNotFoundError:
         return True
     from packaging.version import Version  # TRL's own dependencies bring it
 
-    return Version(found) >= Version(release)
+    return Version(installed) >= Version(release)

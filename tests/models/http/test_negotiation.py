@@ -170,8 +170,15 @@ def test_a_setting_that_has_worked_is_left_out_for_no_refusal_without_words(serv
 
 @pytest.mark.parametrize(
     "fault",
-    [status(404, "The model `x` does not exist"), faults.overflow(), status(400, "no", param="messages"), status(401)],
-    ids=["404", "overflow", "the prompt's fault", "401"],
+    [
+        status(404, "The model `x` does not exist"),
+        status(405, "Method Not Allowed"),
+        status(300, "moved"),
+        faults.overflow(),
+        status(400, "no", param="messages"),
+        status(401),
+    ],
+    ids=["404", "405", "300", "overflow", "the prompt's fault", "401"],
 )
 def test_what_is_not_about_settings_is_raised_after_one_request(server, fault):
     server.script(lambda number, body: fault)

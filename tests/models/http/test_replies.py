@@ -46,7 +46,7 @@ def received(sent):
     headers, prompt = sent.get("headers", {}), sent.get("prompt", "")
     price = Price(*sent["price"]) if "price" in sent else None
     if sent["status"] != 200:
-        if refusals.is_content_filter(sent["status"], body, prompt):
+        if refusals.read_refusal(body, prompt).is_filter(sent["status"]):
             return "filtered"
         return refusals.status_error(sent["status"], body, headers, "server", prompt=prompt)
     try:
@@ -382,7 +382,7 @@ def test_a_redirect_that_loses_the_request_names_the_new_address(server, elsewhe
         ask(server, 4, settings={"base_url": elsewhere.url})
     assert f"answered {code}: it has moved to {server.url}" in str(caught.value)
     assert f"base_url={server.url!r}" in str(caught.value)
-    assert caught.value.for_every_prompt
+    assert caught.value.for_every_prompt  # so that a run ends with it
     assert [request.method for request in server.requests] == ["GET"]  # the key did not go along
     assert "authorization" not in server.requests[0].headers
 

@@ -14,6 +14,7 @@ from catlite.errors import (
     QuotaExhausted,
     RequestRejected,
 )
+from catlite.models.http import wire
 from catlite.rollouts import sample_group
 
 # Failures that stay
@@ -186,3 +187,14 @@ def test_what_json_cannot_carry_is_a_config_error(server):
         with pytest.raises(ConfigError, match="cannot be written as JSON"):
             ask(server, **odd)
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("code", "ends"),
+    [
+        *[(code, True) for code in (308, 401, 402, 403, 404, 405)],
+        *[(code, False) for code in (400, 413, 422, 429, 500, 503)],
+    ],
+)
+def test_a_status_that_no_prompt_can_change_is_one_for_every_prompt(code, ends):
+    assert wire.status_error(code, "no", {}, "server").for_every_prompt is ends

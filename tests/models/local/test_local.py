@@ -576,6 +576,19 @@ def test_a_run_tells_models_by_context_and_by_a_vocabulary_that_is_read(tmp_path
     assert address() == plain
     assert len({plain, address(context=64), address(context=32)}) == 3
     (folder / "tokenizer.json").rename(tmp_path / "aside")
-    shorter = LocalModel(folder).weights._digest(None)
+    shorter = LocalModel(folder).weights.digest
     (folder / "vocab.txt").write_text("another one")
-    assert LocalModel(folder).weights._digest(None) != shorter
+    assert LocalModel(folder).weights.digest != shorter
+
+
+def test_weights_from_the_hub_are_told_by_the_commit_in_its_cache(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    weights = LocalModel("some/model").weights
+    assert weights._digest() == "some/model@None"
+    cache = tmp_path / "models--some--model"
+    for file, content in (("refs/main", "0123abcd"), ("snapshots/0123abcd/config.json", "{}")):
+        (cache / file).parent.mkdir(parents=True)
+        (cache / file).write_text(content)
+    assert weights._digest() == "some/model@0123abcd"

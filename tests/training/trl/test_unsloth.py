@@ -51,7 +51,7 @@ def test_the_model_is_loaded_with_parameters_that_unsloth_has():
 
 def test_the_adapter_is_put_on_with_parameters_that_unsloth_has():
     known, _ = parameters("llama.py", "FastLlamaModel", "get_peft_model")
-    used = keywords(lora.with_adapter, "get_peft_model")
+    used = keywords(lora.TrainablePolicy.add_adapter, "get_peft_model")
     settings = {"r", "lora_alpha", "lora_dropout", "bias", "target_modules", "layers_to_transform"}
     assert {"use_gradient_checkpointing", "random_state"} <= used
     assert used | settings <= known

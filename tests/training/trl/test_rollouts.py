@@ -1,7 +1,5 @@
 """TRL's rollouts come from our engine, drawn as everything else is drawn."""
 
-from types import SimpleNamespace
-
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
@@ -10,14 +8,21 @@ from trainings import constant, open_task, small, trained, vowels  # noqa: E402
 
 from catlite import Example, LocalModel, Task, concurrency, train  # noqa: E402
 from catlite.errors import DataError  # noqa: E402
-from catlite.training.trl.rollout_func import rollout_func, seed_of  # noqa: E402
+from catlite.training.lora import TrainablePolicy  # noqa: E402
+from catlite.training.trl import rollouts  # noqa: E402
+from catlite.training.trl.rollouts import rollout_drawer, seed_of  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
-STEP_2 = SimpleNamespace(state=SimpleNamespace(global_step=2))
 
 
 def asked(text):
     return [{"role": "user", "content": text}]
+
+
+def drawn(policy, config, count, step=2):
+    """The tokens of `count` rollouts of one prompt, as the trainer has them drawn; None when TRL draws them."""
+    draw = rollout_drawer(TrainablePolicy(policy, config))
+    return None if draw is None else draw([policy.tokens(asked("Say 1"))] * count, step)
 
 
 def bare(text):
@@ -34,11 +39,11 @@ def test_the_trainer_sees_what_the_model_samples(folder):
 
     config = small(steps=1)
     run = trained(folder, open_task(2), reward=noting, config=config)
-    drawn = [
+    alone = [
         concurrency.run(run.initial.sample(f"Say {number}", 8, seed=seed_of(0, config), temperature=1.0, max_tokens=24))
         for number in range(2)
     ]
-    texts = [[bare(one.text) for one in replies] for replies in drawn]
+    texts = [[bare(one.text) for one in replies] for replies in alone]
     seen = [[bare(text) for text in group] for group in seen]
     # A rollout's number is its place in the step.
     assert seen in ([texts[0][:4], texts[1][4:]], [texts[1][:4], texts[0][4:]])
@@ -58,9 +63,8 @@ def test_questions_with_the_same_words_do_not_share_rollouts(folder):
 
 
 def test_a_step_has_rollouts_of_its_own_and_has_them_again(folder):
-    draw = rollout_func(LocalModel(folder), small())
-    step_3 = SimpleNamespace(state=SimpleNamespace(global_step=3))
-    first, again, later = (draw([asked("Say 1")] * 4, step)["completion_ids"] for step in (STEP_2, STEP_2, step_3))
+    policy = LocalModel(folder)
+    first, again, later = (drawn(policy, small(), 4, step) for step in (2, 2, 3))
     assert first == again
     assert first != later
 
@@ -68,9 +72,9 @@ def test_a_step_has_rollouts_of_its_own_and_has_them_again(folder):
 def test_a_rollout_has_the_token_it_ended_with(folder):
     policy = LocalModel(folder)
     engine = policy.weights.engine
-    before = rollout_func(policy, small())([asked("Say 1")] * 8, STEP_2)["completion_ids"]
+    before = drawn(policy, small(), 8)
     engine.ends = sorted({*engine.ends, *before[0][5:8]})  # so that some end early
-    rows = rollout_func(policy, small())([asked("Say 1")] * 8, STEP_2)["completion_ids"]
+    rows = drawn(policy, small(), 8)
     ended = [row for row in rows if len(row) < 24]
     assert ended
     assert all(row[-1] in engine.ends for row in ended)
@@ -79,14 +83,14 @@ def test_a_rollout_has_the_token_it_ended_with(folder):
 
 def test_sampling_and_length_are_the_configs(folder):
     greedy = small(sampling={"temperature": 0.5, "top_k": 1, "top_p": None}, max_completion_length=7)
-    rows = rollout_func(LocalModel(folder), greedy)([asked("Say 1")] * 3, STEP_2)["completion_ids"]
+    rows = drawn(LocalModel(folder), greedy, 3)
     assert rows[0] == rows[1] == rows[2]
     assert len(rows[0]) <= 7
 
 
 def test_what_the_model_was_loaded_with_holds_for_rollouts_too(folder):
-    greedy = LocalModel(folder, top_k=1)
-    rows = rollout_func(greedy, small())([asked("Say 1")] * 3, STEP_2)["completion_ids"]
+    config = small(sampling=None)
+    rows = drawn(LocalModel(folder, top_k=1), config, 3)
     assert rows[0] == rows[1] == rows[2]
 
 
@@ -101,23 +105,32 @@ def test_a_question_that_leaves_no_room_for_its_rollouts_is_named(folder, held_b
         train(task, LocalModel(folder, context=most), estimator=constant, reward=vowels, config=config)
 
 
-def test_seconds_of_generation_end_where_the_rollouts_are_there(folder):
-    called = []
-    rollout_func(LocalModel(folder), small(), lambda: called.append(1))([asked("Say 1")] * 2, STEP_2)
-    assert called == [1]
+def test_trl_reads_prompts_as_the_model_does(folder, monkeypatch):
+    """TRL hands tokens to what draws; the anchor and the checks read prompts by themselves."""
+    seen = []
+    made = rollouts.rollout_drawer
+
+    def noting(policy):
+        draw = made(policy)
+        return lambda prompts, step: seen.extend(prompts) or draw(prompts, step)
+
+    monkeypatch.setattr("catlite.training.trl.build.rollout_drawer", noting)
+    trained(folder, open_task(2), config=small(steps=1))
+    policy = LocalModel(folder)
+    assert sorted(map(tuple, seen)) == sorted(tuple(policy.tokens(asked(f"Say {n // 4}"))) for n in range(8))
 
 
 @pytest.mark.parametrize("settings", [{"repetition_penalty": 1.1}, {"generation_kwargs": {"no_repeat_ngram_size": 2}}])
 def test_generation_that_only_trl_knows_is_left_to_trl(folder, settings):
     config = small(trl=settings)
-    assert rollout_func(LocalModel(folder), config) is None
+    assert drawn(LocalModel(folder), config, 2) is None
     assert trained(folder, config=config).complete
 
 
 def test_unsloth_generates_itself(folder, monkeypatch):
     policy = LocalModel(folder)
     monkeypatch.setattr(policy.weights, "backend", "unsloth")
-    assert rollout_func(policy, small()) is None
+    assert drawn(policy, small(), 2) is None
 
 
 def test_after_an_interrupt_nobody_waits_for_the_batch(folder, monkeypatch):
@@ -134,5 +147,5 @@ def test_after_an_interrupt_nobody_waits_for_the_batch(folder, monkeypatch):
 
     monkeypatch.setattr(policy.weights.engine, "draw", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        rollout_func(policy, small())([asked("Say 1")] * 2, STEP_2)
+        drawn(policy, small(), 2)
     assert all(reply.abandoned for reply in replies)

@@ -1,0 +1,101 @@
+"""What `train` and `sft` share: a run's folder, from its manifest over the last checkpoint to the outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Generic
+
+from catlite.models.local.engine import naming_what_to_lower
+from catlite.runs.budget import Budget, capped
+from catlite.runs.store import open_run
+from catlite.training.folder import Folder, step_of
+from catlite.training.lora import C, TrainablePolicy
+from catlite.training.run import TrainingRun
+from catlite.training.trl.settings import quiet_libraries
+from catlite.training.view import View
+from catlite.training.watch import Watch
+
+
+@contextlib.contextmanager
+def open_folder(run: str | Path | None, task: str, budget: Budget | None) -> Iterator[Folder]:
+    """The run's folder, in which replies are kept inside, under `budget`; a temporary one when `run` is None."""
+    folder = Folder(tempfile.mkdtemp(prefix=f"catlite-{task}-") if run is None else run)
+    with open_run(folder.path) as store, capped(budget, store):
+        yield folder
+
+
+def describe(part: object) -> str:
+    """An estimator or reward in the manifest: its repr, or its name when it is a function.
+
+    Without addresses in memory, which are others in every process.
+    """
+    return str(getattr(part, "__name__", None) or re.sub(r" at 0x[0-9a-fA-F]+", "", repr(part)))
+
+
+class Loop(Generic[C]):
+    """The training of a policy in a folder, whose manifest must be equal.
+
+    Raises ConfigError when the folder holds another run, StoreError when its manifest cannot be read.
+    """
+
+    def __init__(self, policy: TrainablePolicy[C], folder: Folder, manifest: Mapping[str, Any]) -> None:
+        self.policy = policy
+        self.folder = folder
+        self.manifest = {"model": policy.digest, **manifest}
+        self.before = folder.open(self.manifest, {"policy": policy.whereabouts()})
+        self.outcome: dict[str, Any] = self.before.get("outcome", {})
+
+    def finished(self) -> TrainingRun:
+        """The result of a run that is complete, from its folder."""
+        self.policy.load_adapter(self.folder.adapter)
+        self.policy.local.weights.trained_in = self.folder.path
+        return self._result(self.folder.read_metrics(self.outcome["steps"]))
+
+    @contextlib.contextmanager
+    def begun(self) -> Iterator[None]:
+        """Train the policy in this folder inside; when the call is refused, the run is not begun."""
+        self.policy.start_in(self.folder.path)
+        with self.folder.forgotten_when_refused():
+            yield
+
+    def watch_steps(self, steps: int, progress: bool | None, **watching: Any) -> Watch:
+        """Go on from the last checkpoint, of at most `steps` steps; `watching` is what Watch takes."""
+        self.view = View(steps, progress)
+        self.watch = Watch(self.folder, self.view, **watching)
+        self.folder.remove_torn()
+        self.last = self.folder.last_checkpoint()
+        rows = self.folder.read_metrics(step_of(self.last))
+        self.folder.write_metrics(rows)
+        self.watch.resume(rows)
+        return self.watch
+
+    @property
+    def saved_step(self) -> int:
+        """The step of the last checkpoint; -1 without one."""
+        return step_of(self.folder.last_checkpoint())
+
+    @contextlib.contextmanager
+    def training(self, lower: str) -> Iterator[None]:
+        """Train inside; the adapter is saved afterwards. `lower` says which settings need less memory."""
+        with quiet_libraries():
+            try:
+                with naming_what_to_lower("training", lower), self.view.stopping(self.folder.path):
+                    yield
+            except BaseException:
+                self.view.close("interrupted")
+                raise
+            self.policy.local.save_adapter(self.folder.adapter)
+
+    def finish(self, steps: int, ended: str, best_step: int | None, *, complete: bool = True) -> TrainingRun:
+        """Write how the run ended; return the result."""
+        self.outcome = {"steps": steps, "ended": ended, "complete": complete, "best_step": best_step}
+        self.view.close(ended if complete else "given up")
+        self.folder.finish(self.manifest, self.outcome)
+        return self._result(self.watch.rows)
+
+    def _result(self, rows: list[dict[str, Any]]) -> TrainingRun:
+        return TrainingRun(self.folder.path, self.policy.local, metrics=tuple(rows), **self.outcome)

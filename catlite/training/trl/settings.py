@@ -1,0 +1,84 @@
+"""TRL's settings: ours with the user's laid over them, checked; and TRL kept quiet while it trains."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from catlite.errors import ConfigError, MissingExtra
+from catlite.extras import install
+
+# What the reward, the checks and resuming go by, in TRL's words and in ours.
+_OWN = {
+    "output_dir": "run=",
+    "max_steps": "steps (or epochs)",
+    "num_generations": "num_generations",
+    "max_completion_length": "max_completion_length",
+    **dict.fromkeys(("temperature", "top_p", "top_k", "min_p", "chat_template_kwargs"), "sampling"),
+}
+_LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets")
+
+
+def check_libraries() -> None:
+    """Raise MissingExtra unless everything that training takes is installed."""
+    missing = [name for name in _LIBRARIES if not importlib.util.find_spec(name)]
+    if missing:
+        raise MissingExtra(f"training needs catlite[train] ({missing[0]} is missing): {install('train')}")
+
+
+def trl_arguments(kind: type, ours: Mapping[str, Any], users: Mapping[str, Any]) -> Any:
+    """A `kind` (GRPOConfig or SFTConfig of TRL) for one device. Raises ConfigError for what TRL refuses."""
+    settings = trl_settings(kind, ours, users)
+    try:
+        arguments = kind(**settings)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"TRL does not take these settings: {error}") from error
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # noqa: SLF001 - else transformers would split batches over all GPUs in sight
+    return arguments
+
+
+def trl_settings(kind: type, ours: Mapping[str, Any], users: Mapping[str, Any]) -> dict[str, Any]:
+    """Our settings with the user's laid over them.
+
+    Settings of ours that this TRL does not know are left out, with a warning unless they are None.
+
+    Raises:
+        ConfigError: for a setting of the user's that TRL does not know, or that catlite has a setting of its own for.
+    """
+    for name in users:
+        if name in _OWN:
+            raise ConfigError(f"trl={{{name!r}: …}}: that is what {_OWN[name]} is for, which more than TRL has to know")
+    known = set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
+    unknown = [name for name in users if name not in known]
+    if unknown:
+        raise ConfigError(f"trl={{{unknown[0]!r}: …}}: TRL's {kind.__name__} has no setting of that name")
+    left = [name for name, value in ours.items() if name not in known and value is not None]
+    if left:
+        listed = ", ".join(f"{name}={ours[name]!r}" for name in left)
+        warnings.warn(
+            f"the installed TRL's {kind.__name__} has no setting {listed}: training goes on without. Another release "
+            "of TRL may have it",
+            stacklevel=2,
+        )
+    return {**{name: value for name, value in ours.items() if name in known}, **users}
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Silence remarks of the libraries that a user can do nothing about, and that would quote prompts in logs."""
+    names = ("trl", "transformers", "peft", "accelerate", "datasets")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(?:trl|transformers|peft|accelerate|torch|datasets)\b.*")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,71 @@
+"""What catlite relies on in litellm, checked against the installed one: a new litellm that differs fails here."""
+
+import asyncio
+import inspect
+import types
+
+import pytest
+from asking import QUESTION
+
+from catlite import Endpoint
+from catlite.models.http import prices
+from catlite.models.http.keys import Address, Secret
+from catlite.models.http.litellm_client import LiteLLMClient
+
+pytestmark = pytest.mark.filterwarnings("default")  # what litellm's own types warn about is not ours
+
+
+@pytest.fixture(scope="module")
+def litellm():
+    LiteLLMClient("openai/m", Address("litellm", Secret("")), 1)  # imports it as an endpoint does
+    import litellm
+
+    return litellm
+
+
+def test_the_cache_that_catlite_hands_to_litellm_overrides_what_litellm_calls(litellm):
+    from litellm.caching.llm_caching_handler import LLMClientCache
+
+    from catlite.models.http.litellm_cache import LoopClients
+
+    assert type(litellm.in_memory_llm_clients_cache) is LoopClients
+    assert list(inspect.signature(LLMClientCache.update_cache_key_with_event_loop).parameters) == ["self", "key"]
+    assert list(inspect.signature(LLMClientCache.set_cache).parameters)[:3] == ["self", "key", "value"]
+    for caller in (LLMClientCache.get_cache, LLMClientCache.set_cache):
+        assert "self.update_cache_key_with_event_loop(key)" in inspect.getsource(caller)
+
+
+@pytest.mark.parametrize("provider", ["hosted_vllm", "openai"])
+def test_clients_of_a_loop_are_closed_when_it_ends_and_no_other_loop_gets_them(litellm, server, monkeypatch, provider):
+    monkeypatch.setenv(f"{provider.upper()}_API_BASE", server.url)
+    monkeypatch.setenv(f"{provider.upper()}_API_KEY", server.key)
+    cache, seen = litellm.in_memory_llm_clients_cache, []
+
+    async def ask(endpoint):
+        assert (await endpoint.sample(QUESTION))[0].text == "answer 0"
+        (loop,) = [of_loop for loop, of_loop in cache._loops.items() if loop is asyncio.get_running_loop()]
+        assert [client for client in loop.clients if client in seen] == []
+        seen.extend(loop.clients)
+        assert not any(http(client).is_closed for client in loop.clients)
+
+    def http(client):  # httpx's below litellm's handler or openai's client
+        return client._client
+
+    for _ in range(3):
+        asyncio.run(ask(Endpoint(f"{provider}/test-model")))
+    assert len(seen) == 3
+    assert [http(client).is_closed for client in seen] == [True] * 3
+
+
+def test_prices_read_from_litellms_file_are_those_litellm_gives(litellm):
+    costs = ("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost", "litellm_provider")
+    known = {name: entry for name, entry in prices._price_map().items() if name in litellm.model_cost}
+    assert len(known) > 1000
+    for name, entry in known.items():
+        given = litellm.model_cost[name]
+        assert {cost: entry.get(cost) for cost in costs} == {cost: given.get(cost) for cost in costs}, name
+
+
+def test_prices_come_from_litellm_itself_where_its_file_is_gone(litellm, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: types.SimpleNamespace(submodule_search_locations=[]))
+    assert prices._price_map.__wrapped__()["gpt-4o-mini"]["input_cost_per_token"] > 0
