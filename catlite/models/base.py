@@ -173,7 +173,7 @@ _MEANT = {
     "messages are the prompt, the first argument": "messages",
     "the number of rollouts is n=": "num_generations num_samples rollouts samples",
     "the price is set on the model: Endpoint(name, price=Price(…))": "price",
-    "awaited functions show no progress; synthesize(), estimate(), evaluate() and train() show their own": "progress",
+    "synthesize(), estimate(), evaluate() and train() show progress": "progress",
     "as text it is the first argument; as a column, from_records(rows, prompt=…) makes a task of rows": "prompt",
     "train() takes one; evaluate() grades by grader=": "reward",
     "replies are taken whole; progress=True shows that something is under way": "stream",

@@ -1,4 +1,4 @@
-"""How a model is named: a string becomes a Model."""
+"""How a model is named: its name, address and key become a Model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from catlite.errors import ConfigError
 from catlite.models.base import Closes, Model
 from catlite.models.embedded.model import embedded
 from catlite.models.http.endpoint import Endpoint
-from catlite.models.http.keys import Secret
+from catlite.models.http.keys import Secret as Secret, sealed as sealed
 
 
 def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:

@@ -16,7 +16,7 @@ from catlite import (
     compare,
 )
 from catlite.errors import StoreError
-from catlite.experiments.compare import Greedy
+from catlite.references.greedy import Greedy
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(4)))
 SYSTEMS = ["single sample", "greedy", "majority of 2", "synthesis of 2"]
