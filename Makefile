@@ -1,6 +1,6 @@
 # Every target sets up what it needs in .venv, from nothing, and can be run again at no cost.
 #   make demo   the main job, offline, on the embedded model
-#   make demo-train   the embedded model learns times tables, without labels, on this CPU
+#   make demo-train   the embedded model learns a task from its own votes, without labels, on this CPU
 #   make test   the tests
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \

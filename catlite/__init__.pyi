@@ -10,8 +10,8 @@ from . import (
     rewards as rewards,
     tasks as tasks,
 )
+from .analysis.at_k import maj_at_k as maj_at_k, pass_at_k as pass_at_k
 from .analysis.comparing import differences as differences, disagreement as disagreement
-from .analysis.scaling import maj_at_k as maj_at_k, pass_at_k as pass_at_k, scaling as scaling
 from .analysis.traces import traces as traces
 from .api import asynthesize as asynthesize, estimate as estimate, synthesize as synthesize
 from .criteria import Criterion as Criterion, Rubric as Rubric, Verdict as Verdict
@@ -26,7 +26,9 @@ from .data import (
 from .errors import CatliteError as CatliteError
 from .evaluation import evaluate as evaluate, reestimate as reestimate
 from .experiments.ablations import context_ablation as context_ablation, question_ablation as question_ablation
-from .experiments.compare import Comparison as Comparison, compare as compare
+from .experiments.compare import compare as compare
+from .experiments.comparison import Comparison as Comparison
+from .experiments.scaling import scaling as scaling
 from .judging import ajudge as ajudge, judge as judge
 from .models.base import Model as Model
 from .models.embedded.model import embedded as embedded
@@ -55,6 +57,7 @@ from .rewards.rubric import ExpertRubric as ExpertRubric, RubricReward as Rubric
 from .runs.budget import Budget as Budget
 from .tasks.gsm8k import gsm8k as gsm8k
 from .tasks.healthbench import healthbench as healthbench
+from .tasks.last_word import last_word as last_word
 from .tasks.math500 import math500 as math500
 from .tasks.records import from_records as from_records
 from .tasks.times_tables import times_tables as times_tables

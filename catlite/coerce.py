@@ -22,7 +22,7 @@ from catlite.models.base import Model
 from catlite.models.naming import resolve
 from catlite.tasks.records import USUAL
 
-TASKS = ("gsm8k", "healthbench", "math500", "times_tables")  # by name
+TASKS = ("gsm8k", "healthbench", "last_word", "math500", "times_tables")  # by name
 
 
 def as_task(

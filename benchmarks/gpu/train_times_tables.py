@@ -19,7 +19,7 @@ from typing import Any
 
 import catlite
 from catlite import concurrency
-from catlite.cli.train import DEMO, demo_estimator
+from catlite.cli.demo import DEMO
 
 TEXT = "6 times 7 is 42."
 SAMPLING: dict[str, Any] = {"temperature": 1.0, "max_tokens": 16}
@@ -76,7 +76,7 @@ def main() -> None:
         run = catlite.train(
             unlabelled,
             policy,
-            estimator=demo_estimator(policy),
+            estimator=catlite.AnchoredVote(policy.frozen(), max_tokens=DEMO["max_completion_length"]),
             config=config(arguments.steps),
             run=f"{folder}/run",
         )

@@ -1,6 +1,7 @@
 """`catlite train`, and training for real on the embedded model's weights."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -96,3 +97,22 @@ def test_the_embedded_weights_can_be_trained_on_their_own_votes(local):
         before, abs=0.02
     )
     assert concurrency.run(run.policy.logprobs(task.examples[0].prompt, "It is 12.")) != pytest.approx(before, abs=1e-3)
+
+
+def test_demo_train_shows_the_four_rows_of_held_out_questions(tmp_path, monkeypatch, capsys):
+    from tiny import tiny_model
+
+    model = LocalModel(tiny_model(tmp_path / "model", context=4096))
+    monkeypatch.setattr(catlite, "LocalModel", lambda _: model)
+    # No reply of a random model has an answer, so no group has a vote, and the run is given up before its first step.
+    assert main(["demo-train", "--steps", "1", "--run", str(tmp_path / "run")]) == 1
+    output = capsys.readouterr().out
+    assert "Training on 72 questions such as “What is the last word: " in output
+    for row in ("single sample", "greedy", "majority of 8", "synthesis of 8"):
+        assert re.search(rf"^{row} +0\.000 ± 0\.000 .* 48$", output, re.MULTILINE)
+    assert "no group had a reward" in output
+
+
+def test_demo_train_refuses_a_seed_without_questions_of_its_own(capsys):
+    assert main(["demo-train", "--seed", "126"]) == 2
+    assert "--seed 126: want a whole number from 0 to 125" in capsys.readouterr().err
