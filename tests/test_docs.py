@@ -205,6 +205,13 @@ def test_pictures_are_small_and_say_what_they_show():
     assert all(len(text) > 20 for text, _ in shown)
 
 
+def test_files_that_the_manual_names_exist():
+    text = "".join((ROOT / page).read_text("utf-8") for page in ("README.md", "CONTRIBUTING.md", "docs/method.md"))
+    files = set(re.findall(r"`((?:[a-z]\w*/)+[\w.]*)`", text))
+    rooms = (ROOT, ROOT / "catlite", ROOT / "catlite" / "models")
+    assert {path for path in files if not any((room / path).exists() for room in rooms)} == set()
+
+
 def test_every_test_that_the_page_on_faults_names_exists():
     pairs = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs" / "faults.md").read_text("utf-8"))
     assert len(pairs) > 30
