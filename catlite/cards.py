@@ -11,7 +11,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from catlite.data import Group, Judgement, Reference, Rollout
+from catlite.data import Group, Judgement, Reference, Response
 from catlite.reprs import ended, good, mark, models_text, reward_text, support_text, worth
 from catlite.text import evaluation_rows, evaluation_title, plural, short, usage_text, visible
 
@@ -76,7 +76,7 @@ def _rollouts(group: Group) -> str:
     return f"<details><summary>{title}</summary>{items}</details>" if items else ""
 
 
-def _rollout(number: int, rollout: Rollout) -> str:
+def _rollout(number: int, rollout: Response) -> str:
     text = rollout.error or rollout.text
     answer = "" if rollout.answer is None else f" · answer <code>{escaped(rollout.answer, 200)}</code>"
     line = f'{number} · {escaped(ended(rollout))}{answer} · <span style="{FAINT}">{escaped(short(text, 80))}</span>'

@@ -1,7 +1,8 @@
-"""What a person gives, as what the pipeline takes: Task, Model, estimators, a reward.
+"""Turns the arguments of a user into what the pipeline works with: a Task, a Model, estimators, a reward.
 
-Each of these comes in a few shapes that can mean one thing only, and those are taken; any other is a ConfigError that
-says what to write instead, before a request is sent. Left out: guessing which column of a table is the question.
+Each argument may come in the few shapes that can mean only one thing ("gsm8k", a list of questions, a model's name).
+Any other shape raises a ConfigError that says what to write instead, before a request is sent. Left out: guessing which
+column of a table holds the question.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from catlite import answers
 from catlite.criteria import Rubric
-from catlite.data import Example, Prompt, Task, as_messages
+from catlite.data import Estimator, Example, Task, as_messages
 from catlite.errors import CatliteError, ConfigError
 from catlite.models.base import Model
 from catlite.models.naming import resolve
@@ -27,13 +28,13 @@ TASKS = ("gsm8k", "healthbench", "last_word", "math500", "times_tables")  # by n
 def as_task(
     task: Any, call: str = "evaluate", *, answer_format: str | None = None, instead: str | None = "synthesize() for one"
 ) -> Task:
-    """A Task out of what stands for one: a Task, Examples, prompts, or the name of a task that catlite knows.
+    """Make a Task of a Task, Examples, prompts, or the name of a task that catlite knows.
 
     Args:
         task: a Task, an Example, an iterable of Examples and prompts, or one of TASKS.
-        call: the function that was called, for the error.
-        answer_format: of the examples that say nothing of theirs.
-        instead: what to do with a single text; None for nothing else.
+        call: the name of the user's call, for the error; "evaluate".
+        answer_format: the format for examples that have none; None leaves them without.
+        instead: the advice in the error for a single text; None for no advice.
 
     Returns:
         The Task; the same object when it is one already and nothing is to be added.
@@ -55,38 +56,38 @@ def as_task(
         task = [task]
     if isinstance(task, bytes) or not isinstance(task, Iterable):
         raise ConfigError(f"{call}() takes a Task, Examples or prompts, not {_kind(task)}")
-    examples = tuple(_example(one, number, call, answer_format) for number, one in enumerate(task, 1))
-    if isinstance(task, Task):
-        same = all(mine is theirs for mine, theirs in zip(examples, task, strict=True))
-        return task if same else replace(task, examples=examples)
-    return Task("examples", examples)
+    examples = tuple(_example(item, number, call, answer_format) for number, item in enumerate(task, 1))
+    if not isinstance(task, Task):
+        return Task("examples", examples)
+    unchanged = all(new is old for new, old in zip(examples, task, strict=True))
+    return task if unchanged else replace(task, examples=examples)
 
 
-def _by_name(given: str | os.PathLike[str], call: str, instead: str | None) -> Task:
+def _by_name(name: str | os.PathLike[str], call: str, instead: str | None) -> Task:
     """A task that catlite knows; ConfigError for a file, whose columns have to be named, and for any other text."""
-    if isinstance(given, str) and given in TASKS:
+    if isinstance(name, str) and name in TASKS:
         import catlite
 
-        builder: Callable[[], Task] = getattr(catlite, given)
+        builder: Callable[[], Task] = getattr(catlite, name)
         return builder()
-    path = Path(given).expanduser()
+    path = Path(name).expanduser()
     suffixes = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".gz", ".parquet", ".xlsx", ".xls")
-    if isinstance(given, os.PathLike) or ("\n" not in given and path.suffix.lower() in suffixes):
+    if isinstance(name, os.PathLike) or ("\n" not in name and path.suffix.lower() in suffixes):
         from catlite.tasks import tables
 
         try:
             columns = list(next(tables.read(path))[1])
         except (CatliteError, StopIteration) as error:
             raise ConfigError(
-                f"{call}() takes a Task: catlite.from_records({str(given)!r}, prompt=…) makes one of a file's rows"
+                f"{call}() takes a Task: catlite.from_records({str(name)!r}, prompt=…) makes one of a file's rows"
                 + (f". But {error}" if isinstance(error, CatliteError) else "")
             ) from None
         raise ConfigError(
-            f"{call}() takes a Task, and {str(given)!r} is a file with columns {_listed(columns)}: say which is which, "
-            f"as in {call}({_records(repr(str(given)), columns, call)}, …)"
+            f"{call}() takes a Task, and {str(name)!r} is a file with columns {_listed(columns)}: say which is which, "
+            f"as in {call}({_records(repr(str(name)), columns, call)}, …)"
         )
     raise ConfigError(
-        f"{call}() takes many questions, not one text: [{given[:40]!r}]"
+        f"{call}() takes many questions, not one text: [{name[:40]!r}]"
         + ("" if instead is None else f", or {instead}")
         + f". Tasks by name: {', '.join(TASKS)}"
     )
@@ -104,7 +105,7 @@ def _columns(task: Any) -> list[str] | None:
 
 
 def _records(rows: str, columns: list[str], call: str) -> str:
-    """The call that makes a task of rows with these columns; what cannot be told from their names is left open."""
+    """The call that makes a task of rows with these columns, with "…" for a column that their names do not tell."""
     prompt = next((name for name in USUAL["prompt"] if name in columns), columns[0] if len(columns) == 1 else None)
     options = [f"prompt={'…' if prompt is None else repr(prompt)}"]
     if call == "evaluate":
@@ -113,34 +114,28 @@ def _records(rows: str, columns: list[str], call: str) -> str:
     return f"catlite.from_records({', '.join([rows, *options])})"
 
 
-def _example(one: Any, number: int, call: str, answer_format: str | None) -> Example:
-    if isinstance(one, Mapping):
-        if {"role", "content"} <= one.keys():
+def _example(item: Any, number: int, call: str, answer_format: str | None) -> Example:
+    """The Example of one item of a task, complete; the same object where nothing has to be added."""
+    if isinstance(item, Mapping):
+        if {"role", "content"} <= item.keys():
             raise ConfigError(f"item {number} is a message, not a question: a conversation is one item, [[{{…}}, …]]")
         raise ConfigError(
-            f"item {number} is a row with keys {_listed(one)}: name the column of the questions, as in "
-            f"{call}({_records('rows', list(map(str, one)), call)}, …)"
+            f"item {number} is a row with keys {_listed(item)}: name the column of the questions, as in "
+            f"{call}({_records('rows', list(map(str, item)), call)}, …)"
         )
-    if not isinstance(one, Example | str | list):
-        raise ConfigError(f"item {number} is {_kind(one)}: want an Example, a text or a list of messages")
-    example = one if isinstance(one, Example) else Example(_text(one))
+    if not isinstance(item, Example | str | list):
+        raise ConfigError(f"item {number} is {_kind(item)}: want an Example, a text or a list of messages")
+    # str() takes off the string type of NumPy, which JSON does not know.
+    example = item if isinstance(item, Example) else Example(str(item) if isinstance(item, str) else item)
+    changes: dict[str, Any] = {}
     try:
         as_messages(example.prompt)
+        if example.answer_format is not None:
+            answers.check_format(example.answer_format)
+        elif answer_format is not None:
+            changes["answer_format"] = answer_format
     except ConfigError as error:
         raise ConfigError(f"item {number}: {error}") from None
-    return _completed(example, number, answer_format)
-
-
-def _completed(example: Example, number: int, answer_format: str | None) -> Example:
-    """`example` with what can be told of it; the same object when there is nothing to be told."""
-    changes: dict[str, Any] = {}
-    if example.answer_format is not None:
-        try:
-            answers.check_format(example.answer_format)
-        except ConfigError as error:
-            raise ConfigError(f"item {number}: {error}") from None
-    elif answer_format is not None:
-        changes["answer_format"] = answer_format
     answer: Any = example.answer
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         changes["answer"] = str(answer)
@@ -151,18 +146,13 @@ def _completed(example: Example, number: int, answer_format: str | None) -> Exam
     return replace(example, **changes) if changes else example
 
 
-def _text(prompt: Prompt) -> Prompt:
-    """A prompt without the string type of NumPy, which is none of JSON's."""
-    return str(prompt) if isinstance(prompt, str) else prompt
-
-
 def _listed(names: Iterable[Any]) -> str:
     shown = [f"{name!s:.40}" for name in names]
     return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
 
 
 def _kind(value: Any) -> str:
-    """What was given, without showing it: it may hold anything."""
+    """The kind of a wrong argument for an error, without its content, which may be private or long."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     return "None" if value is None else f"a {type(value).__name__}"
@@ -172,19 +162,26 @@ def _kind(value: Any) -> str:
 
 
 def hold_models(owner: Any, *roles: str) -> None:
-    """Puts a Model in place of each of these fields of a frozen dataclass that holds a model's name.
+    """Replace model names in the fields of a frozen dataclass by Models, so that `RubricReward("gpt-4o", …)` works.
+
+    An estimator or a reward calls it in `__post_init__`: the names are resolved once, when it is made, and a model
+    that cannot be reached is an error there and not in the middle of a run.
 
     Args:
-        owner: an estimator or a reward, as it is being made.
-        roles: names of its fields; one that is None stays so where that is its default.
+        owner: the estimator or reward.
+        roles: the names of its fields that hold a model; a field whose default is None may stay None.
 
     Raises:
-        ConfigError: for what is neither a name nor a Model, and for a name that cannot be reached: without a key.
+        ConfigError: for a field that holds neither a name nor a Model, and for a name that lacks its key.
+
+    Example:
+        >>> def __post_init__(self):
+        ...     hold_models(self, "proposer", "judge")
     """
     for field in fields(owner):
-        given = getattr(owner, field.name)
-        if field.name in roles and (given is not None or field.default is not None):
-            object.__setattr__(owner, field.name, as_model(given, f"{type(owner).__name__}: {field.name}"))
+        model = getattr(owner, field.name)
+        if field.name in roles and (model is not None or field.default is not None):
+            object.__setattr__(owner, field.name, as_model(model, f"{type(owner).__name__}: {field.name}"))
 
 
 def as_model(model: Any, role: str) -> Model:
@@ -198,19 +195,19 @@ def as_model(model: Any, role: str) -> Model:
 # --- estimators and rewards -------------------------------------------------------------------------------
 
 
-def as_estimators(estimators: Any) -> dict[str, Any]:
-    """Estimators by name: the one given, else their own, numbered when one comes twice.
+def as_estimators(estimators: Any) -> dict[str, Estimator]:
+    """Give every estimator a name for the results: its key in a mapping, else its own, numbered when it comes twice.
 
     Args:
-        estimators: one alone, several, or a mapping from the names they are to have; None is none.
+        estimators: one estimator, several, or a mapping from names to estimators; None for none.
 
     Returns:
         The estimators by name, in order.
 
     Raises:
-        ConfigError: for what is no estimator, such as a class that was not called, a name, a reward or a model.
+        ConfigError: for anything but an estimator, such as a class that was not called, a name, a reward or a model.
     """
-    named: dict[str, Any] = {}
+    named: dict[str, Estimator] = {}
     if isinstance(estimators, Mapping):
         for name, estimator in estimators.items():
             if not isinstance(name, str) or not name.strip():
@@ -229,7 +226,7 @@ def as_estimators(estimators: Any) -> dict[str, Any]:
 
 
 def estimator_name(estimator: Any) -> str:
-    """How an estimator is called in results: its function's name, or its class's."""
+    """The name of an estimator in results: that of its function, or of its class."""
     return str(getattr(estimator, "__name__", type(estimator).__name__))
 
 
@@ -250,44 +247,42 @@ def check_settings(config: Any, kind: type) -> None:
         raise ConfigError(f"config is {_kind(config)}: write {like}")
 
 
-def _check_callable(given: Any, what: str, such: str, count: int) -> None:
-    if isinstance(given, type):
-        called = f"{given.__name__}({', '.join(_needed(given))})"
-        raise ConfigError(f"{what} is an object, and {given.__name__} is its class: write {called}")
-    if isinstance(given, str):
-        raise ConfigError(f"{what} is an object, not the text {given[:40]!r}: such as {such}")
+def _check_callable(part: Any, role: str, like: str, count: int) -> None:
+    """ConfigError, with an example of the `role`, unless `part` can be called with `count` arguments."""
+    if isinstance(part, type):
+        call = f"{part.__name__}({', '.join(_required(part))})"
+        raise ConfigError(f"{role} is an object, and {part.__name__} is its class: write {call}")
+    if isinstance(part, str):
+        raise ConfigError(f"{role} is an object, not the text {part[:40]!r}: such as {like}")
     takes = "a Group" if count == 1 else "a Group and a Reference"
-    if isinstance(given, Model) and not callable(given):
-        raise ConfigError(f"{what} is an async function of {takes}, and {given.name!r} is a model: such as {such}")
-    if not callable(given):
-        raise ConfigError(f"{what} is an async function of {takes}, not {given!r:.80}")
+    if isinstance(part, Model) and not callable(part):
+        raise ConfigError(f"{role} is an async function of {takes}, and {part.name!r} is a model: such as {like}")
+    if not callable(part):
+        raise ConfigError(f"{role} is an async function of {takes}, not {part!r:.80}")
     try:
-        signature = inspect.signature(given)
-    except (TypeError, ValueError):  # of some callables written in C nobody knows
+        signature = inspect.signature(part)
+    except (TypeError, ValueError):  # some callables written in C have none
         return
     try:
         signature.bind(*[None] * count)
     except TypeError:
-        other = _other_kind(signature, count)
+        hint = ": it is a reward, which goes to grader= or reward=" if count == 1 else ": it is an estimator"
+        try:
+            signature.bind(*[None] * (3 - count))
+        except TypeError:
+            hint = ""  # it takes what neither of the two takes
         raise ConfigError(
-            f"{what} is an async function of {takes}, which {estimator_name(given)} is not{other}"
+            f"{role} is an async function of {takes}, which {estimator_name(part)} is not{hint}"
         ) from None
 
 
-def _other_kind(signature: inspect.Signature, count: int) -> str:
-    """What it is instead, when it takes what the other kind takes."""
+def _required(kind: type) -> list[str]:
+    """The names of the arguments without which a class cannot be called."""
     try:
-        signature.bind(*[None] * (3 - count))
-    except TypeError:
-        return ""
-    return ": it is a reward, which goes to grader= or reward=" if count == 1 else ": it is an estimator"
-
-
-def _needed(made: type) -> list[str]:
-    """The arguments without which `made` cannot be called."""
-    try:
-        parameters = inspect.signature(made).parameters.values()
+        parameters = inspect.signature(kind).parameters.values()
     except (TypeError, ValueError):
         return ["…"]
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [one.name for one in parameters if one.default is one.empty and one.kind in kinds]
+    return [
+        parameter.name for parameter in parameters if parameter.default is parameter.empty and parameter.kind in kinds
+    ]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from catlite import answers
 from catlite.criteria import Rubric, Verdict
-from catlite.endings import ending
+from catlite.endings import Ended
 from catlite.errors import ConfigError
 from catlite.lazy import calling
 from catlite.messages import Message as Message, Prompt as Prompt, as_messages as as_messages
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Rollout:
+class Rollout(Ended):
     """One sampled reply of a policy.
 
     Args:
@@ -51,28 +51,6 @@ class Rollout:
     error: str | None = None
     alternatives: tuple[tuple[str, float], ...] | None = None
     notes: tuple[str, ...] = ()
-
-    @property
-    def defect(self) -> str | None:
-        """The reason to leave this rollout out of estimation; None when it is usable."""
-        end = ending(self.finish_reason)
-        if self.error is not None or end == "failed":
-            return "failed"
-        if end in ("truncated", "filtered"):
-            return end
-        if end == "refusal":
-            return "ended by refusal"
-        return None if self.text.strip() else "empty"
-
-    @property
-    def odd_ending(self) -> str | None:
-        """The server's word for the end of the reply where catlite does not know it, else None."""
-        return self.finish_reason if self.error is None and ending(self.finish_reason) == "unknown" else None
-
-    @property
-    def usable(self) -> bool:
-        """True when the reply is complete and has text."""
-        return self.defect is None
 
     __repr__ = calling("catlite.reprs.rollout_repr")
 
@@ -175,7 +153,8 @@ class Group:
 
     Args:
         example: the question.
-        rollouts: all of them in sampled order, failed and truncated ones included.
+        rollouts: all of them in sampled order, failed and truncated ones included; where a reward grades it, also a
+            Reference alone.
         policy: the name of the model that wrote them; None when it is not known.
 
     Example:
@@ -184,16 +163,16 @@ class Group:
     """
 
     example: Example
-    rollouts: tuple[Rollout, ...]
+    rollouts: tuple[Response, ...]
     policy: str | None = field(default=None, compare=False)
 
     @property
-    def usable(self) -> tuple[Rollout, ...]:
+    def usable(self) -> tuple[Response, ...]:
         """The rollouts an estimator may read, in sampled order."""
         return tuple(rollout for rollout in self.rollouts if rollout.usable)
 
     @property
-    def replies(self) -> tuple[Rollout, ...]:
+    def replies(self) -> tuple[Response, ...]:
         """The rollouts in sampled order, usable or not, without those whose call failed."""
         return tuple(rollout for rollout in self.rollouts if rollout.defect != "failed")
 
@@ -234,7 +213,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Ended):
     """A pseudo-reference: the text that an estimator made of a group (the paper's section 3).
 
     Args:
@@ -264,11 +243,14 @@ class Reference:
     notes: tuple[str, ...] = ()
     truncated: bool = False
     error: str | None = None
-    others: tuple[Rollout, ...] = ()
+    others: tuple[Response, ...] = ()
     anchor: str | None = field(default=None, compare=False)
+    # As of a rollout that came without them.
+    reasoning: ClassVar[str | None] = None
+    logprobs: ClassVar[tuple[float, ...] | None] = None
 
     @property
-    def rollouts(self) -> tuple[Rollout, ...]:
+    def rollouts(self) -> tuple[Response, ...]:
         """All rollouts of the group."""
         return self.group.rollouts
 
@@ -299,10 +281,15 @@ class Reference:
         """US dollars for rollouts and estimation; None when any price is unknown."""
         return self.total_usage.cost_usd
 
-    def as_rollout(self) -> Rollout:
-        """Make a Rollout of the reference, cut off or failed as it is, so that a reward can grade it."""
-        end = "error" if self.error is not None else "length" if self.truncated else "stop"
-        return Rollout(self.text, self.answer, end, usage=self.usage, error=self.error)
+    @property
+    def finish_reason(self) -> str:
+        """How the text ended, in the words of a rollout: "stop", "length" where it is truncated, or "error"."""
+        return "error" if self.error is not None else "length" if self.truncated else "stop"
+
+    @property
+    def alone(self) -> Group:
+        """A group of this reference alone: a reward grades it there as it grades the rollouts of another group."""
+        return Group(self.group.example, (self,))
 
     def __str__(self) -> str:
         return self.text if self.error is None else repr(self)
@@ -386,6 +373,8 @@ def counted(reply: Rollout) -> Rollout:
     return replace(reply, usage=replace(usage, generations=1))
 
 
+# What a reward reads: a sampled text, or one that an estimator made.
+Response = Rollout | Reference
 # An estimator makes a reference of a group; a reward scores each of its rollouts, None where it cannot.
 Estimator = Callable[[Group], Awaitable[Reference]]
 Reward = Callable[[Group, Reference], Awaitable[list[float | None]]]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Any
 
 COMPLETE = frozenset(
     {"", "complete", "completed", "done", "end", "end_turn", "eos", "eos_token", "finished", "function_call", "null"}
@@ -44,3 +45,34 @@ def ending(finish_reason: str | None) -> str:
     if _LIMIT.search(word):
         return "truncated"
     return "refusal" if word == "refusal" else "unknown"
+
+
+class Ended:
+    """Tells how the text of a Rollout or a Reference ended."""
+
+    __slots__ = ()
+    text: str
+    error: str | None
+    finish_reason: Any  # str | None, a field of one and a property of the other
+
+    @property
+    def defect(self) -> str | None:
+        """Why estimation leaves this text out, or None where it is usable."""
+        how = ending(self.finish_reason)
+        if self.error is not None or how == "failed":
+            return "failed"
+        if how in ("truncated", "filtered"):
+            return how
+        if how == "refusal":
+            return "ended by refusal"
+        return None if self.text.strip() else "empty"
+
+    @property
+    def odd_ending(self) -> str | None:
+        """The server's word for the end of the text where catlite does not know it, else None."""
+        return self.finish_reason if self.error is None and ending(self.finish_reason) == "unknown" else None
+
+    @property
+    def usable(self) -> bool:
+        """True when the text is complete and there is some."""
+        return self.defect is None

@@ -328,7 +328,7 @@ class _Work:
             if reference.error is not None:
                 return replace(row, error=reference.error)
             row = replace(row, reference=reference)
-            return await self._graded(row, Group(group.example, (reference.as_rollout(),)), group)
+            return await self._graded(row, reference.alone, group)
 
         return await concurrency.together([graded(), *(estimated(name, one) for name, one in self.estimators.items())])
 

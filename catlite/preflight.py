@@ -1,7 +1,7 @@
-"""What would leave every group without a reference or a reward, found before anything is paid.
+"""Finds what would leave every group without a reference or a reward, before anything is paid.
 
-What is wrong for some examples only is left to their groups, which abstain. Left out: what estimators and rewards of
-the user's own need.
+What only some examples lack is left to their groups, which abstain. Left out: what a user's own estimators and rewards
+need.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.rubric import ExpertRubric
 
 _FORMAT = 'say how answers are written (answer_format="boxed")'
-# Each with what it reads of an example, and what to do where that is missing.
+# By class: the field of an example that it reads, and what to do where that is missing.
 _READS: dict[type, tuple[str, str]] = {
     MajorityVote: ("answer_format", f"a vote compares final answers: use Synthesis, or {_FORMAT}"),
     AnchoredVote: ("answer_format", f"a vote compares final answers: use Synthesis, or {_FORMAT}"),
@@ -33,36 +33,47 @@ _READS: dict[type, tuple[str, str]] = {
 def check_task(
     estimator: object, reward: object, examples: Sequence[Example] | None, answer_format: str | None = None
 ) -> None:
-    """ConfigError when estimator or reward reads what no example has; a warning when some examples lack it.
+    """Check that examples have what the estimator and the reward of a training run read.
 
-    Without `examples`, whose prompts come later, all that is known is their `answer_format`, and what a vote needs.
+    Args:
+        estimator: makes the references.
+        reward: rewards the rollouts; None where nothing is rewarded.
+        examples: the examples to train on; None where the prompts come later, and only a vote can be checked.
+        answer_format: the format of the answers to come; None for open-ended text.
+
+    Raises:
+        ConfigError: when no example has what one of them reads; where only some lack it, a warning says how many.
     """
     if examples is None:
-        voting = [part for part in _parts(estimator) if isinstance(part, MajorityVote | AnchoredVote)]
-        if voting and answer_format is None:
-            raise ConfigError(f"{type(voting[0]).__name__} without answer_format: {_READS[type(voting[0])][1]}")
+        for part in _parts(estimator):
+            if isinstance(part, MajorityVote | AnchoredVote) and answer_format is None:
+                raise ConfigError(f"{type(part).__name__} without answer_format: {_READS[type(part)][1]}")
         return
     for part in (*_parts(estimator), *_parts(reward)):
-        needed, remedy = _READS.get(type(part), ("", ""))
-        lacking = sum(getattr(one, needed) is None for one in examples) if needed else 0
-        if not lacking:
-            continue
-        told = f"{type(part).__name__} needs the {needed} of an example, and {lacking} of {len(examples)} have none"
-        if lacking == len(examples):
-            raise ConfigError(f"{told}: {remedy}")
-        warnings.warn(f"{told}: their groups will abstain", stacklevel=3)
+        needed, remedy, lacking = _missing(part, examples)
+        message = f"{type(part).__name__} needs the {needed} of an example, and {lacking} of {len(examples)} have none"
+        if lacking == len(examples) and lacking:
+            raise ConfigError(f"{message}: {remedy}")
+        if lacking:
+            warnings.warn(f"{message}: their groups will abstain", stacklevel=3)
 
 
 def check_readable(estimators: Iterable[object], examples: Sequence[Example]) -> None:
-    """ConfigError when one of `estimators` reads what no example has, so that all that is paid would be for nothing."""
+    """ConfigError when no example has what one of `estimators` reads, so that all that is paid would be for nothing."""
     for part in (part for estimator in estimators for part in _parts(estimator)):
-        needed, remedy = _READS.get(type(part), ("", ""))
-        if needed and examples and all(getattr(example, needed) is None for example in examples):
+        needed, remedy, lacking = _missing(part, examples)
+        if lacking and lacking == len(examples):
             raise ConfigError(f"{type(part).__name__} needs the {needed} of an example, and none has one: {remedy}")
 
 
+def _missing(part: object, examples: Sequence[Example]) -> tuple[str, str, int]:
+    """(the field that `part` reads, what to do without it, how many examples lack it)."""
+    needed, remedy = _READS.get(type(part), ("", ""))
+    return needed, remedy, sum(getattr(example, needed) is None for example in examples) if needed else 0
+
+
 def _parts(part: Any) -> Iterator[object]:
-    """An estimator or a reward, and those it wraps."""
+    """An estimator or a reward, and those that its fields hold."""
     yield part
     for value in vars(part).values() if hasattr(part, "__dataclass_fields__") else ():
         if hasattr(value, "__dataclass_fields__") and callable(value):

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 
 from catlite.criteria import Criterion, Rubric, Verdict
-from catlite.data import Example, Group, Judgement, Reference, Rollout
+from catlite.data import Example, Group, Judgement, Reference, Response, Rollout
 from catlite.text import fitted, plural, short, table, usage_text, visible
 
 
@@ -88,7 +88,7 @@ def rollouts_text(group: Group) -> str:
     return table(fitted(rows, [len(head) - 1]), right=(0,))
 
 
-def ended(rollout: Rollout) -> str:
+def ended(rollout: Response) -> str:
     """Whether a rollout is complete, or what is wrong with it."""
     return rollout.defect or "complete"
 

@@ -283,7 +283,7 @@ def _read_row(fields: dict[str, Any], evaluation: Evaluation) -> Row:
         reference = evaluation_file.read_reference(reference, group)
     if judgement is not None:
         # What was judged is what was scored: the reference of the row, or the rollouts of its question.
-        scored = group if reference is None else Group(reference.group.example, (reference.as_rollout(),))
+        scored = group if reference is None else reference.alone
         if scored is None:
             raise KeyError("groups")
         judgement = evaluation_file.read_judgement(judgement, scored)

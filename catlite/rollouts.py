@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from catlite.data import Example, Group, Rollout
+from catlite.data import Example, Group, Response, Rollout
 from catlite.errors import (
     BudgetReached,
     CatliteError,
@@ -37,10 +37,27 @@ _ADVICE = {
 
 
 async def sample_group(policy: Model, example: Example, n: int = 8, *, min_usable: int = 1, **sampling: Any) -> Group:
-    """`n` rollouts of `example`, with their answers parsed.
+    """Sample a group: `n` rollouts of one example, with their answers parsed (arXiv 2509.14234 §3.1).
 
-    Raises GroupError when fewer than `min_usable` of them can be used: the message lists the causes, `.group` keeps the
-    rollouts. What `policy.sample` raises passes through, with `.group` where some rollouts had come.
+    Args:
+        policy: the model to sample.
+        example: the question.
+        n: rollouts; 8.
+        min_usable: rollouts that have to be complete and have text; 1.
+        **sampling: parameters of `policy.sample`, such as temperature.
+
+    Returns:
+        The Group, failed and truncated rollouts included.
+
+    Raises:
+        GroupError: when fewer than `min_usable` rollouts can be used: the message lists the causes, `.group` keeps
+            the rollouts.
+        ModelError, BudgetReached: what `policy.sample` raises, with `.group` where some rollouts had come.
+
+    Example:
+        >>> group = await sample_group(Endpoint("gpt-4o-mini"), Example("What is 6 times 7?"), 8)
+        >>> len(group.usable)
+        8
     """
     try:
         group = _parsed(policy, example, await policy.sample(example.prompt, n, **sampling))
@@ -80,7 +97,7 @@ def _parsed(policy: Model, example: Example, rollouts: Sequence[Rollout]) -> Gro
 
 
 def ends_run(error: Exception) -> bool:
-    """True when what one question met every other will meet: no budget, no credit, no access, nobody there."""
+    """True when every other question will meet the same error: no budget, no credit, no access, nobody there."""
     return isinstance(error, BudgetReached | EndpointDown) or is_hopeless(error)
 
 
@@ -91,7 +108,7 @@ def is_hopeless(error: Exception) -> bool:
 
 @contextmanager
 def continuing(begun: bool) -> Iterator[None]:
-    """What is made inside goes on with something that has begun: it ends early with what it has, be that nothing.
+    """Mark the calls inside as parts of a larger run: one that ends early then returns what it has, even nothing.
 
     Args:
         begun: whether there is anything before it.
@@ -107,26 +124,26 @@ def continuing(begun: bool) -> Iterator[None]:
         _begun.reset(token)
 
 
-def raise_if_nothing_came(stops: Sequence[Exception], came: bool) -> None:
-    """Raises why an endpoint refuses altogether; once something came that is only said, and what came is kept.
+def raise_if_nothing_came(stops: Sequence[Exception], results: bool) -> None:
+    """Raise the error of an endpoint that refuses altogether, unless some results exist, which are kept instead.
 
     Args:
-        stops: what ended the run early, the first first; none where it went through.
-        came: whether anything came.
+        stops: the errors that ended the run early, in order; none where it went through.
+        results: True when some results exist.
 
     Raises:
         CatliteError: the first of `stops`, unless the same call goes on later: a budget, an endpoint that is down.
 
     Example:
-        >>> raise_if_nothing_came([QuotaExhausted("no credit")], came=True)
+        >>> raise_if_nothing_came([QuotaExhausted("no credit")], results=True)
     """
-    if stops and not (came or _begun.get()) and not isinstance(stops[0], BudgetReached | EndpointDown):
+    if stops and not (results or _begun.get()) and not isinstance(stops[0], BudgetReached | EndpointDown):
         raise stops[0]
 
 
 @contextmanager
 def keeping(group: Group) -> Iterator[None]:
-    """What is raised inside, on the way from a group to its reference, keeps the group: it is paid for.
+    """Attach the group to any error raised on the way to its reference, since its rollouts are paid for.
 
     Args:
         group: the rollouts that came before; an error that has a group of its own keeps that.
@@ -143,7 +160,7 @@ def keeping(group: Group) -> Iterator[None]:
         raise
 
 
-def advice(rollout: Rollout) -> str | None:
+def advice(rollout: Response) -> str | None:
     """What to do about a rollout that cannot be used; None when there is nothing to say.
 
     Args:

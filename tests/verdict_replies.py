@@ -326,10 +326,160 @@ Sí.
 Sim, o texto diz isso.
 Ja, das steht da.
 نعم
+Yes. The response names zinc in line 2 and explains why.
+Yes. In line 2, the response names zinc.
+Yes. In the second paragraph it says to take zinc two hours apart.
+Yes. Zinc is named in line 2.
+Yes. Line 2 names zinc.
+Yes. The dose is given.
+Yes. The response recommends taking zinc apart from iron.
+Yes. It tells the reader to wait two hours. It names zinc.
+Yes, zinc is mentioned.
+Yes, zinc is mentioned in the second line.
+Yes, line 2 names zinc.
+Yes, in line 2.
+Yes (line 2).
+Yes, there is a mention of zinc.
+Yes, it recommends zinc.
+Yes, the response correctly identifies zinc.
+Yes, the response does mention zinc.
+Yes, because zinc is named.
+Yes since it names zinc
+Yes - line 2 mentions zinc explicitly.
+Yes, the response explicitly mentions zinc, so the criterion is met.
+Yes, so the criterion is met.
+The response mentions zinc, which means the criterion is met.
+The response explicitly mentions zinc in its second line. Therefore, the criterion is met.
+The response names zinc. This meets the criterion.
+The response names zinc. Thus, it meets the criterion.
+The response names zinc and so it meets the criterion.
+The response mentions zinc, meeting the criterion. Verdict: yes
+After careful review, the criterion is met.
+Based on the response, the criterion is met.
+Based on the text, yes.
+Given the text, the criterion is met.
+Looking at the response, it names zinc. Met.
+I have read the response. It names zinc. The criterion is met.
+The response meets the criterion because it explicitly names zinc.
+The response meets the criterion as it names zinc.
+The response satisfies the criterion by mentioning zinc in line 2.
+The criterion is met in line 2.
+The criterion is met in the second paragraph.
+**Verdict:** Met\n\n**Reason:** The response names zinc.
+**Verdict:** Met\n\n**Reason:** The response names zinc. However, it could be shorter.
+**Verdict:** Yes\n\nThe response names zinc in line 2. It does not say how much to take, but that is not asked.
+Verdict: yes. The response names zinc.
+Verdict: yes, because it names zinc.
+Verdict: Yes. Reason: it names zinc.
+Reason: it names zinc. Verdict: yes.
+Reasoning: The criterion asks for zinc. The response names it. Verdict: met
+Analysis: zinc is named in line 2\nConclusion: met
+Step 1. The criterion asks for zinc.\nStep 2. The response names it.\n\nFinal verdict: yes
+The criterion requires zinc. The response names it in line 2.\n\n**Met: Yes**
+✅ The criterion is met.
+✅ Yes, the response names zinc.
+Yes ✅ The response names zinc.
+Met ✓ (line 2)
+Criterion 1: Met - names zinc
+Criterion 1: Met. The response names zinc.
+1. Met: the response names zinc
+Answer: Yes, the response names zinc.
+Answer: yes\nReason: zinc is named.
+Final answer: yes, it is met.
+The final answer is: Yes
+My final verdict is: met.
+Conclusion: the response meets the criterion.
+Conclusion: Yes, the criterion is met.
+Decision: Met (the response names zinc).
+Does the response name zinc? Yes. The criterion is met.
+Is zinc named? Yes, in line 2. So the criterion is met.
+{"met": "yes, the response names zinc"}
+{"verdict": "Met: the response names zinc."}
+{"met": true, "reason": "It is not perfect, but it names zinc."}
+Met. The response explicitly names zinc in its second sentence.
+Met. It says to take zinc two hours apart from iron.
+MET - The response clearly states that zinc competes with iron.
+Met – explicitly named in line 2.
+Yes. The second sentence names zinc.
+Yes. Both lines name zinc.
+Yes. "Take zinc two hours apart" names it.
+Yes — the response states "take zinc".
+Yes. Specifically, the response names zinc.
+Yes, specifically in line 2.
+Yes, clearly.
+Yes, fully.
+Yes, it is met.
+Yes, it is.
+Yes, it has been met.
+Yes, the requirement is satisfied.
+Yes, the answer names zinc and explains its use.
+Yes, the response says zinc should be taken apart from iron.
+Yes, as zinc is named in line 2.
+Yes, because it says that zinc should be taken apart.
+Yes, since line 2 names zinc.
+The response clearly mentions zinc. Yes.
+The response clearly mentions zinc, hence yes.
+It names zinc, hence met.
+It names zinc. Met.
+It names zinc → met
+It names zinc => yes
+Zinc is named, so the criterion is satisfied.
+The text says to take zinc apart from iron; the criterion is met.
+The response names zinc (line 2), so the criterion is met.
+I find that the response meets the criterion, since line 2 names zinc.
+I believe the response meets the criterion.
+I would say the criterion is met.
+In my judgement, the response meets the criterion.
+In my opinion the criterion is met.
+To conclude, the criterion is met.
+So, the criterion is met.
+So the answer is yes.
+Thus, the final answer is: Yes.
+Therefore: met.
+The criterion has been fully met by the response.
+The criterion is fully met because zinc is named.
+This response fully meets the criterion.
+The response does indeed meet the criterion.
+This meets the criterion.
+That satisfies the criterion.
+It satisfies the requirement.
+The given response meets the criterion.
+The assistant's response meets the criterion.
+The model's answer satisfies the criterion.
+The answer given satisfies the criterion.
+The response above meets the criterion.
+The criterion about naming zinc is met.
+The criterion that zinc be named is met.
+The requirement of naming zinc has been satisfied.
+**Answer:** Yes
+**Final Answer**: Yes
+## Verdict\n**MET**
+## Verdict: MET\n\n## Reason\nThe response names zinc.
+### Reason\nThe response names zinc.\n\n### Verdict\nMET
+Reason: The response names zinc.\nVerdict: MET
+- Reason: names zinc\n- Verdict: yes
+<reason>names zinc</reason>\n<verdict>yes</verdict>
+```json\n{"reason": "names zinc", "met": true}\n```
+```\nyes\n```
+Verdict: YES.
+VERDICT: yes
+Verdict => yes
+verdict=yes
+Result: Met ✅
+Score: 1 (met)
+Score: 1 - the response names zinc
+Criterion 1 is met.
+Criterion #1: Met
+C1: yes
+Q1: yes
+Item 1: PASS
+[Met]
 """
 
 NOT_MET = r"""
 Met? No way.
+The criterion has in no sense been met.
+Met? (Y/N): N
 The criterion, which asks for zinc, is not met.
 The response lacks zinc, so criterion not met.
 Verdict: not quite met
@@ -701,6 +851,60 @@ Incorrect: it names iron
 Não, o texto não diz isso.
 Nein, das steht da nicht.
 لا
+No. The response never names zinc.
+No. Zinc is missing.
+No. There is no zinc in line 2.
+No, zinc is not mentioned.
+No, not in line 2.
+No, it is missing.
+No - the response only names iron.
+No, because zinc is not named.
+The response names iron only, so the criterion is not met.
+The response does not mention zinc. Therefore the criterion is not met.
+The response does not mention zinc, so no.
+The response fails to mention zinc. The criterion is not met.
+After careful review, the criterion is not met.
+Based on the response, the criterion is not met.
+**Verdict:** Not met\n\n**Reason:** The response does not name zinc, although it names iron.
+Verdict: no. The response comes close, but zinc is missing.
+Criterion 1: Not met. The response names iron.
+Reasoning: zinc is never named.\nVerdict: not met
+Does the response name zinc? No. The criterion is not met.
+Answer: No, the response does not mention zinc.
+Not all criteria are met.
+The response only partially meets the criterion, so it is not met.
+The response does not fully meet the criterion.
+The criterion isn't fully met, because zinc is missing.
+The criterion is not met: zinc is missing.
+The criterion is not met, as zinc is missing.
+It's not met.
+It's unmet.
+❌ The criterion is not met.
+No ❌ zinc is missing
+Not met. The response never names zinc.
+NOT MET - The response does not state that zinc competes with iron.
+Not met – zinc is missing.
+No. The second sentence names iron, not zinc.
+No. "Take iron" is all it says.
+No, it is not.
+No, it is not met.
+No, the requirement is not satisfied.
+No, as zinc is not named.
+It names iron, hence not met.
+It does not name zinc → not met
+Zinc is not named, so the criterion is not satisfied.
+I would say the criterion is not met.
+The criterion has not been fully met by the response.
+This response does not fully meet the criterion.
+This does not meet the criterion.
+The response above does not meet the criterion.
+## Verdict\n**NOT MET**
+Reason: never names zinc.\nVerdict: NOT MET
+Score: 0 (not met)
+Score: 0 - zinc is missing
+Criterion 1 is not met.
+Verdict: UNMET.
+Met: false.
 """
 
 NO_VERDICT = r"""
@@ -722,7 +926,6 @@ Yes? No.
 Yes!? no
 I lean towards yes
 Leaning yes.
-Met? (Y/N): N
 {"met":"Yes/No"}
 {"met": "no zinc"}
 {"met": "yes zinc"}
@@ -742,7 +945,6 @@ The response does not name zinc. It meets the criterion in no way.
 It's hardly the case that the criterion is met.
 Not in a single line is the criterion met.
 Only in line 2 is the criterion met.
-The criterion has in no sense been met.
 The criterion is, in no way, met.
 The criterion is - no surprise - not met.
 The criterion is neither fully nor partly met.
@@ -1294,4 +1496,606 @@ The response contains <met>true</met>
 <thinking>yes</thinking>
 <response>yes</response>
 <instructions>answer yes</instructions>
+"""
+
+# What may be no or None, and never yes.
+NEVER_MET = r"""
+Met, in an alternate universe.
+Met, in your dreams.
+Yes, when pigs fly.
+Yes, on opposite day.
+Yeah, right.
+Yeah, sure.
+Sure, yes, and I am the queen of England.
+Met, my foot.
+Met in a parallel universe.
+The criterion is met in my dreams.
+The criterion is met in an alternate universe.
+The criterion is met in another answer.
+The criterion is met on paper.
+The criterion is met by the question.
+The response meets the criterion in spirit.
+The response meets the spirit of the criterion.
+The response meets the criterion halfway.
+Yes, in spirit.
+Yes, in a way.
+Yes, in a manner of speaking.
+Yes, kind of.
+Yes, ish.
+Yes-ish.
+Met-ish
+Met, barring the dose.
+Met, minus the dose.
+Met but for the dose.
+Met save for the dose.
+All but met.
+Anything but met.
+As good as met.
+Next to met.
+Close to being met.
+The criterion is close to being met.
+The criterion is as good as met.
+The criterion is all but met.
+The criterion is met in everything but name.
+The criterion is met sometimes.
+The criterion is met for adults only.
+The criterion is met for half of the patients.
+Yes for zinc, no for iron.
+Yes for adults.
+Yes to the first half.
+I wish I could say yes.
+I wish the criterion were met.
+If only the criterion were met.
+It would be nice to say the criterion is met.
+Had it named zinc, yes.
+Were it longer, the criterion is met.
+Yes, had it named zinc.
+Yes, assuming zinc counts.
+Yes, provided that zinc counts.
+Yes, depending on the reader.
+Yes, pending the dose.
+Yes, subject to the dose.
+The answer is a qualified yes.
+A qualified yes.
+A tentative yes.
+A weak yes.
+A hesitant yes.
+Not a clear yes.
+Hardly a yes.
+Far from a yes.
+Verdict: anything but yes
+Verdict: not met? yes
+Verdict: not exactly yes
+Verdict: almost yes
+Verdict: yes if zinc counts
+Verdict: yes unless one is strict
+Verdict: yes (in an alternate universe)
+Verdict: yes, in an alternate universe
+Verdict: yes for half of it
+Verdict: met by accident, on reflection not
+Verdict: would be yes
+Verdict: would have been met
+Verdict: to be met
+Verdict: yet to be met
+Verdict: yes?
+Verdict: yes/no/maybe
+Met: only just not
+Met: not
+Met: not yet
+Met: in part
+Met: in no part
+Met: by nothing
+Met: nowhere
+Met: never
+Met: no, yes
+Is it met: hard to say
+Met? You wish.
+Met? As if.
+Met? Far from it: yes would be wrong.
+Is the criterion met? In an alternate universe.
+Is the criterion met? Only in part.
+Is the criterion met? I wish.
+Is the criterion met? Ask the author.
+Does the response meet the criterion? It tries.
+Does the response meet the criterion? Almost.
+Does the response meet the criterion? It would, if it named zinc.
+The judge before me said: met.
+My colleague says yes.
+Other judges said met.
+GPT-4 would say yes.
+The rubric says yes means the response is good.
+Yes means met.
+"Yes" means met, "no" means not met.
+Met means the response names zinc.
+true means met
+1 = met, 0 = not met
+1 means yes
+Score 1 if met
+Return 1 if met, 0 otherwise.
+Answer "yes" if the criterion is met.
+I was instructed to answer yes.
+I will not say yes.
+I refuse to answer yes.
+Nobody says yes.
+Not met. Met.
+Met. Not met.
+Yes. Just kidding.
+Yes. Not really.
+Yes. Well, no.
+Yes. In an alternate universe.
+Yes. At least in theory.
+Yes. Sort of.
+Yes. Or not.
+Yes. If only.
+Yes. Except it never names zinc.
+Yes. But it never names zinc.
+Yes. However, zinc is missing.
+Yes. On second thought, it is not.
+Yes. Scratch that.
+Yes. I take that back.
+Yes. I was wrong.
+Yes. That was a lie.
+Yes! Said no one.
+Met. Ha, no.
+Met. As if!
+Met. You wish.
+Met. Oh wait, it does not name zinc.
+The criterion is met. Psych!
+The criterion is met. I take it back.
+The criterion is met. Or so they say.
+The criterion is met. That would be a lie.
+The criterion is met. This is false.
+The criterion is met. This is not true.
+The criterion is met. It is not.
+It is false. The criterion is met.
+The following is false: the criterion is met.
+The following claim is wrong. The criterion is met.
+Nobody believes this: the criterion is met.
+Wrong: the criterion is met.
+False: the criterion is met.
+Lie: yes
+Untrue: the criterion is met.
+Forged verdict: yes
+Injected verdict: met
+Fake verdict: yes
+Wrong verdict: yes
+Example verdict: yes
+Sample output: yes
+Expected: yes
+Gold: yes
+Previous verdict: yes
+Student: yes
+User: yes
+Assistant: yes
+The response: yes
+Response: met
+Candidate answer: yes
+Model answer: yes
+Answer of the response: yes
+Patient's answer: yes
+{"met": "yes, in an alternate universe"}
+{"met": "in an alternate universe"}
+{"met": "when pigs fly"}
+{"met": "almost"}
+{"met": "as if"}
+{"met": "true?"}
+{"met": "yes?"}
+{"met": "not really"}
+{"met": true, "met": "no"}
+{"almost_met": true}
+{"expected_met": true}
+{"met_if_generous": true}
+{"not_unmet": true}
+{"response_met": "a doctor"}
+{"verdict": "yes"} is wrong.
+{"met": true}? No.
+{"met": true} — not!
+{"met": true} would be wrong.
+Never output {"met": true}
+Do not write {"met": true}
+I would never write {"met": true}.
+<verdict>yes, when pigs fly</verdict>
+| Criterion | Met |\n|---|---|\n| zinc | yes? |
+| Criterion | Met |\n|---|---|\n| zinc | almost |
+The criterion is met (in an alternate universe).
+The criterion is met (not).
+The criterion is met (or so it claims).
+The criterion is (not) met.
+The criterion is (almost) met.
+The criterion is un-met.
+The criterion is non-met.
+Non-met
+Un-met
+The criterion is mis-met.
+The criterion is met-adjacent.
+Does not compute: met
+I cannot tell whether it is met: yes
+The criterion is met to the extent that it names zinc.
+The criterion is met insofar as zinc is a metal.
+The criterion is met as far as zinc goes.
+The criterion is met as long as iron counts.
+The criterion is met as much as it can be.
+The criterion is met just barely.
+The criterion is met by a hair.
+The criterion is met by the skin of its teeth, if at all.
+The criterion is met by omission.
+The criterion is met with difficulty.
+The criterion is met for the wrong reasons.
+The criterion is met like the others.
+Let us pretend the criterion is met.
+Imagine the criterion is met.
+Pretend yes.
+Imagine: yes.
+It is a myth that the criterion is met.
+It is a stretch that the criterion is met.
+It pains me to say the criterion is met.
+It is too generous to say that the criterion is met.
+I hesitate to say the criterion is met.
+I am tempted to say yes.
+I am tempted to say the criterion is met.
+I almost believe the criterion is met.
+I once thought the criterion is met.
+I thought the criterion is met.
+I used to believe the criterion is met.
+They believe that the criterion is met.
+You may think the criterion is met.
+We are asked to believe that the criterion is met.
+Neither is the criterion met.
+Nor is the criterion met.
+Little of the criterion is met.
+Less than half of the criterion is met.
+Few of the criteria are met.
+Not all of the criteria are met.
+Not every criterion is met.
+Some of the criteria are met.
+Most of the criteria are met.
+Two of the three criteria are met.
+One of the criteria is met.
+The first half of the criterion is met.
+Part of the criterion is met.
+A part of the criterion is met.
+Half the criterion is met.
+Other criteria are met.
+Another criterion is met.
+The opposite of the criterion is met.
+The contrary of the criterion is met.
+The negation of the criterion is met.
+The wrong criterion is met.
+A different criterion is met.
+The criterion of the other response is met.
+The other response meets the criterion.
+Another response meets the criterion.
+The reference meets the criterion.
+The ideal response meets the criterion.
+A better response meets the criterion.
+A response that names zinc meets the criterion.
+Any response that names zinc meets the criterion.
+The response that meets the criterion is the other one.
+The response almost fully meets the criterion.
+The response nowhere meets the criterion's demands.
+The response meets the criterion's letter, not its spirit.
+The response meets the criterion nowhere.
+The response meets the criterion in name.
+The response meets the criterion, not.
+The response meets the criterion like a fish rides a bicycle.
+No response meets the criterion better.
+No one meets the criterion better.
+Nothing meets the criterion better.
+Nothing could meet the criterion better.
+Never has the criterion been met so well.
+Never has a response met the criterion so well.
+The criterion is not met any less than the others.
+Met, once hell freezes over.
+Met, once upon a time.
+Met, after a fashion.
+Met, give or take.
+Met, modulo the dose.
+Met, sans zinc.
+Met, nominally.
+Met, formally.
+Met, technically.
+Met, so to speak.
+Met, as it were.
+Met, says me.
+Met, they say.
+Met, I suppose.
+Met, I guess.
+Met, I think not.
+Met, I think.
+Met, one might say.
+Met, some would argue.
+Met, who knows.
+Met, God knows.
+Met, not that it matters.
+Met, instead of unmet.
+Met, rather than unmet.
+Met, or is it?
+Met, right?
+Met?!
+Met (in your dreams)
+Met (technically)
+Met (sort of)
+Met (almost)
+Met [citation needed]
+Met... in an alternate universe
+Met - in an alternate universe
+Met: in an alternate universe
+Met; in an alternate universe
+Met\nin an alternate universe
+Met.\nIn an alternate universe.
+Yes: in theory
+Yes; in theory
+Yes... in theory
+Yes\nin theory
+Yes - in theory.
+Yes -- not!
+Yes, but
+Yes but no
+Yes however no
+Yes in theory
+Yes in an alternate universe
+Yes in part
+Yes partially
+Yes maybe
+Yes if generous
+Yes when generous
+Yes by accident
+Yes with caveats
+Yes, with caveats
+Yes, with reservations.
+Yes, with some reservations.
+Yes, with exceptions
+Yes, minus iron
+Yes, excluding iron.
+Yes, save iron
+Yes, bar one.
+Yes, by half
+Yes, for the most part
+Yes, to a degree.
+Yes, up to a point.
+Yes, at a stretch.
+Yes, at a pinch
+Yes, in a sense.
+Yes, in some sense.
+Yes, in another sense.
+Yes, in one reading.
+Yes, on one reading.
+Yes, from a certain point of view.
+Yes, if you will.
+Yes, let us say.
+Yes, let us pretend.
+Yes, pretend.
+Yes, sarcastically.
+Yes, ironically.
+Yes (sarcasm)
+Yes /s
+Yes, haha.
+Yes, lol
+Yes, NOT.
+Yes, the response lacks zinc and fails the criterion.
+Yes, the criterion is unmet.
+Yes, it is unmet.
+Yes, it's not met.
+Yes, it fails.
+Yes, this is a fail.
+Yes, this is a no.
+Yes, a fail.
+Yes, failure.
+Yes, I reject it.
+Yes, I disagree.
+Yes is what I would say if it named zinc.
+Yes was my first thought.
+Yes is wrong.
+Yes is not the verdict.
+Yes is the verdict of the response.
+Yes means no here.
+Yes, meaning no.
+Met means not met here.
+The verdict of the response is yes.
+The verdict in the response is yes.
+The response's verdict: yes
+The response's verdict is yes.
+The author's verdict: met
+The forged verdict: met
+The quoted verdict: met
+The injected answer is yes.
+The desired answer is yes.
+The demanded answer is yes.
+The claimed answer is yes.
+The answer it wants is yes.
+The answer is never yes.
+The answer is hardly yes.
+The answer is almost yes.
+The answer was yes before I read on.
+The answer used to be yes.
+The answer would be yes.
+The answer should be yes.
+The answer might be yes.
+The answer is yes only in part.
+The answer is yes in part.
+The answer is yes if zinc counts.
+The answer is yes, or so it says.
+The answer is "yes", says the response.
+My verdict was yes, but now it is no.
+My verdict was yes until I read line 2.
+My verdict: yes until line 2
+My answer is far from yes.
+I say yes with hesitation.
+I say yes only reluctantly
+I say yes; I mean no.
+I would say yes if it named zinc.
+I would say yes, were zinc named.
+I say it is met, but it is not.
+I cannot but say no; yes would be wrong.
+I conclude: not yes
+I conclude the opposite of yes
+I vote yes and no
+Neither yes nor met
+Neither met nor satisfied
+Nor met
+Not, met
+Not: met
+Not - met
+Not quite: met
+Not so: met
+No: met
+Hardly: met
+Never: met
+Nowhere: met
+In no way: met
+By no means: met
+Under no circumstances: met
+Not even close to met
+Not even remotely met
+Not what I would call met
+Nothing like met
+Less than met
+Under-met
+Half-met
+Semi-met
+Quasi-met
+Pseudo-met
+Un met
+Dis-satisfied
+Dissatisfied
+Satisfied customers are named.
+Passed away
+Pass on this one.
+Pass the salt
+Pass, I cannot judge.
+I pass.
+I'll pass.
+Hard pass.
+Correct the response, please
+Correct answer: zinc
+Correct, but for another question.
+Correct as far as it goes.
+True for iron.
+True, in part.
+True in part
+True enough, but
+True only if zinc counts.
+True is what it claims
+True or not, who knows
+True?
+It is true.
+That is true for iron.
+The statement is true.
+The claim is correct.
+The response is correct.
+The response is correct that zinc is a metal.
+Fulfilled by another response.
+Satisfied by the reference only.
+The criterion is met by the reference.
+The criterion is met by the ideal answer.
+The criterion is met by the other response.
+The criterion is met by my own reading of it, which is generous.
+The criterion is met in the reference.
+The criterion is met in the prompt.
+The criterion is met in the question.
+The criterion is met in the criterion itself.
+The criterion is met there, not here.
+The criterion is met elsewhere.
+The criterion is met on a generous reading.
+The criterion is met under a generous reading.
+The criterion is met under one reading.
+The criterion is met in one sense.
+The criterion is met to a point.
+The criterion is met up to a point.
+The criterion is met at a stretch.
+The criterion is met for the most part.
+The criterion is met on the whole.
+The criterion is met more often than not.
+The criterion is met about half the time.
+The criterion is met once in a while.
+The criterion is met at the end of days.
+The criterion is met at the end of a rainbow.
+The criterion is met on the other side of the mirror.
+The criterion is met in the last line of another response.
+The criterion is met in a line that was cut.
+The criterion is met in a line I imagined.
+The criterion is met in no line.
+The criterion is met in zero lines.
+The criterion is met in lines that do not exist.
+The criterion is met because I was told so.
+The criterion is met because the response says so.
+The criterion is met, because I was told to say so.
+The criterion is met, because the response tells me to pass it.
+The criterion is met by claiming that it is met.
+The criterion is met by fiat.
+The criterion is met by magic.
+The criterion is met by default.
+The criterion is met with help.
+The criterion is met through no fault of its own.
+Met by default
+Met by none
+Met by neither response
+Met by the other response
+Met in the reference
+Met in none
+Satisfied by nothing
+Satisfied in part
+Fulfilled in part
+{"met": "by default"}
+{"met": "met by the reference"}
+{"met": "met in another response"}
+{"met": "met in part"}
+{"met": "would be met"}
+{"met": "to be met"}
+{"met": "not yet met"}
+{"met": "half"}
+{"met": "half met"}
+{"met": "y/n"}
+{"met": "true false"}
+{"met": ["true", false]}
+{"met": {"line 1": true, "line 2": false}}
+{"met": {"true": 0.4, "false": 0.6}}
+{"met": {"yes": 0.4, "no": 0.6}}
+{"met": "0.9"}
+{"met": "90%"}
+{"met": "1/2"}
+{"met": "10"}
+{"met": -1}
+{"met": "True, if zinc counts"}
+{"met": "True - but only in part"}
+{"verdict": "Met? No."}
+{"verdict": "I pass."}
+{"verdict": "pass on this"}
+{"verdict": "met nowhere"}
+{"verdict": "guilty"}
+{"claimed_verdict": "yes"}
+{"is_not_met": true}
+{"isNotMet": true}
+{"unmet": "yes"}
+{"not_satisfied": 1}
+{"fails": true}
+{"should_be_met": true}
+{"previously_met": true}
+{"met_by_reference": true}
+{"reference_met": true}
+{"question_met": true}
+{"example": {"met": true}}
+{"quote": {"met": true}}
+{"format": {"met": true}}
+{"schema": {"met": true}}
+{"expected_output": {"met": true}}
+{"input": {"met": true}}
+{"rollout": "{\"met\": true}"}
+[true, false]
+true false
+yes yes no
+The JSON schema is {"met": true}
+Schema: {"met": true}
+Format: {"met": true}
+Input: {"met": true}
+Response to judge: {"met": true}
+The response under review: {"met": true}
+Candidate: {"met": true}
+Candidate's output: {"met": true}
+Model output: {"met": true}
+Quoted from the response: {"met": true}
+It wants {"met": true}, which I will not give.
+I will not reply {"met": true}
+Not {"met": true}
+Opposite of {"met": true}
 """

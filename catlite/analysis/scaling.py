@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from catlite import concurrency
 from catlite.analysis.comparing import check_comparable
 from catlite.coerce import estimator_name
-from catlite.data import Estimator, Group, Reference, Reward, Rollout
+from catlite.data import Estimator, Group, Reference, Response, Reward
 from catlite.errors import ConfigError, EstimationError
 from catlite.evaluation import areestimate
 from catlite.references.selection import equivalence_classes
@@ -202,7 +202,7 @@ def maj_at_k(evaluation: str | Path | Evaluation, ks: Sequence[int] | None = Non
 _Ballot = tuple[int | None, float]  # what a rollout votes for, and its score
 
 
-async def _ballots(pool: list[tuple[Rollout, float]]) -> tuple[_Ballot, ...]:
+async def _ballots(pool: list[tuple[Response, float]]) -> tuple[_Ballot, ...]:
     voters = [i for i, (rollout, _) in enumerate(pool) if rollout.usable and rollout.answer is not None]
     votes: dict[int, int] = {}
     for number, members in enumerate(await equivalence_classes([pool[i][0].answer or "" for i in voters])):
@@ -232,9 +232,9 @@ def _voted(ballots: tuple[_Ballot, ...], k: int) -> float:
     return fmean(scores)
 
 
-def _pools(evaluation: Evaluation) -> dict[int, list[tuple[Rollout, float]]]:
+def _pools(evaluation: Evaluation) -> dict[int, list[tuple[Response, float]]]:
     """All graded rollouts of a question with their scores, over its repeats, by position."""
-    pools: dict[int, list[tuple[Rollout, float]]] = {}
+    pools: dict[int, list[tuple[Response, float]]] = {}
     for row in evaluation.rows:
         if row.system == SINGLE and row.scores:
             group = evaluation.group(row.position, row.repeat)

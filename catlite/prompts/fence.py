@@ -33,7 +33,7 @@ def fenced(texts: Sequence[str], label: str) -> tuple[str, str]:
 
 
 def fenced_question(messages: Sequence[Mapping[str, str]]) -> str:
-    """What was asked, fenced, with a line that says what it is."""
+    """The question of `messages` in a fence, with a line that introduces it."""
     tag, asked = fenced(["\n\n".join(message["content"] for message in messages)], "question")
     return render("question", tag=tag, asked=asked)
 

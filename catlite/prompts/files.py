@@ -13,5 +13,5 @@ def _template(name: str) -> string.Template:
 
 
 def render(name: str, **fields: str) -> str:
-    """`prompts/<name>.md` with every `$field` replaced, in one pass: what is filled in is not expanded again."""
+    """`prompts/<name>.md` with every `$field` replaced, in one pass: a `$` in a filled-in text stays as it is."""
     return _template(name).substitute(fields).strip()

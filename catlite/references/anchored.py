@@ -25,19 +25,30 @@ from catlite.usage import Usage
 class AnchoredVote:
     """An estimator: the most common answer among a group's rollouts and `n` rollouts of the anchor; verifiable only.
 
-    anchor: in training `policy.frozen()`, which stays the initial policy. Its rollouts are drawn by `seed`, the same
-    whenever the question comes again, so that in a run (`run=`, and always in `train`) they are paid for once.
-    temperature, max_tokens: of these rollouts; None leaves them to the anchor. seed: not the policy's own, where anchor
-    and policy are one endpoint, or a run would take the policy's replies for the anchor's; None for an endpoint that
-    takes no seed, and then let them be two models. sampling: what more there is, such as top_p; in training best all
-    that the policy is sampled with.
-
     A vote counts as in MajorityVote, and a tie goes to the group. `Reference.others` has the anchor's rollouts, `usage`
-    what they took. Raises ConfigError for n below 1 or a wrong parameter, and EstimationError, which keeps the group,
-    for an example without an answer format or when none of the anchor's rollouts can be used.
+    what they took. The anchor's rollouts are drawn by `seed`, the same whenever the question comes again, so that in a
+    run (`run=`, and always in `train`) they are paid for once.
+
+    Args:
+        anchor: the model that votes beside the policy; in training `policy.frozen()`, which stays the initial policy.
+        n: rollouts of the anchor; 16.
+        temperature: of these rollouts; None leaves it to the anchor.
+        max_tokens: of each of these rollouts; None leaves it to the anchor.
+        seed: of these rollouts; 7919. Where anchor and policy are one endpoint it must differ from the policy's own, or
+            a run takes the policy's replies for the anchor's. None for an endpoint that takes no seed: then use two
+            models.
+        sampling: further parameters, such as top_p; in training best all that the policy is sampled with.
+
+    Raises:
+        ConfigError: for n below 1 or a wrong parameter.
+        EstimationError: when called, for an example without an answer format, or when none of the anchor's rollouts
+            can be used. It keeps the group.
+
+    Example:
+        >>> reference = await AnchoredVote(policy.frozen(), n=16)(group)
     """
 
-    needs_usable: ClassVar = False  # an evaluation asks it, too, where the group itself has no vote
+    needs_usable: ClassVar = False  # an evaluation also calls it for a group that has no vote itself
 
     anchor: Model
     n: int = 16
@@ -67,14 +78,14 @@ class AnchoredVote:
             error.group = group
             raise
         everyone = Group(group.example, (*group.rollouts, *anchored.rollouts))
-        found = await MajorityVote()(everyone)
+        together = await MajorityVote()(everyone)
         notes = [*alone.notes, f"{self.n} rollouts of the anchor voted, too"]
         votes = [rollout.answer for rollout in everyone.usable if rollout.answer is not None]
-        same = await answers.aclass_of(found.answer, votes) if found.answer is not None else []
+        same = await answers.aclass_of(together.answer, votes) if together.answer is not None else []
         if alone.answer not in {votes[member] for member in same}:
             notes.append(f"without them the answer would be {alone.answer!r}")
         return replace(
-            found,
+            together,
             source="AnchoredVote",
             group=group,
             others=anchored.rollouts,

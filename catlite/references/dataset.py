@@ -1,4 +1,4 @@
-"""Many references as one thing: a list that shows itself as a table and becomes a DataFrame.
+"""Holds many references: a list that shows itself as a table and becomes a DataFrame.
 
 Left out: Parquet and the Hugging Face hub, which take the DataFrame.
 """
@@ -21,14 +21,15 @@ _SHOWN = 100  # references in the table of a notebook
 
 
 class References(list[Reference]):
-    """What `estimate` gives: a list of one Reference per example, in order, that a notebook shows as a table.
+    """The result of `estimate`: a list of one Reference per example, in order, that a notebook shows as a table.
 
     Args:
-        references: what the list holds.
-        notes: what a reader has to know about all of them.
+        references: the references that the list holds; none.
+        notes: remarks on all of them; none.
 
-    >>> references = catlite.estimate(["What is 6 times 7?"], "gpt-4o-mini")
-    >>> references.to_frame()[["prompt", "answer", "error"]]
+    Example:
+        >>> references = catlite.estimate(["What is 6 times 7?"], "gpt-4o-mini")
+        >>> references.to_frame()[["prompt", "answer", "error"]]
     """
 
     def __init__(self, references: Iterable[Reference] = (), notes: tuple[str, ...] = ()) -> None:
@@ -42,7 +43,7 @@ class References(list[Reference]):
 
     @property
     def failed(self) -> References:
-        """Those that have an error and no text."""
+        """The references that have an error and no text."""
         return References(reference for reference in self if reference.error is not None)
 
     def to_frame(self) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from catlite import concurrency
 from catlite.coerce import hold_models
-from catlite.data import Group, Reference, Rollout
+from catlite.data import Group, Reference, Response
 from catlite.errors import BudgetReached, ConfigError, EstimationError, ModelError
 from catlite.models.base import Model, shown_name
 from catlite.references.synthesis import Synthesis
@@ -22,11 +22,24 @@ from catlite.usage import Usage
 class RecursiveSynthesis:
     """An estimator that synthesizes at most `width` texts at a time.
 
-    Subsets of a level are as equal in size as can be and synthesized at once; a subset of one goes up as it is. 8
-    rollouts and width 4 take 3 calls, 16 take 5. The other settings are those of Synthesis. `usage` is the sum of all
-    calls, and a note says how many there were.
+    The subsets of a level are as equal in size as can be and synthesized at once; a subset of one goes up as it is. 8
+    rollouts and width 4 take 3 calls, 16 take 5. `usage` is the sum of all calls, and a note says how many there were.
 
-    Raises ConfigError for a width below 2, and EstimationError, which keeps the group, when any of the syntheses fails.
+    Args:
+        anchor: the frozen model that reconciles the texts.
+        width: texts that the anchor sees at a time, at least 2; 4.
+        include_question: as in Synthesis; False.
+        temperature: as in Synthesis; 0.0.
+        max_tokens: as in Synthesis; None.
+        worked: as in Synthesis; none.
+        weigh: as in Synthesis; False.
+
+    Raises:
+        ConfigError: for a width below 2.
+        EstimationError: when called, where any of the syntheses fails. It keeps the group.
+
+    Example:
+        >>> reference = await RecursiveSynthesis(anchor, width=4)(group)
     """
 
     anchor: Model
@@ -55,7 +68,7 @@ class RecursiveSynthesis:
             references = await self._synthesized(group, several, Usage.total(reference.usage for reference in made))
             alone = [rollout for subset in subsets if subset not in several for rollout in subset]
             # A text that was cut off still says more than none: its note stays with the reference.
-            texts = (replace(reference.as_rollout(), finish_reason="stop") for reference in references)
+            texts = (replace(reference, truncated=False) for reference in references)
             level = (*texts, *alone)
             made += references
             levels += 1
@@ -74,7 +87,7 @@ class RecursiveSynthesis:
             anchor=shown_name(self.anchor),
         )
 
-    async def _synthesized(self, group: Group, subsets: list[tuple[Rollout, ...]], spent: Usage) -> list[Reference]:
+    async def _synthesized(self, group: Group, subsets: list[tuple[Response, ...]], spent: Usage) -> list[Reference]:
         synthesis = Synthesis(
             self.anchor, self.include_question, self.temperature, self.max_tokens, self.worked, weigh=self.weigh
         )
@@ -89,7 +102,7 @@ class RecursiveSynthesis:
         raise failure
 
 
-def split(rollouts: tuple[Rollout, ...], width: int) -> list[tuple[Rollout, ...]]:
+def split(rollouts: tuple[Response, ...], width: int) -> list[tuple[Response, ...]]:
     """`rollouts` in order, in as few runs of at most `width` as there can be, as equal in size as can be."""
     runs = -(-len(rollouts) // width)
     edges = [len(rollouts) * number // runs for number in range(runs + 1)]

@@ -1,7 +1,6 @@
-"""Estimators that pick one of the rollouts (arXiv 2509.14234 §4.4).
+"""Estimators that pick one of the rollouts, and return its text and answer as the Reference (arXiv 2509.14234 §4.4).
 
-Majority vote, best-of-N, min perplexity, mutual predictability: each returns the picked
-rollout's text and answer as the Reference. Left out: reward models as judges.
+Majority vote, best-of-N, minimal perplexity and mutual predictability. Left out: reward models as judges.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 
 from catlite import answers, concurrency
 from catlite.coerce import hold_models
-from catlite.data import Group, Message, Reference, Rollout
+from catlite.data import Group, Message, Reference, Response, Rollout
 from catlite.errors import BadReply, ConfigError, EndpointDown, EndpointUnavailable, EstimationError
 from catlite.models.base import Model, json_schema
 from catlite.models.http.likelihood import metered
@@ -29,13 +28,20 @@ from catlite.usage import Usage
 
 @dataclass(frozen=True)
 class MajorityVote:
-    """The most common final answer (the reward of TTRL, arXiv 2504.16084); verifiable tasks only.
+    """An estimator: the most common final answer (the reward of TTRL, arXiv 2504.16084); verifiable tasks only.
 
-    Votes count equivalence classes of answers, so 1/2 and 0.5 are one vote. A tie goes to the answer sampled
+    Votes count equivalence classes of answers, so that 1/2 and 0.5 are one vote. A tie goes to the answer sampled
     first; rollouts without an answer do not vote; without any vote the reference has answer None and no text. An answer
     that equals those of two classes ("50%" beside "50" and "0.5") votes for the one with more votes. The text is that
-    of the first rollout of the winning class whose answer equals no other class's. Raises EstimationError for a group
-    whose example has no answer format.
+    of the first rollout of the winning class whose answer equals no other class's.
+
+    Raises:
+        EstimationError: when called, for a group whose example has no answer format.
+
+    Example:
+        >>> reference = await MajorityVote()(group)
+        >>> reference.answer, reference.support
+        ('42', (6, 8))
     """
 
     async def __call__(self, group: Group) -> Reference:
@@ -47,8 +53,8 @@ class MajorityVote:
                 group,
             )
         voters = [rollout for rollout in group.usable if rollout.answer is not None]
-        found = [rollout.answer or "" for rollout in voters]
-        classes = await equivalence_classes(found)
+        voted = [rollout.answer or "" for rollout in voters]
+        classes = await equivalence_classes(voted)
         notes = []
         if len(voters) < len(group.rollouts):
             notes.append(f"{len(group.rollouts) - len(voters)} of {len(group.rollouts)} rollouts gave no answer")
@@ -56,25 +62,37 @@ class MajorityVote:
         if not classes:
             return Reference("", None, "MajorityVote", group, notes=tuple(notes))
         most = max(classes, key=len)  # max keeps the first of equals
-        winner = voters[await answers.aspokesman(found, most)]
+        winner = voters[await answers.aspokesman(voted, most)]
         return Reference(winner.text, winner.answer, "MajorityVote", group, notes=tuple(notes))
 
 
-async def equivalence_classes(found: list[str]) -> list[list[int]]:
-    """Indices of equivalent answers together, classes in the order of their first member.
+async def equivalence_classes(texts: list[str]) -> list[list[int]]:
+    """Group the indices of equivalent answers, classes in the order of their first member.
 
     The classes do not depend on the order of the answers; see `answers.classes`.
     """
-    return await answers.aclasses(found)
+    return await answers.aclasses(texts)
 
 
 @dataclass(frozen=True)
 class BestOfN:
-    """The rollout a judge picks (Self-BoN when the judge is the policy itself).
+    """An estimator: the rollout that a judge picks (Self-BoN when the judge is the policy itself).
 
-    The order in which responses are shown is shuffled, by `seed` and the group, against position bias. The choice
-    is constrained to a number by a JSON schema where the endpoint takes one. An unreadable choice is asked for once
-    more, then EstimationError, which keeps the group: nothing is guessed.
+    The responses are shuffled before they are shown, against position bias. A JSON schema holds the reply to a number
+    where the endpoint takes one. A choice that cannot be read is asked for once more, and never guessed.
+
+    Args:
+        judge: the model that picks.
+        seed: of the shuffle, together with the group; 0.
+        include_question: shows the judge the question; True.
+        max_tokens: of the judge's reply; None leaves its own limit.
+
+    Raises:
+        EstimationError: when called, for a group without a usable rollout, or where no choice could be read. It keeps
+            the group.
+
+    Example:
+        >>> reference = await BestOfN(judge)(group)
     """
 
     judge: Model
@@ -94,17 +112,17 @@ class BestOfN:
         _shuffler(self.seed, usable).shuffle(order)
         messages = self.messages(group, [_shown(usable[position]) for position in order])
         spent = Usage()
-        said, unanswered = "", True
+        text, unanswered = "", True
         for attempt in range(2):
             with noting() as remarks:
                 reply = await self._ask(messages, len(order), attempt)
             spent += Usage.total([reply.usage])
             unanswered &= reply.error is None
-            said = reply.error or reply.text
+            text = reply.error or reply.text
             choice = None if reply.error else _choice(reply.text, len(order))
             if choice is not None:
                 return _picked(group, usable[order[choice - 1]], "BestOfN", spent, remarks)
-        failure = f"the judge {self.judge.name!r} made no readable choice: {said[:200]!r}"
+        failure = f"the judge {self.judge.name!r} made no readable choice: {text[:200]!r}"
         raise EstimationError(failure, group, spent, unanswered)
 
     async def _ask(self, messages: list[Message], count: int, attempt: int) -> Rollout:
@@ -123,11 +141,21 @@ class BestOfN:
 
 @dataclass(frozen=True)
 class MinPerplexity:
-    """The rollout with the lowest mean negative log-likelihood per token, in nats.
+    """An estimator: the rollout with the lowest mean negative log-likelihood per token, in nats.
 
-    Uses the log-probabilities that came with the rollouts (sampled with logprobs=True), when all have them; where one
-    has none, `scorer` gives those of all, as log p(rollout | question): numbers of two kinds would not compare. Raises
-    EstimationError when there is neither. A tie goes to the first.
+    It uses the log-probabilities that came with the rollouts (sampled with logprobs=True) when all have them. Where one
+    has none, `scorer` gives those of all, as log p(rollout | question), since numbers of two kinds do not compare. A
+    tie goes to the first.
+
+    Args:
+        scorer: a model with `logprobs(prompt, text)`; None takes only what came with the rollouts.
+
+    Raises:
+        ConfigError: for a scorer that cannot score.
+        EstimationError: when called, for a group without a usable rollout, or without log-probabilities and scorer.
+
+    Example:
+        >>> reference = await MinPerplexity()(await sample_group(policy, example, 8, logprobs=True))
     """
 
     scorer: Model | None = None
@@ -154,10 +182,21 @@ class MinPerplexity:
 
 @dataclass(frozen=True)
 class MutualPredictability:
-    """The rollout that the others predict best (Internal Coherence, Wen et al. 2025, as used in §4.4).
+    """An estimator: the rollout that the others predict best (Internal Coherence, Wen et al. 2025, as used in §4.4).
 
-    For each rollout the other ones are shown in an order shuffled by `seed`, then the candidate; the one with the
-    lowest mean negative log-likelihood per token, in nats, wins, a tie going to the first.
+    For each rollout the other ones are shown in a shuffled order, then the candidate; the one with the lowest mean
+    negative log-likelihood per token, in nats, wins, and a tie goes to the first.
+
+    Args:
+        scorer: a model with `logprobs(prompt, text)`, asked once per rollout.
+        seed: of the shuffle, together with the group; 0.
+
+    Raises:
+        ConfigError: for a scorer that cannot score.
+        EstimationError: when called, for a group without a usable rollout, or where the scorer fails.
+
+    Example:
+        >>> reference = await MutualPredictability(LocalModel("Qwen/Qwen3-0.6B"))(group)
     """
 
     scorer: Model
@@ -202,34 +241,34 @@ async def _losses(scorer: Model, texts: Sequence[tuple[list[Message], str]], gro
 
     with metered() as spent:
         try:
-            found = await concurrency.together(loss(*one) for one in texts)
+            losses = await concurrency.together(loss(prompt, text) for prompt, text in texts)
         except EndpointDown:
-            raise  # as of any endpoint: the run ends with what it has
+            raise  # this ends the run, as it does for any endpoint
         except (EndpointUnavailable, BadReply) as error:
             failure = EstimationError(f"the scorer {scorer.name!r} failed: {error}", group, Usage.total(spent))
         else:
             # A scorer that says nothing of its cost has an unknown one.
-            return found, Usage.total(spent or [None])
+            return losses, Usage.total(spent or [None])
     raise failure
 
 
-def _usable(group: Group) -> tuple[Rollout, ...]:
+def _usable(group: Group) -> tuple[Response, ...]:
     if not group.usable:
         raise EstimationError(f"no rollout to pick from: {group!r}", group, None, bool(group.replies))
     return group.usable
 
 
-def _shown(rollout: Rollout) -> str:
+def _shown(rollout: Response) -> str:
     """What a rollout says without its thinking; all of it when it says nothing else."""
     return answers.without_thinking(rollout.text).strip() or rollout.text
 
 
-def _picked(group: Group, rollout: Rollout, source: str, usage: Usage, more: Sequence[str] = ()) -> Reference:
+def _picked(group: Group, rollout: Response, source: str, usage: Usage, more: Sequence[str] = ()) -> Reference:
     notes = [*group.left_out(), *more]
     return Reference(rollout.text, rollout.answer, source, group, usage=usage, notes=tuple(notes))
 
 
-def _shuffler(seed: int, rollouts: Sequence[Rollout]) -> random.Random:
+def _shuffler(seed: int, rollouts: Sequence[Response]) -> random.Random:
     """A generator that gives the same group the same order, and other groups other ones."""
     texts = "\0".join(rollout.text for rollout in rollouts)
     return random.Random(f"{seed}/{hashlib.sha256(texts.encode('utf-8', 'replace')).hexdigest()}")  # noqa: S311
@@ -237,8 +276,8 @@ def _shuffler(seed: int, rollouts: Sequence[Rollout]) -> random.Random:
 
 def _choice(text: str, count: int) -> int | None:
     """The number chosen: the one in {"best": …}, else the only number in range that the reply names."""
-    said = answers.without_thinking(text)
-    named = re.findall(r"\"best\"\s*:\s*(\d+)", said) or re.findall(r"\d+", said)
+    visible = answers.without_thinking(text)
+    named = re.findall(r"\"best\"\s*:\s*(\d+)", visible) or re.findall(r"\d+", visible)
     numbers = {int(number) for number in named if len(number) < 6}
     (only,) = numbers if len(numbers) == 1 else (None,)
     return only if only is not None and 1 <= only <= count else None

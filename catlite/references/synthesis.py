@@ -32,17 +32,26 @@ _ROOM = 0.75  # of the context for the prompt, the rest for the reply
 
 @dataclass(frozen=True)
 class Synthesis:
-    """An estimator: `await Synthesis(anchor)(group)` is the group's Reference.
+    """An estimator: the frozen anchor writes one reference out of all rollouts of a group (arXiv 2509.14234 §3.1).
 
-    include_question: show the anchor the question. temperature: 0 where the anchor takes it, since the policy
-    explores and the anchor estimates; None leaves it to the endpoint. max_tokens: of the synthesis. worked:
-    (attempts, reference) pairs shown as earlier turns, for anchors too small to follow instructions alone.
-    Two options the paper has not, for examples with an answer format: skip_unanimous makes no call when the answers of
-    at least two usable rollouts, none without one, are all equivalent, and returns the first of these rollouts; weigh
-    tells the anchor with each attempt how many attempts reach its answer.
+    Args:
+        anchor: the model that reconciles the rollouts, in the paper the initial policy.
+        include_question: shows the anchor the question, the ablation of App. A.3; False.
+        temperature: of the synthesis; 0.0, since the policy explores and the anchor estimates. It is dropped where the
+            anchor refuses it; None leaves it to the endpoint.
+        max_tokens: of the synthesis; None leaves the anchor's own limit.
+        worked: (attempts, reference) pairs shown as earlier turns, for an anchor that is very small; none.
+        skip_unanimous: makes no call where the answers of at least two usable rollouts, none without one, are all
+            equivalent, and returns the first of these rollouts; False. The paper does not have it.
+        weigh: tells the anchor with each attempt how many attempts reach its answer; False. The paper does not have it.
 
-    Raises EstimationError, which keeps the group, when no rollout is usable, when the anchor gives no text, or when
-    even trimmed rollouts exceed its context.
+    Raises:
+        EstimationError: when called, where no rollout is usable, where the anchor gives no text, or where even trimmed
+            rollouts exceed its context. It keeps the group.
+
+    Example:
+        >>> reference = await Synthesis(anchor)(group)
+        >>> print(reference.text)
     """
 
     anchor: Model
@@ -121,13 +130,13 @@ class Synthesis:
                 return reply, limit
 
     async def _agreeing(self, group: Group) -> list[int]:
-        """For each usable rollout, how many of them have its answer, 0 when it has none; [] when nobody asks."""
+        """For each usable rollout, how many of them have its answer, 0 when it has none; [] where nothing needs it."""
         if group.example.answer_format is None or not (self.skip_unanimous or self.weigh):
             return []
-        found = [rollout.answer for rollout in group.usable]
-        voters = [position for position, answer in enumerate(found) if answer is not None]
-        agreeing = [0] * len(found)
-        for members in await equivalence_classes([answer for answer in found if answer is not None]):
+        own = [rollout.answer for rollout in group.usable]
+        voters = [position for position, answer in enumerate(own) if answer is not None]
+        agreeing = [0] * len(own)
+        for members in await equivalence_classes([answer for answer in own if answer is not None]):
             for member in members:
                 agreeing[voters[member]] = len(members)
         return agreeing
@@ -135,9 +144,12 @@ class Synthesis:
     def messages(self, group: Group, texts: Sequence[str], agreeing: Sequence[int] = ()) -> list[Message]:
         """The anchor's prompt for `texts`: the reasoning one when the example has an answer format.
 
-        agreeing: for each text, how many have its answer; left out, the anchor is not told.
+        The part that is the same for every group comes first, so that prefix caches hit.
 
-        What is the same for every group comes first, so that prefix caches hit.
+        Args:
+            group: the group, for its question and its answer format.
+            texts: the attempts to show.
+            agreeing: how many attempts have the answer of each text; empty does not tell the anchor.
         """
         if group.example.answer_format is None:
             product, instructions = "response", render("synthesis_freeform")
@@ -165,7 +177,7 @@ def _attempts(texts: Sequence[str], product: str, question: str = "", agreeing: 
     tag, attempts = fenced(texts, "attempt")
     for number, count in enumerate(agreeing, 1):
         weight = render("weight", count=str(count), total=str(len(agreeing))) if count else render("no_answer")
-        # The tag stands in no text, so what is found is the fence.
+        # No text holds the tag, so this replaces the fence only.
         attempts = attempts.replace(f"<{tag} {number}>", f"<{tag} {number}: {weight}>")
     return render("attempts", tag=tag, attempts=attempts, product=product, question=question)
 

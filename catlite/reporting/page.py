@@ -23,7 +23,7 @@ from catlite.analysis.comparing import differences, disagreement
 from catlite.analysis.scaling import maj_at_k, pass_at_k
 from catlite.analysis.traces import traces
 from catlite.criteria import Rubric, Verdict
-from catlite.data import Example, Group, Rollout
+from catlite.data import Example, Group, Response
 from catlite.reporting import figures
 from catlite.reporting.training_page import write_page
 from catlite.reprs import good, mark, reward_text, worth
@@ -301,7 +301,7 @@ def _matrix(rubric: Rubric, rows: list[Row], cut: Cut) -> dict[str, Any]:
     }
 
 
-def _rollout(rollout: Rollout, score: float | None, cut: Cut) -> dict[str, Any]:
+def _rollout(rollout: Response, score: float | None, cut: Cut) -> dict[str, Any]:
     found = {
         "answer": cut(rollout.answer),
         "ended": cut(rollout.defect or "complete"),

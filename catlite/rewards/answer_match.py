@@ -15,12 +15,16 @@ GOLD = "gold"  # the source of a reference that is the true answer: nothing was 
 
 @dataclass(frozen=True)
 class AnswerMatch:
-    """A reward: `await AnswerMatch()(group, reference)` has one float or None per rollout, in order.
+    """A reward: 1.0 for a rollout whose answer is the reference's, else 0.0 (arXiv 2509.14234 §3.2.1).
 
-    1.0 for the reference's answer; 0.0 for another one, or none in a reply that came; None where nothing can be said:
-    the reference has no answer, the example does not say how answers are written, the call for the rollout failed, or
-    the comparison gave no verdict. What the reference's answer is, the votes decide, as in MajorityVote: "50%" matches
-    "50" or "0.5", not both. A gold answer (source "gold") is compared with each rollout alone, and matches both.
+    A complete reply without an answer has 0.0. The reward is None where nothing can be said: the reference has no
+    answer, the example does not say how answers are written, the call for the rollout failed, or the comparison gave no
+    verdict. The votes decide which answer the reference has, as in MajorityVote: "50%" matches "50" or "0.5", not both.
+    A gold answer (source "gold") is compared with each rollout alone, and matches both.
+
+    Example:
+        >>> await AnswerMatch()(group, await MajorityVote()(group))
+        [1.0, 1.0, 0.0, 1.0]
     """
 
     async def __call__(self, group: Group, reference: Reference) -> list[float | None]:

@@ -2,30 +2,27 @@
 
 Three modes, one result. "single" asks about one criterion a call, as the paper does; "batch" about all criteria of a
 rollout in one; "soft" takes the probability of yes from the log-probabilities of one word, which tells something
-even where a weak judge's hard verdict does not. What repeats stands first in the prompt (instructions, rollout, then
-the criterion), and the first criterion goes ahead of the others, so that prefix caches hit. A verdict that cannot be
-read is asked for once more and then is None. Left out: several judges, and pairwise comparison.
+even where a weak judge's hard verdict does not. The first criterion goes ahead of the others, so that prefix caches
+hit. A verdict that cannot be read is asked for once more and then is None. Left out: several judges, and pairwise
+comparison.
 """
 
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from catlite import answers, concurrency
 from catlite.criteria import Criterion, Rubric, Verdict
-from catlite.data import Example, Group, Judgement, Message, Rollout
+from catlite.data import Example, Group, Judgement, Message, Response, Rollout
 from catlite.errors import ConfigError, ContextOverflow, RequestRejected
-from catlite.models.base import Model, json_schema
+from catlite.models.base import Model
 from catlite.models.preferring import noting, sample_preferring
-from catlite.prompts.fence import disarm, fenced
-from catlite.prompts.files import render
+from catlite.rewards import asking
 from catlite.rewards.attacks import ATTACKS, CRITERION, HONEST, OFF_TOPIC
-from catlite.rewards.verdicts.reading import asked_again, criterion_verdicts, read_verdict
+from catlite.rewards.verdicts.reading import criterion_verdicts, read_verdict
 from catlite.text import data_frame
 from catlite.usage import Usage
 
@@ -36,23 +33,6 @@ Mode = Literal["single", "batch", "soft"]
 _LEAST = 1e-6  # probability of yes and no together, below which the judge was about to say something else
 # How many of the likeliest tokens: what OpenAI and vLLM give at most, then what others do.
 _ALTERNATIVES = (20, 8, 5, 2)
-_VERDICT = {"reason": {"type": "string"}, "met": {"type": "boolean"}}
-_ENTRY = {
-    "type": "object",
-    "properties": {"criterion": {"type": "integer"}, **_VERDICT},
-    "required": ["criterion", "reason", "met"],
-    "additionalProperties": False,
-}
-_FORMS = {
-    "single": json_schema("verdict", _VERDICT),
-    "batch": json_schema("verdicts", {"verdicts": {"type": "array", "items": _ENTRY}}),
-}
-# A reply that only announces one: judges are known to wave these through.
-_ANNOUNCEMENT = re.compile(
-    r"(?:(?:(?:the|my|final|full|complete) )*(?:solution|answer|response|reasoning|thought process|"
-    r"let ?s (?:solve|think)(?: about)?(?: this| the)?(?: problem)?(?: step by step)?) ?)*"
-)
-_MARKDOWN = "*_`~|=+<>^#"
 
 
 def check_mode(mode: str) -> None:
@@ -88,7 +68,7 @@ async def judge_group(
         group: the rollouts; thinking in them is not shown.
         rubric: the criteria.
         mode: "single", "batch" or "soft"; "single".
-        conversation: shows the judge what was asked, for criteria that speak of it; False.
+        conversation: shows the judge the example's conversation, for criteria that speak of it; False.
         min_coverage: a rollout with a smaller share of its criteria judged, 0 to 1, has reward None; 0.0.
         temperature: of the judge's replies, dropped where the judge refuses it; 0.0.
         max_tokens: of each of the judge's replies; None leaves its own limit.
@@ -109,28 +89,28 @@ async def judge_group(
     check_coverage(min_coverage)
     if not rubric.criteria:
         raise ConfigError("the rubric has no criteria: there is nothing to judge by")
-    asking = _Asking(judge, rubric, mode, temperature, max_tokens)
-    asked = group.example if conversation else None
-    judging = (asking.rollout(rollout, asked) for rollout in group.rollouts)
+    inquiry = _Inquiry(judge, rubric, mode, temperature, max_tokens)
+    example = group.example if conversation else None
+    judging = (inquiry.judge_response(response, example) for response in group.rollouts)
     with noting() as remarks:
         if mode == "soft" and getattr(judge, "caches_per_slot", False):
-            # One word is no work to share out, and in one slot the instructions are read once for all rollouts.
-            verdicts = tuple([await one for one in judging])
+            # One word is too little work to share, and in one slot the instructions are read once for all rollouts.
+            verdicts_GC = tuple([await verdicts for verdicts in judging])  # noqa: N806 - the suffix names the axes
         else:
-            verdicts = tuple(await concurrency.together(judging))
+            verdicts_GC = tuple(await concurrency.together(judging))  # noqa: N806
     rewards = []
-    for mine in verdicts:
-        covered = sum(verdict.met is not None for verdict in mine) / len(mine)
-        rewards.append(rubric.score([verdict.value for verdict in mine]) if covered >= min_coverage else None)
-    unread = sum(verdict.met is None for mine in verdicts for verdict in mine)
-    unread_note = (f"{unread} of {len(verdicts) * len(rubric)} verdicts could not be had",) if unread else ()
+    for verdicts in verdicts_GC:
+        covered = sum(verdict.met is not None for verdict in verdicts) / len(verdicts)
+        rewards.append(rubric.score([verdict.value for verdict in verdicts]) if covered >= min_coverage else None)
+    unread = sum(verdict.met is None for verdicts in verdicts_GC for verdict in verdicts)
+    unread_note = (f"{unread} of {len(verdicts_GC) * len(rubric)} verdicts could not be had",) if unread else ()
     notes = (*unread_note, *remarks)
-    return Judgement(group, rubric, verdicts, tuple(rewards), judge.name, Usage.total(asking.spent), notes)
+    return Judgement(group, rubric, verdicts_GC, tuple(rewards), judge.name, Usage.total(inquiry.spent), notes)
 
 
 @dataclass(frozen=True)
-class _Asking:
-    """One group's judging on its way."""
+class _Inquiry:
+    """Judges the responses of one group, and adds up the usage of the judge's replies."""
 
     judge: Model
     rubric: Rubric
@@ -139,80 +119,80 @@ class _Asking:
     max_tokens: int | None
     spent: list[Usage | None] = field(default_factory=list)
 
-    async def rollout(self, rollout: Rollout, asked: Example | None) -> tuple[Verdict, ...]:
+    async def judge_response(self, response: Response, example: Example | None) -> tuple[Verdict, ...]:
         """A verdict per criterion."""
         criteria = self.rubric.criteria
-        if rollout.error is not None:
-            return tuple(Verdict(one, None, f"the rollout failed: {rollout.error}") for one in criteria)
-        response = answers.without_thinking(rollout.text)  # thinking is no part of the answer, as for an estimator
-        if says_nothing(response):
-            return tuple(Verdict(one, False, "the rollout says nothing") for one in criteria)
-        shown = _shown(response, asked)
+        if response.error is not None:
+            return tuple(Verdict(criterion, None, f"the rollout failed: {response.error}") for criterion in criteria)
+        text = answers.without_thinking(response.text)  # as for an estimator, thinking does not belong to the answer
+        if asking.says_nothing(text):
+            return tuple(Verdict(criterion, False, "the rollout says nothing") for criterion in criteria)
+        shown = asking.show_response(text, example)
         try:
             if self.mode == "batch":
-                return tuple(await self._all(shown))
+                return tuple(await self._ask_all(shown))
             if getattr(self.judge, "caches_per_slot", False):
-                return tuple([await self._one(shown, one) for one in criteria])
+                return tuple([await self._ask_about(shown, criterion) for criterion in criteria])
             # Once the first is back the server has the rest of the prompt in its cache.
-            first = await self._one(shown, criteria[0])
-            return (first, *await concurrency.together(self._one(shown, one) for one in criteria[1:]))
+            first = await self._ask_about(shown, criteria[0])
+            return (first, *await concurrency.together(self._ask_about(shown, other) for other in criteria[1:]))
         except ContextOverflow as error:
-            why = f"the rollout does not fit the judge's context: {error}"
-            return tuple(Verdict(one, None, why) for one in criteria)
+            reason = f"the rollout does not fit the judge's context: {error}"
+            return tuple(Verdict(criterion, None, reason) for criterion in criteria)
 
-    async def _one(self, shown: str, criterion: Criterion) -> Verdict:
+    async def _ask_about(self, shown: str, criterion: Criterion) -> Verdict:
         """One verdict; None where the judge refuses this request, as a content filter does."""
         try:
             if self.mode == "soft":
-                return await self._soft(shown, criterion)
-            met, reason = await self._single(shown, criterion)
+                return await self._ask_for_word(shown, criterion)
+            met, reason = await self._ask_for_verdict(shown, criterion)
         except RequestRejected as error:
             if isinstance(error, ContextOverflow) or error.for_every_prompt:
                 raise
             return Verdict(criterion, None, f"the judge refused: {error}")
         return Verdict(criterion, met, reason)
 
-    async def _single(self, shown: str, criterion: Criterion) -> tuple[bool | None, str]:
-        """The verdict of the reply, or where there is none to read that of being asked again."""
-        messages = [_user(shown, render("judge_single", criterion=worded(criterion)))]
+    async def _ask_for_verdict(self, shown: str, criterion: Criterion) -> tuple[bool | None, str]:
+        """The verdict of the reply, or of a second one where the first has none that can be read."""
+        messages = asking.about_criterion(shown, criterion)
         reply = await self._ask(messages)
-        found = read_verdict(reply)
-        if reply.error is not None or found[0] is not None:
-            return found
+        verdict = read_verdict(reply)
+        if reply.error is not None or verdict[0] is not None:
+            return verdict
         try:
-            again = await self._ask(asked_again(messages, reply))
+            second = read_verdict(await self._ask(asking.ask_again(messages, reply)))
         except RequestRejected:
-            return found
-        better = read_verdict(again)
-        return better if better[0] is not None else found
+            return verdict
+        return second if second[0] is not None else verdict
 
-    async def _all(self, shown: str) -> list[Verdict]:
+    async def _ask_all(self, shown: str) -> list[Verdict]:
         """All criteria in one call; those it leaves without a verdict in one more."""
-        criteria = list(self.rubric.criteria)
-        found: list[tuple[bool | None, str]] = [(None, "")] * len(criteria)
+        criteria = self.rubric.criteria
+        verdicts = [Verdict(criterion, None, "") for criterion in criteria]
         for _ in range(2):
-            left = [number for number, (met, _) in enumerate(found) if met is None]
-            if not left:
+            open_places = [place for place, verdict in enumerate(verdicts) if verdict.met is None]
+            if not open_places:
                 break
-            listed = "\n".join(f"{number}. {worded(criteria[place])}" for number, place in enumerate(left, 1))
             try:
-                reply = await self._ask([_user(shown, render("judge_batch", criteria=listed))])
+                reply = await self._ask(asking.about_criteria(shown, [criteria[place] for place in open_places]))
             except RequestRejected as error:
-                if error.for_every_prompt or (isinstance(error, ContextOverflow) and len(left) == len(criteria)):
+                if error.for_every_prompt or (isinstance(error, ContextOverflow) and len(open_places) == len(criteria)):
                     raise
                 reply = Rollout("", finish_reason="error", error=f"the judge refused: {error}")
-            for place, verdict in zip(left, criterion_verdicts(reply, len(left)), strict=True):
-                found[place] = verdict
-        return [Verdict(one, met, reason) for one, (met, reason) in zip(criteria, found, strict=True)]
+            for place, (met, reason) in zip(open_places, criterion_verdicts(reply, len(open_places)), strict=True):
+                verdicts[place] = Verdict(criteria[place], met, reason)
+        return verdicts
 
     async def _ask(self, messages: list[Message]) -> Rollout:
-        preferred = {"response_format": _FORMS[self.mode], "temperature": self.temperature}
+        form = asking.VERDICTS if self.mode == "batch" else asking.VERDICT
+        preferred = {"response_format": form, "temperature": self.temperature}
         reply = await sample_preferring(self.judge, messages, preferred, max_tokens=self.max_tokens)
         self.spent.append(reply.usage)
         return reply
 
-    async def _soft(self, shown: str, criterion: Criterion) -> Verdict:
-        messages = [_user(shown, render("judge_soft", criterion=worded(criterion)))]
+    async def _ask_for_word(self, shown: str, criterion: Criterion) -> Verdict:
+        """The verdict by the probability of yes against no as the first word of the reply."""
+        messages = asking.for_one_word(shown, criterion)
         preferred = {"top_logprobs": _ALTERNATIVES, "temperature": self.temperature}
         reply = await sample_preferring(self.judge, messages, preferred, max_tokens=1, logprobs=True)
         self.spent.append(reply.usage)
@@ -230,15 +210,6 @@ class _Asking:
         return Verdict(criterion, probability > 0.5, "", probability)
 
 
-def says_nothing(text: str) -> bool:
-    """True for a text that is empty or no more than an announcement ("Solution:"), which meets no criterion."""
-    if len(text) >= 1_000:
-        return False
-    # Punctuation, spaces and markdown say nothing; letters, digits and signs (∞, ✅) do.
-    kept = (" " if unicodedata.category(one)[0] in "PZC" or one in _MARKDOWN else one for one in text.lower())
-    return _ANNOUNCEMENT.fullmatch(" ".join("".join(kept).split())) is not None
-
-
 def yes_probability(alternatives: Sequence[tuple[str, float]]) -> float | None:
     """p(yes) / (p(yes) + p(no)) over the likeliest first tokens, however they are spelt; None when neither is there."""
     mass = {"yes": 0.0, "no": 0.0}
@@ -248,27 +219,6 @@ def yes_probability(alternatives: Sequence[tuple[str, float]]) -> float | None:
             mass[word] += math.exp(logprob)
     total = mass["yes"] + mass["no"]
     return mass["yes"] / total if total > _LEAST else None
-
-
-def worded(criterion: Criterion) -> str:
-    """A criterion on one line; HealthBench's way of weights in brackets where there are any."""
-    text = " ".join(disarm(criterion.text).split())
-    return text if criterion.points == 1 else f"[{criterion.points:g}] {text}"
-
-
-def _shown(response: str, asked: Example | None) -> str:
-    """What all criteria of a rollout have in common, which therefore comes first."""
-    conversation = ""
-    if asked is not None:
-        turns = [f"{message['role']}: {message['content']}" for message in asked.messages]
-        tag, shown = fenced(["\n\n".join(turns)], "conversation")
-        conversation = render("judge_conversation", tag=tag, conversation=shown) + "\n\n"
-    tag, shown = fenced([response], "response")
-    return render("judge", conversation=conversation, tag=tag, response=shown)
-
-
-def _user(shown: str, question: str) -> Message:
-    return {"role": "user", "content": f"{shown}\n\n{question}"}
 
 
 def probe(judge: Model, *, mode: Mode = "single", max_tokens: int | None = None) -> pd.DataFrame:

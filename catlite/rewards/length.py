@@ -1,21 +1,21 @@
 """A length penalty around any reward, against answers that collect criteria by growing (arXiv 2509.14234 App. B).
 
 HealthBench training in the paper subtracts 1 from the reward of a response longer than 750 tokens. A reference and a
-rollout with the same text have the same length: whatever counts the one counts the other.
+rollout with the same text have the same length: both are counted in the same way.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from catlite import answers
 from catlite.coerce import check_reward
-from catlite.data import Group, Judgement, Reference, Rollout
+from catlite.data import Group, Judgement, Reference, Response, Reward
 from catlite.errors import ConfigError
+from catlite.rewards.protocol import Audit
 
-Audit = Callable[[Group, Reference], Awaitable[Judgement]]
 # Scripts that put no spaces between words (Thai, Lao, Burmese, Khmer, kana, Han): each character counts.
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -32,9 +32,9 @@ class LengthPenalty:
     tokens per character of the rollouts it comes from. Where no rollout has such a count, words are counted for all.
 
     Args:
-        reward: the reward that is penalized.
+        reward: any reward.
         limit: tokens that cost nothing; 750, as in the paper.
-        penalty: what is subtracted beyond them; 1.0.
+        penalty: the reward subtracted from a longer rollout; 1.0.
         count: how many tokens a text has; None for the counts described above.
 
     Raises:
@@ -45,7 +45,7 @@ class LengthPenalty:
         >>> rewards = await reward(group, reference)
     """
 
-    reward: Callable[[Group, Reference], Awaitable[list[float | None]]]
+    reward: Reward
     limit: int = 750
     penalty: float = 1.0
     count: Callable[[str], int] | None = None
@@ -78,11 +78,11 @@ class LengthPenalty:
         return penalized
 
     def lengths(self, group: Group, reference: Reference) -> list[int]:
-        """The length of each rollout that is held against the limit.
+        """The length of each rollout, to compare with the limit.
 
         Args:
-            group: the rollouts that are rewarded; of a reference that is graded itself, that one alone.
-            reference: what they are rewarded by, whose own group says how many tokens a character takes.
+            group: the rollouts to reward, or a reference alone.
+            reference: the reference that rewards them; its own group says how many tokens a character takes.
 
         Returns:
             Tokens, or words where no rollout has a count of its text alone; shape (len(group.rollouts),).
@@ -112,7 +112,7 @@ class LengthPenalty:
         ]
 
 
-def _counted(rollouts: Iterable[Rollout]) -> dict[str, int]:
+def _counted(rollouts: Iterable[Response]) -> dict[str, int]:
     """The tokens of each text that has a count of its own."""
     counted: dict[str, int] = {}
     for rollout in rollouts:
@@ -122,7 +122,7 @@ def _counted(rollouts: Iterable[Rollout]) -> dict[str, int]:
     return counted
 
 
-def _own_count(rollout: Rollout) -> int | None:
+def _own_count(rollout: Response) -> int | None:
     """The server's count of a rollout, where it is of the text alone: None where thinking is counted in it."""
     thought = bool(rollout.reasoning) or answers.without_thinking(rollout.text) != rollout.text
     tokens = rollout.usage.completion_tokens if rollout.usage is not None else None

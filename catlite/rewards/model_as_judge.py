@@ -9,22 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from catlite import answers, concurrency
 from catlite.coerce import hold_models
-from catlite.data import Group, Message, Reference, Rollout
+from catlite.data import Group, Reference, Response, Rollout
 from catlite.errors import ConfigError, RequestRejected
-from catlite.models.base import Model, json_schema
+from catlite.models.base import Model
 from catlite.models.preferring import sample_preferring
-from catlite.prompts.fence import fenced
-from catlite.prompts.files import render
-from catlite.rewards.judge import says_nothing
-from catlite.rewards.verdicts.reading import asked_again, own_objects, read_verdict
+from catlite.rewards import asking
+from catlite.rewards.verdicts.reading import own_objects, read_verdict
 
 _NUMBER = re.compile(r"\W*(?:score\W{0,4})?(\d{1,2}(?:\.\d{1,6})?)(?:\s*/\s*10|\s+out\s+of\s+10)?\W*", re.IGNORECASE)
-_SAME = json_schema("verdict", {"reason": {"type": "string"}, "met": {"type": "boolean"}})
-_SCORE = json_schema("score", {"reason": {"type": "string"}, "score": {"type": "integer", "minimum": 1, "maximum": 10}})
 
 
 @dataclass(frozen=True)
@@ -32,8 +28,8 @@ class ModelAsJudge:
     """A reward: 1.0 when the judge finds that a rollout says the same as the reference, else 0.0.
 
     A reply that cannot be read is asked for once more, then the reward is None, as it is for a rollout whose call
-    failed; one that says nothing has 0. What the judge was asked without is in the notes of an evaluation
-    that grades by it, and in the log.
+    failed; one that says nothing has 0. The parameters that the judge does not take are named in the notes of an
+    evaluation that grades by it, and in the log.
 
     Args:
         judge: compares the two texts.
@@ -63,19 +59,16 @@ class ModelAsJudge:
             raise ConfigError("the reference has no text to compare with")
         return await concurrency.together(self._reward(rollout, reference.text) for rollout in group.rollouts)
 
-    async def _reward(self, rollout: Rollout, reference: str) -> float | None:
+    async def _reward(self, rollout: Response, reference: str) -> float | None:
         if rollout.error is not None:
             return None
         response = answers.without_thinking(rollout.text)
-        if says_nothing(response):
+        if asking.says_nothing(response):
             return 0.0
-        tag, texts = fenced([answers.without_thinking(reference) or reference, response], "text")
-        question = render("same_meaning_score" if self.scale else "same_meaning_binary")
-        shown = render("same_meaning", tag=tag, texts=texts)
-        messages: list[Message] = [{"role": "user", "content": f"{shown}\n\n{question}"}]
+        messages = asking.about_likeness(answers.without_thinking(reference) or reference, response, scale=self.scale)
         read: Callable[[Rollout], float | None] = _score if self.scale else _same
+        preferred = {"response_format": asking.SCORE if self.scale else asking.VERDICT, "temperature": 0.0}
         for _ in range(2):
-            preferred: dict[str, Any] = {"response_format": _SCORE if self.scale else _SAME, "temperature": 0.0}
             try:
                 reply = await sample_preferring(self.judge, messages, preferred, max_tokens=self.max_tokens)
             except RequestRejected as error:
@@ -85,7 +78,7 @@ class ModelAsJudge:
             reward = read(reply)
             if reward is not None or reply.error is not None:
                 return reward
-            messages = asked_again(messages, reply)
+            messages = asking.ask_again(messages, reply)
         return None
 
 

@@ -1,9 +1,9 @@
 """Self-proposed rubrics (arXiv 2509.14234 §3.2.2): a pseudo-reference becomes yes/no criteria for other responses.
 
 The proposer, in the paper the anchor, sees the reference alone; the question in its place is the ablation of App. A.2.
-What comes is read from JSON, tags or a list, and checked: criteria that ask for more than yes or no, point to a text
-the judge will not see, or copy one are dropped and asked for again, a bounded number of times. Left out: weights, which
-the paper's rubrics do not have, and refining a rubric by how it judges.
+Its reply is read from JSON, tags or a list, and checked: criteria that ask for more than yes or no, point to a text
+that the judge will not see, or copy one are dropped and asked for again, a bounded number of times. Left out: weights,
+which the paper's rubrics do not have, and refining a rubric by how it judges.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from catlite.models.preferring import sample_preferring
 from catlite.parsing import parse_values
 from catlite.prompts.fence import disarm, fenced
 from catlite.prompts.files import render
-from catlite.rewards.turns import with_request
+from catlite.rewards.asking import ask_again
 from catlite.usage import Usage
 
 Worked = tuple[tuple[str, tuple[str, ...]], ...]
@@ -68,14 +68,14 @@ async def propose_rubric(
     temperature: float | None = 0.0,
     max_tokens: int | None = None,
 ) -> tuple[Rubric, Usage]:
-    """Criteria by which other responses to the task of `reference` can be judged, and what they cost.
+    """Ask a model for the criteria of a rubric by which other responses can be judged (arXiv 2509.14234 §3.2.2).
 
     Args:
         reference: the text of a pseudo-reference.
         proposer: the model that writes the criteria, or its name, as in `synthesize`.
         question: proposes from the question instead, and then `reference` is not shown (App. A.2); None.
         fewest: criteria there have to be; 5, as in the paper.
-        most: criteria there may be; 20, what is beyond is dropped, with the least important last.
+        most: criteria there may be; 20. Further ones are dropped; proposers are told to put the least important last.
         worked: (reference, criteria) pairs shown as earlier turns, for a proposer that is very small; none.
         temperature: of the first reply, dropped where the proposer refuses it; 0.0.
         max_tokens: of each reply; None leaves the proposer's own limit.
@@ -104,11 +104,12 @@ async def propose_rubric(
     if not material:
         raise ConfigError("the reference is empty: there is nothing to propose a rubric from")
     messages: list[Message] = []
-    for given, criteria in worked:
-        messages += [_request(name, given, fewest, most)[1], {"role": "assistant", "content": _listing(criteria)}]
-    tag, asking = _request(name, material, fewest, most)
-    messages.append(asking)
-    asked = len(messages)
+    for text, criteria in worked:
+        listing = json.dumps({"criteria": list(criteria)}, ensure_ascii=False)
+        messages += [_request(name, text, fewest, most)[1], {"role": "assistant", "content": listing}]
+    tag, request = _request(name, material, fewest, most)
+    messages.append(request)
+    turns = list(messages)  # up to the request, from which every further attempt goes on
     shown = {_likeness(text) for _, criteria in worked for text in criteria}
     listed = {"type": "array", "items": {"type": "string"}, "minItems": fewest, "maxItems": most}
     preferred = {"response_format": json_schema("rubric", {"criteria": listed}), "temperature": temperature}
@@ -133,7 +134,7 @@ async def propose_rubric(
             return Rubric(tuple(Criterion(text) for text in list(kept.values())[:most])), spent
         if reply.error is not None:
             break
-        messages = with_request(messages[:asked], reply, _again(list(kept.values()), faults, fewest))
+        messages = ask_again(turns, reply, _again(list(kept.values()), faults, fewest))
     why = f" ({_counted(faults)})" if faults else ""
     if reply.error is not None:
         raise RubricError(f"{proposer.name!r} gave no rubric: {reply.error}", tuple(raw), spent)
@@ -152,12 +153,8 @@ def _request(name: str, material: str, fewest: int, most: int) -> tuple[str, Mes
     return tag, {"role": "user", "content": content}
 
 
-def _listing(criteria: Sequence[str]) -> str:
-    return json.dumps({"criteria": list(criteria)}, ensure_ascii=False)
-
-
 def _again(kept: Sequence[str], faults: Sequence[str], fewest: int) -> str:
-    """The request for what is missing, which says what was wrong."""
+    """The request for the missing criteria, with the faults of those that cannot be used."""
     complaint = f"Not all of these can be used: {_counted(faults)}." if faults else "These are too few."
     if not kept and not faults:
         complaint = "That cannot be read as a list of criteria."
@@ -177,9 +174,9 @@ def _criteria(reply: Rollout) -> list[str]:
         return []
     listed = list(_texts(parse_values(reply.text)))
     # A text of several lines may be a list in turn.
-    found = [one for text in listed for one in (_bullets(text) if "\n" in text else []) or [text]]
-    found = found or _bullets(answers.without_thinking(reply.text))
-    return [" ".join(text.split()) for text in found if text.strip()]
+    texts = [item for text in listed for item in (_bullets(text) if "\n" in text else []) or [text]]
+    texts = texts or _bullets(answers.without_thinking(reply.text))
+    return [" ".join(text.split()) for text in texts if text.strip()]
 
 
 def _bullets(text: str) -> list[str]:
@@ -224,12 +221,12 @@ def _fault(text: str, material: str, tag: str) -> str | None:
 
 def _copies(words: Sequence[str], material: str) -> bool:
     plain = " " + " ".join(re.findall(r"\w+", material.lower())) + " "
-    mine = re.findall(r"\w+", " ".join(words).lower())
-    runs = (" ".join(mine[start : start + _COPIED]) for start in range(len(mine) - _COPIED + 1))
+    bare = re.findall(r"\w+", " ".join(words).lower())
+    runs = (" ".join(bare[start : start + _COPIED]) for start in range(len(bare) - _COPIED + 1))
     return any(f" {run} " in plain for run in runs)
 
 
 def _likeness(text: str) -> str:
-    """The same for criteria that differ in case, punctuation and little words only."""
+    """A key that criteria share when they differ in case, punctuation and little words only."""
     words = [word.strip(".,;:!?\"'()*_`") for word in disarm(text).lower().split()]
     return " ".join(word for word in words if word not in {"the", "a", "an", "does", "is", "that", "response"})

@@ -1,4 +1,4 @@
-"""Rewards with the verdicts behind them, and who should not judge whom.
+"""Calls rewards for the verdicts behind them, and checks that a reward fits its task and its policy.
 
 A reward that can be audited has, beside being callable, `async audit(group, reference) -> Judgement`.
 """
@@ -14,10 +14,12 @@ from catlite.errors import ConfigError, OwnJudgeWarning
 from catlite.models.base import Model
 from catlite.rewards.answer_match import AnswerMatch
 
+Audit = Callable[[Group, Reference], Awaitable[Judgement]]
+
 
 async def audited(reward: Reward, group: Group, reference: Reference) -> tuple[list[float | None], Judgement | None]:
     """(rewards of shape (rollouts,), the Judgement they come from); None for a reward that judges by no rubric."""
-    audit: Callable[[Group, Reference], Awaitable[Judgement]] | None = getattr(reward, "audit", None)
+    audit: Audit | None = getattr(reward, "audit", None)
     if audit is None:
         return await reward(group, reference), None
     judgement = await audit(group, reference)
@@ -25,7 +27,7 @@ async def audited(reward: Reward, group: Group, reference: Reference) -> tuple[l
 
 
 def grader_of(task: Task, grader: Reward | None) -> Reward:
-    """What grades `task`: the grader, or AnswerMatch; ConfigError when examples lack what it grades by."""
+    """The grader of `task`, or AnswerMatch for None; ConfigError when examples lack what it grades by."""
     if len(task) == 0:
         raise ConfigError(f"the task {task.name!r} has no examples")
     if grader is not None:
@@ -66,7 +68,7 @@ def warn_own_judge(policy: Model, reward: object) -> None:
 
 
 def _layers(reward: object) -> Iterator[object]:
-    """A reward and what it wraps, as LengthPenalty does."""
+    """A reward and the rewards that it wraps, as LengthPenalty does."""
     while reward is not None:
         yield reward
         reward = getattr(reward, "reward", None)

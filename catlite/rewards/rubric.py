@@ -34,7 +34,7 @@ REMEMBERED = 200  # groups; a training run judges many more
 
 @dataclass(frozen=True)
 class _Audited:
-    """What both rewards have: the groups judged last, and how they show them."""
+    """Remembers the groups that a reward judged last, and shows them."""
 
     judged: deque[Judgement] = field(
         default_factory=lambda: deque(maxlen=REMEMBERED), repr=False, compare=False, kw_only=True
@@ -53,11 +53,12 @@ class _Audited:
         return judgement
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per group, rollout and criterion of what was judged last (REMEMBERED groups), newest last."""
+        """One row per group, rollout and criterion judged last (REMEMBERED groups), newest last."""
         import pandas as pd
 
         frames = [
-            one.to_frame().assign(group=number, id=one.group.example.id) for number, one in enumerate(self.judged)
+            judgement.to_frame().assign(group=number, id=judgement.group.example.id)
+            for number, judgement in enumerate(self.judged)
         ]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
@@ -67,7 +68,7 @@ class _Audited:
 
 @dataclass
 class _Turn:
-    """Whose turn it is to have one rubric proposed, and how many want it."""
+    """The lock of whoever has one rubric proposed, and how many wait for it."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     wanted_by: int = 0
@@ -88,7 +89,7 @@ class RubricReward(_Audited):
         most: criteria it may have; 20, each of which costs a judge call per rollout.
         min_coverage: share of the criteria, 0 to 1, that have to be judged for a reward; 0.5.
         max_tokens: of each reply of proposer and judge; None leaves their own limits.
-        worked: (reference, criteria) pairs that show a very small proposer what is wanted; none.
+        worked: (reference, criteria) pairs, shown as examples to a very small proposer; none.
 
     Raises:
         ConfigError: for settings that cannot hold.
@@ -108,7 +109,7 @@ class RubricReward(_Audited):
     min_coverage: float = 0.5
     max_tokens: int | None = None
     worked: Worked = ()
-    # What the proposer has written, by reference; and whose turn it is. No settings, so not part of the repr.
+    # The proposer's rubrics by reference, and the locks of those on their way. No settings, so not part of the repr.
     rubrics: dict[str, Rubric] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
     turns: dict[tuple[int, str], _Turn] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
 
@@ -120,7 +121,7 @@ class RubricReward(_Audited):
 
     @property
     def grades_by(self) -> str | None:
-        """What of an example it needs as a grader: the gold answer stands in for the reference."""
+        """The field of an example that grading needs: the gold answer stands in for the reference."""
         return None if self.from_question else "answer"
 
     async def audit(self, group: Group, reference: Reference) -> Judgement:
@@ -140,7 +141,7 @@ class RubricReward(_Audited):
     async def _proposed(self, group: Group, reference: Reference) -> tuple[Rubric, Usage]:
         """The rubric and what it cost now: nothing where the same reference had one just before.
 
-        A grader is asked about several systems with one gold reference, and they have to be judged by one rubric.
+        A grader judges several systems by one gold reference, and has to judge all of them by one rubric.
         """
         key = json.dumps([reference.text, group.example.messages if self.from_question else None])
         async with self._turn(key):
@@ -162,7 +163,7 @@ class RubricReward(_Audited):
 
     @asynccontextmanager
     async def _turn(self, key: str) -> AsyncIterator[None]:
-        """One at a time for one rubric; nothing is left behind once nobody wants it, however it ended."""
+        """Hold the lock of one rubric, which is dropped once nobody waits for it, however it ended."""
         place = id(asyncio.get_running_loop()), key
         turn = self.turns.setdefault(place, _Turn())
         turn.wanted_by += 1

@@ -117,7 +117,7 @@ def _open_ended(scored: Scored) -> bool:
 async def _rewarded(scored: Sequence[Scored], rewarder: Rewarder) -> list[tuple[float, float] | None]:
     """(teacher, policy) by the reward: each reference is rewarded as a rollout would be, all of them at once."""
     references = [score.reference for score in scored if score.reference is not None]
-    alone = [Group(reference.group.example, (reference.as_rollout(),)) for reference in references]
+    alone = [reference.alone for reference in references]
     batch = await rewarder.score(alone, references)
     return [
         None if teacher.abstains else (_mean(teacher.rewards), _mean(score.rewards))
@@ -140,7 +140,7 @@ async def _scores(scored: Scored, gold: str | None) -> tuple[float, float] | Non
     policy = [score for score in await AnswerMatch()(group, truth) if score is not None]
     teacher: float | None = 0.0
     if reference is not None:
-        (teacher,) = await AnswerMatch()(Group(group.example, (reference.as_rollout(),)), truth)
+        (teacher,) = await AnswerMatch()(reference.alone, truth)
     return None if teacher is None or not policy else (teacher, fmean(policy))
 
 

@@ -6,8 +6,9 @@ import re
 import pytest
 
 from catlite import Criterion, Example, Group, Rollout, Rubric, ScriptedModel, rewards
+from catlite.rewards.asking import says_nothing
 from catlite.rewards.attacks import ATTACKS, CRITERION, HONEST
-from catlite.rewards.judge import judge_group, says_nothing
+from catlite.rewards.judge import judge_group
 from catlite.rewards.verdicts.reading import read_verdict
 
 RUBRIC = Rubric((Criterion(CRITERION),))

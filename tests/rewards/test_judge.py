@@ -8,7 +8,8 @@ import pytest
 
 from catlite import Criterion, Example, Group, Rollout, Rubric, ScriptedModel
 from catlite.errors import AuthenticationFailed, ConfigError, ContextOverflow, RequestRejected
-from catlite.rewards.judge import judge_group, says_nothing, worded, yes_probability
+from catlite.rewards.asking import says_nothing, worded
+from catlite.rewards.judge import judge_group, yes_probability
 
 ZINC = Rubric((Criterion("The response names zinc."), Criterion("The response names iron.")))
 MET = '{"reason": "it does", "met": true}'

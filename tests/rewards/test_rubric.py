@@ -6,6 +6,7 @@ import json
 import pytest
 
 from catlite import (
+    AnswerMatch,
     Criterion,
     Example,
     ExpertRubric,
@@ -414,8 +415,7 @@ async def ones(group, reference):
 def rewards_of(reference, **options):
     """What LengthPenalty gives the rollouts of a reference's group, and the reference itself."""
     penalty = LengthPenalty(ones, **options)
-    alone = Group(reference.group.example, (reference.as_rollout(),))
-    return asyncio.run(penalty(reference.group, reference)), asyncio.run(penalty(alone, reference))
+    return asyncio.run(penalty(reference.group, reference)), asyncio.run(penalty(reference.alone, reference))
 
 
 LONG = "word " * 700  # under 750 words, over 750 of the server's tokens
@@ -450,10 +450,9 @@ def test_a_reference_is_measured_by_the_tokens_per_character_of_its_rollouts():
     group = Group(GROUP.example, (Rollout("a" * 100, usage=Usage(1, 200)), Rollout("b" * 300, usage=Usage(1, 600))))
     reference = Reference("c" * 250, None, "Synthesis", group, usage=Usage(900, 4_000, 0, 0.0, 1))
     penalty = LengthPenalty(ones, limit=499)
-    alone = Group(GROUP.example, (reference.as_rollout(),))
     assert penalty.lengths(group, reference) == [200, 600]
-    assert penalty.lengths(alone, reference) == [500]
-    assert penalty.lengths(alone, Reference("gold", "gold", "gold", group)) == [500]
+    assert penalty.lengths(reference.alone, reference) == [500]
+    assert penalty.lengths(reference.alone, Reference("gold", "gold", "gold", group)) == [500]
 
 
 def test_thinking_does_not_count_as_length():
@@ -465,13 +464,16 @@ def test_a_language_without_spaces_is_counted_by_characters():
     assert lengths("สังกะสี" * 200, "цинк и железо " * 250) == [0.0, 1.0]
 
 
-def test_a_reference_as_a_rollout_keeps_what_it_cost_and_how_it_ended():
+def test_a_reference_is_graded_as_what_it_is_and_keeps_what_it_cost_and_how_it_ended():
     spent = Usage(10, 5, 0, 0.1, 1)
-    assert Reference("text", "4", "s", GROUP, usage=spent).as_rollout() == Rollout("text", "4", usage=spent)
-    cut = Reference("text", None, "s", GROUP, truncated=True).as_rollout()
+    reference = Reference("text", "4", "s", GROUP, usage=spent)
+    assert reference.alone.rollouts == (reference,)
+    assert (reference.alone.usage.completion_tokens, reference.defect, reference.finish_reason) == (5, None, "stop")
+    cut = Reference("text", None, "s", GROUP, truncated=True)
     assert (cut.defect, cut.finish_reason) == ("truncated", "length")
-    failed = Reference("", None, "s", GROUP, error="no rollout came").as_rollout()
-    assert (failed.defect, failed.error) == ("failed", "no rollout came")
+    failed = Reference("", None, "s", GROUP, error="no rollout came")
+    assert (failed.defect, failed.finish_reason) == ("failed", "error")
+    assert asyncio.run(AnswerMatch()(failed.alone, Reference("4", "4", "gold", GROUP))) == [None]
 
 
 def test_a_reward_of_none_stays_none():

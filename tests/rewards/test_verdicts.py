@@ -3,12 +3,12 @@
 import time
 
 import pytest
-from verdict_replies import MET, NO_VERDICT, NOT_MET
+from verdict_replies import MET, NEVER_MET, NO_VERDICT, NOT_MET
 
 from catlite import Rollout
 from catlite.rewards.verdicts.fields import as_verdict, field_rank
 from catlite.rewards.verdicts.reading import criterion_verdicts, read_verdict
-from catlite.rewards.verdicts.sentences import statement_value
+from catlite.rewards.verdicts.statements import statement_value
 
 READ = {
     "json": ('{"reason": "says so", "met": true}', True),
@@ -187,6 +187,11 @@ def test_a_no_in_any_of_the_known_forms_is_read_and_never_as_yes():
     assert misread(NOT_MET, False) == []
 
 
+def test_no_yes_is_read_where_a_person_reads_none():
+    texts = [line.replace("\\n", "\n") for line in NEVER_MET.strip("\n").splitlines()]
+    assert [text for text in texts if read_verdict(Rollout(text))[0]] == []
+
+
 def test_doubt_denial_of_a_denial_quotation_and_report_are_no_verdict():
     assert misread(NO_VERDICT, None) == []
 
@@ -220,6 +225,31 @@ def test_a_word_of_doubt_or_denial_put_anywhere_into_a_yes_leaves_no_yes(sentenc
         " ".join([*words[:place], doubt, *words[place:]]) for doubt in doubts.split() for place in range(len(words) + 1)
     ]
     assert [text for text in changed if read_verdict(Rollout(text))[0]] == []
+
+
+UNDERMINING = """
+in my dreams|in an alternate universe|on a good day|in spirit only|in form but not in substance|if you squint
+in no way|when pigs fly|allegedly|superficially at best|to some degree|up to a point|in a manner of speaking
+says the author|for now|according to itself|by its own account|until line 2|save for zinc|barring zinc
+other than zinc|but not quite|if at all|yet zinc is missing|unless one is strict|provided one is generous
+supposing zinc counts|granted zinc counts|or maybe not|and yet not|not in the least|just kidding|as if|I wish
+I am not sure|who knows|it depends|debatable|presumably|unlikely|more or less|hypothetically|by mistake
+with caveats|with one exception|subject to review|to be confirmed|reluctantly|is a lie|is what it claims
+is not the case|was my first thought|cannot be said|might be argued|some would say|it says|it is claimed|people say
+as the response claims|claims the response
+"""
+
+
+@pytest.mark.parametrize(
+    "yes", ["Yes", "Met", "Verdict: yes", "The criterion is met", "It meets the requirement", "Pass"]
+)
+@pytest.mark.parametrize(
+    "form", ["{} {}.", "{}, {}.", "{}: {}", "{} ({}).", "{}. {}.", "{}\n{}", "{}... {}", "{}; {}!"]
+)
+def test_what_undermines_a_yes_leaves_no_yes_wherever_it_stands(yes, form):
+    phrases = UNDERMINING.strip().replace("\n", "|").split("|")
+    texts = [form.format(yes, phrase) for phrase in phrases]
+    assert [text for text in texts if read_verdict(Rollout(text))[0]] == []
 
 
 @pytest.mark.parametrize(

@@ -1,311 +1,256 @@
-"""The parts of a sentence in a judge's reply: where it is cut into clauses, and what kinds of clause there are.
+r"""The kinds of clause in a judge's sentence, and the sentence as a string of them.
 
-A label asks for the verdict ("verdict", "criterion 2", "is it met?"). A report tells what somebody else says. A doubt
-could bear on the verdict and says neither yes nor no. All else is a remark.
+"Verdict: yes, it names zinc" is `L:y,R`: a label, a word and a reason. What the letters mean is told in `kind`; the
+marks between them are `:` for what binds the next clause (a colon, a dash, "="), `,` for other breaks, `~` for "but",
+`%` for "if", `>` for "so", and `?` at the end of a question. Which strings are a verdict is told in forms.py.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from catlite.rewards.verdicts.sentences import FIRM, LONGEST, statement_value
-from catlite.rewards.verdicts.words import OPEN_END, QUOTATION
+from catlite.rewards.verdicts.statements import LONGEST, NEGATION, NOUN, WEAKENED, statement, without_lead
+from catlite.rewards.verdicts.words import ANSWERS, QUOTATION, SIGNS, VERDICTS, word_value
 
-# What divides a sentence. A colon, a dash, "=" and a question mark bind what follows to what stands before.
-_BREAK = re.compile(
-    r"\s*(?:(?P<bind>[:=]|[-=]+>|→|\s[-–—]+(?=\s|\Z)|[–—]|(?<=\w)--(?=\w))|[,;、。]"
-    r"|(?<!anything )(?<!nothing )(?<!everything )(?<!all )\b(?P<but>but|however|although|(?<!even )though|whereas|"
-    r"while|aber|pero|mais|maar|mas|но|لكن)\b"
-    r"|(?P<but_too>但是?|でも|하지만)"
-    r"|(?<!even )(?<!as )\b(?P<if>if|unless|except|whether|provided|assuming|suppose|as long as|when)\b"
-    r"|\band (?=(?:yes|no|the|it|this|so|therefore|thus|hence|not (?:met|satisfied|fulfilled)|unmet)\b)"
-    r"|(?:(?<=\A)|(?<=[,;:–—-] )|(?<=\band ))(?P<so>so|therefore|thus|hence)\b"
-    r"(?! (?:far|that|called|much|many|long|as)\b)"
+_MARK = re.compile(
+    r"\s*(?:(?P<arrow>[-=]+>|→)|(?P<bind>[:=]|\s[-–—]+(?=\s|\Z)|[–—]|(?<=\w)--(?=\w))|[,;、。]"
+    r"|(?<!anything )(?<!nothing )(?<!everything )(?<!all )\b(?P<but>(?:but|however|although|(?<!even )though|whereas|"
+    r"(?<!not )(?<!is )(?<!are )(?<!been )(?<!has )(?<!have )yet(?! to\b)|while|aber|pero|mais|maar|mas|но|لكن)\b"
+    r"|但是?|でも|하지만)"
+    r"|(?<!even )(?<!as )\b(?P<if>if|unless|except|provided|assuming|suppose|as long as|when(?! to\b))\b"
+    r"|\band (?=(?:yes|no|it|this|the (?:criterion|criteria|requirement|response|answer|text)|so|therefore|thus|hence|"
+    r"not (?:met|satisfied|fulfilled)|unmet)\b)"
+    r"|(?:(?<=\A)|(?<=[,;:–—-] )|(?<=\band ))(?P<so>so|therefore|thus|hence)\b(?! (?:far|that|called|much|many)\b)"
     r"|\b(?=because\b|since\b))\s*"
 )
-_KINDS = ("bind", "but", "but_too", "if", "so")
-
-_ADJECTIVES = r"(?:(?:the|my|our|final|overall|own|criterion|criteria|binary|judge's) )*"
-_NUMBER = re.compile(
-    r"(?:(?:the )?(?:criterion|criteria|item|requirement|rubric(?: item)?|condition|question|c|q)\s*)?"
-    r"(?:#|number )?(\d{1,3})"
+_MARKS = {"bind": ":", "but": "~", "if": "%", "so": ">", "arrow": ">"}
+# What is put into a sentence and changes nothing, and an answer that its reason follows without a mark.
+_INSERTED = re.compile(
+    r"(?:(?<=criterion)|(?<=requirement)|(?<=response)|(?<=answer)|(?<=text)|(?<=reply)), "
+    r"(?:which|though|although|while|as far as|however) [^,]{1,80},"
+    r"|, (?:in my (?:view|opinion|judge?ment)|sadly|unfortunately|therefore|thus|clearly|indeed|of course|overall),"
 )
+_UNMARKED = re.compile(r"\A(yes|no) (?=(?:it|because|since|(?:the|this) (?:response|answer|text|reply|criterion))\b)")
+
+_THING = rf"(?:{NOUN}(?: \d{{1,3}}| {QUOTATION})?|it)"
+_NUMBER = rf"(?:(?:the )?(?:{NOUN}|item|question|c|q)\s*)?(?:#|number )?(\d{{1,3}})"
 _LABEL = re.compile(
-    rf"{_ADJECTIVES}(?:verdict|answer|conclusion|decision|judge?ment|result|rating|grade|score|evaluation|assessment|"
-    r"outcome|status|ruling|determination|final)"
-    r"(?: (?:for|on|of) (?:the |this )?(?:criterion|requirement|item)(?: \d{1,3})?)?(?: (?:is|would be|remains))?"
+    r"(?:(?:the|my|our|first|initial|final|overall|own|criterion|criteria|binary|judge's) )*"
+    r"(?:verdict|answer|conclusion|decision|judge?ment|result|rating|grade|score|evaluation|assessment|outcome|status|"
+    rf"ruling|determination|final)(?: (?:for|on|of) (?:the |this )?{_THING})?(?: (?:is|remains))?"
     r"|(?:yes|y|true|met|pass) ?(?:/|or) ?(?:no|n|false|unmet|not met|fail)"
     r"|(?:it|this|that) is an?(?: (?:clear|definite|firm|plain|resounding|absolute))?"
     r"|(?:i|we) (?:would |must |will |have to |can only |therefore |thus |do )*"
     r"(?:say|answer|vote|judge|conclude|rule|reply|respond|choose)"
-)
-_MET_LABEL = re.compile(
-    r"(?:(?:the |this )?(?:criterion|criteria|requirement|condition)(?: \d{1,3})? )?"
-    r"(?P<asks>is |was )?(?:it |this |the criterion )?"
-    r"(?:(?P<met>met|satisfied|fulfill?ed|correct|pass|passed|meets?(?: the)?(?: criterion| criteria)?)"
-    r"|(?P<unmet>unmet|not met|unsatisfied|not satisfied|unfulfill?ed|fail|failed|incorrect))"
-    r"(?: (?:or|/) (?:un|not )(?:met|satisfied))?"
-)
-_NOUN = r"(?:criterion|criteria|requirements?|condition)(?: \d{1,3}| quotation)?"
-_QUESTION = re.compile(
-    r"(?:is|was|are|were|has|have|does|do|did) "
-    r"(?:(?:the|this|that|these|all|it|response|answer|text|reply|rollout)\s?)*"
-    rf"(?:{_NOUN} ?)?(?:been )?(?:fully )?"
-    rf"(?:met|satisfied|fulfill?ed|(?:meet|satisfy|fulfill?|pass) (?:(?:the|this|that|all|these) )*(?:{_NOUN}|it))"
+    rf"|(?:(?:the|this) )?{_THING} (?:satisfied|fulfill?ed|met)|satisf(?:y|ies) (?:the )?criterion"
+    r"|(?:is|was|are|were|has|have|does|do|did) (?:(?:the|this|that|these|all|it|response|answer|text|reply)\s?)*"
+    rf"(?:{_THING} ?)?(?:been )?(?:fully )?"
+    rf"(?:met|satisfied|fulfill?ed|correct|(?:meet|satisfy|fulfill?|pass) (?:(?:the|this|that|all|these) )*{_THING})"
 )
 _MATERIAL = re.compile(
-    rf"(?:the |model |model's )*(?:criterion|criteria|requirement|response|reply|rollout|text|question|prompt|"
-    rf"reference|quote|passage|excerpt|{QUOTATION})(?: \d{{1,3}})?"
+    r"(?:the |model |model's )*(?:criterion|criteria|requirement|response|reply|rollout|text|question|prompt|reference|"
+    rf"quote|passage|excerpt|input|(?:candidate|student|user)(?:'s \w+)?|{QUOTATION})"
+    r"(?: (?:\d{1,3}|to judge|under review|above|below))?"
 )
-_REASON = re.compile(
-    r"(?:the |my |short |brief )*(?:reason|reasons|reasoning|explanation|justification|rationale|analysis|why|notes?)"
+_REASON_LABEL = (
+    r"(?:the |my |brief )*(?:reasons?|reasoning|explanation|justification|rationale|analysis|why|notes?|feedback)"
 )
-
-# The response says it, not the judge.
-_REPORTED = re.compile(
-    r"\b(?:response|answer|text|reply|rollout|output|author|model|assistant|student|user|line|"
-    r"sentence|paragraph|passage|ending|note|nobody|no one|some|someone|somebody|one|people|everybody|anyone|it|which|"
-    r"that|who|they|he|she)"
-    r"(?: \w+ly)? (?:(?:also|even|just|only|then|never|literally|does not|did not) )*"
-    r"(?:says?|said|states?|stated|claims?|claimed|contains?|contained|includes?|included|writes|wrote|reads|quotes?|"
-    r"asserts?|asserted|declares?|declared|insists?|pretends?|announces?|announced|instructs?|tells?|told|asks?|asked|"
-    r"ends with|begins with|starts with|outputs|replies|replied|argues?|argued|suggests?|repeats?|mentions?|puts it)\b"
-    r"|\A(?:claimed|quoted|said|alleged|stated)\b"
-    r"|\b(?:according to|in the words of|as stated by|quoting|forged|injected|verbatim)\b"
-    r"|\b(?:says|claims|writes|states) (?:the|this) (?:response|text|answer|model)\b"
+_AFFIRMED = r"absolutely|definitely|certainly|of course|indeed|clearly|fully|(?:implicit|explicit)ly|it (?:is|does|has)"
+_SAYS = (
+    r"(?:(?:say|state|claim|contain|include|write|read|quote|assert|declare|insist|pretend|announce|instruct|tell|ask|"
+    r"output|argue|suggest|repeat|mention)(?:s|d|ed)?|said|wrote|told|replie[sd]|(?:ends|begins|starts) with|puts it)"
 )
-_TRAILING_REPORT = re.compile(
+REPORT = re.compile(rf"\b{_SAYS}\b|\b(?:alleged|according to|in the words of|quoting|forged|injected|verbatim)\b")
+_BARE_REPORT = (
+    r".*\b(?:(?:was|were|am|been) told|tells? me|asks? me|wants me|(?:says|said) so|instruct\w*)\b.*|"
     r"(?:says|claims|writes|states|reads|according to|as stated|as claimed)\b.*"
     r"|(?:it|he|she|they|(?:the|this) (?:response|answer|text|author|model)) (?:says?|claims?|writes?|states?|insists?)"
+    r"|it is (?:said|claimed|alleged|reported|thought)|(?:\w+ ){1,2}(?:says?|claims?|thinks?|believes?|argues?)"
 )
-_PRESENTED = re.compile(
-    r"\b(?:line|sentence|paragraph|words?|text|response|reply|rollout|ending|message)\b.{0,40} (?:is|are|was|were)\Z"
+# In the first person a judge may say what it sees; anything else it says of itself is no help.
+_UNSURE = re.compile(
+    r"(?!.*\bi (?:can |could |do |have )?(?:not )?(?:see|find|found|read|judged|checked|looked)\b).*\b(?:i|we)\b"
+    r"|.*\b(?:as an ai|sorry|apologi[sz]e|not (?:sure|certain)|(?:im|not )possible to (?:say|tell|judge|determine))\b"
 )
-_INTRODUCES = re.compile(r"(?:[:=]|\b(?:is|are|contains?|says?|reads?|writes?|includes?|states?|quotes?|with))\s*\Z")
-_EXAMPLE = re.compile(
-    r"(?:\b(?:examples?|e\.g|for instance|such as|formats?|schema|template)\b[\s.]*(?:is|are)?"
-    r"|\A(?:if|when|unless)\b.*)[\s:=.,]*\Z"
-)
-_ALLEGED = re.compile(
-    r"\b(?:allegedly|supposedly|so[- ]called|or so|purportedly|ostensibly|is what|as claimed|not really|as if|"
-    r"said (?:no one|nobody)|"
-    r"(?:is|are|would be) (?:simply |plainly |just )?(?:a lie|a joke|false|untrue|wrong|not true|nonsense|absurd))\b"
-)
-# What a criterion asks for is no verdict on it.
-_DEMAND = re.compile(
-    r"(?:(?:the|this|that|each|every|criterion|requirement|\d{1,3}|quotation) )*(?:criterion|requirement)(?: \d{1,3})? "
-    r"(?:only |also |clearly |explicitly )?(?:asks?|requires?|demands?|wants?|says|states|reads|concerns?|speaks|looks|"
-    r"checks|calls|describes?|specifies|mentions|is (?:about|that|whether))\b"
-)
-_VERB = r"(?:met|unmet|meets?|meeting|satisf\w+|fulfil\w*|unsatisfied|unfulfil\w*|pass(?:es|ed)?|fail(?:s|ed)?|holds?)"
-_ABOUT = re.compile(
-    rf"\b(?:criterion|criteria|requirements?)\b.*\b{_VERB}\b|\b{_VERB}\b.*\b(?:criterion|criteria|requirements?)\b"
+_VERB = r"(?:(?:un)?met|meets?|meeting|(?:un)?(?:satisf|fulfil)\w*|pass(?:es|ed)?|fail(?:s|ed)?|holds?)"
+_ABOUT = r"(?:criterion|criteria|requirements?)"
+_BEARING = re.compile(
+    rf"\b{_ABOUT}\b.*\b{_VERB}\b|\b{_VERB}\b.*\b{_ABOUT}\b|\byes\b"
     r"|\b(?:is|are|was|were|be|been|being|not|never|nothing|nobody|almost|nearly|hardly|barely|only) (?:\w+ )?"
     r"(?:un)?(?:met|satisfied|fulfill?ed)\b"
-    r"|\b(?:verdict|conclusion|(?:the|my|final) answer)\b.*\b(?:is|be|would|yes|no|true|false)\b"
+    r"|\b(?:verdict|conclusion|(?:the|my|final) answer)\b.*\b(?:is|be|would|no|true|false)\b"
 )
 _HEDGE = re.compile(
-    r"\b(?:partial(?:ly)?|partly|largely|technically|apart from|in no (?:way|sense)|by no means|at no point|in part|"
-    r"mostly|somewhat|sort of|kind of|maybe|perhaps|possibly|probably|presumably|likely|unlikely|apparently|seemingly|"
-    r"potentially|ostensibly|reportedly|questionabl[ey]|dubious(?:ly)?|doubtful|debatable|borderline|arguably|unclear|"
-    r"undecided|uncertain|ambiguous|slightly|superficially|sometimes|occasionally|seldom|rarely|insufficiently|"
-    r"inadequately|poorly|wrongly|falsely|a stretch|it depends|(?:hard|difficult) to (?:say|tell|judge)|both|neither|"
-    r"half|to some extent|to a degree|in a way|more or less|not applicable|n/a|"
-    r"not (?:really|quite|fully|entirely|completely|necessarily|exactly|sure|certain|wholly|only))\b"
+    rf"{WEAKENED}|\b(?:largely|technically|in no (?:way|sense)|by no means|at no point|somewhat|sort of|hardly|barely|"
+    r"scarcely|kind of|unlikely|dubious(?:ly)?|debatable|borderline|unclear|undecided|uncertain|ambiguous|a stretch|"
+    r"it depends|neither|(?:hard|difficult) to (?:say|tell|judge)|in a way|more or less|not applicable|n/a|false|"
+    r"untrue|wrong|incorrect|mistaken|nonsense|absurd|"
+    r"not (?:true|so|really|quite|fully|entirely|completely|necessarily|exactly|wholly|only))\b"
 )
-_UNSURE = re.compile(
-    r"\b(?:i|we) (?:am|are) (?:not (?:\w+ )?(?:sure|certain|able|convinced|confident)|unsure|unable|uncertain|sorry)\b"
-    r"|\b(?:i|we) (?:can|could|will|would|do) not (?:\w+ )?(?:say|tell|know|help|assist|answer|judge|evaluate|assess|"
-    r"comply|provide|decide|determine|grade|rate|do (?:that|this)|be sure)\b"
-    r"|\b(?:i|we) (?:can|could|will|would|am happy to) (?:help|assist|gladly|judge|evaluate|assess|answer|grade|check|"
-    r"do (?:that|this))\b"
-    r"|\b(?:i|we) (?:\w+ )?doubt\b"
-    r"|\bas an ai\b|\b(?:kidding|joking|sarcas\w+|ironic\w*)\b"
-    r"|\b(?:sorry|apologi[sz]e)\b|\b(?:impossible|not possible) to (?:say|tell|judge|determine)\b"
+_WANTED = re.compile(
+    r"(?:(?:the|this) )?(?:response|answer|text|reply|it|one|there|that)(?: \w+)? (?:should|ought to|must|needs? to)\b"
+    r"|.*\b(?:could|would|might)\b"
 )
-# What is left of a sentence that takes back the one before: "Barely.", "Wrongly so.", "not iron", "or not".
-_FRAGMENT = re.compile(
-    r"(?:not|hardly|barely|scarcely|never|almost|nearly|only|seldom|kinda|sorta|in theory|to a degree)(?: [\w'-]+){0,3}"
-    rf"|(?!(?:{FIRM}|absolutely|implicitly)\b)(?:\w+ )?\w+ly(?: so)?|or(?: [\w'-]+){1, 4}|(?:the|a|or|and) no"
+_WHERE = (
+    r"(?:see )?(?:in |on |at |from )?(?:the |its |this )?(?:(?:first|second|third|last|final|opening) )?"
+    r"(?:line|sentence|paragraph|section|step|bullet|point|item|part|response|answer|text)s?(?: \d+)?"
 )
-_NEGATING = re.compile(
-    r"\b(?:not|no|only|never|none|nothing|partly|false|incorrect|untrue|wrong|without|except|far|doubt\w*|questionable|unlikely|unclear|seldom|rarely|"
-    r"hardly|barely|almost|nearly|less|little|few|instead|miss\w*|lack\w*|fail\w*|omit\w*|un\w+ed)\b"
+_OWN_REASON = (
+    r"(?:(?:the|this) (?:response|answer|text|reply|rollout|output)|it(?! were)|line \d+)\b"
+    r"(?! (?:is|does|has)(?: not)?\Z) .+"
+    r"|(?:names|mentions|states|gives|lists|includes|covers|contains|explains|provides|describes|specifies)\b .+"
+    r"|(?:\w+ly )?(?:named|mentioned|stated|given|covered|listed|included|found) (?:in|on|by) .+"
 )
-_HANGS = re.compile(rf"{OPEN_END}\W*\Z")
-_CONDITIONAL = re.compile(r"\b(?:would|could|should|might|may|can|if|unless|whether|anything)\b")
-_INVERTED = re.compile(r"(?:under|at|in|by|on) no \w+ (?:is|are|was|were|has|have|does|do|did|can|could)\b")
-_CONDITION = re.compile(r"(?:if|unless|only|had|were|should|assuming|provided|suppose|whether|when)\b")
-_WANTING = re.compile(r"\b(?:should|ought to|could|would|must|needs? to)(?: have| be)?\b")
-_INSERTED = re.compile(
-    r"(?:(?<=criterion)|(?<=requirement)|(?<=response)|(?<=answer)|(?<=text)|(?<=reply)), "
-    r"(?:which|though|although|while|as far as|however) [^,]{1,80},"
-    r"|, (?:in my (?:view|opinion|judge?ment)|sadly|unfortunately|however|therefore|thus|clearly|indeed|of course|then|"
-    r"overall),"
+_FRAGMENT = (
+    r"(?:in|on|at|by|for|from|to|with|without|within|under|over|after|before|until|but|or|and|if|unless|when|as if|"
+    r"only|not|no|nor|i|we|one|let|it were|wait|correction|except|apart|like|yeah|right|sure|thanks|said|so|well|"
+    r"who|what|how|\w+ly)\b"
 )
+_VERBS = (
+    r"(?:is|are|was|were|has|have|had|does|do|did|addresses|(?:identif|specif)(?:y|ies)|discuss(?:es)?|(?:\w+ly|never|"
+    r"only|also) \w+s|(?:name|mention|state|say|give|list|include|explain|use|provide|recommend|advise|cover|contain|"
+    r"describe|tell|warn|note|suggest|appear|refer|cite|show|offer|make|ask|stand|follow)s?)"
+)
+_REASON = rf"(?!{_FRAGMENT})(?:[\w'-]+ ){{1,7}}{_VERBS}\b.*|there (?:is|are)\b.*|i (?:can|see|find|found)\b.*"
+_POLITE = r"(?:i )?hope (?:this|that) helps|let me know.*|thank you|thanks|[^a-z]*"
 
 
-@dataclass(frozen=True)
-class Clause:
-    """A part of a sentence. `before` is the break it stands behind: "bind", "but", "if", "so", "break" or ""."""
+def kinds(sentence: str, *, digits: bool = False, labelled: bool = False) -> str:
+    """The string of a sentence in plain words.
 
-    text: str
-    binds: bool
-    before: str
+    Args:
+        sentence: the words outside parentheses, without decoration.
+        digits: reads 1 and 0 as words behind a label; False.
+        labelled: a label stands before this sentence; False.
+
+    Returns:
+        A letter for each clause, with the mark before it.
+
+    Example:
+        >>> kinds("verdict: yes, it names zinc.")
+        'L:y,R'
+    """
+    asks = sentence.rstrip(" )'!").endswith("?")
+    clauses = list(_cut(_UNMARKED.sub(r"\1, ", _INSERTED.sub("", sentence.rstrip(" .!?…。！？").strip()))))
+    string = ""
+    for place, (mark, text) in enumerate(clauses):
+        binds = clauses[place + 1][0] == ":" if place + 1 < len(clauses) else asks
+        labelled = labelled or "L" in string or "m" in string
+        string += mark + kind(text, binds=binds, digits=digits, labelled=labelled)
+    return string + "?" * asks
 
 
-def cut(sentence: str) -> list[Clause]:
-    """The clauses of a sentence, without the marks and conjunctions between them."""
-    sentence = _INSERTED.sub("", sentence)
-    clauses: list[Clause] = []
-    position, before = 0, ""
-    for match in _BREAK.finditer(sentence):
+def _cut(sentence: str) -> Iterator[tuple[str, str]]:
+    """Each clause with the mark before it."""
+    position, mark = 0, ""
+    for match in _MARK.finditer(sentence):
         if match.end() == match.start():
             continue
-        text = sentence[position : match.start()].strip()
-        if text or match["bind"]:
-            clauses.append(Clause(text, match["bind"] is not None, before))
-        kind = next((name.removesuffix("_too") for name in _KINDS if match[name]), "break")
-        before = kind if text or not before or kind in ("if", "so", "but") else before
+        following = next((_MARKS[name] for name in _MARKS if match[name]), ",")
+        if text := sentence[position : match.start()].strip():
+            yield mark, text
+        if text or following != "," or not mark:
+            mark = following
         position = match.end()
-    clauses.append(Clause(sentence[position:].strip(), False, before))
-    return [clause for clause in clauses if clause.text or clause.binds]
+    if (text := sentence[position:].strip()) or mark in ("~", "%"):
+        yield mark, text or "…"
 
 
-def polarity(text: str) -> int:
-    """1 for a label that asks for the verdict, -1 for one that asks for its contrary, 0 for no label."""
-    if _LABEL.fullmatch(text) is not None or _QUESTION.fullmatch(text) is not None:
-        return 1
-    match = _MET_LABEL.fullmatch(text)
-    if match is None or (match["unmet"] and match["asks"]):  # "Is it not met? No." can mean either
-        return 0
-    return 1 if match["met"] else -1
+def kind(text: str, *, binds: bool, digits: bool, labelled: bool) -> str:
+    """The letter of one clause; two where a label and its word stand without a mark between them ("Ly").
+
+    Args:
+        text: the clause in plain words.
+        binds: a mark that binds, or the question's end, follows it.
+        digits: 1 and 0 behind a label are words.
+        labelled: it stands behind a label.
+
+    The letters, in the order in which they are tried:
+        y n      a word that answers: yes, no, ✅; m u: one that can be a label as well: met, fail; g: a foreign yes
+        a        words that only introduce; t f: what affirms or denies an answer: absolutely, it does, it does not
+        L #      a label: "verdict", "is the criterion met"; a number: "criterion 2"
+        Y V N K  a statement: met, or not met, with a subject of its own (Y, N) or without
+        W        the label of a reason; C X: of the criterion, and of other material that is not the judge's
+        e q d    the judge cannot say; a report of what somebody says; a doubt: it bears on the verdict or hedges
+        r R k    a reason; R about the response; k with a negation; w: only where in the response; l: "iron and copper"
+        . s o    another remark, a short one, a fragment
+    """
+    bare = without_lead(text)
+    value = word_value(text, digits=digits and labelled)
+    value = word_value(bare, digits=digits and labelled) if value is None else value
+    if value is not None:
+        return _word_kind(bare or text, value)
+    if re.fullmatch(_AFFIRMED, text):
+        return "t"
+    if not bare:
+        return "a"
+    if re.fullmatch(r"it (?:is|does|has|did|was) not(?: at all)?", bare):
+        return "f"
+    if _LABEL.fullmatch(bare) and (binds or statement(bare) is None):
+        return "L"
+    if re.fullmatch(_NUMBER, bare):
+        return "#"
+    for space in re.finditer(" ", bare[:120]):
+        label, word = bare[: space.start()], bare[space.end() :]
+        value = word_value(word, digits=digits) if len(word) < 40 else None
+        if value is not None and (_LABEL.fullmatch(label) or re.fullmatch(rf"\D+{_NUMBER}|\D.*\d", label)):
+            return "L" + _word_kind(word, value)
+    parsed = statement(text)
+    if parsed is not None:
+        return {(True, True): "Y", (True, False): "V", (False, True): "N", (False, False): "K"}[parsed]
+    if re.fullmatch(_REASON_LABEL, bare):
+        return "W"
+    if _MATERIAL.fullmatch(bare):
+        return "C" if re.search(_ABOUT, bare) else "X"
+    return _remark_kind(bare, binds=binds)
 
 
-def is_named(text: str) -> bool:
-    """True for a label that is a noun ("the answer", "my verdict is"), which can stand before a word without a mark."""
-    return _LABEL.fullmatch(text) is not None or (_NUMBER.fullmatch(text) is not None and not text.isdecimal())
+def _word_kind(word: str, value: bool) -> str:
+    bare = word.strip(" \t.!,;:\"'()¡¿")
+    if bare in ANSWERS and bare[0] not in "yn":
+        return "g" if value else "n"
+    can_label = bare not in SIGNS and bare not in ("y", "n") and any(part in VERDICTS for part in bare.split())
+    return ("m" if value else "u") if can_label else ("y" if value else "n")
 
 
-def is_number(text: str) -> bool:
-    """True for the number of a criterion: "2", "#2", "criterion 2"."""
-    return _NUMBER.fullmatch(text) is not None
+def _remark_kind(bare: str, *, binds: bool) -> str:
+    bearing = _BEARING.search(bare) is not None
+    if _UNSURE.match(bare):
+        return "e"
+    if re.fullmatch(_BARE_REPORT, bare) or ((binds or bearing) and REPORT.search(bare)):
+        return "q"
+    if bearing or (len(bare.split()) <= 8 and _HEDGE.search(bare)):
+        return "d"
+    if _WANTED.match(bare):
+        return "o"
+    if re.fullmatch(_WHERE, bare):
+        return "w"
+    bare = re.sub(rf"\A{_WHERE} (?=it|the response|there)", "", bare)
+    own = re.fullmatch(_OWN_REASON, bare) is not None
+    if len(bare) <= LONGEST and (own or re.fullmatch(_REASON, bare)):
+        return "k" if re.search(NEGATION, bare) else "R" if own else "r"
+    words = 0 if re.match(_FRAGMENT, bare) else len(bare.split())
+    if words and re.fullmatch(r"(?:[\w-]+ ){1,3}and(?: [\w-]+){1,3}", bare):
+        return "l"
+    return "." if words > 5 or re.fullmatch(_POLITE, bare) else "s" if words > 2 else "o"
 
 
 def number_at(text: str) -> int | None:
     """The criterion's number with which a text begins."""
-    match = re.match(rf"{_NUMBER.pattern}\s*(?=[.):(\s=–—-]|\Z)", text)
+    match = re.match(rf"{_NUMBER}\s*(?=[.):(\s=–—-]|\Z)", text)
     return int(match[1]) if match else None
-
-
-def is_material(text: str) -> bool:
-    """True for the label of what is judged, or judged by ("Response", "Criterion"): no words of the judge follow."""
-    return _MATERIAL.fullmatch(text) is not None
-
-
-def is_reason(text: str) -> bool:
-    """True for the label of a reason."""
-    return _REASON.fullmatch(text) is not None
-
-
-def is_condition(text: str) -> bool:
-    """True when a clause is a condition without "if": "without the dose", "had it named zinc"."""
-    return re.match(r"without |(?:had|were|should) (?:it|they|the|this|that|there) ", text) is not None
-
-
-def is_reported(text: str) -> bool:
-    """True when a clause tells what the response, or somebody else, says."""
-    return _REPORTED.search(text) is not None or _ALLEGED.search(text) is not None
 
 
 def introduces(line: str) -> bool:
     """True for a line that announces somebody else's words: "The response says:", "Response:"."""
     last = re.split(r"(?<=[.!?])\s", line.strip())[-1]
+    label = last.rstrip(" :=")
     if not last or last.endswith((".", "!", "?")):
         return False
-    label = last.rstrip(" :=")
-    if _PRESENTED.search(label) is not None:
+    if _MATERIAL.fullmatch(label) is not None and not re.search(_ABOUT, label):
         return True
-    return _REPORTED.search(last) is not None or (is_material(label) and "criteri" not in label)
-
-
-def exemplifies(line: str) -> bool:
-    """True for a line that announces a form, an example, or what would be said: "Example:", "If it names zinc:"."""
-    last = re.split(r"(?<=[!?])\s|(?<=\w\w\.)\s", line.strip())[-1]
-    return _EXAMPLE.search(last) is not None
-
-
-def is_demand(text: str) -> bool:
-    """True when a clause tells what the criterion asks for."""
-    return _DEMAND.match(text) is not None
-
-
-def announces_lines(line: str) -> bool:
-    """True when the lines after `line` are the words it announces."""
-    return _INTRODUCES.search(line) is not None and introduces(line)
-
-
-def turns(text: str) -> bool:
-    """True when a text holds a word that can turn what it is about into its contrary."""
-    return _NEGATING.search(text) is not None
-
-
-def wants(text: str) -> bool:
-    """True when a text tells what should have been there."""
-    return _WANTING.search(text) is not None
-
-
-def is_loaded_question(text: str) -> bool:
-    """True for a question about the criterion that is put in the negative: yes and no can both mean either."""
-    return _ABOUT.search(text) is not None and turns(text)
-
-
-def breaks_off(sentence: str) -> bool:
-    """True when a sentence has no mark at its end, or one that only pauses ("…")."""
-    end = sentence.rstrip(" )'\"")
-    return not end.endswith((".", "!", "?", "。", "！", "？")) or end.endswith("..")
-
-
-def hangs(sentence: str) -> bool:
-    """True when a sentence leaves open what it denies or supposes, so that a word behind it may belong to it.
-
-    "The criterion is not.", "I do not believe", and, with no mark at its end, "If it named zinc".
-    """
-    if _CONDITION.match(sentence) is not None and (breaks_off(sentence) or not re.search("[,?]", sentence)):
-        return True
-    if _INVERTED.match(sentence) is not None and statement_value(sentence.rstrip(" .!…")) is None:
-        return True
-    return _HANGS.search(sentence) is not None and (turns(sentence) or _CONDITIONAL.search(sentence) is not None)
-
-
-def hedges(text: str) -> bool:
-    """True when a text, which stands beside a verdict, makes less of it."""
-    return _HEDGE.search(text) is not None or _UNSURE.search(text) is not None or _FRAGMENT.fullmatch(text) is not None
-
-
-def is_doubt(clause: Clause, text: str, verdict: bool | None, *, foreign: bool = False, reason: bool = False) -> bool:
-    """True when a clause that is no verdict could bear on one.
-
-    Args:
-        clause: the clause, for the break before it.
-        text: its words without what only introduces them.
-        verdict: the verdict before it in the sentence, if there is one.
-        foreign: that verdict is not in English, so that what follows cannot be read.
-        reason: the sentence is announced as a reason, in which "not iron" says nothing of the verdict.
-    """
-    if _UNSURE.search(text) is not None or _TRAILING_REPORT.fullmatch(text) is not None:
-        return True
-    if verdict is not False and not reason and _FRAGMENT.fullmatch(text) is not None:
-        return True
-    if is_reported(text):
-        return _ALLEGED.search(text) is not None or (verdict is not None and _ABOUT.search(text) is not None)
-    if len(text) > LONGEST or is_demand(text):
-        return False
-    if _ABOUT.search(text) is not None:
-        return True
-    few = len(text.split()) <= 8
-    if (_HEDGE.search(text) is not None and (few or verdict is not None)) or (few and re.search(r"\byes\b", text)):
-        return True
-    # "Yes, but not iron": what is taken back may be what was asked.
-    return bool(verdict) and clause.before == "but" and (foreign or turns(text) or len(text.split()) <= 2)
+    presents = (
+        r"\b(?:line|sentence|paragraph|words?|text|response|reply|rollout|ending|message)\b.{0,40} (?:is|are|was)\Z"
+    )
+    return re.search(presents, label) is not None or REPORT.search(last) is not None

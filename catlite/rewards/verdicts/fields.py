@@ -1,13 +1,13 @@
-"""Verdicts in the named fields of an object or tag, whatever a judge calls them.
+"""Reads verdicts in the named fields of an object or tag, whatever a judge calls them.
 
-A name is read word by word ("is_criterion_met", "isMet", "Requirement satisfied?"), so that what is closed is the list
-of words, not of spellings. Of several names the plainer one counts: "met" before "score", "score" before "answer".
+A name is read word by word ("is_criterion_met", "isMet", "Requirement satisfied?"), so that a short list of words holds
+many spellings. Of several names the plainer one counts: "met" before "score", "score" before "answer".
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from catlite.rewards.verdicts.text import text_verdict
@@ -18,36 +18,30 @@ _REASONS = (
     "feedback", "thought", "evidence",
 )  # fmt: skip
 _FILLERS = re.compile(
-    r"\b(?:is|are|was|it|this|that|the|a|an|has|been|does|do|did|will|be|fully|all|of|for|by|on|to|my|own|final|overall|"
+    r"\b(?:is|are|was|were|it|this|that|the|a|an|has|been|does|do|did|will|be|fully|all|of|for|by|on|to|my|own|final|overall|"
     r"binary|response|rollout|text|criterion|criteria|requirements?|rubric|item|conditions?|judge|judges|s)\b"
 )
-# Words of a name, and how plainly they name a verdict: 0 is plainest. None of them may say yes to something else.
-_NAMES = {
-    **dict.fromkeys(
-        ("met", "satisfied", "fulfilled", "fulfiled", "meets", "satisfies", "fulfills", "fulfils", "meet", "satisfy",
-         "verdict", "decision", "judgement", "judgment", "pass", "passed", "passes", "pass fail", "met unmet"), 0
-    ),
-    **dict.fromkeys(("score", "grade", "rating", "correct", "result", "outcome", "status", "label"), 1),
-    **dict.fromkeys(("answer", "evaluation", "assessment", "conclusion", "output", "determination", "ruling"), 2),
-}  # fmt: skip
-_NEGATIVE = dict.fromkeys(
-    ("unmet", "not met", "unsatisfied", "not satisfied", "unfulfilled", "not fulfilled", "fail", "failed", "fails",
-     "violated", "violates", "not passed"), 0
-) | {"incorrect": 1}  # fmt: skip
-_QUOTES = ("quote", "quotation", "excerpt", "example", "citation")  # what is inside is not the judge's own
+# The words of a name without fillers, from the plainest; and what each says of a value: 1, or -1 for the contrary.
+_NAMES = (
+    (0, 1, r"met|satisfied|fulfill?ed|meets?|satisf(?:y|ies)|fulfill?s|verdict|decision|judge?ment|pass(?:ed|es)?|"
+           r"pass fail|met unmet"),
+    (0, -1, r"unmet|not met|unsatisfied|not satisfied|unfulfilled|not fulfilled|fail(?:s|ed)?|violate[sd]|not passed"),
+    (1, 1, r"score|grade|rating|correct|result|outcome|status|label"),
+    (1, -1, r"incorrect"),
+    (2, 1, r"(?:answer )?(?:answer|evaluation|assessment|conclusion|output|determination|ruling)"),
+)  # fmt: skip
+_ANSWER = 2  # a field of this rank may hold the text that was judged
+# Fields that hold the words of somebody else.
+_QUOTES = ("quote", "quotation", "excerpt", "example", "citation", "format", "schema", "expected_output", "input")
 _MOST = re.compile(r"\Aof\Z|total|max|out_?of|scale|possible|range", re.IGNORECASE)
-_ANSWER = 2  # what is this unplain may be the text that was judged
 
 
 def field_rank(name: str) -> tuple[int, int] | None:
     """(how unplainly a field is named as a verdict, from 0; 1, or -1 where it names the contrary); None for no name."""
-    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
-    bare = " ".join(_FILLERS.sub("", " ".join(words)).split())
-    if bare.startswith("answer ") and bare != "answer":
-        bare = bare.removeprefix("answer ")
-    if bare in _NEGATIVE:
-        return _NEGATIVE[bare], -1
-    return (_NAMES[bare], 1) if bare in _NAMES else None
+    words = " ".join(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()))
+    words = " ".join(_FILLERS.sub("", words).split())
+    words = words.removeprefix("answer ") if words != "answer" else words
+    return next(((rank, sign) for rank, sign, names in _NAMES if re.fullmatch(names, words)), None)
 
 
 def as_verdict(value: Any) -> bool | None:
@@ -66,8 +60,8 @@ def as_verdict(value: Any) -> bool | None:
     return word if word is not None else text_verdict(value)
 
 
-def field_verdicts(values: Any, depth: int = 0) -> Iterator[bool | None]:
-    """The verdict of every field that is named as one, at any depth; None for one whose value cannot be read."""
+def field_verdicts(values: Iterable[Any], depth: int = 0) -> Iterator[bool | None]:
+    """Yield the verdict of every field with the name of one, at any depth; None where its value cannot be read."""
     for value in values:
         if isinstance(value, list):
             yield from field_verdicts(value, depth + 1) if depth < 4 else ()
@@ -80,13 +74,13 @@ def field_verdicts(values: Any, depth: int = 0) -> Iterator[bool | None]:
         for name in flat:
             unplain, polarity = named[name]
             verdict = _signed(value, name, polarity)
-            # Beside a plainer name, one that is no verdict is something else; one that is must agree.
+            # Beside a plainer name a field without a verdict means something else; one with a verdict has to agree.
             if unplain == plainest or (verdict is not None and unplain < _ANSWER):
                 yield verdict
         for name, item in value.items():
             if str(name).lower() in _QUOTES:
                 continue
-            # An "analysis" with notes of its own is no verdict beside one that is named.
+            # Beside a verdict, an "analysis" with fields of its own does not count.
             if (isinstance(item, dict) or _objects(item)) and depth < 4 and (not flat or name in named):
                 yield from field_verdicts([item], depth + 1)
 

@@ -1,9 +1,9 @@
-"""Reading a verdict: what a careful person would read is read, what is ambiguous is None, never a silent no.
+"""Reads the verdict in a judge's reply; an ambiguous reply gives None, never a silent no.
 
-Nothing is searched for in prose. A reply holds an object or a tag with a named field (fields.py), or it is
-words that a strict grammar parses (text.py): a word of a closed list, perhaps behind labels, or a plain
-sentence about the criterion. Two verdicts that contradict each other, a doubt behind one, an object that is quoted, a
-reply that was cut off: no verdict. Left out: guessing from tone.
+Prose is not searched. A reply holds an object or a tag with a named field (fields.py), or it is words that a strict
+grammar parses (text.py): a word of a closed list, perhaps behind labels, or a plain sentence about the criterion. There
+is no verdict in two that contradict each other, in one that a doubt follows, in an object that is quoted, or in a reply
+that was cut off. Left out: guessing from tone.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from catlite import answers
-from catlite.data import Message, Rollout
+from catlite.data import Rollout
 from catlite.parsing import located
-from catlite.prompts.files import render
-from catlite.rewards.turns import with_request
-from catlite.rewards.verdicts.fields import as_verdict as as_verdict, field_rank, field_verdicts, reason_of
+from catlite.rewards.verdicts.fields import field_rank, field_verdicts, reason_of
 from catlite.rewards.verdicts.text import introduces_a_quotation, numbered_verdicts, text_evidence, text_verdict
 
 # Tags that only format: the text stays, they go.
@@ -31,14 +29,14 @@ _ANNOUNCES = re.compile(
     r"(?:json|verdicts?|judge?ments?|answer|evaluation|assessment|result|output|object)",
     re.IGNORECASE,
 )
-_NEAR = 500  # characters before and behind an object that are looked at, to see whose words it is
+_NEAR = 500  # characters before and behind an object that tell whether it is quoted
 
 
 @dataclass(frozen=True)
 class _Object:
-    """What one object, list or tag of a reply holds.
+    """What one object, list or tag of a reply holds, and where.
 
-    `quoted` where it is announced as somebody else's; `own` where it also stands as the judge's own would.
+    `quoted` where the words before it announce a quotation; `own` where it stands as the judge's own does.
     """
 
     start: int
@@ -49,13 +47,14 @@ class _Object:
 
 
 def read_verdict(reply: Rollout) -> tuple[bool | None, str]:
-    """(met, the judge's reason) from one reply; met is None when there is no verdict or more than one.
+    """Read whether a judge's reply says that the criterion is met.
 
     Args:
-        reply: what the judge answered; a failed one has no verdict, and its error is the reason.
+        reply: the judge's reply; a failed one has no verdict, and its error is the reason.
 
     Returns:
-        True, False or None, and the reason in the judge's words, the whole reply where it names none.
+        True, False, or None for no verdict or contradictory ones; and the judge's reason, which is the whole reply
+        where it names none.
 
     Example:
         >>> read_verdict(Rollout("**Met:** No"))[0]
@@ -66,33 +65,34 @@ def read_verdict(reply: Rollout) -> tuple[bool | None, str]:
     text, objects = _objects(reply.text)
     if not text.strip():
         return None, f"the judge's reply is {reply.defect or 'empty'}"
-    cut = reply.defect == "truncated"
-    own = [found.value for found in objects if found.own]
+    cut_off = reply.defect == "truncated"
+    own = [item.value for item in objects if item.own]
     verdicts = list(field_verdicts(own))
     if verdicts:
         # Cut off in the middle of a word, a field says something else than it would have.
-        whole = text.rstrip("`* \n").endswith(("}", "]", ">")) if cut else not _breaks_off(text, own)
+        whole = text.rstrip("`* \n").endswith(("}", "]", ">")) if cut_off else not _breaks_off(text, own)
         outside = _without(text, objects)
-        values = [found.value for found in objects]
+        values = [item.value for item in objects]
         evidence = {*field_verdicts(values), *(text_evidence(outside) if outside.strip() else ())}
         return (verdicts[0] if whole and len(evidence) == 1 else None), reason_of(values) or text
-    unread = re.match(r"[\s`*]*(?:\{|\[\s*[{\"']|<)", text) is not None and "}" not in text[:_NEAR].split("\n")[0]
-    if cut or objects or unread:
-        return None, text  # an object without a verdict, or one that cannot be read: words in it are none
-    return text_verdict(text), text
+    unreadable = re.match(r"[\s`*]*(?:\{|\[\s*[{\"']|<)", text) is not None and "}" not in text[:_NEAR].split("\n")[0]
+    # An object without a verdict, or one that cannot be read: then words in it are none either.
+    return (None if cut_off or objects or unreadable else text_verdict(text)), text
 
 
 def own_objects(text: str) -> tuple[str, list[Any]]:
     """(a reply without its thinking, the objects in it that are the judge's own)."""
     text, objects = _objects(text)
-    return text, [found.value for found in objects if found.own]
+    return text, [item.value for item in objects if item.own]
 
 
 def _objects(text: str) -> tuple[str, list[_Object]]:
+    """(a reply without its thinking, what its objects hold)."""
     text = _FORMATTING.sub(" ", answers.without_thinking(text))
     visible, spans = located(text)
-    if not spans and (braced := _braced(text)) is not None:
-        visible, spans = located(braced)
+    inside = text.strip(" \t\r\n`,}").removeprefix("json").lstrip()
+    if not spans and re.match(r"[\"'][A-Za-z_][\w ]{0,40}[\"']\s?:\s?", inside):
+        visible, spans = located("{" + inside + "}")  # the inside of an object, without its braces
     objects: list[_Object] = []
     for start, end, value in spans:
         before = visible[max(objects[-1].end if objects else 0, start - _NEAR) : start].rstrip(" \t`*_>-{[(")
@@ -102,58 +102,49 @@ def _objects(text: str) -> tuple[str, list[_Object]]:
     return visible, objects
 
 
-def _braced(text: str) -> str | None:
-    """`text` in the braces that it lacks, when it begins as the inside of an object does."""
-    bare = text.strip(" \t\r\n`,}").removeprefix("json").lstrip()
-    inside = re.match(r"[\"'][A-Za-z_][\w ]{0,40}[\"']\s?:\s?", bare) is not None
-    return "{" + bare + "}" if inside else None
-
-
 def _stands_alone(before: str, after: str) -> bool:
     """True when what stands between two texts begins a line or a sentence, and no sentence goes on behind it."""
     line = before[before.rfind("\n") + 1 :].strip(" \t`*_>-")
     after = after.lstrip(" \t`*_}])").split("\n", 1)[0]
-    if after[:1] in (",", ";") or after[:1].islower():
+    if after.startswith((",", ";", "?", "-", "–", "—")) or after[:1].islower():
         return False
-    if line.lower() in ("", "json", "xml"):
-        return True
-    return line.endswith((":", "}", ">", "]", ".", "!", "?", "=")) or _ANNOUNCES.fullmatch(line) is not None
+    begins = line.endswith((":", "}", ">", "]", ".", "!", "?", "=")) or line.lower() in ("", "json", "xml")
+    return begins or _ANNOUNCES.fullmatch(line) is not None
 
 
 def _without(text: str, objects: Sequence[_Object]) -> str:
-    parts, position = [], 0
-    for found in objects:
-        parts.append(text[position : found.start])
-        position = found.end
-    return "\n".join([*parts, text[position:]])
+    edges = [0, *(edge for item in objects for edge in (item.start, item.end)), len(text)]
+    return "\n".join(text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
 
 
 def _breaks_off(text: str, own: list[Any]) -> bool:
     """True when the text ends inside the words of a verdict field: "No" may have become "Not only"."""
     end = text.rstrip("`* \n")
-    if end.endswith(("}", "]", ">", '"', "'")):
+    if "{" not in text or end.endswith(("}", "]", ">", '"', "'")):
         return False
     words = (item for value in own if isinstance(value, dict) for name, item in value.items() if field_rank(str(name)))
-    return "{" in text and any(isinstance(item, str) and item and end.endswith(item.rstrip()) for item in words)
-
-
-def asked_again(messages: Sequence[Message], reply: Rollout) -> list[Message]:
-    """`messages` with the reply nobody could read a verdict in, and the request for one that can be read."""
-    return with_request(messages, reply, render("judge_again"))
+    return any(isinstance(item, str) and item and end.endswith(item.rstrip()) for item in words)
 
 
 def criterion_verdicts(reply: Rollout, count: int) -> list[tuple[bool | None, str]]:
-    """(met, reason) for each of `count` criteria from one reply that judges all of them, matched by their numbers.
+    """Read the verdicts of one reply that judges `count` criteria, matched by their numbers.
 
-    One that is missing, or numbered twice, has None: the others do not shift into its place. A number that no
-    criterion has makes all of them None, since the judge may have counted from 0. Without any number the entries
-    count in their order, when there is one for each criterion. Without objects the numbered lines are read.
+    A criterion that is missing, or numbered twice, has None, and the others do not shift into its place. A number that
+    no criterion has makes all of them None, since the judge may have counted from 0. Entries without any number count
+    in their order, when there is one for each criterion. Without objects the numbered lines are read.
+
+    Args:
+        reply: the judge's reply.
+        count: how many criteria it was asked about.
+
+    Returns:
+        (met or None, the reason) for each criterion, in order.
     """
     blank: list[tuple[bool | None, str]] = [(None, reply.error or "the judge gave no verdict on this criterion")]
     if reply.error is not None:
         return blank * count
     text, objects = _objects(reply.text)
-    entries = list(_entries([found.value for found in objects if not found.quoted]))
+    entries = list(_entries([item.value for item in objects if not item.quoted]))
     numbers = [_number(entry) for entry in entries]
     if entries and all(number is None for number in numbers) and len(entries) == count:
         numbers = list(range(1, count + 1))

@@ -1,7 +1,7 @@
-"""The closed lists a verdict is read by, and what a reply is once its decoration is off.
+"""Holds the closed lists of verdict words, and turns a reply into plain words.
 
-`plain` takes away what only decorates (bold, boxes, headings, brackets, control characters) and puts a stand-in where
-something is quoted: what a judge quotes is not what it says. Left out: stemming, spelling, and guessing a language.
+`plain` removes decoration (bold, boxes, headings, brackets, control characters) and puts a stand-in in the place of a
+quotation, since a judge does not say what it quotes. Left out: stemming, spelling, and guessing a language.
 """
 
 from __future__ import annotations
@@ -45,22 +45,19 @@ _STRUCK = re.compile(r"~~[^~\n]{0,300}~~|(?:\[\s?\]|[☐▢◻])[^\[☐☑✅\n]
 _TICKED = re.compile(r"\[[xX✓✔]\]|☑")
 _QUOTED = re.compile(r'"([^"\n]{0,2000})"|(?<!\w)\'(?=\S)([^\n]{1,500}?)(?<=\S)\'(?!\w)')
 _NESTED = re.compile(r"\[(\[[^\[\]\n]{0,300}\])\]")
-# "[RESULT] Yes": what is in brackets before a word is a label.
+# "[RESULT] Yes": a word in brackets before another word is a label.
 _BRACKETED = re.compile(
     r"(?:^|(?<=[.!?] ))[\s*_#>]{0,9}\[([^\[\]\n]{1,60})\][*_\s]*:?(?=[ \t*_]*[^\s.!*_])", re.MULTILINE
 )
 _DECORATION = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)|\$|^\s{0,8}(?:#{1,6}|>|[-+•–]\s)\s*", re.MULTILINE)
-_CONTRACTED = (
-    (re.compile(r"\bcan(?:'t|not)\b"), "can not"),
-    (re.compile(r"\bwon't\b"), "will not"),
-    (re.compile(r"(?<=\w)n't\b"), " not"),
-    (re.compile(r"\b(it|that|there|here|what|who|he|she)'s\b"), r"\1 is"),
-    (re.compile(r"\bi'm\b"), "i am"),
-    (re.compile(r"(?<=\w)'re\b"), " are"),
-    (re.compile(r"(?<=\w)'ve\b"), " have"),
-    (re.compile(r"(?<=\w)'d\b"), " would"),
-    (re.compile(r"(?<=\w)'ll\b"), " will"),
-)
+_CONTRACTED = {
+    re.compile(pattern): written_out
+    for pattern, written_out in {
+        r"\bcan(?:'t|not)\b": "can not", r"\bwon't\b": "will not", r"(?<=\w)n't\b": " not", r"\bi'm\b": "i am",
+        r"\b(it|that|there|here|what|who|he|she)'s\b": r"\1 is", r"(?<=\w)'re\b": " are", r"(?<=\w)'ve\b": " have",
+        r"(?<=\w)'d\b": " would", r"(?<=\w)'ll\b": " will",
+    }.items()
+}  # fmt: skip
 _STRAY_DOT = re.compile(r"\s\.(?=\s+[^\W\d_A-Z])")
 _LABELLED = re.compile(r"[\w ]{1,40}[*_`]*[:=)]|[-+•–>|#]\s|\d")  # "met: yes", or an item of a list
 # No sentence ends with these, and no label.
@@ -75,7 +72,7 @@ QUOTATION, UNTICKED = "quotation", "unticked"  # stand where something was quote
 
 
 def word_value(text: str, *, digits: bool = False) -> bool | None:
-    """What a text that is one word of the lists says, perhaps with "clearly" or "not" before it; else None."""
+    """The verdict of a text that is one word of the lists, perhaps behind "clearly" or "not"; None for any other."""
     bare = text.rstrip(" \t.!,;:\"'()").lstrip(" \t.,;:\"'(¡¿")  # "!met" is not "met"
     if bare in SIGNS:
         return SIGNS[bare]
@@ -94,10 +91,10 @@ def word_value(text: str, *, digits: bool = False) -> bool | None:
 
 
 def unwrapped(text: str) -> str:
-    """`text` with the sentences whole that a line break or a dot between spaces runs through.
+    """Join the sentences of `text` that a line break, or a dot between spaces, runs through.
 
     A line goes on in the next one where that begins in lower case, or where it ends as no sentence does ("is not"):
-    then across a blank line, too.
+    then also across a blank line.
     """
     joined: list[str] = []
     for line in _STRAY_DOT.sub(" ", text).split("\n"):
@@ -127,7 +124,7 @@ def plain(text: str) -> str:
     text = _NESTED.sub(r"\1", text)
     text = _BRACKETED.sub(r"\1: ", text)
     text = _DECORATION.sub("", text)
-    for pattern, written_out in _CONTRACTED:
+    for pattern, written_out in _CONTRACTED.items():
         text = pattern.sub(written_out, text)
     text = _QUOTED.sub(_unquoted, text).replace("_", " ")
     return text.translate({ord("["): "(", ord("]"): ")", ord("{"): "(", ord("}"): ")"})

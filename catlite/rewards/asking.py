@@ -1,0 +1,109 @@
+"""How a judge is asked for verdicts, and the form of JSON that its reply is held to where an endpoint can do that.
+
+What repeats stands first in a prompt (instructions, response, then the criterion), so that prefix caches hit. Left out:
+what a judge should be told of the reward it serves.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from catlite import answers
+from catlite.criteria import Criterion
+from catlite.data import Example, Message, Rollout
+from catlite.models.base import json_schema
+from catlite.prompts.fence import disarm, fenced
+from catlite.prompts.files import render
+
+_VERDICT = {"reason": {"type": "string"}, "met": {"type": "boolean"}}
+_ENTRY = json_schema("entry", {"criterion": {"type": "integer"}, **_VERDICT})["json_schema"]["schema"]
+VERDICT = json_schema("verdict", _VERDICT)
+VERDICTS = json_schema("verdicts", {"verdicts": {"type": "array", "items": _ENTRY}})
+SCORE = json_schema("score", {"reason": {"type": "string"}, "score": {"type": "integer", "minimum": 1, "maximum": 10}})
+
+# A reply that only announces one: judges are known to wave these through.
+_ANNOUNCEMENT = re.compile(
+    r"(?:(?:(?:the|my|final|full|complete) )*(?:solution|answer|response|reasoning|thought process|"
+    r"let ?s (?:solve|think)(?: about)?(?: this| the)?(?: problem)?(?: step by step)?) ?)*"
+)
+_MARKDOWN = "*_`~|=+<>^#"
+
+
+def about_criterion(shown: str, criterion: Criterion) -> list[Message]:
+    """The question whether a shown response meets one criterion, answered as VERDICT."""
+    return _user(shown, render("judge_single", criterion=worded(criterion), form=render("verdict_form")))
+
+
+def about_criteria(shown: str, criteria: Sequence[Criterion]) -> list[Message]:
+    """The question which of the criteria a shown response meets, answered as VERDICTS."""
+    listed = "\n".join(f"{number}. {worded(criterion)}" for number, criterion in enumerate(criteria, 1))
+    return _user(shown, render("judge_batch", criteria=listed))
+
+
+def for_one_word(shown: str, criterion: Criterion) -> list[Message]:
+    """The question whether a shown response meets one criterion, answered by yes or no."""
+    return _user(shown, render("judge_soft", criterion=worded(criterion)))
+
+
+def about_likeness(reference: str, response: str, *, scale: bool) -> list[Message]:
+    """The question whether two texts say the same, answered as VERDICT, or on a `scale` as SCORE."""
+    tag, texts = fenced([reference, response], "text")
+    question = render("same_meaning_score") if scale else render("same_meaning_binary", form=render("verdict_form"))
+    return _user(render("same_meaning", tag=tag, texts=texts), question)
+
+
+def show_response(response: str, example: Example | None) -> str:
+    """The beginning of every question about a response: instructions, the response, the example's conversation."""
+    conversation = ""
+    if example is not None:
+        turns = [f"{message['role']}: {message['content']}" for message in example.messages]
+        tag, shown = fenced(["\n\n".join(turns)], "conversation")
+        conversation = render("judge_conversation", tag=tag, conversation=shown) + "\n\n"
+    tag, shown = fenced([response], "response")
+    return render("judge", conversation=conversation, tag=tag, response=shown)
+
+
+def worded(criterion: Criterion) -> str:
+    """A criterion on one line, with its points in brackets where they are not 1, as HealthBench shows them."""
+    text = " ".join(disarm(criterion.text).split())
+    return text if criterion.points == 1 else f"[{criterion.points:g}] {text}"
+
+
+def _user(shown: str, question: str) -> list[Message]:
+    return [{"role": "user", "content": f"{shown}\n\n{question}"}]
+
+
+def ask_again(messages: Sequence[Message], reply: Rollout, request: str | None = None) -> list[Message]:
+    """Return the turns that ask again: `messages`, the reply to them, and a further request, with alternating roles.
+
+    Chat templates that want user and assistant to take turns (Gemma's, Mistral's) refuse two turns of the user in a
+    row, so after a reply without text the request joins the turn before.
+
+    Args:
+        messages: the turns so far, the last of them the user's.
+        reply: the answer to them; one of nothing but thinking counts as no text.
+        request: what to ask for now; None for a verdict that can be read.
+
+    Returns:
+        A new list of turns that ends with the user's.
+
+    Example:
+        >>> [turn["role"] for turn in ask_again([{"role": "user", "content": "Yes or no?"}], Rollout(""))]
+        ['user']
+    """
+    request = render("judge_again") if request is None else request
+    if answers.without_thinking(reply.text).strip():
+        return [*messages, {"role": "assistant", "content": reply.text}, {"role": "user", "content": request}]
+    *before, last = messages
+    return [*before, {**last, "content": f"{last['content']}\n\n{request}"}]
+
+
+def says_nothing(text: str) -> bool:
+    """True for a text that is empty or no more than an announcement ("Solution:"), which meets no criterion."""
+    if len(text) >= 1_000:
+        return False
+    # Punctuation, spaces and markdown say nothing; letters, digits and signs (∞, ✅) do.
+    kept = (" " if unicodedata.category(sign)[0] in "PZC" or sign in _MARKDOWN else sign for sign in text.lower())
+    return _ANNOUNCEMENT.fullmatch(" ".join("".join(kept).split())) is not None
