@@ -1,8 +1,12 @@
 """What the tests of training share: a task for the tiny model, an estimator and a reward it can get, small settings."""
 
+import pytest
+
 from catlite import Example, LocalModel, Reference, Task, TrainConfig, train
+from catlite.training.trl.compat import CALLS_US, trl_since
 
 LETTERS = "aeiou "
+newer_trl = pytest.mark.skipif(not trl_since(CALLS_US), reason="an older TRL keeps its own ways")
 
 
 async def constant(group):

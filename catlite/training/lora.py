@@ -152,7 +152,9 @@ class TrainablePolicy(Generic[C]):
             )
             return model, None
         from peft import LoraConfig
+        from transformers import set_seed
 
+        set_seed(self.config.seed)  # an older TRL draws the adapter's start before it sets the seed
         return model, LoraConfig(task_type="CAUSAL_LM", **settings)
 
     def adopt(self, trainer: Any) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("trl", reason="needs catlite[train]")
-from trainings import constant, open_task, small, trained, vowels  # noqa: E402
+from trainings import constant, newer_trl, open_task, small, trained, vowels  # noqa: E402
 
 from catlite import Example, LocalModel, Task, concurrency, train  # noqa: E402
 from catlite.errors import DataError  # noqa: E402
@@ -30,6 +30,7 @@ def bare(text):
     return text.rstrip("\ufffd")
 
 
+@newer_trl
 def test_the_trainer_sees_what_the_model_samples(folder):
     seen = []
 
@@ -62,6 +63,7 @@ def test_questions_with_the_same_words_do_not_share_rollouts(folder):
     assert seen[0] != seen[1]
 
 
+@newer_trl
 def test_a_step_has_rollouts_of_its_own_and_has_them_again(folder):
     policy = LocalModel(folder)
     first, again, later = (drawn(policy, small(), 4, step) for step in (2, 2, 3))
@@ -69,6 +71,7 @@ def test_a_step_has_rollouts_of_its_own_and_has_them_again(folder):
     assert first != later
 
 
+@newer_trl
 def test_a_rollout_has_the_token_it_ended_with(folder):
     policy = LocalModel(folder)
     engine = policy.weights.engine
@@ -81,6 +84,7 @@ def test_a_rollout_has_the_token_it_ended_with(folder):
     assert not any(token in engine.ends for row in rows for token in row[:-1])
 
 
+@newer_trl
 def test_sampling_and_length_are_the_configs(folder):
     greedy = small(sampling={"temperature": 0.5, "top_k": 1, "top_p": None}, max_completion_length=7)
     rows = drawn(LocalModel(folder), greedy, 3)
@@ -88,6 +92,7 @@ def test_sampling_and_length_are_the_configs(folder):
     assert len(rows[0]) <= 7
 
 
+@newer_trl
 def test_what_the_model_was_loaded_with_holds_for_rollouts_too(folder):
     config = small(sampling=None)
     rows = drawn(LocalModel(folder, top_k=1), config, 3)
@@ -105,6 +110,7 @@ def test_a_question_that_leaves_no_room_for_its_rollouts_is_named(folder, held_b
         train(task, LocalModel(folder, context=most), estimator=constant, reward=vowels, config=config)
 
 
+@newer_trl
 def test_trl_reads_prompts_as_the_model_does(folder, monkeypatch):
     """TRL hands tokens to what draws; the anchor and the checks read prompts by themselves."""
     seen = []
@@ -133,6 +139,7 @@ def test_unsloth_generates_itself(folder, monkeypatch):
     assert drawn(policy, small(), 2) is None
 
 
+@newer_trl
 def test_after_an_interrupt_nobody_waits_for_the_batch(folder, monkeypatch):
     policy = LocalModel(folder)
     replies = []

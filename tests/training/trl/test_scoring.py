@@ -4,13 +4,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("trl", reason="needs catlite[train]")
-from trainings import adapter_of, small, trained  # noqa: E402
+from trainings import adapter_of, newer_trl, small, trained  # noqa: E402
 
 from catlite import LocalModel  # noqa: E402
 from catlite.training.trl import scoring  # noqa: E402
 from catlite.training.trl.scoring import Scorer  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
+pytestmark = [newer_trl, pytest.mark.filterwarnings("default")]  # what torch and its friends warn about is not ours
 PAD, SCORED = 257, 5
 
 
@@ -20,8 +20,6 @@ def model(folder):
     from peft import LoraConfig, get_peft_model
     from trl.trainer import utils
 
-    if not hasattr(utils, "add_fused_lm_head"):
-        pytest.skip("needs TRL 1.15")
     inner = LocalModel(folder).model
     utils.add_fused_lm_head(inner, temperature=0.7, outputs=("log_probs", "entropy"))
     wrapped = get_peft_model(

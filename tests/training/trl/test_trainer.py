@@ -8,16 +8,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("trl", reason="needs catlite[train]")
-from trainings import small, trained  # noqa: E402
+from trainings import newer_trl, small, trained  # noqa: E402
 from transformers import Trainer  # noqa: E402
 from trl import GRPOTrainer, SFTTrainer  # noqa: E402
 
-from catlite.training.trl.compat import CALLS_US, trl_since  # noqa: E402
 from catlite.training.trl.scoring import Scorer  # noqa: E402
 from catlite.training.trl.trainer import CatGRPOTrainer, CatSFTTrainer, Halt, _Watched  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
-newer = pytest.mark.skipif(not trl_since(CALLS_US), reason="an older TRL keeps its own ways")
 
 
 def tree_of(method):
@@ -50,7 +48,7 @@ def names(method):
         (_Watched, SFTTrainer, "log", ["self", "logs", "start_time"]),
     ],
 )
-@newer
+@newer_trl
 def test_each_override_has_the_parameters_that_trl_declares(ours, theirs, name, parameters):
     assert name in vars(ours)
     for kind in (ours, theirs):
@@ -70,7 +68,7 @@ def test_nothing_else_of_trl_is_overridden():
         }
 
 
-@newer
+@newer_trl
 def test_rollouts_are_drawn_from_tokens_and_go_back_as_tokens():
     (call,) = calls(GRPOTrainer._generate, "self._generate_single_turn")
     assert ast.unparse(call.args[0]) == "prompt_ids"
@@ -79,7 +77,7 @@ def test_rollouts_are_drawn_from_tokens_and_go_back_as_tokens():
     ).replace("(completion_ids, logprobs)", "completion_ids, logprobs")
 
 
-@newer
+@newer_trl
 def test_a_step_is_cut_into_micro_batches_as_trl_cuts_it():
     """Ours is TRL's own method without the shuffle, and without what images need."""
     images = {"split_pixel_values_by_grid", "unsplit_pixel_values_by_grid"}
@@ -98,7 +96,7 @@ def test_a_step_is_cut_into_micro_batches_as_trl_cuts_it():
     assert {"split_tensor_dict", "_generate_and_score_completions", "_buffered_inputs", "_step"} <= theirs
 
 
-@newer
+@newer_trl
 @pytest.mark.parametrize(
     ("method", "call"),
     [
@@ -116,7 +114,7 @@ def test_losses_call_the_model_and_do_nothing_else_with_it(method, call):
     assert len(loads) == len(called) + len(handed_on)
 
 
-@newer
+@newer_trl
 def test_a_scorer_answers_with_what_the_losses_read():
     from trl.trainer.utils import FusedCausalLMOutput
 
@@ -168,6 +166,7 @@ def test_the_model_itself_is_left_as_trl_made_it(folder):
     assert Scorer.__call__ not in vars(run.policy.model.get_base_model()).values()
 
 
+@newer_trl
 @pytest.mark.parametrize(
     ("trl", "whole"), [({}, True), ({"num_iterations": 2}, False), ({"loss_type": "bnpo"}, False)], ids=str
 )
