@@ -79,7 +79,7 @@ async def ours(url: str, requests: int) -> list[str]:
 
 async def with_store(url: str, requests: int) -> list[str]:
     from catlite import Endpoint
-    from catlite.runs.store import open_run
+    from catlite.runs.session import open_run
 
     endpoint = Endpoint("test-model", base_url=url, api_key=KEY, max_connections=IN_FLIGHT)
     asked = itertools.count()

@@ -1,6 +1,6 @@
 """What the embedded model reaches on times tables: one sample, a vote, and two syntheses of the same groups.
 
-    python benchmarks/times_tables.py [--questions 81] [--repeats 1] [--n 8] [--run FOLDER]
+    python benchmarks/times_tables.py [--questions 81] [--n-repeats 1] [--n 8] [--run FOLDER]
 
 Prints a Markdown table. Scores are means over questions, ± the standard error over questions; with several repeats a
 question's score is first averaged over them, and what is spent is given per repeat. "single sample" is the mean over a
@@ -29,7 +29,7 @@ def measure(arguments: argparse.Namespace) -> tuple[catlite.Evaluation, dict[str
     """All systems on the same rollouts, and the wall seconds of every system."""
     # All 81 in order; fewer are drawn.
     task = catlite.times_tables(None if arguments.questions == 81 else arguments.questions)
-    sizes = {"n": arguments.n, "n_repeats": arguments.repeats}
+    sizes = {"n": arguments.n, "n_repeats": arguments.n_repeats}
     with catlite.embedded() as model:
         vote = {VOTE: catlite.MajorityVote()}
         result = catlite.evaluate(task, model, estimators=vote, run=arguments.run, **sizes, **SAMPLING)
@@ -87,7 +87,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Times tables on the embedded model, as a Markdown table.")
     parser.add_argument("--questions", type=int, default=81, help="how many of the 81 (default: all)")
-    parser.add_argument("--repeats", type=int, default=1, help="how often each question is sampled (default: 1)")
+    parser.add_argument("--n-repeats", type=int, default=1, help="how often each question is sampled (default: 1)")
     parser.add_argument("--n", type=int, default=8, help="rollouts per question (default: 8)")
     parser.add_argument("--run", help="a folder for the replies, to look at them later (default: none are kept)")
     arguments = parser.parse_args()

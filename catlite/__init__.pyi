@@ -10,8 +10,8 @@ from . import (
     rewards as rewards,
     tasks as tasks,
 )
+from .analysis.at_k import maj_at_k as maj_at_k, pass_at_k as pass_at_k
 from .analysis.comparing import differences as differences, disagreement as disagreement
-from .analysis.scaling import maj_at_k as maj_at_k, pass_at_k as pass_at_k, scaling as scaling
 from .analysis.traces import traces as traces
 from .api import asynthesize as asynthesize, estimate as estimate, synthesize as synthesize
 from .criteria import Criterion as Criterion, Rubric as Rubric, Verdict as Verdict
@@ -26,7 +26,9 @@ from .data import (
 from .errors import CatliteError as CatliteError
 from .evaluation import evaluate as evaluate, reestimate as reestimate
 from .experiments.ablations import context_ablation as context_ablation, question_ablation as question_ablation
-from .experiments.compare import Comparison as Comparison, compare as compare
+from .experiments.compare import compare as compare
+from .experiments.comparison import Comparison as Comparison
+from .experiments.scaling import scaling as scaling
 from .judging import ajudge as ajudge, judge as judge
 from .models.base import Model as Model
 from .models.embedded.model import embedded as embedded

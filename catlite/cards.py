@@ -6,14 +6,15 @@ rendered as Markdown, which would need a sanitizer.
 
 from __future__ import annotations
 
-import html
 import io
 from collections.abc import Sequence
+from functools import singledispatch
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from catlite.data import Group, Judgement, Reference, Response
 from catlite.reprs import ended, good, mark, models_text, reward_text, support_text, worth
-from catlite.text import evaluation_rows, evaluation_title, plural, short, usage_text, visible
+from catlite.text import plural, short, usage_text, visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,25 +31,36 @@ RED = "color:#d32f2f"  # a notebook that is not trusted keeps no style with var(
 
 
 def escaped(text: str, limit: int = _LONG) -> str:
-    """`text` for the inside of an HTML element, cut when it is very long."""
+    """Escape `text` for the inside of an HTML element, cut when it is very long."""
     cut = visible(text[:limit])
-    return html.escape(cut) + (f" … ({len(text):,} characters in all)" if len(text) > limit else "")
+    return escape(cut) + (f" … ({len(text):,} characters in all)" if len(text) > limit else "")
 
 
-def reference_html(reference: Reference) -> str:
-    """A card: answer, agreement and warnings first, then the text, then who wrote it, and the rollouts folded."""
+@singledispatch
+def html(noun: object) -> str:
+    """Draw a noun of the pipeline as a card for a notebook.
+
+    Example:
+        >>> html(Reference("42", "42", "MajorityVote", group))
+    """
+    return card(escaped(repr(noun)))
+
+
+@html.register
+def _(reference: Reference) -> str:
+    """Answer, agreement and warnings first, then the text, then who wrote it, and the rollouts folded."""
     if reference.error is not None:
         return card(_failure(reference), _origin(reference), _rollouts(reference.group))
-    shown = [] if reference.group.example.answer_format is None else ["<b>Answer</b> none found"]
+    answer = [] if reference.group.example.answer_format is None else ["<b>Answer</b> none found"]
     if reference.answer is not None:
-        shown = [f"<b>Answer</b> <code>{escaped(reference.answer)}</code>"]
-    first = " · ".join([*shown, escaped(support_text(reference))])
+        answer = [f"<b>Answer</b> <code>{escaped(reference.answer)}</code>"]
+    first = " · ".join([*answer, escaped(support_text(reference))])
     text = f'<div style="{_SCROLL}">{escaped(reference.text)}</div>'
     return card(f"<div>{first}</div>", warnings(reference.notes), text, _origin(reference), _rollouts(reference.group))
 
 
 def card(*parts: str) -> str:
-    """What a card holds, in its frame."""
+    """Put `parts` into the frame of a card."""
     return f'<div {PLAIN} style="{_STYLE}">{"".join(parts)}</div>'
 
 
@@ -59,7 +71,7 @@ def _failure(reference: Reference) -> str:
 
 
 def warnings(notes: Sequence[str]) -> str:
-    """Notes as warnings, one a line."""
+    """Write notes as warnings, one a line."""
     return "".join(f"<div>⚠ {escaped(note)}</div>" for note in notes)
 
 
@@ -88,7 +100,8 @@ _CELL = "text-align:center;padding:.15em .5em;border-top:1px solid #8884"
 _TONES = {True: "#2a9d5c33", False: "#d1495b33", None: "#8883"}
 
 
-def judgement_html(judgement: Judgement) -> str:
+@html.register
+def _(judgement: Judgement) -> str:
     """The matrix as a table; a cell's reason is its tooltip; all reasons and the rollouts are folded below."""
     head = "".join(f'<th style="{_CELL}">{number}</th>' for number in range(1, len(judgement.rewards_G) + 1))
     body = ""
@@ -103,7 +116,6 @@ def judgement_html(judgement: Judgement) -> str:
             body += f'<td style="{tone}" title="{escaped(verdict.reason, 500)}">{mark(verdict)}</td>'
         body += "</tr>"
     foot = "".join(f'<td style="{_CELL}"><b>{reward_text(reward)}</b></td>' for reward in judgement.rewards_G)
-    notes = "".join(f"<div>⚠ {escaped(note)}</div>" for note in judgement.notes)
     reasons = "".join(
         f"<li>rollout {number}, {escaped(short(verdict.criterion.text))}: {mark(verdict)} "
         f"{escaped(verdict.reason, 500)}</li>"
@@ -114,40 +126,28 @@ def judgement_html(judgement: Judgement) -> str:
     return (
         f'<div {PLAIN} style="{_STYLE};overflow-x:auto"><table><thead>'
         f'<tr><th style="text-align:left">criterion</th>{head}</tr></thead>'
-        f'<tbody>{body}<tr><td style="text-align:left"><b>reward</b></td>{foot}</tr></tbody></table>{notes}'
-        f'<div style="{FAINT}">judge {escaped(judgement.judge)} · {escaped(usage_text(judgement.usage))} · '
-        f"faint: tells no two rollouts apart</div><details><summary>reasons</summary><ul>{reasons}</ul></details>"
+        f'<tbody>{body}<tr><td style="text-align:left"><b>reward</b></td>{foot}</tr></tbody></table>'
+        f'{warnings(judgement.notes)}<div style="{FAINT}">judge {escaped(judgement.judge)} · '
+        f"{escaped(usage_text(judgement.usage))} · faint: tells no two rollouts apart</div>"
+        f"<details><summary>reasons</summary><ul>{reasons}</ul></details>"
         f"{_rollouts(judgement.group)}</div>"
     )
 
 
 def judgements_html(title: str, judgements: Sequence[Judgement]) -> str:
-    """The last group judged, and how many before it."""
-    shown = judgement_html(judgements[-1]) if judgements else ""
+    """Draw the last group judged, and say how many there are."""
+    last = html(judgements[-1]) if judgements else ""
     many = f"{plural(len(judgements), 'group')} remembered" + ("; the last one:" if judgements else "")
-    return f"<div {PLAIN}><code>{escaped(title, 500)}</code> · {many}</div>{shown}"
-
-
-def evaluation_html(
-    task: str,
-    policy: str,
-    totals: Sequence[dict[str, Any]],
-    repeats: int = 1,
-    notes: Sequence[str] = (),
-    seconds: float | None = None,
-) -> str:
-    """The comparison of systems as an HTML table, with `notes` under it; `seconds` is the wall time of all of it."""
-    title = evaluation_title(task, policy, totals, repeats, seconds)
-    return html_table(title, evaluation_rows(totals)) + notes_html(notes)
+    return f"<div {PLAIN}><code>{escaped(title, 500)}</code> · {many}</div>{last}"
 
 
 def notes_html(notes: Sequence[str]) -> str:
-    """What a reader of a table has to know, below it."""
+    """Write below a table what its reader has to know."""
     return "".join(f'<div {PLAIN} style="{FAINT}">{escaped(note)}</div>' for note in notes)
 
 
 def html_table(title: str, rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
-    """`rows`, the first of them headings, as an HTML table under `title`; columns in `left` are set flush left."""
+    """Make an HTML table of `rows`, the first of them headings; columns in `left` are set flush left."""
     head, *body = rows
 
     def line(row: Sequence[str], tag: str) -> str:
@@ -163,7 +163,7 @@ def html_table(title: str, rows: Sequence[Sequence[str]], left: Sequence[int] = 
 
 
 def figure(**settings: Any) -> Figure:
-    """A figure of matplotlib that shows itself in a notebook, whether or not pyplot was ever imported there.
+    """Make a figure of matplotlib that shows itself in a notebook, whether or not pyplot was ever imported there.
 
     Args:
         settings: as matplotlib's Figure takes them, such as figsize.

@@ -1,8 +1,7 @@
-"""The sync face: one background event loop, so that blocking calls work everywhere.
+"""Blocking calls: one background event loop on a daemon thread, on which they wait for asynchronous work.
 
-A script has no loop, Jupyter has one that is running, a web service has one that must not be blocked for
-long; a loop of our own, on a daemon thread, serves all three without patching asyncio. Asynchronous callers
-do not come through here: they await the core on their own loop.
+A script has no loop, Jupyter has a running one, and a web service has one that must not be blocked for long. A loop of
+our own serves all three without patching asyncio. Asynchronous callers await the core on their own loop instead.
 """
 
 from __future__ import annotations
@@ -10,20 +9,25 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextvars
+import functools
 import heapq
+import inspect
 import itertools
 import os
+import re
 import threading
 import time
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from catlite import tracebacks
 from catlite.errors import ConfigError
 
+P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -43,22 +47,14 @@ class _Background:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self.loop)
-        try:
-            while not self._served():
-                pass
-        finally:
-            self.loop.close()
-
-    def _served(self) -> bool:
-        """Runs the loop; False where a task's SystemExit or KeyboardInterrupt has thrown asyncio out of it.
-
-        Its caller has yet to hear of that, and others wait for tasks of their own.
-        """
-        try:
-            self.loop.run_forever()
-        except (KeyboardInterrupt, SystemExit):
-            return False
-        return True
+        ended = False
+        while not ended:
+            # A task's SystemExit or KeyboardInterrupt ends the loop: it runs again, since that task's caller waits for
+            # its error, and others for tasks of their own.
+            with suppress(KeyboardInterrupt, SystemExit):
+                self.loop.run_forever()
+                ended = True
+        self.loop.close()
 
     @property
     def alive(self) -> bool:
@@ -85,16 +81,15 @@ _place: contextvars.ContextVar[_Place | None] = contextvars.ContextVar("catlite_
 
 
 def question() -> object:
-    """What stands for the question being worked on, None outside of `each`."""
+    """Give an object that stands for the question being worked on; None outside of `each`."""
     return _place.get()
 
 
 class Slots:
-    """A semaphore whose waiters go in the order of their questions, so that first questions finish first.
+    """A semaphore of one event loop; it serves waiters in the order of their questions, so that the first finish first.
 
-    Among the last ones, with no further question waiting to begin, the least served goes first: the longer chain of
-    stages is still before it, and one that began last would leave connections empty at the end. Belongs to one event
-    loop.
+    Of the last questions, when no further one waits to begin, the one with the fewest requests so far goes first: it
+    has the most stages left, and connections would be idle at the end while it goes through them.
     """
 
     def __init__(self, limit: int) -> None:
@@ -112,7 +107,7 @@ class Slots:
         try:
             await granted
         except asyncio.CancelledError:
-            if granted.done() and not granted.cancelled():  # granted and cancelled in one breath: passed on
+            if granted.done() and not granted.cancelled():  # granted and cancelled at once: the slot is passed on
                 self._release()
             raise
 
@@ -132,23 +127,23 @@ class Slots:
 
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Results of all of `work`, run at once, in order; the first failure cancels the rest and is raised alone."""
+    """Run all of `work` at once and return the results in order; the first failure cancels the rest and is raised."""
     failure: BaseException
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
+            tasks = [group.create_task(coroutine) for coroutine in work]
     except BaseExceptionGroup as failures:
         failure = failures.exceptions[0]
     else:
         return [task.result() for task in tasks]
-    # Raised outside the handler: nobody wants to read "during handling of an ExceptionGroup".
+    # Raised outside the handler, so that no traceback says "during handling of an ExceptionGroup".
     raise failure
 
 
 async def each(work: Callable[[S], Coroutine[Any, Any, T]], items: Sequence[S], workers: int) -> list[T]:
-    """`work` on every item, in order, with at most `workers` under way, so that memory does not grow with items.
+    """Do `work` on every item and return the results in order; the first failure cancels the rest and is raised.
 
-    The first failure cancels what is under way and is raised.
+    At most `workers` are under way, so that memory does not grow with the number of items.
     """
     results: dict[int, T] = {}
     waiting = iter(enumerate(items))
@@ -165,7 +160,7 @@ async def each(work: Callable[[S], Coroutine[Any, Any, T]], items: Sequence[S], 
 
 @dataclass(eq=False)
 class Job:
-    """What a caller of `run` waits for: how far it is, where it is kept, and what shows that."""
+    """The work that a caller of `run` waits for: how far it is, where it is kept, and the views that show it."""
 
     caller: threading.Thread = field(default_factory=threading.current_thread)
     frame: FrameType | None = None  # the caller's own, whose line waits
@@ -177,15 +172,15 @@ class Job:
     views: list[Callable[[], None]] = field(default_factory=list)  # called again and again by the thread that waits
 
     def show(self) -> None:
-        """Has every view drawn; one that cannot be drawn is left out, since work goes on without it."""
+        """Draw every view; one that fails is dropped, since work goes on without it."""
         for view in list(self.views):
             try:
                 view()
-            except Exception:  # a terminal that is gone must not cost what is under way
+            except Exception:  # a terminal that is gone must not end the work
                 self.views.remove(view)
 
     def stopped(self) -> str:
-        """What an interrupt leaves behind, in words."""
+        """Describe how far the work was when it was interrupted, and where it is kept."""
         far = f"stopped after {time.monotonic() - self.started:.0f} s"
         if self.total is not None:
             far = f"stopped at {self.done} of {self.total}"
@@ -200,16 +195,16 @@ _job: contextvars.ContextVar[Job | None] = contextvars.ContextVar("catlite_job",
 
 
 def job() -> Job | None:
-    """What a thread waits for in `run`; None in work that is awaited on another loop."""
+    """Give the Job that a thread waits for in `run`; None in work that is awaited on another loop."""
     return _job.get()
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warns at the line of the caller's own code: of an estimator that is running, else of the blocking call.
+    """Warn at the line of the caller's own code: in an estimator that is running, else at the blocking call.
 
     Args:
-        message: what a reader has to know.
-        category: the kind of warning, by which it can be filtered.
+        message: the text of the warning.
+        category: its class, by which it can be filtered.
     """
     waited = _job.get()
     frame = tracebacks.callers_frame() or (waited.frame if waited is not None else None)
@@ -222,7 +217,7 @@ def warn(message: str, category: type[Warning]) -> None:
 
 
 async def _cancel_others() -> None:
-    """Ends what still runs, then the loop."""
+    """Cancel all other tasks, then end the loop."""
     loop = asyncio.get_running_loop()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
@@ -230,7 +225,7 @@ async def _cancel_others() -> None:
     if others:
         await asyncio.wait(others, timeout=GRACE_SECONDS)
     await loop.shutdown_asyncgens()
-    await asyncio.sleep(0.01)  # sockets that were told to close do so in the loop's next rounds
+    await asyncio.sleep(0.01)  # sockets close in the next rounds of the loop
     loop.call_soon(loop.stop)
 
 
@@ -248,11 +243,19 @@ def _get() -> _Background:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs `work` on the background loop and returns its result; safe from any thread.
+    """Run `work` on the background loop and return its result; safe from any thread.
 
     Ctrl-C cancels `work`, waits up to GRACE_SECONDS for it to clean up, and raises KeyboardInterrupt, which says how
-    far it was and what is kept. An error loses the frames that tell its reader nothing (see tracebacks.py).
-    Raises ConfigError when called from the background loop itself, where waiting would never end.
+    far it was and what is kept. The traceback of an error is shortened (see tracebacks.py).
+
+    Args:
+        work: a coroutine.
+
+    Raises:
+        ConfigError: when called from the background loop itself, where waiting would never end.
+
+    Example:
+        >>> run(model.sample("What is 6 times 7?"))
     """
     background = _get()
     if threading.current_thread() is background.thread:
@@ -269,7 +272,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     def finish(task: asyncio.Task[T]) -> None:
         if not task.cancelled():
-            task.exception()  # retrieved: asyncio would complain about it when nobody waits any more
+            task.exception()  # retrieved, or asyncio would complain when the caller has stopped waiting
         finished.set()
 
     def start() -> None:
@@ -290,7 +293,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise
     finally:
         waited.show()
-        # A connection keeps the context it was opened in, and so this Job: not the caller's variables, too.
+        # A connection keeps the context it was opened in, and so this Job; it must not keep the caller's variables.
         waited.frame = None
         waited.views.clear()
     assert task is not None
@@ -298,3 +301,45 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     if failure is not None:
         raise failure.with_traceback(tracebacks.without_own_frames(failure))
     return task.result()
+
+
+def blocking(work: Callable[P, Coroutine[Any, Any, T]], **prepare: Callable[[Any], Any]) -> Callable[P, T]:
+    """Make the blocking twin of a coroutine function, with its signature and its docstring.
+
+    Args:
+        work: the coroutine function, whose name is that of the twin with an "a" before it.
+        **prepare: by an argument's name, a function that the caller's own thread applies to it first. Keys are hidden
+            that way before anything can fail, and a task that takes long to read does not hold up the loop.
+
+    Returns:
+        A function that calls `work`, waits for it on the background loop and returns its result.
+
+    Example:
+        >>> synthesize = blocking(asynthesize)
+    """
+    name = work.__name__.removeprefix("a")
+    signature = inspect.signature(work)
+
+    @functools.wraps(work)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        bound = signature.bind(*args, **kwargs)
+        args = kwargs = None  # type: ignore[assignment] # no frame of a traceback keeps a key
+        for argument, change in prepare.items():
+            if argument in bound.arguments:
+                bound.arguments[argument] = change(bound.arguments[argument])
+        coroutine = work(*bound.args, **bound.kwargs)
+        del bound
+        return run(coroutine)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = blocking_docstring(work.__doc__ or "", name)
+    return call
+
+
+def blocking_docstring(docstring: str, name: str) -> str:
+    """Word a coroutine function's docstring for its blocking twin `name`; the API page of the docs does the same."""
+    docstring = docstring.replace(
+        f"To be awaited: `{name}` is the same, blocking.",
+        f"For scripts, notebooks and threads: `a{name}` is the same, awaited. Ctrl-C cancels what is in flight.",
+    )
+    return re.sub(rf"\bawait catlite\.(?:\w+\.)*a{name}\(", f"catlite.{name}(", docstring)

@@ -21,7 +21,7 @@ def of_one(group: Group, price: Any) -> Usage:
     The seconds are those of the request that brought the group, so no less than one rollout alone takes.
     """
     parts = [reply.usage for reply in group.replies if reply.usage is not None]
-    first = [usage for usage in parts if usage.requests]  # on these stand prompt and seconds of their request
+    first = [usage for usage in parts if _is_first(usage)]  # on these stand prompt and seconds of their request
     if not first:
         return Usage(None, None, None, None, generations=1)
     prompt = _mean([usage.prompt_tokens for usage in first])
@@ -29,7 +29,13 @@ def of_one(group: Group, price: Any) -> Usage:
     cached = _mean([usage.cached_tokens for usage in first])
     priced = isinstance(price, Price)
     cost = price.cost(prompt, completion, cached) if priced else _dollars(parts, completion)
-    return Usage(prompt, completion, cached, cost, 1, fmean(usage.seconds for usage in first), 1)
+    requests = int(any(usage.requests for usage in first))  # none to weights in this process
+    return Usage(prompt, completion, cached, cost, requests, fmean(usage.seconds for usage in first), 1)
+
+
+def _is_first(usage: Usage) -> bool:
+    """Whether this is the usage of a request's first rollout, which has that of the prompt."""
+    return usage.requests > 0 or usage.prompt_tokens != 0
 
 
 def _mean(values: Sequence[float | None]) -> Any:
@@ -45,8 +51,8 @@ def _dollars(parts: Sequence[Usage], completion: float | None) -> float | None:
     """
     if any(usage.cost_usd is None for usage in parts):
         return None
-    first = [usage for usage in parts if usage.requests]
-    others = [usage for usage in parts if not usage.requests]
+    first = [usage for usage in parts if _is_first(usage)]
+    others = [usage for usage in parts if not _is_first(usage)]
     paid, tokens = (sum(getattr(usage, name) or 0 for usage in others) for name in ("cost_usd", "completion_tokens"))
     if not others or not any(usage.cost_usd for usage in parts):
         return fmean(usage.cost_usd or 0 for usage in first)

@@ -84,7 +84,7 @@ class Rubric:
     def __len__(self) -> int:
         return len(self.criteria)
 
-    __repr__ = calling("catlite.reprs.rubric_repr")
+    __repr__ = calling("catlite.reprs.one_line")
 
 
 def _criterion(number: int, criterion: object) -> Criterion:

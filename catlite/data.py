@@ -52,7 +52,7 @@ class Rollout(Ended):
     alternatives: tuple[tuple[str, float], ...] | None = None
     notes: tuple[str, ...] = ()
 
-    __repr__ = calling("catlite.reprs.rollout_repr")
+    __repr__ = calling("catlite.reprs.one_line")
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Rollout:
@@ -99,7 +99,7 @@ class Example:
         """The prompt as chat messages."""
         return as_messages(self.prompt)
 
-    __repr__ = calling("catlite.reprs.example_repr")
+    __repr__ = calling("catlite.reprs.one_line")
 
     def parse(self, text: str) -> str | None:
         """Read the final answer of a reply, by `answer_format`; None for open-ended text, or where there is none."""
@@ -294,9 +294,9 @@ class Reference(Ended):
     def __str__(self) -> str:
         return self.text if self.error is None else repr(self)
 
-    __repr__ = calling("catlite.reprs.reference_repr")
+    __repr__ = calling("catlite.reprs.one_line")
 
-    _repr_html_ = calling("catlite.cards.reference_html")
+    _repr_html_ = calling("catlite.cards.html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,9 +360,9 @@ class Judgement:
             ]
         )
 
-    __repr__ = calling("catlite.reprs.judgement_repr")
+    __repr__ = calling("catlite.reprs.one_line")
 
-    _repr_html_ = calling("catlite.cards.judgement_html")
+    _repr_html_ = calling("catlite.cards.html")
 
 
 def counted(reply: Rollout) -> Rollout:

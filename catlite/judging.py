@@ -9,8 +9,7 @@ from catlite.criteria import Criterion, Rubric
 from catlite.data import Example, Group, Judgement, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError
 from catlite.models.base import Model
-from catlite.models.http.keys import Secret, sealed
-from catlite.models.naming import resolve
+from catlite.models.naming import Secret, opened, sealed
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
 from catlite.runs.progress import waiting
 
@@ -26,78 +25,13 @@ async def ajudge(
     mode: Mode = "single",
     min_coverage: float = 0.0,
     max_tokens: int | None = None,
-    base_url: str | Secret | None = None,
-    api_key: str | Secret | None = None,
-) -> Judgement:
-    """Verdicts of a judge on every response and criterion, and a reward for each response.
-
-    Args:
-        responses: the texts to judge, or Rollouts; one text is judged alone.
-        rubric: a Rubric, or a list of criteria: texts worth 1 point each, or Criterion objects.
-        judge: the model that judges, as "local" (the embedded model, which is there for trying out only), a name
-            served at base_url or OPENAI_BASE_URL, litellm's "provider/name", or a Model.
-        question: what the responses answer, shown to the judge for criteria that speak of it; None shows nothing.
-        mode: "single" asks about one criterion a call, "batch" about all of a response, "soft" reads probabilities.
-        min_coverage: share of its criteria, 0 to 1, that has to be judged for a response to have a reward; 0.0.
-        max_tokens: of each of the judge's replies; None leaves the judge's own limit.
-        base_url: where a judge given by name is served.
-        api_key: its key, where it needs one.
-
-    Returns:
-        A Judgement: verdicts of shape (responses, criteria), a reward or None for each response, and the usage.
-
-    Raises:
-        ConfigError: for a wrong argument, before anything is sent, and where "soft" finds a judge that gives no
-            log-probabilities.
-        ModelError: (with its kinds) when the judge's endpoint refuses altogether.
-
-    Example:
-        >>> judgement = await ajudge(["Take zinc.", "Ask a doctor."], ["Names zinc."], "gpt-4o-mini")
-        >>> judgement.rewards_G
-        (1.0, 0.0)
-    """
-    # First of all, so that no frame from here on shows a key among its locals.
-    base_url, api_key = sealed(base_url), sealed(api_key)
-    check_mode(mode)
-    check_coverage(min_coverage)
-    criteria = rubric if isinstance(rubric, Rubric) else Rubric(rubric)  # type: ignore[arg-type] # texts are taken
-    if not criteria.criteria:
-        raise ConfigError("the rubric has no criteria: there is nothing to judge by")
-    if question is not None:
-        as_messages(question)
-    group = Group(Example(_NOT_GIVEN if question is None else question, rubric=criteria), _rollouts(responses))
-    opened = resolve(judge, base_url=base_url, api_key=api_key)
-    try:
-        return await judge_group(
-            opened,
-            group,
-            criteria,
-            mode=mode,
-            conversation=question is not None,
-            min_coverage=min_coverage,
-            max_tokens=max_tokens,
-        )
-    finally:
-        if opened is not judge:
-            await opened.aclose()  # type: ignore[attr-defined]
-
-
-def judge(
-    responses: str | Iterable[str | Rollout],
-    rubric: Rubric | Sequence[str | Criterion],
-    judge: str | Model = "local",
-    *,
-    question: Prompt | None = None,
-    mode: Mode = "single",
-    min_coverage: float = 0.0,
-    max_tokens: int | None = None,
     progress: bool | None = None,
     base_url: str | Secret | None = None,
     api_key: str | Secret | None = None,
 ) -> Judgement:
-    """Judge responses by a rubric of your own: `ajudge`, blocking, for scripts, notebooks and threads.
+    """Judge responses by a rubric of your own: a verdict on every response and criterion, a reward for each response.
 
-    Ctrl-C cancels what is in flight.
+    To be awaited: `judge` is the same, blocking.
 
     Args:
         responses: the texts to judge, or Rollouts; one text is judged alone.
@@ -117,30 +51,39 @@ def judge(
         A Judgement: verdicts of shape (responses, criteria), a reward or None for each response, and the usage.
 
     Raises:
-        ConfigError: for a wrong argument, before anything is sent.
+        ConfigError: for a wrong argument, before anything is sent, and where "soft" finds a judge that gives no
+            log-probabilities.
         ModelError: (with its kinds) when the judge's endpoint refuses altogether.
 
     Example:
-        >>> catlite.judge(["Take zinc.", "Ask a doctor."], ["Names zinc."], "gpt-4o-mini").rewards_G
+        >>> judgement = await catlite.ajudge(["Take zinc.", "Ask a doctor."], ["Names zinc."], "gpt-4o-mini")
+        >>> judgement.rewards_G
         (1.0, 0.0)
     """
+    # First of all, so that no frame from here on shows a key among its locals.
     base_url, api_key = sealed(base_url), sealed(api_key)
-
-    async def work() -> Judgement:
-        with waiting(progress, f"verdicts of {judge if isinstance(judge, str) else judge.name}"):
-            return await ajudge(
-                responses,
-                rubric,
-                judge,
-                question=question,
+    check_mode(mode)
+    check_coverage(min_coverage)
+    criteria = rubric if isinstance(rubric, Rubric) else Rubric(rubric)  # type: ignore[arg-type] # texts are taken
+    if not criteria.criteria:
+        raise ConfigError("the rubric has no criteria: there is nothing to judge by")
+    if question is not None:
+        as_messages(question)
+    group = Group(Example(_NOT_GIVEN if question is None else question, rubric=criteria), _rollouts(responses))
+    async with opened(judge, base_url, api_key) as model:
+        with waiting(progress, f"verdicts of {judge if isinstance(judge, str) else model.name}"):
+            return await judge_group(
+                model,
+                group,
+                criteria,
                 mode=mode,
+                conversation=question is not None,
                 min_coverage=min_coverage,
                 max_tokens=max_tokens,
-                base_url=base_url,
-                api_key=api_key,
             )
 
-    return concurrency.run(work())
+
+judge = concurrency.blocking(ajudge)
 
 
 def _rollouts(responses: str | Iterable[str | Rollout]) -> tuple[Rollout, ...]:

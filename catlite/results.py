@@ -1,4 +1,4 @@
-"""What an evaluation found: a Row per question, repeat and system, and what these come to.
+"""The results of an evaluation: a Row per question, repeat and system, their means, and the table of these.
 
 A question's score is the mean over its repeats; means and standard errors are over questions.
 """
@@ -6,20 +6,22 @@ A question's score is the mean over its repeats; means and standard errors are o
 from __future__ import annotations
 
 import math
+import textwrap
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from catlite.cards import evaluation_html
+from catlite import cards
+from catlite.averages import mean_and_error, relative_gain
 from catlite.data import Group, Judgement, Reference
 from catlite.errors import ConfigError
-from catlite.models.preferring import distinct
 from catlite.rollouts import unanswered
 from catlite.runs import evaluation_file
-from catlite.text import data_frame, evaluation_text, short, usage_text
+from catlite.runs.session import distinct
+from catlite.text import WIDTH, count, data_frame, dollars, plural, rounded, short, table, usage_text, width_of
 from catlite.usage import Usage
 
 if TYPE_CHECKING:
@@ -33,8 +35,8 @@ _HEAD = ("task", "policy", "n", "seconds", "stopped", "n_repeats")  # what a fil
 class Row:
     """One system on one question.
 
-    `score` is None when nothing came or it could not be graded, and `error` says why. An estimator that had answers to
-    all it asked and no reference among them scores 0, and `error` says why it had none.
+    `score` is None when no reply came or none could be graded, and `error` says why. An estimator whose calls were all
+    answered, without a reference among the answers, scores 0, and `error` says why it had none.
     """
 
     position: int  # of the question in the task
@@ -45,10 +47,10 @@ class Row:
     usage: Usage
     reference: Reference | None = field(default=None, repr=False)
     error: str | None = None
-    scores: tuple[float | None, ...] = ()  # of each rollout graded: of one, but for the single sample
+    scores: tuple[float | None, ...] = ()  # of each rollout that was graded; of the reference alone for an estimator
     judgement: Judgement | None = field(default=None, repr=False)  # the verdicts behind the score, by a rubric
     repeat: int = 0  # which of the question's groups of rollouts
-    notes: tuple[str, ...] = ()  # what a reader has to know of the grading
+    notes: tuple[str, ...] = ()  # on the grading, for a reader of the table
 
     @property
     def answer(self) -> str | None:
@@ -58,7 +60,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found: one Row per question, repeat and system, and the references behind them."""
+    """The result of `evaluate`: a Row per question, repeat and system, and the references behind them."""
 
     task: str
     policy: str
@@ -77,43 +79,48 @@ class Evaluation:
 
     @property
     def defects(self) -> dict[str, int]:
-        """How many rollouts came and no estimator could read them, by reason: {"truncated": 2, "empty": 1}."""
+        """How many replies no estimator could use, by reason: {"truncated": 2, "empty": 1}."""
         reasons = Counter(reply.defect for group in self.groups for reply in group.replies)
         return {reason: count for reason, count in reasons.items() if reason is not None}
 
     @property
     def judging(self) -> Usage | None:
-        """What the rubric's verdicts behind the scores took, which no system's cost holds; None without a rubric."""
+        """The usage of the verdicts behind the scores, which no system's cost includes; None without a rubric."""
         judged = [row.judgement.usage for row in self.rows if row.judgement is not None]
         return Usage.total(judged) if judged else None
 
     @property
     def systems(self) -> list[str]:
-        """Names of what was compared, single sample first."""
+        """The names of the systems, the single sample first."""
         return list(dict.fromkeys(row.system for row in self.rows))
 
     def group(self, position: int, repeat: int = 0) -> Group | None:
-        """The rollouts of a question in one repeat; None when the evaluation was made without them."""
+        """Give the rollouts of a question in one repeat; None when the evaluation was made without them."""
         if self.groups:
             return self.groups[repeat * (len(self.groups) // self.n_repeats) + position]
-        mine = (row.reference for row in self.rows if (row.position, row.repeat) == (position, repeat))
-        return next((reference.group for reference in mine if reference is not None), None)
+        references = (row.reference for row in self.rows if (row.position, row.repeat) == (position, repeat))
+        return next((reference.group for reference in references if reference is not None), None)
 
     def scores(self, system: str) -> dict[int, float]:
-        """The system's score on every question that was graded, by position: the mean over repeats."""
-        found: dict[int, list[float]] = {}
+        """Give the system's score on every question that was graded, by position: the mean over repeats."""
+        scores: dict[int, list[float]] = {}
         for row in self.rows:
             if row.system == system and row.score is not None:
-                found.setdefault(row.position, []).append(row.score)
-        return {position: fmean(scores) for position, scores in found.items()}
+                scores.setdefault(row.position, []).append(row.score)
+        return {position: fmean(of_repeats) for position, of_repeats in scores.items()}
 
     def score(self, system: str) -> tuple[float, float, int]:
-        """(mean, standard error over questions, questions graded); nan where there are too few."""
+        """Give (mean, standard error over questions, questions graded); nan where there are too few.
+
+        Example:
+            >>> evaluation.score("MajorityVote")
+            (0.71, 0.05, 81)
+        """
         scores = self.scores(system).values()
         return *mean_and_error(scores), len(scores)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per question, repeat and system, usage in columns of its own."""
+        """Make a DataFrame with a row per question, repeat and system, and usage in columns of its own."""
         usage = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd", "requests", "seconds")
         names = ("id", "repeat", "system", "score", "answer", "error", "generations")
         return data_frame(
@@ -165,18 +172,34 @@ class Evaluation:
         return totals
 
     def save(self, path: str | Path) -> Path:
-        """Writes everything as JSON, readable by the owner only, and returns where; a folder gets evaluation.json.
+        """Write everything as JSON, readable by the owner only, whole or not at all.
 
-        The file is there whole or not at all. Metadata of examples that is no JSON is kept as its repr.
+        Metadata of examples that JSON cannot hold is kept as its repr.
+
+        Args:
+            path: the file, or a folder, which gets evaluation.json.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            StoreError: when it cannot be written.
         """
         head = {name: getattr(self, name) for name in _HEAD}
         return evaluation_file.save(Path(path), head, self.groups, (_row_fields(row, self) for row in self.rows))
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:
-        """What `save`, or `evaluate` at the end of a run, wrote: a file, or the folder of a run.
+        """Read what `save`, or `evaluate` at the end of a run, wrote.
 
-        Raises StoreError when there is none, or when it is no evaluation of this version.
+        Args:
+            path: the file, or the folder of a run.
+
+        Raises:
+            StoreError: when there is no evaluation, or one of another version.
+
+        Example:
+            >>> catlite.Evaluation.load("runs/gsm8k").score("Synthesis")
         """
         return evaluation_file.load(Path(path), _read)
 
@@ -185,16 +208,26 @@ class Evaluation:
         return f"<Evaluation of {short(self.policy)} on {short(self.task)}: {systems}>"
 
     def __str__(self) -> str:
-        return "\n".join(
-            [evaluation_text(self.task, self.policy, self._totals(), self.n_repeats, self.seconds), *self.notes]
-        )
+        totals = self._totals()
+        legend = "gen.: generations per question; in, out: tokens"
+        if not _priced(totals):
+            legend += "; price unknown"
+        title = textwrap.fill(f"{self._title}. {legend}", WIDTH, break_on_hyphens=False, break_long_words=False)
+        return "\n".join([title, _narrow_table(totals), *self.notes])
 
     def _repr_html_(self) -> str:
-        return evaluation_html(self.task, self.policy, self._totals(), self.n_repeats, self.notes, self.seconds)
+        return cards.html_table(self._title, _cells(self._totals())) + cards.notes_html(self.notes)
+
+    @property
+    def _title(self) -> str:
+        questions = plural(len({row.position for row in self.rows}), "question")
+        times = f" × {self.n_repeats} repeats" if self.n_repeats > 1 else ""
+        what = f"{self.task}, {questions}{times}, policy {self.policy}, {self.seconds:,.1f} s in all"
+        return f"{what} (± standard error over questions)"
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the table has to know."""
+        """Sentences for a reader of the table: replies that were cut off, references that are missing, an early end."""
         notes = []
         if lacking := sum(self.defects.values()):
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.defects.items())
@@ -216,7 +249,7 @@ class Evaluation:
 
 
 def as_evaluation(evaluation: str | Path | Evaluation) -> Evaluation:
-    """`evaluation`, or the one kept at that path.
+    """Give `evaluation`, or load the one that is kept at that path.
 
     Raises:
         StoreError: when there is none at the path.
@@ -229,37 +262,57 @@ def as_evaluation(evaluation: str | Path | Evaluation) -> Evaluation:
     return evaluation
 
 
-def mean_and_error(values: Collection[float]) -> tuple[float, float]:
-    """Mean and standard error of `values`; nan where there are too few."""
-    return (
-        fmean(values) if values else math.nan,
-        stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan,
-    )
+# --- as a table ---
 
 
-def relative_gain(scores: dict[int, float], over: dict[int, float]) -> float:
-    """How much higher the mean of `scores` is, as a share of that of `over`, on the questions in both.
-
-    nan where that mean is not positive, as a rubric's can be: a share of it would have the wrong sign.
-    """
-    both = scores.keys() & over.keys()
-    base = sum(over[position] for position in both)
-    return sum(scores[position] for position in both) / base - 1 if base > 0 else math.nan
+def _priced(totals: Sequence[Mapping[str, Any]]) -> bool:
+    return any(total["cost_usd"] is not None for total in totals)
 
 
-def over_questions(found: Iterable[tuple[Hashable, float]]) -> tuple[float, float]:
-    """Mean and standard error over questions of (question, value), several of a question averaged first."""
-    values: dict[Hashable, list[float]] = {}
-    for question, value in found:
-        values.setdefault(question, []).append(value)
-    return mean_and_error([fmean(several) for several in values.values()])
+def _cells(totals: Sequence[Mapping[str, Any]], narrow: bool = False) -> list[list[str]]:
+    """List headings, then a row per system; `narrow` rounds tokens and leaves out requests and unknown prices."""
+    number = rounded if narrow else count
+    priced = not narrow or _priced(totals)
+    wide = ["gen./question", "requests", "tokens in", "tokens out"]
+    head = ["system", "score ± SE", "gain", *(["gen.", "in", "out"] if narrow else wide), *(["cost"] if priced else [])]
+    rows = [head]
+    for total in totals:
+        error = "?" if math.isnan(total["se"]) else f"{total['se']:.3f}"
+        row = [
+            short(total["system"]) + (f" ({total['failed']} failed)" if total["failed"] else ""),
+            "?" if math.isnan(total["score"]) else f"{total['score']:.3f} ± {error}",
+            "" if math.isnan(total["relative_gain"]) else f"{total['relative_gain']:+.0%}",
+            "?" if math.isnan(total["generations"]) else f"{total['generations']:.0f}",
+            *([] if narrow else [count(total["requests"])]),
+            number(total["prompt_tokens"]),
+            number(total["completion_tokens"]),
+        ]
+        cost = dollars(total["cost_usd"])
+        rows.append(row + ([cost.removeprefix("price ") if narrow else cost] if priced else []))
+    return rows
+
+
+def _narrow_table(totals: Sequence[Mapping[str, Any]]) -> str:
+    """Write the comparison of systems as text of WIDTH columns."""
+    head, *rows = _cells(totals, narrow=True)
+    room = WIDTH - sum(2 + max(map(len, column)) for column in list(zip(head, *rows, strict=True))[1:])
+    return table([head, *([_shortened(name, room), *cells] for name, *cells in rows)], right=range(1, len(head)))
+
+
+def _shortened(name: str, room: int) -> str:
+    """Shorten a system's name to `room` columns; what is said in brackets at its end stays."""
+    if width_of(name) <= room:
+        return name
+    begin, bracket, end = name.rpartition(" (")
+    end = bracket + end if begin else ""
+    return short(begin or name, max(8, room - width_of(end))) + end
 
 
 # --- on disk ---
 
 
 def _row_fields(row: Row, evaluation: Evaluation) -> dict[str, Any]:
-    """A row as JSON takes it."""
+    """Write a row as JSON takes it."""
     fields = evaluation_file.plain(row)
     if row.reference is not None:
         shared = bool(evaluation.groups) and evaluation.group(row.position, row.repeat) == row.reference.group

@@ -5,7 +5,6 @@ Left out: multi-turn rollouts, and filtering by content.
 
 from __future__ import annotations
 
-import contextvars
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +19,10 @@ from catlite.errors import (
     GroupError,
     ModelError,
 )
-from catlite.models.base import Model, shown_name
+from catlite.models import ask
+from catlite.models.base import Model, shown_name, traits
+from catlite.runs import session
 
-_begun: contextvars.ContextVar[bool] = contextvars.ContextVar("catlite_begun", default=False)
 _ADVICE = {
     "truncated": "raise max_tokens",
     "truncated in thinking": "raise max_tokens: it was spent on thinking",
@@ -60,7 +60,7 @@ async def sample_group(policy: Model, example: Example, n: int = 8, *, min_usabl
         8
     """
     try:
-        group = _parsed(policy, example, await policy.sample(example.prompt, n, **sampling))
+        group = _parsed(policy, example, await ask.sample(policy, example.prompt, n, **sampling))
     except (ModelError, BudgetReached) as error:
         if error.rollouts:
             error.group = _parsed(policy, example, error.rollouts)
@@ -117,11 +117,8 @@ def continuing(begun: bool) -> Iterator[None]:
         >>> with continuing(begun=True):
         ...     after = await aevaluate(task, model)
     """
-    token = _begun.set(begun)
-    try:
+    with session.changed(begun=begun):
         yield
-    finally:
-        _begun.reset(token)
 
 
 def raise_if_nothing_came(stops: Sequence[Exception], results: bool) -> None:
@@ -137,7 +134,7 @@ def raise_if_nothing_came(stops: Sequence[Exception], results: bool) -> None:
     Example:
         >>> raise_if_nothing_came([QuotaExhausted("no credit")], results=True)
     """
-    if stops and not (results or _begun.get()) and not isinstance(stops[0], BudgetReached | EndpointDown):
+    if stops and not (results or session.current().begun) and not isinstance(stops[0], BudgetReached | EndpointDown):
         raise stops[0]
 
 
@@ -185,7 +182,7 @@ def under_way(policy: Model) -> int:
 
     While some questions are in their last stage, others keep it busy.
     """
-    return 2 * getattr(policy, "max_connections", 32)
+    return 2 * traits(policy).max_connections
 
 
 def _explain(group: Group, wanted: int) -> str:

@@ -1,6 +1,6 @@
-"""What an error shows: the caller's own lines and the message, without the frames in which catlite works and waits.
+"""Shorter tracebacks: the caller's own lines and the message, without the frames in which catlite works and waits.
 
-`CATLITE_TRACEBACK=full` in the environment brings every frame back; in IPython a second look (`%tb`) does, too.
+`CATLITE_TRACEBACK=full` in the environment brings every frame back, and so does `%tb` in IPython.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _RED, _GREEN, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[39m"
 
 
 def wants_all_frames() -> bool:
-    """True when the environment asks for whole tracebacks."""
+    """Tell whether the environment asks for whole tracebacks."""
     return os.environ.get("CATLITE_TRACEBACK", "").casefold() == "full"
 
 
 def without_own_frames(error: BaseException) -> TracebackType | None:
-    """The traceback of an error that came through the event loop, without the frames that tell a caller nothing.
+    """Shorten the traceback of an error that came through the event loop.
 
-    An error of catlite says all in its message: what is kept are the frames of the caller's own functions (an
-    estimator, a reward). Of any other error that began in such a function, it is that function and what it called; else
+    The message of an error of catlite says all, so only frames of the caller's own functions (an estimator, a reward)
+    are kept. Of another error that began in such a function, that function and what it called are kept; of any other,
     all frames but those of the event loop.
 
     Args:
@@ -61,10 +61,10 @@ def without_own_frames(error: BaseException) -> TracebackType | None:
 
 
 def render(error: BaseException) -> list[str]:
-    """The lines that IPython shows for `error`: the caller's own ones, then the type and the message.
+    """Make the lines that IPython shows for `error`: the caller's own ones, then the type and the message.
 
-    The second time one error is shown, which is what `%tb` does, and in the modes `%xmode Verbose` and
-    `CATLITE_TRACEBACK=full`, these are all frames, as IPython shows them.
+    All frames are shown, as IPython shows them, when an error is shown for the second time (`%tb`), and in the modes
+    `%xmode Verbose` and `CATLITE_TRACEBACK=full`.
 
     Args:
         error: raised in a cell.
@@ -87,7 +87,7 @@ def render(error: BaseException) -> list[str]:
 
 
 def callers_frame() -> FrameType | None:
-    """The innermost frame of the caller's own code on this stack; None where there is only catlite and libraries."""
+    """Find the innermost frame of the caller's own code on this stack; None without one."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - what inspect.currentframe() calls
     while frame is not None and not _is_callers_frame(frame):
         frame = frame.f_back
@@ -95,7 +95,7 @@ def callers_frame() -> FrameType | None:
 
 
 def interrupted(message: str) -> KeyboardInterrupt:
-    """A KeyboardInterrupt that says `message`, and that IPython shows in a few lines."""
+    """Make a KeyboardInterrupt with `message`, which IPython shows in a few lines."""
     error = KeyboardInterrupt(message)
     error._render_traceback_ = lambda: render(error)  # type: ignore[attr-defined]
     return error
@@ -112,7 +112,7 @@ def _file(part: TracebackType) -> str:
 
 
 def _is_callers(part: TracebackType) -> bool:
-    """True for a frame that is neither catlite's nor an installed library's."""
+    """Tell whether a frame is neither catlite's nor an installed library's."""
     return _is_callers_frame(part.tb_frame)
 
 
@@ -123,7 +123,7 @@ def _is_callers_frame(frame: FrameType) -> bool:
 
 
 def _place(part: TracebackType, shell: Any) -> str:
-    """Where a frame is: "Cell In[3], line 5", or file and function."""
+    """Say where a frame is: "Cell In[3], line 5", or file and function."""
     file, name = _file(part), part.tb_frame.f_code.co_name
     try:
         described = shell.compile.format_code_name(file)  # ("Cell", "In[3]") for the code of a cell
@@ -134,6 +134,6 @@ def _place(part: TracebackType, shell: Any) -> str:
 
 
 def _shell() -> Any:
-    """IPython's shell where there is one; None in plain Python."""
+    """Find IPython's shell; None in plain Python."""
     ipython = sys.modules.get("IPython")
     return None if ipython is None else ipython.get_ipython()

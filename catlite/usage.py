@@ -11,18 +11,33 @@ _Number = TypeVar("_Number", int, float)
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What calls cost: tokens, HTTP requests, seconds of waiting, US dollars. None means unknown, never 0.
+    """What calls cost: tokens, HTTP requests, seconds of waiting, US dollars.
 
-    Adding two gives the total; a total with an unknown part is unknown. Whoever draws replies counts them as
-    `generations`, one for each that came, however many requests they took; scoring a given text draws none.
+    None means unknown, never 0.
+    Adding two gives the total; a total with an unknown part is unknown. `requests` are HTTP requests and nothing else:
+    weights in this process make none. Replies are counted as `generations`, one for each that came, however many
+    requests they took; scoring a text draws none.
+
+    Args:
+        prompt_tokens: tokens of the prompts; 0.
+        completion_tokens: tokens of the replies, thinking included; 0.
+        cached_tokens: the part of prompt_tokens that the server had in its prefix cache; 0.
+        cost_usd: US dollars; 0.0.
+        requests: HTTP requests; 0.
+        seconds: from sending to the whole reply, summed over requests, retries included; 0.0.
+        generations: replies that came; 0.
+
+    Example:
+        >>> (Usage(10, 2) + Usage(20, 3)).total_tokens
+        35
     """
 
     prompt_tokens: int | None = 0
     completion_tokens: int | None = 0
-    cached_tokens: int | None = 0  # the part of prompt_tokens the server had in its prefix cache
+    cached_tokens: int | None = 0
     cost_usd: float | None = 0.0
     requests: int = 0
-    seconds: float = 0.0  # from sending to the whole reply, summed over requests; retries included
+    seconds: float = 0.0
     # Not compared: a reply that was stored before this was counted is still the same reply.
     generations: int = field(default=0, compare=False)
 
@@ -44,7 +59,7 @@ class Usage:
 
     @classmethod
     def total(cls, parts: Iterable[Usage | None]) -> Usage:
-        """Sum of parts; a part that is None makes tokens and cost unknown."""
+        """Add up `parts`; a part that is None makes tokens and cost unknown."""
         return sum((cls(None, None, None, None) if part is None else part for part in parts), cls())
 
 

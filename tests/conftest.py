@@ -9,7 +9,7 @@ import pytest
 import tenacity
 from server import Server
 
-from catlite.models.http import endpoint, retry
+from catlite.models.http import retry, service
 
 children.answer_interrupts()
 # Workers that share the cores and each take all of them wait for one another more than they compute.
@@ -50,7 +50,7 @@ def environment(monkeypatch):
     """No key, address or knowledge of servers from outside a test."""
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"):
         monkeypatch.delenv(name, raising=False)
-    endpoint._known_servers.clear()
+    service._known_servers.clear()
 
 
 @pytest.fixture

@@ -90,8 +90,8 @@ def test_a_conversation_is_a_prompt(ask, server):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"n": 0}, "at least one rollout"),
-        ({"n": -1}, "at least one rollout"),
+        ({"n": 0}, "of at least 1"),
+        ({"n": -1}, "of at least 1"),
         ({"n": 2.5}, "whole number"),
         ({"temperature": "hot"}, "temperature='hot': want a number"),
         ({"temperature": -0.1}, "at least 0"),

@@ -290,9 +290,9 @@ def test_every_call_checks_its_arguments_before_anything_is_paid(refused):
     assert "did you mean estimators?" in refused(lambda model: catlite.evaluate([SUM], model, estimator=MajorityVote()))
 
 
-def test_an_argument_is_never_told_to_be_itself(model):
-    with pytest.raises(ConfigError, match="whoever awaits shows progress"):
-        asyncio.run(catlite.asynthesize("a?", model, progress=True))
+def test_a_model_that_is_told_to_show_progress_says_who_does():
+    with pytest.raises(ConfigError, match=r"progress=…: .*synthesize\(\).* show progress"):
+        asyncio.run(catlite.ScriptedModel(lambda prompt, i: "x").sample("a?", 1, progress=True))
 
 
 def test_a_refused_value_is_not_shown_since_it_may_be_a_key(refused):

@@ -1,6 +1,7 @@
 import asyncio
 import contextvars
 import gc
+import inspect
 import os
 import re
 import signal
@@ -60,6 +61,47 @@ def test_an_exception_comes_through_as_it_was_raised():
     with pytest.raises(KeyError, match="gone") as caught:
         concurrency.run(fail())
     assert caught.value.__context__ is None
+
+
+async def aweigh(grams: int, key: str | None = None, **more: float) -> dict[str, object]:
+    """Weigh something.
+
+    To be awaited: `weigh` is the same, blocking. A second sentence.
+
+    Example:
+        >>> await catlite.scales.aweigh(3)
+    """
+    return {"grams": grams, "key": key, **more, "thread": threading.current_thread()}
+
+
+def test_a_blocking_twin_has_the_signature_of_its_coroutine_function_and_words_of_its_own():
+    weigh = concurrency.blocking(aweigh)
+    assert weigh(3, b=1.0)["thread"] is not threading.current_thread()
+    assert (weigh.__name__, inspect.signature(weigh)) == ("weigh", inspect.signature(aweigh))
+    assert inspect.getdoc(weigh) == (
+        "Weigh something.\n\nFor scripts, notebooks and threads: `aweigh` is the same, awaited. Ctrl-C cancels what is "
+        "in flight. A second sentence.\n\nExample:\n    >>> catlite.weigh(3)"
+    )
+    with pytest.raises(TypeError, match="grams"):
+        weigh()
+
+
+def test_a_blocking_twin_prepares_arguments_in_the_callers_thread_and_its_frame_holds_no_key():
+    threads = []
+
+    def heavy(grams):
+        threads.append(threading.current_thread())
+        if grams < 0:
+            raise ConfigError("less than nothing")
+        return grams * 1000
+
+    weigh = concurrency.blocking(aweigh, key=lambda key: "hidden", grams=heavy)
+    assert weigh(2, key="sk-secret")["grams"] == 2000
+    assert weigh(grams=2)["key"] is None
+    with pytest.raises(ConfigError) as caught:
+        weigh(-1, "sk-secret")
+    assert "sk-secret" not in repr([entry.frame.f_locals for entry in caught.traceback[1:]])
+    assert set(threads) == {threading.current_thread()}
 
 
 # In a program of its own with a time limit: where the loop's thread dies of it, the caller waits for ever.

@@ -17,16 +17,16 @@ from catlite import (
     ScriptedModel,
     Usage,
     Verdict,
-    api,
     embedded,
     estimate,
     synthesize,
 )
 from catlite.cards import figure, judgements_html
+from catlite.models import naming
 from catlite.models.base import shown_name
-from catlite.reprs import judgement_text, reference_text, rollouts_text
+from catlite.reprs import in_full
 from catlite.results import Row
-from catlite.text import dollars, evaluation_text, rounded, table, usage_text
+from catlite.text import dollars, rounded, table, usage_text
 
 HOSTILE = "<script>alert(1)</script>\x1b[31mred\x00\u202eevil \ud800 <b>&amp;"
 
@@ -77,7 +77,7 @@ def test_a_megabyte_of_text_makes_a_small_card():
 
 
 def test_terminal_text_shows_control_characters_instead_of_obeying_them():
-    text = reference_text(reference(HOSTILE))
+    text = in_full(reference(HOSTILE))
     assert "\x1b" not in text
     assert "\\x1b[31m" in text
     text.encode("utf-8")
@@ -111,7 +111,7 @@ def test_a_card_names_policy_and_anchor():
     assert "policy small-model, anchor the same" in alone._repr_html_()
     other = synthesize("q", model, anchor=ScriptedModel(lambda prompt, i: "y", "large-model"), n=2)
     assert "policy small-model, anchor large-model" in other._repr_html_()
-    assert "models   policy small-model, anchor large-model" in reference_text(other)
+    assert "models   policy small-model, anchor large-model" in in_full(other)
 
 
 def test_the_default_model_is_noted_when_nobody_named_it(monkeypatch):
@@ -120,7 +120,7 @@ def test_the_default_model_is_noted_when_nobody_named_it(monkeypatch):
             """Nothing to close."""
 
     tiny = Closing(lambda prompt, i: "x", "tiny")
-    monkeypatch.setattr(api, "resolve", lambda model, **where: tiny if isinstance(model, str) else model)
+    monkeypatch.setattr(naming, "embedded", lambda: tiny)
     assert any("no model was named" in note for note in synthesize("q", n=2).notes)
     assert synthesize("q", "local", n=2).notes == ()
     assert any("no model was named" in note for note in estimate(["q"], n=2).notes)
@@ -174,7 +174,7 @@ def test_a_failed_reference_says_why_wherever_it_is_shown():
     assert "Run again to go on" in card
     assert "color:" in card
     assert str(failed) == repr(failed) == "<Reference failed by Synthesis: the endpoint is down. Run again to go on>"
-    assert reference_text(failed).startswith("no reference: the endpoint is down. Run again to go on\n")
+    assert in_full(failed).startswith("no reference: the endpoint is down. Run again to go on\n")
 
 
 def test_long_texts_scroll_and_each_rollout_has_a_fold():
@@ -289,7 +289,7 @@ NAMES = ("single sample", "MajorityVote", "MutualPredictability", "synthesis wit
 @pytest.mark.parametrize("cost", [None, 0.0, 12.3456])
 @pytest.mark.parametrize("failed", [0, 3, 1234])
 @pytest.mark.parametrize("tokens", [None, 0, 1_234_567_890])
-def test_the_table_of_an_evaluation_fits_80_columns(cost, failed, tokens):
+def test_the_table_of_an_evaluation_fits_80_columns(monkeypatch, cost, failed, tokens):
     totals = [
         {
             "system": name,
@@ -306,7 +306,8 @@ def test_the_table_of_an_evaluation_fits_80_columns(cost, failed, tokens):
         }
         for name in NAMES
     ]
-    shown = evaluation_text("a task with a name", "provider/some-model-with-a-long-name", totals, 3, 12_345.6)
+    monkeypatch.setattr(Evaluation, "_totals", lambda self: totals)
+    shown = str(Evaluation("a task with a name", "provider/some-model-with-a-long-name", 8, (), 12_345.6, n_repeats=3))
     assert max(map(len, shown.splitlines())) <= 80
     assert "0.612 ± 0.042" in shown
     assert ("price unknown" in shown) is (cost is None)
@@ -322,13 +323,13 @@ def test_tables_of_texts_fit_80_columns_too():
     rubric = Rubric((Criterion(long), Criterion("short", -4)))
     verdicts = tuple((Verdict(rubric.criteria[0], True), Verdict(rubric.criteria[1], False)) for _ in range(8))
     judged = Judgement(group, rubric, verdicts, (0.5,) * 8, "judge")
-    for shown in (rollouts_text(group), judgement_text(judged), str(References([given])).split("\n", 1)[1]):
+    for shown in (in_full(group), in_full(judged), str(References([given])).split("\n", 1)[1]):
         lines = [line for line in shown.splitlines() if not line.startswith("used ")]
         assert max(map(len, lines)) <= 80
         assert "a long text" in shown
 
 
-def test_a_cost_that_only_some_systems_know_says_so_in_its_cell():
+def test_a_cost_that_only_some_systems_know_says_so_in_its_cell(monkeypatch):
     total = {
         "system": "a",
         "score": 1.0,
@@ -339,7 +340,9 @@ def test_a_cost_that_only_some_systems_know_says_so_in_its_cell():
         "generations": 1.0,
     }
     total |= {"requests": 1, "prompt_tokens": 1, "completion_tokens": 1, "cost_usd": 0.5}
-    shown = evaluation_text("t", "p", [total, {**total, "system": "b", "cost_usd": None}])
+    totals = [total, {**total, "system": "b", "cost_usd": None}]
+    monkeypatch.setattr(Evaluation, "_totals", lambda self: totals)
+    shown = str(Evaluation("t", "p", 1, (), 1.0))
     assert "$0.5000" in shown
     assert "unknown" in shown
 

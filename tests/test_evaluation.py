@@ -27,8 +27,9 @@ from catlite import (
     times_tables,
 )
 from catlite.errors import AuthenticationFailed, ConfigError, EstimationError
-from catlite.models.http.likelihood import _note
+from catlite.models.base import Traits
 from catlite.models.http.prices import Price
+from catlite.runs.session import meter
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(4)))
 
@@ -60,7 +61,7 @@ def test_costs_are_those_of_what_a_system_needs():
     anchor = ScriptedModel(lambda prompt, i: r"\boxed{1}")
     summary = run(MajorityVote(), Synthesis(anchor), n=8).summary
     assert list(summary["generations"]) == [1, 8, 9]
-    assert list(summary["requests"]) == [4, 4, 8]
+    assert list(summary["requests"]) == [0, 0, 0]  # a script sends none
     alone, group = summary.loc["single sample"], summary.loc["MajorityVote"]
     assert alone["prompt_tokens"] == group["prompt_tokens"]  # one sample needs the whole prompt
     assert alone["completion_tokens"] == group["completion_tokens"] / 8
@@ -129,7 +130,7 @@ def test_repeats_are_fresh_rollouts_and_a_questions_score_is_their_mean():
     # A tie goes to the first sampled, so the vote of two is wrong where the first is.
     assert result.score("MajorityVote") == (pytest.approx(0.25), pytest.approx(1 / 6 / 2), 4)
     summary = result.summary
-    assert (list(summary.graded), list(summary.questions), list(summary.requests)) == ([4, 4], [4, 4], [12, 12])
+    assert (list(summary.graded), list(summary.questions), list(summary.requests)) == ([4, 4], [4, 4], [0, 0])
     assert "4 questions × 3 repeats" in str(result)
     assert [rollout.text for rollout in result.group(0, 2).rollouts] == [r"\boxed{0}", r"\boxed{1}"]
 
@@ -320,7 +321,7 @@ def test_what_a_failed_synthesis_cost_is_booked():
         anchor = ScriptedModel(lambda prompt, i, reply=reply: reply)
         result = run(Synthesis(anchor), n=2)
         failed = [row for row in result.rows if row.system == "Synthesis"]
-        assert all(row.score == score and row.usage.requests == 2 for row in failed)
+        assert all(row.score == score and row.usage.requests == (reply is lost) for row in failed)
 
 
 # --- what a system draws, and what one sample costs ---
@@ -373,12 +374,12 @@ def test_scoring_given_texts_draws_nothing():
             raise NotImplementedError
 
         async def logprobs(self, prompt, text):
-            _note(Usage(5, 0, 0, 0.0, 4))  # as a llama.cpp server is asked four times
+            meter(Usage(5, 0, 0, 0.0, 4))  # as a llama.cpp server is asked four times
             return [-1.0]
 
     result = run(MinPerplexity(Scorer()), n=8)
     assert result.summary.generations.tolist() == [1, 8]
-    assert result.summary.requests["MinPerplexity"] == 4 * (1 + 4 * 8)
+    assert result.summary.requests["MinPerplexity"] == 4 * 4 * 8
 
 
 def test_a_model_that_counts_nothing_still_draws():
@@ -416,9 +417,14 @@ def test_replies_of_a_run_from_before_generations_were_counted_count_as_one_each
 
 def cost_of_one(parts, price=None):
     """The usage of a single sample, where a question's rollouts took `parts`."""
-    model = ScriptedModel(lambda p, i: Rollout(r"\boxed{1}", usage=parts[i % len(parts)]))
-    if price is not None:
-        object.__setattr__(model, "price", price)
+
+    class Priced:
+        name, traits = "priced", Traits(price=price)
+
+        async def sample(self, prompt, n=1, **sampling):
+            return [Rollout(r"\boxed{1}", usage=parts[i % len(parts)]) for i in range(n)]
+
+    model = Priced()
     return run(model=model, task=Task("one", TASK.examples[:1]), n=len(parts)).rows[0].usage
 
 

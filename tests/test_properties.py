@@ -22,7 +22,8 @@ from catlite.models.http.traffic import duration
 from catlite.parsing import parse_reply, parse_values
 from catlite.prompts.fence import fenced
 from catlite.rewards.verdicts.reading import criterion_verdicts, read_verdict
-from catlite.runs.store import Asked, open_run
+from catlite.runs.session import open_run
+from catlite.runs.store import Asked
 
 FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 PIECES = ["{", "}", "[", "]", '"', "'", ":", ",", "\\", "\n", "<", ">", "</", "/>", "```json", "```", "<think>"]

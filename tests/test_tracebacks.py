@@ -25,7 +25,7 @@ def functions(error):
 def test_an_error_of_catlite_loses_the_frames_of_the_event_loop():
     with pytest.raises(ConfigError) as caught:
         catlite.synthesize("hi", MODEL, temprature=1)
-    assert functions(caught.value)[1:] == ["synthesize", "run"]
+    assert functions(caught.value)[1:] == ["call", "run"]
 
 
 def test_the_callers_own_functions_stay_in_the_traceback():
@@ -37,7 +37,7 @@ def test_the_callers_own_functions_stay_in_the_traceback():
 
     with pytest.raises(TypeError) as caught:
         catlite.evaluate(TASK, MODEL, estimators=[wrong])
-    assert functions(caught.value)[1:] == ["evaluate", "run", "wrong"]
+    assert functions(caught.value)[1:] == ["call", "run", "wrong"]
 
 
 def test_what_goes_wrong_below_the_callers_function_stays_too():

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catlite.analysis.comparing import RESAMPLES
+from catlite.analysis.bootstrap import Array, interval, resample
+from catlite.averages import over_questions, ratio_and_error
 from catlite.data import Judgement
 from catlite.errors import ConfigError
-from catlite.results import over_questions
 from catlite.text import data_frame
 
 if TYPE_CHECKING:
@@ -39,25 +39,36 @@ class Flat(list[bool | None]):
 
 
 def verdicts(judgements: Iterable[Judgement]) -> Flat:
-    """All verdicts, by group, rollout and criterion: what `with_labels` compares with labels in the same order."""
+    """List all verdicts, by group, rollout and criterion, for `with_labels`.
+
+    Args:
+        judgements: of groups, as `judge_group` or an evaluation's rows have them.
+
+    Returns:
+        A list of True, False or None, which knows of each verdict the question it is about.
+
+    Example:
+        >>> verdicts([judgement])
+        [True, False, None]
+    """
     items: list[bool | None] = []
     questions: list[Hashable] = []
     for number, judgement in enumerate(judgements):
-        mine = [verdict.met for of_rollout in judgement.verdicts_GC for verdict in of_rollout]
+        judged = [verdict.met for of_rollout in judgement.verdicts_GC for verdict in of_rollout]
         prompt = judgement.group.example.prompt
-        items += mine
-        # Groups of one question, as its repeats are, go together; an id need not be there, and be nobody else's.
-        questions += [json.dumps(prompt, sort_keys=True, default=repr) if prompt else number] * len(mine)
+        items += judged
+        # Groups of one question, as its repeats are, go together: the prompt tells, since ids may be missing or shared.
+        questions += [json.dumps(prompt, sort_keys=True, default=repr) if prompt else number] * len(judged)
     return Flat(items, questions)
 
 
 def with_labels(
-    given: Verdicts, labels: Verdicts, *, questions: Sequence[Hashable] | None = None, seed: int = 0
+    verdicts: Verdicts, labels: Verdicts, *, questions: Sequence[Hashable] | None = None, seed: int = 0
 ) -> pd.DataFrame:
-    """A judge's verdicts against labels, such as a person's, item by item.
+    """Compare a judge's verdicts with labels, such as a person's, item by item.
 
     Args:
-        given: True, False or None, an item each; `verdicts(judgements)` gives them.
+        verdicts: True, False or None, an item each; `verdicts(judgements)` gives them.
         labels: the same of whoever is right, in the same order. None, nan and pandas.NA are no label.
         questions: of each item, which question it is about, in any form that can be compared. By default what
             `verdicts` knows, and for a list of your own each item is a question.
@@ -77,30 +88,28 @@ def with_labels(
         >>> with_labels([True, False, None], [1, 0, 1])
         >>> with_labels(verdicts(judgements), frame["met"])
     """
-    if len(given) != len(labels):
-        raise ConfigError(f"{len(given)} verdicts and {len(labels)} labels: want one label for each, None for none")
+    if len(verdicts) != len(labels):
+        raise ConfigError(f"{len(verdicts)} verdicts and {len(labels)} labels: want one label for each, None for none")
     if questions is None:
-        questions = getattr(given, "questions", range(len(given)))
-    if len(questions) != len(given):
-        raise ConfigError(f"{len(given)} verdicts and {len(questions)} questions: want for each verdict its question")
-    items = zip(map(_yes_or_no, given), map(_yes_or_no, labels), questions, strict=True)
+        questions = getattr(verdicts, "questions", range(len(verdicts)))
+    if len(questions) != len(verdicts):
+        raise ConfigError(f"{len(verdicts)} verdicts and {len(questions)} questions: want a question for each verdict")
+    items = zip(map(_yes_or_no, verdicts), map(_yes_or_no, labels), questions, strict=True)
     labelled = [(met, label, question) for met, label, question in items if label is not None]
     pairs = [((met, label), question) for met, label, question in labelled if met is not None]
     if not pairs:
         raise ConfigError("no item has both a verdict and a label")
     # Of each question: both yes, only the judge, only the label, neither. That is all that the figures need.
     places = {question: place for place, question in enumerate(dict.fromkeys(question for _, question in pairs))}
-    counts: np.ndarray[Any, Any] = np.zeros((len(places), 4), dtype=int)
+    counts: Array = np.zeros((len(places), 4), dtype=int)
     for pair, question in pairs:
         counts[places[question], _CELLS.index(pair)] += 1
-    values = _figures(counts.sum(axis=0, keepdims=True))
-    spread = _figures(_resampled(counts, seed)) if len(places) > 1 else {}
+    values = _figures(counts.mean(axis=0, keepdims=True))
+    drawn = _figures(resample(counts, seed)) if len(places) > 1 else {}
     rows = []
     for name, value in values.items():
-        drawn = spread.get(name, np.array([math.nan]))
-        known = drawn[~np.isnan(drawn)]
-        low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (math.nan, math.nan)
-        rows.append({"figure": name, "value": float(value[0]), "low": float(low), "high": float(high)})
+        low, high = interval(drawn[name]) if drawn else (math.nan, math.nan)
+        rows.append({"figure": name, "value": float(value[0]), "low": low, "high": high})
     frame = data_frame(rows).set_index("figure")
     return frame.assign(items=len(pairs), questions=len(places), coverage=len(pairs) / len(labelled))
 
@@ -108,19 +117,8 @@ def with_labels(
 _CELLS = [(True, True), (True, False), (False, True), (False, False)]  # of verdict and label
 
 
-def _resampled(counts: np.ndarray[Any, Any], seed: int) -> np.ndarray[Any, Any]:
-    """RESAMPLES sums of as many rows of `counts` as there are, drawn with replacement."""
-    generator = np.random.default_rng(seed)
-    # Rows that are alike are drawn together: of single items there are four kinds, however many items.
-    kinds, sizes = np.unique(counts, axis=0, return_counts=True)
-    # Some at a time: all draws of 5,000 kinds at once would take half a gigabyte.
-    at_once = max(1, 1_000_000 // len(kinds))
-    parts = [min(at_once, RESAMPLES - start) for start in range(0, RESAMPLES, at_once)]
-    return np.concatenate([generator.multinomial(len(counts), sizes / len(counts), part) @ kinds for part in parts])
-
-
 def _yes_or_no(value: Any) -> bool | None:
-    """True, False or None; "yes" out of a CSV, or a probability, would be true whatever it says."""
+    """Read True, False or None; the text "yes", or a probability, is an error, since either would be true."""
     if is_missing(value):
         return None
     if isinstance(value, str) or np.ndim(value) or value not in (True, False):
@@ -129,89 +127,115 @@ def _yes_or_no(value: Any) -> bool | None:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether `value` stands for none: None, nan of any kind, pandas.NA or pandas.NaT."""
+    """Tell whether `value` stands for none: None, nan of any kind, pandas.NA or pandas.NaT."""
     import pandas as pd
 
     return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
 def between(judges: Mapping[str, Sequence[Judgement]], *, seed: int = 0) -> pd.DataFrame:
-    """Every two judges, or modes of one, that judged the same groups by the same rubrics.
+    """Compare every two judges, or modes of one, that judged the same groups by the same rubrics.
 
-    Columns: a, b, then accuracy (here the share of items on which they agree), balanced_f1 and kappa, each with its
-    interval as in `with_labels`; items; questions; coverage, the share of items on which both have a verdict.
-    Raises ConfigError for fewer than two, or for judgements of different shape.
+    Args:
+        judges: the judgements of each, by name.
+        seed: of the bootstrap, a whole number; 0.
+
+    Returns:
+        A DataFrame with a row per pair. Columns: a, b, then accuracy (here the share of items on which they agree),
+        balanced_f1 and kappa, each with its interval as in `with_labels`; items; questions; coverage, the share of
+        items on which both have a verdict.
+
+    Raises:
+        ConfigError: for fewer than two judges, or for judgements of different shape.
+
+    Example:
+        >>> between({"single": by_single, "batch": by_batch})[["accuracy", "accuracy_low", "accuracy_high"]]
     """
     if len(judges) < 2:
         raise ConfigError(f"{len(judges)} judge: want at least two to compare")
     flat = {name: verdicts(judgements) for name, judgements in judges.items()}
     rows = []
-    for (a, mine), (b, theirs) in itertools.combinations(flat.items(), 2):
-        frame = with_labels(mine, theirs, seed=seed)
+    for (a, of_a), (b, of_b) in itertools.combinations(flat.items(), 2):
+        frame = with_labels(of_a, of_b, seed=seed)
         row: dict[str, Any] = {"a": a, "b": b}
         for name in frame.index:
             value, low, high = (float(frame.loc[name, column]) for column in ("value", "low", "high"))
             row |= {str(name): value, f"{name}_low": low, f"{name}_high": high}
         items, questions = (int(frame[column].iloc[0]) for column in ("items", "questions"))
-        rows.append({**row, "items": items, "questions": questions, "coverage": items / len(mine)})
+        rows.append({**row, "items": items, "questions": questions, "coverage": items / len(of_a)})
     return data_frame(rows)
 
 
 def self_consistency(repeats: Sequence[Sequence[Judgement]]) -> pd.DataFrame:
-    """How often a judge says the same again: `repeats` are its judgements of the same groups, asked anew each time.
+    """Tell how often a judge says the same again of the same groups.
 
-    Index: agreement, the share of pairs of repeats that agree on an item; unanimous, the share of items on which all
-    do. Columns: value; se, over questions; items, those with at least two verdicts; questions, of these items. Repeats
-    say something only of a judge that samples (`judge_group(…, temperature=1.0)`), and inside a run only of fresh
-    replies: wrap each repeat in `catlite.runs.store.samples_from(number)`.
-    Raises ConfigError for fewer than two repeats, or for repeats of different shape.
+    Repeats say something only of a judge that samples (`judge_group(…, temperature=1.0)`), and inside a run only of
+    fresh replies: wrap each repeat in `catlite.runs.session.samples_from(number)`.
+
+    Args:
+        repeats: its judgements of the same groups, made anew each time.
+
+    Returns:
+        A DataFrame. Index: agreement, the share of pairs of repeats that agree on an item; unanimous, the share of
+        items on which all do. Columns: value; se, over questions; items, those with at least two verdicts; questions,
+        of these items.
+
+    Raises:
+        ConfigError: for fewer than two repeats, or for repeats of different shape.
+
+    Example:
+        >>> self_consistency([first, second, third]).loc["agreement", ["value", "se"]]
     """
     columns = [verdicts(judgements) for judgements in repeats]
     if len(columns) < 2 or len({len(column) for column in columns}) != 1:
         raise ConfigError(f"want at least two repeats of one shape, got {[len(column) for column in columns]} verdicts")
-    agree: dict[Hashable, list[float]] = {}
-    unanimous: dict[Hashable, list[float]] = {}
+    shares: dict[str, dict[Hashable, list[float]]] = {"agreement": {}, "unanimous": {}}
     for item, question in zip(zip(*columns, strict=True), columns[0].questions, strict=True):
-        met = [one for one in item if one is not None]
-        if len(met) > 1:
-            yes, no = met.count(True), met.count(False)
-            agreeing = (math.comb(yes, 2) + math.comb(no, 2)) / math.comb(len(met), 2)
-            agree.setdefault(question, []).append(agreeing)
-            unanimous.setdefault(question, []).append(float(yes == 0 or no == 0))
-    rows = [{"figure": name, **_share(found)} for name, found in (("agreement", agree), ("unanimous", unanimous))]
+        known = [met for met in item if met is not None]
+        if len(known) > 1:
+            yes, no = known.count(True), known.count(False)
+            agreeing = (math.comb(yes, 2) + math.comb(no, 2)) / math.comb(len(known), 2)
+            shares["agreement"].setdefault(question, []).append(agreeing)
+            shares["unanimous"].setdefault(question, []).append(float(yes == 0 or no == 0))
+    rows = []
+    for name, by_question in shares.items():
+        value, error = ratio_and_error([(sum(values), len(values)) for values in by_question.values()])
+        items = sum(map(len, by_question.values()))
+        rows.append({"figure": name, "value": value, "se": error, "items": items, "questions": len(by_question)})
     return data_frame(rows).set_index("figure")
-
-
-def _share(values: Mapping[Hashable, Sequence[float]]) -> dict[str, float]:
-    """The mean over all items, with its standard error over questions, whose numbers of items may differ."""
-    items = sum(map(len, values.values()))
-    mean = sum(map(sum, values.values())) / items if items else math.nan
-    error = math.nan
-    if (questions := len(values)) > 1:
-        # Of a ratio of two sums over questions: what agrees, and what there is.
-        apart = [sum(mine) - mean * len(mine) for mine in values.values()]
-        error = math.sqrt(sum(value**2 for value in apart) * questions / (questions - 1)) / items
-    return {"value": mean, "se": error, "items": items, "questions": questions}
 
 
 def rank_correlation(
     a: Sequence[Rewards], b: Sequence[Rewards], *, questions: Sequence[Hashable] | None = None
 ) -> pd.DataFrame:
-    """Do two rewards order the same rollouts alike, such as self-proposed and experts' rubrics? Spearman's rank.
+    """Tell whether two rewards order the same rollouts alike, such as self-proposed and experts' rubrics (Spearman).
 
-    a, b: for each group, the rewards of its rollouts (`judgement.rewards_G`). questions: of each group, which question
-    it belongs to, where some are repeats of one; by default each is its own. Index: within, the mean over questions of
-    the correlation inside each group, which is what GRPO sees, with its standard error; pooled, over all rollouts,
-    whose se is nan. Columns: value, se, n (groups, or rollouts). A group is left out in which a reward does not vary,
-    or fewer than three rollouts have both. Raises ConfigError for other shapes.
+    A group is left out in which a reward does not vary, or fewer than three rollouts have both.
+
+    Args:
+        a: for each group, the rewards of its rollouts (`judgement.rewards_G`).
+        b: the other rewards, in the same order.
+        questions: of each group, which question it belongs to, where some are repeats of one; by default each is its
+            own.
+
+    Returns:
+        A DataFrame. Index: within, the mean over questions of the correlation inside each group, which is what GRPO
+        sees, with its standard error; pooled, over all rollouts, whose se is nan. Columns: value, se, n (groups, or
+        rollouts).
+
+    Raises:
+        ConfigError: for rewards of different shape.
+
+    Example:
+        >>> rank_correlation([judged.rewards_G for judged in own], [judged.rewards_G for judged in expert])
     """
-    if len(a) != len(b) or any(len(mine) != len(theirs) for mine, theirs in zip(a, b, strict=True)):
+    if len(a) != len(b) or any(len(of_a) != len(of_b) for of_a, of_b in zip(a, b, strict=True)):
         raise ConfigError("want the rewards of the same rollouts of the same groups, in the same order")
     if questions is not None and len(questions) != len(a):
         raise ConfigError(f"{len(a)} groups and {len(questions)} questions: want for each group its question")
     both: list[list[tuple[Any, Any]]] = [
-        [(x, y) for x, y in zip(mine, theirs, strict=True) if not (is_missing(x) or is_missing(y))]
-        for mine, theirs in zip(a, b, strict=True)
+        [(x, y) for x, y in zip(of_a, of_b, strict=True) if not (is_missing(x) or is_missing(y))]
+        for of_a, of_b in zip(a, b, strict=True)
     ]
     correlations = list(zip(range(len(a)) if questions is None else questions, map(_spearman, both), strict=True))
     known = [(question, value) for question, value in correlations if not math.isnan(value)]
@@ -223,7 +247,7 @@ def rank_correlation(
 
 
 def _spearman(pairs: Sequence[tuple[float, float]]) -> float:
-    """Spearman's rank correlation: Pearson's of the ranks, equal values sharing the mean of theirs."""
+    """Give Spearman's rank correlation: Pearson's of the ranks, where equal values share the mean of theirs."""
     import pandas as pd
 
     if len(pairs) < 3 or len({x for x, _ in pairs}) < 2 or len({y for _, y in pairs}) < 2:
@@ -232,8 +256,8 @@ def _spearman(pairs: Sequence[tuple[float, float]]) -> float:
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def _figures(counts: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """The figures of each row of counts (both yes, only the judge, only the label, neither)."""
+def _figures(counts: Array) -> dict[str, Array]:
+    """Compute the figures of each row of counts (both yes, only the judge, only the label, neither)."""
     yes, judge, label, no = (counts[:, column].astype(float) for column in range(4))
     total = yes + judge + label + no
     accuracy = (yes + no) / total

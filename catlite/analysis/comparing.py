@@ -1,4 +1,4 @@
-"""Whether a difference is real, and where systems part (arXiv 2509.14234 §4.5).
+"""Tell whether a difference is real, and where systems give other answers (arXiv 2509.14234 §4.5).
 
 A question's numbers are means over its repeats, errors are over questions. Left out: corrections for many comparisons.
 """
@@ -6,23 +6,22 @@ A question's numbers are means over its repeats, errors are over questions. Left
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from catlite import answers
+from catlite.analysis.bootstrap import interval, resample
+from catlite.averages import mean_and_error, over_questions, relative_gain
 from catlite.data import Reference
 from catlite.errors import ConfigError
-from catlite.results import SINGLE, Evaluation, as_evaluation, mean_and_error, over_questions, relative_gain
+from catlite.results import SINGLE, Evaluation, as_evaluation
 from catlite.text import data_frame
 
 if TYPE_CHECKING:
     import pandas as pd
-
-RESAMPLES = 10_000
 
 
 def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, seed: int = 0) -> pd.DataFrame:
@@ -53,15 +52,14 @@ def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, 
     for system in evaluation.systems:
         if system == baseline:
             continue
-        mine = evaluation.scores(system)
-        both = [position for position in mine if position in base]
-        x, y = np.array([mine[position] for position in both]), np.array([base[position] for position in both])
-        delta = x - y
-        few = len(both) < 2
-        low, high = (math.nan, math.nan) if few else _interval(delta, seed)
+        scores = evaluation.scores(system)
+        both = [position for position in scores if position in base]
+        x, y = np.array([scores[position] for position in both]), np.array([base[position] for position in both])
+        difference, error = mean_and_error((x - y).tolist())
+        several = len(both) > 1
+        low, high = interval(resample((x - y)[:, None], seed)) if several else (math.nan, math.nan)
         # Two constant samples have no variance to test with.
-        flat = few or (x.std() == 0 and y.std() == 0)
-        difference, error = mean_and_error(delta.tolist())
+        varied = several and (x.std() > 0 or y.std() > 0)
         rows.append(
             {
                 "system": system,
@@ -70,25 +68,16 @@ def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, 
                 "se": error,
                 "low": low,
                 "high": high,
-                "relative_gain": relative_gain(mine, base),
-                "p_welch": math.nan if flat else _welch(x, y),
+                "relative_gain": relative_gain(scores, base),
+                "p_welch": _welch(x, y) if varied else math.nan,
                 "questions": len(both),
             }
         )
     return data_frame(rows)
 
 
-def _interval(delta: np.ndarray[Any, Any], seed: int) -> tuple[float, float]:
-    """The 95% percentile interval of the mean over resampled questions."""
-    generator = np.random.default_rng(seed)
-    # One draw of questions at a time: all of them at once would take a gigabyte for 5,000 questions.
-    means = [delta[generator.integers(0, len(delta), len(delta))].mean() for _ in range(RESAMPLES)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
 def _welch(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
-    """The two-sided p-value of Welch's t-test (1947); one list, not both, may be constant."""
+    """Give the two-sided p-value of Welch's t-test (1947); one list may be constant, not both."""
     from mpmath import betainc
 
     errors = [values.var(ddof=1) / len(values) for values in (x, y)]
@@ -120,52 +109,49 @@ def disagreement(evaluation: str | Path | Evaluation, system: str = "Synthesis")
         >>> catlite.disagreement(evaluation)[["other", "disagree", "right", "other_right"]]
     """
     evaluation = as_evaluation(evaluation)
-    mine = _references(evaluation, system)
+    own = _by_question(evaluation, system)
+    if not own:
+        raise ConfigError(f"the evaluation has no references by {system!r}: it has {', '.join(evaluation.systems)}")
     check_comparable(evaluation, "disagreement()")
     rows = []
     for other in [name for name in evaluation.systems if name not in (SINGLE, system)]:
-        theirs = _by_question(evaluation, other)
-        if not theirs:
-            continue  # it failed on every question
-        rows.append(
-            _apart(system, other, [_Pair.of(key, mine[key], [theirs[key].answer]) for key in mine if key in theirs])
-        )
-    everyone = [_Pair.of(key, one, [rollout.answer for rollout in one.group.usable]) for key, one in mine.items()]
-    rows.append(_apart(system, "every rollout", everyone))
-    return data_frame(rows)
+        others = _by_question(evaluation, other)
+        if others:  # else it failed on every question
+            rows.append(_apart(system, other, {key: (own[key], [others[key].answer]) for key in own if key in others}))
+    everyone = {key: (reference, [r.answer for r in reference.group.usable]) for key, reference in own.items()}
+    return data_frame([*rows, _apart(system, "every rollout", everyone)])
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """A reference beside other answers to the same question."""
+_Key = tuple[int, int]  # position of a question, repeat
 
-    position: int
-    apart: bool
-    right: bool | None  # None where there is no gold answer
-    other_right: bool | None  # any of them
 
-    @classmethod
-    def of(cls, key: _Key, reference: Reference, others: Sequence[str | None]) -> _Pair:
+def _by_question(evaluation: Evaluation, system: str) -> dict[_Key, Reference]:
+    rows = [row for row in evaluation.rows if row.system == system]
+    return {(row.position, row.repeat): row.reference for row in rows if row.reference is not None}
+
+
+def _apart(system: str, other: str, pairs: Mapping[_Key, tuple[Reference, Sequence[str | None]]]) -> dict[str, Any]:
+    """Compare each reference with other answers to its question; only answers that differ with the gold answer."""
+    differs, right, other_right = [], [], []
+    for (position, _), (reference, others) in pairs.items():
         apart = not any(_same(reference.answer, other) for other in others)
+        differs.append((position, apart))
         gold = reference.group.example.answer
-        if gold is None:
-            return cls(key[0], apart, None, None)
-        # Who is right is asked for only where they part.
-        right = apart and _same(reference.answer, gold)
-        return cls(key[0], apart, right, apart and any(_same(other, gold) for other in others))
-
-
-def _apart(system: str, other: str, pairs: list[_Pair]) -> dict[str, Any]:
-    row: dict[str, Any] = {"system": system, "other": other, "questions": len({pair.position for pair in pairs})}
-    row["disagree"], row["disagree_se"] = over_questions((pair.position, pair.apart) for pair in pairs)
-    for name in ("right", "other_right"):
-        judged = [(pair.position, getattr(pair, name)) for pair in pairs if pair.apart]
-        row[name], row[f"{name}_se"] = over_questions((place, right) for place, right in judged if right is not None)
+        if apart and gold is not None:
+            right.append((position, _same(reference.answer, gold)))
+            other_right.append((position, any(_same(other, gold) for other in others)))
+    row: dict[str, Any] = {"system": system, "other": other, "questions": len({position for position, _ in differs})}
+    for name, shares in (("disagree", differs), ("right", right), ("other_right", other_right)):
+        row[name], row[f"{name}_se"] = over_questions(shares)
     return row
 
 
+def _same(a: str | None, b: str | None) -> bool:
+    return a == b if a is None or b is None else answers.equivalent(a, b)
+
+
 def check_comparable(evaluation: Evaluation, what: str) -> None:
-    """ConfigError where some example is open-ended, so that `what` has no final answers to compare."""
+    """Raise ConfigError where some example is open-ended, so that `what` has no final answers to compare."""
     groups = evaluation.groups or [reference.group for reference in evaluation.references]
     without = sum(group.example.answer_format is None for group in groups)
     if without:
@@ -173,25 +159,3 @@ def check_comparable(evaluation: Evaluation, what: str) -> None:
             f"{what} compares final answers, and {without} of {len(groups)} examples have no answer_format: compare "
             "scores with differences(), or say how answers are written (answer_format='boxed', or a regular expression)"
         )
-
-
-_Key = tuple[int, int]  # position of a question, repeat
-
-
-def _references(evaluation: Evaluation, system: str) -> dict[_Key, Reference]:
-    references = _by_question(evaluation, system)
-    if not references:
-        raise ConfigError(f"the evaluation has no references by {system!r}: it has {', '.join(evaluation.systems)}")
-    return references
-
-
-def _by_question(evaluation: Evaluation, system: str) -> dict[_Key, Reference]:
-    return {
-        (row.position, row.repeat): row.reference
-        for row in evaluation.rows
-        if row.system == system and row.reference is not None
-    }
-
-
-def _same(a: str | None, b: str | None) -> bool:
-    return a == b if a is None or b is None else answers.equivalent(a, b)

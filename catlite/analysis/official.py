@@ -19,29 +19,42 @@ if TYPE_CHECKING:
 
 
 def official(evaluation: Evaluation, *, seed: int = 0) -> pd.DataFrame:
-    """One row per system and metric: "overall_score", then every tag.
+    """Compute HealthBench's official metrics of an evaluation that was graded by rubrics.
 
-    Columns: system, metric, value; deviation, of 1,000 bootstrap resamples of questions, with all the responses of
-    each (the official one is over responses, of which a question there has one); responses; questions. A response
-    without a score, such as one whose verdicts could not be had, is left out. Raises ConfigError when no system was
-    judged by a rubric.
+    A response without a score, such as one without a readable verdict, is left out.
+
+    Args:
+        evaluation: one with grader=ExpertRubric(judge).
+        seed: of the bootstrap, a whole number; 0.
+
+    Returns:
+        A DataFrame with a row per system and metric: "overall_score", then every tag. Columns: system, metric, value;
+        deviation, of 1,000 bootstrap resamples of questions, with all the responses of each (the official one is over
+        responses, of which a question there has one); responses; questions.
+
+    Raises:
+        ConfigError: when no system was judged by a rubric.
+
+    Example:
+        >>> graded = catlite.evaluate("healthbench", "gpt-4o-mini", grader=catlite.ExpertRubric("gpt-4o"))
+        >>> official(graded)
     """
-    found = []
+    metrics = []
     for system in evaluation.systems:
         rows = _rows(evaluation, system)
         if rows:
             spread = deviations(rows, seed=seed)
             for metric, value in aggregate(rows).items():
                 row = {"system": system, "metric": metric, "value": value, "deviation": spread[metric]}
-                questions = len({one["question"] for one in rows})
-                found.append({**row, "responses": len(rows), "questions": questions})
-    if not found:
+                questions = len({response["question"] for response in rows})
+                metrics.append({**row, "responses": len(rows), "questions": questions})
+    if not metrics:
         raise ConfigError("no system was judged by a rubric: evaluate with grader=ExpertRubric(judge)")
-    return data_frame(found)
+    return data_frame(metrics)
 
 
 def _rows(evaluation: Evaluation, system: str) -> list[dict[str, Any]]:
-    """What `aggregate` reads, of the responses of one system that have a score."""
+    """List what `aggregate` reads, of the responses of one system that have a score."""
     judged = [(row.position, row.judgement) for row in evaluation.rows if row.system == system and row.judgement]
     return [
         {

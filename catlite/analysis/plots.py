@@ -1,6 +1,6 @@
-"""One plot for each analysis: every function draws the DataFrame that its namesake returned, with matplotlib.
+"""One plot for each analysis: every function draws the DataFrame that the function of its name returned.
 
-They return the Axes, so that a paper can change what it likes; `axes=` draws into a figure of one's own. Needs the
+Each returns the Axes of matplotlib, so that a paper can change them; `axes=` draws into a figure of your own. Needs the
 extra `notebooks`. Left out: interactive plots.
 """
 
@@ -23,7 +23,21 @@ _MARKERS = "osD^v<>P"
 
 
 def scores(evaluation: Evaluation, axes: Axes | None = None) -> Axes:
-    """Figure 5 of the paper: every system's score, with one standard error over questions."""
+    """Draw every system's score with one standard error over questions, as Figure 5 of the paper.
+
+    Args:
+        evaluation: a finished one.
+        axes: where to draw; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        MissingExtra: without matplotlib.
+
+    Example:
+        >>> plots.scores(evaluation)
+    """
     summary = evaluation.summary
     axes = _axes(axes, rows=len(summary))
     _bars(axes, list(summary.index), list(summary["score"]), list(summary["se"]))
@@ -34,7 +48,22 @@ def scores(evaluation: Evaluation, axes: Axes | None = None) -> Axes:
 
 
 def differences(frame: pd.DataFrame, axes: Axes | None = None) -> Axes:
-    """Differences from the baseline, with the 95% interval of the paired bootstrap."""
+    """Draw differences from the baseline with the 95% interval of the paired bootstrap.
+
+    Args:
+        frame: what `differences` returned.
+        axes: where to draw; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ConfigError: for a DataFrame of another function.
+        MissingExtra: without matplotlib.
+
+    Example:
+        >>> plots.differences(catlite.differences(evaluation))
+    """
     _check(frame, "differences", "difference", "low", "high", "baseline")
     axes = _axes(axes, rows=len(frame))
     places = range(len(frame))[::-1]
@@ -50,18 +79,33 @@ def differences(frame: pd.DataFrame, axes: Axes | None = None) -> Axes:
 
 
 def disagreement(frame: pd.DataFrame, axes: Axes | None = None) -> Axes:
-    """How often a system disagrees with each other one; the bar is split by who is right then."""
+    """Draw how often a system disagrees with each other one; the bar is split by which of them is right.
+
+    Args:
+        frame: what `disagreement` returned.
+        axes: where to draw; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ConfigError: for a DataFrame of another function.
+        MissingExtra: without matplotlib.
+
+    Example:
+        >>> plots.disagreement(catlite.disagreement(evaluation))
+    """
     _check(frame, "disagreement", "system", "other", "disagree", "right", "other_right")
     axes = _axes(axes, rows=len(frame))
     places = range(len(frame))[::-1]
     share = frame["disagree"].fillna(0).to_numpy(dtype=float)
-    mine, theirs = (share * frame[name].fillna(0).to_numpy(dtype=float) for name in ("right", "other_right"))
+    right, other_right = (share * frame[name].fillna(0).to_numpy(dtype=float) for name in ("right", "other_right"))
     start = share * 0
     system = _plain(str(frame["system"].iloc[0])) if len(frame) else ""
-    parts = ((mine, _BLUE, f"{system} is right"), (theirs, _ORANGE, "the other is right"))
+    parts = ((right, _BLUE, f"{system} is right"), (other_right, _ORANGE, "the other is right"))
     unlabelled = bool((frame["right"].isna() & (share > 0)).any())  # without gold answers nobody knows who is right
     rest = "neither is, or nobody knows" if unlabelled else "neither is"
-    for width, colour, label in (*parts, (share - mine - theirs, _GREY, rest)):
+    for width, colour, label in (*parts, (share - right - other_right, _GREY, rest)):
         axes.barh(places, width, left=start, color=colour, label=label, height=0.6)
         start = start + width
     axes.errorbar(share, places, xerr=frame["disagree_se"].to_numpy(dtype=float), fmt="none", ecolor="black", capsize=4)
@@ -73,7 +117,22 @@ def disagreement(frame: pd.DataFrame, axes: Axes | None = None) -> Axes:
 
 
 def scaling(*frames: pd.DataFrame, axes: Axes | None = None) -> Axes:
-    """Scores over the number of rollouts: frames of `scaling`, `pass_at_k` and `maj_at_k`, a line each."""
+    """Draw scores over the number of rollouts, a line for each DataFrame.
+
+    Args:
+        *frames: what `scaling`, `pass_at_k` and `maj_at_k` returned.
+        axes: where to draw; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ConfigError: for a DataFrame of another function.
+        MissingExtra: without matplotlib.
+
+    Example:
+        >>> plots.scaling(catlite.pass_at_k(evaluation), catlite.maj_at_k(evaluation))
+    """
     axes = _axes(axes, rows=4)
     sizes: set[int] = set()
     for frame, marker in zip(frames, _MARKERS * len(frames), strict=False):
@@ -95,7 +154,22 @@ _LINES = {"pass_at_k": "pass@k", "maj_at_k": "maj@k"}
 
 
 def ablation(frame: pd.DataFrame, axes: Axes | None = None) -> Axes:
-    """The variants of `context_ablation` or `question_ablation`, with one standard error over questions."""
+    """Draw the variants of an ablation with one standard error over questions.
+
+    Args:
+        frame: what `context_ablation` or `question_ablation` returned.
+        axes: where to draw; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ConfigError: for a DataFrame of another function.
+        MissingExtra: without matplotlib.
+
+    Example:
+        >>> plots.ablation(catlite.question_ablation(evaluation, synthesis))
+    """
     _check(frame, "ablation", "system", "score", "se", "difference")
     axes = _axes(axes, rows=len(frame))
     _bars(axes, list(frame["system"]), list(frame["score"]), list(frame["se"]))
@@ -104,7 +178,22 @@ def ablation(frame: pd.DataFrame, axes: Axes | None = None) -> Axes:
 
 
 def traces(frame: pd.DataFrame, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
-    """Words, step words and verification cues of rollouts and references, in three panels."""
+    """Draw words, step words and verification cues of rollouts and references, in three panels.
+
+    Args:
+        frame: what `traces` returned.
+        axes: three of them; None makes a figure.
+
+    Returns:
+        The three Axes.
+
+    Raises:
+        ConfigError: for a DataFrame of another function.
+        MissingExtra: without matplotlib.
+
+    Example:
+        >>> plots.traces(catlite.traces(evaluation))
+    """
     _check(frame, "traces", "system", "words", "step_words", "verification_cues")
     if axes is None:
         _, axes = _pyplot().subplots(1, 3, figsize=(9, 0.8 + 0.4 * len(frame)), sharey=True, layout="constrained")
@@ -117,7 +206,7 @@ def traces(frame: pd.DataFrame, axes: Sequence[Axes] | None = None) -> Sequence[
 
 
 def _bars(axes: Axes, names: list[str], values: list[float], errors: list[float], first: str = SINGLE) -> None:
-    """Horizontal bars from zero, the first system on top and what is compared against in grey."""
+    """Draw horizontal bars from zero, the first system on top; the one that others are compared with is grey."""
     colours = [_GREY if name == first else _BLUE for name in names]
     axes.barh(range(len(names))[::-1], values, xerr=errors, color=colours, capsize=4, height=0.6)
     _names(axes, names)
@@ -129,7 +218,7 @@ def _names(axes: Axes, names: list[str]) -> None:
 
 
 def _plain(text: str) -> str:
-    """For a label: matplotlib would take what stands between dollars for a formula."""
+    """Escape a label: matplotlib would take what stands between dollars for a formula."""
     return short(text, 40).replace("$", r"\$")
 
 

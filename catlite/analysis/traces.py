@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catlite.results import SINGLE, Evaluation, as_evaluation, over_questions
+from catlite.averages import over_questions
+from catlite.results import SINGLE, Evaluation, as_evaluation
 from catlite.text import data_frame
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def traces(evaluation: str | Path | Evaluation) -> pd.DataFrame:
             texts.setdefault(row.system, []).append((row.position, row.reference.text))
         elif row.system == SINGLE:
             group = evaluation.group(row.position, row.repeat)
-            texts["rollouts"] += [(row.position, one.text) for one in (group.usable if group is not None else ())]
-    return data_frame([{"system": name, "texts": len(found), **_trace(found)} for name, found in texts.items()])
+            texts["rollouts"] += [(row.position, rollout.text) for rollout in (group.usable if group else ())]
+    return data_frame([{"system": name, "texts": len(pairs), **_trace(pairs)} for name, pairs in texts.items()])
 
 
 def _trace(texts: list[tuple[int, str]]) -> dict[str, float]:
@@ -53,6 +54,6 @@ def _trace(texts: list[tuple[int, str]]) -> dict[str, float]:
             100 * len(pattern.findall(text)) / count for (_, text), count in zip(texts, words, strict=True)
         ]
     for name, values in columns.items():
-        found = ((position, value) for (position, _), value in zip(texts, values, strict=True))
-        row[name], row[f"{name}_se"] = over_questions(found)
+        pairs = ((position, value) for (position, _), value in zip(texts, values, strict=True))
+        row[name], row[f"{name}_se"] = over_questions(pairs)
     return row

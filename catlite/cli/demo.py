@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import catlite
-from catlite.cli.options import add_command
+from catlite.cli.options import Commands, add_command
 from catlite.cli.train import exit_code, run_training
 from catlite.cli.waiting import on_terminal
 from catlite.errors import ConfigError
-from catlite.reprs import reference_text
-
-if TYPE_CHECKING:
-    from catlite.cli.options import Commands
+from catlite.reprs import in_full
 
 # What demo-train runs with; benchmarks/train_last_word.py measures it (docs/training.md).
 DEMO: dict[str, Any] = {
@@ -61,9 +58,11 @@ def add(commands: Commands) -> None:
             catlite demo-train --steps 8 --run runs/demo-train
         """,
     )
-    train.add_argument("--steps", metavar="N", type=int, default=DEMO["steps"], help="(default: %(default)s)")
+    train.add_argument(
+        "--steps", metavar="N", type=int, default=DEMO["steps"], help="steps of the optimizer (default: %(default)s)"
+    )
     train.add_argument("--seed", metavar="N", type=int, default=0, help="which questions, 0 to 125 (default: 0)")
-    train.add_argument("--run", metavar="FOLDER", dest="folder", help="keep everything here, and go on from there")
+    train.add_argument("--run", metavar="FOLDER", help="keep everything in this folder, and go on from there")
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -96,7 +95,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         # The most divided group is where a reference has work to do.
         shown = max(synthesized, key=lambda reference: len({rollout.answer for rollout in reference.rollouts}))
         print(f"\nOne reference in full, of the question “{shown.group.example.messages[-1]['content']}”")
-        print(reference_text(shown))
+        print(in_full(shown))
     print(
         f"\n{result.seconds:.0f} s. What this shows: the chain works, offline and for real. What it does not show: how "
         "good the method is.\nOver all 81 questions a model this small gains from a vote, and from synthesis no more "
@@ -125,7 +124,7 @@ def _demo_train(arguments: argparse.Namespace) -> int:
         flush=True,
     )
     policy = catlite.LocalModel("local")
-    trained = run_training(unlabelled, policy, estimator=catlite.MajorityVote(), config=config, run=arguments.folder)
+    trained = run_training(unlabelled, policy, estimator=catlite.MajorityVote(), config=config, run=arguments.run)
     print(f"{trained}\n")
     synthesis = catlite.Synthesis(trained.initial, max_tokens=32, worked=WORKED_SYNTHESES)
     comparison = catlite.compare(

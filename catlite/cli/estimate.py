@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
 
 import catlite
 from catlite.cli.flags import in_flags
 from catlite.cli.options import (
     ESTIMATORS,
+    Commands,
     add_command,
     add_limit,
     add_model,
@@ -24,17 +24,14 @@ from catlite.cli.options import (
     own,
 )
 
-if TYPE_CHECKING:
-    from catlite.cli.options import Commands
-
 
 def add(commands: Commands) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "estimate",
         _estimate,
-        summary="a reference for every question of a file, without labels",
+        summary="estimate a reference for every question of a file, without labels",
         description="Writes one JSON line per question of a CSV, JSONL or JSON file: its reference, without labels.",
         examples="""
             catlite estimate questions.csv --prompt question --model gpt-4o-mini
@@ -44,11 +41,14 @@ def add(commands: Commands) -> None:
                 --estimator majority --model gpt-4o-mini
         """,
     )
-    parser.add_argument("file", help="CSV, TSV, JSONL or JSON; one question a row")
+    parser.add_argument("file", help="a CSV, TSV, JSONL or JSON file with one question a row")
     add_own(parser)
     add_limit(parser)
     parser.add_argument(
-        "--estimator", metavar="NAME", default="synthesis", help=f"{', '.join(sorted(ESTIMATORS))} (default: synthesis)"
+        "--estimator",
+        metavar="NAME",
+        default="synthesis",
+        help=f"one of {', '.join(sorted(ESTIMATORS))} (default: synthesis)",
     )
     add_model(parser)
     add_run(parser)
@@ -59,12 +59,12 @@ def _estimate(arguments: argparse.Namespace) -> int:
     task = catlite.from_records(arguments.file, **own(arguments), **drawn(arguments))
     with opened(arguments) as model:
         chosen = estimator(arguments.estimator, model, arguments)
-        found = catlite.estimate(task, model, estimator=chosen, **of_run(arguments, [arguments.estimator]))
-    failed = [reference for reference in found if reference.error is not None]
-    for example, reference in zip(task, found, strict=True):
+        references = catlite.estimate(task, model, estimator=chosen, **of_run(arguments, [arguments.estimator]))
+    failed = [reference for reference in references if reference.error is not None]
+    for example, reference in zip(task, references, strict=True):
         line = {"id": example.id, "text": reference.text, "answer": reference.answer, "support": reference.support}
         print(json.dumps(line | {"notes": reference.notes, "error": reference.error}))
     if failed:
         reason = in_flags(" ".join(str(failed[0].error).split()), arguments.parser)
-        print(f"catlite: {len(failed)} of {len(found)} questions have no reference: {reason}", file=sys.stderr)
+        print(f"catlite: {len(failed)} of {len(references)} questions have no reference: {reason}", file=sys.stderr)
     return 1 if failed else 0

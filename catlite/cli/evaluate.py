@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import catlite
 from catlite.analysis.official import official
 from catlite.cli.flags import in_flags
 from catlite.cli.options import (
     ESTIMATORS,
+    Commands,
     add_command,
     add_judge,
     add_limit,
@@ -21,28 +20,24 @@ from catlite.cli.options import (
     add_run,
     check_judge,
     check_names,
-    drawn,
     estimator,
     judge,
     of_run,
     opened,
     own,
-    refuse_own,
+    read_task,
 )
 from catlite.coerce import TASKS
 from catlite.data import Reward, Task
 from catlite.errors import ConfigError
 from catlite.tasks.healthbench import FILES
 
-if TYPE_CHECKING:
-    from catlite.cli.options import Commands
-
 _GRADERS = ("answer", "expert", "model")
 _OWN = ("answer", "rubric", "id")  # columns that only this command reads
 
 
 def add(commands: Commands) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "evaluate",
@@ -58,27 +53,31 @@ def add(commands: Commands) -> None:
         """,
     )
     parser.add_argument("task", help=f"{', '.join(TASKS)}, or a CSV, TSV, JSONL or JSON file of your own")
-    parser.add_argument("--path", metavar="FILE", help="the file of a named task, when it is on this machine already")
-    parser.add_argument("--subset", choices=sorted(FILES), default="all", help="of healthbench (default: all)")
-    mine = parser.add_argument_group("a file of your own")
-    add_own(mine)
-    mine.add_argument(
+    parser.add_argument(
+        "--path", metavar="FILE", help="where the file of a named task is, if it is on this machine already"
+    )
+    parser.add_argument(
+        "--subset", choices=sorted(FILES), default="all", help="which part of healthbench (default: all)"
+    )
+    own_file = parser.add_argument_group("a file of your own")
+    add_own(own_file)
+    own_file.add_argument(
         "--answer",
         metavar="COLUMN",
         help='the column with the right answer (default: "answer", or none where there is a --rubric)',
     )
-    mine.add_argument("--rubric", metavar="COLUMN", help="the column with a list of criteria, for --grader expert")
-    mine.add_argument("--id", metavar="COLUMN", help="the column with a name for the question (default: its number)")
+    own_file.add_argument("--rubric", metavar="COLUMN", help="the column with a list of criteria, for --grader expert")
+    own_file.add_argument("--id", metavar="COLUMN", help="the column that names the question (default: its number)")
     add_limit(parser)
     parser.add_argument(
         "--estimators",
         action="append",
         metavar="NAMES",
-        help=f"separated by commas, from {', '.join(sorted(ESTIMATORS))} (default: synthesis, and majority where "
+        help=f"names separated by commas: {', '.join(sorted(ESTIMATORS))} (default: synthesis, and majority where "
         "there are answers)",
     )
     parser.add_argument(
-        "--repeats", metavar="N", type=int, default=1, help="how often each question is sampled anew (default: 1)"
+        "--n-repeats", metavar="N", type=int, default=1, help="how often each question is sampled anew (default: 1)"
     )
     add_model(parser)
     add_run(parser)
@@ -86,10 +85,10 @@ def add(commands: Commands) -> None:
     grading.add_argument(
         "--grader",
         choices=_GRADERS,
-        help="answer: compares final answers (default); expert: a judge, by the rubric of each example (default for "
-        "healthbench); model: a judge, whether a reply says the same as the answer",
+        help="answer: compare final answers (default); expert: a judge goes by the rubric of each example (default for "
+        "healthbench); model: a judge says whether a reply says the same as the answer",
     )
-    add_judge(grading)
+    add_judge(grading, "judge-")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
@@ -107,10 +106,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     names = chosen or (["majority", "synthesis"] if task.verifiable else ["synthesis"])
     with opened(arguments) as model, _grader(kind, arguments) as grader:
         estimators = [estimator(name, model, arguments) for name in names]
-        settings = of_run(arguments, names) | {"n_repeats": arguments.repeats, "grader": grader}
+        settings = of_run(arguments, names) | {"n_repeats": arguments.n_repeats, "grader": grader}
         result = catlite.evaluate(task, model, estimators=estimators, **settings)
-    shown = result.summary.reset_index().to_json(orient="records", indent=2) if arguments.json else None
-    print(_text(result, arguments) if shown is None else shown)
+    summary = result.summary.reset_index()
+    print(summary.to_json(orient="records", indent=2) if arguments.json else _text(result, arguments))
     hard = not arguments.json and arguments.judge_mode != "soft"
     if arguments.task == "healthbench" and hard and any(row.judgement for row in result.rows):
         print("\nHealthBench's own metrics (means clipped to [0, 1], ± deviation of 1,000 resamples):")
@@ -141,18 +140,7 @@ def _grader(kind: str, arguments: argparse.Namespace) -> Iterator[Reward | None]
 
 
 def _task(arguments: argparse.Namespace) -> Task:
-    draw = drawn(arguments)
-    mine = own(arguments) | {name: value for name in _OWN if (value := getattr(arguments, name)) is not None}
-    if arguments.task not in TASKS:
-        if not Path(arguments.task).expanduser().exists():
-            raise ConfigError(f"there is no task {arguments.task!r} and no such file: tasks are {', '.join(TASKS)}")
-        answer = {} if "rubric" in mine else {"answer": "answer"}
-        return catlite.from_records(arguments.task, **{**answer, **mine}, **draw)
-    refuse_own(arguments.task, mine)
-    if arguments.task == "healthbench":
-        return catlite.healthbench(arguments.subset, arguments.path, **draw)
-    if arguments.task == "times_tables":
-        return catlite.times_tables(**draw)
-    if arguments.task == "last_word":
-        return catlite.last_word(120 if draw["limit"] is None else draw["limit"], draw["seed"])
-    return (catlite.math500 if arguments.task == "math500" else catlite.gsm8k)(arguments.path, **draw)
+    columns = own(arguments) | {name: value for name in _OWN if (value := getattr(arguments, name)) is not None}
+    if arguments.task not in TASKS and "rubric" not in columns:
+        columns = {"answer": "answer", **columns}
+    return read_task(arguments, columns)

@@ -9,14 +9,11 @@ import argparse
 import re
 import shlex
 
-# Names that an option has in Python, where that is not the option's own.
+# Other names that Python has for an option: those of TRL, of some servers, and of a task that makes its questions.
 _ALIASES = {
-    "--n": ("n", "num_generations"),
-    "--max-tokens": ("max_tokens", "max_completion_tokens", "max_completion_length"),
-    "--run": ("run", "folder"),
-    "--limit": ("limit", "count"),
-    "--estimators": ("estimators",),
-    "--repeats": ("n_repeats",),
+    "--n": ("num_generations",),
+    "--max-tokens": ("max_completion_tokens", "max_completion_length"),
+    "--limit": ("count",),
 }
 _VALUE = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|…|[^\s,;:()'"]*"""
 _BUILT = re.compile(
@@ -37,7 +34,7 @@ _SAYINGS = (
 
 
 def in_flags(message: str, parser: argparse.ArgumentParser) -> str:
-    """`message` with the options of `parser` in place of Python's arguments.
+    """Put the options of `parser` in the place of Python's arguments in `message`.
 
     Args:
         message: what an error or a note says.
@@ -47,8 +44,8 @@ def in_flags(message: str, parser: argparse.ArgumentParser) -> str:
         The message, otherwise as it was.
 
     Example:
-        >>> in_flags("n=0: ask for at least one rollout", parser)
-        '--n 0: ask for at least one rollout'
+        >>> in_flags("n=0: want a whole number of at least 1", parser)
+        '--n 0: want a whole number of at least 1'
     """
     options = _options(parser)
     for pattern, instead in _SAYINGS:
@@ -66,15 +63,14 @@ def in_flags(message: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _options(parser: argparse.ArgumentParser) -> dict[str, tuple[str, bool]]:
-    """By Python's name: the option, and whether it takes a value."""
+    """Map Python's name to the option, and to whether it takes a value."""
     options: dict[str, tuple[str, bool]] = {}
     for action in parser._actions:  # noqa: SLF001 - argparse tells in no other way what a parser takes
         long = next((option for option in action.option_strings if option.startswith("--")), None)
         if long is None or long in ("--help", "--version"):
             continue
-        takes = action.nargs != 0
-        for name in (*_ALIASES.get(long, (action.dest,)), long[2:].replace("-", "_")):
-            options.setdefault(name, (long, takes))
+        for name in (long[2:].replace("-", "_"), action.dest, *_ALIASES.get(long, ())):
+            options.setdefault(name, (long, action.nargs != 0))
     return options
 
 
@@ -85,14 +81,14 @@ def _option(match: re.Match[str], options: dict[str, tuple[str, bool]]) -> str:
 
 
 def _arguments(match: re.Match[str], options: dict[str, tuple[str, bool]]) -> str:
-    """The options for what stands in a call's parentheses; what is no option is left out, such as the file itself."""
-    given = re.findall(rf"(\w+)=({_VALUE})", match[1])
-    told = [_option(one, options) for one in re.finditer(rf"(\w+)=({_VALUE})", match[1]) if one[1] in options]
-    return " ".join(told) if told else match[0] if given or not match[1] else match[1]
+    """Write what stands in a call's parentheses as options; what is no option is left out, such as the file itself."""
+    arguments = list(re.finditer(rf"(\w+)=({_VALUE})", match[1]))
+    flags = [_option(argument, options) for argument in arguments if argument[1] in options]
+    return " ".join(flags) if flags else match[0] if arguments or not match[1] else match[1]
 
 
 def _unquoted(value: str) -> str:
-    """The text that a literal stands for."""
+    """Read the text that a literal stands for."""
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         return re.sub(r"\\(.)", r"\1", value[1:-1])
     return value

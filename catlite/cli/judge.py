@@ -6,26 +6,22 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import catlite
-from catlite import concurrency
-from catlite.cli.options import add_command, add_judge, judge
-from catlite.cli.waiting import waiting
+from catlite.cli.options import Commands, add_command, add_judge, judge
+from catlite.cli.waiting import on_terminal, waiting
 from catlite.criteria import Rubric
 from catlite.data import Judgement
 from catlite.errors import CatliteError, ConfigError
-from catlite.reprs import judgement_text
-from catlite.rewards.judge import judge_group, probe
+from catlite.reprs import in_full
+from catlite.rewards.judge import probe
 from catlite.tasks.cells import as_rubric
 from catlite.text import short, table
 
-if TYPE_CHECKING:
-    from catlite.cli.options import Commands
-
 
 def add(commands: Commands) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "judge",
@@ -39,13 +35,10 @@ def add(commands: Commands) -> None:
             catlite judge --probe --judge gpt-4o-mini
         """,
     )
-    parser.add_argument("rubric", nargs="?", help="a JSON list of criteria, or text with a criterion on each line")
-    parser.add_argument("responses", nargs="*", help="what is judged; - reads one from stdin")
-    parser.add_argument("--probe", action="store_true", help="whether known attacks fool this judge")
+    parser.add_argument("rubric", nargs="?", help="a file: a JSON list of criteria, or text with one on each line")
+    parser.add_argument("responses", nargs="*", help="the responses to judge; - reads one from stdin")
+    parser.add_argument("--probe", action="store_true", help="try whether known attacks fool this judge")
     add_judge(parser, default="local")
-    parser.add_argument(
-        "--base-url", metavar="URL", help="an OpenAI-compatible server, such as http://localhost:8000/v1"
-    )
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
 
@@ -65,31 +58,30 @@ def _judge(arguments: argparse.Namespace) -> int:
         raise ConfigError("give a rubric and at least one response, or --probe")
     rubric = _read(Path(arguments.rubric).expanduser())
     texts = [sys.stdin.read() if text == "-" else text for text in arguments.responses]
-    group = catlite.Group(catlite.Example("(not given)"), tuple(map(catlite.Rollout, texts)))
-    with judge(arguments) as model, waiting(f"{len(texts)} × {len(rubric)} verdicts from {arguments.judge}"):
-        judgement = concurrency.run(judge_group(model, group, rubric, mode=mode, max_tokens=limit))
-    print(
-        json.dumps(_as_json(judgement), indent=2, ensure_ascii=False) if arguments.json else judgement_text(judgement)
-    )
+    with judge(arguments) as model:
+        judgement = catlite.judge(texts, rubric, model, mode=mode, max_tokens=limit, progress=on_terminal())
+    print(json.dumps(_as_json(judgement), indent=2, ensure_ascii=False) if arguments.json else in_full(judgement))
     return 0
 
 
 def _read(path: Path) -> Rubric:
-    """The criteria of a file: JSON, or one a line."""
+    """Read the criteria of a file: JSON, or one a line."""
     try:
         text = path.read_text("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"the rubric {str(path)!r} cannot be read: {error.strerror}") from None
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except ValueError:
         if path.suffix == ".json":
             raise ConfigError(
                 f"{str(path)!r} is not JSON: write a list of criteria, or a text file with one a line"
             ) from None
-        found = [line.strip() for line in text.splitlines() if line.strip()]
+        content = [line.strip() for line in text.splitlines() if line.strip()]
+    if isinstance(content, dict) and "criteria" in content:
+        content = content["criteria"]
     try:
-        rubric = as_rubric(found["criteria"] if isinstance(found, dict) and "criteria" in found else found, "criteria")
+        rubric = as_rubric(content, "criteria")
     except CatliteError as error:
         raise ConfigError(f"{str(path)!r} is no rubric: {error}") from None
     if rubric is None:

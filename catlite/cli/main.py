@@ -12,64 +12,30 @@ import os
 import sys
 from collections.abc import Sequence
 
-import catlite
-from catlite.cli import demo, estimate, evaluate, judge, report, rubric, synthesize, train
 from catlite.cli.flags import in_flags
 from catlite.cli.options import Parser
+from catlite.cli.parser import build_parser
 from catlite.errors import CatliteError, ConfigError
-from catlite.reprs import rollouts_text
+from catlite.reprs import in_full
 from catlite.text import visible
-
-_EXAMPLES = """\
-examples:
-  catlite demo
-  catlite synthesize "Why is the sky blue?" --model gpt-4o-mini
-  catlite estimate questions.csv --prompt question --model gpt-4o-mini
-  catlite evaluate math500 --limit 50 --model gpt-4o-mini --run runs/math
-  catlite report runs/math
-
-`catlite COMMAND --help` has the options of a command, and more examples.
-"""
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog="catlite",
-        description="Better answers from parallel rollouts, without ground truth (Compute as Teacher).",
-        epilog=_EXAMPLES,
-    )
-    parser.add_argument("--version", action="version", version=f"catlite {catlite.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command in (
-        synthesize,
-        estimate,
-        evaluate,
-        train,
-        rubric,
-        judge,
-        report,
-        demo,
-    ):  # in the order --help lists them
-        command.add(commands)
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns its exit code."""
+    """Run the command of `argv`, by default of the command line, and return its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a model may write what a terminal cannot
     parser: argparse.ArgumentParser = Parser(add_help=False)  # until it is known which command it is
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = build_parser().parse_args(argv)
         parser = arguments.parser
-        code: int = arguments.run(arguments)
+        code: int = arguments.call(arguments)
         sys.stdout.flush()
     except ConfigError as error:
         return _fail(error, 2, parser)
     except CatliteError as error:
         # What was paid for is shown before the reason why it did not suffice.
         if error.group is not None:
-            print(rollouts_text(error.group), file=sys.stderr)
+            print(in_full(error.group), file=sys.stderr)
         return _fail(error, 1, parser)
     except UnicodeDecodeError as error:
         return _fail(ConfigError(f"the input is not {error.encoding}: byte {error.start}: {error.reason}"), 2, parser)

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 import catlite
-from catlite.cli.options import add_command
-
-if TYPE_CHECKING:
-    from catlite.cli.options import Commands
+from catlite.cli.options import Commands, add_command
 
 
 def add(commands: Commands) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "report",
         _report,
-        summary="an evaluated run, or a training, as one HTML page",
+        summary="write an evaluated run, or a training, as one HTML page",
         description="Writes a run's scores, costs and questions as one HTML page that needs no network, "
         "and prints where.",
         examples="""
             catlite report runs/math
-            catlite report runs/math --output math.html
+            catlite report runs/math --path math.html
         """,
     )
-    parser.add_argument("folder", metavar="RUN", help="what --run of evaluate or train was, or an evaluation.json")
-    parser.add_argument("--output", metavar="PATH", help="the page (default: report.html in RUN)")
+    parser.add_argument(
+        "run", metavar="RUN", help="the folder that was --run of evaluate or train, or an evaluation.json"
+    )
+    parser.add_argument("--path", metavar="FILE", help="where the page is written (default: report.html in RUN)")
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    print(catlite.report(arguments.folder, arguments.output))
+    print(catlite.report(arguments.run, arguments.path))
     return 0

@@ -5,20 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
 
 import catlite
 from catlite import concurrency
-from catlite.cli.options import add_command, add_model, opened
+from catlite.cli.options import Commands, add_command, add_model, opened
 from catlite.cli.waiting import on_terminal, waiting
+from catlite.errors import ConfigError
 from catlite.text import usage_text
-
-if TYPE_CHECKING:
-    from catlite.cli.options import Commands
 
 
 def add(commands: Commands) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "rubric",
@@ -31,19 +28,21 @@ def add(commands: Commands) -> None:
             catlite rubric --question "Can I take zinc with iron?" --model gpt-4o-mini
         """,
     )
-    parser.add_argument("reference", help="the text of a good response; - reads it from stdin")
-    parser.add_argument("--question", action="store_true", help="the text is the question, not a response to it")
-    parser.add_argument("--fewest", metavar="N", type=int, default=5, help="criteria at least (default: 5)")
+    parser.add_argument("reference", nargs="?", help="the text of a good response; - reads it from stdin")
+    parser.add_argument("--question", metavar="TEXT", help="propose from the question, without a response to it")
+    parser.add_argument("--fewest", metavar="N", type=int, default=5, help="the fewest criteria (default: 5)")
     add_model(parser, rollouts=False)
 
 
 def _rubric(arguments: argparse.Namespace) -> int:
-    text = sys.stdin.read() if arguments.reference == "-" else arguments.reference
+    if (arguments.reference is None) == (arguments.question is None):
+        raise ConfigError("give the text of a good response, or --question and the text of the question")
+    reference = sys.stdin.read() if arguments.reference == "-" else arguments.reference or ""
     with opened(arguments) as model, waiting(f"criteria from {arguments.model}"):
         proposing = catlite.propose_rubric(
-            text,
+            reference,
             model,
-            question=text if arguments.question else None,
+            question=arguments.question,
             fewest=arguments.fewest,
             max_tokens=arguments.max_tokens,
         )

@@ -7,23 +7,20 @@ import json
 import re
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import catlite
 from catlite.cli.flags import in_flags
-from catlite.cli.options import add_command, add_model, sampling
+from catlite.cli.options import Commands, add_command, add_model, sampling
 from catlite.cli.waiting import on_terminal
 from catlite.data import Message, Prompt, Reference
 from catlite.errors import ConfigError
-from catlite.reprs import models_text, reference_text, support_text
+from catlite.reprs import in_full, models_text, support_text
 from catlite.text import usage_text, visible
-
-if TYPE_CHECKING:
-    from catlite.cli.options import Commands
 
 
 def add(commands: Commands) -> None:
-    """Adds the command."""
+    """Add the command."""
     parser = add_command(
         commands,
         "synthesize",
@@ -36,19 +33,19 @@ def add(commands: Commands) -> None:
                 --answer-format boxed --model Qwen/Qwen3-4B \\
                 --base-url http://localhost:8000/v1
             cat question.txt | catlite synthesize - --json | jq .answer
-            catlite synthesize "Say hello."       the embedded model: knows little
+            catlite synthesize "Say hello."  # the embedded model, which knows little
         """,
     )
-    parser.add_argument(
-        "prompt", help="the question; - reads it from stdin; JSON [{role, content}, …] is a conversation"
-    )
+    parser.add_argument("prompt", help="the question; - reads it from stdin; a JSON list of messages is a conversation")
     add_model(parser)
     parser.add_argument("--anchor", metavar="NAME", help="the model that reconciles (default: the same as --model)")
     parser.add_argument(
-        "--answer-format", metavar="FORMAT", help='"boxed", or a regular expression with one group, for a final answer'
+        "--answer-format",
+        metavar="FORMAT",
+        help='how a reply writes its final answer: "boxed", or a regular expression with one group',
     )
-    parser.add_argument("--include-question", action="store_true", help="show the anchor the question too")
-    parser.add_argument("--rollouts", action="store_true", help="print the rollouts and what was spent too")
+    parser.add_argument("--include-question", action="store_true", help="also show the question to the anchor")
+    parser.add_argument("--rollouts", action="store_true", help="also print the rollouts and what was spent")
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
 
@@ -68,20 +65,20 @@ def _synthesize(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(_as_json(reference), indent=2))
     elif arguments.rollouts:
-        print(reference_text(reference))
+        print(in_full(reference))
     else:
         print(visible(reference.text) if sys.stdout.isatty() else reference.text)
     if not arguments.rollouts:
         for note in reference.notes:
             print(f"catlite: note: {in_flags(note, arguments.parser)}", file=sys.stderr)
         if on_terminal():
-            told = [support_text(reference), models_text(reference), usage_text(reference.total_usage)]
-            print("catlite: " + "; ".join(part for part in told if part), file=sys.stderr)
+            parts = [support_text(reference), models_text(reference), usage_text(reference.total_usage)]
+            print("catlite: " + "; ".join(part for part in parts if part), file=sys.stderr)
     return 0
 
 
 def _prompt(argument: str) -> Prompt:
-    """The prompt as given, from stdin, or as a JSON conversation."""
+    """Read the prompt: as it was typed, from stdin, or as a JSON conversation."""
     text = sys.stdin.read() if argument == "-" else argument
     if re.match(r"\s*\[\s*\{", text):
         try:

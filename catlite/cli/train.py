@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import catlite
-from catlite.cli.options import ESTIMATORS, add_command, add_limit, add_own, check_names, drawn, own, refuse_own
+from catlite.cli.options import ESTIMATORS, Commands, add_command, add_limit, add_own, check_names, own, read_task
 from catlite.coerce import TASKS
 from catlite.data import Estimator, Task
 from catlite.errors import ConfigError, HaltedWarning
-
-if TYPE_CHECKING:
-    from catlite.cli.options import Commands
 
 _REWARDS = ("answer", "rubric")
 # What a reason says, and what it is called here.
@@ -41,18 +38,28 @@ def add(commands: Commands) -> None:
         """,
     )
     parser.add_argument("task", help=f"{', '.join(TASKS)}, or a CSV, JSONL or JSON file")
-    parser.add_argument("--path", metavar="FILE", help="the file of a named task, when it is on this machine already")
+    parser.add_argument(
+        "--path", metavar="FILE", help="where the file of a named task is, if it is on this machine already"
+    )
     add_own(parser.add_argument_group("a file of your own"))
     add_limit(parser)
     parser.add_argument(
         "--policy", metavar="NAME", default="local", help='a folder, a name on the Hugging Face hub, or "local"'
     )
     parser.add_argument(
-        "--backend", default="auto", choices=("auto", "transformers", "unsloth"), help="what trains (default: auto)"
+        "--backend",
+        default="auto",
+        choices=("auto", "transformers", "unsloth"),
+        help="the library that trains (default: auto)",
     )
-    parser.add_argument("--load-in-4bit", action="store_true", help="for a GPU with little memory")
     parser.add_argument(
-        "--estimator", metavar="NAME", default="synthesis", help=f"{', '.join(sorted(ESTIMATORS))} (default: synthesis)"
+        "--load-in-4bit", action="store_true", help="load the weights in 4 bits, for a GPU with little memory"
+    )
+    parser.add_argument(
+        "--estimator",
+        metavar="NAME",
+        default="synthesis",
+        help=f"one of {', '.join(sorted(ESTIMATORS))} (default: synthesis)",
     )
     parser.add_argument(
         "--reward",
@@ -64,29 +71,42 @@ def add(commands: Commands) -> None:
         "--judge", metavar="MODEL", help="the model that judges rubrics: a name your endpoint serves, or provider/name"
     )
     parser.add_argument("--base-url", metavar="URL", help="where the judge is served")
-    parser.add_argument("--steps", metavar="N", type=int, help="of the optimizer, at most (default: 100)")
-    parser.add_argument("--prompts-per-step", metavar="N", type=int, help="groups of one step (default: 8)")
-    parser.add_argument("--n", metavar="N", type=int, dest="num_generations", help="rollouts of a group (default: 8)")
+    parser.add_argument("--steps", metavar="N", type=int, help="the most steps of the optimizer (default: 100)")
     parser.add_argument(
-        "--max-tokens", metavar="N", type=int, dest="max_completion_length", help="of a rollout (default: 1024)"
+        "--prompts-per-step", metavar="N", type=int, help="questions, and so groups, of one step (default: 8)"
+    )
+    parser.add_argument(
+        "--n", metavar="N", type=int, dest="num_generations", help="rollouts of each question (default: 8)"
+    )
+    parser.add_argument(
+        "--max-tokens",
+        metavar="N",
+        type=int,
+        dest="max_completion_length",
+        help="the most tokens of a rollout (default: 1024)",
     )
     parser.add_argument(
         "--micro-batch", metavar="N", type=int, help="rollouts of one backward pass: fewer take less memory"
     )
-    parser.add_argument("--learning-rate", metavar="RATE", type=float, help="of the optimizer (default: 2e-5)")
+    parser.add_argument(
+        "--learning-rate", metavar="RATE", type=float, help="learning rate of the optimizer (default: 2e-5)"
+    )
     parser.add_argument("--beta", metavar="WEIGHT", type=float, help="weight of the KL penalty (default: 0.001)")
-    parser.add_argument("--lora-rank", metavar="N", type=int, help="of the adapter (default: 16)")
+    parser.add_argument("--lora-rank", metavar="N", type=int, help="rank of the LoRA adapter (default: 16)")
     parser.add_argument("--stop", choices=("gap", "reward"), help="end when there is nothing more to learn")
     parser.add_argument("--held-back", metavar="N", type=int, help="prompts kept for the checks of --stop")
     parser.add_argument(
-        "--judge-wait", metavar="SECONDS", type=float, help="seconds a judge that is down is waited for (default: 600)"
+        "--judge-wait",
+        metavar="SECONDS",
+        type=float,
+        help="how many seconds to wait for a judge that is down (default: 600)",
     )
     parser.add_argument(
-        "--seed", metavar="N", type=int, help="of rollouts, and of which questions are drawn (default: 0)"
+        "--seed", metavar="N", type=int, help="seed of the rollouts, and of the questions of --limit (default: 0)"
     )
-    parser.add_argument("--run", metavar="FOLDER", dest="folder", help="keep everything here, and go on from there")
-    parser.add_argument("--budget-usd", metavar="USD", type=float, help="stop before spending more, in US dollars")
-    parser.add_argument("--save", metavar="FOLDER", help="write the merged model here at the end")
+    parser.add_argument("--run", metavar="FOLDER", help="keep everything in this folder, and go on from there")
+    parser.add_argument("--budget-usd", metavar="USD", type=float, help="stop before spending more US dollars")
+    parser.add_argument("--save", metavar="FOLDER", help="write the merged model to this folder at the end")
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -118,7 +138,7 @@ def _train(arguments: argparse.Namespace) -> int:
             estimator=_estimator(arguments.estimator, policy, config),
             reward=None if judge is None else catlite.RubricReward(policy.frozen(), judge),
             config=config,
-            run=arguments.folder,
+            run=arguments.run,
             budget=None if arguments.budget_usd is None else catlite.Budget(usd=arguments.budget_usd),
         )
     finally:
@@ -170,15 +190,4 @@ def _estimator(name: str, policy: catlite.LocalModel, config: catlite.TrainConfi
 
 
 def _task(arguments: argparse.Namespace) -> Task:
-    draw, mine = drawn(arguments), own(arguments)
-    if arguments.task not in TASKS:
-        return catlite.from_records(arguments.task, **mine, **draw)
-    refuse_own(arguments.task, mine)
-    if arguments.task == "times_tables":
-        return catlite.times_tables(**draw)
-    if arguments.task == "last_word":
-        return catlite.last_word(120 if draw["limit"] is None else draw["limit"], draw["seed"])
-    if arguments.task == "healthbench":
-        return catlite.healthbench(path=arguments.path, **draw)
-    known = {"gsm8k": catlite.gsm8k, "math500": catlite.math500}
-    return known[arguments.task](arguments.path, **draw)
+    return read_task(arguments, own(arguments))

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catlite import concurrency
+from catlite.analysis.at_k import checked_sizes
 from catlite.analysis.comparing import differences
-from catlite.analysis.scaling import First, checked_sizes
 from catlite.data import Estimator, Reward
 from catlite.errors import ConfigError
 from catlite.evaluation import areestimate
+from catlite.experiments.scaling import First
 from catlite.references.recursive import RecursiveSynthesis
 from catlite.references.synthesis import Synthesis
 from catlite.results import Evaluation, as_evaluation
@@ -36,23 +37,9 @@ async def acontext_ablation(
     run: str | Path | None = None,
     budget: Budget | None = None,
 ) -> pd.DataFrame:
-    """`context_ablation`, awaited."""
-    evaluation = as_evaluation(evaluation)
-    sizes = (1, evaluation.n) if sizes is None else checked_sizes(evaluation, sizes, "sizes")
-    variants = {f"{size} in context": First(synthesis, size) for size in sizes}
-    return _ablation(await areestimate(evaluation, variants, grader=grader, run=run, budget=budget))
-
-
-def context_ablation(
-    evaluation: str | Path | Evaluation,
-    synthesis: Estimator,
-    sizes: Sequence[int] | None = None,
-    *,
-    grader: Reward | None = None,
-    run: str | Path | None = None,
-    budget: Budget | None = None,
-) -> pd.DataFrame:
     """Compare the synthesis of one rollout with that of all: whether it reconciles, or just answers once more (§4.5).
+
+    To be awaited: `context_ablation` is the same, blocking.
 
     Args:
         evaluation: a finished one, or the folder of its run, with its groups; nothing is sampled anew.
@@ -70,9 +57,16 @@ def context_ablation(
         ConfigError: for a size larger than the groups, or an evaluation without groups.
 
     Example:
-        >>> catlite.context_ablation(evaluation, catlite.Synthesis("gpt-4o-mini"), sizes=(1, 4, 8), run="runs/context")
+        >>> synthesis = catlite.Synthesis("gpt-4o-mini")
+        >>> await catlite.experiments.ablations.acontext_ablation(evaluation, synthesis, run="runs/context")
     """
-    return concurrency.run(acontext_ablation(evaluation, synthesis, sizes, grader=grader, run=run, budget=budget))
+    evaluation = as_evaluation(evaluation)
+    sizes = (1, evaluation.n) if sizes is None else checked_sizes(evaluation, sizes, "sizes")
+    variants = {f"{size} in context": First(synthesis, size) for size in sizes}
+    return _ablation(await areestimate(evaluation, variants, grader=grader, run=run, budget=budget))
+
+
+context_ablation = concurrency.blocking(acontext_ablation)
 
 
 async def aquestion_ablation(
@@ -83,28 +77,9 @@ async def aquestion_ablation(
     run: str | Path | None = None,
     budget: Budget | None = None,
 ) -> pd.DataFrame:
-    """`question_ablation`, awaited."""
-    evaluation = as_evaluation(evaluation)
-    if not isinstance(synthesis, Synthesis | RecursiveSynthesis):
-        raise ConfigError(
-            f"want a Synthesis or RecursiveSynthesis, which can show its anchor the question: {synthesis!r}"
-        )
-    variants = {
-        "rollouts alone": replace(synthesis, include_question=False),
-        "question and rollouts": replace(synthesis, include_question=True),
-    }
-    return _ablation(await areestimate(evaluation, variants, grader=grader, run=run, budget=budget))
-
-
-def question_ablation(
-    evaluation: str | Path | Evaluation,
-    synthesis: Synthesis | RecursiveSynthesis,
-    *,
-    grader: Reward | None = None,
-    run: str | Path | None = None,
-    budget: Budget | None = None,
-) -> pd.DataFrame:
     """Compare synthesis from the rollouts alone, as in the paper, with synthesis that sees the question (App. A.3).
+
+    To be awaited: `question_ablation` is the same, blocking.
 
     Args:
         evaluation: a finished one, or the folder of its run, with its groups; nothing is sampled anew.
@@ -120,9 +95,22 @@ def question_ablation(
         ConfigError: for an estimator that is no synthesis, or an evaluation without groups.
 
     Example:
-        >>> catlite.question_ablation(evaluation, catlite.Synthesis("gpt-4o-mini"), run="runs/question")
+        >>> synthesis = catlite.Synthesis("gpt-4o-mini")
+        >>> await catlite.experiments.ablations.aquestion_ablation(evaluation, synthesis, run="runs/question")
     """
-    return concurrency.run(aquestion_ablation(evaluation, synthesis, grader=grader, run=run, budget=budget))
+    evaluation = as_evaluation(evaluation)
+    if not isinstance(synthesis, Synthesis | RecursiveSynthesis):
+        raise ConfigError(
+            f"want a Synthesis or RecursiveSynthesis, which can show its anchor the question: {synthesis!r}"
+        )
+    variants = {
+        "rollouts alone": replace(synthesis, include_question=False),
+        "question and rollouts": replace(synthesis, include_question=True),
+    }
+    return _ablation(await areestimate(evaluation, variants, grader=grader, run=run, budget=budget))
+
+
+question_ablation = concurrency.blocking(aquestion_ablation)
 
 
 def _ablation(again: Evaluation) -> pd.DataFrame:

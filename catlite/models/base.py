@@ -1,4 +1,7 @@
-"""The Model protocol, and the sampling parameters that a model takes. Policy, anchor and judge are roles of a Model."""
+"""The Model protocol, what a model may offer beside it, and the sampling parameters that models take.
+
+Policy, anchor and judge are roles of a Model.
+"""
 
 from __future__ import annotations
 
@@ -6,136 +9,185 @@ import difflib
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from catlite.checks import whole_number
 from catlite.data import Message, Prompt, Rollout
 from catlite.errors import ConfigError
 
 
 @runtime_checkable
 class Model(Protocol):
-    """Anything that can be sampled."""
+    """Anything that can be sampled: an object with a name and an async method `sample`.
+
+    What else a model may offer is in Scores, Closes and Traits. Inside a run the replies of any model are kept, and its
+    calls are held within the budget.
+
+    Example:
+        >>> class Mine:
+        ...     name = "mine"
+        ...
+        ...     async def sample(self, prompt, n=1, **sampling):
+        ...         return [catlite.Rollout(await my_client(prompt, **sampling)) for _ in range(n)]
+    """
 
     @property
     def name(self) -> str:
-        """How the model is called in reports."""
+        """How the model is called in reports, and found again in a run."""
         ...
 
     async def sample(self, prompt: Prompt, n: int = 1, **sampling: Any) -> list[Rollout]:
-        """`n` replies to `prompt`, in order; a reply that failed for good is a Rollout with `.error`."""
+        """`n` replies to `prompt`, in order.
+
+        Args:
+            prompt: a question, or chat messages.
+            n: how many; 1.
+            **sampling: temperature, top_p, max_tokens, …
+
+        Returns:
+            The rollouts; a reply that failed for good is one with `.error`, and what a reply cost is its `.usage`.
+        """
         ...
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """A Model that gives the log-probabilities of a text that it did not write."""
+
+    async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
+        """The natural log of the probability of each token of `text`, as the reply to `prompt`."""
+        ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """A Model that holds something open, such as connections."""
+
+    async def aclose(self) -> None:
+        """Close it; the next call opens it again."""
+        ...
+
+
+class Rates(Protocol):
+    """A price: catlite.Price, or what computes dollars as it does."""
+
+    def cost(self, prompt_tokens: int | None, completion_tokens: int | None, cached_tokens: int | None) -> float | None:
+        """US dollars of so many tokens, None when unknown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What is known of a model beside its name; a model of your own may have some as its attribute `traits`.
+
+    Args:
+        shown_name: how cards call the model; "" is its name.
+        max_connections: requests it takes at once; twice as many questions are under way. 32.
+        price: dollars per token, for budgets in dollars; None is unknown.
+        sampling: the defaults of its calls.
+        caches_per_slot: whether prompts that begin alike gain only when they come one after the other; False.
+        keeps_books: whether it keeps its replies in the run in force and holds itself within the budget; False leaves
+            both to catlite/models/ask.py.
+        refused, taken: settings it was seen to refuse and to work under, as "temperature=0.0"; whoever learns of one
+            adds it.
+
+    Example:
+        >>> class Mine:
+        ...     name, traits = "mine", Traits(max_connections=4)
+    """
+
+    shown_name: str = ""
+    max_connections: int = 32
+    price: Rates | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    caches_per_slot: bool = False
+    keeps_books: bool = False
+    refused: set[str] = field(default_factory=set)
+    taken: set[str] = field(default_factory=set)
+
+
+@runtime_checkable
+class HasTraits(Protocol):
+    """A Model that tells its Traits."""
+
+    @property
+    def traits(self) -> Traits:
+        """What is known of the model."""
+        ...
+
+
+def traits(model: Any) -> Traits:
+    """The Traits of a model; the defaults where it tells none."""
+    return model.traits if isinstance(model, HasTraits) else Traits()
 
 
 # The names of the token limit, the one that counts first.
 TOKEN_LIMITS = ("max_completion_tokens", "max_tokens")
-# The range a number must be in, as (low, high, whole). What is not here is passed on as given.
-_RANGES: dict[str, tuple[float, float, bool]] = {
-    "temperature": (0, math.inf, False),
-    "top_p": (0, 1, False),
-    "min_p": (0, 1, False),
-    "max_tokens": (1, math.inf, True),
-    "max_completion_tokens": (1, math.inf, True),
-    "top_k": (-1, math.inf, True),
-    "seed": (-math.inf, math.inf, True),
-    "presence_penalty": (-2, 2, False),
-    "frequency_penalty": (-2, 2, False),
+# The least a whole number may be, None for no limit, and the range of other numbers. What is not here is passed on.
+_LEAST: dict[str, int | None] = {"max_tokens": 1, "max_completion_tokens": 1, "top_k": -1, "seed": None}
+_RANGES: dict[str, tuple[float, float]] = {
+    "temperature": (0, math.inf),
+    "top_p": (0, 1),
+    "min_p": (0, 1),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
 }
-# Parameters of vLLM, SGLang and llama.cpp.
-_EXTENSIONS = frozenset(
-    {
-        "top_k",
-        "min_p",
-        "repetition_penalty",
-        "repeat_penalty",
-        "grammar",
-        "cache_prompt",
-        "chat_template_kwargs",
-    }
-)
-_PLAIN = frozenset(
-    {
-        "extra_body",
-        "extra_headers",
-        "frequency_penalty",
-        "logit_bias",
-        "logprobs",
-        "max_completion_tokens",
-        "max_tokens",
-        "metadata",
-        "presence_penalty",
-        "reasoning_effort",
-        "response_format",
-        "seed",
-        "service_tier",
-        "stop",
-        "temperature",
-        "top_logprobs",
-        "top_p",
-        "user",
-        "verbosity",
-    }
-)
+# Parameters that servers know; those of the last line are vLLM's, SGLang's and llama.cpp's.
+_PARAMETERS = """
+extra_body extra_headers frequency_penalty logit_bias logprobs max_completion_tokens max_tokens metadata
+presence_penalty reasoning_effort response_format seed service_tier stop temperature top_logprobs top_p user verbosity
+cache_prompt chat_template_kwargs grammar min_p repeat_penalty repetition_penalty top_k
+"""
+_KNOWN = frozenset(_PARAMETERS.split())
 
 
 def shown_name(model: Model) -> str:
     """What a card calls a model: its name, and for "local" the weights behind it."""
-    return str(getattr(model, "shown_name", model.name))
+    return traits(model).shown_name or model.name
 
 
 def check_n(n: Any) -> int:
-    """`n` as a count of rollouts; ConfigError for anything below 1 or not a whole number."""
-    if isinstance(n, bool) or not isinstance(n, int):
-        raise ConfigError(f"n={n!r}: the number of rollouts is a whole number, such as 8")
-    if n < 1:
-        raise ConfigError(f"n={n}: ask for at least one rollout")
-    return n
+    """Return `n` as a count of rollouts; ConfigError for anything below 1 or not a whole number."""
+    return whole_number("n", n, hint=", such as 8")
 
 
-# What people write who mean something else: the name here, or where it belongs.
-_HINTS = {
-    "anchor": "the anchor of an estimator is its first argument: Synthesis(anchor)",
-    "answer": "it names a column: catlite.from_records(rows, prompt=…, answer=…) makes a task of rows",
-    "answer_format": "examples say how they are answered: from_records(…, answer_format=…)",
-    "api_base": "the address of a server is base_url=",
-    "budget": "give it to synthesize(), estimate(), evaluate() or train()",
-    "estimator": "estimate() and train() take one, evaluate() several as estimators=",
-    "estimators": "evaluate() takes several; one alone is estimator=",
-    "functions": "tools are not supported: rollouts are text",
-    "grader": "grader= goes to evaluate(); what rewards in a training is reward=",
-    "headers": "headers go into extra_headers={…}",
-    "include_question": "it is a setting of the estimator: Synthesis(anchor, include_question=True)",
-    "judge": "a judge belongs to a reward or an estimator: ExpertRubric(judge), RubricReward(proposer, judge)",
-    "key": "the key is api_key=, or OPENAI_API_KEY",
-    "limit": "the task is what has a limit: gsm8k(limit=…), from_records(…, limit=…)",
-    "max_length": "the token limit of a reply is max_tokens=",
-    "max_new_tokens": "the token limit of a reply is max_tokens=",
-    "max_output_tokens": "the token limit of a reply is max_tokens=",
-    "max_retries": "retries are set on the model: Endpoint(name, retry_seconds=…)",
-    "messages": "messages are the prompt, the first argument",
-    "num_generations": "the number of rollouts is n=",
-    "num_samples": "the number of rollouts is n=",
-    "price": "the price is set on the model: Endpoint(name, price=Price(…))",
-    "progress": "whoever awaits shows progress; synthesize(), estimate(), evaluate() and train() show their own",
-    "prompt": "as text it is the first argument; as a column, from_records(rows, prompt=…) makes a task of rows",
-    "retries": "retries are set on the model: Endpoint(name, retry_seconds=…)",
-    "reward": "train() takes one; evaluate() grades by grader=",
-    "rollouts": "the number of rollouts is n=",
-    "run": "give it to synthesize(), estimate(), evaluate() or train()",
-    "samples": "the number of rollouts is n=",
-    "stream": "replies are taken whole; progress=True shows that something is under way",
-    "system": 'a system prompt is the first message of the prompt: [{"role": "system", "content": …}, {"role": "user", '
-    '"content": …}]',
-    "system_prompt": 'a system prompt is the first message of the prompt: [{"role": "system", "content": …}, …]',
-    "temp": "did you mean temperature?",
-    "thinking": "servers differ: reasoning_effort=…, or extra_body={…} with the server's own name for it",
-    "timeout": "time-outs are set on the model: Endpoint(name, timeout=…)",
-    "tool_choice": "tools are not supported: rollouts are text",
-    "tools": "tools are not supported: rollouts are text",
+# What people write who mean something else, by the name that is right, or where it belongs.
+_MEANT = {
+    "the anchor of an estimator is its first argument: Synthesis(anchor)": "anchor",
+    "it names a column: catlite.from_records(rows, prompt=…, answer=…) makes a task of rows": "answer",
+    "examples say how they are answered: from_records(…, answer_format=…)": "answer_format",
+    "the address of a server is base_url=": "api_base",
+    "give it to synthesize(), estimate(), evaluate() or train()": "budget run",
+    "estimate() and train() take one, evaluate() several as estimators=": "estimator",
+    "evaluate() takes several; one alone is estimator=": "estimators",
+    "tools are not supported: rollouts are text": "functions tools tool_choice",
+    "grader= goes to evaluate(); what rewards in a training is reward=": "grader",
+    "headers go into extra_headers={…}": "headers",
+    "it is a setting of the estimator: Synthesis(anchor, include_question=True)": "include_question",
+    "a judge belongs to a reward or an estimator: ExpertRubric(judge), RubricReward(proposer, judge)": "judge",
+    "the key is api_key=, or OPENAI_API_KEY": "key",
+    "the task is what has a limit: gsm8k(limit=…), from_records(…, limit=…)": "limit",
+    "the token limit of a reply is max_tokens=": "max_length max_new_tokens max_output_tokens",
+    "retries are set on the model: Endpoint(name, retry_seconds=…)": "max_retries retries",
+    "messages are the prompt, the first argument": "messages",
+    "the number of rollouts is n=": "num_generations num_samples rollouts samples",
+    "the price is set on the model: Endpoint(name, price=Price(…))": "price",
+    "synthesize(), estimate(), evaluate() and train() show progress": "progress",
+    "as text it is the first argument; as a column, from_records(rows, prompt=…) makes a task of rows": "prompt",
+    "train() takes one; evaluate() grades by grader=": "reward",
+    "replies are taken whole; progress=True shows that something is under way": "stream",
+    'a system prompt is the first message of the prompt: [{"role": "system", "content": …}, {"role": "user", '
+    '"content": …}]': "system system_prompt",
+    "did you mean temperature?": "temp",
+    "servers differ: reasoning_effort=…, or extra_body={…} with the server's own name for it": "thinking",
+    "time-outs are set on the model: Endpoint(name, timeout=…)": "timeout",
 }
+_HINTS = {name: hint for hint, names in _MEANT.items() for name in names.split()}
 
 
 def check_sampling(sampling: Mapping[str, Any], call: Callable[..., Any] | None = None) -> dict[str, Any]:
-    """Sampling parameters, validated and without the ones that are None.
+    """Check sampling parameters, and drop the ones that are None.
 
     Args:
         sampling: parameters by name; ones that only some servers know can be given inside `extra_body`.
@@ -148,21 +200,19 @@ def check_sampling(sampling: Mapping[str, Any], call: Callable[..., Any] | None 
     Raises:
         ConfigError: for a name that no server knows, with what was likely meant, and for values out of range.
     """
-    known = _PLAIN | _EXTENSIONS
     for name in sampling:
-        if name not in known:
+        if name not in _KNOWN:
             # The value is not shown: it may be a key.
-            raise ConfigError(f"{name}=…: not a sampling parameter; {_meant(name, known, call)}")
+            raise ConfigError(f"{name}=…: not a sampling parameter; {_meant(name, call)}")
     checked = _with_one_limit({name: value for name, value in sampling.items() if value is not None})
     for name, value in checked.items():
-        if name not in _RANGES:
-            continue
-        low, high, whole = _RANGES[name]
-        number = isinstance(value, int) or (isinstance(value, float) and not whole)
-        if isinstance(value, bool) or not number or not low <= value <= high:
-            kind = "a whole number" if whole else "a number"
-            bounds = f" of at least {low:g}" if high == math.inf else f" from {low:g} to {high:g}"
-            raise ConfigError(f"{name}={value!r}: want {kind}{bounds if math.isfinite(low) else ''}")
+        if name in _LEAST:
+            whole_number(name, value, _LEAST[name])
+        elif name in _RANGES:
+            low, high = _RANGES[name]
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                bounds = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+                raise ConfigError(f"{name}={value!r}: want a number {bounds}")
     return checked
 
 
@@ -178,27 +228,27 @@ def _with_one_limit(sampling: dict[str, Any]) -> dict[str, Any]:
     return {**plain, **inside, "extra_body": rest}
 
 
-def _meant(name: str, known: frozenset[str], call: Callable[..., Any] | None) -> str:
-    """What to write in place of an argument that is none."""
-    own = [] if call is None else [one for one in inspect.signature(call).parameters if one not in ("sampling", name)]
+def _meant(name: str, call: Callable[..., Any] | None) -> str:
+    """Say what to write in place of an argument that nobody takes."""
+    own = [] if call is None else sorted(inspect.signature(call).parameters.keys() - {"sampling", name})
     close = difflib.get_close_matches(name, own, n=1, cutoff=0.75)
     if not close and name in _HINTS:
         return _HINTS[name]
-    close = close or difflib.get_close_matches(name, sorted({*known, *own}), n=1)
+    close = close or difflib.get_close_matches(name, sorted({*_KNOWN, *own}), n=1)
     if close:
         return f"did you mean {close[0]}?"
     return "server-specific ones go into extra_body={…}"
 
 
 def json_schema(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """A `response_format` that holds a reply to an object of these properties, all of them required, in this order."""
+    """Make a `response_format` that holds a reply to an object of these properties, all required, in this order."""
     held = {"properties": dict(properties), "required": list(properties), "additionalProperties": False}
     schema = {"type": "object", **held}
     return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
 
 
 def sendable(message: Message) -> Message:
-    """The message without lone surrogates, which JSON over UTF-8 cannot carry."""
+    """Replace lone surrogates in a message, which JSON over UTF-8 cannot carry."""
     return {
         key: value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
         for key, value in message.items()

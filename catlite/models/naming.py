@@ -1,16 +1,19 @@
-"""How a model is named: a string becomes a Model."""
+"""How a model is named: its name, address and key become a Model."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from catlite.errors import ConfigError
-from catlite.models.base import Model
+from catlite.models.base import Closes, Model
 from catlite.models.embedded.model import embedded
 from catlite.models.http.endpoint import Endpoint
-from catlite.models.http.keys import Secret
+from catlite.models.http.keys import Secret as Secret, sealed as sealed
 
 
 def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:
-    """A Model from what a user names: "local", a bare name, "provider/name", or a Model as it is."""
+    """Make a Model from what a user names: "local", a bare name, "provider/name", or a Model as it is."""
     if isinstance(model, str):
         if model == "local":
             if base_url is not None:
@@ -28,3 +31,16 @@ def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key
     if base_url is not None or api_key is not None:
         raise ConfigError("base_url= and api_key= go with a model's name: a Model object already has its own")
     return model
+
+
+@asynccontextmanager
+async def opened(
+    model: str | Model, base_url: str | Secret | None = None, api_key: str | Secret | None = None
+) -> AsyncIterator[Model]:
+    """Yield the Model of that name, or the one given; one that was made here is closed at the end of the block."""
+    resolved = resolve(model, base_url=base_url, api_key=api_key)
+    try:
+        yield resolved
+    finally:
+        if resolved is not model and isinstance(resolved, Closes):
+            await resolved.aclose()

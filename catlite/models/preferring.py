@@ -1,4 +1,4 @@
-"""Settings that are preferred, not needed: left out where the model refuses them, and noted.
+"""Ask with settings that are preferred, not needed: they are left out where the model refuses them, and noted.
 
 Greedy replies, replies held to a JSON schema and long lists of log-probabilities are good to have, and many servers do
 not have them. A setting is left out once after any refusal, or after an empty reply. It is learned for the process when
@@ -8,60 +8,33 @@ that passes and a filter that objects to a prompt teach nothing.
 
 from __future__ import annotations
 
-import contextvars
 import logging
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from catlite.data import Message, Rollout, counted
 from catlite.errors import AuthenticationFailed, BudgetReached, ContextOverflow, ModelError, RequestRejected
-from catlite.models.base import Model
+from catlite.models import ask
+from catlite.models.base import Model, traits
 from catlite.models.http import words
 from catlite.models.http.retry import trial
+from catlite.runs import session
 from catlite.usage import Usage
 
 _BESIDE = ("top_p", "top_k", "min_p")  # servers refuse temperature 0 beside some values of these
 _FORMS = frozenset({"response_format"})  # only what holds a reply to a form can leave it empty
 _ATTEMPTS = 2  # before a 5xx without words is taken for a refusal
 _logger = logging.getLogger("catlite")
-_noting: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("catlite_preferring", default=None)
-
-
-@contextmanager
-def noting() -> Iterator[list[str]]:
-    """Notes on the requests made inside: what they were sent without, and what is odd about the replies.
-
-    For the notes of a Reference, a Judgement or a Row; a `noting` around this one has them, too.
-    """
-    notes: list[str] = []
-    outer = _noting.get()
-    token = _noting.set(notes)
-    try:
-        yield notes
-    finally:
-        _noting.reset(token)
-        if outer is not None:
-            outer[:] = distinct([*outer, *notes])
-
-
-def distinct(notes: Iterable[str]) -> list[str]:
-    """The first of all notes that differ in nothing but figures: of a hundred prompts cut, each has its own length."""
-    known: dict[str, str] = {}
-    for note in notes:
-        known.setdefault(re.sub(r"\d+", "", note), note)
-    return list(known.values())
 
 
 async def sample_preferring(
     model: Model, messages: list[Message], preferred: Mapping[str, Any], **sampling: Any
 ) -> Rollout:
-    """One reply, under the `preferred` settings as far as the model takes them.
+    """Ask for one reply, under the `preferred` settings as far as the model takes them.
 
     Args:
-        model: who is asked; `refused` and `taken`, where it has them, hold what is known of its settings.
+        model: the model that is asked; its traits `refused` and `taken` hold what is known of its settings.
         messages: the prompt.
         preferred: settings that can be done without, the first to go first; None is no preference. A tuple lists values
             to try one after the other, of which the last is not left out.
@@ -71,20 +44,20 @@ async def sample_preferring(
         The reply; its usage is that of all replies it took to have it.
 
     Raises:
-        ModelError: as `model.sample` raises it when it is asked without the preferred settings, too.
+        ModelError: as `model.sample` raises it when asked without the preferred settings.
     """
     asking = _Asking(model, messages, sampling)
-    reply, asked = await asking.reply(asking.not_refused(preferred))
-    notes = _noting.get()
+    reply, settings = await asking.reply(asking.not_refused(preferred))
+    notes = session.current().notes
     if notes is not None:
-        told = [_note(model.name, name, value, asked.get(name)) for name, value in preferred.items()]
-        told += [f"a reply of {model.name!r}: {note}" for note in reply.notes]
-        notes[:] = distinct([*notes, *(note for note in told if note is not None)])
+        fresh = [_note(model.name, name, value, settings.get(name)) for name, value in preferred.items()]
+        fresh += [f"a reply of {model.name!r}: {note}" for note in reply.notes]
+        notes[:] = session.distinct([*notes, *(note for note in fresh if note is not None)])
     return reply
 
 
 def _note(model: str, name: str, value: Any, sent: Any) -> str | None:
-    """What a reader has to know of a preferred setting; None when it was sent as preferred."""
+    """Say what a reader has to know of a preferred setting; None when it was sent as preferred."""
     if value is None or (sent is not None and _first(sent) == _first(value)):
         return None
     if sent is not None:
@@ -101,13 +74,13 @@ def _first(value: Any) -> Any:
 class _Try:
     """What came of one request: a reply, or a failure that may be about a setting."""
 
-    asked: Mapping[str, Any]
+    settings: Mapping[str, Any]
     reply: Rollout | None = None
     failure: ModelError | None = None
 
     @property
     def answered(self) -> bool:
-        """Whether there is a reply with text, be it cut off."""
+        """Whether there is a reply with text; it may be cut off."""
         return self.reply is not None and self.reply.error is None and not self.empty
 
     @property
@@ -138,22 +111,23 @@ class _Asking:
     spent: list[Usage | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.refused: set[str] = getattr(self.model, "refused", set())
-        self.taken: set[str] = getattr(self.model, "taken", set())
+        self.traits = traits(self.model)
+        self.refused, self.taken = self.traits.refused, self.traits.taken
         self.texts = [message["content"] for message in self.messages]
 
     def not_refused(self, preferred: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings that are not known to be refused; of a tuple the values that are not."""
+        """Leave out the settings that are known to be refused; of a tuple, the values that are."""
         wanted: dict[str, Any] = {}
         for name, value in preferred.items():
             if isinstance(value, tuple):
-                wanted[name] = tuple(one for one in value if self._key(name, one) not in self.refused) or value[-1:]
+                open_values = tuple(option for option in value if self._key(name, option) not in self.refused)
+                wanted[name] = open_values or value[-1:]
             elif value is not None and self._key(name, value) not in self.refused:
                 wanted[name] = value
         return wanted
 
     async def reply(self, wanted: Mapping[str, Any]) -> tuple[Rollout, Mapping[str, Any]]:
-        """A reply under as many of the `wanted` settings as the model takes, and which these are."""
+        """Get a reply under as many of the `wanted` settings as the model takes; return it and which these are."""
         tries = [await self._try(wanted, _ATTEMPTS)]
         left_out: list[_LeftOut] = []
         unnamed: _Try | None = None  # the first whose refusal names no setting
@@ -166,54 +140,54 @@ class _Asking:
             left_out += given_up
             tries.append(await self._try(self.not_refused(narrower), 1))
         if not last.answered:
-            return self._paid(last), last.asked  # it failed for another reason, which tells nothing
+            return self._paid(last), last.settings  # it failed for another reason, which tells nothing
         if left_out and not left_out[-1].named:
-            again = await self._again(tries[-2].asked)
+            again = await self._again(tries[-2].settings)
             if again is not None and again.answered:
                 last, left_out = again, []  # what was refused was something that has passed
             elif again is not None and (again.failure is not None or again.empty):
-                # With a value of a list the larger ones before it, too.
+                # With a value of a list the larger ones before it.
                 sure = left_out[-1].name
-                left_out = [replace(one, named=one.named or one.name == sure) for one in left_out]
-        for one in left_out:
-            if one.named:
-                self._learn(one, tries)
+                left_out = [replace(setting, named=setting.named or setting.name == sure) for setting in left_out]
+        for setting in left_out:
+            if setting.named:
+                self._learn(setting, tries)
         if not left_out:
-            self._works(last.asked)
-        return self._paid(last), last.asked
+            self._works(last.settings)
+        return self._paid(last), last.settings
 
-    async def _try(self, asked: Mapping[str, Any], attempts: int) -> _Try:
-        """One request; a 5xx comes back after so many attempts, unless every setting is known to work."""
-        attempts = attempts if attempts == 1 or not self._all_work(asked) else 0
+    async def _try(self, settings: Mapping[str, Any], attempts: int) -> _Try:
+        """Make one request; a 5xx comes back after so many attempts, unless every setting is known to work."""
+        attempts = attempts if attempts == 1 or not self._all_work(settings) else 0
 
         def refuses(error: ModelError) -> bool:
-            return any(words.refuses(error, name, self.texts) for name in asked)
+            return any(words.refuses(error, name, self.texts) for name in settings)
 
         with trial(refuses, attempts) as tried:
             try:
-                reply = await self._sampled(asked)
+                reply = await self._sampled(settings)
             except ContextOverflow:
                 raise
             except AuthenticationFailed as error:
                 if not refuses(error):
                     raise
-                return _Try(asked, failure=error)  # a key may do for anything but this setting
+                return _Try(settings, failure=error)  # a key may do for anything but this setting
             except RequestRejected as error:
-                return _Try(asked, failure=error)
-        return _Try(asked, reply) if tried.failure is None else _Try(asked, failure=tried.failure)
+                return _Try(settings, failure=error)
+        return _Try(settings, reply) if tried.failure is None else _Try(settings, failure=tried.failure)
 
-    async def _sampled(self, asked: Mapping[str, Any]) -> Rollout:
-        sent = {name: _first(value) for name, value in asked.items()}
-        reply = counted((await self.model.sample(self.messages, 1, **sent, **self.sampling))[0])
+    async def _sampled(self, settings: Mapping[str, Any]) -> Rollout:
+        sent = {name: _first(value) for name, value in settings.items()}
+        reply = counted((await ask.sample(self.model, self.messages, 1, **sent, **self.sampling))[0])
         if reply.error is None:
             self.spent.append(reply.usage)
         return reply
 
     def _change(self, last: _Try) -> tuple[Mapping[str, Any], list[_LeftOut]] | None:
-        """What to ask for next and what is given up with that, None when nothing is left to give up."""
+        """Decide what to ask for next and what to give up with that; None when nothing is left to give up."""
         error = last.failure
-        open_ones = [name for name, value in last.asked.items() if not isinstance(value, tuple) or len(value) > 1]
-        unsure = [name for name in open_ones if self._key(name, _first(last.asked[name])) not in self.taken]
+        open_ones = [name for name, value in last.settings.items() if not isinstance(value, tuple) or len(value) > 1]
+        unsure = [name for name in open_ones if self._key(name, _first(last.settings[name])) not in self.taken]
         named: list[str] = []
         if error is None:
             unsure = [name for name in unsure if name in _FORMS]
@@ -228,53 +202,54 @@ class _Asking:
         if not named and not unsure:
             return None
         name = (named or unsure)[0]
-        value = last.asked[name]
-        rest = {key: value for key, value in last.asked.items() if key != name}
+        value = last.settings[name]
+        rest = {key: value for key, value in last.settings.items() if key != name}
         if not isinstance(value, tuple):
             return rest, [_LeftOut(name, value, bool(named))]
         if error is not None and (words.refuses_name(error, name) or words.refuses_name(error, "logprobs")):
             return None
         most = words.caps(error, value[0]) if error is not None else None
-        fewer = tuple(one for one in value[1:] if most is None or one <= most) or value[-1:]
-        return {**last.asked, name: fewer}, [_LeftOut(name, one, bool(named)) for one in value if one not in fewer]
+        fewer = tuple(option for option in value[1:] if most is None or option <= most) or value[-1:]
+        refused = [_LeftOut(name, option, bool(named)) for option in value if option not in fewer]
+        return {**last.settings, name: fewer}, refused
 
     async def _in_vain(self, first: _Try) -> tuple[Rollout, Mapping[str, Any]]:
-        """The end when it is not the settings: what came of the first request, or is asked for with full patience."""
+        """End when the settings are not the cause: with the first request's reply, or one asked for with patience."""
         if first.reply is not None:
-            return self._paid(first), first.asked
+            return self._paid(first), first.settings
         if isinstance(first.failure, RequestRejected | AuthenticationFailed):
             raise first.failure
-        return self._paid(_Try(first.asked, await self._sampled(first.asked))), first.asked
+        return self._paid(_Try(first.settings, await self._sampled(first.settings))), first.settings
 
-    async def _again(self, asked: Mapping[str, Any]) -> _Try | None:
-        """The request that was refused once more; None when that cannot be told."""
+    async def _again(self, settings: Mapping[str, Any]) -> _Try | None:
+        """Make the request that was refused once more; None when its outcome tells nothing."""
         try:
-            return await self._try(asked, 1)
+            return await self._try(settings, 1)
         except (ModelError, BudgetReached):
             return None
 
     def _paid(self, last: _Try) -> Rollout:
-        """The reply, with what all replies have cost."""
+        """Return the reply, with what all replies have cost."""
         assert last.reply is not None
         return last.reply if len(self.spent) < 2 else replace(last.reply, usage=Usage.total(self.spent))
 
-    def _learn(self, one: _LeftOut, tries: list[_Try]) -> None:
-        key = self._key(one.name, one.value)
+    def _learn(self, setting: _LeftOut, tries: list[_Try]) -> None:
+        key = self._key(setting.name, setting.value)
         if key not in self.refused:
             self.refused.add(key)
             why = next((str(step.failure) for step in tries if step.failure is not None), "it answers with no text")
             _logger.warning("%s is asked without %s from here on: %s", self.model.name, key, why)
 
-    def _works(self, asked: Mapping[str, Any]) -> None:
-        self.taken.update(self._key(name, _first(value)) for name, value in asked.items())
+    def _works(self, settings: Mapping[str, Any]) -> None:
+        self.taken.update(self._key(name, _first(value)) for name, value in settings.items())
 
-    def _all_work(self, asked: Mapping[str, Any]) -> bool:
-        return all(self._key(name, _first(value)) in self.taken for name, value in asked.items())
+    def _all_work(self, settings: Mapping[str, Any]) -> bool:
+        return all(self._key(name, _first(value)) in self.taken for name, value in settings.items())
 
     def _key(self, name: str, value: Any) -> str:
-        """How a setting is remembered; temperature with what is said of sampling besides."""
+        """Name a setting as it is remembered; a temperature with the other settings of sampling."""
         key = f"{name}={value!r}"
         if name != "temperature":
             return key
-        settings = {**(getattr(self.model, "sampling", None) or {}), **self.sampling}
+        settings = {**self.traits.sampling, **self.sampling}
         return key + "".join(f" beside {other}={settings[other]!r}" for other in _BESIDE if other in settings)

@@ -13,19 +13,25 @@ from typing import Any
 
 from catlite.data import Message, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError, RequestRejected
-from catlite.models.base import check_n, check_sampling, sendable
-from catlite.runs.store import Recording, current_copy, first_sample
-
-_SCORED = "scored"  # what a store calls the text whose log-probabilities it keeps
+from catlite.models.base import Traits, check_n, check_sampling, sendable
+from catlite.models.kept import OWN, SCORED, wanted
+from catlite.runs import session
+from catlite.runs.store import Recording
 
 
 class Replay:
-    """The model of a stored run.
+    """The model of a stored run; it sends nothing, so it costs nothing, whatever its replies cost when they came.
 
-    run: the folder given as run=. model: the name of the model to replay, needed where the run has several that were
-    asked the same. Sampling parameters that are given have to be those that were asked for; others may be anything.
+    Args:
+        run: the folder that was given as run=.
+        model: the name of the model to replay, needed where the run has several that were asked the same.
 
-    Raises StoreError when the folder has no replies, ConfigError for a model that is not in it.
+    Raises:
+        StoreError: when the folder has no replies.
+        ConfigError: for a model that is not in it.
+
+    Example:
+        >>> catlite.evaluate(task, catlite.Replay("runs/gsm8k"), estimators=catlite.MajorityVote())
     """
 
     def __init__(self, run: str | Path, model: str | None = None) -> None:
@@ -33,54 +39,72 @@ class Replay:
         self._recording = Recording(run)
         self._known: dict[str, list[tuple[str, dict[str, Any]]]] = {}  # (key, what was asked), by messages
         names: dict[str, None] = {}
-        for key, asked in self._recording.requests():
-            names[asked["model"]] = None
-            if model in (None, asked["model"]):
-                self._known.setdefault(_text(asked["messages"]), []).append((key, asked))
+        for key, request in self._recording.requests():
+            names[request["model"]] = None
+            if model in (None, request["model"]):
+                self._known.setdefault(_text(request["messages"]), []).append((key, request))
         if model is not None and model not in names:
             raise ConfigError(
                 f"the run {self.run!r} has no replies of {model!r}, but of: {', '.join(names) or 'nobody'}"
             )
         self.name = model or " and ".join(names) or "nobody"
 
+    @property
+    def traits(self) -> Traits:
+        """Its replies are kept and paid for already."""
+        return Traits(keeps_books=True)
+
     async def sample(self, prompt: Prompt, n: int = 1, **sampling: Any) -> list[Rollout]:
         """The first `n` replies that were kept; one that is missing is a Rollout with `.error`.
 
-        Raises RequestRejected when the run has none at all, and ConfigError when it has those of several models or
-        samplings and `sampling` does not tell them apart.
+        Sampling parameters that are given have to be those that were asked for; others may be anything.
+
+        Raises:
+            RequestRejected: when the run has no reply at all to this prompt.
+            ConfigError: when it has those of several models or samplings and `sampling` does not tell them apart.
         """
-        wanted = range(first_sample(), first_sample() + check_n(n))
-        replies = self._found(prompt, check_sampling(sampling))
+        check_n(n)
+        replies = self._replies(prompt, check_sampling(sampling))
         few = f"the run {self.run!r} has {len(replies)} replies to this prompt, and more are asked for"
         lost = Rollout("", finish_reason="error", error=few)
-        return [replies.get(sample, lost) for sample in wanted]
+        return [replies.get(sample, lost) for sample in wanted(n)]
 
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
         """The log-probabilities of `text` that were kept; raises as `sample` does."""
-        replies = self._found(prompt, {_SCORED: sendable({"text": text})["text"]})
-        return list(replies[0].logprobs or ())
+        score = self._replies(prompt, {SCORED: sendable({"text": text})["text"]})[0]
+        session.meter(score.usage)
+        return list(score.logprobs or ())
 
-    def _found(self, prompt: Prompt, sampling: dict[str, Any]) -> dict[int, Rollout]:
+    def _replies(self, prompt: Prompt, sampling: dict[str, Any]) -> dict[int, Rollout]:
         """The replies by sample index."""
         known = self._known.get(_text([sendable(message) for message in as_messages(prompt)]), [])
-        given = json.loads(json.dumps(sampling, default=repr))  # as the store wrote what it was given
+        wished = json.loads(json.dumps(sampling, default=repr))  # as the store wrote what it was given
         fitting = [
-            (key, asked)
-            for key, asked in known
-            if asked.get("copy", "") == current_copy()
-            and (_SCORED in asked["sampling"]) == (_SCORED in given)
-            and all(asked["sampling"].get(name) == value for name, value in given.items())
+            (key, request)
+            for key, request in known
+            if request.get("copy", "") == session.current().copy
+            and (SCORED in request["sampling"]) == (SCORED in wished)
+            and all(request["sampling"].get(name) == value for name, value in wished.items())
+        ]
+        # A model of the user's own may have handed on to another one of its name.
+        elsewhere = {request["model"] for _, request in fitting if not request["address"].startswith(OWN)}
+        fitting = [
+            (key, request)
+            for key, request in fitting
+            if request["model"] not in elsewhere or not request["address"].startswith(OWN)
         ]
         if len(fitting) == 1:
             return self._recording.replies(fitting[0][0])
-        ways = "; ".join(f"{asked['model']} with {json.dumps(asked['sampling'])}" for _, asked in fitting or known)
+        ways = "; ".join(
+            f"{request['model']} with {json.dumps(request['sampling'])}" for _, request in fitting or known
+        )
         if fitting:
             raise ConfigError(
                 f"the run {self.run!r} has several kinds of replies to this prompt: {ways}. Say model=, or give the "
                 "sampling parameters of one"
             )
         # Named, because an estimator may do without a parameter that is refused.
-        parameters = f" with {json.dumps(given)}" if given else ""
+        parameters = f" with {json.dumps(wished)}" if wished else ""
         kept = f"it has {ways}" if known else "nobody was asked that"
         raise RequestRejected(f"the run {self.run!r} has no reply to this prompt{parameters}: {kept}")
 

@@ -1,4 +1,7 @@
-"""A model that replies what a function says: the one fake that tests of logic need."""
+"""A model that replies what a function says: the one fake that tests of logic need.
+
+It is free and its script changes: a run keeps none of its replies and a budget counts none of its tokens.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,34 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catlite.data import Message, Prompt, Rollout, as_messages
-from catlite.models.base import check_n, check_sampling
-from catlite.runs.store import first_sample
+from catlite.models.base import Traits, check_n, check_sampling
+from catlite.models.kept import wanted
 from catlite.usage import Usage
 
 
 @dataclass(frozen=True)
 class ScriptedModel:
-    """`reply(prompt, i)` gives the text (or the whole Rollout) of sample `i`; `calls` keeps what was asked.
+    """A Model whose replies a function writes.
 
-    Usage counts whitespace-separated words as tokens.
+    Its usage counts whitespace-separated words as tokens, the prompt's once for each call, and no HTTP requests.
+
+    Args:
+        reply: gives the text, or the whole Rollout, of sample `i` of a prompt.
+        name: how the model is called in reports; "scripted".
+        calls: what was asked: messages, n and sampling parameters of each call.
+
+    Example:
+        >>> policy = catlite.ScriptedModel(lambda prompt, i: f"6 times 7 is {42 if i else 41}.")
     """
 
     reply: Callable[[Prompt, int], str | Rollout]
     name: str = "scripted"
     calls: list[tuple[list[Message], int, dict[str, Any]]] = field(default_factory=list, repr=False)
+
+    @property
+    def traits(self) -> Traits:
+        """Nothing to keep and nothing to pay."""
+        return Traits(keeps_books=True)
 
     async def sample(self, prompt: Prompt, n: int = 1, **sampling: Any) -> list[Rollout]:
         """`n` scripted replies."""
@@ -30,13 +46,10 @@ class ScriptedModel:
         self.calls.append((messages, check_n(n), check_sampling(sampling)))
         await asyncio.sleep(0)
         words = sum(len(message["content"].split()) for message in messages)
-        replies = []
-        first = first_sample()
-        for i in range(first, first + n):
+        replies: list[Rollout] = []
+        for i in wanted(n):
             reply = self.reply(prompt, i)
             if isinstance(reply, str):
-                prompt_words = words if i == first else 0
-                usage = Usage(prompt_words, len(reply.split()), 0, 0.0, int(i == first), generations=1)
-                reply = Rollout(reply, usage=usage)
+                reply = Rollout(reply, usage=Usage(0 if replies else words, len(reply.split()), generations=1))
             replies.append(reply)
         return replies

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from catlite import concurrency
+from catlite.checks import whole_number
 from catlite.coerce import hold_models
 from catlite.data import Group, Reference, Response
-from catlite.errors import BudgetReached, ConfigError, EstimationError, ModelError
+from catlite.errors import BudgetReached, EstimationError, ModelError
 from catlite.models.base import Model, shown_name
 from catlite.references.synthesis import Synthesis
 from catlite.usage import Usage
@@ -52,8 +53,7 @@ class RecursiveSynthesis:
 
     def __post_init__(self) -> None:
         hold_models(self, "anchor")
-        if isinstance(self.width, bool) or not isinstance(self.width, int) or self.width < 2:
-            raise ConfigError(f"width={self.width!r}: want a whole number of at least 2, or the texts never get fewer")
+        whole_number("width", self.width, 2, hint=", or the texts never get fewer")
 
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`."""

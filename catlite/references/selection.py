@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import fmean
@@ -18,11 +18,12 @@ from catlite import answers, concurrency
 from catlite.coerce import hold_models
 from catlite.data import Group, Message, Reference, Response, Rollout
 from catlite.errors import BadReply, ConfigError, EndpointDown, EndpointUnavailable, EstimationError
-from catlite.models.base import Model, json_schema
-from catlite.models.http.likelihood import metered
-from catlite.models.preferring import noting, sample_preferring
+from catlite.models import ask
+from catlite.models.base import Model, Scores, json_schema
+from catlite.models.preferring import sample_preferring
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
+from catlite.runs.session import metered, noting
 from catlite.usage import Usage
 
 
@@ -226,18 +227,15 @@ def _hold_scorer(estimator: MinPerplexity | MutualPredictability) -> None:
     """A Model in place of a name; ConfigError for one that cannot score."""
     hold_models(estimator, "scorer")
     scorer = estimator.scorer
-    if scorer is not None and getattr(scorer, "logprobs", None) is None:
+    if scorer is not None and not isinstance(scorer, Scores):
         raise ConfigError(f"{scorer.name!r} cannot score given text: it has no logprobs(prompt, text)")
 
 
 async def _losses(scorer: Model, texts: Sequence[tuple[list[Message], str]], group: Group) -> tuple[list[float], Usage]:
     """The mean negative log-likelihood per token of each (prompt, text), and what scoring them cost."""
-    score: Callable[[list[Message], str], Coroutine[Any, Any, list[float]]] | None = getattr(scorer, "logprobs", None)
-    if score is None:
-        raise ConfigError(f"{scorer.name!r} cannot score given text: it has no logprobs(prompt, text)")
 
     async def loss(prompt: list[Message], text: str) -> float:
-        return -fmean(await score(prompt, text))
+        return -fmean(await ask.logprobs(scorer, prompt, text))
 
     with metered() as spent:
         try:
@@ -247,8 +245,7 @@ async def _losses(scorer: Model, texts: Sequence[tuple[list[Message], str]], gro
         except (EndpointUnavailable, BadReply) as error:
             failure = EstimationError(f"the scorer {scorer.name!r} failed: {error}", group, Usage.total(spent))
         else:
-            # A scorer that says nothing of its cost has an unknown one.
-            return losses, Usage.total(spent or [None])
+            return losses, Usage.total(spent)
     raise failure
 
 

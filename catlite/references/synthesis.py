@@ -16,11 +16,12 @@ from catlite.coerce import hold_models
 from catlite.data import Group, Message, Reference, Rollout
 from catlite.errors import ContextOverflow, EstimationError
 from catlite.models.base import Model, shown_name
-from catlite.models.preferring import noting, sample_preferring
+from catlite.models.preferring import sample_preferring
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
 from catlite.references.selection import equivalence_classes
 from catlite.rollouts import advice
+from catlite.runs.session import noting
 from catlite.usage import Usage
 
 _BOXED = r"End with the final answer in \boxed{}."

@@ -1,4 +1,4 @@
-"""Where the marks of a report's figures go: per cent of an axis across, pixels down; the template draws them.
+"""The places of the marks in a report's figures: per cent of an axis across, pixels down; the template draws them.
 
 Left out: figures for papers, which catlite.analysis.plots makes.
 """
@@ -6,10 +6,11 @@ Left out: figures for papers, which catlite.analysis.plots makes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 HEIGHT = 190  # pixels of a figure of lines, between its top and bottom ends
 
 
@@ -23,7 +24,7 @@ class Axis:
 
     @classmethod
     def around(cls, values: Iterable[float | None]) -> Axis:
-        """From the round number below the lowest value to the one above the highest: 1, 2 or 5 times a power of ten."""
+        """Make an axis between the round numbers around all values: 1, 2 or 5 times a power of ten."""
         known = [value for value in values if value is not None and math.isfinite(value)] or [0.0, 1.0]
         low, high = min(known), max(known)
         rough = (high - low) / 5 or 1.0
@@ -34,12 +35,12 @@ class Axis:
         return cls(first * step, max(last, first + 1) * step, step)
 
     def at(self, value: float) -> float:
-        """The place of `value`, in per cent."""
+        """Give the place of `value`, in per cent."""
         return round(100 * (min(max(value, self.low), self.high) - self.low) / (self.high - self.low), 3)
 
     @property
     def ticks(self) -> list[dict[str, Any]]:
-        """Where the ticks are, and what stands there."""
+        """The places of the ticks, and their labels."""
         count = round((self.high - self.low) / self.step)
         values = [self.low + self.step * number for number in range(count + 1)]
         return [{"at": self.at(value), "label": f"{round(value, 12):.6g}"} for value in values]
@@ -49,9 +50,9 @@ _UNIT = Axis(0.0, 1.0, 0.2)
 
 
 def bars(rows: Sequence[dict[str, Any]], axis: Axis | None = None) -> dict[str, Any]:
-    """Bars from zero, with whiskers of one standard error: rows of name, value and se, None where unknown.
+    """Place bars from zero, with whiskers of one standard error: rows of name, value and se, None where unknown.
 
-    Without an axis it is that of the values; values from 0 to 1 have 0 to 1.
+    Without an axis, one from 0 to 1 is taken where all values are between these, else one around the values.
     """
     ends = [0.0]
     for row in rows:
@@ -73,7 +74,7 @@ def bars(rows: Sequence[dict[str, Any]], axis: Axis | None = None) -> dict[str, 
 
 
 def intervals(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Points on intervals, and where zero is: rows of name, value, low and high, None where unknown."""
+    """Place points on intervals, and zero: rows of name, value, low and high, None where unknown."""
     axis = Axis.around([0.0, *(row[name] for row in rows for name in ("value", "low", "high"))])
     made = []
     for row in rows:
@@ -83,7 +84,7 @@ def intervals(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def stacks(rows: Sequence[dict[str, Any]], parts: Sequence[str]) -> dict[str, Any]:
-    """Bars of several `parts`, which are shares: rows of name, the parts, the whole and its se."""
+    """Place bars of several `parts`, which are shares: rows of name, the parts, the whole and its se."""
     axis = Axis.around([0.0, *((row["whole"] or 0) + (row["se"] or 0) for row in rows)])
     made = []
     for row in rows:
@@ -99,32 +100,47 @@ def stacks(rows: Sequence[dict[str, Any]], parts: Sequence[str]) -> dict[str, An
     return {"stacks": made, "ticks": axis.ticks}
 
 
-def lines(series: dict[str, list[tuple[int, float | None, float | None]]]) -> dict[str, Any]:
-    """Lines over the number of rollouts, which is spaced by its logarithm: (size, value, se) by the line's name."""
-    values = [value for points in series.values() for _, value, _ in points if value is not None]
-    errors = [error or 0 for points in series.values() for _, value, error in points if value is not None]
-    ends = [value + sign * error for value, error in zip(values, errors, strict=True) for sign in (-1, 1)]
-    axis = Axis.around(ends)
-    sizes = sorted({size for points in series.values() for size, *_ in points})
-    first, last = math.log(sizes[0]), math.log(sizes[-1])
+def lines(
+    series: Mapping[str, Sequence[tuple[int, float | None, float | None]]],
+    scale: Callable[[float], float] = math.log,
+    labels: int = 100,
+) -> dict[str, Any]:
+    """Place lines of (size, value, se), by the line's name.
+
+    Args:
+        series: the points of each line; without a value a point is left out.
+        scale: how sizes are spaced: by their logarithm, as numbers of rollouts are, or evenly.
+        labels: the most sizes that have a label.
+
+    Returns:
+        What the template draws.
+    """
+    points = [(value, error or 0) for marks in series.values() for _, value, error in marks if value is not None]
+    axis = Axis.around([value + sign * error for value, error in points for sign in (-1, 1)])
+    sizes = sorted({size for marks in series.values() for size, *_ in marks})
+    first, last = scale(sizes[0]), scale(sizes[-1])
     across = Axis(first, last if last > first else first + 1, 1.0)
 
     def down(value: float) -> float:
         return round(HEIGHT * (1 - axis.at(value) / 100), 1)
 
-    made = []
-    for name, points in series.items():
-        marks = [
-            {"x": across.at(math.log(size)), "y": down(value)}
-            | ({"from": down(value - error), "to": down(value + error)} if error is not None else {})
-            | {"size": size, "value": value}
-            for size, value, error in points
-            if value is not None
-        ]
-        made.append({"name": name, "marks": marks})
+    def place(size: int, value: float, error: float | None) -> dict[str, Any]:
+        ends = {} if error is None else {"from": down(value - error), "to": down(value + error)}
+        return {"x": across.at(scale(size)), "y": down(value), **ends, "size": size, "value": value}
+
     return {
-        "lines": made,
+        "lines": [
+            {"name": name, "marks": [place(size, value, se) for size, value, se in marks if value is not None]}
+            for name, marks in series.items()
+        ],
         "height": HEIGHT,
         "ticks": [{**tick, "y": round(HEIGHT * (1 - tick["at"] / 100), 1)} for tick in axis.ticks],
-        "sizes": [{"at": across.at(math.log(size)), "label": str(size)} for size in sizes],
+        "sizes": [{"at": across.at(scale(size)), "label": str(size)} for size in few(sizes, labels)],
     }
+
+
+def few(items: Sequence[T], most: int) -> Sequence[T]:
+    """Take at most `most` of `items`, evenly, the first and the last among them."""
+    if len(items) <= most:
+        return items
+    return [items[round(number * (len(items) - 1) / (most - 1))] for number in range(most)]

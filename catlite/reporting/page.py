@@ -1,45 +1,34 @@
 """A run as one HTML page: scores with their errors, what they cost, and every question behind them.
 
 The page fetches nothing and runs no script but its own (its policy says so, by hash). Model text travels in it as
-JSON and is shown as text, never as markup. Left out: analyses that take model calls, such as ablations.
+JSON and is shown as text, never as markup. Read on in analyses.py, which has the figures.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import math
-import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from jinja2.utils import htmlsafe_json_dumps
 
-import catlite
-from catlite.analysis.comparing import differences, disagreement
-from catlite.analysis.scaling import maj_at_k, pass_at_k
-from catlite.analysis.traces import traces
 from catlite.criteria import Rubric, Verdict
 from catlite.data import Example, Group, Response
-from catlite.reporting import figures
+from catlite.reporting import analyses, figures, rendering
+from catlite.reporting.rendering import finite, render
 from catlite.reporting.training_page import write_page
-from catlite.reprs import good, mark, reward_text, worth
+from catlite.reprs import ended, good, mark, reward_text, worth
 from catlite.results import SINGLE, Evaluation, Row
 from catlite.runs.atomic import write
-from catlite.text import count, dollars, usage_text, visible
+from catlite.text import usage_text, visible
 from catlite.training.folder import is_training
 from catlite.training.run import TrainingRun
 
 PAGE_BYTES = 32_000_000  # of questions: what a browser still opens from the file system in about a second
 # Characters of one text on the page: the first limit with which all questions fit is taken.
 _LIMITS = (20_000, 5_000, 2_000, 1_000, 500, 200)
-COMPARED = (
-    1_000  # questions whose answers are compared for a figure: a symbolic comparison takes a hundredth of a second
-)
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def report(run: str | Path | Evaluation | TrainingRun, path: str | Path | None = None) -> Path:
@@ -70,132 +59,32 @@ def report(run: str | Path | Evaluation | TrainingRun, path: str | Path | None =
     if isinstance(run, Evaluation):
         evaluation, folder = run, Path()
     else:
-        evaluation, given = Evaluation.load(run), Path(run).expanduser()
-        folder = given if given.is_dir() else given.parent
+        evaluation, folder = Evaluation.load(run), Path(run).expanduser()
+        folder = folder if folder.is_dir() else folder.parent
     return write(Path(path) if path is not None else folder / "report.html", [_page(evaluation)])
 
 
 def _page(evaluation: Evaluation) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"visible": visible, "count": count, "dollars": dollars}
-    environment.filters["usage"] = usage_text
-    script = (_TEMPLATES / "report.js").read_text("utf-8")
-    systems = _systems(evaluation)
+    script = (rendering.TEMPLATES / "report.js").read_text("utf-8")
+    systems = analyses.compare_systems(evaluation)
     data, limit = _data(evaluation)
-    return environment.get_template("report.html.j2").render(
-        version=catlite.__version__,
+    return render(
+        "report.html.j2",
         evaluation=evaluation,
         questions=len({row.position for row in evaluation.rows}),
         systems=systems,
-        scores=figures.bars([{"name": one["system"], "value": one["score"], "se": one["se"]} for one in systems]),
-        analysis=_analysis(evaluation, systems),
-        compared=COMPARED,
+        scores=figures.bars([{"name": row["system"], "value": row["score"], "se": row["se"]} for row in systems]),
+        analysis=analyses.analyze(evaluation, systems),
+        compared=analyses.COMPARED,
         limit=limit,
         data=data,
-        style=(_TEMPLATES / "report.css").read_text("utf-8"),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def _systems(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The summary, one system a row; a number that cannot be had is None."""
-    paired = SINGLE in evaluation.systems and len(evaluation.systems) > 1
-    apart = {row["system"]: row for row in differences(evaluation).to_dict("records")} if paired else {}
-    found = []
-    for total in evaluation.summary.reset_index().to_dict("records"):
-        delta = apart.get(total["system"], {})
-        found.append(
-            {str(name): _number(value) for name, value in total.items()}
-            | {name: _number(delta.get(name)) for name in ("difference", "low", "high", "p_welch")}
-        )
-    return found
-
-
-def _number(value: Any) -> Any:
-    """`value`, with None for a number that is not one."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _analysis(evaluation: Evaluation, systems: list[dict[str, Any]]) -> dict[str, Any]:
-    """The figures that this evaluation has the numbers for, by name."""
-    found: dict[str, Any] = {}
-    apart = [
-        {"name": one["system"], "value": one["difference"], "low": one["low"], "high": one["high"]}
-        for one in systems
-        if one["difference"] is not None
-    ]
-    if apart:
-        found["differences"] = figures.intervals(apart)
-    # Answers that nobody can compare have no majority, and scores that are no yes or no have no pass@k.
-    groups = evaluation.groups or [reference.group for reference in evaluation.references]
-    comparable = bool(groups) and all(group.example.answer_format is not None for group in groups)
-    drawn = _drawn(evaluation)
-    scores = {score for row in evaluation.rows if row.system == SINGLE for score in row.scores}
-    if comparable and evaluation.n > 1 and 1.0 in scores and scores <= {0.0, 1.0, None}:
-        frames = {"pass@k": pass_at_k(drawn), "maj@k": maj_at_k(drawn)}
-        growth = {name: frame.itertuples(index=False, name=None) for name, frame in frames.items()}
-        found["growth"] = figures.lines(
-            {
-                name: [(k, _number(value), _number(error)) for k, value, error, _ in rows]
-                for name, rows in growth.items()
-            }
-        )
-    estimators = list(dict.fromkeys(row.system for row in drawn.rows if row.reference is not None))
-    if comparable and estimators:
-        # Synthesis is what the paper asks this about; without it, the first estimator.
-        main = next((name for name in estimators if "synthesis" in name.casefold()), estimators[0])
-        found["disagreement"] = {"system": main, **_disagreement(drawn, main)}
-    if evaluation.references:
-        found["traces"] = _traces(evaluation)
-    return found
-
-
-def _drawn(evaluation: Evaluation) -> Evaluation:
-    """The same with COMPARED of the questions that were graded, where there are more."""
-    positions = sorted({row.position for row in evaluation.rows if row.score is not None})
-    if len(positions) <= COMPARED:
-        return evaluation
-    kept = set(random.Random(0).sample(positions, COMPARED))  # noqa: S311 - a draw of questions, no secret
-    return replace(evaluation, rows=tuple(row for row in evaluation.rows if row.position in kept))
-
-
-_WHO = ("right", "other_right", "neither")
-
-
-def _disagreement(evaluation: Evaluation, system: str) -> dict[str, Any]:
-    rows = []
-    for row in disagreement(evaluation, system).to_dict("records"):
-        whole = _number(row["disagree"])
-        shares = {who: (whole or 0) * (_number(row[who]) or 0) for who in _WHO[:2]}
-        shares["neither"] = max(0.0, (whole or 0) - sum(shares.values()))
-        rows.append({"name": row["other"], "whole": whole, "se": _number(row["disagree_se"]), **shares})
-    return figures.stacks(rows, _WHO)
-
-
-def _traces(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """A panel of bars for each measure."""
-    frame = traces(evaluation).to_dict("records")
-    labels = {
-        "words": "Words",
-        "step_words": "Step words per 100 words",
-        "verification_cues": "Verification cues per 100 words",
-    }
-    panels = []
-    for measure, label in labels.items():
-        rows = [
-            {"name": row["system"], "value": _number(row[measure]), "se": _number(row[f"{measure}_se"])}
-            for row in frame
-        ]
-        highest = [(row["value"] or 0) + (row["se"] or 0) for row in rows]
-        panels.append({"label": label, **figures.bars(rows, figures.Axis.around([0.0, *highest]))})
-    return panels
-
-
 def _data(evaluation: Evaluation) -> tuple[str, int]:
-    """The questions as JSON that is safe inside a script element, and the limit at which their texts are cut."""
+    """Write the questions as JSON that is safe inside a script element; tell the limit at which their texts are cut."""
     rows: dict[int, dict[int, dict[str, Row]]] = {}
     for row in evaluation.rows:
         rows.setdefault(row.position, {}).setdefault(row.repeat, {})[row.system] = row
@@ -207,13 +96,13 @@ def _data(evaluation: Evaluation) -> tuple[str, int]:
         def cut(value: str | None, limit: int = limit) -> Any:
             if value is None:
                 return None
-            shown = visible(value[:limit])
-            return shown if len(value) <= limit else {"text": shown, "length": len(value)}
+            text = visible(value[:limit])
+            return text if len(value) <= limit else {"text": text, "length": len(value)}
 
         questions = [
-            _question(evaluation, position, mine, systems, cut)
-            | {"scores": [_number(of_system.get(position)) for of_system in scores]}
-            for position, mine in sorted(rows.items())
+            _question(evaluation, position, repeats, systems, cut)
+            | {"scores": [finite(of_system.get(position)) for of_system in scores]}
+            for position, repeats in sorted(rows.items())
         ]
         data = {"systems": [visible(name[:200]) for name in systems], "questions": questions}
         text = htmlsafe_json_dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -223,7 +112,7 @@ def _data(evaluation: Evaluation) -> tuple[str, int]:
 
 
 def _possible_limits(evaluation: Evaluation) -> Sequence[int]:
-    """The limits with which all questions may fit: a character takes at least a byte."""
+    """List the limits with which all questions may fit: a character takes at least a byte."""
     texts = [rollout.text for group in evaluation.groups for rollout in group.rollouts]
     lengths = [len(text) for text in [*texts, *(reference.text for reference in evaluation.references)]]
     return [limit for limit in _LIMITS if sum(min(length, limit) for length in lengths) <= PAGE_BYTES] or _LIMITS[-1:]
@@ -235,7 +124,7 @@ Cut = Callable[[str | None], Any]
 def _question(
     evaluation: Evaluation, position: int, rows: dict[int, dict[str, Row]], systems: list[str], cut: Cut
 ) -> dict[str, Any]:
-    """One question with what became of it in each repeat."""
+    """Describe one question, with its rollouts and references in each repeat."""
     groups = {repeat: evaluation.group(position, repeat) or _UNKNOWN for repeat in rows}
     example = next(iter(groups.values())).example
     return {
@@ -243,7 +132,7 @@ def _question(
         "id": visible(next(iter(next(iter(rows.values())).values())).id[:200]),
         "prompt": [{"role": cut(m["role"]), "text": cut(m["content"])} for m in example.messages],
         "gold": cut(example.answer),
-        "repeats": [_repeat(groups[repeat], mine, systems, cut) for repeat, mine in sorted(rows.items())],
+        "repeats": [_repeat(groups[repeat], by_system, systems, cut) for repeat, by_system in sorted(rows.items())],
     }
 
 
@@ -252,7 +141,7 @@ _UNKNOWN = Group(Example("(not recorded)"), ())
 
 
 def _repeat(group: Group, rows: dict[str, Row], systems: list[str], cut: Cut) -> dict[str, Any]:
-    """The rollouts and every system; `None` where a system has no row."""
+    """Describe the rollouts and every system; None where a system has no row."""
     single = rows.get(SINGLE)
     scores = single.scores if single is not None else ()
     return {
@@ -266,7 +155,7 @@ def _repeat(group: Group, rows: dict[str, Row], systems: list[str], cut: Cut) ->
 
 
 def _matrices(rows: list[Row], cut: Cut) -> list[dict[str, Any]]:
-    """Verdicts, criteria down and what was judged across: one matrix for all that was judged by the same rubric."""
+    """Make one matrix for all that was judged by the same rubric: criteria down, rollouts and references across."""
     by_rubric: dict[Rubric, list[Row]] = {}
     for row in rows:
         if row.judgement is not None:
@@ -302,26 +191,26 @@ def _matrix(rubric: Rubric, rows: list[Row], cut: Cut) -> dict[str, Any]:
 
 
 def _rollout(rollout: Response, score: float | None, cut: Cut) -> dict[str, Any]:
-    found = {
+    fields = {
         "answer": cut(rollout.answer),
-        "ended": cut(rollout.defect or "complete"),
-        "score": _number(score),
+        "ended": cut(ended(rollout)),
+        "score": finite(score),
         "text": cut(rollout.error or rollout.text),
         "tokens": rollout.usage.completion_tokens if rollout.usage is not None else None,
     }
-    return found | ({"reasoning": cut(rollout.reasoning)} if rollout.reasoning else {})
+    return fields | ({"reasoning": cut(rollout.reasoning)} if rollout.reasoning else {})
 
 
 def _system(row: Row, cut: Cut) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "score": _number(row.score),
+    fields: dict[str, Any] = {
+        "score": finite(row.score),
         "error": cut(row.error),
         "cost": usage_text(row.usage),
     }
     if row.reference is not None:
-        found |= {
+        fields |= {
             "answer": cut(row.reference.answer),
             "text": cut(row.reference.text),
             "notes": [cut(note) for note in row.reference.notes],
         }
-    return found
+    return fields

@@ -18,11 +18,12 @@ from catlite import answers, concurrency
 from catlite.criteria import Criterion, Rubric, Verdict
 from catlite.data import Example, Group, Judgement, Message, Response, Rollout
 from catlite.errors import ConfigError, ContextOverflow, RequestRejected
-from catlite.models.base import Model
-from catlite.models.preferring import noting, sample_preferring
+from catlite.models.base import Model, traits
+from catlite.models.preferring import sample_preferring
 from catlite.rewards import asking
 from catlite.rewards.attacks import ATTACKS, CRITERION, HONEST, OFF_TOPIC
 from catlite.rewards.verdicts.reading import criterion_verdicts, read_verdict
+from catlite.runs.session import noting
 from catlite.text import data_frame
 from catlite.usage import Usage
 
@@ -93,7 +94,7 @@ async def judge_group(
     example = group.example if conversation else None
     judging = (inquiry.judge_response(response, example) for response in group.rollouts)
     with noting() as remarks:
-        if mode == "soft" and getattr(judge, "caches_per_slot", False):
+        if mode == "soft" and traits(judge).caches_per_slot:
             # One word is too little work to share, and in one slot the instructions are read once for all rollouts.
             verdicts_GC = tuple([await verdicts for verdicts in judging])  # noqa: N806 - the suffix names the axes
         else:
@@ -131,7 +132,7 @@ class _Inquiry:
         try:
             if self.mode == "batch":
                 return tuple(await self._ask_all(shown))
-            if getattr(self.judge, "caches_per_slot", False):
+            if traits(self.judge).caches_per_slot:
                 return tuple([await self._ask_about(shown, criterion) for criterion in criteria])
             # Once the first is back the server has the rest of the prompt in its cache.
             first = await self._ask_about(shown, criteria[0])

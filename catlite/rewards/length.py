@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from catlite import answers
+from catlite.checks import whole_number
 from catlite.coerce import check_reward
 from catlite.data import Group, Judgement, Reference, Response, Reward
 from catlite.errors import ConfigError
@@ -52,8 +53,7 @@ class LengthPenalty:
 
     def __post_init__(self) -> None:
         check_reward(self.reward)
-        if isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1:
-            raise ConfigError(f"limit={self.limit!r}: want a whole number of tokens, such as 750")
+        whole_number("limit", self.limit, hint=", in tokens, such as 750")
         if not isinstance(self.penalty, int | float) or not self.penalty >= 0:
             raise ConfigError(f"penalty={self.penalty!r}: want what is subtracted, 0 or more")
 

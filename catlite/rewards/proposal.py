@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from catlite import answers
+from catlite.checks import whole_number
 from catlite.coerce import as_model
 from catlite.criteria import Criterion, Rubric
 from catlite.data import Message, Prompt, Rollout, as_messages
@@ -52,9 +53,7 @@ _POINTING = re.compile(
 
 def check_bounds(fewest: int, most: int) -> None:
     """ConfigError unless a rubric can have between `fewest` and `most` criteria."""
-    whole = all(isinstance(count, int) and not isinstance(count, bool) for count in (fewest, most))
-    if not whole or not 1 <= fewest <= most:
-        raise ConfigError(f"fewest={fewest!r}, most={most!r}: want whole numbers, 1 ≤ fewest ≤ most")
+    whole_number("most", most, whole_number("fewest", fewest), hint=", which is fewest")
 
 
 async def propose_rubric(

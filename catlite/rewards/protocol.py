@@ -59,7 +59,7 @@ def check_gradable(reward: object, task: Task) -> None:
 def warn_own_judge(policy: Model, reward: object) -> None:
     """OwnJudgeWarning when the judge of `reward` is `policy`, or is called like it."""
     judges = [judge for layer in _layers(reward) if (judge := getattr(layer, "judge", None)) is not None]
-    if any(judge is policy or getattr(judge, "name", None) == policy.name for judge in judges):
+    if any(judge is policy or (isinstance(judge, Model) and judge.name == policy.name) for judge in judges):
         concurrency.warn(
             f"{policy.name!r} judges its own replies: it shares their mistakes, and in training it learns what its "
             "own judge lets pass. Another model as judge= avoids that",

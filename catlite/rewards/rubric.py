@@ -21,9 +21,9 @@ from catlite.criteria import Rubric
 from catlite.data import Group, Judgement, Reference
 from catlite.errors import ConfigError
 from catlite.models.base import Model
-from catlite.models.preferring import noting
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
 from catlite.rewards.proposal import MOST, Worked, check_bounds, propose_rubric
+from catlite.runs.session import noting
 from catlite.usage import Usage
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A file that is there whole or not at all."""
+"""Write a file so that it is there whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from catlite.errors import ConfigError, StoreError
 
 
 def write(path: Path, parts: Iterable[str]) -> Path:
-    """Writes `parts` to `path`, mode 0600, whole or not at all; the folder is made. Returns the path.
+    """Write `parts` to `path`, mode 0600, whole or not at all; make its folder; return the path.
 
     Raises ConfigError when `path` is something other than a file, StoreError when it cannot be written.
     """

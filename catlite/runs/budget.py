@@ -1,7 +1,7 @@
 """A hard cap on what a run may spend, checked before anything is sent.
 
 A request is let through only when the most it can cost still fits: prompt tokens are at most the bytes of the prompt,
-completion tokens at most max_tokens for each choice. What it really cost is booked when it is back (booking.py).
+completion tokens at most max_tokens for each choice. What it really cost is booked when it is back (models/booking.py).
 A request that would fit once others are back waits for them. The first to a model goes alone: some servers use more
 than they were allowed (thinking that max_tokens does not limit), and what the first one used tells by how much.
 Left out: caps per model, and per unit of time.
@@ -10,13 +10,11 @@ Left out: caps per model, and per unit of time.
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import math
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from catlite.data import Message
 from catlite.errors import BudgetReached, ConfigError
@@ -24,16 +22,27 @@ from catlite.usage import Usage
 
 _TEMPLATE_TOKENS = 16  # per message: what a chat template adds around its text, generously
 _POLL_SECONDS = 0.02
-
-_current: contextvars.ContextVar[Ledger | None] = contextvars.ContextVar("catlite_budget", default=None)
+# The most a request can cost, if replies go beyond their bounds by so many prompt tokens and completion tokens times.
+Bound = Callable[[int, float], Usage]
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Caps over a whole run, resumed parts included: US dollars, tokens (prompt and completion), HTTP requests.
+    """Caps over a whole run, resumed parts included; a cap that is None does not hold.
 
-    None is no cap. With a cap on dollars or tokens every request needs max_tokens; with one on dollars, a known price.
-    Raises ConfigError for a cap that is not a positive number.
+    With a cap on dollars or tokens every request needs max_tokens; with one on dollars, a known price. A LocalModel
+    costs tokens alone: no dollars and no requests.
+
+    Args:
+        usd: US dollars; None.
+        tokens: prompt and completion tokens together; None.
+        requests: HTTP requests; None.
+
+    Raises:
+        ConfigError: for a cap that is not a positive number.
+
+    Example:
+        >>> catlite.evaluate("gsm8k", "gpt-4o-mini", run="runs/gsm8k", budget=catlite.Budget(usd=2.0), max_tokens=512)
     """
 
     usd: float | None = None
@@ -64,19 +73,39 @@ class Account:
     first_is_back: dict[str, bool] = field(default_factory=dict)
 
     def book(self, usage: Usage) -> None:
-        """Adds what a request cost."""
+        """Add what a request cost."""
         with self.lock:
             self.spent += usage
 
-    def learn(self, told: Usage, most: Usage, beyond: tuple[int, float]) -> None:
-        """Widens the bounds to what a server said it used, where that is more than `most`, made with `beyond`."""
-        more, times = beyond
-        if told.prompt_tokens is not None and most.prompt_tokens is not None:
-            more += max(0, told.prompt_tokens - most.prompt_tokens)
-        if told.completion_tokens and most.completion_tokens:
-            times *= max(1.0, told.completion_tokens / most.completion_tokens)
+    def learn(self, used: Usage, bound: Bound) -> None:
+        """Widen the bounds of all requests to what a server said that one used, where that is more than its `bound`."""
+        plain = bound(0, 1.0)
         with self.lock:
-            self.beyond = max(self.beyond[0], more), max(self.beyond[1], times)
+            more, times = self.beyond
+            if used.prompt_tokens is not None and plain.prompt_tokens is not None:
+                more = max(more, used.prompt_tokens - plain.prompt_tokens)
+            if used.completion_tokens and plain.completion_tokens:
+                times = max(times, used.completion_tokens / plain.completion_tokens)
+            self.beyond = more, times
+
+
+@dataclass
+class Room:
+    """What an account holds for one request: `most`, until it is given back."""
+
+    account: Account
+    model: str | None  # whose first request may be waited for
+    most: Usage
+    held: bool = True
+
+    def give_back(self) -> None:
+        """Free what is held; a second time changes nothing."""
+        with self.account.lock:
+            if self.held:
+                self.held = False
+                self.account.reserved += _minus(self.most)
+                if self.model is not None:
+                    self.account.first_is_back[self.model] = True
 
 
 @dataclass
@@ -110,29 +139,46 @@ class Ledger:
         """What has been booked so far."""
         return self.account.spent
 
-    @asynccontextmanager
-    async def room_for(self, model: str, bound: Callable[[], Usage]) -> AsyncIterator[Usage]:
-        """Holds room for one request to `model`; yields the most it may cost, which `bound` tells when it is its turn.
+    def check(self, model: str, completion_tokens: int | None, priced: bool) -> None:
+        """Raise ConfigError when a cap needs a bound that is missing: a limit on the reply, or a price."""
+        if completion_tokens is None and (self.budget.usd is not None or self.budget.tokens is not None):
+            raise ConfigError(
+                "a budget in dollars or tokens needs max_tokens on every request (rollouts and estimators), so that "
+                "what a reply may cost is known before it is sent"
+            )
+        if self.budget.usd is not None and not priced:
+            raise ConfigError(
+                f"a budget in dollars needs the price of {model!r}, which is not known: pass price=Price(prompt, "
+                "completion) in dollars per million tokens, or cap tokens or requests instead"
+            )
 
-        Raises BudgetReached when there will be no room.
+    @asynccontextmanager
+    async def room_for(self, model: str, bound: Bound, exact: bool) -> AsyncIterator[Room]:
+        """Hold room for one request to `model`, waiting for others to be back where that helps.
+
+        Args:
+            model: its name.
+            bound: the most the request can cost.
+            exact: the bound holds as it is, so that nothing has to be learned of it.
+
+        Raises:
+            BudgetReached: when there will be no room.
         """
-        while (most := self._reserve(model, bound)) is None:  # noqa: ASYNC110 - an Event belongs to one loop only
+        while (room := self._reserve(model, bound, exact)) is None:  # noqa: ASYNC110 - an Event belongs to one loop only
             await asyncio.sleep(_POLL_SECONDS)
         try:
-            yield most
+            yield room
         finally:
-            with self.account.lock:
-                self.account.reserved += _minus(most)
-                self.account.first_is_back[model] = True
+            room.give_back()
 
-    def _reserve(self, model: str, bound: Callable[[], Usage]) -> Usage | None:
-        """What was reserved; None when it is worth waiting."""
+    def _reserve(self, model: str, bound: Bound, exact: bool) -> Room | None:
+        """Hold room; None when it is worth waiting."""
         account = self.account
         capped_by_use = self.budget.usd is not None or self.budget.tokens is not None
         with account.lock:
-            if capped_by_use and account.first_is_back.get(model) is False:
+            if capped_by_use and not exact and account.first_is_back.get(model) is False:
                 return None
-            most = bound()
+            most = bound(0, 1.0) if exact else bound(*account.beyond)
             if capped_by_use or self.budget.requests is not None:
                 over = self._over(account.spent + most)
                 if over is not None:
@@ -142,11 +188,12 @@ class Ledger:
                 if self._over(account.spent + account.reserved + most) is not None:
                     return None
             account.reserved += _known(most)
-            account.first_is_back.setdefault(model, False)
-            return most
+            if not exact:
+                account.first_is_back.setdefault(model, False)
+            return Room(account, None if exact else model, most)
 
     def _over(self, usage: Usage) -> str | None:
-        """Which cap `usage` exceeds, in words."""
+        """Say which cap `usage` exceeds, if any."""
         spent = self.account.spent
         for name, used, now in (
             ("usd", usage.cost_usd, spent.cost_usd),
@@ -163,19 +210,6 @@ class Ledger:
             if used > cap:
                 return f"{now:g} of {cap:g} {name} are spent, and the next request may take it to {used:g}"
         return None
-
-    def most(self, messages: Sequence[Message], n: int, max_tokens: int | None) -> tuple[int, int | None]:
-        """The most prompt and completion tokens a request can take, None where nothing bounds them.
-
-        Raises ConfigError when a cap needs the bound that is missing.
-        """
-        if max_tokens is None and (self.budget.usd is not None or self.budget.tokens is not None):
-            raise ConfigError(
-                "a budget in dollars or tokens needs max_tokens on every request (rollouts and estimators), so that "
-                "what a reply may cost is known before it is sent"
-            )
-        more, times = self.account.beyond
-        return most_prompt_tokens(messages) + more, None if max_tokens is None else math.ceil(n * max_tokens * times)
 
 
 def most_prompt_tokens(messages: Sequence[Message]) -> int:
@@ -200,41 +234,3 @@ def _minus(usage: Usage) -> Usage:
     return Usage(
         -(known.prompt_tokens or 0), -(known.completion_tokens or 0), 0, -(known.cost_usd or 0.0), -known.requests
     )
-
-
-class HasAccount(Protocol):
-    """A run store."""
-
-    account: Account
-
-
-@contextmanager
-def capped(budget: Budget | None, spent: Usage | HasAccount | None = None) -> Iterator[Ledger | None]:
-    """`budget` in force for every model call made inside; None changes nothing.
-
-    spent: what is gone of it already, or the run whose account it caps. Raises ConfigError for a cap on what is not
-    known of that.
-    """
-    if not isinstance(budget, Budget | None):
-        raise ConfigError(f"budget={budget!r:.60}: want Budget(usd=…), Budget(tokens=…) or Budget(requests=…)")
-    account = Account(spent or Usage()) if spent is None or isinstance(spent, Usage) else spent.account
-    with drawing_on(None if budget is None else Ledger(budget, account)) as ledger:
-        yield ledger
-
-
-@contextmanager
-def drawing_on(ledger: Ledger | None) -> Iterator[Ledger | None]:
-    """`ledger` in force for every model call made inside; None changes nothing."""
-    if ledger is None:
-        yield _current.get()
-        return
-    token = _current.set(ledger)
-    try:
-        yield ledger
-    finally:
-        _current.reset(token)
-
-
-def current_ledger() -> Ledger | None:
-    """The ledger in force, or None."""
-    return _current.get()

@@ -23,19 +23,22 @@ _VERSION = 1
 
 
 def save(path: Path, head: dict[str, Any], groups: Iterable[Group], rows: Iterable[dict[str, Any]]) -> Path:
-    """Writes an evaluation to `path`, or into the folder `path`: what is said of it once, its groups and its rows."""
+    """Write an evaluation to `path`, or into the folder `path`: its head, its groups and its rows; return the file."""
     path = path.expanduser()
     return write(path / FILE if path.is_dir() else path, _lines(head, groups, rows))
 
 
 def load(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
-    """What `read` makes of the document that `save` wrote to `path`, or into the folder `path`."""
+    """Hand to `read` the document that `save` wrote to `path`, or into the folder `path`; return what it makes of it.
+
+    Raises StoreError when there is none, or none that can be read.
+    """
     folder = path.expanduser().is_dir()
     file = path.expanduser() / FILE if folder else path.expanduser()
     try:
         text = file.read_text("ascii")
     except FileNotFoundError:
-        inside = [str(path / one.parent.name) for one in sorted(file.parent.glob(f"*/{FILE}"))]
+        inside = [str(path / other.parent.name) for other in sorted(file.parent.glob(f"*/{FILE}"))]
         if folder and inside:
             raise StoreError(
                 f"{str(path)!r} holds several evaluations, as of compare(): give one, {' or '.join(inside)}"
@@ -49,16 +52,16 @@ def load(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
     except UnicodeDecodeError:
         text = ""
     try:
-        found = json.loads(text)
-        if found["catlite_evaluation"] != _VERSION:
-            raise StoreError(f"{file} was written by another version of catlite (format {found['catlite_evaluation']})")
-        return read(found)
+        document = json.loads(text)
+        if (version := document["catlite_evaluation"]) != _VERSION:
+            raise StoreError(f"{file} was written by another version of catlite (format {version})")
+        return read(document)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         raise StoreError(f"{file} is not an evaluation that catlite wrote, or it was changed since") from None
 
 
 def _lines(head: dict[str, Any], groups: Iterable[Group], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The JSON document, one question or row at a time: the whole of it may be large."""
+    """Yield the JSON document, one question or row at a time: the whole of it may be large."""
     yield _json({"catlite_evaluation": _VERSION} | head)[:-1]
     yield from _list("groups", map(group_fields, groups))
     yield from _list("rows", rows)
@@ -77,68 +80,72 @@ def _json(value: dict[str, Any]) -> str:
 
 
 def _foreign(value: Any) -> Any:
-    """What JSON does not know: one dataclass of ours, a number of numpy's, or anything in an example's metadata."""
+    """Convert what JSON does not know: a dataclass of ours, a number of numpy's, or anything in metadata."""
     if isinstance(value, Usage | Rubric | Criterion):
         return plain(value)
     return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else repr(value)
 
 
 def plain(value: Any) -> dict[str, Any]:
-    """A dataclass by field, not copied as `asdict` would: log-probabilities are many."""
+    """Convert a dataclass to a dict without copying its values, as `asdict` would: log-probabilities are many."""
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def group_fields(group: Group) -> dict[str, Any]:
-    """A group as JSON takes it."""
+    """Convert a group to what JSON takes."""
     example = plain(group.example) | {"metadata": dict(group.example.metadata)}
     return {"example": example, "rollouts": [plain(rollout) for rollout in group.rollouts], "policy": group.policy}
 
 
-def read_group(found: dict[str, Any]) -> Group:
-    """The group of which `group_fields` made this."""
-    example = found["example"] | {"rubric": read_rubric(found["example"]["rubric"])}
-    rollouts = tuple(Rollout.from_json(rollout) for rollout in found["rollouts"])
-    return Group(Example(**example), rollouts, found.get("policy"))
+def read_group(group: dict[str, Any]) -> Group:
+    """Make the group again that `group_fields` converted."""
+    example = group["example"] | {"rubric": read_rubric(group["example"]["rubric"])}
+    rollouts = tuple(Rollout.from_json(rollout) for rollout in group["rollouts"])
+    return Group(Example(**example), rollouts, group.get("policy"))
 
 
-def read_rubric(found: dict[str, Any] | None) -> Rubric | None:
-    """The rubric of which `plain` made this."""
-    if found is None:
+def read_rubric(rubric: dict[str, Any] | None) -> Rubric | None:
+    """Make the rubric again that `plain` converted."""
+    if rubric is None:
         return None
-    return Rubric(tuple(Criterion(**one | {"tags": tuple(one["tags"])}) for one in found["criteria"]))
+    return Rubric(
+        tuple(Criterion(**criterion | {"tags": tuple(criterion["tags"])}) for criterion in rubric["criteria"])
+    )
 
 
 def judgement_fields(judgement: Judgement) -> dict[str, Any]:
-    """A judgement as JSON takes it, without its group."""
-    verdicts = [[(one.met, one.reason, one.probability) for one in mine] for mine in judgement.verdicts_GC]
+    """Convert a judgement to what JSON takes, without its group."""
+    verdicts = [
+        [(verdict.met, verdict.reason, verdict.probability) for verdict in row] for row in judgement.verdicts_GC
+    ]
     return plain(judgement) | {"verdicts_GC": verdicts, "group": None}
 
 
-def read_judgement(found: dict[str, Any], scored: Group) -> Judgement:
-    """The judgement of which `judgement_fields` made this, of the group `scored`."""
-    rubric = read_rubric(found["rubric"]) or Rubric(())
+def read_judgement(judgement: dict[str, Any], group: Group) -> Judgement:
+    """Make the judgement of `group` again that `judgement_fields` converted."""
+    rubric = read_rubric(judgement["rubric"]) or Rubric(())
     verdicts = tuple(
-        tuple(Verdict(one, *verdict) for one, verdict in zip(rubric.criteria, mine, strict=True))
-        for mine in found["verdicts_GC"]
+        tuple(Verdict(criterion, *verdict) for criterion, verdict in zip(rubric.criteria, row, strict=True))
+        for row in judgement["verdicts_GC"]
     )
-    usage, notes = Usage(**found["usage"]), tuple(found["notes"])
-    return Judgement(scored, rubric, verdicts, tuple(found["rewards_G"]), found["judge"], usage, notes)
+    usage, notes = Usage(**judgement["usage"]), tuple(judgement["notes"])
+    return Judgement(group, rubric, verdicts, tuple(judgement["rewards_G"]), judgement["judge"], usage, notes)
 
 
 def reference_fields(reference: Reference, shared: bool) -> dict[str, Any]:
-    """A reference as JSON takes it; without its group where that is kept already."""
-    others = [plain(one) for one in reference.others]
+    """Convert a reference to what JSON takes; without its group where that is kept already."""
+    others = [plain(rollout) for rollout in reference.others]
     return plain(reference) | {"group": None if shared else group_fields(reference.group), "others": others}
 
 
-def read_reference(found: dict[str, Any], group: Group | None) -> Reference:
-    """The reference of which `reference_fields` made this; `group` is the one that is kept beside it."""
-    own = found["group"]
+def read_reference(reference: dict[str, Any], group: Group | None) -> Reference:
+    """Make the reference again that `reference_fields` converted; `group` is the one that is kept beside it."""
+    own = reference["group"]
     parts = {
         "group": group if own is None else read_group(own),
-        "rubric": read_rubric(found["rubric"]),
-        "usage": Usage(**found["usage"]),
-        "notes": tuple(found["notes"]),
-        "others": tuple(Rollout.from_json(one) for one in found.get("others", ())),
+        "rubric": read_rubric(reference["rubric"]),
+        "usage": Usage(**reference["usage"]),
+        "notes": tuple(reference["notes"]),
+        "others": tuple(Rollout.from_json(rollout) for rollout in reference.get("others", ())),
     }
-    return Reference(**found | parts)
+    return Reference(**reference | parts)

@@ -13,8 +13,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +30,13 @@ _TABLES = (
 )
 BOOK = "INSERT OR REPLACE INTO bookings VALUES (?, ?, ?, ?, ?)"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
-_NULLABLE = {field.name for field in fields(Usage) if "None" in str(field.type)}
 
 
 # --- tables ---
 
 
 def opened(connection: sqlite3.Connection, path: Path) -> None:
-    """Makes the tables, or those of version 1 into today's. Raises StoreError for a version that is not known."""
+    """Make the tables, or those of version 1 into today's. Raises StoreError for a version that is not known."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version not in (0, 1, VERSION):
         raise StoreError(f"{path} was written by another version of catlite (format {version})")
@@ -54,15 +51,15 @@ def opened(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _old_bookings(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
-    """What the replies of a run of version 1 cost, as bookings: where a server did not say, the most it can be."""
+    """Make bookings of what the replies of a run of version 1 cost: where a server did not say, the most it can be."""
     known: dict[str, dict[str, Any]] = {}
     rows: list[tuple[Any, ...]] = []
     for number, (key, usage) in enumerate(_usages(connection), 1):
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
         if prompt is None or completion is None:
             if key not in known:
-                (asked,) = connection.execute("SELECT asked FROM requests WHERE key = ?", (key,)).fetchone()
-                known[key] = json.loads(asked)
+                (text,) = connection.execute("SELECT asked FROM requests WHERE key = ?", (key,)).fetchone()
+                known[key] = json.loads(text)
             most = _most(known[key], usage.requests)
             prompt, completion = most[0] if prompt is None else prompt, most[1] if completion is None else completion
         rows.append((number, prompt, completion, usage.cost_usd, usage.requests))
@@ -70,20 +67,20 @@ def _old_bookings(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
 
 
 def _usages(connection: sqlite3.Connection) -> Iterator[tuple[str, Usage]]:
-    """(key, usage) of every reply."""
+    """Yield (key, usage) of every reply."""
     try:
         rows = connection.execute("SELECT key, json_extract(rollout, '$.usage') FROM replies").fetchall()
     except sqlite3.OperationalError:  # a number that JSON has not, such as NaN, is not read by every SQLite
         texts = connection.execute("SELECT key, rollout FROM replies")
         rows = [(key, json.dumps(json.loads(text).get("usage"))) for key, text in texts]
     for key, text in rows:
-        fields_given = json.loads(text or "null")
-        yield key, Usage.total([None]) if fields_given is None else Usage(**fields_given)
+        usage = json.loads(text or "null")
+        yield key, Usage.total([None]) if usage is None else Usage(**usage)
 
 
-def _most(asked: dict[str, Any], requests: int) -> tuple[int, int | None]:
-    """The most tokens a reply to what was asked can have taken."""
-    sampling, prompt = asked["sampling"], most_prompt_tokens(asked["messages"])
+def _most(request: dict[str, Any], requests: int) -> tuple[int, int | None]:
+    """The most tokens a reply to `request` can have taken."""
+    sampling, prompt = request["sampling"], most_prompt_tokens(request["messages"])
     if "scored" in sampling:
         return max(1, requests) * (prompt + len(str(sampling["scored"]).encode("utf-8", "replace"))), max(1, requests)
     sent = {**sampling, **(sampling.get("extra_body") or {})}
@@ -93,36 +90,13 @@ def _most(asked: dict[str, Any], requests: int) -> tuple[int, int | None]:
 
 
 def booked(connection: sqlite3.Connection) -> Usage:
-    """All that was booked; unknown where something without a bound is part of it."""
+    """Sum up all that was booked; unknown where something without a bound is part of it."""
     names = ("prompt_tokens", "completion_tokens", "cost_usd")
     sums = ", ".join(f"CASE WHEN COUNT({name}) < COUNT(*) THEN NULL ELSE TOTAL({name}) END" for name in names)
     prompt, completion, cost, requests = connection.execute(
         f"SELECT {sums}, TOTAL(requests) FROM bookings"  # noqa: S608 - names of ours
     ).fetchone()
     return Usage(_whole(prompt), _whole(completion), 0, cost, int(requests))
-
-
-def replies_usage(path: Path) -> Usage:
-    """What all replies in this file say they cost; summed by SQLite, which reads a reply without making it one."""
-    parts = []
-    for field in fields(Usage):
-        unknown = f"u IS NULL OR json_type(u, '$.{field.name}') = 'null'" if field.name in _NULLABLE else "0"
-        value = f"json_extract(u, '$.{field.name}')"
-        if field.name == "generations":  # as Rollout.from_json reads what was written before these were counted
-            value = f"COALESCE({value}, u IS NOT NULL AND COALESCE(ended, '') NOT IN ('scored', 'error'))"
-        parts.append(f"SUM({unknown}) > 0, TOTAL({value})")
-    # The inner LIMIT keeps SQLite from reading each reply once for each sum.
-    columns = "json_extract(rollout, '$.usage') AS u, json_extract(rollout, '$.finish_reason') AS ended"
-    query = f"SELECT {', '.join(parts)} FROM (SELECT {columns} FROM replies LIMIT -1)"  # noqa: S608 - names of ours
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
-        try:
-            sums = connection.execute(query).fetchone()
-        except sqlite3.OperationalError:  # see _usages
-            return Usage.total(usage for _, usage in _usages(connection))
-    values: dict[str, Any] = {}
-    for field, unknown, total in zip(fields(Usage), sums[::2], sums[1::2], strict=True):
-        values[field.name] = None if unknown else int(total) if isinstance(field.default, int) else total
-    return Usage(**values)
 
 
 def _whole(value: float | None) -> int | None:
@@ -141,14 +115,14 @@ class Journal:
         self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
 
     def left(self) -> Iterator[tuple[Any, ...]]:
-        """The lines a process that died has left, as bookings; a line that a power cut tore is passed over."""
+        """Yield the lines a process that died has left, as bookings; a line that a power cut tore is passed over."""
         for line in self.path.read_text("ascii", "replace").splitlines():
             with contextlib.suppress(ValueError, TypeError):
                 number, prompt, completion, cost = json.loads(line)
                 yield number, prompt, completion, cost, 1
 
     def add(self, number: int, most: Usage) -> None:
-        """Writes the line. Raises StoreError when it cannot be."""
+        """Write the line of a request. Raises StoreError when it cannot be written."""
         line = json.dumps([number, most.prompt_tokens, most.completion_tokens, most.cost_usd]) + "\n"
         try:
             os.write(self._file, line.encode("ascii"))
@@ -160,16 +134,16 @@ class Journal:
         self.open[number] = most
 
     def booked(self, numbers: Iterable[int]) -> None:
-        """Takes these for settled."""
+        """Take the requests of these numbers for settled."""
         for number in numbers:
             self.open.pop(number, None)
 
     def empty(self) -> None:
-        """Drops all lines, once what they say is booked."""
+        """Drop all lines, once what they say is booked."""
         os.ftruncate(self._file, 0)
 
     def close(self) -> None:
-        """Leaves the lines when a request is not booked: the next to open the run books it."""
+        """Close the file; its lines stay when a request is not booked, and whoever opens the run next books it."""
         if not self.open:
             self.empty()
         os.close(self._file)
@@ -182,7 +156,7 @@ class Lock:
     """An exclusive lock on the run's folder, which the system releases however the process ends."""
 
     def __init__(self, folder: Path) -> None:
-        """Takes it. Raises StoreError when another process has it, or when the file system has no locks."""
+        """Take the lock. Raises StoreError when another process has it, or when the file system has no locks."""
         import filelock
 
         holder = folder / "lock.pid"  # not in the lock itself, which others cannot read on Windows
@@ -211,5 +185,5 @@ class Lock:
             raise StoreError(f"run={str(folder)!r} cannot be used: {error.strerror}: {where or folder}") from None
 
     def release(self) -> None:
-        """Lets others have it."""
+        """Let others have the lock."""
         self._lock.release()

@@ -1,4 +1,4 @@
-"""What is shown while one waits: how many questions are done, how fast, at what cost, how long still.
+"""Show, while somebody waits, how many questions are done, how fast, at what cost, how long still.
 
 It is a line that is rewritten, on a terminal or below a notebook's cell, and gone when the work is done. Nothing is
 shown where nobody looks. Left out: bars for several calls at once.
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from catlite import concurrency
 from catlite.errors import ConfigError
@@ -25,26 +25,9 @@ DELAY_SECONDS = 2.0  # work that is done sooner needs no line
 _REDRAW_SECONDS = 0.1
 
 
-class Screen(Protocol):
-    """Where a line is shown."""
-
-    def show(self, line: str) -> None:
-        """Puts `line` in place of the one before."""
-
-    def clear(self) -> None:
-        """Takes the line away."""
-
-
-class Terminal:
-    """A line on stderr."""
-
-    def show(self, line: str) -> None:
-        """Puts `line` in place of the one before."""
-        print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Takes the line away."""
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+def on_terminal(line: str) -> None:
+    """Put `line` in place of the one before, on stderr; "" takes it away."""
+    print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 class Notebook:
@@ -53,31 +36,30 @@ class Notebook:
     def __init__(self) -> None:
         self._handle: Any = None
 
-    def show(self, line: str) -> None:
-        """Puts `line` in place of the one before."""
+    def __call__(self, line: str) -> None:
+        """Put `line` in place of the one before; "" takes it away."""
         from IPython.display import display
 
-        if self._handle is None:
-            shown: Any = display  # IPython's is without types
-            self._handle = shown({"text/plain": line}, raw=True, display_id=True)
-        else:
-            self._handle.update({"text/plain": line}, raw=True)
-
-    def clear(self) -> None:
-        """Takes the line away."""
+        data = {"text/plain": line} if line else {"text/plain": "", "text/html": ""}
         if self._handle is not None:
-            self._handle.update({"text/plain": "", "text/html": ""}, raw=True)
+            self._handle.update(data, raw=True)
+        elif line:
+            show: Any = display  # IPython's is without types
+            self._handle = show(data, raw=True, display_id=True)
 
 
 def in_notebook() -> bool:
-    """True in a kernel that a notebook talks to."""
+    """Tell whether a notebook talks to this process."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")
 
 
 def somebody_looks() -> bool:
-    """True on a terminal or in a notebook, for the main thread: of many threads at once nobody could read the lines."""
+    """Tell whether the main thread waits on a terminal or in a notebook.
+
+    The lines of many threads at once nobody could read.
+    """
     job = concurrency.job()
     caller = threading.current_thread() if job is None else job.caller
     if caller is not threading.main_thread():
@@ -91,13 +73,13 @@ def somebody_looks() -> bool:
 class Line:
     """A line that shows `text()` once `delay` seconds have passed, until it is closed.
 
-    The thread that waits in `loop.run` draws it, so that it stands below the right cell of a notebook; in awaited work
-    nobody waits, and whoever changes it draws it.
+    The thread that waits in `concurrency.run` draws it, so that it stands below the right cell of a notebook; in
+    awaited work no thread waits, and whoever changes the line draws it.
     """
 
     text: Callable[[float], str]  # from seconds so far
     delay: float
-    screen: Screen
+    show: Callable[[str], None]  # a line in place of the one before
     started: float = field(default_factory=time.monotonic)
     closed: bool = False
     _drawn: float | None = None
@@ -105,30 +87,30 @@ class Line:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def draw(self) -> None:
-        """Shows the line as it is now, or takes it away when it is closed."""
+        """Show the line as it is now, or take it away when it is closed."""
         now = time.monotonic()
         # A terminal that is gone, or one without "…", must not cost what is under way.
         with self._lock, suppress(OSError, ValueError):
             if self.closed:
                 if self._drawn is not None:
-                    self.screen.clear()
+                    self.show("")
                 self._drawn = None
             elif now - self.started >= self.delay and (self._drawn is None or now - self._drawn >= _REDRAW_SECONDS):
                 line = self.text(now - self.started)
                 if line != self._shown:
-                    self.screen.show(line)
+                    self.show(line)
                 self._drawn, self._shown = now, line
 
 
 @contextmanager
 def _line(progress: bool | None, text: Callable[[float], str]) -> Iterator[Callable[[], None]]:
-    """Shows `text` while the work inside is done; yields what is to be called when it has changed."""
+    """Show `text` while the block runs; yield what is to be called when the text has changed."""
     job = concurrency.job()
     if progress is False or (progress is None and not somebody_looks()):
         yield _nothing
         return
     notebook = in_notebook()
-    line = Line(text, 0.0 if progress else DELAY_SECONDS, Notebook() if notebook else Terminal())
+    line = Line(text, 0.0 if progress else DELAY_SECONDS, Notebook() if notebook else on_terminal)
     if job is not None:
         job.views.append(line.draw)
     # A notebook takes what another thread shows for the output of another cell.
@@ -142,12 +124,12 @@ def _line(progress: bool | None, text: Callable[[float], str]) -> Iterator[Calla
 
 
 def _nothing() -> None:
-    """Shows nothing."""
+    """Show nothing."""
 
 
 @contextmanager
 def waiting(progress: bool | None, what: str, run: object | None = None) -> Iterator[None]:
-    """A line that says `what` is waited for, and counts the seconds.
+    """Show a line that says `what` is waited for, and counts the seconds.
 
     Args:
         progress: True shows it at once, None after DELAY_SECONDS where somebody looks, False never.
@@ -175,7 +157,7 @@ def waiting(progress: bool | None, what: str, run: object | None = None) -> Iter
 def reporting(
     progress: bool | Progress | None, total: int, run: object | None = None
 ) -> Iterator[Callable[[Usage], None]]:
-    """Yields what is to be called after each of `total` questions, with what that one cost.
+    """Show how many questions are done; yield what is to be called after each of them, with what it cost.
 
     Args:
         progress: True shows a bar at once; None shows it after DELAY_SECONDS where somebody looks; False shows
@@ -217,10 +199,10 @@ def reporting(
 
 
 def _columns() -> int:
-    """How long a line may be."""
+    """Return how many characters a line may have."""
     return shutil.get_terminal_size().columns - 1
 
 
 def _cost(spent: Usage) -> str:
-    """Dollars where every price is known, else tokens."""
+    """Say what was spent: in dollars where every price is known, else in tokens."""
     return dollars(spent.cost_usd) if spent.cost_usd else f"{count(spent.total_tokens)} tokens"

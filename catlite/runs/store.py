@@ -11,23 +11,22 @@ between machines.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import hashlib
 import itertools
 import json
 import queue
 import sqlite3
 import threading
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from catlite.data import Example, Message, Rollout
-from catlite.errors import ConfigError, StoreError
+from catlite.data import Message, Rollout
+from catlite.errors import StoreError
 from catlite.runs import files
 from catlite.runs.budget import Account
 from catlite.usage import Usage
@@ -35,10 +34,6 @@ from catlite.usage import Usage
 _BATCH = 256  # replies per commit at most: one fsync carries all that wait
 # Never part of what identifies a request: headers may carry credentials and change without changing the reply.
 _NOT_ASKED = frozenset({"extra_headers"})
-
-_current: contextvars.ContextVar[Store | None] = contextvars.ContextVar("catlite_run", default=None)
-_first: contextvars.ContextVar[int] = contextvars.ContextVar("catlite_first_sample", default=0)
-_copy: contextvars.ContextVar[str] = contextvars.ContextVar("catlite_copy", default="")
 
 
 @dataclass(frozen=True)
@@ -49,15 +44,15 @@ class Asked:
     address: str
     messages: Sequence[Message]
     sampling: Mapping[str, Any]
-    copy: str = field(default_factory=_copy.get)  # which of several that ask the same; see `copy_of`
+    copy: str = ""  # which of several that ask the same; see session.copy_of
 
     @cached_property
     def json(self) -> str:
-        """Canonical JSON; pure ASCII, so that lone surrogates survive."""
+        """What was asked as canonical JSON; pure ASCII, so that lone surrogates survive."""
         sampling = {name: _plain(value) for name, value in self.sampling.items() if name not in _NOT_ASKED}
-        asked = {"model": self.model, "address": self.address, "messages": list(self.messages), "sampling": sampling}
-        asked |= {"copy": self.copy} if self.copy else {}
-        return json.dumps(asked, sort_keys=True, separators=(",", ":"), default=repr)
+        request = {"model": self.model, "address": self.address, "messages": list(self.messages), "sampling": sampling}
+        request |= {"copy": self.copy} if self.copy else {}
+        return json.dumps(request, sort_keys=True, separators=(",", ":"), default=repr)
 
     @cached_property
     def key(self) -> str:
@@ -66,7 +61,7 @@ class Asked:
 
 
 def _plain(value: Any) -> Any:
-    """A temperature of 1.0 is one of 1."""
+    """Make a temperature of 1.0 the same as one of 1."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -81,7 +76,7 @@ class _Job:
 
 
 class Store:
-    """The replies of one run, in `<folder>/replies.sqlite`; see `open_run`.
+    """The replies of one run, in `<folder>/replies.sqlite`; see session.open_run.
 
     `account` has all that was booked for the run, by earlier processes too.
     """
@@ -122,7 +117,7 @@ class Store:
         return connection
 
     def find(self, asked: Asked, n: int, first: int = 0) -> dict[int, Rollout]:
-        """The kept replies to `asked` among the `n` samples from `first` on, by sample index."""
+        """Return the kept replies to `asked` among the `n` samples from `first` on, by sample index."""
         with self._reading:
             rows = self._reader.execute(
                 "SELECT sample, rollout FROM replies WHERE key = ? AND sample >= ? AND sample < ?",
@@ -132,9 +127,10 @@ class Store:
 
     @asynccontextmanager
     async def turn(self, asked: Asked) -> AsyncIterator[None]:
-        """One at a time for the same question: the second finds what the first has paid for.
+        """Let one caller at a time ask the same question: the second finds what the first has paid for.
 
-        Per event loop; two loops asking the same at the same moment both pay, and the first reply is kept.
+        This holds on each event loop; two loops that ask the same at the same moment both pay, and the first reply is
+        kept.
         """
         key = (id(asyncio.get_running_loop()), asked.key)
         lock, users = self._turns.get(key, (asyncio.Lock(), 0))
@@ -149,30 +145,30 @@ class Store:
                 del self._turns[key]
 
     async def keep(self, asked: Asked, replies: Mapping[int, Rollout]) -> None:
-        """Returns when `replies`, by sample index, are on disk. Raises StoreError when they cannot be."""
+        """Return when `replies`, by sample index, are on disk. Raises StoreError when they cannot be."""
         rows = [(sample, json.dumps(rollout, default=_fields)) for sample, rollout in replies.items()]
         job = _Job(asked.key, asked.json, rows, asyncio.get_running_loop().create_future())
         self._waiting.put(job)
         await job.done  # a cancelled caller loses its reply, but the row that is being written is still written
 
     def begin(self, most: Usage) -> int:
-        """The number of a request that is about to be sent and may cost `most`, which is written down.
+        """Write down that a request that may cost `most` is about to be sent, and return its number.
 
-        Raises StoreError when it cannot be; then the request is not to be sent.
+        Raises StoreError when it cannot be written; then the request must not be sent.
         """
         number = next(self._numbers)
         self._journal.add(number, most)
         return number
 
     def settle(self, number: int, usage: Usage) -> None:
-        """Books what the request of that number cost: written with the next reply that is kept, or at the end.
+        """Book what the request of that number cost: it is written with the next reply that is kept, or at the end.
 
-        Until it is, the journal has the most it can be.
+        Until then the journal has the most it can be.
         """
         self._settled.append((number, usage.prompt_tokens, usage.completion_tokens, usage.cost_usd, usage.requests))
 
     def _write(self) -> None:
-        """The writer thread: everything that waits goes into one transaction, since the fsync is what costs."""
+        """Run the writer thread: everything that waits goes into one transaction, since the fsync is what costs."""
         connection = self._connect()
         try:
             while (first := self._waiting.get()) is not None:
@@ -211,15 +207,8 @@ class Store:
             self._journal.booked(row[0] for row in bookings)
             _tell(batch, None)
 
-    def usage(self) -> Usage:
-        """What all replies of the run say they cost when they were paid for; reads the whole file.
-
-        What was booked, failed requests and silent servers included, is `account.spent`.
-        """
-        return files.replies_usage(self.path)
-
     def close(self) -> None:
-        """Waits for what is being written, then lets others open the run."""
+        """Wait for what is being written, then let others open the run."""
         self._waiting.put(None)
         self._writer.join()
         self._reader.close()
@@ -228,7 +217,7 @@ class Store:
 
 
 def _tell(batch: list[_Job], failure: StoreError | None) -> None:
-    """Wakes those who wait for this batch: each event loop once, since waking one takes a system call."""
+    """Wake those who wait for this batch: each event loop once, since waking one takes a system call."""
     waiting: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for job in batch:
         waiting.setdefault(job.done.get_loop(), []).append(job.done)
@@ -248,7 +237,7 @@ def _finish(futures: list[asyncio.Future[None]], failure: StoreError | None) -> 
 
 
 class Recording:
-    """The replies of a run, only read; another process may be writing them."""
+    """The replies of a run, opened for reading only; another process may be writing them."""
 
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder).expanduser().resolve() / "replies.sqlite"
@@ -265,103 +254,19 @@ class Recording:
             return connection.execute(query, values).fetchall()
 
     def requests(self) -> list[tuple[str, dict[str, Any]]]:
-        """(key, what was asked) of every request, in the order in which they were first answered."""
-        return [(key, json.loads(asked)) for key, asked in self._read("SELECT key, asked FROM requests ORDER BY rowid")]
+        """Return (key, what was asked) of every request, in the order in which they were first answered."""
+        return [(key, json.loads(text)) for key, text in self._read("SELECT key, asked FROM requests ORDER BY rowid")]
 
     def replies(self, key: str) -> dict[int, Rollout]:
-        """The replies to a request, by sample index."""
+        """Return the replies to a request, by sample index."""
         rows = self._read("SELECT sample, rollout FROM replies WHERE key = ? ORDER BY sample", key)
         return {sample: _rollout(text) for sample, text in rows}
 
 
 def _fields(value: Rollout | Usage) -> dict[str, Any]:
-    """As dataclasses.asdict, which copies every value deeply and takes ten times as long."""
+    """Convert to a dict, as dataclasses.asdict does, which copies every value deeply and takes ten times as long."""
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def _rollout(text: str) -> Rollout:
     return Rollout.from_json(json.loads(text))
-
-
-_open: dict[Path, tuple[Store, int]] = {}
-_open_lock = threading.Lock()
-
-
-@contextmanager
-def open_run(run: str | Path | None) -> Iterator[Store | None]:
-    """The store of `run`, in force for every model call made inside; None leaves things as they are.
-
-    Blocks of one process may overlap on the same run. Raises StoreError when the folder cannot be used, is held by
-    another process, or was written by another version.
-    """
-    if run is None:
-        yield _current.get()
-        return
-    if not isinstance(run, str | Path):
-        raise ConfigError(f"run={run!r:.60}: want the path of a folder")
-    folder = Path(run).expanduser().resolve()
-    with _open_lock:
-        store, users = _open.get(folder, (None, 0))
-        store = store or Store(folder)
-        _open[folder] = (store, users + 1)
-    token = _current.set(store)
-    try:
-        yield store
-    finally:
-        _current.reset(token)
-        with _open_lock:
-            users = _open[folder][1] - 1
-            _open[folder] = (store, users)
-            if users == 0:
-                del _open[folder]
-                store.close()
-
-
-def current_run() -> Store | None:
-    """The store in force, or None."""
-    return _current.get()
-
-
-@contextmanager
-def samples_from(first: int) -> Iterator[None]:
-    """Models sampled inside give the replies from index `first` on: fresh ones, beside those before them."""
-    token = _first.set(first)
-    try:
-        yield
-    finally:
-        _first.reset(token)
-
-
-def first_sample() -> int:
-    """The index of the first reply that a call of `sample` gives; 0 outside of `samples_from`."""
-    return _first.get()
-
-
-@contextmanager
-def copy_of(row: int, repeat: int = 0) -> Iterator[None]:
-    """Models asked inside answer for themselves, though others ask the very same.
-
-    row: how many rows of the task before this one have its prompt. repeat: how often it was done before. A run keeps
-    the replies of each apart, as without a run each would have its own.
-    """
-    token = _copy.set(f"{row}.{repeat}" if row or repeat else "")
-    try:
-        yield
-    finally:
-        _copy.reset(token)
-
-
-def current_copy() -> str:
-    """What tells the copy in force from others that ask the same; "" for the first."""
-    return _copy.get()
-
-
-def copies(examples: Iterable[Example]) -> list[int]:
-    """Of each example, how many before it have the same prompt."""
-    seen: Counter[str] = Counter()
-    numbers = []
-    for example in examples:
-        text = json.dumps(example.messages, sort_keys=True)
-        numbers.append(seen[text])
-        seen[text] += 1
-    return numbers

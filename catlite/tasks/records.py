@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from catlite import answers
+from catlite.checks import whole_number
 from catlite.data import Example, Prompt, Task
 from catlite.errors import ConfigError, DataError
 from catlite.prompts.files import render
@@ -150,10 +151,10 @@ def asking(example: Example) -> Example:
 
 def check_draw(limit: int | None, seed: int | None) -> None:
     """Raise ConfigError unless both are whole numbers, or None, and limit is at least 1."""
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise ConfigError(f"limit={limit!r}: give a whole number from 1, or None for all rows")
-    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
-        raise ConfigError(f"seed={seed!r}: give a whole number, or None for the first rows")
+    if limit is not None:
+        whole_number("limit", limit, hint=", or None for all rows")
+    if seed is not None:
+        whole_number("seed", seed, None, hint=", or None for the first rows")
 
 
 # --- where rows come from ---------------------------------------------------------------------------------

@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from catlite import concurrency
+from catlite.averages import mean_and_error
 from catlite.data import Example, Group, Reference
 from catlite.errors import GroupError
 from catlite.models.base import Model
@@ -94,10 +95,8 @@ async def check(
         len(pairs),
         fmean(teacher for teacher, _ in pairs),
         fmean(single for _, single in pairs),
-        fmean(gaps),
-        standard_error(gaps),
-        fmean(rewards) if rewards else math.nan,
-        standard_error(rewards),
+        *mean_and_error(gaps),
+        *mean_and_error(rewards),
     )
 
 
@@ -146,11 +145,6 @@ async def _scores(scored: Scored, gold: str | None) -> tuple[float, float] | Non
 
 def _mean(rewards: Sequence[float | None]) -> float:
     return fmean(reward for reward in rewards if reward is not None)
-
-
-def standard_error(values: Sequence[float]) -> float:
-    """The standard error of the mean; nan for fewer than two values."""
-    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
 def gap_says_stop(history: Sequence[Check]) -> str | None:

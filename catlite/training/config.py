@@ -6,11 +6,11 @@ table of where they do not.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from catlite.checks import positive, whole_number
 from catlite.errors import ConfigError
 from catlite.models.base import check_sampling
 
@@ -83,7 +83,7 @@ class TrainConfig(_Settings):
             raise ConfigError(f"beta={self.beta!r}: the weight of the KL penalty is 0 or more")
         if self.stop not in STOPS:
             raise ConfigError(f'stop={self.stop!r}: want None (fixed steps), "gap" or "reward"')
-        if not _is_whole(self.held_back, 0) or self.held_back == 1:
+        if whole_number("held_back", self.held_back, 0, hint=": none, or at least 2") == 1:
             raise ConfigError(f"held_back={self.held_back!r}: 0, or at least 2 prompts, for a standard error")
         check_warm(self.sampling or {}, "sampling")
 
@@ -158,14 +158,11 @@ def check_warm(sampling: Mapping[str, Any], where: str) -> None:
         )
 
 
-def _check_settings(config: TrainConfig | SFTConfig, whole: tuple[str, ...], positive: tuple[str, ...]) -> None:
+def _check_settings(config: TrainConfig | SFTConfig, whole: tuple[str, ...], above_zero: tuple[str, ...]) -> None:
     for name in whole:
-        if not _is_whole(getattr(config, name), 1):
-            raise ConfigError(f"{name}={getattr(config, name)!r}: want a whole number of at least 1")
-    for name in positive:
-        value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ConfigError(f"{name}={value!r}: want a positive number")
+        whole_number(name, getattr(config, name))
+    for name in above_zero:
+        positive(name, getattr(config, name))
     if config.lora_layers > 1:
         raise ConfigError(f"lora_layers={config.lora_layers}: a share of the layers, from above 0 to 1")
     for name in check_sampling(config.sampling or {}):
@@ -174,7 +171,3 @@ def _check_settings(config: TrainConfig | SFTConfig, whole: tuple[str, ...], pos
                 f"sampling={{{name!r}: …}}: rollouts, checks and comparisons are sampled alike, by "
                 f"{', '.join(_SAMPLED)}; what the trainer alone may know goes into trl={{…}}, the seed into seed="
             )
-
-
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

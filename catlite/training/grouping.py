@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from catlite.checks import whole_number
 from catlite.data import Example, Prompt, Rollout
 from catlite.errors import ConfigError
 from catlite.usage import Usage
@@ -105,10 +106,7 @@ def _content(value: Any) -> str:
 
 def check_group(num_generations: Any, name: str = "num_generations", fewest: int = 2) -> None:
     """Raise ConfigError for a group size that is not a whole number of at least `fewest`."""
-    whole = isinstance(num_generations, int) and not isinstance(num_generations, bool)
-    if not whole or num_generations < fewest:
-        why = ", since an advantage compares them" if fewest > 1 else ""
-        raise ConfigError(f"{name}={num_generations!r}: a group has at least {fewest} rollout{'s' * (fewest > 1)}{why}")
+    whole_number(name, num_generations, fewest, hint=": an advantage compares rollouts" if fewest > 1 else "")
 
 
 def example_of(name: str, prompt: Any, examples: dict[str, Example] | None, answer_format: str | None) -> Example:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Generic
 
 from catlite.models.local.engine import naming_what_to_lower
-from catlite.runs.budget import Budget, capped
-from catlite.runs.store import open_run
+from catlite.runs.budget import Budget
+from catlite.runs.session import open_run
 from catlite.training.folder import Folder, step_of
 from catlite.training.lora import C, TrainablePolicy
 from catlite.training.run import TrainingRun
@@ -24,7 +24,7 @@ from catlite.training.watch import Watch
 def open_folder(run: str | Path | None, task: str, budget: Budget | None) -> Iterator[Folder]:
     """The run's folder, in which replies are kept inside, under `budget`; a temporary one when `run` is None."""
     folder = Folder(tempfile.mkdtemp(prefix=f"catlite-{task}-") if run is None else run)
-    with open_run(folder.path) as store, capped(budget, store):
+    with open_run(folder.path, budget):
         yield folder
 
 

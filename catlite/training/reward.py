@@ -17,8 +17,8 @@ from catlite.coerce import as_task, check_estimator, check_reward
 from catlite.data import Estimator, Example, Group, Prompt, Reward, Task
 from catlite.preflight import check_task
 from catlite.rewards.answer_match import AnswerMatch
-from catlite.runs.budget import Account, Budget, Ledger, drawing_on
-from catlite.runs.store import open_run
+from catlite.runs.budget import Account, Budget, Ledger
+from catlite.runs.session import capped, open_run
 from catlite.training.examples import named
 from catlite.training.grouping import (
     LogExtra,
@@ -76,7 +76,7 @@ class CatReward:
         with open_run(self.run) as store:
             if self._ledger is None and self.budget is not None:
                 self._ledger = Ledger(self.budget, store.account if store else Account())
-            with drawing_on(self._ledger):
+            with capped(self._ledger):
                 batch = concurrency.run(self.rewarder.score(groups))
         rewards: list[float | None] = [None] * len(texts)
         for at, reward in zip(places, batch.rewards if trl_since(READS_NONE) else fill_in_means(batch), strict=True):

@@ -28,12 +28,11 @@ from catlite.errors import (
     StoreError,
     causes,
 )
-from catlite.models.failures import listening
 from catlite.models.local.model import LocalModel
-from catlite.models.preferring import distinct, noting
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.protocol import warn_own_judge
 from catlite.rollouts import is_hopeless
+from catlite.runs.session import distinct, listening, noting
 from catlite.training.config import TrainConfig
 from catlite.training.lora import TrainablePolicy
 from catlite.training.scored import Batch, Scored, check_rewards, diagnostics

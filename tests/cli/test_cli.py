@@ -68,7 +68,7 @@ def test_the_prompt_can_come_from_stdin_as_a_conversation(run, server, monkeypat
         ("evaluate", "maths"),
         ("evaluate", "times_tables", "--estimators", "magic", "--model", "test-model"),
         ("evaluate", "times_tables", "--budget-usd", "0", "--model", "test-model"),
-        ("evaluate", "times_tables", "--repeats", "0", "--model", "test-model"),
+        ("evaluate", "times_tables", "--n-repeats", "0", "--model", "test-model"),
         ("evaluate", "times_tables", "--answer", "gold", "--model", "test-model"),
     ],
 )
@@ -162,7 +162,7 @@ def test_a_file_of_ones_own_is_evaluated_with_repeats(run, server, tmp_path):
     (tmp_path / "sums.csv").write_text("question,result,key\n1+1?,2,a\n2+2?,4,b\n")
     columns = ("--prompt", "question", "--answer", "result", "--id", "key", "--answer-format", "boxed")
     arguments = ("evaluate", str(tmp_path / "sums.csv"), *columns, "--model", "test-model", "--n", "2", "--seed", "1")
-    code, out, _ = run(*arguments, "--repeats", "2", "--estimators", "majority", "--json")
+    code, out, _ = run(*arguments, "--n-repeats", "2", "--estimators", "majority", "--json")
     assert code == 0
     single, vote = json.loads(out)
     # Answers of a question: 1, 2 and then 3, 4.

@@ -3,20 +3,21 @@
 import pytest
 
 from catlite.cli.flags import in_flags
-from catlite.cli.main import _parser, main
+from catlite.cli.main import main
+from catlite.cli.parser import build_parser
 
 
 def parser(command):
-    parsers = next(action for action in _parser()._actions if action.dest == "command")
+    parsers = next(action for action in build_parser()._actions if action.dest == "command")
     return parsers.choices[command]
 
 
 @pytest.mark.parametrize(
     ("command", "said", "told"),
     [
-        ("evaluate", "n=0: ask for at least one rollout", "--n 0: ask for at least one rollout"),
+        ("evaluate", "n=0: want a whole number of at least 1", "--n 0: want a whole number of at least 1"),
         ("train", "num_generations=1: a group of one", "--n 1: a group of one"),
-        ("evaluate", "n_repeats=0: want more", "--repeats 0: want more"),
+        ("evaluate", "n_repeats=0: want more", "--n-repeats 0: want more"),
         ("evaluate", "run='my runs/x' is in use by process 7", "--run 'my runs/x' is in use by process 7"),
         ("synthesize", "pass base_url= (or set OPENAI_BASE_URL)", "pass --base-url (or set OPENAI_BASE_URL)"),
         ("synthesize", 'or use model="local", which', "or use --model local, which"),
@@ -38,8 +39,8 @@ def parser(command):
         ("evaluate", 'say so: encoding="cp1252"', "say so: --encoding cp1252"),
         (
             "evaluate",
-            "limit=0: give a whole number from 1, or None for all rows",
-            "--limit 0: give a whole number from 1",
+            "limit=0: want a whole number of at least 1, or None for all rows",
+            "--limit 0: want a whole number of at least 1",
         ),
         ("train", "pass reward=RubricReward(proposer, judge) with", "pass --reward rubric with"),
         ("evaluate", "seed=1.5", "--seed 1.5"),
@@ -112,7 +113,7 @@ def test_every_limit_draws_by_the_seed(tmp_path, monkeypatch):
     file.write_text("prompt,answer\n" + "".join(f"q{number},{number}\n" for number in range(50)))
     taken = []
     for command, module in (("evaluate", evaluate), ("train", train)):
-        arguments = _parser().parse_args([command, str(file), "--limit", "5", "--seed", "3"])
+        arguments = build_parser().parse_args([command, str(file), "--limit", "5", "--seed", "3"])
         taken.append([example.prompt for example in module._task(arguments)])
 
     def estimate(task, *_, **__):

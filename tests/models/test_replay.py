@@ -139,7 +139,7 @@ def test_replayed_rollouts_of_the_embedded_model_vote_as_a_few_lines_count(tmp_p
 
 def test_a_score_is_replayed_and_one_that_is_missing_is_refused(server, tmp_path):
     pytest.importorskip("xllamacpp", reason="needs catlite[local]")
-    from catlite.runs.store import open_run
+    from catlite.runs.session import open_run
 
     with embedded() as model, open_run(tmp_path):
         scored = concurrency.run(model.logprobs("Say yes.", "yes"))

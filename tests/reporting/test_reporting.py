@@ -13,7 +13,7 @@ from catlite import Evaluation, Example, MajorityVote, Reference, Rollout, Scrip
 from catlite.cli.main import main
 from catlite.errors import EstimationError
 from catlite.evaluation import Row
-from catlite.reporting import page as module
+from catlite.reporting import analyses, page as module, rendering
 from catlite.text import visible
 
 
@@ -95,7 +95,7 @@ def test_the_analysis_has_a_figure_for_each_question(tmp_path):
 
 
 def test_answers_of_many_questions_are_compared_on_some_of_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "COMPARED", 2)
+    monkeypatch.setattr(analyses, "COMPARED", 2)
     page = report(made(), tmp_path / "r.html").read_text("utf-8")
     assert "over 2 of the questions, drawn at random" in page
     assert len(data(page)["questions"]) == 4
@@ -167,7 +167,7 @@ def test_hostile_text_closes_no_script_and_control_characters_are_written_out(tm
 
 def test_the_command_prints_where_the_page_is(tmp_path, capsys):
     made(run=tmp_path)
-    assert main(["report", str(tmp_path), "--output", str(tmp_path / "p.html")]) == 0
+    assert main(["report", str(tmp_path), "--path", str(tmp_path / "p.html")]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'p.html'}\n"
     assert main(["report", str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err.startswith("catlite: ")
@@ -302,8 +302,8 @@ def test_a_script_that_got_into_the_page_would_not_run(tmp_path):
 
 @browser
 def test_clicks_and_typing_sort_open_close_and_search(tmp_path, monkeypatch):
-    templates = shutil.copytree(module._TEMPLATES, tmp_path / "templates")
-    monkeypatch.setattr(module, "_TEMPLATES", templates)
+    templates = shutil.copytree(rendering.TEMPLATES, tmp_path / "templates")
+    monkeypatch.setattr(rendering, "TEMPLATES", templates)
     with (templates / "report.js").open("a") as script:
         script.write(
             """

@@ -8,6 +8,7 @@ import pytest
 
 from catlite import Criterion, Example, Group, Rollout, Rubric, ScriptedModel
 from catlite.errors import AuthenticationFailed, ConfigError, ContextOverflow, RequestRejected
+from catlite.models.base import Traits
 from catlite.rewards.asking import says_nothing, worded
 from catlite.rewards.judge import judge_group, yes_probability
 
@@ -43,7 +44,7 @@ def test_each_rollout_is_rewarded_by_the_share_of_criteria_it_meets():
     ]
     assert judgement.verdicts_GC[0][0].reason == "it does"
     assert len(judge.calls) == 6
-    assert judgement.usage.requests == 6
+    assert judgement.usage.generations == 6
 
 
 def test_what_repeats_stands_first_in_the_prompt():
@@ -197,7 +198,7 @@ class Picky:
     name = "picky"
 
     def __init__(self):
-        self.calls, self.refused = [], set()
+        self.calls, self.traits = [], Traits()
 
     async def sample(self, prompt, n=1, **sampling):
         self.calls.append(sampling)

@@ -160,7 +160,7 @@ def test_too_few_after_three_replies_is_an_error_that_keeps_them():
     with pytest.raises(RubricError, match="proposed 1 usable criteria in 3 replies, and at least 5") as caught:
         propose("I cannot.", "No list.", json.dumps({"criteria": FIVE[:1]}))
     assert caught.value.raw[0] == "I cannot."
-    assert caught.value.usage.requests == 3
+    assert caught.value.usage.generations == 3
 
 
 def test_a_rubric_of_500_is_capped():
@@ -266,7 +266,7 @@ def test_a_rubric_reward_proposes_once_and_judges_every_rollout():
     assert len(reward.proposer.calls) == 1
     assert len(reward.judge.calls) == 10
     (judgement,) = reward.judged
-    assert judgement.usage.requests == 11
+    assert judgement.usage.generations == 11
     assert len(reward.to_frame()) == 10
 
 
@@ -286,7 +286,7 @@ def test_one_reference_has_one_rubric_however_often_it_is_asked_for():
     first, second = asyncio.run(both())
     assert len(reward.proposer.calls) == 1
     assert first.rubric == second.rubric
-    assert sorted(one.usage.requests for one in (first, second)) == [10, 11]
+    assert sorted(one.usage.generations for one in (first, second)) == [10, 11]
 
 
 def test_no_lock_stays_behind_for_a_rubric_that_is_done():

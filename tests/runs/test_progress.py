@@ -69,7 +69,7 @@ def test_nothing_is_shown_when_progress_is_off(terminal, call):
 def test_nothing_is_shown_before_two_seconds(monkeypatch):
     assert progress.DELAY_SECONDS == 2.0
     screen = look_at(monkeypatch)
-    line = progress.Line(lambda seconds: "line", 2.0, progress.Terminal())
+    line = progress.Line(lambda seconds: "line", 2.0, progress.on_terminal)
     line.draw()
     assert screen.getvalue() == ""
     line.started -= 2.0
@@ -175,11 +175,8 @@ def test_a_notebook_is_told_by_the_thread_that_waits(monkeypatch):
     shown = []
 
     class Notebook:
-        def show(self, line):
+        def __call__(self, line):
             shown.append((threading.current_thread(), line))
-
-        def clear(self):
-            shown.append((threading.current_thread(), None))
 
     monkeypatch.setattr(progress, "in_notebook", lambda: True)
     monkeypatch.setattr(progress, "Notebook", Notebook)
@@ -188,7 +185,7 @@ def test_a_notebook_is_told_by_the_thread_that_waits(monkeypatch):
     catlite.evaluate(TASK, MODEL, estimators=[pause], n=2)
     assert {thread for thread, _ in shown} == {threading.main_thread()}
     assert "/3 [" in shown[0][1]
-    assert shown[-1][1] is None
+    assert shown[-1][1] == ""
 
 
 def test_a_notebooks_line_is_rewritten_and_then_taken_away(monkeypatch):
@@ -205,9 +202,8 @@ def test_a_notebooks_line_is_rewritten_and_then_taken_away(monkeypatch):
 
     monkeypatch.setattr(display, "display", fake)
     screen = progress.Notebook()
-    screen.show("1 s")
-    screen.show("2 s")
-    screen.clear()
+    for line in ("1 s", "2 s", ""):
+        screen(line)
     assert shown == [{"text/plain": "1 s"}, {"text/plain": "2 s"}, {"text/plain": "", "text/html": ""}]
 
 

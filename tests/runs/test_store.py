@@ -34,12 +34,11 @@ from catlite import (
     evaluate,
     reestimate,
 )
-from catlite.data import Rollout
 from catlite.errors import ConfigError, StoreError
 from catlite.models.embedded.model import _Server
 from catlite.models.http.keys import Address, Secret
-from catlite.runs.store import Asked, Recording, open_run, samples_from
-from catlite.usage import Usage
+from catlite.runs.session import open_run, samples_from
+from catlite.runs.store import Asked, Recording
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(12)))
 
@@ -293,7 +292,7 @@ def test_a_disk_that_fills_up_stops_the_run_with_everything_intact(server, tmp_p
     code = """
     import asyncio, resource, signal, sys
     from catlite import Endpoint
-    from catlite.runs.store import open_run
+    from catlite.runs.session import open_run
     model = Endpoint("test-model", base_url=sys.argv[1], api_key=sys.argv[2])
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
@@ -325,7 +324,7 @@ def test_a_budget_is_never_exceeded_and_a_larger_one_goes_on(connect, server, tm
     model = connect(max_tokens=20, price=price)
     short = run(model, tmp_path, budget=Budget(**cap))
     with open_run(tmp_path) as store:
-        spent = store.usage()
+        spent = store.account.spent
     assert spent.requests <= cap.get("requests", 99)
     assert spent.total_tokens <= cap.get("tokens", 10**9)
     assert spent.cost_usd <= cap.get("usd", 1.0)
@@ -365,17 +364,6 @@ def test_a_budget_in_tokens_needs_a_limit_per_reply(connect, tmp_path):
 def test_a_cap_that_is_no_positive_number_is_refused(wrong):
     with pytest.raises(ConfigError, match="want a positive number"):
         Budget(**wrong)
-
-
-def test_usage_of_a_run_is_what_its_replies_cost(tmp_path):
-    asked = Asked("m", "a", [{"role": "user", "content": "q"}], {})
-
-    async def work(store):
-        await store.keep(asked, {0: Rollout("a", usage=Usage(5, 2, 0, 0.1, 1)), 1: Rollout("b", usage=Usage(0, 3))})
-
-    with open_run(tmp_path) as store:
-        asyncio.run(work(store))
-        assert store.usage() == Usage(5, 5, 0, 0.1, 1)
 
 
 # --- the same prompt in several rows ---

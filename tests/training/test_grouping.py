@@ -61,7 +61,7 @@ def test_evaluation_with_single_rollouts_is_a_group_of_one_each():
 
 def test_the_number_of_evaluation_can_be_told():
     assert rewarded(rows(2, 4), num_generations=8, num_generations_eval=2) == [2.0] * 6
-    with pytest.raises(ConfigError, match="num_generations_eval=0: a group has at least 1"):
+    with pytest.raises(ConfigError, match="num_generations_eval=0: want a whole number of at least 1"):
         trl_reward(echo, num_generations_eval=0)
 
 

@@ -16,14 +16,17 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from catlite.errors import EmbeddedModelError, MissingExtra
+from catlite.models.base import Traits
 from catlite.models.embedded import weights
 from catlite.models.http.endpoint import Endpoint
 from catlite.models.http.keys import Address, Secret
 from catlite.models.http.prices import Price
+from catlite.models.http.service import Service
 
 PARALLEL = 16  # slots of the server, and so the most choices of one request; groups of 8 then leave others cached
 CONTEXT = 8192  # tokens, shared by the slots; the length that the model was trained for
@@ -37,7 +40,7 @@ class _Server:
     """The child process for one GGUF file; None is the one that CATLITE_GGUF names at the time, else the pinned one."""
 
     def __init__(self, gguf: Path | None) -> None:
-        self._gguf = gguf
+        self.gguf = gguf
         self._loaded: weights.Stamp | None = None  # of the file that the child has in memory
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,7 +66,7 @@ class _Server:
     def _wanted(self) -> weights.Stamp | None:
         """The stamp of the file as it is now; None for the pinned weights."""
         try:
-            return weights.stamp(self._gguf)
+            return weights.stamp(self.gguf)
         except EmbeddedModelError:
             if self._loaded is None or self._address is None:
                 raise
@@ -74,7 +77,7 @@ class _Server:
             raise MissingExtra(
                 'model="local" needs the embedded engine, catlite[local]: pip install "xllamacpp>=2026.10"'
             )
-        model = weights.find() if self._gguf is None else weights.check_gguf(self._gguf, "gguf")
+        model = weights.find() if self.gguf is None else weights.check_gguf(self.gguf, "gguf")
         key = Secret(secrets.token_urlsafe(24))
         threads = max(1, _cores() - 1)
         settings = {"model": str(model), "context": CONTEXT, "parallel": PARALLEL, "threads": threads}
@@ -144,12 +147,30 @@ _servers: dict[Path | None, _Server] = {}
 _servers_lock = threading.Lock()
 
 
+class _Service(Service):
+    """The child process, whose address is another one every time it starts."""
+
+    server: _Server
+
+    def shown_address(self) -> str:
+        """The file of the weights."""
+        return f"embedded:{Path(weights.FILE).name if self.server.gguf is None else self.server.gguf}"
+
+    async def kept_address(self) -> str:
+        """The weights, which are what replies depend on: their file's name may stand for others tomorrow."""
+        return f"embedded:sha256:{await asyncio.to_thread(self.server.digest)}"
+
+    async def address(self) -> Address:
+        """The child's, which starts unless it is running."""
+        try:
+            return await asyncio.to_thread(self.server.address)
+        except asyncio.CancelledError:
+            weights.stop_fetching()  # or the thread would hold up the end of the program
+            raise
+
+
 class Embedded(Endpoint):
     """The embedded model as an Endpoint; see `embedded`."""
-
-    _first_guess = PARALLEL
-    # Its prefix cache is that of a slot: prompts that begin alike gain from it one after the other, not side by side.
-    caches_per_slot = True
 
     def __init__(self, gguf: str | Path | None = None, **settings: Any) -> None:
         self.gguf = None if gguf is None else Path(gguf).expanduser()
@@ -157,30 +178,23 @@ class Embedded(Endpoint):
         # counts the tokens of one choice only and they let us count the rest.
         defaults = {"max_tokens": 512, "logprobs": True, "top_logprobs": 1}
         settings = {"max_connections": CONNECTIONS, "price": Price(0.0, 0.0), **defaults, **settings}
-        super().__init__("local", base_url="http://127.0.0.1", **settings)
         with _servers_lock:
             self._server = _servers.setdefault(self.gguf, _Server(self.gguf))
+        super().__init__("local", base_url="http://127.0.0.1", **settings)
 
-    def _shown_address(self) -> str:
-        # The port is another one every time.
-        return f"embedded:{Path(weights.FILE).name if self.gguf is None else self.gguf}"
+    def _served(self, **settings: Any) -> Service:
+        service = _Service(**settings, most_choices=PARALLEL)
+        service.server = self._server
+        return service
 
     @property
-    def shown_name(self) -> str:
-        """The name with that of the weights, since "local" alone does not say whose replies they are."""
+    def traits(self) -> Traits:
+        """Those of an Endpoint, with the name of the weights: "local" alone does not say whose replies they are.
+
+        The prefix cache is that of a slot: prompts that begin alike gain from it one after the other, not side by side.
+        """
         file = self.gguf or os.environ.get("CATLITE_GGUF") or weights.FILE
-        return f"{self.name} ({Path(file).stem})"
-
-    async def _kept_address(self) -> str:
-        """The digest of the weights, since other weights may stand under their file's name tomorrow."""
-        return f"embedded:sha256:{await asyncio.to_thread(self._server.digest)}"
-
-    async def _address(self) -> Address:
-        try:
-            return await asyncio.to_thread(self._server.address)
-        except asyncio.CancelledError:
-            weights.stop_fetching()  # or the thread would hold up the end of the program
-            raise
+        return replace(super().traits, shown_name=f"{self.name} ({Path(file).stem})", caches_per_slot=True)
 
     def __enter__(self) -> Self:
         self._server.address()
@@ -192,7 +206,7 @@ class Embedded(Endpoint):
         self._leave()
 
     async def __aenter__(self) -> Self:
-        await self._address()
+        await self._service.address()
         self._enter()
         return self
 

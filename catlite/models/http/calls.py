@@ -1,60 +1,163 @@
-"""One call of `Endpoint.sample` on its way: what was asked, what has come, and what is given up.
-
-Left out: how it is asked, which is in endpoint.py.
-"""
+"""One call of `Endpoint.sample` on its way: the replies that are missing, from as few requests as the server allows."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from catlite import concurrency
 from catlite.data import Message, Rollout
-from catlite.errors import CatliteError, RequestRejected
-from catlite.models import failures
-from catlite.models.http.booking import Books
-from catlite.models.http.learned import Learned
-from catlite.runs.store import Asked, Store
+from catlite.errors import (
+    AuthenticationFailed,
+    BadReply,
+    BudgetReached,
+    ContextOverflow,
+    EndpointDown,
+    EndpointUnavailable,
+    ModelError,
+    QuotaExhausted,
+    RequestRejected,
+)
+from catlite.models.base import TOKEN_LIMITS, renamed, token_limit
+from catlite.models.booking import Books
+from catlite.models.http import wire, words
+from catlite.models.http.refusals import prompt_text
+from catlite.models.http.service import Service
+from catlite.models.kept import Replies
+from catlite.runs.budget import choices, most_prompt_tokens
+from catlite.usage import Usage
 
 
 @dataclass
 class Call:
-    """One call of `sample` on its way: what was asked, and what has come so far."""
+    """One call of `sample`: what is asked of whom, and why nothing more is sent."""
 
+    service: Service
     messages: list[Message]
     request: dict[str, Any]
-    samples: range  # the indices of the replies that are wanted
-    store: Store | None
-    books: Books
-    asked: Asked | None = None
-    found: dict[int, Rollout] = field(default_factory=dict)  # by sample index
-    lost: dict[int, Rollout] = field(default_factory=dict)  # failed for good
-    refused: CatliteError | None = None  # what would be said to every request from here on
-    rejected: RequestRejected | None = None
-    learned: Learned = field(default_factory=lambda: Learned(None))
+    replies: Replies
+    refused: BudgetReached | ModelError | None = None  # what would be said to every request from here on
+    rejected: RequestRejected | None = None  # what was said to one reply's request
 
-    @property
-    def hopeless(self) -> bool:
-        """True when the server has refused the request and has answered none like it."""
-        return self.rejected is not None and not self.found
+    def __post_init__(self) -> None:
+        self.learned = self.service.learned
+        self.books = Books(self.service.model, self.service.price)
+        self.limit = token_limit(self.request)
 
-    @property
-    def missing(self) -> list[int]:
-        """The indices for which nothing has come yet."""
-        return [sample for sample in self.samples if sample not in self.found and sample not in self.lost]
+    async def draw(self) -> None:
+        """Ask for what is missing.
 
-    def lose(self, wanted: Sequence[int], error: Exception) -> None:
-        """Puts down the replies at these indices as failed for good."""
-        failures.tell(error)
-        self.lost |= dict.fromkeys(wanted, Rollout("", finish_reason="error", error=str(error)))
+        A reply that failed after all retries is lost, the others are kept.
 
-    async def keep(self, fresh: dict[int, Rollout]) -> None:
-        """Takes replies by index, but none that cannot be read; with a store, returns when they are on disk."""
-        fresh = {sample: rollout for sample, rollout in fresh.items() if rollout.error is None}
-        self.found |= fresh
-        if self.store is not None and self.asked is not None and fresh:
-            await self.store.keep(self.asked, fresh)
+        Raises:
+            RequestRejected: when the server refuses the request and has answered none like it.
+            ModelError, BudgetReached: what would be said to every request, with the rollouts that came before.
+        """
+        await self.service.client()  # before the clock of `retry_seconds` runs: a first import takes seconds
+        while missing := self.replies.missing:
+            size = self.learned.most_choices or len(missing)
+            await concurrency.together(self._ask(missing[i : i + size]) for i in range(0, len(missing), size))
+            self._raise_if_hopeless()
+        if self.refused is not None:
+            self.refused.rollouts = tuple(self.replies.in_order()) if self.replies.found else ()
+            raise self.refused
 
-    def in_order(self) -> list[Rollout]:
-        """All of `samples`."""
-        return [self.found[sample] if sample in self.found else self.lost[sample] for sample in self.samples]
+    def _raise_if_hopeless(self) -> None:
+        """Raise the server's refusal of the request when it has answered none like it."""
+        if self.rejected is not None and not self.replies.found:
+            raise self.rejected
+
+    async def _ask(self, wanted: Sequence[int]) -> int:
+        """Get the replies at these indices from one request; return how many came, and learn where these are fewer."""
+        k, started = len(wanted), 0.0
+
+        async def attempt() -> list[Rollout]:
+            nonlocal started
+            self._raise_if_hopeless()
+            if isinstance(self.refused, ModelError):
+                raise self.refused
+            started = started or time.monotonic()
+            rollouts = await self._request(k, wanted[0], started)
+            # While the connection is still taken: what is killed then asks again for no more than was under way.
+            await self.replies.keep(dict(zip(wanted, rollouts, strict=False)))
+            return rollouts
+
+        try:
+            rollouts = await self.service.retrying(attempt)
+        except (BudgetReached, EndpointDown, QuotaExhausted, AuthenticationFailed) as error:
+            # Not raised here: that would cancel requests under way, whose replies are being paid for.
+            self.refused = error
+            self.replies.lose(wanted, error)
+            return 0
+        except (EndpointUnavailable, BadReply) as error:
+            self.replies.lose(wanted, error)
+            return 0
+        except ContextOverflow:
+            raise
+        except RequestRejected as error:
+            if error.for_every_prompt:
+                self.refused = error
+            elif k == 1:
+                # Not raised while others, of the same request, may be answered: a filter can refuse one of eight.
+                self.rejected = error
+            if error.for_every_prompt or k == 1:
+                self.replies.lose(wanted, error)
+                return 0
+            rollouts = []
+        # Perhaps it is n that was refused. A single answer tells, and if it comes it is kept.
+        count = len(rollouts) or await self._ask(wanted[:1])
+        if 0 < count < k:
+            self.learned.most_choices = max(1, min(count, self.learned.most_choices or k))
+        return count
+
+    async def _request(self, k: int, start: int, started: float) -> list[Rollout]:
+        """`k` replies from one HTTP exchange; from two when the server's name for the token limit has to be learned."""
+        request = self.request if k == 1 else {**self.request, "n": k}
+        if start and "seed" in request:
+            # The same seed again would bring the same replies again.
+            request = {**request, "seed": request["seed"] + start}
+        learned = self.learned
+        if self.limit is None:
+            return await self._exchange(request, k, started)
+        if learned.no_limit is not None:
+            raise RequestRejected(learned.no_limit)
+        ours = learned.tokens_name or next(name for name in TOKEN_LIMITS if name in request)
+        other = next(name for name in TOKEN_LIMITS if name != ours)
+        try:
+            rollouts = await self._exchange(renamed(request, ours), k, started)
+        except ContextOverflow:
+            raise
+        except RequestRejected as error:
+            if not words.refuses_name(error, ours, other):
+                raise
+            rollouts = await self._exchange(renamed(request, other), k, started)
+            learned.tokens_name = ours = other
+        if learned.tokens_name == ours:
+            written = Usage.total(rollout.usage for rollout in rollouts)
+            learned.check_limit(self.service.traffic.who, ours, k * self.limit, written)
+        return rollouts
+
+    async def _exchange(self, request: dict[str, Any], k: int, started: float) -> list[Rollout]:
+        """Make one HTTP exchange, which is booked whatever comes of it."""
+        # Anew at each attempt: meanwhile the connections may have been closed, or the server have moved.
+        client, service = await self.service.client(), self.service
+        async with self.books.request(lambda: self._most(k)) as booking:
+            answer = await client.send(self.messages, request, service.timeout)
+            if answer is None:
+                return [Rollout("", finish_reason="content_filter")] * k
+            service.traffic.heard(answer.headers)
+            try:
+                reply = wire.parse(answer.body, client.who, answer.headers, prompt_text(self.messages))
+                rollouts = wire.rollouts(reply, client.who, service.price, time.monotonic() - started)
+            except ModelError as error:
+                if error.usage is not None:
+                    booking(error.usage)
+                raise
+            booking(Usage.total(rollout.usage for rollout in rollouts))
+            return rollouts
+
+    def _most(self, k: int) -> tuple[int, int | None]:
+        """The most tokens of prompt and replies that a request for `k` can be billed for."""
+        return most_prompt_tokens(self.messages), self.limit and choices(self.request, k) * self.limit

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from catlite.models.http import likelihood
 from catlite.models.http.traffic import Contact, Traffic
 from catlite.usage import Usage
 
@@ -18,21 +17,22 @@ class Learned:
 
     most_choices: the most choices of one request, None for as many as are asked for. tokens_name: the name under which
     it takes the token limit, once the other was refused. no_limit: why no token limit is in force, once that was seen.
-    scores: how it scores given texts. refused, taken: settings that were seen to be refused, and to work; as
-    "temperature=0.0". contact, traffic: whether it ever answered, and how fast it is asked on each event loop.
+    scoring: how it scores texts: "llama.cpp", "vLLM" or "not at all". refused, taken: settings that were seen to be
+    refused, and to work; as "temperature=0.0". contact, traffic: whether it ever answered, and how fast it is asked on
+    each event loop.
     """
 
     most_choices: int | None
     tokens_name: str | None = None
     no_limit: str | None = None
-    scores: likelihood.Known = field(default_factory=likelihood.Known)
+    scoring: str | None = None
     refused: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
     contact: Contact = field(default_factory=Contact)
     traffic: dict[asyncio.AbstractEventLoop, Traffic] = field(default_factory=dict)
 
     def check_limit(self, who: str, name: str, most: int, usage: Usage) -> None:
-        """Learns that there is no token limit where one sent as `name`, `most` tokens in all, does not hold."""
+        """Learn that there is no token limit where one sent as `name`, `most` tokens in all, does not hold."""
         written = usage.completion_tokens
         if written is not None and written > 2 * most + _SLACK:
             self.no_limit = (

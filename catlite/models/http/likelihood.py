@@ -11,25 +11,30 @@ another count of them. Left out: servers that can neither (OpenAI, and what lite
 
 from __future__ import annotations
 
-import contextvars
 import json
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from catlite.data import Message, Rollout
-from catlite.errors import AuthenticationFailed, BadReply, ConfigError, ContextOverflow, RequestRejected
+from catlite.errors import (
+    AuthenticationFailed,
+    BadReply,
+    ConfigError,
+    ContextOverflow,
+    EndpointUnavailable,
+    RequestRejected,
+)
+from catlite.models.booking import Books, MostTokens
 from catlite.models.http import wire
-from catlite.models.http.booking import Books, MostTokens
 from catlite.models.http.clients import Answer, Client
 from catlite.models.http.counts import counts
-from catlite.models.http.prices import Price
-from catlite.models.http.retry import retrying
-from catlite.models.http.traffic import Traffic
-from catlite.runs.store import Asked, current_run
+from catlite.models.http.service import Service
+from catlite.models.kept import kept_scores
+from catlite.runs import session
+from catlite.runs.budget import most_prompt_tokens
 from catlite.usage import Usage
 
 T = TypeVar("T")
@@ -40,69 +45,51 @@ _LISTED = (1000, 1_000_000)  # of the likeliest tokens, first; then all there ar
 
 
 @dataclass
-class Known:
-    """How a server scores, once its answers have told: "llama.cpp", "vLLM" or "not at all"."""
-
-    way: str | None = None
-
-
-@dataclass(frozen=True)
 class Scorer:
     """One call of `Endpoint.logprobs`, with what the endpoint lends it."""
 
+    service: Service
     who: str  # how errors call the server
-    client: Callable[[], Awaitable[Client]]  # anew for each request: the server may have moved
-    known: Known
-    slots: AbstractAsyncContextManager[Any]
-    traffic: Traffic
-    books: Books
-    timeout: float
-    retry_seconds: float
     sampling: Mapping[str, Any]  # of the endpoint: only what shapes the prompt is taken from it
     spent: list[Usage] = field(default_factory=list)
 
-    async def stored(self, model: str, address: str, messages: list[Message], text: str) -> list[float]:
-        """As `score`; what the run in force has scored before is not asked again."""
-        store = current_run()
-        if store is None:
-            return await self._noted(messages, text)
-        asked = Asked(model, address, messages, {"scored": text, **self._template()})
-        async with store.turn(asked):
-            found = store.find(asked, 1)
-            if found:
-                _note(found[0].usage)
-                return list(found[0].logprobs or ())
-            logprobs = await self._noted(messages, text)
-            usage = Usage.total(self.spent)
-            # A score is no reply: it has no text, and whoever counts usable rollouts passes it by.
-            kept = Rollout("", finish_reason="scored", logprobs=tuple(logprobs), usage=usage)
-            await store.keep(asked, {0: kept})
-            return logprobs
+    def __post_init__(self) -> None:
+        self.books = Books(self.service.model, self.service.price)
 
-    async def _noted(self, messages: list[Message], text: str) -> list[float]:
-        try:
-            logprobs = await self.score(messages, text)
-        finally:
-            _note(Usage.total(self.spent))
-        if not all(map(math.isfinite, logprobs)):
-            raise BadReply(f"{self.who} gave a log-probability that is no number: {logprobs!r:.200}")
-        return logprobs
+    async def stored(self, messages: list[Message], text: str) -> list[float]:
+        """As `score`; what the run in force has scored before is not asked again."""
+        service = self.service
+
+        async def score() -> Rollout:
+            try:
+                logprobs = await self.score(messages, text)
+                if not all(map(math.isfinite, logprobs)):
+                    raise BadReply(f"{self.who} gave a log-probability that is no number: {logprobs!r:.200}")
+            except BaseException as error:
+                session.meter(Usage.total(self.spent))
+                if isinstance(error, EndpointUnavailable | BadReply):
+                    session.tell(error)
+                raise
+            # A score is no reply: it has no text, and whoever counts usable rollouts passes it by.
+            return Rollout("", finish_reason="scored", logprobs=tuple(logprobs), usage=Usage.total(self.spent))
+
+        return await kept_scores(service.model, service.kept_address, messages, text, self._template(), score)
 
     async def score(self, messages: list[Message], text: str) -> list[float]:
         """The natural log of the probability of each token of `text` as the reply to `messages`."""
-        if self.known.way is None or self.known.way == "llama.cpp":
+        if self.service.learned.scoring is None or self.service.learned.scoring == "llama.cpp":
             prompt = await self._llama_prompt(messages)
             if prompt is not None:
-                self.known.way = "llama.cpp"
+                self.service.learned.scoring = "llama.cpp"
                 return await self._llama(prompt, text)
-        if self.known.way == "not at all":
+        if self.service.learned.scoring == "not at all":
             raise unable(self.who)
         return await self._vllm(messages, text)
 
     def _template(self) -> dict[str, Any]:
         """Settings of the chat template, such as thinking off: without them the prompt is another one."""
-        given = {**(self.sampling.get("extra_body") or {}), **self.sampling}
-        return {name: given[name] for name in ("chat_template_kwargs",) if given.get(name)}
+        settings = {**(self.sampling.get("extra_body") or {}), **self.sampling}
+        return {name: settings[name] for name in ("chat_template_kwargs",) if settings.get(name)}
 
     # llama.cpp
 
@@ -111,14 +98,14 @@ class Scorer:
 
         def read(reply: dict[str, Any], who: str) -> tuple[str | None, Usage]:
             prompt = reply.get("prompt")
-            if self.known.way is not None and not isinstance(prompt, str):
+            if self.service.learned.scoring is not None and not isinstance(prompt, str):
                 raise BadReply(f"{who} gave no prompt from its chat template: {wire.snippet(json.dumps(reply))}")
             return (prompt if isinstance(prompt, str) else None), Usage(requests=1)
 
         try:
             return await self._post("/apply-template", {"messages": messages, **self._template()}, read)
         except (RequestRejected, AuthenticationFailed) as error:
-            if error.status == 401 or self.known.way is not None:
+            if error.status == 401 or self.service.learned.scoring is not None:
                 raise
         return None
 
@@ -147,18 +134,20 @@ class Scorer:
         return await self._post("/tokenize", body, read)
 
     async def _forced(self, prompt: list[int], ids: list[int]) -> list[float]:
-        """The log-probabilities of `ids` after `prompt`, written in one go."""
+        """Have `ids` written after `prompt` in one go, and read their log-probabilities."""
         grammar = "root ::= " + " ".join(f"<[{token}]>" for token in ids)
 
         def read(reply: dict[str, Any], who: str) -> tuple[list[float], Usage]:
-            found = _generated(reply)
-            if len(found) < len(ids) and reply.get("truncated"):
-                given = len(prompt) + len(ids)
-                raise ContextOverflow(f"{who}: prompt and text have {given:,} tokens, beyond its context", given=given)
-            logprobs = [one["logprob"] for one in found if isinstance(one.get("logprob"), float | int)]
-            if [one.get("id") for one in found] != ids or len(logprobs) != len(ids):
+            tokens = _generated(reply)
+            if len(tokens) < len(ids) and reply.get("truncated"):
+                length = len(prompt) + len(ids)
+                raise ContextOverflow(
+                    f"{who}: prompt and text have {length:,} tokens, beyond its context", given=length
+                )
+            logprobs = [token["logprob"] for token in tokens if isinstance(token.get("logprob"), float | int)]
+            if [token.get("id") for token in tokens] != ids or len(logprobs) != len(ids):
                 raise BadReply(
-                    f"{who} was to write {len(ids)} given tokens and wrote {wire.snippet(json.dumps(found))}"
+                    f"{who} was to write {len(ids)} given tokens and wrote {wire.snippet(json.dumps(tokens))}"
                 )
             return [max(value, _LOWEST) for value in logprobs], self._llama_usage(reply, prompt, len(ids))
 
@@ -170,11 +159,11 @@ class Scorer:
         for most in _LISTED:
 
             def read(reply: dict[str, Any], who: str) -> tuple[list[float], Usage]:
-                found = _generated(reply)
-                listed = found[0].get("top_logprobs") if found else None
+                written = _generated(reply)
+                listed = written[0].get("top_logprobs") if written else None
                 if not isinstance(listed, list):
-                    raise BadReply(f"{who} lists no alternatives to a token: {wire.snippet(json.dumps(found))}")
-                logprobs = [max(one["logprob"], _LOWEST) for one in listed if one.get("id") == token]
+                    raise BadReply(f"{who} lists no alternatives to a token: {wire.snippet(json.dumps(written))}")
+                logprobs = [max(entry["logprob"], _LOWEST) for entry in listed if entry.get("id") == token]
                 return logprobs[:1], self._llama_usage(reply, prompt, 1)
 
             forcing = {"n_predict": 1, "n_probs": most, "logit_bias": [[stop, _BIAS]]}
@@ -186,7 +175,7 @@ class Scorer:
     async def _complete(self, prompt: list[int], forcing: Mapping[str, Any], read: _Read[list[float]]) -> list[float]:
         body = {"prompt": prompt, "temperature": 0, "cache_prompt": True, **forcing}
         try:
-            return await self._post("/completion", body, read, lambda _: (len(prompt), forcing["n_predict"]))
+            return await self._post("/completion", body, read, (len(prompt), forcing["n_predict"]))
         except RequestRejected as error:
             if "grammar" not in str(error):
                 raise
@@ -195,7 +184,8 @@ class Scorer:
 
     def _llama_usage(self, reply: Mapping[str, Any], prompt: list[int], written: int) -> Usage:
         cached = (reply.get("timings") or {}).get("cache_n") or 0
-        cost = self.books.price.cost(len(prompt), written, cached) if self.books.price else None
+        price = self.service.price
+        cost = price.cost(len(prompt), written, cached) if price else None
         return Usage(len(prompt), written, cached, cost, 1)
 
     # vLLM
@@ -219,45 +209,44 @@ class Scorer:
         """(token id, log-probability) of every token of the prompt; the first, which nothing precedes, has 0."""
 
         def read(reply: dict[str, Any], who: str) -> tuple[list[tuple[str, float]] | None, Usage]:
-            found = _prompt_tokens(reply.get("prompt_logprobs"), who)
-            if found is None and (self.known.way is not None or not reply.get("choices")):
+            tokens = _prompt_tokens(reply.get("prompt_logprobs"), who)
+            if tokens is None and (self.service.learned.scoring is not None or not reply.get("choices")):
                 raise BadReply(f"{who} gave no prompt_logprobs: {wire.snippet(json.dumps(reply))}")
-            return found, _vllm_usage(reply, self.books.price)
+            prompt, completion, _ = counts(reply)
+            price = self.service.price
+            return tokens, Usage(prompt, completion, 0, price.cost(prompt, completion, 0) if price else None, 1)
 
         # prompt_logprobs=0 gives the prompt's own tokens and no alternatives to them.
         more = {"prompt_logprobs": 0, "add_generation_prompt": not continued, "continue_final_message": continued}
         request = {"max_tokens": 1, "temperature": 0, "extra_body": {**more, **self._template()}}
         try:
-            found = await self._exchange(
-                lambda client: client.send(messages, request, self.timeout),
+            tokens = await self._exchange(
+                lambda client: client.send(messages, request, self.service.timeout),
                 read,
-                lambda ledger: ledger.most(messages, 1, 1),
+                lambda: (most_prompt_tokens(messages), 1),
+                exact=False,
             )
         except ContextOverflow:
             raise
         except RequestRejected as error:
-            if self.known.way is not None or error.for_every_prompt:
+            if self.service.learned.scoring is not None or error.for_every_prompt:
                 raise
             failure = unable(f"{self.who} ({error})")
         else:
-            self.known.way = self.known.way or ("not at all" if found is None else "vLLM")
-            if found is not None:
-                return found
+            learned = self.service.learned
+            learned.scoring = learned.scoring or ("not at all" if tokens is None else "vLLM")
+            if tokens is not None:
+                return tokens
             failure = unable(self.who)
         raise failure
 
     # HTTP
 
-    async def _post(
-        self,
-        path: str,
-        body: Mapping[str, Any],
-        read: _Read[T],
-        most: MostTokens = lambda _: (0, 0),
-    ) -> T:
-        """POST to a path beside `/v1`, which is where llama.cpp has its own."""
+    async def _post(self, path: str, body: Mapping[str, Any], read: _Read[T], most: tuple[int, int] = (0, 0)) -> T:
+        """POST to a path beside `/v1`, which is where llama.cpp has its own; `most` are tokens of prompt and reply."""
+        timeout = self.service.timeout
         return await self._exchange(
-            lambda client: client.post(client.url.removesuffix("/v1") + path, body, self.timeout), read, most
+            lambda client: client.post(client.url.removesuffix("/v1") + path, body, timeout), read, lambda: most
         )
 
     async def _exchange(
@@ -265,40 +254,21 @@ class Scorer:
         send: Callable[[Client], Awaitable[Answer | None]],
         read: _Read[T],
         most: MostTokens,
+        exact: bool = True,
     ) -> T:
         """What `read` makes of the answer: asked again on transient failures, booked, within the limits."""
         started = time.monotonic()
 
-        async def once() -> T:
-            async with self.books.request(most) as book:
-                answer = await send(await self.client())
+        async def attempt() -> T:
+            async with self.books.request(most, exact=exact) as booking:
+                answer = await send(await self.service.client())
                 result, usage = read(_object(answer.body if answer else ""), self.who)
                 usage += Usage(seconds=time.monotonic() - started)
-                book(usage)
+                booking(usage)
                 self.spent.append(usage)
                 return result
 
-        return await retrying(once, self.retry_seconds, self.slots, self.traffic)
-
-
-_meter: contextvars.ContextVar[list[Usage | None] | None] = contextvars.ContextVar("catlite_scoring", default=None)
-
-
-@contextmanager
-def metered() -> Iterator[list[Usage | None]]:
-    """What each score asked for inside has cost, also those a run has kept: `logprobs` returns numbers alone."""
-    spent: list[Usage | None] = []
-    token = _meter.set(spent)
-    try:
-        yield spent
-    finally:
-        _meter.reset(token)
-
-
-def _note(usage: Usage | None) -> None:
-    spent = _meter.get()
-    if spent is not None:
-        spent.append(usage)
+        return await self.service.retrying(attempt)
 
 
 def unable(who: str) -> ConfigError:
@@ -318,8 +288,8 @@ def check_text(text: Any) -> str:
 
 def _generated(reply: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The tokens of a llama.cpp completion: {"id", "logprob", "top_logprobs"}."""
-    came = reply.get("completion_probabilities")
-    return [one for one in came if isinstance(one, dict)] if isinstance(came, list) else []
+    tokens = reply.get("completion_probabilities")
+    return [token for token in tokens if isinstance(token, dict)] if isinstance(tokens, list) else []
 
 
 def _runs(ids: list[int], writable: list[bool]) -> Iterator[tuple[list[int], bool]]:
@@ -331,32 +301,27 @@ def _runs(ids: list[int], writable: list[bool]) -> Iterator[tuple[list[int], boo
             start = end
 
 
-def _prompt_tokens(given: Any, who: str) -> list[tuple[str, float]] | None:
+def _prompt_tokens(entries: Any, who: str) -> list[tuple[str, float]] | None:
     """As vLLM gives `prompt_logprobs`: null at first, then {token id: {"logprob": …}} with the prompt's token first."""
-    if not isinstance(given, list):
+    if not isinstance(entries, list):
         return None
-    found: list[tuple[str, float]] = []
-    for position, entry in enumerate(given):
+    tokens: list[tuple[str, float]] = []
+    for position, entry in enumerate(entries):
         if position == 0 and entry is None:
-            found.append(("", 0.0))
+            tokens.append(("", 0.0))
             continue
         token, about = next(iter(entry.items()), ("", None)) if isinstance(entry, dict) else ("", None)
         value = about.get("logprob") if isinstance(about, dict) else None
         if not isinstance(value, float | int):
             raise BadReply(f"{who} gave no log-probability for token {position} of the prompt: {entry!r:.200}")
-        found.append((token, float(value)))
-    return found
-
-
-def _vllm_usage(reply: Mapping[str, Any], price: Price | None) -> Usage:
-    prompt, completion, _ = counts(reply)
-    return Usage(prompt, completion, 0, price.cost(prompt, completion, 0) if price else None, 1)
+        tokens.append((token, float(value)))
+    return tokens
 
 
 def _object(body: str) -> dict[str, Any]:
     """`body` as a JSON object; an empty one when it is anything else."""
     try:
-        found = json.loads(body)
+        reply = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return reply if isinstance(reply, dict) else {}

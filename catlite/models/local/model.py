@@ -10,47 +10,55 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NoReturn
 
+from catlite.checks import whole_number
 from catlite.data import Message, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError, ContextOverflow, RequestRejected
-from catlite.models.base import check_n, check_sampling, combined, sendable
+from catlite.models.base import TOKEN_LIMITS, Traits, check_n, check_sampling, combined, sendable, token_limit
+from catlite.models.booking import Books
 from catlite.models.http.likelihood import check_text
+from catlite.models.http.prices import Price
+from catlite.models.kept import kept, kept_scores, wanted
 from catlite.models.local.engine import Reply
 from catlite.models.local.loading import Weights, check_adapter, check_path, choose_backend, resolve_dtype
 from catlite.models.local.sampling import Drawing, Drawn
-from catlite.runs.store import Asked, current_run, first_sample
 from catlite.usage import Usage
 
+_FREE = Price(0.0, 0.0)
 MAX_TOKENS = 1024  # of a reply, when nobody says: a small model does not always stop
-_TAKEN = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "max_tokens": "max_tokens",
-    "max_completion_tokens": "max_tokens",
-    "seed": "seed",
-}
-_ALSO = frozenset({"stop", "chat_template_kwargs", "logprobs", "top_logprobs"})  # read elsewhere, or granted anyway
+_DRAWN_BY = frozenset({"temperature", "top_p", "top_k", "min_p", "seed"})  # what a Drawing takes as it is
+_TAKEN = _DRAWN_BY | {*TOKEN_LIMITS, "stop", "chat_template_kwargs", "logprobs", "top_logprobs"}
 
 
 class LocalModel:
     """A model whose weights are in this process.
 
-    path: a folder with safetensors, a name on the Hugging Face hub, or "local", the embedded SmolLM2. adapter: a LoRA
-    adapter's folder. backend: "transformers", "unsloth", or "auto", which takes Unsloth where there is a CUDA device
-    and the package. dtype: "auto" is the files' own where the device computes in it, else float16 or float32. context:
-    tokens of prompt and reply together, by default the model's. batch_size: replies drawn at once; halved when memory
-    does not suffice. sampling: defaults of every call.
+    A budget counts its tokens, and no requests and no dollars; a run keeps its replies and its scores.
 
-    Raises ConfigError for a setting that is wrong, MissingExtra without catlite[train].
+    Args:
+        path: a folder with safetensors, a name on the Hugging Face hub, or "local", the embedded SmolLM2.
+        adapter: the folder of a LoRA adapter; None for the bare weights.
+        backend: "transformers", "unsloth", or "auto", which takes Unsloth where there is a CUDA device and the package.
+        dtype: "float32", "bfloat16", "float16", or "auto": the files' own where the device computes in it, else float16
+            or float32.
+        context: tokens of prompt and reply together; None is the model's own.
+        batch_size: replies drawn at once, halved when memory does not suffice; 64.
+        load_in_4bit: load the weights in 4 bits (Unsloth); False.
+        **sampling: defaults of every call: temperature, top_p, max_tokens, …
+
+    Raises:
+        ConfigError: for a setting that is wrong.
+        MissingExtra: without catlite[train].
+
+    Example:
+        >>> model = catlite.LocalModel("Qwen/Qwen3-0.6B", max_tokens=256)
+        >>> catlite.synthesize("What is 6 times 7?", model)
     """
-
-    max_connections = 32  # twice as many questions are under way: enough to fill a batch
 
     def __init__(
         self,
@@ -66,8 +74,7 @@ class LocalModel:
     ) -> None:
         self.path = check_path(path)
         self.adapter = None if adapter is None else check_adapter(Path(adapter).expanduser())
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ConfigError(f"batch_size={batch_size!r}: want a whole number of at least 1")
+        whole_number("batch_size", batch_size)
         if dtype not in ("auto", "float32", "bfloat16", "float16"):
             raise ConfigError(f'dtype={dtype!r}: want "auto", "float32", "bfloat16" or "float16"')
         self.sampling = check_sampling(sampling)
@@ -80,6 +87,11 @@ class LocalModel:
         """How the model is called in reports: the last part of its path."""
         own = "SmolLM2-135M-Instruct" if self.path == "local" else Path(self.path).name
         return own if self.adapter is None else f"{own} + {self.adapter.name}"
+
+    @property
+    def traits(self) -> Traits:
+        """What the pipeline wants to know of it; 64 questions are under way, enough to fill a batch."""
+        return Traits(max_connections=32, price=_FREE, sampling=self.sampling, keeps_books=True)
 
     @property
     def backend(self) -> str:
@@ -114,33 +126,40 @@ class LocalModel:
         """
         messages = [sendable(message) for message in as_messages(prompt)]
         request = combined(self.sampling, check_sampling(sampling))
-        samples = range(first_sample(), first_sample() + check_n(n))
-        unknown = [name for name in request if name not in _TAKEN and name not in _ALSO]
+        samples = wanted(check_n(n))
+        unknown = [name for name in request if name not in _TAKEN]
         if unknown:
             raise RequestRejected(f"{self.name!r} runs in this process, which takes no {unknown[0]}", status=400)
-        store = current_run()
-        if store is None:
-            return await self._draw(messages, request, list(samples))
-        asked = Asked(self.name, await asyncio.to_thread(self._address), messages, request)
-        async with store.turn(asked):
-            found = store.find(asked, n, samples.start)
-            missing = [sample for sample in samples if sample not in found]
-            if missing:
-                fresh = dict(zip(missing, await self._draw(messages, request, missing), strict=True))
-                await store.keep(asked, fresh)
-                found |= fresh
-            return [found[sample] for sample in samples]
+        async with kept(self.name, self._address, messages, request, samples) as replies:
+            if missing := replies.missing:
+                fresh = await self._draw(messages, request, missing)
+                await replies.keep(dict(zip(missing, fresh, strict=True)))
+            return replies.in_order()
 
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
         """The natural log of the probability of each token of `text`, as the reply to `prompt`; its end aside."""
         messages = [sendable(message) for message in as_messages(prompt)]
         text = sendable({"content": check_text(text)})["content"]
-        await self._loaded()
-        before = self.tokens(messages, self.sampling)
-        given = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        self.room(len(before) + len(given))
-        (scores,) = await _results([self.weights.engine.score(before, given, adapter=self.trainable)])
-        return list(scores)
+        template = {name: value for name, value in self.sampling.items() if name == "chat_template_kwargs" and value}
+
+        async def score() -> Rollout:
+            await self._loaded()
+            before = self.tokens(messages, self.sampling)
+            reply = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            length = len(before) + len(reply)
+            self.room(length)
+            started = time.monotonic()
+            async with self._books().request(lambda: (length, 0), exact=True) as booking:
+                (scores,) = await _results([self.weights.engine.score(before, reply, adapter=self.trainable)])
+                usage = Usage(length, seconds=time.monotonic() - started)
+                booking(usage)
+            return Rollout("", finish_reason="scored", logprobs=tuple(scores), usage=usage)
+
+        return await kept_scores(self.name, self._address, messages, text, template, score)
+
+    def _books(self) -> Books:
+        """Where what is drawn is booked: tokens, at no price and without a request."""
+        return Books(self.name, _FREE, requests=0)
 
     async def _loaded(self) -> None:
         """Loads the weights when they are not yet, without holding up the caller's loop."""
@@ -150,15 +169,21 @@ class LocalModel:
     async def _draw(self, messages: list[Message], request: Mapping[str, Any], indices: list[int]) -> list[Rollout]:
         await self._loaded()
         prompt = self.tokens(messages, request)
-        settings = {ours: request[name] for name, ours in _TAKEN.items() if name in request}
-        room = self.room(len(prompt), settings.get("max_tokens", 1))
-        settings.setdefault("max_tokens", min(MAX_TOKENS, room))
+        limit = token_limit(request)
+        room = self.room(len(prompt), 1 if limit is None else limit)
+        limit = min(MAX_TOKENS, room) if limit is None else limit
+        settings = {name: value for name, value in request.items() if name in _DRAWN_BY}
         settings.setdefault("seed", secrets.randbits(63))
         settings["top_k"] = max(settings.get("top_k", 0), 0)
-        prompts = [prompt] * len(indices)
-        replies = self.weights.engine.draw(prompts, Drawing(**settings), indices, adapter=self.trainable)
-        drawn = await _results(replies)
-        return [self._rollout(one, len(prompt) if at == 0 else 0, request) for at, one in enumerate(drawn)]
+        drawing = Drawing(**settings, max_tokens=limit)
+        async with self._books().request(lambda: (len(prompt), len(indices) * limit), exact=True) as booking:
+            prompts = [prompt] * len(indices)
+            drawn = await _results(self.weights.engine.draw(prompts, drawing, indices, adapter=self.trainable))
+            rollouts = [
+                self._rollout(reply, 0 if number else len(prompt), request) for number, reply in enumerate(drawn)
+            ]
+            booking(Usage.total(rollout.usage for rollout in rollouts))
+        return rollouts
 
     def _rollout(self, drawn: Drawn, prompt_tokens: int, request: Mapping[str, Any]) -> Rollout:
         text = self.tokenizer.decode(drawn.tokens, skip_special_tokens=True)
@@ -168,9 +193,8 @@ class LocalModel:
         at = min((place for stop in stops if (place := text.find(stop)) >= 0), default=None)
         if at is not None:
             text, complete = text[:at], True
-        first = prompt_tokens > 0
-        seconds = drawn.seconds if first else 0.0
-        usage = Usage(prompt_tokens, len(drawn.tokens), 0, 0.0, int(first), seconds, generations=1)
+        seconds = drawn.seconds if prompt_tokens else 0.0
+        usage = Usage(prompt_tokens, len(drawn.tokens), seconds=seconds, generations=1)
         return Rollout(text, finish_reason="stop" if complete else "length", logprobs=logprobs, usage=usage)
 
     def tokens(self, messages: list[Message], request: Mapping[str, Any] | None = None) -> list[int]:
@@ -185,23 +209,26 @@ class LocalModel:
         """How many tokens a prompt of `tokens` leaves of the context; ContextOverflow when a `reply` has no room."""
         limit = self.weights.context
         if tokens + reply > limit:
-            asked = f" and its reply may have {reply:,}" if reply > 1 else ""
+            wish = f" and its reply may have {reply:,}" if reply > 1 else ""
             raise ContextOverflow(
-                f"{self.name!r}: the prompt has {tokens:,} tokens{asked}; the context is {limit:,}",
+                f"{self.name!r}: the prompt has {tokens:,} tokens{wish}; the context is {limit:,}",
                 limit=limit,
                 given=tokens + reply,
             )
         return limit - tokens
 
-    def _address(self) -> str:
-        """What stands for the weights in a run store."""
+    async def _address(self) -> str:
+        """What stands for the weights in a run store; the first time their files are read."""
+        return await asyncio.to_thread(self._weights_address)
+
+    def _weights_address(self) -> str:
         weights = self.weights
         adapter = weights.adapter_digest() if self.trainable else "none"
         dtype, four_bit = resolve_dtype(weights.settings["dtype"]), int(weights.settings["load_in_4bit"])
         context = weights.settings["context"]  # where a reply without max_tokens ends
-        told = f":context {context}" if context else ""
-        told += f":{json.dumps(weights.template, sort_keys=True)}" if weights.template else ""
-        return f"weights:{weights.digest}:{adapter}:{dtype}:{four_bit}{told}"
+        more = f":context {context}" if context else ""
+        more += f":{json.dumps(weights.template, sort_keys=True)}" if weights.template else ""
+        return f"weights:{weights.digest}:{adapter}:{dtype}:{four_bit}{more}"
 
     def save_adapter(self, folder: str | Path) -> Path:
         """Writes the adapter, as PEFT keeps one, into `folder` and returns it. ConfigError when there is none."""

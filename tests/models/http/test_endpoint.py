@@ -15,7 +15,7 @@ from catlite.errors import (
     RequestRejected,
 )
 from catlite.models.http import prices
-from catlite.runs.store import open_run
+from catlite.runs.session import open_run
 
 # One request with n = G, and what is learned where the server will not have it
 
@@ -213,19 +213,19 @@ def test_no_client_is_shared_between_loops(server):
 
     async def client():
         await endpoint.sample(QUESTION)
-        return await endpoint._client()
+        return await endpoint._service.client()
 
     first, second, third = asyncio.run(client()), asyncio.run(client()), concurrency.run(client())
     assert len({id(one) for one in (first, second, third)}) == 3
     assert concurrency.run(client()) is third
-    assert len(endpoint._connections.loops) == 1  # ended loops are forgotten
+    assert len(endpoint._service.connections.loops) == 1  # ended loops are forgotten
     endpoint.close()
 
 
 def test_tasks_that_connect_at_once_share_one_client(server):
     async def work():
         async with on(server) as endpoint:
-            clients = await asyncio.gather(*(endpoint._client() for _ in range(10)))
+            clients = await asyncio.gather(*(endpoint._service.client() for _ in range(10)))
             await asyncio.gather(*(endpoint.sample(QUESTION) for _ in range(3)))
             return clients
 

@@ -12,8 +12,7 @@ import catlite
 from catlite import Budget, Endpoint, Example, Group, MinPerplexity, MutualPredictability, Rollout, Usage, concurrency
 from catlite.errors import BadReply, BudgetReached, ConfigError, ContextOverflow
 from catlite.models.http import likelihood
-from catlite.runs.budget import capped
-from catlite.runs.store import open_run
+from catlite.runs.session import capped, open_run
 
 SUM = "What is 2 times 3?"
 
@@ -194,7 +193,7 @@ def test_a_run_scores_nothing_twice(tmp_path):
         for _ in range(2):
             with open_run(tmp_path) as store:
                 assert score(model, "ab") == [-0.097, -0.098]
-                assert store.usage().requests == 4
+                assert store.account.spent.requests == 4
         assert len(server.requests) == 4
         with open_run(tmp_path):
             score(model, "abc")

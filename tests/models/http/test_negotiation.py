@@ -25,10 +25,12 @@ from catlite import (
 )
 from catlite.criteria import Criterion, Rubric
 from catlite.errors import ConfigError, ModelError, RequestRejected
-from catlite.models.preferring import noting, sample_preferring
+from catlite.models.base import Traits
+from catlite.models.preferring import sample_preferring
 from catlite.models.scripted import ScriptedModel
 from catlite.rewards.judge import judge_group
-from catlite.runs.budget import Budget, capped
+from catlite.runs.budget import Budget
+from catlite.runs.session import capped, noting
 
 PROMPT = [{"role": "user", "content": "At which temperature does the acid boil?"}]
 FORM = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
@@ -129,7 +131,7 @@ def test_a_5xx_that_passes_teaches_nothing(server, hurry, monkeypatch, code):
         server.requests.clear()
         prefer(server, {"response_format": FORM})
         assert has(server) == [True]
-        catlite.models.http.endpoint._known_servers.clear()
+        catlite.models.http.service._known_servers.clear()
 
 
 def test_an_outage_gets_the_patience_it_gets_without_preferences(server, hurry):
@@ -440,8 +442,7 @@ def test_a_scorer_that_is_down_ends_the_run(server, hurry):
     questions = [f"Question {i}?" for i in range(30)]
 
     class Policy:
-        name = "policy"
-        max_connections = 1
+        name, traits = "policy", Traits(max_connections=1)
 
         async def sample(self, prompt, n=1, **sampling):
             return [Rollout("a"), Rollout("b")]

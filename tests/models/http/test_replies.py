@@ -26,8 +26,7 @@ from catlite.references.anchored import AnchoredVote
 from catlite.references.recursive import RecursiveSynthesis
 from catlite.references.selection import BestOfN, MinPerplexity
 from catlite.references.synthesis import Synthesis
-from catlite.runs.budget import capped
-from catlite.runs.store import open_run
+from catlite.runs.session import capped, open_run
 
 HABITS = sorted(Path(__file__).with_name("replies").glob("*.json"))
 

@@ -9,7 +9,7 @@ from faults import status
 
 from catlite import Endpoint, concurrency
 from catlite.errors import EndpointUnavailable
-from catlite.models.http import endpoint, retry
+from catlite.models.http import retry, service
 from catlite.models.http.retry import ATTEMPTS, retry_after, retrying
 from catlite.models.http.traffic import Traffic
 
@@ -128,14 +128,14 @@ def test_that_a_server_was_reached_is_known_on_every_loop_and_to_every_endpoint(
     asyncio.run(on(server).sample(QUESTION))
 
     async def contact():
-        return on(server)._traffic.contact
+        return on(server)._service.traffic.contact
 
     assert asyncio.run(contact()).made
     assert not concurrency.run(_contact_of("http://127.0.0.1:9/v1")).made
 
 
 async def _contact_of(url):
-    return Endpoint("m", base_url=url)._traffic.contact
+    return Endpoint("m", base_url=url)._service.traffic.contact
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "http://models.invalid/v1"])
@@ -151,10 +151,10 @@ def test_the_client_is_ready_before_the_clock_of_retry_seconds_runs(server, monk
     with on(server) as model:
 
         async def noting(*arguments):
-            ready.append(model._connections.mine.client is not None)  # whose first import takes seconds
+            ready.append(model._service.connections.mine.client is not None)  # whose first import takes seconds
             return await retrying(*arguments)
 
-        monkeypatch.setattr(endpoint, "retrying", noting)
+        monkeypatch.setattr(service, "retrying", noting)
         assert concurrency.run(model.sample(QUESTION))[0].text == "answer 0"
     assert ready == [True]
 

@@ -178,8 +178,15 @@ def test_what_an_endpoint_shows_of_itself_has_no_key_and_no_password(server):
         if used:
             server.key = None
             concurrency.run(_attempt(endpoint))
-        seen = [repr(endpoint), str(endpoint), f"{endpoint}", repr(vars(endpoint)), repr(endpoint._connections.loops)]
-        seen += [repr(vars(client.client)) for client in endpoint._connections.loops.values() if client.client]
+        seen = [
+            repr(endpoint),
+            str(endpoint),
+            f"{endpoint}",
+            repr(vars(endpoint)),
+            repr(vars(endpoint._service)),
+            repr(endpoint._service.connections.loops),
+        ]
+        seen += [repr(vars(client.client)) for client in endpoint._service.connections.loops.values() if client.client]
         seen += [json.dumps(vars(endpoint), default=repr, skipkeys=True)]
         assert KEY not in "".join(seen)
         assert PASSWORD not in "".join(seen)
@@ -320,7 +327,7 @@ def test_no_artefact_of_a_run_holds_a_key(server, tmp_path, caplog):
         result.to_frame().to_json(tmp_path / "frame.json")
         (tmp_path / "shown").write_text(f"{result}{result._repr_html_()}{result.references!r}{caplog.text}")
         # While the store is open, too: what was written last stands in a file of its own.
-        with catlite.runs.store.open_run(tmp_path / "run"):
+        with catlite.runs.session.open_run(tmp_path / "run"):
             files = [path for path in tmp_path.rglob("*") if path.is_file()]
             assert len(files) >= 6
             assert [path.name for path in files if KEY.encode() in path.read_bytes()] == []

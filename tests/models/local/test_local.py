@@ -12,11 +12,11 @@ pytest.importorskip("peft", reason="needs catlite[train]")
 from tiny import tiny_model  # noqa: E402
 
 import catlite  # noqa: E402
-from catlite import LocalModel, concurrency  # noqa: E402
-from catlite.errors import ConfigError, ContextOverflow, OutOfMemory, RequestRejected  # noqa: E402
+from catlite import Budget, LocalModel, concurrency  # noqa: E402
+from catlite.errors import BudgetReached, ConfigError, ContextOverflow, OutOfMemory, RequestRejected  # noqa: E402
 from catlite.models.local import engine, sampling  # noqa: E402
 from catlite.models.local.decoding import begin_alike  # noqa: E402
-from catlite.runs.store import open_run, samples_from  # noqa: E402
+from catlite.runs.session import capped, open_run, samples_from  # noqa: E402
 
 # What torch and its friends warn about is not ours.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -238,7 +238,7 @@ def test_usage_counts_the_prompt_once(model):
     first, *others = ask(model, n=3)
     assert first.usage.prompt_tokens == len(model.tokens([{"role": "user", "content": "Say something."}]))
     assert [one.usage.prompt_tokens for one in others] == [0, 0]
-    assert (first.usage.requests, first.usage.generations, first.usage.cost_usd) == (1, 1, 0.0)
+    assert (first.usage.requests, first.usage.generations, first.usage.cost_usd) == (0, 1, 0.0)
 
 
 def test_a_stop_string_ends_the_reply(model):
@@ -489,7 +489,7 @@ def test_what_cannot_be_made_a_batch_fails_and_is_not_waited_for(model, monkeypa
         ({"temperatur": 1.0}, ConfigError, "did you mean temperature"),
         ({"temperature": -1}, ConfigError, "of at least 0"),
         ({"response_format": {"type": "json_object"}}, RequestRejected, "response_format"),
-        ({"n": 0}, ConfigError, "at least one"),
+        ({"n": 0}, ConfigError, "of at least 1"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused(model, sampling, error, said):
@@ -569,7 +569,7 @@ def test_a_run_tells_models_by_context_and_by_a_vocabulary_that_is_read(tmp_path
     folder = tiny_model(tmp_path)
 
     def address(**settings):
-        return LocalModel(folder, **settings)._address()
+        return LocalModel(folder, **settings)._weights_address()
 
     plain = address()
     (folder / "vocab.txt").write_text("beside a tokenizer.json nobody reads it")
@@ -592,3 +592,29 @@ def test_weights_from_the_hub_are_told_by_the_commit_in_its_cache(tmp_path, monk
         (cache / file).parent.mkdir(parents=True)
         (cache / file).write_text(content)
     assert weights._digest() == "some/model@0123abcd"
+
+
+def test_a_run_scores_nothing_twice_and_a_budget_counts_tokens_alone(model, folder, tmp_path):
+    text = "plain text 123"
+    with open_run(tmp_path, Budget(usd=1e-9, requests=1, tokens=1000)) as store:
+        scores = concurrency.run(model.frozen().logprobs("Say something.", text))
+        ask(model, n=2, max_tokens=5)
+        spent = store.account.spent
+    assert (spent.requests, spent.cost_usd) == (0, 0.0)
+    prompt = len(model.tokens([{"role": "user", "content": "Say something."}]))
+    scored = len(model.tokenizer(text, add_special_tokens=False)["input_ids"])
+    assert spent.prompt_tokens == 2 * prompt + scored
+    assert 0 < spent.completion_tokens <= 10
+    again = LocalModel(folder)
+    with open_run(tmp_path) as store:
+        assert concurrency.run(again.frozen().logprobs("Say something.", text)) == scores
+        assert not again.weights.loaded
+        assert store.account.spent == spent
+
+
+def test_a_budget_in_tokens_stops_weights_in_this_process(model):
+    with capped(Budget(tokens=60)) as ledger:
+        ask(model, "Say 1.", max_tokens=10)
+        with pytest.raises(BudgetReached):
+            ask(model, "Say 2.", max_tokens=60)
+        assert 0 < ledger.spent.total_tokens < 60

@@ -1,4 +1,4 @@
-"""How scores grow with the number of rollouts (arXiv 2509.14234 §4.5), from those that are there.
+"""What at least one, or a majority, of k rollouts reaches (arXiv 2509.14234 §4.5), from those that are there.
 
 Errors are over questions. Left out: fits of a curve.
 """
@@ -9,102 +9,24 @@ import itertools
 import math
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from catlite import concurrency
 from catlite.analysis.comparing import check_comparable
-from catlite.coerce import estimator_name
-from catlite.data import Estimator, Group, Reference, Response, Reward
-from catlite.errors import ConfigError, EstimationError
-from catlite.evaluation import areestimate
+from catlite.averages import mean_and_error
+from catlite.data import Response
+from catlite.errors import ConfigError
 from catlite.references.selection import equivalence_classes
-from catlite.results import SINGLE, Evaluation, as_evaluation, mean_and_error
-from catlite.runs.budget import Budget
+from catlite.results import SINGLE, Evaluation, as_evaluation
 from catlite.text import data_frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SUBSETS = 200  # of a question's rollouts, drawn where there are more of a size
-
-
-async def ascaling(
-    evaluation: str | Path | Evaluation,
-    estimator: Estimator,
-    sizes: Sequence[int] | None = None,
-    *,
-    grader: Reward | None = None,
-    run: str | Path | None = None,
-    budget: Budget | None = None,
-) -> pd.DataFrame:
-    """`scaling`, awaited."""
-    evaluation = as_evaluation(evaluation)
-    sizes = checked_sizes(evaluation, sizes, "sizes")
-    variants = {str(size): First(estimator, size) for size in sizes}
-    again = await areestimate(evaluation, variants, grader=grader, run=run, budget=budget)
-    rows = []
-    for size in sizes:
-        score, error, questions = again.score(str(size))
-        failed = sum(row.score is None for row in again.rows if row.system == str(size))
-        row = {"estimator": estimator_name(estimator), "g": size, "score": score, "se": error}
-        rows.append(row | {"questions": questions, "failed": failed})
-    return data_frame(rows)
-
-
-def scaling(
-    evaluation: str | Path | Evaluation,
-    estimator: Estimator,
-    sizes: Sequence[int] | None = None,
-    *,
-    grader: Reward | None = None,
-    run: str | Path | None = None,
-    budget: Budget | None = None,
-) -> pd.DataFrame:
-    """Score an estimator on the first g rollouts of every group, for each g in `sizes` (arXiv 2509.14234 §4.5).
-
-    Args:
-        evaluation: a finished one, or the folder of its run, with its groups; nothing is sampled anew.
-        estimator: such as Synthesis(anchor); its own calls, one per group and size, are made.
-        sizes: numbers of rollouts; None is the powers of two up to n.
-        grader: a reward; None is AnswerMatch against each example's answer.
-        run: a folder in which the estimator's replies are kept; None keeps nothing.
-        budget: a hard cap on these calls; None for none.
-
-    Returns:
-        A DataFrame with columns estimator, g, score, se, questions, failed.
-
-    Raises:
-        ConfigError: when a size is larger than the groups.
-
-    Example:
-        >>> catlite.scaling(evaluation, catlite.Synthesis("gpt-4o-mini"), sizes=(2, 4, 8), run="runs/scaling")
-    """
-    return concurrency.run(ascaling(evaluation, estimator, sizes, grader=grader, run=run, budget=budget))
-
-
-@dataclass(frozen=True)
-class First:
-    """The estimator, shown the first `size` rollouts only."""
-
-    needs_usable: ClassVar = False  # without one, a rollout that came stands for itself
-
-    estimator: Estimator
-    size: int
-
-    async def __call__(self, group: Group) -> Reference:
-        """The reference of that part of `group`."""
-        part = Group(group.example, group.rollouts[: self.size])
-        if part.usable:
-            return await self.estimator(part)
-        # Nothing to estimate from, as happens to one truncated rollout: what was sampled stands for itself.
-        if not part.replies:
-            raise EstimationError(f"none of the first {self.size} rollouts came", group)
-        first = part.replies[0]
-        return Reference(first.text, first.answer, estimator_name(self.estimator), part)
 
 
 def checked_sizes(evaluation: Evaluation, sizes: Sequence[int] | None, name: str) -> Sequence[int]:
@@ -239,6 +161,7 @@ def _pools(evaluation: Evaluation) -> dict[int, list[tuple[Response, float]]]:
         if row.system == SINGLE and row.scores:
             group = evaluation.group(row.position, row.repeat)
             assert group is not None
-            graded = [(one, score) for one, score in zip(group.rollouts, row.scores, strict=True) if score is not None]
-            pools.setdefault(row.position, []).extend(graded)
+            scored = zip(group.rollouts, row.scores, strict=True)
+            pool = pools.setdefault(row.position, [])
+            pool += [(rollout, score) for rollout, score in scored if score is not None]
     return pools

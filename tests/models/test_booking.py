@@ -21,11 +21,11 @@ import catlite
 from catlite import Budget, Endpoint, Example, MajorityVote, Price, Rollout, Usage, concurrency
 from catlite.errors import BudgetReached, CatliteError, ConfigError, StoreError
 from catlite.models.base import TOKEN_LIMITS
-from catlite.models.http import endpoint, retry
+from catlite.models.http import retry, service
 from catlite.models.http.traffic import Traffic
 from catlite.runs import budget as budgets
-from catlite.runs.budget import capped
-from catlite.runs.store import Asked, Recording, Store, open_run
+from catlite.runs.session import capped, open_run
+from catlite.runs.store import Asked, Recording, Store
 
 PRICE = Price(2.0, 10.0)
 
@@ -50,14 +50,14 @@ def quick(monkeypatch):
 
 async def process(provider, folder, budget, drawn):
     """One process of the run: some questions at once, one of them cancelled now and then; what was booked by it."""
-    endpoint._known_servers.clear()
+    service._known_servers.clear()
     model = Endpoint("m", base_url=provider.url, api_key="none", price=PRICE, max_connections=drawn.randint(1, 5))
 
     async def client():
         return provider
 
-    model._client = client
-    model._traffic  # noqa: B018 - on this loop
+    model._service.client = client
+    model._service.traffic  # noqa: B018 - on this loop
     with open_run(folder) as store, capped(budget, store):
         disk = Disk(store, drawn)
         store.close = disk.close
@@ -349,7 +349,7 @@ SENDER = """
 import sys
 import catlite
 from catlite import concurrency
-from catlite.runs.store import open_run
+from catlite.runs.session import open_run
 model = catlite.Endpoint("test-model", base_url=sys.argv[1], api_key=sys.argv[2], max_tokens=20, max_connections=4)
 async def work():
     await concurrency.together(model.sample(f"question {number}") for number in range(100))
@@ -424,28 +424,6 @@ def test_a_run_of_a_format_to_come_is_refused(tmp_path):
         pass
     with pytest.raises(StoreError, match="another version"):
         Recording(tmp_path)
-
-
-# --- the sum over all replies ---
-
-
-@pytest.mark.parametrize(
-    "usages",
-    [
-        [],
-        [None],
-        [Usage(5, 2, 1, 0.1, 1, 0.5), Usage(0, 3)],
-        [Usage(5, None, 1, None, 1, 0.5), Usage(0, 3)],
-        [Usage(5, 2, None, 0.25, 1, 0.5), None, Usage(1, 1, 0, 0.5, 1, 2.0)],
-    ],
-)
-@pytest.mark.parametrize("logprob", [-1.0, float("nan")])
-def test_the_usage_of_a_run_is_the_sum_of_its_replies(usages, logprob, tmp_path):
-    asked = Asked("m", "a", [{"role": "user", "content": "q"}], {})
-    rollouts = dict(enumerate(Rollout("a", logprobs=(logprob,), usage=usage) for usage in usages))
-    with open_run(tmp_path) as store:
-        asyncio.run(store.keep(asked, rollouts))
-        assert store.usage() == Usage.total(usages)
 
 
 # --- locks ---

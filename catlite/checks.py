@@ -1,0 +1,36 @@
+"""Checks of numbers that a person gives; each raises ConfigError, which says what was given and what is wanted."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from catlite.errors import ConfigError
+
+
+def whole_number(name: str, value: Any, least: int | None = 1, most: int | None = None, hint: str = "") -> int:
+    """Return `value` when it is a whole number within these bounds; ConfigError otherwise.
+
+    Args:
+        name: how the value is called where it is given.
+        value: what was given; True and 8.0 are no whole numbers.
+        least: the smallest that will do, None for no limit; 1.
+        most: the largest that will do; None for no limit.
+        hint: how the message goes on, as in ", or None for all rows".
+
+    Example:
+        >>> whole_number("n", 8)
+        8
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if whole and (least is None or least <= value) and (most is None or value <= most):
+        return int(value)
+    bounds = "" if least is None else f" of at least {least}" if most is None else f" from {least} to {most}"
+    raise ConfigError(f"{name}={value!r}: want a whole number{bounds}{hint}")
+
+
+def positive(name: str, value: Any, unit: str = "", *, infinite: bool = False) -> None:
+    """ConfigError, which names the `unit`, unless `value` is a number above 0; `infinite` lets infinity pass."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not value > 0 or (value == math.inf and not infinite):
+        raise ConfigError(f"{name}={value!r}: want a positive number{f' of {unit}' if unit else ''}")

@@ -1,0 +1,112 @@
+"""One call to a model, as a run keeps it: replies that are there are found, those that are missing are asked for.
+
+Every model of catlite that costs something asks through here: Endpoint, LocalModel, and through ask.py any other.
+What a call costs is booked beside it (booking.py). Left out: replies that failed, which are never kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from catlite.data import Message, Rollout
+from catlite.runs import session
+from catlite.runs.store import Asked, Store
+
+OWN = "python:"  # where a model of the user's own is, as a store has it; then the name of its class
+SCORED = "scored"  # what a store calls the text whose log-probabilities it keeps
+
+
+@dataclass
+class Replies:
+    """The replies of one call, by sample index: those the run has, those that came, and those that failed for good."""
+
+    samples: range
+    found: dict[int, Rollout] = field(default_factory=dict)
+    lost: dict[int, Rollout] = field(default_factory=dict)
+    store: Store | None = None
+    asked: Asked | None = None
+
+    @property
+    def missing(self) -> list[int]:
+        """The indices for which nothing has come yet."""
+        return [sample for sample in self.samples if sample not in self.found and sample not in self.lost]
+
+    async def keep(self, fresh: Mapping[int, Rollout]) -> None:
+        """Take replies by index, but none that failed; with a store, return when they are on disk."""
+        fresh = {sample: rollout for sample, rollout in fresh.items() if rollout.error is None}
+        self.found |= fresh
+        if self.store is not None and self.asked is not None and fresh:
+            await self.store.keep(self.asked, fresh)
+
+    def lose(self, samples: Iterable[int], error: Exception) -> None:
+        """Put down the replies at these indices as failed for good."""
+        session.tell(error)
+        self.lost |= dict.fromkeys(samples, Rollout("", finish_reason="error", error=str(error)))
+
+    def in_order(self) -> list[Rollout]:
+        """All of `samples`."""
+        return [self.found[sample] if sample in self.found else self.lost[sample] for sample in self.samples]
+
+
+def wanted(n: int) -> range:
+    """The indices of the replies that a call for `n` is to give; see session.samples_from."""
+    first = session.current().first_sample
+    return range(first, first + n)
+
+
+@asynccontextmanager
+async def kept(
+    model: str,
+    address: Callable[[], Awaitable[str]],
+    messages: Sequence[Message],
+    sampling: Mapping[str, Any],
+    samples: range,
+) -> AsyncIterator[Replies]:
+    """Yield what the run in force has of one call; whoever asks for the rest hands it to `Replies.keep`.
+
+    The same question is asked once at a time, so that the second finds what the first has paid for.
+
+    Args:
+        model: its name.
+        address: gives what tells models of that name apart; called only in a run.
+        messages: the prompt.
+        sampling: the parameters that are asked for.
+        samples: the indices of the replies.
+    """
+    in_force = session.current()
+    store = in_force.store
+    if store is None:
+        yield Replies(samples)
+        return
+    asked = Asked(model, await address(), messages, sampling, in_force.copy)
+    async with store.turn(asked):
+        yield Replies(samples, store.find(asked, len(samples), samples.start), store=store, asked=asked)
+
+
+async def kept_scores(
+    model: str,
+    address: Callable[[], Awaitable[str]],
+    messages: Sequence[Message],
+    text: str,
+    settings: Mapping[str, Any],
+    score: Callable[[], Awaitable[Rollout]],
+) -> list[float]:
+    """The log-probabilities of the tokens of `text` as the reply to `messages`: the run's, or else those of `score`.
+
+    Args:
+        model: as in `kept`.
+        address: as in `kept`.
+        messages: as in `kept`.
+        text: the reply that is scored.
+        settings: what else shapes the prompt, such as settings of the chat template.
+        score: gives the log-probabilities, as `scored` writes them down.
+    """
+    async with kept(model, address, messages, {SCORED: text, **settings}, range(1)) as replies:
+        if replies.missing:
+            await replies.keep({0: await score()})
+    (rollout,) = replies.in_order()
+    session.meter(rollout.usage)
+    return list(rollout.logprobs or ())

@@ -1,0 +1,173 @@
+"""A model of the user's own is kept by a run and held within a budget, by whoever of the pipeline asks it."""
+
+import asyncio
+
+import pytest
+from server import Server
+
+import catlite
+from catlite import Budget, Endpoint, Example, MajorityVote, MinPerplexity, Price, Rollout, ScriptedModel, Usage
+from catlite.errors import BudgetReached, ConfigError
+from catlite.models import ask
+from catlite.models.base import Traits
+from catlite.runs.session import capped, current, metered, open_run, samples_from
+
+QUESTIONS = [Example(f"question {number}", answer_format="boxed") for number in range(4)]
+
+
+class Mine:
+    """A model as a user writes one."""
+
+    name = "mine"
+
+    def __init__(self, usage=None, **about):
+        self.calls, self.usage = [], usage
+        if about:
+            self.traits = Traits(**about)
+
+    async def sample(self, prompt, n=1, **sampling):
+        self.calls.append((n, sampling))
+        await asyncio.sleep(0)
+        return [Rollout(r"\boxed{1}", usage=self.usage)] * n
+
+    async def logprobs(self, prompt, text):
+        self.calls.append((text, {}))
+        return [-1.0, -2.0]
+
+
+def sample(model, prompt="q", n=1, **sampling):
+    return asyncio.run(ask.sample(model, prompt, n, **sampling))
+
+
+def test_its_replies_are_kept_and_not_asked_for_again(tmp_path):
+    for model, calls in ((Mine(), 4), (Mine(), 0)):
+        references = catlite.estimate(QUESTIONS, model, estimator=MajorityVote(), n=2, run=tmp_path)
+        assert [reference.answer for reference in references] == ["1"] * 4
+        assert len(model.calls) == calls
+
+
+def test_only_the_missing_replies_are_asked_for_and_with_another_seed(tmp_path):
+    model = Mine()
+    with open_run(tmp_path):
+        sample(model, n=2, seed=5)
+        assert len(sample(model, n=5, seed=5)) == 5
+        with samples_from(5):
+            sample(model, n=1, seed=5)
+    assert model.calls == [(2, {"seed": 5}), (3, {"seed": 7}), (1, {"seed": 10})]
+
+
+def test_a_failed_reply_is_not_kept_and_what_it_cost_is(tmp_path):
+    class Failing(Mine):
+        async def sample(self, prompt, n=1, **sampling):
+            self.calls.append(n)
+            return [Rollout("", error="503", finish_reason="error"), Rollout("a", usage=Usage(3, 1, 0, 0.0, 1))][:n]
+
+    model = Failing()
+    with open_run(tmp_path) as store:
+        assert [rollout.error for rollout in sample(model, n=2, max_tokens=9)] == ["503", None]
+        assert store.account.spent == Usage(1 + 16, 2 * 9, 0, None, 2)
+        sample(model, n=2, max_tokens=9)
+    assert model.calls == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens", "requests"),
+    [(Usage(3, 2, 0, 0.0, 1), 10, 2), (None, 17 + 2 * 20, 2), (Usage(3, 2, 0, 0.0), 10, 0)],
+    ids=["told", "silent", "no request"],
+)
+def test_it_is_booked_at_what_it_says_and_else_at_the_most(usage, tokens, requests):
+    with capped(Budget(tokens=1000)) as ledger:
+        sample(Mine(usage), n=2, max_tokens=20)
+    assert (ledger.spent.total_tokens, ledger.spent.requests) == (tokens, requests)
+
+
+def test_a_call_that_raises_is_booked_at_the_most():
+    class Broken(Mine):
+        async def sample(self, prompt, n=1, **sampling):
+            raise RuntimeError("out of order")
+
+    with capped(Budget(tokens=1000)) as ledger, pytest.raises(RuntimeError):
+        sample(Broken(), max_tokens=20)
+    assert ledger.spent.total_tokens == 17 + 20
+
+
+def test_a_budget_stops_it_and_needs_max_tokens_and_a_price():
+    references = catlite.estimate(QUESTIONS, Mine(), estimator=MajorityVote(), n=2, budget=Budget(requests=5))
+    assert [reference.error is None for reference in references] == [True, True, False, False]
+    for budget, settings, match in (
+        (Budget(tokens=100), {}, "max_tokens"),
+        (Budget(usd=1), {"max_tokens": 9}, "price of 'mine'"),
+    ):
+        with capped(budget), pytest.raises(ConfigError, match=match):
+            sample(Mine(), **settings)
+    with capped(Budget(usd=1e-9)), pytest.raises(BudgetReached):
+        sample(Mine(price=Price(1, 1)), max_tokens=9)
+
+
+def test_its_scores_are_kept_and_booked(tmp_path):
+    groups = catlite.Group(QUESTIONS[0], (Rollout("a"), Rollout("b")))
+    for model, calls in ((Mine(), 2), (Mine(), 0)):
+        with open_run(tmp_path) as store:
+            reference = asyncio.run(MinPerplexity(model)(groups))
+        assert reference.usage.prompt_tokens is None  # it does not say
+        assert len(model.calls) == calls
+    assert store.account.spent.requests == 2
+    assert store.account.spent.prompt_tokens > 0
+
+
+class Wrapper(Mine):
+    """Hands on to an endpoint, whose name it has."""
+
+    name = "test-model"
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    async def sample(self, prompt, n=1, **sampling):
+        self.calls.append(n)
+        return await self.inner.sample(f"please: {prompt}", n, **sampling)
+
+
+def test_what_it_hands_on_to_an_endpoint_is_booked_and_kept_once(tmp_path):
+    with Server("four") as server, Endpoint("test-model", base_url=server.url, api_key=server.key) as inner:
+        for _ in range(2):
+            with open_run(tmp_path, Budget(tokens=70)) as store:  # room for one of the two
+                rollouts = sample(Wrapper(inner), n=2, max_tokens=20)
+            assert [rollout.text for rollout in rollouts] == ["four"] * 2
+        booked = store.account.spent
+        assert (booked.requests, booked.completion_tokens) == (len(server.requests), 2)
+        assert server.completions == 1  # of a group
+    replay = catlite.Replay(tmp_path)
+    assert sample(replay, "please: q", n=2)[0].text == "four"
+
+
+def test_a_script_is_free_and_its_replies_are_those_of_today(tmp_path):
+    with open_run(tmp_path, Budget(tokens=1)) as store:
+        for text in ("a", "b"):
+            assert sample(ScriptedModel(lambda prompt, i, text=text: text))[0].text == text
+        assert store.account.spent == Usage()
+
+
+def test_a_replay_pays_nothing(tmp_path):
+    with open_run(tmp_path / "first"):
+        sample(Mine(Usage(3, 2, 0, 0.0, 1)), n=2)
+        asyncio.run(ask.logprobs(Mine(), "q", "text"))
+    replay = catlite.Replay(tmp_path / "first")
+    with open_run(tmp_path / "second", Budget(requests=1)) as store, metered() as spent:
+        assert len(sample(replay, n=2)) == 2
+        assert asyncio.run(ask.logprobs(replay, "q", "text")) == [-1.0, -2.0]
+        assert store.account.spent == Usage()
+        assert len(spent) == 1
+
+
+def test_a_model_that_cannot_score_says_so():
+    with pytest.raises(ConfigError, match="cannot score"):
+        asyncio.run(ask.logprobs(ScriptedModel(lambda prompt, i: ""), "q", "text"))
+
+
+def test_nothing_stays_in_force_after_a_block(tmp_path):
+    before = current()
+    with open_run(tmp_path, Budget(tokens=9)):
+        assert current().store.account is current().ledger.account
+    assert current() is before
