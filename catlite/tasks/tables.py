@@ -13,7 +13,8 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -86,7 +87,7 @@ def _open(path: Path, encoding: str) -> TextIO:
     return path.open(encoding=encoding, newline="")
 
 
-def _lines(path: Path, encoding: str) -> Iterator[str]:
+def _lines(path: Path, encoding: str) -> Generator[str, None, None]:
     """Physical lines with their ends, none longer than LINE_LIMIT."""
     number = 0
     try:
@@ -134,17 +135,20 @@ def _undecodable(path: Path, encoding: str) -> str:
 
 
 def _objects(path: Path, encoding: str) -> Iterator[Row]:
-    for number, line in enumerate(_lines(path, encoding), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            hint = ". A .jsonl file holds one object per line; save an array as .json" if line.strip() in "[{" else ""
-            raise DataError(f"{path}, line {number}: not JSON: {_fault(error)}{hint}") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, line {number}: a JSON {type(row).__name__}, not an object {{…}}")
-        yield f"line {number}", row
+    with closing(_lines(path, encoding)) as lines:  # an error would leave the file open
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                hint = (
+                    ". A .jsonl file holds an object per line; save an array as .json" if line.strip() in "[{" else ""
+                )
+                raise DataError(f"{path}, line {number}: not JSON: {_fault(error)}{hint}") from None
+            if not isinstance(row, dict):
+                raise DataError(f"{path}, line {number}: a JSON {type(row).__name__}, not an object {{…}}")
+            yield f"line {number}", row
 
 
 def _array(path: Path, encoding: str) -> Iterator[Row]:
@@ -182,7 +186,11 @@ def _separated(path: Path, encoding: str, delimiter: str) -> Iterator[Row]:
     # For the whole process, and not put back, since another thread may be reading.
     if csv.field_size_limit() < LINE_LIMIT:
         csv.field_size_limit(LINE_LIMIT)
-    reader = csv.reader(_lines(path, encoding), delimiter=delimiter, strict=True)
+    with closing(_lines(path, encoding)) as lines:  # an error would leave the file open
+        yield from _under_header(path, csv.reader(lines, delimiter=delimiter, strict=True))
+
+
+def _under_header(path: Path, reader: Any) -> Iterator[Row]:
     header: list[str] = []
     rows = 0
     while True:
