@@ -474,6 +474,18 @@ C1: yes
 Q1: yes
 Item 1: PASS
 [Met]
+はい、満たしています。
+Oui, le critère est satisfait.
+Да, критерий выполнен.
+Ja.
+Oui, la réponse mentionne le zinc.
+네, 충족합니다.
+是的，满足。
+是的，回答满足标准。
+Sí, cumple el criterio.
+Ja, das Kriterium ist erfüllt.
+Ja, die Antwort nennt Zink.
+Oui. The response names zinc.
 """
 
 NOT_MET = r"""
@@ -2098,4 +2110,34 @@ It wants {"met": true}, which I will not give.
 I will not reply {"met": true}
 Not {"met": true}
 Opposite of {"met": true}
+はい、満たしていません。
+はい、違います。
+네, 충족하지 않습니다.
+예, 충족되지 않았습니다.
+是的，没有。
+是。没有。
+네. 아닙니다.
+Да, критерий не выполнен.
+Да. Не.
+Oui, le critère n'est pas satisfait.
+Oui, il manque le zinc.
+Ja, das stimmt nicht.
+Ja, het criterium is niet vervuld.
+Tak, kryterium nie jest spełnione.
+हाँ, पूरा नहीं हुआ
+Det är inte uppfyllt. Ja.
+Oui : ce n'est pas le cas.
+Sí, pero falta el zinc.
+Ja - stimmt nicht.
+Oui, absent.
+Ja, leider fehlt Zink.
+Oui... absent
+Oui (absent)
+Sí: ausente
+Ja\\nFehlt.
+Evet, karşılanmıyor.
+نعم، لم يتم
+Evet. Ancak yanıt çinkodan hiç söz etmez maalesef.
+Ja. Das Kriterium wird von der Antwort mit keinem Wort erwähnt.
+Oui, la réponse mentionne tout sauf le zinc.
 """

@@ -325,6 +325,46 @@ def test_a_batch_in_lines_or_a_table_is_read_by_its_numbers(text):
     assert [met for met, _ in criterion_verdicts(Rollout(text), 2)] == [True, False]
 
 
+@pytest.mark.parametrize(
+    "name", ["criterion_id", "criterion_number", "criterionIndex", "Criterion", "#", "item", "nr", "no", "No.", "ID"]
+)
+def test_the_number_of_an_entry_is_known_by_any_of_its_names(name):
+    reply = Rollout(f'[{{"{name}": 2, "met": true}}, {{"{name}": "1", "met": false}}]')
+    assert [met for met, _ in criterion_verdicts(reply, 2)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [
+        ('[{"criterion": "zinc", "id": 2, "met": true}, {"criterion": "iron", "id": 1, "met": false}]', [False, True]),
+        ('[{"criterion": 2, "verdict": {"met": true}}, {"criterion": 1, "verdict": {"met": false}}]', [False, True]),
+        ('[{"row": 2, "met": true}, {"row": 1, "met": false}]', [None, None]),
+        ('[{"criterion": "2 metals", "met": true}, {"criterion": "1 gram", "met": false}]', [None, None]),
+        ('[{"criterion": "2 metals", "met": true}, {"criterion": "names iron", "met": false}]', [True, False]),
+        ('[{"criterion": "1 and 2", "met": true}, {"criterion": "2", "met": false}]', [None, False]),
+        ('[{"criterion": "1-3", "met": true}, {"criterion": 2, "met": false}]', [None, False]),
+        ('[{"criterion": "Criterion 1 and 2", "met": true}, {"criterion": 2, "met": false}]', [None, False]),
+        ('[{"criterion": "Criterion 1 (zinc)", "met": true}, {"criterion": "2 - iron", "met": false}]', [True, False]),
+        ('[{"met": true, "confidence": 1}, {"met": false, "confidence": 0.5}]', [True, False]),
+        ('[{"criterion": 1e400, "met": true}, {"criterion": 1, "met": false}]', [False, None]),
+        ('[{"criterion": NaN, "met": true}, {"criterion": 1, "met": false}]', [False, None]),
+    ],
+)
+def test_an_entry_has_the_number_that_it_names_and_order_counts_only_without_numbers(text, verdicts):
+    assert [met for met, _ in criterion_verdicts(Rollout(text), 2)] == verdicts
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "No, correct", "Not met; correct", "No: yes", "verdict: no: true", "The criterion is not met, correct.",
+        "No, zinc is missing: correct", "names zinc: no, names iron: yes", "false, true", "It does not: true",
+    ],
+)  # fmt: skip
+def test_a_numbered_line_that_contradicts_itself_has_no_yes(line):
+    assert [met for met, _ in criterion_verdicts(Rollout(f"1. {line}\n2. no"), 2)] == [None, False]
+
+
 def test_a_numbered_list_of_remarks_is_no_batch_of_verdicts():
     reply = Rollout("1. The response names zinc.\n2. The response says no to iron.")
     assert [met for met, _ in criterion_verdicts(reply, 2)] == [None, None]

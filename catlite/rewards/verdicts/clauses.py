@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from catlite.rewards.verdicts.statements import LONGEST, NEGATION, NOUN, WEAKENED, statement, without_lead
-from catlite.rewards.verdicts.words import ANSWERS, QUOTATION, SIGNS, VERDICTS, word_value
+from catlite.rewards.verdicts.words import ANSWERS, FOREIGN_NO, FOREIGN_YES, QUOTATION, SIGNS, VERDICTS, word_value
 
 _MARK = re.compile(
     r"\s*(?:(?P<arrow>[-=]+>|→)|(?P<bind>[:=]|\s[-–—]+(?=\s|\Z)|[–—]|(?<=\w)--(?=\w))|[,;、。]"
@@ -113,7 +113,7 @@ _VERBS = (
     r"describe|tell|warn|note|suggest|appear|refer|cite|show|offer|make|ask|stand|follow)s?)"
 )
 _REASON = rf"(?!{_FRAGMENT})(?:[\w'-]+ ){{1,7}}{_VERBS}\b.*|there (?:is|are)\b.*|i (?:can|see|find|found)\b.*"
-_POLITE = r"(?:i )?hope (?:this|that) helps|let me know.*|thank you|thanks|[^a-z]*"
+_POLITE = r"(?:i )?hope (?:this|that) helps|let me know.*|thank you|thanks|[\W\d_]*"
 
 
 def kinds(sentence: str, *, digits: bool = False, labelled: bool = False) -> str:
@@ -172,7 +172,8 @@ def kind(text: str, *, binds: bool, digits: bool, labelled: bool) -> str:
         L #      a label: "verdict", "is the criterion met"; a number: "criterion 2"
         Y V N K  a statement: met, or not met, with a subject of its own (Y, N) or without
         W        the label of a reason; C X: of the criterion, and of other material that is not the judge's
-        e q d    the judge cannot say; a report of what somebody says; a doubt: it bears on the verdict or hedges
+        e q d    the judge cannot say; a report of what somebody says; a doubt: it bears on the verdict or hedges, or
+                 denies in another language
         r R k    a reason; R about the response; k with a negation; w: only where in the response; l: "iron and copper"
         . s o    another remark, a short one, a fragment
     """
@@ -196,6 +197,10 @@ def kind(text: str, *, binds: bool, digits: bool, labelled: bool) -> str:
         value = word_value(word, digits=digits) if len(word) < 40 else None
         if value is not None and (_LABEL.fullmatch(label) or re.fullmatch(rf"\D+{_NUMBER}|\D.*\d", label)):
             return "L" + _word_kind(word, value)
+    if FOREIGN_NO.search(bare):
+        return "d"
+    if FOREIGN_YES.fullmatch(bare):
+        return "g"
     parsed = statement(text)
     if parsed is not None:
         return {(True, True): "Y", (True, False): "V", (False, True): "N", (False, False): "K"}[parsed]

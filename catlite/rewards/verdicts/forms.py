@@ -11,7 +11,8 @@ import re
 _FRONT = r"(?:[a#][,:>|]*|[,~>:])*"
 _ASKED = r"(?:L[:,>?|]*|[mYV][?:>|]+)+" + _FRONT
 _YES, _NO = r"(?P<yes>[yYVmg])", r"(?P<no>[nNKu])"
-_WHY = r"(?:(?<=g)(?:[,:][.s])+)?(?:[,:>](?:W:)?[rRkwtyYVm]|(?<=[rR]),l)*"
+# Behind a foreign yes, only what is known: other foreign words may deny it.
+_WHY = r"(?:(?<!g)[,:>](?:W:)?[rkwtyYVm]|[,:>](?:W:)?[RwtyYVmg]|(?<=[rR]),l)*"
 _AGAINST = r"[^yYVmgte%?q]*"
 # Strings with a verdict that is firm, as behind a label, …
 _FIRM = (
@@ -36,6 +37,7 @@ _SHAPES = {
     "bearing": r".*[yYVmgnNKudeh].*|.*q.*\?.*",  # could be a verdict, or take one back
     "explaining": r"[rRkwtL#.,:>yYml]+",  # only says why, or where
     "following": r"[a#:,>rRk.tw][~a#:,>rRk.twl]*|W(?::[^dehq?%]*)?",  # leaves a yes before it as it is
+    "following a foreign yes": r"[aRwt](?:[,:][Rwlg])*",
     "fragment": r"[a,>]*[oq](?:[,~:]o)*|%.*|.*\?",  # may take back even a firm one, later on
 }
 _SHAPES_RE = {name: re.compile(shape) for name, shape in _SHAPES.items()}
@@ -57,5 +59,5 @@ def has_shape(string: str, shape: str) -> bool:
 
 def last_word(string: str) -> bool | None:
     """The verdict at the end of a numbered line, behind the text of the criterion ("1: names zinc: met")."""
-    match = re.fullmatch(r"#[:,]+[^dehq%?]*[:,](?:(?P<yes>[ym])|(?P<no>[nu]))", string)
+    match = re.fullmatch(r"#[:,]+[^dehq%?yYVmgnNKutf]*[:,](?:(?P<yes>[ym])|(?P<no>[nu]))", string)
     return None if match is None else match["yes"] is not None

@@ -8,6 +8,7 @@ that was cut off. Left out: guessing from tone.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,17 @@ _ANNOUNCES = re.compile(
     r"(?:sure,? |ok(?:ay)?,? |so,? )?(?:here(?: is|'s|’s| are)?|my|the final|final)(?: \w+){0,3} "
     r"(?:json|verdicts?|judge?ments?|answer|evaluation|assessment|result|output|object)",
     re.IGNORECASE,
+)
+# The names of a field with a criterion's number, in words, and of fields with numbers that count something else.
+_NUMBERS = re.compile(
+    r"(?=\S)(?:criterion|criteria|item|question|requirement|condition|rubric|entry|c)?(?: item)?"
+    r" ?(?:number|num|nr|no|n|id|idx|index|key|position|#)?"
+)
+_COUNTS = re.compile(r"\b(?:confidence|certainty|probability|weight|points?|scores?|max|total|severity|of)\b")
+_ITEM = re.compile(
+    r"\W*(?:(?:(?:criterion|item|number|no\.|c)\s*#?|#)(?P<labelled>\d{1,6})(?!\s*(?:[-–,/&]|and|to|or)[\s#]*\d)\b.*"
+    r"|(?P<bare>\d{1,6})(?:\W*|[.:)]\s.*|\s[-–—]\s\D.*))",
+    re.IGNORECASE | re.DOTALL,
 )
 _NEAR = 500  # characters before and behind an object that tell whether it is quoted
 
@@ -146,7 +158,7 @@ def criterion_verdicts(reply: Rollout, count: int) -> list[tuple[bool | None, st
     text, objects = _objects(reply.text)
     entries = list(_entries([item.value for item in objects if not item.quoted]))
     numbers = [_number(entry) for entry in entries]
-    if entries and all(number is None for number in numbers) and len(entries) == count:
+    if len(entries) == count and all(number is None for number in numbers) and _in_order(entries):
         numbers = list(range(1, count + 1))
     by_number: dict[int, list[tuple[bool | None, str]]] = {}
     for entry, number in zip(entries, numbers, strict=True):
@@ -164,27 +176,54 @@ def criterion_verdicts(reply: Rollout, count: int) -> list[tuple[bool | None, st
 
 
 def _number(entry: dict[str, Any]) -> int | None:
-    number = next((entry[name] for name in ("criterion", "number", "id", "index") if name in entry), None)
-    if isinstance(number, str):
-        begun = re.match(r"\W*(?:criterion\s*)?#?(\d{1,6})\b", number, re.IGNORECASE)
-        return int(begun[1]) if begun else None
-    whole = isinstance(number, int | float) and not isinstance(number, bool) and number == int(number)
-    return int(number) if whole and number is not None else None
+    """The number of the criterion that an entry names; of several fields, first the one named by the criterion."""
+    named = {str(name): value for name, value in entry.items() if _NUMBERS.fullmatch(_words(str(name)))}
+    ranked = sorted(named, key=lambda name: "criteri" not in name.lower())
+    return next((number for name in ranked if (number := _as_number(named[name])) is not None), None)
 
 
-def _entries(values: Any) -> Iterator[dict[str, Any]]:
-    """Every object that carries a verdict, however they are listed; {"1": {…}} has its number as the key."""
+def _as_number(value: Any) -> int | None:
+    """A whole number, or one with which a string begins as a list's item does; "2 metals" is a criterion's text."""
+    if isinstance(value, str):
+        begun = _ITEM.fullmatch(value)
+        return int(begun["labelled"] or begun["bare"]) if begun else None
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return int(value) if whole and value == int(value) else None
+
+
+def _words(name: str) -> str:
+    return " ".join(re.findall(r"[a-z]+|#", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()))
+
+
+def _in_order(entries: Sequence[dict[str, Any]]) -> bool:
+    """True when the entries can be counted by their order: none has a number, by whatever name, nor all begin so."""
+    fields = [
+        {name: value for name, value in entry.items() if not field_rank(str(name)) and not _COUNTS.search(_words(name))}
+        for entry in entries
+    ]
+    if any(_as_number(value) is not None for entry in fields for value in entry.values()):
+        return False
+    begins = [any(re.match(r"\W*\d", str(value)) for value in entry.values()) for entry in fields]
+    return not all(begins)
+
+
+def _entries(values: Any, number: int | None = None) -> Iterator[dict[str, Any]]:
+    """Every object that carries a verdict, however they are listed; it has the `number` of what it stands in.
+
+    {"1": {…}} has its number as the key.
+    """
     for value in values:
         if isinstance(value, list):
-            yield from _entries(value)
+            yield from _entries(value, number)
         elif isinstance(value, dict):
+            own = _number(value)
+            outer = number if own is None else own
             if any(field_rank(str(name)) and not isinstance(item, dict | list) for name, item in value.items()):
-                yield value
+                yield value if own is not None or outer is None else value | {"criterion": outer}
                 continue
             for name, item in value.items():
-                number = re.fullmatch(r"(?:criterion|c|item)?[\s_#]*(\d{1,6})", name.strip(), re.IGNORECASE)
-                if number is not None:
-                    entry = item if isinstance(item, dict) else {"met": item}
-                    yield {"criterion": number[1], **entry}
+                key = re.fullmatch(r"(?:criterion|c|item)?[\s_#]*(\d{1,6})", name.strip(), re.IGNORECASE)
+                if key is not None:
+                    yield from _entries([item if isinstance(item, dict) else {"met": item}], int(key[1]))
                 elif isinstance(item, dict | list):
-                    yield from _entries([item])
+                    yield from _entries([item], outer)

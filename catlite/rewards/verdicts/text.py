@@ -43,6 +43,7 @@ class _Findings:
     verdicts: set[bool] = field(default_factory=set)
     firm: bool = False  # one of them stands behind a label
     fresh: bool = False  # the sentence before had one
+    foreign: bool = False  # a yes was in another language than English
     doubtful: bool = False  # a doubt with no firm verdict behind it
 
     def add(self, met: bool, firm: bool) -> None:
@@ -130,11 +131,14 @@ def _read_sentence(sentence: str, before: str, findings: _Findings, *, digits: b
     elif has_shape(string, "bearing") or (
         True in findings.verdicts
         and (
-            has_shape(alone, "fragment") if findings.firm and not findings.fresh else not has_shape(alone, "following")
+            has_shape(alone, "fragment")
+            if findings.firm and not findings.fresh and not findings.foreign
+            else not has_shape(alone, "following a foreign yes" if findings.foreign else "following")
         )
     ):
         findings.doubtful = True
     findings.fresh = verdict is not None
+    findings.foreign |= verdict is not None and verdict[0] and "g" in alone
     for aside, in_label in asides:
         inside = kinds(aside)
         met = word_value(aside.strip())

@@ -12,6 +12,28 @@ import unicodedata
 # In the larger languages, where the word means the same in all of them ("ne", "nai" and "si" do not).
 _YES = "yes|yep|yeah|yup|ja|oui|sí|sì|sim|да|da|tak|evet|是|是的|满足|はい|예|네|نعم|हाँ"
 _NO = "no|nope|nah|nein|non|não|nao|nee|нет|nej|nie|hayır|否|不是|不|不满足|いいえ|아니요|아니오|لا|नहीं"
+# Statements that are as plain as a yes, and words that deny. Other foreign words say neither.
+FOREIGN_YES = re.compile(
+    r"(?:(?:この)?(?:回答|応答)は)?(?:基準|条件|要件)?を?満たし(?:ています|ている|ます)|はい、?そうです|その通りです"
+    r"|(?:这个?|该|此)?(?:回答|答案|回复|文本)?(?:中)?(?:完全|明确)?(?:满足|符合|提到|提及|包含)了?[\u4e00-\u9fff]{0,20}"
+    r"|(?:(?:이 |해당 )?(?:응답|답변)[은이] )?"
+    r"(?:(?:이 )?(?:기준|조건)[을이] )?충족(?:합니다|됩니다|되었습니다|했습니다)"
+    r"|(?:le critère|il|la condition|c') ?est (?:bien |entièrement )?(?:satisfaite?|remplie?|respectée?)"
+    r"|das kriterium ist (?:voll )?erfüllt|das (?:steht da|stimmt)|het criterium is vervuld|kryterium jest spełnione"
+    r"|(?:la respuesta |o texto |a resposta )?(?:se )?(?:cumple|cumpre|atende)(?: (?:el|o|ao) critério| el criterio)?"
+    r"|la réponse (?:mentionne|nomme|cite) (?:bien |clairement )?(?:le |la |les |l'|du )?[\w-]+"
+    r"|die antwort (?:nennt|erwähnt|enthält) [\w-]+|la respuesta (?:menciona|nombra) (?:el |la |los |las )?[\w-]+"
+    r"|o texto diz isso|le texte le dit|el criterio se cumple|il criterio è soddisfatto"
+    r"|критерий (?:полностью )?(?:выполнен|соблюд[её]н)"
+    r"|kriteriet är uppfyllt|kriteriet er oppfylt|kriter karşılanıyor|(?:हाँ, )?पूरा (?:हुआ|होता है)"
+)
+FOREIGN_NO = re.compile(
+    r"\b(?:nicht|kein(?:e|en|er|es|em)?|niemals|fehl(?:t|en)|leider|niet|geen|nooit|ontbre\w+|n'\w+ pas|ne|pas|"
+    r"aucune?|jamais|manquent?|malheureusement|non(?!-)|não|nao|nem|nunca|falta|tampoco|ningun\w*|nessun\w*|manca|purtroppo|nie|brak\w*|"
+    r"inte|ej|saknas|ikke|mangler|değil|yok|не|нет|ни|отсутств\w+|немає|нема|δεν|μη|όχι|ei|לא|אין|لا|لم|لن|ليس|ليست|غير|"
+    r"rien|nichts|nada|niente|niets|nic|niks|ничего|\w+m[ıiuü]yor\w*|\w+m[ae](?:d[ıi]|m[ıi]ş))\b"
+    r"|न(?:हीं|ही)|ませ?ん|ない|なか|違|欠|不|没|未|无|無|缺|非|否|않|못|아니|아닙|아닌|없"
+)
 _MET = "met|meets|satisfied|satisfies|fulfilled|fulfiled|pass|passed|passes|correct|true|y"
 _UNMET = "unmet|unsatisfied|unfulfilled|fail|failed|fails|incorrect|false|n"
 POSITIVE_SIGNS, NEGATIVE_SIGNS = "✅✔✓☑", "❌✗✘✖"
