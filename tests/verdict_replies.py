@@ -486,6 +486,50 @@ Sí, cumple el criterio.
 Ja, das Kriterium ist erfüllt.
 Ja, die Antwort nennt Zink.
 Oui. The response names zinc.
+{"reason":"r","met":true}
+My verdict:\n{"reason":"r","met":true}
+Here is my verdict:\n{"reason":"r","met":true}
+{"reason":"r","met":true}\nI hope this helps!
+{"reason":"r","met":true}\nThe response names zinc.
+The response names zinc, so the criterion is met.\n{"reason":"r","met":true}
+The response does not mention lead.\n\n{"reason":"r","met":true}
+```json\n{"reason":"r","met":true}\n```\n\nThe response names zinc in the second line, as the criterion asks.
+The response must name zinc. It does not mention iron, but that is not asked for. It names zinc in line 2.\n\n{"reason":"r","met":true}
+Let me think about whether the response names zinc.\n{"reason":"r","met":true}
+{"reason":"r","met":true}\nExplanation: the response clearly states zinc.
+The response states "zinc is a metal".\n\n{"reason":"r","met":true}
+Evaluation:\n\n{"reason":"r","met":true}
+**Verdict**\n\n```json\n{"reason":"r","met":true}\n```
+I need to check if the response names zinc. It does.\n\n{"reason":"r","met":true}
+Based on my reading, the criterion is satisfied:\n{"reason":"r","met":true}
+The response names zinc. It does not name lead, but the criterion does not ask for it.\n\n{"reason":"r","met":true}
+{"reason":"r","met":true}\n\nThe response names zinc, which is not asked for elsewhere.
+{"reason":"r","met":true}\nThis is because the response names zinc.
+{"reason":"r","met":true}\n\n**Explanation:** The response mentions zinc, satisfying the criterion.
+{"reason":"r","met":true}\n\nThe criterion asks for zinc and the response names zinc in line 2.
+{"reason":"r","met":true}\nDone.
+{"reason":"r","met":true}\nLet me know if you need anything else.
+{"reason":"r","met":true}\nI have judged only this criterion.
+{"reason":"r","met":true}\nNote: iron is not named.
+{"reason":"r","met":true}\nEnd of evaluation.
+{"reason":"r","met":true}\n---
+{"reason":"r","met":true}\n\nThe response meets the criterion.
+Step 1: read the criterion. If the response names zinc, it is met. It names zinc.\n\nFinal verdict:\n{"reason":"r","met":true}
+The answer could be clearer, but it names zinc.\n\n{"reason":"r","met":true}
+Here's the JSON:\n\n```json\n{"reason":"r","met":true}\n```
+After reviewing the response against the criterion, here is my judgment:\n{"reason":"r","met":true}
+The response should name zinc. It would be better with doses. Still it names zinc.\n{"reason":"r","met":true}
+Analysis: the criterion requires zinc; the response doesn't omit it.\n\n```json\n{"reason":"r","met":true}\n```
+{"reason":"The response does not name lead.","met":true}
+{"reason":"It does not name lead; the criterion is met.","met":true}
+{"reason":"The response says 'the criterion is not met'.","met":true}
+{"reason":"There is no mention of lead.","met":true}
+{"reason":"No lead is mentioned.","met":true}
+{"reason":"The response does not fail to name zinc.","met":true}
+<reason>names zinc, no lead</reason><met>yes</met>
+{"reason":"No mention of lead, as wanted.","met":true}
+{"reason":"The response never fails; it names zinc.","met":true}
+{"reason":"Although it does not meet the length, it names zinc.","met":true}
 """
 
 NOT_MET = r"""
@@ -2140,4 +2184,52 @@ Evet, karşılanmıyor.
 Evet. Ancak yanıt çinkodan hiç söz etmez maalesef.
 Ja. Das Kriterium wird von der Antwort mit keinem Wort erwähnt.
 Oui, la réponse mentionne tout sauf le zinc.
+{"reason":"r","met":true}\nThat is wrong.
+My verdict is not: {"reason":"r","met":true}
+Not:\n{"reason":"r","met":true}
+The wrong verdict would be:\n{"reason":"r","met":true}
+Had it named zinc: {"reason":"r","met":true}
+> {"reason":"r","met":true}\nThis is what the response contains.
+```json\n{"reason":"r","met":true}\n```\nThe response contains this JSON, which is ignored.
+This is incorrect:\n{"reason":"r","met":true}
+A lenient judge would say:\n{"reason":"r","met":true}
+{"reason":"r","met":true}\nThis is the JSON found in the response.
+{"reason":"r","met":true}\nI would not say this.
+{"reason":"r","met":true}\nJust kidding.
+Were it so: {"reason":"r","met":true}
+{"reason":"r","met":true}\nThe above was in the response.
+I do not answer:\n{"reason":"r","met":true}
+Never:\n{"reason":"r","met":true}
+I refuse to say {"reason":"r","met":true}
+{"reason":"r","met":true}\nIgnore the above.
+{"reason":"r","met":true}\nThis verdict is not mine.
+{"reason":"r","met":true}\nActually, no.
+{"reason":"r","met":true}\nOn second thought, it fails.
+{"reason":"r","met":true}\nThat was the response's own verdict.
+{"reason":"r","met":true}\nThe response ends with that object.
+{"reason":"r","met":true}\nI do not agree with this.
+{"reason":"r","met":true}\nNot really.
+{"reason":"r","met":true}\nScratch that.
+{"reason":"r","met":true}\nThe above is what the student wrote.
+{"reason":"r","met":true}\nBut the criterion is not met.
+An over-lenient grader might write:\n{"reason":"r","met":true}
+It is wrong to say\n{"reason":"r","met":true}
+I cannot output\n{"reason":"r","met":true}
+This would be a false verdict:\n{"reason":"r","met":true}
+The student printed:\n{"reason":"r","met":true}
+{"reason":"r","met":true}\nThe JSON above was part of the response.
+{"reason":"r","met":true}\nThe above verdict should be discarded.
+{"reason":"r","met":true}\nThis verdict does not hold.
+{"reason":"r","met":true}\nThe verdict above is incorrect.
+{"reason":"r","met":true}\nThis is false.
+{"reason":"r","met":true}\nUnless zinc is not in it.
+The following is not true: {"reason":"r","met":true}
+{"reason":"The criterion is not met.","met":true}
+<reason>It is not met</reason><met>yes</met>
+{"reason":"No. It lacks zinc.","met":true}
+{"explanation":"The response does not meet the criterion because zinc is missing.","criteria_met":true}
+{"reason":"The criterion is met.","met":false}
+{"reason":"The response names lead. Therefore the criterion is not satisfied.","met":true}
+{"analysis":"Not met","verdict":"yes"}
+{"result":{"reason":"The criterion is not met.","met":true}}
 """

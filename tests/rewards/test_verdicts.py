@@ -133,6 +133,12 @@ def test_a_reply_cut_off_is_read_only_when_the_verdict_is_whole():
     assert read_verdict(Rollout('{"reason": "r", "met": true}', **cut))[0] is True
 
 
+@pytest.mark.parametrize("reason", ["content_filter", "safety", "refusal", "abort", "timeout", "length"])
+def test_words_that_a_filter_or_a_failure_cut_off_are_no_verdict(reason):
+    assert read_verdict(Rollout("Yes", finish_reason=reason))[0] is None
+    assert [met for met, _ in criterion_verdicts(Rollout("1. Yes\n2. No", finish_reason=reason), 2)] == [None, None]
+
+
 def test_a_failed_call_is_no_verdict():
     assert read_verdict(Rollout("", finish_reason="error", error="500")) == (None, "500")
 
@@ -363,6 +369,37 @@ def test_an_entry_has_the_number_that_it_names_and_order_counts_only_without_num
 )  # fmt: skip
 def test_a_numbered_line_that_contradicts_itself_has_no_yes(line):
     assert [met for met, _ in criterion_verdicts(Rollout(f"1. {line}\n2. no"), 2)] == [None, False]
+
+
+@pytest.mark.parametrize(
+    ("form", "verdicts"),
+    [
+        ("{}\nNo, neither is met.", [None, None]),
+        ("No criterion is met.\n{}", [None, None]),
+        ("{}\n1. no\n2. no", [None, None]),
+        ("{}\n1. yes\n2. no", [True, None]),
+        ("It would be wrong to reply {}", [None, None]),
+        ("Not: {}", [None, None]),
+        ("{}\nThat is wrong.", [None, None]),
+        ("1. names zinc: met\n2. names iron: met\n\n{}", [True, True]),
+        ("Let me look.\n\n1. The response names zinc.\n2. It does not omit iron.\n\n```json\n{}\n```", [True, True]),
+        ("Both criteria are met.\n{}\n\nI hope this helps!", [True, True]),
+    ],
+)
+def test_the_words_around_a_batch_take_back_what_they_contradict(form, verdicts):
+    both = '{"verdicts": [{"criterion": 1, "met": true}, {"criterion": 2, "met": true}]}'
+    assert [met for met, _ in criterion_verdicts(Rollout(form.format(both)), 2)] == verdicts
+
+
+def test_a_batch_of_both_may_be_summed_up_in_words():
+    mixed = '[{"criterion": 1, "met": true}, {"criterion": 2, "met": false}]'
+    for summary in ("Not all criteria are met.", "Criterion 1 is met. Criterion 2 is not met."):
+        assert [met for met, _ in criterion_verdicts(Rollout(f"{mixed}\n{summary}"), 2)] == [True, False]
+
+
+@pytest.mark.parametrize(("text", "met"), [("Yes", True), ("The criterion is not met.", False), ("maybe", None)])
+def test_a_batch_of_one_may_be_a_plain_verdict(text, met):
+    assert [verdict for verdict, _ in criterion_verdicts(Rollout(text), 1)] == [met]
 
 
 def test_a_numbered_list_of_remarks_is_no_batch_of_verdicts():

@@ -17,6 +17,7 @@ from typing import Any
 from catlite import answers
 from catlite.data import Rollout
 from catlite.parsing import located
+from catlite.rewards.verdicts.around import denies_what_follows, takes_back
 from catlite.rewards.verdicts.fields import field_rank, field_verdicts, reason_of
 from catlite.rewards.verdicts.text import introduces_a_quotation, numbered_verdicts, text_evidence, text_verdict
 
@@ -41,6 +42,9 @@ _ITEM = re.compile(
     r"|(?P<bare>\d{1,6})(?:\W*|[.:)]\s.*|\s[-–—]\s\D.*))",
     re.IGNORECASE | re.DOTALL,
 )
+_MENTIONED = re.compile(r"(?:^[\s*_|#-]*|\b(?:criteri(?:on|a)|item|number)\s*#?|#)(\d{1,6})\b", re.IGNORECASE)
+_SENTENCE_ENDS = re.compile(r"(?<=[a-z][.!?])\s+|\n")
+_NOT_ALL = re.compile(r"\bnot (?:all|every|both)\b", re.IGNORECASE)
 _NEAR = 500  # characters before and behind an object that tell whether it is quoted
 
 
@@ -48,7 +52,7 @@ _NEAR = 500  # characters before and behind an object that tell whether it is qu
 class _Object:
     """What one object, list or tag of a reply holds, and where.
 
-    `quoted` where the words before it announce a quotation; `own` where it stands as the judge's own does.
+    `quoted` where the words before it announce a quotation, or deny it; `own` where it stands as the judge's own does.
     """
 
     start: int
@@ -77,7 +81,7 @@ def read_verdict(reply: Rollout) -> tuple[bool | None, str]:
     text, objects = _objects(reply.text)
     if not text.strip():
         return None, f"the judge's reply is {reply.defect or 'empty'}"
-    cut_off = reply.defect == "truncated"
+    cut_off = _is_cut_off(reply)
     own = [item.value for item in objects if item.own]
     verdicts = list(field_verdicts(own))
     if verdicts:
@@ -86,7 +90,9 @@ def read_verdict(reply: Rollout) -> tuple[bool | None, str]:
         outside = _without(text, objects)
         values = [item.value for item in objects]
         evidence = {*field_verdicts(values), *(text_evidence(outside) if outside.strip() else ())}
-        return (verdicts[0] if whole and len(evidence) == 1 else None), reason_of(values) or text
+        reason = reason_of(values)
+        certain = whole and len(evidence) == 1 and not takes_back(text[objects[-1].end :])
+        return (verdicts[0] if certain and not _contradicts(reason, verdicts[0]) else None), reason or text
     unreadable = re.match(r"[\s`*]*(?:\{|\[\s*[{\"']|<)", text) is not None and "}" not in text[:_NEAR].split("\n")[0]
     # An object without a verdict, or one that cannot be read: then words in it are none either.
     return (None if cut_off or objects or unreadable else text_verdict(text)), text
@@ -108,10 +114,23 @@ def _objects(text: str) -> tuple[str, list[_Object]]:
     objects: list[_Object] = []
     for start, end, value in spans:
         before = visible[max(objects[-1].end if objects else 0, start - _NEAR) : start].rstrip(" \t`*_>-{[(")
-        quoted = introduces_a_quotation(re.sub(r"```\w*\Z", "", before.rstrip()))
+        lead_in = re.sub(r"```\w*\Z", "", before.rstrip())
+        quoted = introduces_a_quotation(lead_in) or denies_what_follows(lead_in)
         own = not quoted and _stands_alone(before, visible[end : end + _NEAR])
         objects.append(_Object(start, end, value, quoted, own))
     return visible, objects
+
+
+def _is_cut_off(reply: Rollout) -> bool:
+    """True when the reply ended early: by its length, a filter, a refusal or a lost connection."""
+    return reply.defect not in (None, "empty")
+
+
+def _contradicts(reason: str, met: bool | None) -> bool:
+    """True when a reason says the contrary about the criterion itself; a yes has to be without any no."""
+    if met:
+        return False in text_evidence(reason)
+    return met is False and "?" not in reason and text_verdict(reason) is True
 
 
 def _stands_alone(before: str, after: str) -> bool:
@@ -163,16 +182,47 @@ def criterion_verdicts(reply: Rollout, count: int) -> list[tuple[bool | None, st
     by_number: dict[int, list[tuple[bool | None, str]]] = {}
     for entry, number in zip(entries, numbers, strict=True):
         if number is not None:
-            met = set(field_verdicts([entry]))
-            by_number.setdefault(number, []).append((met.pop() if len(met) == 1 else None, reason_of([entry])))
-    if not objects and reply.defect != "truncated":
+            verdicts, reason = set(field_verdicts([entry])), reason_of([entry])
+            met = verdicts.pop() if len(verdicts) == 1 else None
+            by_number.setdefault(number, []).append((None if _contradicts(reason, met) else met, reason))
+    if not objects and not _is_cut_off(reply):
+        if count == 1 and not numbered_verdicts(text):
+            return [read_verdict(reply)]
         for number, verdict, line in numbered_verdicts(text):
             by_number.setdefault(number, []).append((verdict, line))
     if not set(by_number) <= set(range(1, count + 1)):
         return [(None, f"the judge numbered {count} criteria {min(by_number)} to {max(by_number)}")] * count
     twice = (None, "the judge gave more than one verdict on this criterion")
     listed = [by_number.get(number, blank) for number in range(1, count + 1)]
-    return [verdicts[0] if len(verdicts) == 1 else twice for verdicts in listed]
+    read = [verdicts[0] if len(verdicts) == 1 else twice for verdicts in listed]
+    return _weighed(read, text, objects) if entries else read
+
+
+def _weighed(
+    read: list[tuple[bool | None, str]], text: str, objects: Sequence[_Object]
+) -> list[tuple[bool | None, str]]:
+    """Drop the verdicts of a batch that the words around its objects contradict, as in "No, neither is met"."""
+    if takes_back(text[objects[-1].end :]):
+        return [(None, reason) for _, reason in read]
+    outside = _without(text, objects)
+    contrary: dict[int, set[bool]] = {}
+    general: list[str] = []
+    for line in _SENTENCE_ENDS.split(outside):
+        numbers = {int(number) for number in _MENTIONED.findall(line)}
+        for number in numbers:
+            contrary.setdefault(number, set()).update(text_evidence(line))
+        if not numbers:
+            general.append(line)
+    for number, met, _ in numbered_verdicts(outside):
+        contrary.setdefault(number, set()).update(set() if met is None else {met})
+    stated = text_evidence("\n".join(general))
+    # "Not all criteria are met" agrees with a batch of both.
+    if stated == {False} and {met for met, _ in read} == {True, False} and _NOT_ALL.search(outside):
+        stated = set()
+    return [
+        (None if (not met) in stated | contrary.get(number, set()) else met, reason)
+        for number, (met, reason) in enumerate(read, start=1)
+    ]
 
 
 def _number(entry: dict[str, Any]) -> int | None:

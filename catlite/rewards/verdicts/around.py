@@ -1,0 +1,71 @@
+"""Reads the words around a judge's object: those that announce it as no verdict, and those that take it back.
+
+A judge may explain at length before its object and behind it, so most words around one change nothing. Left out:
+whether the explanation fits the verdict, but for plain statements about the criterion.
+"""
+
+from __future__ import annotations
+
+import re
+
+from catlite.rewards.verdicts.clauses import kinds
+from catlite.rewards.verdicts.statements import NEGATION, WEAKENED
+from catlite.rewards.verdicts.words import plain
+
+_DENYING = (
+    r"wrong(?:ly)?|incorrect|false|untrue|mistake\w*|nonsense|absurd|lie|joke|invalid|fake|forged|injected|ignor\w*|"
+    r"disregard\w*|refuse|reject|decline|opposite|contrary|hypothetical\w*|example"
+)
+_SUPPOSING = (
+    r"would|could|might|should|had|were|if|unless|suppos\w+|assum\w+|lenient|generous|naive\w*|(?:an?|some)other|"
+    r"instead of|rather than|tempt\w*|doubt\w*"
+)
+_LEAD_IN = re.compile(
+    rf"{NEGATION}|{WEAKENED}|\b(?:{_DENYING}|{_SUPPOSING})\b"
+    r"|\b(?:student|candidate|user|author|response|text|rollout)(?: itself)? "
+    r"(?:print|output|return|produce|add)(?:s|ed)?\b"
+)
+# "That is not my verdict", "this is what the response contains", "ignore the above".
+_OBJECT = r"(?:json|objects?|output|verdicts?|judge?ments?|above|block|snippet)(?: above)?"
+_POINTS = rf"(?:(?:this|that|these|those)(?: {_OBJECT})?|{_OBJECT})"
+_DISOWNS = re.compile(
+    rf"\b{_POINTS} (?:is|are|was|were|would|should|does|did|must|can|could|has|have|comes?|came)\b[^.!?]*"
+    rf"(?:\b(?:not|never|{_DENYING})\b)"
+    rf"|\b(?:this|that|these|those|(?:the|this|that) {_OBJECT}) "
+    r"(?:is|was|are|were|appears?|comes?|came|stands?|belongs?) "
+    r"(?:only |just |exactly |merely |all )*(?:what|how|where|in|inside|within|from|part of|contained|"
+    r"quoted|copied|taken|found|written|given|the (?:json|response|answer|text|reply|object|output))\b"
+    r"|\b(?:response|answer|text|reply|rollout|student|model|author)(?: \w+)? (?:contains?|includes?|ends?|begins?|"
+    r"says?|writes?|wrote|outputs?|has|holds?|printed|claims?|gives?|gave)(?: with| in)? (?:this|that|the|a|such a) "
+    rf"(?:\w+ )?{_OBJECT}\b"
+    r"|\b(?:ignore|disregard|discard|retract|withdraw|scratch|forget|correction|kidding|joking|sarcas\w+|"
+    r"on second thought|i was wrong|my mistake|take (?:that|this|it) back|change my mind|the opposite)\b"
+    r"|\bi (?:do|would|did|will|could|can) not (?:say|agree|mean|answer|reply|claim|stand|give|confirm|endorse|think|"
+    r"believe)\b|\bi (?:am|was) not (?:sure|certain)\b|\bi (?:disagree|doubt|deny)\b"
+)
+_ENDS = re.compile(r"(?<=[.!?…。])\s+|\n")
+_FEW = 8  # words of a remark that is about the verdict if it is about anything
+
+
+def denies_what_follows(before: str) -> bool:
+    """True when the words that lead to an object deny or suppose it: "My verdict is not:", "Had it named zinc:"."""
+    lines = [line for line in plain(before).splitlines() if line.strip(" `#*>-")]
+    sentences = [part for part in _ENDS.split(lines[-1].strip()) if part] if lines else []
+    lead_in = sentences[-1].rstrip("`* ") if sentences else ""
+    if lead_in.endswith((".", "!", "?", "…", "。")):
+        return re.search(r"\b(?:following|below|next)\b", lead_in) is not None and _LEAD_IN.search(lead_in) is not None
+    return _LEAD_IN.search(lead_in) is not None
+
+
+def takes_back(after: str) -> bool:
+    """True when what follows an object denies it, doubts it, or gives it to somebody else: "That is wrong."."""
+    for sentence in filter(None, map(str.strip, _ENDS.split(plain(after)))):
+        if _DISOWNS.search(sentence) is not None:
+            return True
+        if len(sentence.split()) <= _FEW and re.search(r"\bhope\b|\blet me know\b", sentence) is None:
+            string = kinds(sentence)
+            if re.fullmatch("[^R]*[def][^R]*|[of]|%.*", string) and not (
+                string == "o" and not _LEAD_IN.search(sentence)
+            ):
+                return True
+    return False
