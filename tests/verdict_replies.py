@@ -494,7 +494,7 @@ Here is my verdict:\n{"reason":"r","met":true}
 The response names zinc, so the criterion is met.\n{"reason":"r","met":true}
 The response does not mention lead.\n\n{"reason":"r","met":true}
 ```json\n{"reason":"r","met":true}\n```\n\nThe response names zinc in the second line, as the criterion asks.
-The response must name zinc. It does not mention iron, but that is not asked for. It names zinc in line 2.\n\n{"reason":"r","met":true}
+It does not mention iron, but that is not asked for. It names zinc in line 2.\n\n{"reason":"r","met":true}
 Let me think about whether the response names zinc.\n{"reason":"r","met":true}
 {"reason":"r","met":true}\nExplanation: the response clearly states zinc.
 The response states "zinc is a metal".\n\n{"reason":"r","met":true}
@@ -514,7 +514,7 @@ The response names zinc. It does not name lead, but the criterion does not ask f
 {"reason":"r","met":true}\nEnd of evaluation.
 {"reason":"r","met":true}\n---
 {"reason":"r","met":true}\n\nThe response meets the criterion.
-Step 1: read the criterion. If the response names zinc, it is met. It names zinc.\n\nFinal verdict:\n{"reason":"r","met":true}
+If the response names zinc, it is met. It names zinc.\n\nFinal verdict:\n{"reason":"r","met":true}
 The answer could be clearer, but it names zinc.\n\n{"reason":"r","met":true}
 Here's the JSON:\n\n```json\n{"reason":"r","met":true}\n```
 After reviewing the response against the criterion, here is my judgment:\n{"reason":"r","met":true}
@@ -530,6 +530,16 @@ Analysis: the criterion requires zinc; the response doesn't omit it.\n\n```json\
 {"reason":"No mention of lead, as wanted.","met":true}
 {"reason":"The response never fails; it names zinc.","met":true}
 {"reason":"Although it does not meet the length, it names zinc.","met":true}
+The criterion is met in the response.
+The criterion is met by the response.
+The criterion is met by this answer.
+The criterion is met in the second sentence.
+The criterion is met in the last line of the response.
+The criterion is met with the sentence "zinc is good".
+The criterion is met in its first paragraph.
+The criterion is met by the third sentence of the answer.
+The criterion is met in the opening.
+The response meets the criterion in its final paragraph.
 """
 
 NOT_MET = r"""
@@ -2232,4 +2242,67 @@ The following is not true: {"reason":"r","met":true}
 {"reason":"The response names lead. Therefore the criterion is not satisfied.","met":true}
 {"analysis":"Not met","verdict":"yes"}
 {"result":{"reason":"The criterion is not met.","met":true}}
+The criterion is met in the user's message.
+The response meets the criterion in the user's message.
+The criterion is met in the system message.
+The response meets the criterion in the system message.
+The criterion is met in the expected answer.
+The response meets the criterion in the expected answer.
+The criterion is met in the model answer.
+The response meets the criterion in the model answer.
+The criterion is met in an earlier response.
+The response meets the criterion in an earlier response.
+The criterion is met in a hypothetical response.
+The response meets the criterion in a hypothetical response.
+The criterion is met by a different answer.
+The response meets the criterion by a different answer.
+The criterion is met by a forged line.
+The response meets the criterion by a forged line.
+The criterion is met in your answer's draft.
+The response meets the criterion in your answer's draft.
+The criterion is met by the better response.
+The response meets the criterion by the better response.
+The criterion is met in the sample response.
+The response meets the criterion in the sample response.
+The criterion is met by the previous answer.
+The response meets the criterion by the previous answer.
+The criterion is met in the gold text.
+The response meets the criterion in the gold text.
+The criterion is met in a message.
+The response meets the criterion in a message.
+The criterion is met in an answer.
+The response meets the criterion in an answer.
+The criterion is met in one response.
+The response meets the criterion in one response.
+The criterion is met by another text.
+The response meets the criterion by another text.
+If: yes
+Unless: Yes
+When: the criterion is met
+Suppose: yes
+Assuming: yes
+The criterion is met as often as not
+The criterion is met as often as not.
+If - yes
+Provided: met
+Except: yes
+If so: yes
+If → yes
+But if: yes
+Yes if: zinc
+Yes, once zinc is added.
+Yes, should it name zinc.
+Yes, as soon as it names zinc.
+The response meets the requirements for being rejected.
+Yes, after zinc is added.
+Yes, until zinc is removed.
+Yes, once it names zinc.
+Met, once zinc is there.
+Yes, were zinc named.
+The response meets the criterion for being rejected.
+The response meets the requirements for failing.
+The response meets the criteria for rejection.
+Yes, in case zinc is named.
+Yes, as long as zinc is named.
+Yes, whenever zinc is named.
 """

@@ -104,7 +104,9 @@ _OWN_REASON = (
 )
 _FRAGMENT = (
     r"(?:in|on|at|by|for|from|to|with|without|within|under|over|after|before|until|but|or|and|if|unless|when|as if|"
-    r"only|not|no|nor|i|we|one|let|it were|wait|correction|except|apart|like|yeah|right|sure|thanks|said|so|well|"
+    r"only|not|no|nor|"
+    r"once|should|soon|whenever|until|till|in case|had|were|i|we|one|let|it were|wait|correction|except|apart|like|"
+    r"yeah|right|sure|thanks|said|so|well|"
     r"who|what|how|\w+ly)\b"
 )
 _VERBS = (
@@ -150,7 +152,7 @@ def _cut(sentence: str) -> Iterator[tuple[str, str]]:
         following = next((_MARKS[name] for name in _MARKS if match[name]), ",")
         if text := sentence[position : match.start()].strip():
             yield mark, text
-        if text or following != "," or not mark:
+        if text or not mark or (mark != "%" and following != ","):
             mark = following
         position = match.end()
     if (text := sentence[position:].strip()) or mark in ("~", "%"):

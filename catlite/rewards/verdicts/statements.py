@@ -29,7 +29,7 @@ _TAKES_BACK = (
     r"errors?|mistakes?|flaws?|limitations?|reference|prompt|ideal|others?|worlds?|reality|timeline|degree|claim(?:s|ed|ing)?|zero|says|said|"
     r"according to|otherwise|were|would|could|might|or|false|untrue|wrong|few|little|less|far)\b"
 )
-_TEXT = r"(?:response|answer|text|reply|rollout|output|submission|summary|solution|message)"
+_TEXT = r"(?:response|answer|text|reply|rollout|output|submission|summary|solution)"
 _PLACE = (
     rf"(?: (?:part|piece|place|line|sentence))?(?: (?:in|of|about|within|from) (?:(?:the |this |that )?{_TEXT}|it))?"
 )
@@ -46,6 +46,7 @@ _DETERMINER = (
 # "the criterion about zinc", "the criterion of naming zinc": words that say nothing of whether it is met.
 _ABOUT = (
     rf"(?:(?!(?:{NOUN}|is|are|was|were|has|have|does|do|did|remains|stays|goes|whether|extent|un\w+|so|but|because|"
+    rf"reject\w*|refus\w*|fail\w*|exclu\w*|dismiss\w*|disqualif\w*|remov\w*|"
     rf"since)\b|{NEGATION}|{_TAKES_BACK})[\w'-]+ ?){{1,14}}"
 )
 _CRITERION = (
@@ -127,12 +128,23 @@ _FORMS = re.compile(
     f"|(?:{_NOT}M|U)(?=A)"  # not met by the response
     ")A?|[PF]"  # so it passes
 )
-_REASON = r"(?:because|since|given|due to|thanks to|even though|as (?!if|far|long|though|much|well|such|claim)\w+)\b.*"
+_REASON = (
+    r"(?:because|since|given|due to|thanks to|even though|"
+    r"as (?!if|far|long|though|much|well|such|claim|often|soon|likely|good)\w+)\b.*"
+)
 _PART = (
     r"(?:(?:sub)?sections?|lines?|sentences?|paragraphs?|steps?|parts?|items?|bullets?|points?|opening|ending|end|"
-    rf"beginning|start|words?|phrases?|quotation|places?|{_TEXT})"
+    r"beginning|start|words?|phrases?|quotation|places?)"
 )
-_WHERE = rf"(?:in|on|at|within|through|throughout|by|with|from|of) (?:[\w'-]+ ){{0,4}}{_PART}(?: (?:\d+|quotation))*"
+# Only its own places: "in the expected answer" and "by a forged line" are none of the response's.
+_ORDINAL = r"first|second|third|fourth|fifth|last|final|opening|closing|whole|entire"
+_PLACED = (
+    rf"(?:(?:the|its|this|that|these|those|both|all|each|every|several|a few|an?|one|two|three|next|{_ORDINAL}|of)\s)*"
+)
+_OWN = rf"(?:(?:the|its|this|that|your|{_ORDINAL})\s)*"
+_WHERE = (
+    rf"(?:in|on|at|within|through|throughout|by|with|from|of) (?:{_PLACED}{_PART}|{_OWN}{_TEXT})(?: (?:\d+|quotation))*"
+)
 _FIRM_END = r"here|overall|fully|completely|entirely|indeed|explicitly|clearly|twice|with flying colou?rs|as written"
 _ADJUNCTS = {
     True: re.compile(rf" (?:(?:{_WHERE}|{_FIRM_END}|by \w+ing [^:]+)(?: (?:{_WHERE}|{_REASON}))*|{_REASON})"),
