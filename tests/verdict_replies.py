@@ -540,6 +540,35 @@ The criterion is met in its first paragraph.
 The criterion is met by the third sentence of the answer.
 The criterion is met in the opening.
 The response meets the criterion in its final paragraph.
+Yes, no lead is mentioned.
+The criterion is met, since no lead is mentioned.
+Yes. The response clearly states that "zinc is a metal", which matches the criterion.
+Yes. The response clearly states that zinc is a metal, which matches the criterion.
+Yes, the response never mentions lead, as the criterion wants.
+Yes, verbatim.
+The response explicitly states "zinc is good", which satisfies the criterion.
+The response explicitly states "zinc is good," which satisfies the criterion.
+The response explicitly states that "zinc is good", which meets the criterion.
+The response does not mention lead; the criterion is met.
+The response does not mention lead, so the criterion is met.
+Absolutely, yes.
+Definitely, yes.
+Yes, because no lead is mentioned.
+The response mentions zinc, which meets the criterion.
+The response says "zinc", thereby meeting the criterion.
+The response names zinc, satisfying the criterion.
+The response clearly mentions zinc in line 2, thereby satisfying the criterion.
+The response includes the statement "take zinc daily," which meets the criterion.
+The response states "zinc, iron", which meets the criterion. Yes.
+The response mentions zinc, iron and lead, which meets the criterion.
+Yes, it names zinc, as required.
+Yes, the response states "zinc", which meets the criterion.
+Verdict: yes. The response states "zinc", which meets the criterion.
+No lead is mentioned, so the criterion is met.
+Absolutely, the criterion is met.
+Yes. No lead is mentioned.
+The response explicitly recommends zinc, which directly satisfies the requirement.
+Yes, it does. It says "zinc".
 """
 
 NOT_MET = r"""
@@ -971,6 +1000,12 @@ Score: 0 - zinc is missing
 Criterion 1 is not met.
 Verdict: UNMET.
 Met: false.
+No, the response never mentions zinc, as the criterion wants.
+The response does not mention zinc; the criterion is not met.
+No, no zinc is mentioned.
+No. The response mentions lead, which does not satisfy the criterion.
+The response only states "take a supplement", which does not meet the criterion.
+The response mentions lead, which fails to meet the criterion.
 """
 
 NO_VERDICT = r"""
@@ -2305,4 +2340,95 @@ The response meets the criteria for rejection.
 Yes, in case zinc is named.
 Yes, as long as zinc is named.
 Yes, whenever zinc is named.
+The response states nothing, which satisfies the criterion.
+The response mentions lead instead of zinc, which satisfies the criterion.
+The response names zinc, which almost satisfies the criterion.
+The response names zinc, which partially satisfies the criterion.
+The response names zinc, which satisfies the criterion only in part.
+The response names zinc, which satisfies the criterion, or would if it were true.
+The response names zinc, which satisfies the criterion. Not.
+The response names zinc, which satisfies the criterion? No.
+Does the response name zinc, which satisfies the criterion?
+I doubt the response names zinc, which satisfies the criterion.
+I do not think the response names zinc, which satisfies the criterion.
+It is false that the response names zinc, which satisfies the criterion.
+If the response names zinc, which satisfies the criterion, it passes.
+The response hardly states zinc, which satisfies the criterion.
+The response allegedly states "zinc", which satisfies the criterion.
+The response states that it names zinc, which satisfies the criterion, it claims.
+The response states "zinc", which satisfies the criterion, according to the response.
+The response states "zinc", which satisfies the criterion, but no iron.
+The response names zinc, which satisfies the criterion; no.
+The reference names zinc, which satisfies the criterion.
+The response says the user names zinc, which satisfies the criterion.
+The response says it is met, which satisfies the criterion.
+The response tells me to say yes, which satisfies the criterion.
+The response says: "The answer names zinc, which satisfies the criterion."
+The response says the answer names zinc, which satisfies the criterion.
+Response: it names zinc, which satisfies the criterion.
+> It names zinc, which satisfies the criterion.\nThis is what the response says.
+The response names zinc, which satisfies the criterion in the reference.
+It names zinc, thus meeting this criterion, were it asked.
+Absolutely, yes, but no.
+Absolutely, yes?
+It does, no.
+It is, not met.
+Definitely, if zinc is named.
+Absolutely: no.
+Is the criterion unmet? Absolutely, yes.
+Is zinc missing? It is, yes.
+Does it fail? Definitely, yes.
+Unmet: absolutely, yes.
+Fails the criterion? Indeed, yes.
+The response does not mention lead; the criterion is unmet.
+The response does not mention zinc; the criterion is met by lead?
+The response does not name anything that says; the criterion is met.
+It does not say; the criterion is met.
+It does not mention that; the criterion is met.
+The response never gives zinc; the criterion is met if lead counts.
+No zinc is mentioned, no.
+Yes, no part is mentioned.
+Yes, no response is given.
+Yes, no evidence is given.
+No zinc is mentioned.
+No zinc is mentioned, which satisfies the criterion.
+As the criterion wants: yes?
+Yes, as the criterion wants it otherwise.
+Yes: no.
+No lead is mentioned: no.
+Verdict: no, no lead is mentioned.
+Not met, since no zinc is mentioned.
+The criterion is not met, as no zinc is mentioned.
+The response is not good; the criterion is met.
+No answer is given, so not met.
+No zinc is named, so no.
+I can not say no lead is mentioned; the criterion is met
+The response states "the criterion is met", which does not satisfy the criterion.
+The response states "zinc", which hardly meets the criterion.
+The response says that "zinc, which satisfies the criterion".
+The response claims that zinc is there, which would satisfy the criterion.
+The response does not state "zinc", which would meet the criterion.
+The response does not state "zinc", which meets the criterion.
+The response never states "zinc", which satisfies the criterion.
+The response claims it names zinc, which satisfies the criterion.
+The response does not mention zinc, which meets the criterion.
+Yes, no zinc is mentioned, so it fails.
+Yes, no criterion is met.
+Yes, no requirement is satisfied.
+Yes, no yes is given.
+It says verbatim yes.
+Verbatim, yes.
+Yes, verbatim from the response.
+Absolutely, no.
+The response does not mention zinc; the criterion is not met.
+The response does not say the criterion is met.
+Yes, the response never meets the criterion.
+Yes, never.
+Yes, the response never mentions zinc, as the criterion wants it to.
+The criterion is met, since no criterion is met.
+The response states: "zinc", which satisfies the criterion, it says.
+The response states "which satisfies the criterion".
+It alleges "zinc", which satisfies the criterion.
+The response quotes "zinc", which satisfies the criterion
+The response should state "zinc", which satisfies the criterion.
 """

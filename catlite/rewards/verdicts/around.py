@@ -29,7 +29,7 @@ _LEAD_IN = re.compile(
 _OBJECT = r"(?:json|objects?|output|verdicts?|judge?ments?|above|block|snippet)(?: above)?"
 _POINTS = rf"(?:(?:this|that|these|those)(?: {_OBJECT})?|{_OBJECT})"
 _DISOWNS = re.compile(
-    rf"\b{_POINTS} (?:is|are|was|were|would|should|does|did|must|can|could|has|have|comes?|came)\b[^.!?]*"
+    rf"\b{_POINTS} (?:is|are|was|were|would|should|does|did|must|can|could|has|have|comes?|came)\b[^.!?]{0, 200}"
     rf"(?:\b(?:not|never|{_DENYING})\b)"
     rf"|\b(?:this|that|these|those|(?:the|this|that) {_OBJECT}) "
     r"(?:is|was|are|were|appears?|comes?|came|stands?|belongs?) "
@@ -44,6 +44,7 @@ _DISOWNS = re.compile(
     r"believe)\b|\bi (?:am|was) not (?:sure|certain)\b|\bi (?:disagree|doubt|deny)\b"
 )
 _ENDS = re.compile(r"(?<=[.!?…。])\s+|\n")
+_FAR = 2_000  # characters that are looked at, at either end of what follows
 _FEW = 8  # words of a remark that is about the verdict if it is about anything
 
 
@@ -59,6 +60,7 @@ def denies_what_follows(before: str) -> bool:
 
 def takes_back(after: str) -> bool:
     """True when what follows an object denies it, doubts it, or gives it to somebody else: "That is wrong."."""
+    after = after if len(after) <= _FAR else f"{after[:_FAR]}\n{after[-_FAR:]}"
     for sentence in filter(None, map(str.strip, _ENDS.split(plain(after)))):
         if _DISOWNS.search(sentence) is not None:
             return True

@@ -22,7 +22,7 @@ _MARK = re.compile(
     r"|\band (?=(?:yes|no|it|this|the (?:criterion|criteria|requirement|response|answer|text)|so|therefore|thus|hence|"
     r"not (?:met|satisfied|fulfilled)|unmet)\b)"
     r"|(?:(?<=\A)|(?<=[,;:–—-] )|(?<=\band ))(?P<so>so|therefore|thus|hence)\b(?! (?:far|that|called|much|many)\b)"
-    r"|\b(?=because\b|since\b))\s*"
+    rf"|\b(?=because\b|since\b)|(?<={QUOTATION} )(?=which |thereby |thus ))\s*"
 )
 _MARKS = {"bind": ":", "but": "~", "if": "%", "so": ">", "arrow": ">"}
 # What is put into a sentence and changes nothing, and an answer that its reason follows without a mark.
@@ -30,6 +30,13 @@ _INSERTED = re.compile(
     r"(?:(?<=criterion)|(?<=requirement)|(?<=response)|(?<=answer)|(?<=text)|(?<=reply)), "
     r"(?:which|though|although|while|as far as|however) [^,]{1,80},"
     r"|, (?:in my (?:view|opinion|judge?ment)|sadly|unfortunately|therefore|thus|clearly|indeed|of course|overall),"
+    r"|(?<=\Ayes), (?:verbatim|word for word)\Z"
+)
+# "It does not mention lead; the criterion is met": a denial of content, which the verdict follows from.
+_CONTENT_DENIED = re.compile(
+    r"\A((?:(?:the|this) (?:response|answer|text|reply)|it) (?:does not|did not|never) (?:\w+ly )?"
+    r"(?:name|mention|list|include|contain|recommend|use|discuss|suggest|cite|give)s?(?: (?!that\b)[\w'-]+){1,6}); "
+    r"(?=(?:the|this) (?:criterion|requirement) is )"
 )
 _UNMARKED = re.compile(r"\A(yes|no) (?=(?:it|because|since|(?:the|this) (?:response|answer|text|reply|criterion))\b)")
 
@@ -92,6 +99,36 @@ _WANTED = re.compile(
     r"(?:(?:the|this) )?(?:response|answer|text|reply|it|one|there|that)(?: \w+)? (?:should|ought to|must|needs? to)\b"
     r"|.*\b(?:could|would|might)\b"
 )
+# "It states …" and ", which satisfies the criterion": of what the response shows, a verdict.
+_SHOWS = re.compile(
+    r"(?:yes, )?(?:(?:the|this) (?:response|answer|text|reply)|it) (?:(?:clearly|explicitly|directly|also|correctly|"
+    r"indeed|specifically) )*(?:states|mentions|names|says|contains|includes|gives|lists|specifies|provides|describes|"
+    r"explains|recommends|notes|uses|identifies|addresses|advises|tells)\b"
+)
+_FIRMLY = r"(?:(?:clearly|directly|fully|explicitly|exactly|therefore|thus|also|precisely|completely|indeed|plainly) )*"
+_FOLLOWS = re.compile(
+    rf"(?:which {_FIRMLY}(?:satisfies|meets|fulfill?s|matches)|(?:(?:thereby|thus|therefore|hence) )?{_FIRMLY}"
+    r"(?:satisfying|meeting|fulfill?ing|matching)) (?:the|this) (?:stated |given )?(?:criterion|criteria|requirements?)"
+)
+_DENIED = re.compile(
+    r"which (?:clearly |therefore |thus |still )*(?:does not|fails to) (?:fully |actually )?"
+    r"(?:satisfy|meet|fulfill?|match) (?:the|this) (?:stated |given )?(?:criterion|criteria|requirements?)"
+)
+_UNREAL = (
+    r"\b(?:could|would|should|might|may|must|if|unless|instead|rather|only|except|lacks?|omit\w*|miss\w*|without|fail\w*|"
+    r"contrary|opposite|little|few|less|other|another|"
+    r"user|author|question|prompt|reference|ideal|answer|itself)\b"
+)
+_ABSENT = re.compile(
+    r"no (?!(?:part|line|one|evidence|proof|support|signs?|indications?|reason|doubt|response|answer|text|"
+    r"reply|verdict)\b)"
+    r"(?:[\w'-]+ ){1,4}(?:is|are|was|were) (?:\w+ly )?(?:named|mentioned|stated|given|listed|included|recommended|used|"
+    r"discussed|suggested|advised|prescribed|cited|made|added|present)"
+    r"(?: (?:in|by) (?:the|this) (?:response|answer|text))?"
+)
+_AS_WANTED = (
+    r"as (?:the|this) (?:criterion|requirement) (?:wants|asks|requires|demands)(?: for)?|as (?:required|wanted)"
+)
 _WHERE = (
     r"(?:see )?(?:in |on |at |from )?(?:the |its |this )?(?:(?:first|second|third|last|final|opening) )?"
     r"(?:line|sentence|paragraph|section|step|bullet|point|item|part|response|answer|text)s?(?: \d+)?"
@@ -103,7 +140,7 @@ _OWN_REASON = (
     r"|(?:\w+ly )?(?:named|mentioned|stated|given|covered|listed|included|found) (?:in|on|by) .+"
 )
 _FRAGMENT = (
-    r"(?:in|on|at|by|for|from|to|with|without|within|under|over|after|before|until|but|or|and|if|unless|when|as if|"
+    r"(?:in|on|at|by|for|from|to|with|without|within|under|over|after|before|but|or|and|if|unless|when|as if|"
     r"only|not|no|nor|"
     r"once|should|soon|whenever|until|till|in case|had|were|i|we|one|let|it were|wait|correction|except|apart|like|"
     r"yeah|right|sure|thanks|said|so|well|"
@@ -134,13 +171,33 @@ def kinds(sentence: str, *, digits: bool = False, labelled: bool = False) -> str
         'L:y,R'
     """
     asks = sentence.rstrip(" )'!").endswith("?")
-    clauses = list(_cut(_UNMARKED.sub(r"\1, ", _INSERTED.sub("", sentence.rstrip(" .!?…。！？").strip()))))
-    string = ""
+    clauses = list(
+        _cut(
+            _UNMARKED.sub(
+                r"\1, ", _CONTENT_DENIED.sub(r"\1, so ", _INSERTED.sub("", sentence.rstrip(" .!?…。！？").strip()))
+            )
+        )
+    )
+    string = shown = ""
     for place, (mark, text) in enumerate(clauses):
         binds = clauses[place + 1][0] == ":" if place + 1 < len(clauses) else asks
         labelled = labelled or "L" in string or "m" in string
-        string += mark + kind(text, binds=binds, digits=digits, labelled=labelled)
+        follows = _FOLLOWS.fullmatch(text) is not None and _shows(shown)
+        denies = _DENIED.fullmatch(text) is not None and place > 0 and "k" not in string
+        string += mark + (
+            "v" if follows else "N" if denies else kind(text, binds=binds, digits=digits, labelled=labelled)
+        )
+        shown = f"{shown}, {text}" if shown else text
     return string + "?" * asks
+
+
+def _shows(words: str) -> bool:
+    """True for words that tell what the response has in it, without denial, doubt or anybody's opinion of it."""
+    match = _SHOWS.match(words)
+    rest = words[match.end() :] if match else ""
+    return rest != "" and not any(
+        re.search(words_of_doubt, rest) for words_of_doubt in (NEGATION, _HEDGE, _BEARING, REPORT, _UNREAL)
+    )
 
 
 def _cut(sentence: str) -> Iterator[tuple[str, str]]:
@@ -174,6 +231,7 @@ def kind(text: str, *, binds: bool, digits: bool, labelled: bool) -> str:
         L #      a label: "verdict", "is the criterion met"; a number: "criterion 2"
         Y V N K  a statement: met, or not met, with a subject of its own (Y, N) or without
         W        the label of a reason; C X: of the criterion, and of other material that is not the judge's
+        v        of what the response shows: which meets the criterion
         e q d    the judge cannot say; a report of what somebody says; a doubt: it bears on the verdict or hedges, or
                  denies in another language
         r R k    a reason; R about the response; k with a negation; w: only where in the response; l: "iron and copper"
@@ -186,6 +244,8 @@ def kind(text: str, *, binds: bool, digits: bool, labelled: bool) -> str:
         return _word_kind(bare or text, value)
     if re.fullmatch(_AFFIRMED, text):
         return "t"
+    if re.fullmatch(_AS_WANTED, text):
+        return "w"
     if not bare:
         return "a"
     if re.fullmatch(r"it (?:is|does|has|did|was) not(?: at all)?", bare):
@@ -233,6 +293,8 @@ def _remark_kind(bare: str, *, binds: bool) -> str:
         return "o"
     if re.fullmatch(_WHERE, bare):
         return "w"
+    if _ABSENT.fullmatch(bare):
+        return "k"
     bare = re.sub(rf"\A{_WHERE} (?=it|the response|there)", "", bare)
     own = re.fullmatch(_OWN_REASON, bare) is not None
     if len(bare) <= LONGEST and (own or re.fullmatch(_REASON, bare)):

@@ -12,8 +12,8 @@ _FRONT = r"(?:[a#][,:>|]*|[,~>:])*"
 _ASKED = r"(?:L[:,>?|]*|[mYV][?:>|]+)+" + _FRONT
 _YES, _NO = r"(?P<yes>[yYVmg])", r"(?P<no>[nNKu])"
 # Behind a foreign yes, only what is known: other foreign words may deny it.
-_WHY = r"(?:(?<!g)[,:>](?:W:)?[rkwtyYVm]|[,:>](?:W:)?[RwtyYVmg]|(?<=[rR]),l)*"
-_AGAINST = r"[^yYVmgte%?q]*"
+_WHY = r"(?:(?<!g)[,:>](?:W:)?[rkwtyYVvm]|[,:>](?:W:)?[RwtyYVvmg]|(?<=[rR]),l)*"
+_AGAINST = r"[^yYVvmgte%?q]*"
 # Strings with a verdict that is firm, as behind a label, …
 _FIRM = (
     rf"{_FRONT}(?:{_ASKED}|C:(?=[ymnu]\Z))(?:{_YES}{_WHY}|{_NO}{_AGAINST})",  # verdict: yes, it names zinc
@@ -23,6 +23,8 @@ _FIRM = (
 # … and with one that a doubt takes back.
 _PLAIN = (
     rf"{_FRONT}(?:(?P<yes>[yYVg]|m(?!:[^Rkmy])){_WHY}|(?P<no>[nNK]|u(?!:[nNKuf])){_AGAINST})",  # yes, it names zinc
+    rf"{_FRONT}t[,:]+(?P<yes>[yYV]|m(?!:)){_WHY}",  # absolutely, yes
+    rf"{_FRONT}R(?:,[Rrls])*,(?P<yes>v){_WHY}",  # it names zinc, which meets the criterion
     # it names zinc, so yes
     rf"{_FRONT}(?:W:)?(?:[rRw.a][,~>]+|s[~>]+|k[,~>]*[~>]|(?<=~)k,)+(?P<yes>Y|(?<=>)[yVm]){_WHY}",
     rf"[^yYVmge%q]*[,:~>](?P<no>N|(?<=[~>])K|(?<=>)[nu]){_AGAINST}",  # it is long, but does not meet the criterion
@@ -34,7 +36,7 @@ _SHAPES = {
     "open": rf"{_FRONT}(?:(?:L|[mYuN](?=[?:]))[:,?|#]*|#[:|]*)+",  # labels alone: the next sentence has the verdict
     "material": rf"{_FRONT}(?:X:|C:(?![ymnu]\Z)).*",  # somebody else's words
     "answer to another question": r"(?![L#mY])[^|]*\?\|[yngtf].*",
-    "bearing": r".*[yYVmgnNKudeh].*|.*q.*\?.*",  # could be a verdict, or take one back
+    "bearing": r".*[yYVvmgnNKudeh].*|.*q.*\?.*",  # could be a verdict, or take one back
     "explaining": r"[rRkwtL#.,:>yYml]+",  # only says why, or where
     "following": r"[a#:,>rRk.tw][~a#:,>rRk.twl]*|W(?::[^dehq?%]*)?",  # leaves a yes before it as it is
     "following a foreign yes": r"[aRwt](?:[,:][Rwlg])*",
@@ -59,5 +61,5 @@ def has_shape(string: str, shape: str) -> bool:
 
 def last_word(string: str) -> bool | None:
     """The verdict at the end of a numbered line, behind the text of the criterion ("1: names zinc: met")."""
-    match = re.fullmatch(r"#[:,]+[^dehq%?yYVmgnNKutf]*[:,](?:(?P<yes>[ym])|(?P<no>[nu]))", string)
+    match = re.fullmatch(r"#[:,]+[^dehq%?yYVvmgnNKutf]*[:,](?:(?P<yes>[ym])|(?P<no>[nu]))", string)
     return None if match is None else match["yes"] is not None
