@@ -220,7 +220,16 @@ def test_one_negation_is_no_and_two_are_no_verdict(subject, thing):
 
 @pytest.mark.parametrize(
     "sentence",
-    ["The criterion is met.", "The response meets the criterion.", "I believe that the criterion is met.", "Met: yes"],
+    [
+        "The criterion is met.",
+        "The response meets the criterion.",
+        "I believe that the criterion is met.",
+        "Met: yes",
+        'The response clearly states "zinc", which satisfies the criterion.',
+        "The response names zinc, thereby meeting the criterion.",
+        "Absolutely, yes.",
+        "Ja, das Kriterium ist erfüllt.",
+    ],
 )
 def test_a_word_of_doubt_or_denial_put_anywhere_into_a_yes_leaves_no_yes(sentence):
     doubts = (
@@ -247,7 +256,19 @@ as the response claims|claims the response
 
 
 @pytest.mark.parametrize(
-    "yes", ["Yes", "Met", "Verdict: yes", "The criterion is met", "It meets the requirement", "Pass"]
+    "yes",
+    [
+        "Yes",
+        "Met",
+        "Verdict: yes",
+        "The criterion is met",
+        "It meets the requirement",
+        "Pass",
+        "Absolutely, yes",
+        "Oui",
+        'It states "zinc", which meets the criterion',
+        "It names zinc, satisfying the criterion",
+    ],
 )
 @pytest.mark.parametrize(
     "form", ["{} {}.", "{}, {}.", "{}: {}", "{} ({}).", "{}. {}.", "{}\n{}", "{}... {}", "{}; {}!"]

@@ -29,7 +29,7 @@ _LEAD_IN = re.compile(
 _OBJECT = r"(?:json|objects?|output|verdicts?|judge?ments?|above|block|snippet)(?: above)?"
 _POINTS = rf"(?:(?:this|that|these|those)(?: {_OBJECT})?|{_OBJECT})"
 _DISOWNS = re.compile(
-    rf"\b{_POINTS} (?:is|are|was|were|would|should|does|did|must|can|could|has|have|comes?|came)\b[^.!?]{0, 200}"
+    rf"\b{_POINTS} (?:is|are|was|were|would|should|does|did|must|can|could|has|have|comes?|came)\b[^.!?]{{0,200}}"
     rf"(?:\b(?:not|never|{_DENYING})\b)"
     rf"|\b(?:this|that|these|those|(?:the|this|that) {_OBJECT}) "
     r"(?:is|was|are|were|appears?|comes?|came|stands?|belongs?) "
