@@ -569,6 +569,13 @@ Absolutely, the criterion is met.
 Yes. No lead is mentioned.
 The response explicitly recommends zinc, which directly satisfies the requirement.
 Yes, it does. It says "zinc".
+{"met": true}\nConfidence: high
+{"met": true}\nThe response names zinc in line 2.
+{"met": true}\n\n**Explanation:** The response mentions zinc, satisfying the criterion.
+{"met": true}\nNote: iron is not named.
+{"met": true}\n```\n\nReason: it names zinc.
+Verdict: {"met": true}
+Final JSON:\n```json\n{"met": true}\n```
 """
 
 NOT_MET = r"""

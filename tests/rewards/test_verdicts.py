@@ -279,6 +279,13 @@ def test_what_undermines_a_yes_leaves_no_yes_wherever_it_stands(yes, form):
     assert [text for text in texts if read_verdict(Rollout(text))[0]] == []
 
 
+@pytest.mark.parametrize("form", ["{met}\n{doubt}.", "{met}, {doubt}.", "{met} ({doubt}).", "{doubt}: {met}"])
+def test_what_undermines_a_yes_in_an_object_leaves_no_yes(form):
+    phrases = UNDERMINING.strip().replace("\n", "|").split("|")
+    texts = [form.format(met='{"reason": "r", "met": true}', doubt=doubt) for doubt in phrases]
+    assert [text for text in texts if read_verdict(Rollout(text))[0]] == []
+
+
 @pytest.mark.parametrize(
     "insertion", [", as far as I can see,", ", on balance,", ", however faint,", " (if I read it well)"]
 )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 
-from catlite.rewards.verdicts.clauses import kinds
-from catlite.rewards.verdicts.statements import NEGATION, WEAKENED
+from catlite.rewards.verdicts.clauses import HEDGE, kinds
+from catlite.rewards.verdicts.forms import has_shape, verdict_of
+from catlite.rewards.verdicts.statements import NEGATION, TAKES_BACK, WEAKENED
 from catlite.rewards.verdicts.words import plain
 
 _DENYING = (
@@ -24,6 +25,11 @@ _LEAD_IN = re.compile(
     rf"{NEGATION}|{WEAKENED}|\b(?:{_DENYING}|{_SUPPOSING})\b"
     r"|\b(?:student|candidate|user|author|response|text|rollout)(?: itself)? "
     r"(?:print|output|return|produce|add)(?:s|ed)?\b"
+)
+# In few words also what makes less of a verdict, or puts it off: "With caveats:".
+_WEAKENING = re.compile(
+    rf"{HEDGE.pattern}|{TAKES_BACK}|\b(?:until|save for|barring|granted|first|wish|who knows|reluctantly|subject to|"
+    r"to be|for now|point|spirit|day|yet|by its own|manner)\b"
 )
 # "That is not my verdict", "this is what the response contains", "ignore the above".
 _OBJECT = r"(?:json|objects?|output|verdicts?|judge?ments?|above|block|snippet)(?: above)?"
@@ -44,6 +50,12 @@ _DISOWNS = re.compile(
     r"believe)\b|\bi (?:am|was) not (?:sure|certain)\b|\bi (?:disagree|doubt|deny)\b"
 )
 _ENDS = re.compile(r"(?<=[.!?…。])\s+|\n")
+# What a judge may say behind its object that is nothing about the verdict.
+_CLOSING = re.compile(
+    r"(?:.*\bhope\b.*|let me know.*|(?:that is |this is )?(?:all|the end(?: of \w+)?|my (?:final )?\w+)|done|"
+    r"end(?: of)?(?: \w+)*|(?:confidence|certainty|note|summary|final(?: \w+)?|thanks?(?: you)?)\b[^!?]*|"
+    r"feel free.*|i have \w+.*|\W*)\W*"
+)
 _FAR = 2_000  # characters that are looked at, at either end of what follows
 _FEW = 8  # words of a remark that is about the verdict if it is about anything
 
@@ -55,19 +67,20 @@ def denies_what_follows(before: str) -> bool:
     lead_in = sentences[-1].rstrip("`* ") if sentences else ""
     if lead_in.endswith((".", "!", "?", "…", "。")):
         return re.search(r"\b(?:following|below|next)\b", lead_in) is not None and _LEAD_IN.search(lead_in) is not None
-    return _LEAD_IN.search(lead_in) is not None
+    few = len(lead_in.split()) <= _FEW
+    return _LEAD_IN.search(lead_in) is not None or (few and _WEAKENING.search(lead_in) is not None)
 
 
 def takes_back(after: str) -> bool:
     """True when what follows an object denies it, doubts it, or gives it to somebody else: "That is wrong."."""
+    after = after.replace("```", "")
     after = after if len(after) <= _FAR else f"{after[:_FAR]}\n{after[-_FAR:]}"
-    for sentence in filter(None, map(str.strip, _ENDS.split(plain(after)))):
+    for sentence in filter(None, (part.strip(" \t/#().") for part in _ENDS.split(plain(after)))):
         if _DISOWNS.search(sentence) is not None:
             return True
-        if len(sentence.split()) <= _FEW and re.search(r"\bhope\b|\blet me know\b", sentence) is None:
+        if len(sentence.split()) <= _FEW and _CLOSING.fullmatch(sentence) is None:
             string = kinds(sentence)
-            if re.fullmatch("[^R]*[def][^R]*|[of]|%.*", string) and not (
-                string == "o" and not _LEAD_IN.search(sentence)
-            ):
+            known = any(has_shape(string, shape) for shape in ("following", "explaining", "open"))
+            if not known and verdict_of(string) is None:
                 return True
     return False

@@ -88,7 +88,7 @@ _BEARING = re.compile(
     r"(?:un)?(?:met|satisfied|fulfill?ed)\b"
     r"|\b(?:verdict|conclusion|(?:the|my|final) answer)\b.*\b(?:is|be|would|no|true|false)\b"
 )
-_HEDGE = re.compile(
+HEDGE = re.compile(
     rf"{WEAKENED}|\b(?:largely|technically|in no (?:way|sense)|by no means|at no point|somewhat|sort of|hardly|barely|"
     r"scarcely|kind of|unlikely|dubious(?:ly)?|debatable|borderline|unclear|undecided|uncertain|ambiguous|a stretch|"
     r"it depends|neither|(?:hard|difficult) to (?:say|tell|judge)|in a way|more or less|not applicable|n/a|false|"
@@ -187,7 +187,7 @@ def kinds(sentence: str, *, digits: bool = False, labelled: bool = False) -> str
         string += mark + (
             "v" if follows else "N" if denies else kind(text, binds=binds, digits=digits, labelled=labelled)
         )
-        shown = f"{shown}, {text}" if shown else text
+        shown = f"{shown}, {text}" if shown and mark != ":" else text
     return string + "?" * asks
 
 
@@ -196,7 +196,7 @@ def _shows(words: str) -> bool:
     match = _SHOWS.match(words)
     rest = words[match.end() :] if match else ""
     return rest != "" and not any(
-        re.search(words_of_doubt, rest) for words_of_doubt in (NEGATION, _HEDGE, _BEARING, REPORT, _UNREAL)
+        re.search(words_of_doubt, rest) for words_of_doubt in (NEGATION, HEDGE, _BEARING, REPORT, _UNREAL)
     )
 
 
@@ -287,7 +287,7 @@ def _remark_kind(bare: str, *, binds: bool) -> str:
         return "e"
     if re.fullmatch(_BARE_REPORT, bare) or ((binds or bearing) and REPORT.search(bare)):
         return "q"
-    if bearing or (len(bare.split()) <= 8 and _HEDGE.search(bare)):
+    if bearing or (len(bare.split()) <= 8 and HEDGE.search(bare)):
         return "d"
     if _WANTED.match(bare):
         return "o"

@@ -24,7 +24,7 @@ WEAKENED = (
     r"falsely|poorly|insufficiently|inadequately|superficially|slightly|purportedly)\b"
 )
 # These words take a statement back when they follow it, or say that somebody else made it.
-_TAKES_BACK = (
+TAKES_BACK = (
     rf"{WEAKENED}|\b(?:if|unless|only|except|apart from|provided|assuming|part|reservations?|exceptions?|caveats?|"
     r"errors?|mistakes?|flaws?|limitations?|reference|prompt|ideal|others?|worlds?|reality|timeline|degree|claim(?:s|ed|ing)?|zero|says|said|"
     r"according to|otherwise|were|would|could|might|or|false|untrue|wrong|few|little|less|far)\b"
@@ -47,7 +47,7 @@ _DETERMINER = (
 _ABOUT = (
     rf"(?:(?!(?:{NOUN}|is|are|was|were|has|have|does|do|did|remains|stays|goes|whether|extent|un\w+|so|but|because|"
     rf"reject\w*|refus\w*|fail\w*|exclu\w*|dismiss\w*|disqualif\w*|remov\w*|"
-    rf"since)\b|{NEGATION}|{_TAKES_BACK})[\w'-]+ ?){{1,14}}"
+    rf"since)\b|{NEGATION}|{TAKES_BACK})[\w'-]+ ?){{1,14}}"
 )
 _CRITERION = (
     rf"{_DETERMINER}?(?:said |stated |given |above )?{NOUN}(?: \d{{1,3}})?"
@@ -202,6 +202,6 @@ def statement_value(clause: str) -> bool | None:
 
 def _stands(rest: str, met: bool) -> bool:
     """True when the words after a statement leave it as it is; a reason may say what the response does not do."""
-    if re.search(_TAKES_BACK, rest) is not None and not rest.startswith("even "):
+    if re.search(TAKES_BACK, rest) is not None and not rest.startswith("even "):
         return False
     return not met or re.match(_REASON, rest) is not None or re.search(NEGATION, rest) is None
