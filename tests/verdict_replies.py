@@ -1013,6 +1013,9 @@ No, no zinc is mentioned.
 No. The response mentions lead, which does not satisfy the criterion.
 The response only states "take a supplement", which does not meet the criterion.
 The response mentions lead, which fails to meet the criterion.
+{"met": false}\nNo zinc.
+{"met": false}\nZinc is missing.
+{"met": false}\nSadly.
 """
 
 NO_VERDICT = r"""

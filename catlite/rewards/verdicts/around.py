@@ -71,14 +71,14 @@ def denies_what_follows(before: str) -> bool:
     return _LEAD_IN.search(lead_in) is not None or (few and _WEAKENING.search(lead_in) is not None)
 
 
-def takes_back(after: str) -> bool:
-    """True when what follows an object denies it, doubts it, or gives it to somebody else: "That is wrong."."""
+def takes_back(after: str, met: bool | None) -> bool:
+    """True when what follows an object denies its verdict or gives it to somebody else; of a yes also if it doubts."""
     after = after.replace("```", "")
     after = after if len(after) <= _FAR else f"{after[:_FAR]}\n{after[-_FAR:]}"
     for sentence in filter(None, (part.strip(" \t/#().") for part in _ENDS.split(plain(after)))):
         if _DISOWNS.search(sentence) is not None:
             return True
-        if len(sentence.split()) <= _FEW and _CLOSING.fullmatch(sentence) is None:
+        if met and len(sentence.split()) <= _FEW and _CLOSING.fullmatch(sentence) is None:
             string = kinds(sentence)
             known = any(has_shape(string, shape) for shape in ("following", "explaining", "open"))
             if not known and verdict_of(string) is None:

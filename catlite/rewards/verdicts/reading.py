@@ -91,7 +91,7 @@ def read_verdict(reply: Rollout) -> tuple[bool | None, str]:
         values = [item.value for item in objects]
         evidence = {*field_verdicts(values), *(text_evidence(outside) if outside.strip() else ())}
         reason = reason_of(values)
-        certain = whole and len(evidence) == 1 and not takes_back(text[objects[-1].end :])
+        certain = whole and len(evidence) == 1 and not takes_back(text[objects[-1].end :], verdicts[0])
         return (verdicts[0] if certain and not _contradicts(reason, verdicts[0]) else None), reason or text
     unreadable = re.match(r"[\s`*]*(?:\{|\[\s*[{\"']|<)", text) is not None and "}" not in text[:_NEAR].split("\n")[0]
     # An object without a verdict, or one that cannot be read: then words in it are none either.
@@ -202,8 +202,9 @@ def _weighed(
     read: list[tuple[bool | None, str]], text: str, objects: Sequence[_Object]
 ) -> list[tuple[bool | None, str]]:
     """Drop the verdicts of a batch that the words around its objects contradict, as in "No, neither is met"."""
-    if takes_back(text[objects[-1].end :]):
-        return [(None, reason) for _, reason in read]
+    after = text[objects[-1].end :]
+    taken_back = {met for met in (True, False) if takes_back(after, met)}
+    read = [(None if met in taken_back else met, reason) for met, reason in read]
     outside = _without(text, objects)
     contrary: dict[int, set[bool]] = {}
     general: list[str] = []
