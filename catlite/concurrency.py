@@ -322,11 +322,18 @@ def blocking(work: Callable[P, Coroutine[Any, Any, T]], **prepare: Callable[[Any
 
     @functools.wraps(work)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        bound = signature.bind(*args, **kwargs)
-        args = kwargs = None  # type: ignore[assignment] # no frame of a traceback keeps a key
-        for argument, change in prepare.items():
-            if argument in bound.arguments:
-                bound.arguments[argument] = change(bound.arguments[argument])
+        prepared = prepare.keys() & kwargs.keys()
+        for argument in sorted(prepared):  # api_key before what can fail: no frame of a traceback keeps a key
+            kwargs[argument] = prepare[argument](kwargs[argument])
+        try:
+            bound, wrong = signature.bind(*args, **kwargs), ""
+        except TypeError as error:
+            bound, wrong = None, f"{name}() {error}"
+        args = kwargs = None  # type: ignore[assignment]
+        if bound is None:
+            raise TypeError(wrong)
+        for argument in (prepare.keys() - prepared) & bound.arguments.keys():
+            bound.arguments[argument] = prepare[argument](bound.arguments[argument])
         coroutine = work(*bound.args, **bound.kwargs)
         del bound
         return run(coroutine)

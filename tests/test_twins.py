@@ -19,3 +19,10 @@ def test_the_api_pages_read_a_blocking_twin_as_the_function_it_is(name):
     assert isinstance(shown, griffe.Function)
     assert shown.docstring.value == inspect.getdoc(function)
     assert [parameter.name for parameter in shown.parameters] == list(inspect.signature(function).parameters)
+
+
+def test_a_call_without_a_required_argument_names_the_function_and_shows_no_key():
+    with pytest.raises(TypeError, match=r"^evaluate\(\) missing a required argument: 'task'") as caught:
+        catlite.evaluate(policy="x", api_key="sk-hidden-1")
+    frames = [frame.frame for frame in caught.traceback if "catlite" in str(frame.path)]
+    assert not any("sk-hidden-1" in repr(frame.f_locals) for frame in frames if "tests" not in str(frame.code.path))

@@ -1,20 +1,22 @@
 """How the pipeline asks a model: kept by the run in force and held within its budget, whoever wrote the model.
 
 Estimators, rewards and evaluations call `sample` and `logprobs` here instead of the model's own. Models of catlite keep
-books of their own, down to the single request (`Traits.keeps_books`). Any other object with a name and `sample` is kept
-and booked here: by the usage of its rollouts, and at the most where they have none. When it hands on to an Endpoint or
-a LocalModel, that one books what it does, and nothing is booked twice. Left out: retries, which are the
-model's own.
+books of their own, down to the single request (`Traits.keeps_books`). Any other object with a name and `sample` is
+booked here, by the usage of its rollouts and at the most where they have none, and kept when it tells its
+`Traits.version`.
+When it hands on to an Endpoint or a LocalModel, that one keeps and books what it does, and nothing is booked twice.
+Left out: retries, which are the model's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from catlite.data import Message, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError
-from catlite.models.base import Model, Scores, sendable, token_limit, traits
+from catlite.models.base import Model, Rates, Scores, sendable, token_limit, traits
 from catlite.models.booking import Books
 from catlite.models.kept import OWN, kept, kept_scores, wanted
 from catlite.runs import session
@@ -25,9 +27,10 @@ from catlite.usage import Usage
 async def sample(model: Model, prompt: Prompt, n: int = 1, **sampling: Any) -> list[Rollout]:
     """Ask `model` for `n` replies to `prompt`, as `Model.sample` gives them.
 
-    A run finds the replies of a model without books of its own by its name and that of its class, prompt and
-    parameters: give it another name when it changes. It is asked for the missing replies only. Where these are not the
-    first, a `seed` goes up by their index, because the same seed would bring the same replies again.
+    A run finds the replies of a model without books of its own by its name, class and `Traits.version`, prompt and
+    parameters, and asks only for those that are missing. Without a version it cannot tell two such models apart, and
+    keeps nothing of them. Where other replies than the first are asked for, a `seed` goes up by their index, because
+    the same seed would bring the same replies again; without one, a model of catlite that is handed on to counts them.
 
     Raises:
         BudgetReached: when the call may cost more than is left.
@@ -37,21 +40,43 @@ async def sample(model: Model, prompt: Prompt, n: int = 1, **sampling: Any) -> l
     if about.keeps_books or (in_force.store is None and in_force.ledger is None):
         return await model.sample(prompt, n, **sampling)
     messages = [sendable(message) for message in as_messages(prompt)]
-    async with kept(model.name, lambda: _address(model), messages, sampling, wanted(n)) as replies:
-        if missing := replies.missing:
-            count, limit = choices(sampling, len(missing)), token_limit(sampling)
-            most = most_prompt_tokens(messages), None if limit is None else count * limit
-            if missing[0] and isinstance(sampling.get("seed"), int):
-                sampling = {**sampling, "seed": sampling["seed"] + missing[0]}
-            books = Books(model.name, about.price, requests=len(missing), own=True)
-            async with books.request(lambda: most) as booking:
-                with session.changed(room=booking.room):
-                    rollouts = await model.sample(prompt, len(missing), **sampling)
-                booking(_usage(rollouts))
-            fresh = dict(zip(missing, rollouts, strict=False))
+    if about.version is None:
+        return await _draw(model, prompt, messages, wanted(n), sampling)
+    asked = {**about.sampling, **sampling}
+    async with kept(model.name, lambda: _address(model), messages, asked, wanted(n)) as replies:
+        for samples in _unbroken(replies.missing):
+            fresh = dict(zip(samples, await _draw(model, prompt, messages, samples, sampling), strict=False))
             await replies.keep(fresh)
             replies.lost |= fresh
         return [reply for at in replies.samples if (reply := replies.kept.get(at) or replies.lost.get(at))]
+
+
+async def _draw(
+    model: Model, prompt: Prompt, messages: list[Message], samples: range, sampling: dict[str, Any]
+) -> list[Rollout]:
+    """Ask for the replies of these indices, and book what they cost."""
+    about, first = traits(model), samples.start
+    limits = {**about.sampling, **sampling, **(sampling.get("extra_body") or {})}
+    count, limit = choices(sampling, len(samples)), token_limit(limits)
+    most = most_prompt_tokens(messages), None if limit is None else count * limit
+    if isinstance(sampling.get("seed"), int):
+        sampling, first = {**sampling, "seed": sampling["seed"] + first}, 0
+    async with Books(model.name, about.price, requests=count, own=True).request(lambda: most) as booking:
+        with session.changed(room=booking.room, first_sample=first):
+            rollouts = await model.sample(prompt, len(samples), **sampling)
+        booking(_usage(rollouts, about.price))
+    return rollouts
+
+
+def _unbroken(samples: Sequence[int]) -> list[range]:
+    """The indices as ranges without gaps."""
+    ranges: list[range] = []
+    for sample in samples:
+        if ranges and ranges[-1].stop == sample:
+            ranges[-1] = range(ranges[-1].start, sample + 1)
+        else:
+            ranges.append(range(sample, sample + 1))
+    return ranges
 
 
 async def logprobs(model: Model, prompt: Prompt, text: str) -> list[float]:
@@ -63,7 +88,7 @@ async def logprobs(model: Model, prompt: Prompt, text: str) -> list[float]:
     """
     if not isinstance(model, Scores):
         raise ConfigError(f"{model.name!r} cannot score given text: it has no logprobs(prompt, text)")
-    about, scorer = traits(model), model
+    about, scorer, in_force = traits(model), model, session.current()
     if about.keeps_books:
         return await scorer.logprobs(prompt, text)
     messages: list[Message] = [sendable(message) for message in as_messages(prompt)]
@@ -75,16 +100,25 @@ async def logprobs(model: Model, prompt: Prompt, text: str) -> list[float]:
                 values = await scorer.logprobs(prompt, text)
             usage = Usage.total(spent or [None])
             booking(usage if spent else usage + Usage(requests=1))
-        return Rollout("", finish_reason="scored", logprobs=tuple(values), usage=usage)
+        return Rollout("", finish_reason="scored", logprobs=tuple(map(float, values)), usage=usage)
 
+    if about.version is None or in_force.store is None:
+        rollout = await score()
+        session.meter(rollout.usage)
+        return list(rollout.logprobs or ())
     return await kept_scores(model.name, lambda: _address(model), messages, text, {}, score)
 
 
 async def _address(model: Model) -> str:
-    return f"{OWN}{type(model).__qualname__}"
+    kind = type(model)
+    return f"{OWN}{kind.__module__}.{kind.__qualname__} {traits(model).version}"
 
 
-def _usage(rollouts: Sequence[Rollout]) -> Usage:
-    """What rollouts say they cost; one that says nothing may have taken a request."""
+def _usage(rollouts: Sequence[Rollout], price: Rates | None) -> Usage:
+    """What rollouts say they cost; no requests and no dollars are what `Usage()` says by itself, and not believed."""
+    usage = Usage.total(rollout.usage for rollout in rollouts)
     silent = sum(rollout.usage is None for rollout in rollouts)
-    return Usage.total(rollout.usage for rollout in rollouts) + Usage(requests=silent)
+    usage = replace(usage, requests=silent + (usage.requests or len(rollouts) - silent))
+    if price is not None and usage.cost_usd == 0:
+        usage = replace(usage, cost_usd=price.cost(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens))
+    return usage

@@ -21,8 +21,8 @@ from catlite.errors import ConfigError
 class Model(Protocol):
     """Anything that can be sampled: an object with a name and an async method `sample`.
 
-    What else a model may offer is in Scores, Closes and Traits. Inside a run the replies of any model are kept, and its
-    calls are held within the budget.
+    What else a model may offer is in Scores, Closes and Traits. A budget holds the calls of any model; a run keeps the
+    replies of those that tell their `Traits.version`.
 
     Example:
         >>> class Mine:
@@ -87,6 +87,8 @@ class Traits:
         price: dollars per token, for budgets in dollars; None is unknown.
         sampling: the defaults of its calls.
         caches_per_slot: whether prompts that begin alike gain only when they come one after the other; False.
+        version: what tells the model from others of its class and name, such as its weights and how it words a prompt.
+            A run keeps the replies of a model that tells it, and finds them again by it; None: they are not kept.
         keeps_books: whether it keeps its replies in the run in force and holds itself within the budget; False leaves
             both to catlite/models/ask.py.
         refused, taken: settings it was seen to refuse and to work under, as "temperature=0.0"; whoever learns of one
@@ -102,6 +104,7 @@ class Traits:
     price: Rates | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     caches_per_slot: bool = False
+    version: str | None = None
     keeps_books: bool = False
     refused: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)

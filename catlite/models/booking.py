@@ -59,7 +59,7 @@ class Books:
             requests: how many HTTP requests one booking stands for.
             own: a model of the user's own, which may ask another one of that name while it is waited for.
         """
-        self.model, self.price, self.requests = model, price, requests
+        self.model, self.price, self.requests, self.own = model, price, requests, own
         self.line = f"{model} (own)" if own else model
         in_force = session.current()
         self.store, self.ledger, self.outer = in_force.store, in_force.ledger, in_force.room
@@ -79,7 +79,7 @@ class Books:
             ConfigError: when the budget cannot bound it.
         """
         if self.outer is not None:
-            self.outer.give_back()  # asked by a model of the user's own: what it asks for is booked here
+            self.outer.give_back()  # as `kept` does: scores and others come here without it
         ledger, store = self.ledger, self.store
         if ledger is None:
             yield Booking()
@@ -97,15 +97,18 @@ class Books:
             try:
                 yield booking
             except BaseException as error:
-                cost = cost_of_failure(error, room.most)
+                failed = isinstance(error, CatliteError) and not (self.own and not isinstance(error, ModelError))
+                cost = cost_of_failure(error, room.most) if failed else room.most
                 raise
             finally:
                 if booking.handed_on:
-                    cost = Usage()
+                    cost = beyond_inner(booking.used, room.inner)
                 elif booking.used is not None:
                     cost = filled(booking.used, room.most)
                     if not exact:
                         ledger.account.learn(booking.used, bound)
+                if self.outer is not None:
+                    self.outer.inner += cost
                 ledger.account.book(cost)
                 if store:
                     if store.account is not ledger.account:
@@ -128,6 +131,23 @@ def filled(used: Usage, most: Usage) -> Usage:
         0,
         most.cost_usd if used.cost_usd is None else used.cost_usd,
         used.requests,
+    )
+
+
+def beyond_inner(used: Usage | None, inner: Usage) -> Usage:
+    """What a model that handed on used beside what the models it asked have booked; nothing where it does not say."""
+
+    def rest(own: float | None, booked: float | None) -> float:
+        return max(0, own - booked) if own is not None and booked is not None else 0
+
+    if used is None:
+        return Usage()
+    return Usage(
+        int(rest(used.prompt_tokens, inner.prompt_tokens)),
+        int(rest(used.completion_tokens, inner.completion_tokens)),
+        0,
+        rest(used.cost_usd, inner.cost_usd),
+        int(rest(used.requests, inner.requests)),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from catlite.data import Message, Rollout
 from catlite.runs import session
 from catlite.runs.store import Asked, Store
+from catlite.usage import Usage
 
 OWN = "python:"  # where a model of the user's own is, as a store has it; then the name of its class
 SCORED = "scored"  # what a store calls the text whose log-probabilities it keeps
@@ -77,13 +78,18 @@ async def kept(
         samples: the indices of the replies.
     """
     in_force = session.current()
-    store = in_force.store
+    store, outer = in_force.store, in_force.room
+    if outer is not None:
+        outer.give_back()  # before anything is waited for: what this call asks for is booked by itself
     if store is None:
         yield Replies(samples)
         return
     asked = Asked(model, await address(), messages, sampling, in_force.copy)
     async with store.turn(asked):
-        yield Replies(samples, store.find(asked, len(samples), samples.start), store=store, asked=asked)
+        replies = store.find(asked, len(samples), samples.start)
+        if outer is not None:
+            outer.inner += Usage.total(reply.usage for reply in replies.values())  # paid for in an earlier part
+        yield Replies(samples, replies, store=store, asked=asked)
 
 
 async def kept_scores(

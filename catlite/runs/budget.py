@@ -97,6 +97,7 @@ class Room:
     model: str | None  # whose first request may be waited for
     most: Usage
     held: bool = True
+    inner: Usage = field(default_factory=Usage)  # of the models that were asked meanwhile, now or in earlier parts
 
     def give_back(self) -> None:
         """Free what is held; a second time changes nothing."""

@@ -118,12 +118,12 @@ class Journal:
         """Yield the lines a process that died has left, as bookings; a line that a power cut tore is passed over."""
         for line in self.path.read_text("ascii", "replace").splitlines():
             with contextlib.suppress(ValueError, TypeError):
-                number, prompt, completion, cost = json.loads(line)
-                yield number, prompt, completion, cost, 1
+                number, prompt, completion, cost, *requests = json.loads(line)
+                yield number, prompt, completion, cost, requests[0] if requests else 1
 
     def add(self, number: int, most: Usage) -> None:
         """Write the line of a request. Raises StoreError when it cannot be written."""
-        line = json.dumps([number, most.prompt_tokens, most.completion_tokens, most.cost_usd]) + "\n"
+        line = json.dumps([number, most.prompt_tokens, most.completion_tokens, most.cost_usd, most.requests]) + "\n"
         try:
             os.write(self._file, line.encode("ascii"))
         except OSError as error:

@@ -142,6 +142,9 @@ def waiting(progress: bool | None, what: str, run: object | None = None) -> Iter
     if progress not in (True, False, None):
         raise ConfigError(f"progress={progress!r}: want True (show at once), False (never) or None (after 2 s)")
     job = concurrency.job()
+    if job is not None and job.kept_known:  # inside of an evaluation, say, which shows how far it is
+        yield
+        return
     if job is not None:
         job.kept, job.kept_known = None if run is None else str(run), True
 

@@ -20,7 +20,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -263,8 +263,13 @@ class Recording:
         return {sample: _rollout(text) for sample, text in rows}
 
 
-def _fields(value: Rollout | Usage) -> dict[str, Any]:
-    """Convert to a dict, as dataclasses.asdict does, which copies every value deeply and takes ten times as long."""
+def _fields(value: Any) -> Any:
+    """Convert to a dict, as dataclasses.asdict does, which copies every value deeply and takes ten times as long.
+
+    A number of another library's, which a model of the user's own may give, becomes one of Python's.
+    """
+    if not is_dataclass(value):
+        return value.item() if hasattr(value, "item") else repr(value)
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 

@@ -1,7 +1,10 @@
 """A model of the user's own is kept by a run and held within a budget, by whoever of the pipeline asks it."""
 
 import asyncio
+import itertools
+from contextlib import suppress
 
+import numpy as np
 import pytest
 from server import Server
 
@@ -20,10 +23,9 @@ class Mine:
 
     name = "mine"
 
-    def __init__(self, usage=None, **about):
+    def __init__(self, usage=None, version="1", **about):
         self.calls, self.usage = [], usage
-        if about:
-            self.traits = Traits(**about)
+        self.traits = Traits(version=version, **about)
 
     async def sample(self, prompt, n=1, **sampling):
         self.calls.append((n, sampling))
@@ -72,8 +74,8 @@ def test_a_failed_reply_is_not_kept_and_what_it_cost_is(tmp_path):
 
 @pytest.mark.parametrize(
     ("usage", "tokens", "requests"),
-    [(Usage(3, 2, 0, 0.0, 1), 10, 2), (None, 17 + 2 * 20, 2), (Usage(3, 2, 0, 0.0), 10, 0)],
-    ids=["told", "silent", "no request"],
+    [(Usage(3, 2, 0, 0.0, 1), 10, 2), (None, 17 + 2 * 20, 2), (Usage(3, 2), 10, 2)],
+    ids=["told", "silent", "what Usage() says by itself"],
 )
 def test_it_is_booked_at_what_it_says_and_else_at_the_most(usage, tokens, requests):
     with capped(Budget(tokens=1000)) as ledger:
@@ -120,8 +122,8 @@ class Wrapper(Mine):
 
     name = "test-model"
 
-    def __init__(self, inner):
-        super().__init__()
+    def __init__(self, inner, version="1"):
+        super().__init__(version=version)
         self.inner = inner
 
     async def sample(self, prompt, n=1, **sampling):
@@ -140,6 +142,83 @@ def test_what_it_hands_on_to_an_endpoint_is_booked_and_kept_once(tmp_path):
         assert server.completions == 1  # of a group
     replay = catlite.Replay(tmp_path)
     assert sample(replay, "please: q", n=2)[0].text == "four"
+
+
+def test_without_a_version_nothing_is_kept_and_two_models_of_one_class_are_two(tmp_path):
+    class Constant(Mine):
+        def __init__(self, answer, version=None):
+            super().__init__(version=version)
+            self.answer = answer
+
+        async def sample(self, prompt, n=1, **sampling):
+            return [Rollout(rf"\\boxed{{{self.answer}}}", logprobs=(np.float32(-0.5),))] * n
+
+    for version in (None, "v"):
+        for answer in "12":
+            model = Constant(answer, version and f"{version}{answer}")
+            (reference, *_) = catlite.estimate(QUESTIONS, model, estimator=MajorityVote(), n=2, run=tmp_path)
+            assert reference.answer == answer
+
+
+def test_a_larger_group_of_a_model_that_hands_on_has_no_reply_twice(tmp_path):
+    drawn = itertools.count()
+    for version in (None, "1"):
+        with Server(lambda body, i: f"answer {next(drawn)}") as server:
+            with Endpoint("test-model", base_url=server.url, api_key=server.key) as inner:
+                model = Wrapper(inner, version)
+                with open_run(tmp_path / str(version)):
+                    sample(model, n=2)
+                    texts = [rollout.text for rollout in sample(model, n=6)]
+            assert len(set(texts)) == 6
+
+
+def test_models_that_hand_on_share_a_budget_without_waiting_for_one_another(tmp_path):
+    with Server("four") as server:
+        inner = Endpoint("test-model", base_url=server.url, api_key=server.key, max_connections=2)
+        with inner, open_run(tmp_path, Budget(tokens=2_000)) as store:
+
+            async def work():
+                calls = (ask.sample(Wrapper(inner), f"q{number}", max_tokens=20) for number in range(30))
+                return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 60)
+
+            replies = asyncio.run(work())
+            assert sum(isinstance(reply, list) for reply in replies) > 10
+            assert store.account.spent.total_tokens <= 2_000
+
+
+def test_what_it_hands_on_is_booked_there_and_what_it_used_beside_that_here(tmp_path):
+    class Both(Wrapper):
+        async def sample(self, prompt, n=1, **sampling):
+            return [*await super().sample(prompt, n - 1, **sampling), Rollout("own", usage=Usage(50, 40, 0, 0.0, 1))]
+
+    with Server("four") as server, Endpoint("test-model", base_url=server.url, api_key=server.key) as inner:
+        for _ in range(2):  # the second time the endpoint's reply is found in the run
+            with open_run(tmp_path) as store:
+                before = store.account.spent
+                sample(Both(inner, None), n=2, max_tokens=20)
+                spent = store.account.spent
+    assert spent.completion_tokens - before.completion_tokens == 40
+    assert (before.requests, spent.requests) == (2, 3)
+
+
+def test_a_model_that_is_priced_is_booked_in_dollars_whatever_its_usage_leaves_out():
+    model = Mine(Usage(100, 10), price=Price(1, 1))
+    with capped(Budget(usd=0.0005)) as ledger:
+        for number in range(20):
+            with suppress(BudgetReached):
+                sample(model, f"q{number}", max_tokens=10)
+    assert 0 < ledger.spent.cost_usd <= 0.0005
+    assert len(model.calls) < 20
+
+
+def test_an_error_of_its_own_is_booked_at_the_most():
+    class Broken(Mine):
+        async def sample(self, prompt, n=1, **sampling):
+            raise ConfigError("after paying")
+
+    with capped(Budget(tokens=1000)) as ledger, pytest.raises(ConfigError):
+        sample(Broken(), max_tokens=20)
+    assert ledger.spent.total_tokens == 17 + 20
 
 
 def test_a_script_is_free_and_its_replies_are_those_of_today(tmp_path):

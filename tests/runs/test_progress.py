@@ -137,6 +137,7 @@ def test_an_interrupt_says_how_far_it_was_and_what_is_kept(tmp_path, kept):
     async def estimator(group):
         nonlocal loop_job
         loop_job = concurrency.job()
+        await catlite.asynthesize("asked inside", MODEL, n=1)  # what is kept stays what the outer call keeps
         if group.example.prompt == "q2":
             return (await concurrency.together([third_hangs(group), interrupt()]))[0]
         return await third_hangs(group)

@@ -66,9 +66,10 @@ async def _lifetime(clients: list[Any]) -> AsyncGenerator[None, None]:
         yield
     finally:
         for client in clients:
-            closing = client.close()
-            if inspect.isawaitable(closing):
-                await closing
+            with suppress(Exception):  # the others are closed all the same
+                closing = client.close()
+                if inspect.isawaitable(closing):
+                    await closing
         await asyncio.sleep(0)  # a transport that was told to close does so in the loop's next round
 
 
