@@ -42,11 +42,11 @@ from .references.dataset import References as References
 from .references.recursive import RecursiveSynthesis as RecursiveSynthesis
 from .references.selection import (
     BestOfN as BestOfN,
-    MajorityVote as MajorityVote,
     MinPerplexity as MinPerplexity,
     MutualPredictability as MutualPredictability,
 )
 from .references.synthesis import Synthesis as Synthesis
+from .references.vote import MajorityVote as MajorityVote
 from .reporting.page import report as report
 from .results import Evaluation as Evaluation
 from .rewards.answer_match import AnswerMatch as AnswerMatch

@@ -9,22 +9,30 @@ import re
 from functools import lru_cache
 from typing import Any
 
-COMPLETE = frozenset(
-    {"", "complete", "completed", "done", "end", "end_turn", "eos", "eos_token", "finished", "function_call", "null"}
-    | {"pause_turn", "stop", "stop_sequence", "stop_token", "success", "tool_call", "tool_calls", "tool_use"}
-)
-TRUNCATED = frozenset(
-    {"error_limit", "incomplete", "length", "length_capped", "max_completion_tokens", "max_length", "max_new_tokens"}
-    | {"max_output_tokens", "max_tokens", "model_context_window_exceeded", "model_length", "token_limit"}
-)
-FILTERED = frozenset(
-    {"blocklist", "error_toxic", "flagged", "guardrail_intervened", "image_safety", "language", "moderation"}
-    | {"prohibited_content", "recitation", "safety", "sensitive", "spii"}
-)
-FAILED = frozenset(
-    {"abort", "aborted", "cancelled", "canceled", "error", "insufficient_system_resource", "malformed_function_call"}
-    | {"network_error", "rate_limit", "rate_limit_exceeded", "rate_limited", "timeout", "user_cancel"}
-)
+_WORDS = {
+    "complete": """
+        complete completed done end end_turn eos eos_token finished function_call no_error null pause_turn
+        stop stop_sequence stop_token success tool_call tool_calls tool_use
+    """,
+    "truncated": """
+        cut_off error_limit incomplete length length_capped max_completion_tokens max_length max_new_tokens
+        max_output_tokens max_tokens model_context_window_exceeded model_length token_limit truncated
+    """,
+    "filtered": """
+        blocklist error_toxic flagged guardrail_intervened image_safety language moderation
+        prohibited_content recitation safety sensitive spii
+    """,
+    "failed": """
+        abort aborted cancel canceled cancelled disconnected error failed failure
+        insufficient_system_resource interrupted malformed_function_call overloaded service_unavailable
+        timed_out timeout too_many_requests user_cancel user_canceled user_cancelled
+    """,
+}
+# In any spelling: "MAX_TOKENS", "MaxTokens", "MAXTOKENS".
+_ENDINGS = {word.replace("_", ""): how for how, words in _WORDS.items() for word in words.split()}
+# Of words that are not listed. "rate_limit_error" is no limit of the text, "server_error" and "APIError" are failures.
+_TOO_SOON = re.compile(r"(?:^|_)rate_?limit")
+_FAILURE = re.compile(r"error(?:_|$)|(?:^|_)(?:overloaded|time_?out|timed_?out|cancell?ed)(?:_|$)")
 _LIMIT = re.compile(r"(?:^|_)(?:max|length|limit|context)(?:_|$)")  # of a word not listed: something was used up
 
 
@@ -37,13 +45,15 @@ def ending(finish_reason: str | None) -> str:
     word = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", (finish_reason or "").strip())  # "MaxTokens"
     word = word.lower().replace("-", "_").replace(" ", "_")
     word = word.rpartition(".")[2].removeprefix("finish_reason_")
-    for name, words in (("complete", COMPLETE), ("truncated", TRUNCATED), ("filtered", FILTERED), ("failed", FAILED)):
-        if word in words:
-            return name
+    listed = _ENDINGS.get(word.replace("_", "")) if word else "complete"
+    if listed is not None:
+        return listed
     if "filter" in word:
         return "filtered"
-    if _LIMIT.search(word):
+    if _LIMIT.search(word) and not _TOO_SOON.search(word):
         return "truncated"
+    if _TOO_SOON.search(word) or _FAILURE.search(word):
+        return "failed"
     return "refusal" if word == "refusal" else "unknown"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from catlite.data import Example
 from catlite.errors import ConfigError
 from catlite.references.anchored import AnchoredVote
-from catlite.references.selection import MajorityVote
+from catlite.references.vote import MajorityVote
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.rubric import ExpertRubric
 

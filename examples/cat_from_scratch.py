@@ -92,9 +92,9 @@ def read_answer(text):
 def sample(model, tokenizer, messages, n=1, temperature=1.0, max_new_tokens=16):
     """Step 1: draw n replies. Returns their token ids with the prompt's before them, its length, and their texts."""
     prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-    drawing = {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
-    lengths = {"num_return_sequences": n, "max_new_tokens": max_new_tokens, "pad_token_id": tokenizer.pad_token_id}
-    ids = model.generate(**prompt.to(model.device), do_sample=temperature > 0, **drawing, **lengths)
+    settings = {"do_sample": temperature > 0, "repetition_penalty": 1.0, "pad_token_id": tokenizer.pad_token_id}
+    settings |= {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
+    ids = model.generate(**prompt.to(model.device), **settings, num_return_sequences=n, max_new_tokens=max_new_tokens)
     start = prompt["input_ids"].shape[1]
     return ids, start, tokenizer.batch_decode(ids[:, start:], skip_special_tokens=True)
 
@@ -117,8 +117,7 @@ def synthesis_messages(texts):
 
 def synthesize(anchor, tokenizer, texts):
     """Step 2, CaT's way: the anchor reconciles the rollouts, greedily. Returns the reference's answer."""
-    _, _, (reference,) = sample(anchor, tokenizer, synthesis_messages(texts), temperature=0, max_new_tokens=32)
-    return read_answer(reference)
+    return read_answer(sample(anchor, tokenizer, synthesis_messages(texts), temperature=0, max_new_tokens=32)[2][0])
 
 
 def vote(texts):
@@ -137,7 +136,8 @@ def grpo_loss(policy, ids, start, rewards):
     advantages = ((rewards - rewards.mean()) / (rewards.std() + 1e-4)).to(ids.device)
     logits = policy(ids, logits_to_keep=ids.shape[1] - start + 1).logits[:, :-1]
     log_p = logits.log_softmax(-1).gather(-1, ids[:, start:, None]).squeeze(-1)
-    ends = torch.isin(ids[:, start:], torch.tensor(policy.generation_config.eos_token_id, device=ids.device))
+    eos = policy.generation_config.eos_token_id  # one, several, or None
+    ends = torch.isin(ids[:, start:], torch.tensor(-1 if eos is None else eos, device=ids.device))
     mask = (ends.cumsum(1) - ends.int() == 0).float()  # every token up to the first that ends the reply, with it
     ratio = (log_p - log_p.detach()).exp()  # 1, but its gradient is that of log p
     return -((advantages[:, None] * ratio * mask).sum(1) / mask.sum(1)).mean()
@@ -179,17 +179,17 @@ def main():
     for step in range(arguments.steps):
         agreement = []
         for place in range(step * PROMPTS, (step + 1) * PROMPTS):
-            messages, _ = trained[place % TRAINED]
-            ids, start, texts = sample(policy, tokenizer, messages, GROUP)
+            ids, start, texts = sample(policy, tokenizer, trained[place % TRAINED][0], GROUP)
             reference = vote(texts) if arguments.reference == "vote" else synthesize(anchor, tokenizer, texts)
             rewards = reward(texts, reference)
-            agreement.append(rewards.mean().item())
+            agreement.append(float("nan") if reference is None else rewards.mean().item())
             if rewards.std() > 0:  # else all rollouts are equally good, and the gradient is 0
                 (grpo_loss(policy, ids, start, rewards) / PROMPTS).backward()
         torch.nn.utils.clip_grad_norm_(upper.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        print(f"step {step + 1}: {fmean(agreement):.2f} of the rollouts agree with their reference", flush=True)
+        share = torch.tensor(agreement).nanmean()  # of the groups that have a reference
+        print(f"step {step + 1}: {share:.2f} of the rollouts agree with their reference", flush=True)
     after = evaluate(policy, anchor, tokenizer, held_out)
     print(f"\n{len(held_out)} questions held out, ± the standard error\n{'':16}{'before':16}after")
     for system, score in before.items():

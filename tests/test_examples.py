@@ -135,6 +135,60 @@ def test_the_loss_moves_probability_to_the_rewarded_rollout_and_stops_at_its_end
         torch.testing.assert_close(gradient, parameter.grad)
 
 
+def test_the_loss_of_a_model_without_an_end_token_is_over_every_token(scratch, tmp_path):
+    import torch
+    from tiny import tiny_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model(tmp_path / "model"), dtype=torch.float32).eval()
+    model.generation_config.eos_token_id = None
+    ids = torch.tensor([[5, 6, 7, 8, 9], [5, 6, 7, 10, 11]])
+    assert scratch.grpo_loss(model, ids, 3, torch.tensor([1.0, 0.0])).isfinite()
+
+
+def test_samples_from_scratch_do_not_take_a_models_own_penalty(scratch):
+    import torch
+
+    asked = {}
+
+    class Prompt(dict):
+        def to(self, device):
+            return self
+
+    class Model:
+        device = "cpu"
+
+        def generate(self, input_ids, **settings):
+            asked.update(settings)
+            return input_ids
+
+    class Tokenizer:
+        pad_token_id = 0
+
+        def apply_chat_template(self, *_, **__):
+            return Prompt(input_ids=torch.tensor([[1, 2]]))
+
+        def batch_decode(self, ids, **_):
+            return ["" for _ in ids]
+
+    scratch.sample(Model(), Tokenizer(), [])
+    assert (asked["do_sample"], asked["temperature"], asked["repetition_penalty"]) == (True, 1.0, 1.0)
+
+
+def test_groups_whose_synthesis_failed_are_left_out_of_the_printed_agreement(scratch, tmp_path, monkeypatch, capsys):
+    from tiny import tiny_model
+
+    references = iter(["stone", None, "stone", None, *[None] * 4])
+    monkeypatch.setattr(scratch, "evaluate", lambda *_: {})
+    monkeypatch.setattr(scratch, "synthesize", lambda *_: next(references))
+    monkeypatch.setattr(scratch, "sample", lambda *_: (None, 0, ["The last word is stone."] * 8))
+    arguments = [str(tiny_model(tmp_path / "model")), "--reference", "synthesis", "--steps", "2"]
+    monkeypatch.setattr(sys, "argv", ["cat_from_scratch.py", *arguments])
+    scratch.main()
+    steps = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step")]
+    assert [line.split()[2] for line in steps] == ["1.00", "nan"]
+
+
 @pytest.mark.parametrize("reference", ["vote", "synthesis"])
 def test_two_steps_from_scratch_print_the_four_rows(scratch, tmp_path, monkeypatch, capsys, reference):
     from tiny import tiny_model

@@ -14,12 +14,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from catlite import concurrency
+from catlite import answers, concurrency
 from catlite.analysis.comparing import check_comparable
 from catlite.averages import mean_and_error
 from catlite.data import Response
 from catlite.errors import ConfigError
-from catlite.references.selection import equivalence_classes
 from catlite.results import SINGLE, Evaluation, as_evaluation
 from catlite.text import data_frame
 
@@ -127,7 +126,7 @@ _Ballot = tuple[int | None, float]  # what a rollout votes for, and its score
 async def _ballots(pool: list[tuple[Response, float]]) -> tuple[_Ballot, ...]:
     voters = [i for i, (rollout, _) in enumerate(pool) if rollout.usable and rollout.answer is not None]
     votes: dict[int, int] = {}
-    for number, members in enumerate(await equivalence_classes([pool[i][0].answer or "" for i in voters])):
+    for number, members in enumerate(await answers.aclasses([pool[i][0].answer or "" for i in voters])):
         votes |= {voters[member]: number for member in members}
     return tuple((votes.get(i), score) for i, (_, score) in enumerate(pool))
 

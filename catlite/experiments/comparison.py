@@ -14,8 +14,8 @@ from catlite.data import Estimator, Task
 from catlite.errors import StoreError
 from catlite.models.base import Model
 from catlite.references.greedy import Greedy
-from catlite.references.selection import MajorityVote
 from catlite.references.synthesis import Synthesis
+from catlite.references.vote import MajorityVote
 from catlite.results import Evaluation
 from catlite.runs.evaluation_file import FILE
 from catlite.text import data_frame, short, table

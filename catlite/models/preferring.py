@@ -91,10 +91,7 @@ class _Try:
 
 @dataclass(frozen=True)
 class _LeftOut:
-    """A setting, or a value of one, that was given up after a refusal.
-
-    named: the server's words name it, or it was refused twice.
-    """
+    """A setting, or a value of one, that was given up after a refusal; named: the server's words name it."""
 
     name: str
     value: Any
@@ -129,7 +126,7 @@ class _Asking:
     async def reply(self, wanted: Mapping[str, Any]) -> tuple[Rollout, Mapping[str, Any]]:
         """Get a reply under as many of the `wanted` settings as the model takes; return it and which these are."""
         tries = [await self._try(wanted, _ATTEMPTS)]
-        left_out: list[_LeftOut] = []
+        steps: list[list[_LeftOut]] = []  # tries[i + 1] is tries[i] without steps[i]
         unnamed: _Try | None = None  # the first whose refusal names no setting
         while (last := tries[-1]).failure is not None or last.empty:
             change = self._change(last)
@@ -137,20 +134,24 @@ class _Asking:
                 return await self._in_vain(unnamed or last)
             narrower, given_up = change
             unnamed = unnamed or (None if given_up[0].named else last)
-            left_out += given_up
+            steps.append(given_up)
             tries.append(await self._try(self.not_refused(narrower), 1))
         if not last.answered:
             return self._paid(last), last.settings  # it failed for another reason, which tells nothing
-        if left_out and not left_out[-1].named:
-            again = await self._again(tries[-2].settings)
-            if again is not None and again.answered:
-                last, left_out = again, []  # what was refused was something that has passed
-            elif again is not None and (again.failure is not None or again.empty):
-                # With a value of a list the larger ones before it.
-                sure = left_out[-1].name
-                left_out = [replace(setting, named=setting.named or setting.name == sure) for setting in left_out]
+        # Each refusal that names no setting is tried once more, the last first: what was refused may have passed.
+        sure: str | None = None
+        while steps and not steps[-1][-1].named and sure is None:
+            again = await self._again(tries[len(steps) - 1].settings)
+            if again is None or (again.failure is None and not again.empty and not again.answered):
+                break
+            if again.answered:
+                last = again
+                steps.pop()
+            else:
+                sure = steps[-1][-1].name  # with a value of a list the larger ones before it
+        left_out = [setting for given_up in steps for setting in given_up]
         for setting in left_out:
-            if setting.named:
+            if setting.named or setting.name == sure:
                 self._learn(setting, tries)
         if not left_out:
             self._works(last.settings)

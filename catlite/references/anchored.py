@@ -16,7 +16,7 @@ from catlite.coerce import hold_models
 from catlite.data import Group, Reference
 from catlite.errors import BudgetReached, EstimationError, GroupError, ModelError
 from catlite.models.base import Model, check_n, check_sampling, combined, shown_name
-from catlite.references.selection import MajorityVote
+from catlite.references.vote import MajorityVote
 from catlite.rollouts import sample_group
 from catlite.usage import Usage
 

@@ -1,6 +1,6 @@
 """Estimators that pick one of the rollouts, and return its text and answer as the Reference (arXiv 2509.14234 §4.4).
 
-Majority vote, best-of-N, minimal perplexity and mutual predictability. Left out: reward models as judges.
+Best-of-N, minimal perplexity and mutual predictability; the majority vote is in vote.py. Left out: reward models.
 """
 
 from __future__ import annotations
@@ -25,54 +25,6 @@ from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
 from catlite.runs.session import metered, noting
 from catlite.usage import Usage
-
-
-@dataclass(frozen=True)
-class MajorityVote:
-    """An estimator: the most common final answer (the reward of TTRL, arXiv 2504.16084); verifiable tasks only.
-
-    Votes count equivalence classes of answers, so that 1/2 and 0.5 are one vote. A tie goes to the answer sampled
-    first; rollouts without an answer do not vote; without any vote the reference has answer None and no text. An answer
-    that equals those of two classes ("50%" beside "50" and "0.5") votes for the one with more votes. The text is that
-    of the first rollout of the winning class whose answer equals no other class's.
-
-    Raises:
-        EstimationError: when called, for a group whose example has no answer format.
-
-    Example:
-        >>> reference = await MajorityVote()(group)
-        >>> reference.answer, reference.support
-        ('42', (6, 8))
-    """
-
-    async def __call__(self, group: Group) -> Reference:
-        """The reference of `group`; costs nothing."""
-        if group.example.answer_format is None:
-            raise EstimationError(
-                "a majority vote compares final answers, and this example has no answer_format: use Synthesis, or "
-                'say how answers are written (answer_format="boxed")',
-                group,
-            )
-        voters = [rollout for rollout in group.usable if rollout.answer is not None]
-        voted = [rollout.answer or "" for rollout in voters]
-        classes = await equivalence_classes(voted)
-        notes = []
-        if len(voters) < len(group.rollouts):
-            notes.append(f"{len(group.rollouts) - len(voters)} of {len(group.rollouts)} rollouts gave no answer")
-        notes += group.oddities()
-        if not classes:
-            return Reference("", None, "MajorityVote", group, notes=tuple(notes))
-        most = max(classes, key=len)  # max keeps the first of equals
-        winner = voters[await answers.aspokesman(voted, most)]
-        return Reference(winner.text, winner.answer, "MajorityVote", group, notes=tuple(notes))
-
-
-async def equivalence_classes(texts: list[str]) -> list[list[int]]:
-    """Group the indices of equivalent answers, classes in the order of their first member.
-
-    The classes do not depend on the order of the answers; see `answers.classes`.
-    """
-    return await answers.aclasses(texts)
 
 
 @dataclass(frozen=True)

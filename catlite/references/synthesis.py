@@ -19,7 +19,6 @@ from catlite.models.base import Model, shown_name
 from catlite.models.preferring import sample_preferring
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
-from catlite.references.selection import equivalence_classes
 from catlite.rollouts import advice
 from catlite.runs.session import noting
 from catlite.usage import Usage
@@ -137,7 +136,7 @@ class Synthesis:
         own = [rollout.answer for rollout in group.usable]
         voters = [position for position, answer in enumerate(own) if answer is not None]
         agreeing = [0] * len(own)
-        for members in await equivalence_classes([answer for answer in own if answer is not None]):
+        for members in await answers.aclasses([answer for answer in own if answer is not None]):
             for member in members:
                 agreeing[voters[member]] = len(members)
         return agreeing

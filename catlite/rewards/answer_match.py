@@ -17,10 +17,10 @@ GOLD = "gold"  # the source of a reference that is the true answer: nothing was 
 class AnswerMatch:
     """A reward: 1.0 for a rollout whose answer is the reference's, else 0.0 (arXiv 2509.14234 §3.2.1).
 
-    A complete reply without an answer has 0.0. The reward is None where nothing can be said: the reference has no
-    answer, the example does not say how answers are written, the call for the rollout failed, or the comparison gave no
-    verdict. The votes decide which answer the reference has, as in MajorityVote: "50%" matches "50" or "0.5", not both.
-    A gold answer (source "gold") is compared with each rollout alone, and matches both.
+    A reply without an answer has 0.0, complete or truncated. The reward is None where nothing can be said: the
+    reference has no answer, the example does not say how answers are written, the call for the rollout failed, or the
+    comparison gave no verdict. The votes decide which answer the reference has, as in MajorityVote: "50%" matches "50"
+    or "0.5", not both. A gold answer (source "gold") is compared with each rollout alone, and matches both.
 
     Example:
         >>> await AnswerMatch()(group, await MajorityVote()(group))
@@ -37,7 +37,7 @@ class AnswerMatch:
         matching = {votes[member] for member in members}
         rewards: list[float | None] = []
         for rollout in group.rollouts:
-            if rollout.error is not None:
+            if rollout.defect == "failed":
                 rewards.append(None)
             elif rollout.answer is None:
                 rewards.append(None if group.example.answer_format is None else 0.0)

@@ -123,8 +123,9 @@ class _Inquiry:
     async def judge_response(self, response: Response, example: Example | None) -> tuple[Verdict, ...]:
         """A verdict per criterion."""
         criteria = self.rubric.criteria
-        if response.error is not None:
-            return tuple(Verdict(criterion, None, f"the rollout failed: {response.error}") for criterion in criteria)
+        if response.defect == "failed":
+            why = f"the rollout failed: {response.error or response.finish_reason}"
+            return tuple(Verdict(criterion, None, why) for criterion in criteria)
         text = answers.without_thinking(response.text)  # as for an estimator, thinking does not belong to the answer
         if asking.says_nothing(text):
             return tuple(Verdict(criterion, False, "the rollout says nothing") for criterion in criteria)

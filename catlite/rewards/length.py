@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from catlite import answers
 from catlite.checks import whole_number
 from catlite.coerce import check_reward
-from catlite.data import Group, Judgement, Reference, Response, Reward
+from catlite.data import Group, Judgement, Reference, Response, Reward, Rollout
 from catlite.errors import ConfigError
 from catlite.rewards.protocol import Audit
 
@@ -123,7 +123,12 @@ def _counted(rollouts: Iterable[Response]) -> dict[str, int]:
 
 
 def _own_count(rollout: Response) -> int | None:
-    """The server's count of a rollout, where it is of the text alone: None where thinking is counted in it."""
+    """The server's count of a rollout, where it is of the text alone: None where thinking is counted in it.
+
+    A Reference has none: its usage is what estimating it took.
+    """
+    if not isinstance(rollout, Rollout):
+        return None
     thought = bool(rollout.reasoning) or answers.without_thinking(rollout.text) != rollout.text
     tokens = rollout.usage.completion_tokens if rollout.usage is not None else None
     return tokens if tokens and rollout.text and not thought else None

@@ -379,6 +379,52 @@ def test_a_score_is_read_alone_and_not_chosen_from_two(said, reward):
     assert asyncio.run(judging(GROUP, REFERENCE)) == [pytest.approx(reward), pytest.approx(reward)]
 
 
+@pytest.mark.parametrize(
+    "said", ["-7", "<7", ">7", "~7", "!7", "7%", "−7", "Score: -7", "score <7", "7-8", "±7", "≥ 7"]
+)
+def test_a_sign_before_a_score_or_a_percent_sign_makes_it_none(said):
+    for text in (said, json.dumps({"reason": "r", "score": said})):
+        judging = ModelAsJudge(judge(text), scale=True)
+        assert asyncio.run(judging(GROUP, REFERENCE)) == [None, None]
+
+
+@pytest.mark.parametrize("said", ["**7**", "Score: **7**", "(7)", '"7".', "# 7", "**Score:** 7/10.", "`7`", "“7”"])
+def test_marks_around_a_score_are_no_part_of_it(said):
+    judging = ModelAsJudge(judge(said), scale=True)
+    assert asyncio.run(judging(GROUP, REFERENCE)) == [pytest.approx(2 / 3)] * 2
+
+
+@pytest.mark.parametrize(
+    ("around", "reward"),
+    [
+        ("{}\nNo: 2", None),
+        ("Score: 3\n{}", None),
+        ("{}\nOn second thoughts I would rather rate this response with a 4.", None),
+        ("{}\nSo it has 2/10 from me, as far as I can tell.", None),
+        ("Score: 7/10\n{}", 2 / 3),
+        ("On a scale from 1 to 10:\n{}", 2 / 3),
+        ("1. Names zinc.\n2. Names iron.\n{}", 2 / 3),
+        ("The response names 3 of the 4 minerals that the reference names.\n{}", 2 / 3),
+        ("```json\n{}\n```", 2 / 3),
+    ],
+)
+def test_words_around_a_score_that_name_another_leave_none(around, reward):
+    judging = ModelAsJudge(judge(around.format('{"reason": "r", "score": 7}')), scale=True)
+    assert asyncio.run(judging(GROUP, REFERENCE)) == [pytest.approx(reward)] * 2
+
+
+TIMED_OUT = Group(GROUP.example, (Rollout("", None, "timeout"),))  # a model of one's own that tells no error
+
+
+def test_a_rollout_that_ended_by_a_failure_has_no_reward_rather_than_zero():
+    rewards = [AnswerMatch(), ModelAsJudge(judge()), ModelAsJudge(judge(), scale=True)]
+    for reward in rewards:
+        assert asyncio.run(reward(TIMED_OUT, Reference("4", "4", "gold", GROUP))) == [None]
+    judgement = asyncio.run(judge_group(judge(), TIMED_OUT, rubric(1)))
+    assert judgement.rewards_G == (None,)
+    assert judgement.verdicts_GC[0][0].reason == "the rollout failed: timeout"
+
+
 def test_a_score_cut_off_is_no_score():
     cut = Rollout('{"reason": "r", "score": 1', finish_reason="length")
     assert asyncio.run(ModelAsJudge(judge(cut), scale=True)(GROUP, REFERENCE)) == [None, None]
@@ -453,6 +499,16 @@ def test_a_reference_is_measured_by_the_tokens_per_character_of_its_rollouts():
     assert penalty.lengths(group, reference) == [200, 600]
     assert penalty.lengths(reference.alone, reference) == [500]
     assert penalty.lengths(reference.alone, Reference("gold", "gold", "gold", group)) == [500]
+
+
+@pytest.mark.parametrize("tokens", [5, 4_800])
+def test_a_reference_is_not_measured_by_what_estimating_it_took(tokens):
+    text = "word " * 800
+    group = Group(GROUP.example, (Rollout(text), Rollout("word")))  # without counts of their own
+    reference = Reference(text, None, "BestOfN", group, usage=Usage(9_000, tokens, 0, 0.0, 1))
+    penalty = LengthPenalty(ones)
+    assert penalty.lengths(reference.alone, reference) == [800]
+    assert penalty.lengths(reference.alone, Reference("gold", "gold", "gold", reference.alone)) == [800]
 
 
 def test_thinking_does_not_count_as_length():

@@ -26,6 +26,7 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from trl import GRPOTrainer, SFTTrainer
 from trl.trainer.utils import split_tensor_dict
 
+from catlite.errors import ConfigError
 from catlite.training.trl.compat import CALLS_US, trl_since
 from catlite.training.trl.scoring import Scorer
 from catlite.training.watch import Watch
@@ -62,6 +63,8 @@ class _Watched:
 
     def __init__(self, *positional: Any, watch: Watch | None = None, **named: Any) -> None:
         super().__init__(*positional, **named)
+        if trl_since(CALLS_US) and not torch.cuda.is_available() and self.accelerator.num_processes > 1:  # type: ignore[attr-defined]
+            raise ConfigError("several processes train on GPUs only: without one, start a single process")
         self.watch = watch
         if watch is not None:
             self._events = _Events(watch)
@@ -84,9 +87,13 @@ class CatGRPOTrainer(_Watched, GRPOTrainer):  # type: ignore[misc]
     Args:
         watch: what follows the steps; None for a trainer of your own.
         draw: what draws rollouts; None leaves that to TRL.
-        share_prompts: whether the prompt of a group is read once in the loss, where that can be; True.
+        share_prompts: whether the prompt of a group is read once in the loss, where that can be: in training by one
+            process, since the wrapper of several averages their gradients in its own forward pass; True.
 
     Everything else is TRL's.
+
+    Raises:
+        ConfigError: for several processes without a GPU.
 
     Example:
         >>> CatGRPOTrainer(model, reward_funcs=trl_reward(MajorityVote()), args=arguments, train_dataset=rows).train()
@@ -102,7 +109,7 @@ class CatGRPOTrainer(_Watched, GRPOTrainer):  # type: ignore[misc]
     ) -> None:
         super().__init__(*positional, watch=watch, **named)
         self._draw = draw
-        self._share_prompts = share_prompts and trl_since(CALLS_US)
+        self._share_prompts = share_prompts and trl_since(CALLS_US) and self.accelerator.num_processes == 1
         self._scorer: Scorer | None = None
         self._buffered_inputs: Any  # TRL's: the micro-batches of the step that is under way
 

@@ -134,6 +134,31 @@ def test_a_5xx_that_passes_teaches_nothing(server, hurry, monkeypatch, code):
         catlite.models.http.service._known_servers.clear()
 
 
+@pytest.mark.parametrize("failures", [3, 4])
+def test_an_outage_that_takes_two_settings_along_gives_both_back_and_is_not_noted(server, hurry, failures):
+    server.script([status(500)] * failures)  # two end the first request, the third one the next without the form
+    preferred = {"response_format": FORM, "temperature": 0.0}
+    for _ in range(2):
+        with noting() as notes:
+            assert prefer(server, preferred).text == "answer 0"
+        assert notes == []
+        assert [has(server)[-1], has(server, "temperature")[-1]] == [True, True]
+
+
+def test_of_two_settings_that_fall_together_the_one_that_is_refused_is_learned(server, hurry):
+    def answer(number, body):
+        return status(500) if "response_format" in body or number < 3 else None
+
+    server.script(answer)
+    preferred = {"response_format": FORM, "temperature": 0.0}
+    for _ in range(2):
+        with noting() as notes:
+            prefer(server, preferred)
+        assert notes == ["'test-model' was asked without response_format (a JSON schema), which it does not take"]
+    assert has(server) == [True, True, False, False, False, True, False]  # the form once more, to be sure
+    assert has(server, "temperature") == [True, True, True, False, True, True, True]
+
+
 def test_an_outage_gets_the_patience_it_gets_without_preferences(server, hurry):
     server.script(lambda number, body: status(500))
     reply = prefer(server, {"response_format": FORM})

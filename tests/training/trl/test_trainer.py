@@ -12,6 +12,7 @@ from trainings import newer_trl, small, trained  # noqa: E402
 from transformers import Trainer  # noqa: E402
 from trl import GRPOTrainer, SFTTrainer  # noqa: E402
 
+from catlite.errors import ConfigError  # noqa: E402
 from catlite.training.trl.scoring import Scorer  # noqa: E402
 from catlite.training.trl.trainer import CatGRPOTrainer, CatSFTTrainer, Halt, _Watched  # noqa: E402
 
@@ -139,6 +140,38 @@ def test_a_trainer_without_a_watch_is_trls():
     trainer.args = type("Arguments", (), {"num_iterations": 1, "steps_per_generation": 1, "loss_type": "grpo"})()
     trainer.args.gradient_accumulation_steps, trainer.args.gradient_checkpointing = 1, False
     assert not trainer._keeps_order
+
+
+@newer_trl
+@pytest.mark.parametrize(("processes", "shares"), [(1, True), (2, False)])
+def test_several_processes_read_prompts_as_trl_does(folder, tmp_path, monkeypatch, processes, shares):
+    """The model is wrapped there, and gradients are averaged in the wrapper's own forward pass."""
+    from datasets import Dataset
+    from trl import GRPOConfig
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("accelerate.Accelerator.num_processes", processes)
+    arguments = GRPOConfig(str(tmp_path / "out"), use_cpu=True, num_generations=2, per_device_train_batch_size=2)
+    rows = Dataset.from_list([{"prompt": "What?"}])
+    trainer = CatGRPOTrainer(str(folder), reward_funcs=lambda **_: [0.0], args=arguments, train_dataset=rows)
+    assert trainer._share_prompts is shares
+    models = []
+    seen = lambda self, model, *given, **named: models.append(model)  # noqa: E731
+    monkeypatch.setattr(GRPOTrainer, "_get_per_token_logps_and_entropies", seen)
+    trainer._get_per_token_logps_and_entropies(trainer.model)
+    assert isinstance(models[0], Scorer) is shares
+
+
+@newer_trl
+def test_several_processes_without_a_gpu_are_refused(monkeypatch):
+    def build(trainer, *_, **__):
+        trainer.accelerator = type("Accelerator", (), {"num_processes": 2})()
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for ours, theirs in ((CatGRPOTrainer, GRPOTrainer), (CatSFTTrainer, SFTTrainer)):
+        monkeypatch.setattr(theirs, "__init__", build)
+        with pytest.raises(ConfigError, match="start a single process"):
+            ours("model")
 
 
 def test_a_step_that_is_given_up_ends_before_its_loss(folder, monkeypatch):
