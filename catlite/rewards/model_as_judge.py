@@ -104,7 +104,7 @@ def _score(reply: Rollout) -> float | None:
 
     None where a line outside of the field names another score.
     """
-    if reply.error is not None or reply.defect == "truncated":
+    if reply.defect not in (None, "empty"):  # cut off, filtered, refused or failed
         return None
     text, objects = own_objects(reply.text)
     scores = {str(value["score"]) for value in objects if isinstance(value, dict) and "score" in value}
