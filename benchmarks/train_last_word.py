@@ -49,11 +49,16 @@ class RandomReward:
 
 @dataclass(frozen=True)
 class Gold:
-    """An estimator that looks the answer up: what training with labels reaches."""
+    """An estimator that looks the answer up: what training with labels reaches.
+
+    It has the answers itself, because training hands no label on to an estimator.
+    """
+
+    answers: dict[str, str]  # by question
 
     async def __call__(self, group: catlite.Group) -> catlite.Reference:
-        answer = group.example.answer
-        return catlite.Reference(answer or "", answer, GOLD, group)
+        answer = self.answers[group.example.messages[-1]["content"]]
+        return catlite.Reference(answer, answer, GOLD, group)
 
 
 def split(task: str, seed: int) -> tuple[catlite.Task, catlite.Task]:
@@ -73,18 +78,21 @@ def measure(task: str, reward: str, seed: int, steps: int, keep: Path | None) ->
     questions, held = split(task, seed)
     unlabelled = catlite.Task(task, tuple(replace(example, answer=None) for example in questions))
     vote = catlite.MajorityVote() if task == "last_word" else catlite.AnchoredVote(policy.frozen(), max_tokens=16)
+    gold = Gold({example.messages[-1]["content"]: str(example.answer) for example in questions})
     config = catlite.TrainConfig(**{**DEMO, "seed": seed, "steps": steps})
     with tempfile.TemporaryDirectory() if keep is None else nullcontext(keep / f"{task}-{reward}-{seed}") as folder:
         started = time.monotonic()
         run = catlite.train(
-            questions if reward == "gold" else unlabelled,
+            unlabelled,
             policy,
-            estimator=Gold() if reward == "gold" else vote,
+            estimator=gold if reward == "gold" else vote,
             reward=RandomReward(seed) if reward == "random" else None,
             config=config,
             run=folder,
         )
         seconds = time.monotonic() - started
+        if not run.complete:
+            raise SystemExit(f"{task}, {reward}, seed {seed}: {run.ended}")
         synthesis = catlite.Synthesis(run.initial, max_tokens=32, worked=WORKED[task])
         table = catlite.compare(run.initial, run.policy, held, synthesis=synthesis, seed=1000 + seed, **SAMPLING)
     print(f"{task}, {reward}, seed {seed}: {seconds:.0f} s\n{table}", flush=True)

@@ -5,7 +5,7 @@ import pytest
 
 from catlite.answers import aclass_of, aclasses, class_of, classes
 from catlite.data import Example, Group, Reference, Rollout
-from catlite.references.selection import MajorityVote
+from catlite.references.vote import MajorityVote
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.training.scored import agreement
 
