@@ -88,7 +88,7 @@ async def logprobs(model: Model, prompt: Prompt, text: str) -> list[float]:
     """
     if not isinstance(model, Scores):
         raise ConfigError(f"{model.name!r} cannot score given text: it has no logprobs(prompt, text)")
-    about, scorer, in_force = traits(model), model, session.current()
+    about, scorer = traits(model), model
     if about.keeps_books:
         return await scorer.logprobs(prompt, text)
     messages: list[Message] = [sendable(message) for message in as_messages(prompt)]
@@ -102,7 +102,7 @@ async def logprobs(model: Model, prompt: Prompt, text: str) -> list[float]:
             booking(usage if spent else usage + Usage(requests=1))
         return Rollout("", finish_reason="scored", logprobs=tuple(map(float, values)), usage=usage)
 
-    if about.version is None or in_force.store is None:
+    if about.version is None:
         rollout = await score()
         session.meter(rollout.usage)
         return list(rollout.logprobs or ())

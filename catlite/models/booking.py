@@ -97,8 +97,7 @@ class Books:
             try:
                 yield booking
             except BaseException as error:
-                failed = isinstance(error, CatliteError) and not (self.own and not isinstance(error, ModelError))
-                cost = cost_of_failure(error, room.most) if failed else room.most
+                cost = cost_of_failure(error, room.most, own=self.own)
                 raise
             finally:
                 if booking.handed_on:
@@ -151,13 +150,17 @@ def beyond_inner(used: Usage | None, inner: Usage) -> Usage:
     )
 
 
-def cost_of_failure(error: BaseException, most: Usage) -> Usage:
-    """What a request is booked at that ended with `error` and without a word on usage."""
+def cost_of_failure(error: BaseException, most: Usage, *, own: bool = False) -> Usage:
+    """What a request is booked at that ended with `error` and without a word on usage.
+
+    An error of a model of the user's `own` tells nothing about what it did before, unless it is a ModelError.
+    """
     if isinstance(error, EndpointUnavailable) and not error.sent:
         return Usage()
     if isinstance(error, ModelError):
         return Usage(requests=most.requests) if _refused(error) else most
-    return Usage() if isinstance(error, CatliteError) else most  # an argument was wrong, the disk full: not sent
+    unsent = isinstance(error, CatliteError) and not own  # an argument was wrong, the disk full
+    return Usage() if unsent else most
 
 
 def _refused(error: ModelError) -> bool:
