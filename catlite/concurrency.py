@@ -308,8 +308,9 @@ def blocking(work: Callable[P, Coroutine[Any, Any, T]], **prepare: Callable[[Any
 
     Args:
         work: the coroutine function, whose name is that of the twin with an "a" before it.
-        **prepare: by an argument's name, a function that the caller's own thread applies to it first. Keys are hidden
-            that way before anything can fail, and a task that takes long to read does not hold up the loop.
+        **prepare: by an argument's name, a function that the caller's own thread applies to it first, in the order
+            written here. A key comes first, so that it is hidden before anything can fail; a task that takes long to
+            read does not hold up the loop.
 
     Returns:
         A function that calls `work`, waits for it on the background loop and returns its result.
@@ -322,8 +323,8 @@ def blocking(work: Callable[P, Coroutine[Any, Any, T]], **prepare: Callable[[Any
 
     @functools.wraps(work)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        prepared = prepare.keys() & kwargs.keys()
-        for argument in sorted(prepared):  # api_key before what can fail: no frame of a traceback keeps a key
+        prepared = [argument for argument in prepare if argument in kwargs]
+        for argument in prepared:
             kwargs[argument] = prepare[argument](kwargs[argument])
         try:
             bound, wrong = signature.bind(*args, **kwargs), ""
@@ -332,8 +333,9 @@ def blocking(work: Callable[P, Coroutine[Any, Any, T]], **prepare: Callable[[Any
         args = kwargs = None  # type: ignore[assignment]
         if bound is None:
             raise TypeError(wrong)
-        for argument in (prepare.keys() - prepared) & bound.arguments.keys():
-            bound.arguments[argument] = prepare[argument](bound.arguments[argument])
+        for argument in prepare:
+            if argument in bound.arguments and argument not in prepared:
+                bound.arguments[argument] = prepare[argument](bound.arguments[argument])
         coroutine = work(*bound.args, **bound.kwargs)
         del bound
         return run(coroutine)
