@@ -26,7 +26,7 @@ class Weights:
         self.path = path
         self.adapter = adapter
         self.backend = backend
-        self.settings = settings  # dtype, context, batch_size and load_in_4bit, as LocalModel takes them
+        self.settings = settings  # as LocalModel takes them: dtype, context, batch_size, fast, load_in_4bit
         self.trained_in: Path | None = None  # the folder of the run that put an adapter on them in this process
         self.expected: str | None = None  # the digest of the weights that an adapter of a run belongs to
         self.template: dict[str, Any] = {}  # default chat_template_kwargs, for the policy and the anchor alike
@@ -255,6 +255,13 @@ def choose_backend(backend: str) -> str:
         'backend="unsloth" needs a CUDA device, and torch finds none: use backend="transformers" (slower, and it runs '
         "on a CPU), or a machine with an NVIDIA GPU and a CUDA build of torch"
     )
+
+
+def check_fast(fast: str | None) -> str | None:
+    """`fast`, which says what draws replies. Raises ConfigError for a way that there is not."""
+    if fast not in (None, "plain"):
+        raise ConfigError(f'fast={fast!r}: want None, the fastest that works in this process, or "plain"')
+    return fast
 
 
 def check_path(path: str | Path) -> str:

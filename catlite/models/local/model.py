@@ -25,7 +25,7 @@ from catlite.models.http.likelihood import check_text
 from catlite.models.http.prices import Price
 from catlite.models.kept import kept, kept_scores, wanted
 from catlite.models.local.engine import Reply
-from catlite.models.local.loading import Weights, check_adapter, check_path, choose_backend, resolve_dtype
+from catlite.models.local.loading import Weights, check_adapter, check_fast, check_path, choose_backend, resolve_dtype
 from catlite.models.local.sampling import Drawing, Drawn
 from catlite.usage import Usage
 
@@ -48,6 +48,7 @@ class LocalModel:
             or float32.
         context: tokens of prompt and reply together; None is the model's own.
         batch_size: replies drawn at once, halved when memory does not suffice; 64.
+        fast: what draws replies: "plain", one pass of the model a token; None: the fastest that works in this process.
         load_in_4bit: load the weights in 4 bits (Unsloth); False.
         **sampling: defaults of every call: temperature, top_p, max_tokens, …
 
@@ -69,6 +70,7 @@ class LocalModel:
         dtype: str = "auto",
         context: int | None = None,
         batch_size: int = 64,
+        fast: str | None = None,
         load_in_4bit: bool = False,
         **sampling: Any,
     ) -> None:
@@ -79,6 +81,7 @@ class LocalModel:
             raise ConfigError(f'dtype={dtype!r}: want "auto", "float32", "bfloat16" or "float16"')
         self.sampling = check_sampling(sampling)
         settings = {"dtype": dtype, "context": context, "batch_size": batch_size, "load_in_4bit": load_in_4bit}
+        settings["fast"] = check_fast(fast)
         self.weights = Weights(self.path, self.adapter, choose_backend(backend), settings)
         self.trainable = True
 
