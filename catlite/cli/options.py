@@ -162,7 +162,8 @@ def add_judge(parser: argparse._ActionsContainer, prefix: str = "", default: str
         dest="judge_mode",
         choices=get_args(Mode),
         default="single",
-        help="single: one criterion a call (default); batch: all criteria of a response; soft: probabilities",
+        help="single: one criterion a call (default); batch: all criteria of a response; soft: probabilities; levels: "
+        "fully, partly or not; holistic: one score over the whole rubric",
     )
     parser.add_argument(
         f"--{prefix}max-tokens", dest="judge_max_tokens", metavar="N", type=int, help="the most tokens of a verdict"

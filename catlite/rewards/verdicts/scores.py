@@ -137,7 +137,7 @@ def read_scores(reply: Rollout, count: int) -> list[tuple[float, str]] | None:
 
 def as_score(value: Any) -> float | None:
     """A score from 1 to 10 as a judge writes it: 7, "7", "7/10" or "7 out of 10"; None for anything else."""
-    number = _NUMBER.fullmatch(str(value))
+    number = _NUMBER.fullmatch(str(value)) if isinstance(value, str | int | float) else None
     return float(number[1]) if number and 1 <= float(number[1]) <= 10 else None
 
 
