@@ -110,7 +110,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         result = catlite.evaluate(task, model, estimators=estimators, **settings)
     summary = result.summary.reset_index()
     print(summary.to_json(orient="records", indent=2) if arguments.json else _text(result, arguments))
-    hard = not arguments.json and arguments.judge_mode != "soft"
+    hard = not arguments.json and arguments.judge_mode in ("single", "batch")
     if arguments.task == "healthbench" and hard and any(row.judgement for row in result.rows):
         print("\nHealthBench's own metrics (means clipped to [0, 1], ± deviation of 1,000 resamples):")
         print(official(result).round(3).to_string(index=False))
