@@ -21,7 +21,16 @@ _SETTINGS = ("estimator", "reward", "sampling", "method", "model")
 # The columns of the table, where there are figures for them.
 _COLUMNS = (
     *("cat/reward", "cat/support", "cat/abstained", "cat/coverage", "check/teacher", "check/policy", "check/gap"),
-    *("check/reward", "entropy", "loss", "eval_loss", "completions/mean_length", "seconds/step"),
+    *(
+        "check/reward",
+        "check/gold",
+        "check/gold_gap",
+        "entropy",
+        "loss",
+        "eval_loss",
+        "completions/mean_length",
+        "seconds/step",
+    ),
 )
 
 

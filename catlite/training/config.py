@@ -6,17 +6,20 @@ table of where they do not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from catlite.checks import positive, whole_number
+from catlite.coerce import check_reward
+from catlite.data import Reward
 from catlite.errors import ConfigError
 from catlite.models.base import check_sampling
 
 _TEMPLATE = "chat_template_kwargs"
 _SAMPLED = ("temperature", "top_p", "top_k", "min_p", _TEMPLATE)
-STOPS = (None, "gap", "reward")
+STOPS = (None, "gap", "reward", "gold")
 # By a part of the model's name, as in the paper: how rollouts are sampled, and settings of its chat template.
 FAMILIES: dict[str, dict[str, Any]] = {
     "gemma": {"temperature": 1.0, "top_k": 64, "top_p": 0.95},
@@ -39,12 +42,25 @@ def family_sampling(name: str) -> dict[str, Any]:
     return {"temperature": 1.0}
 
 
+def describe(part: object) -> str:
+    """An estimator or reward in the manifest: its repr, or its name when it is a function.
+
+    Without addresses in memory, which are others in every process.
+    """
+    return str(getattr(part, "__name__", None) or re.sub(r" at 0x[0-9a-fA-F]+", "", repr(part)))
+
+
+def _as_json(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else describe(value) if callable(value) else value
+
+
 class _Settings:
     """What both configs can do."""
 
     def as_dict(self: Any) -> dict[str, Any]:
         """All settings, as JSON can keep them."""
-        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(self).items()}
+        values = {setting.name: getattr(self, setting.name) for setting in fields(self)}
+        return {name: _as_json(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,8 @@ class TrainConfig(_Settings):
     stop: str | None = None  # "gap": references no longer beat samples; "reward": held-back reward no longer rises
     check_every: int = 10  # steps between checkpoints, and between checks when prompts are held back
     held_back: int = 0  # prompts of the task that are only used for checks; 16 or more for a useful standard error
+    gold_judge: Reward | None = None  # scores held-back prompts and is never trained on: is the reward being hacked?
+    gold_every: int = 1  # checks from one by the gold judge to the next; the first and the last have one
     judge_wait: float = 600.0  # seconds a step's rewards may take, a judge that is down and comes back included
     seed: int = 0  # of sampling, the order of prompts and the adapter's start
     trl: Mapping[str, Any] = field(default_factory=dict)  # passed on to TRL's GRPOConfig, over anything above
@@ -82,7 +100,12 @@ class TrainConfig(_Settings):
         if not self.beta >= 0:
             raise ConfigError(f"beta={self.beta!r}: the weight of the KL penalty is 0 or more")
         if self.stop not in STOPS:
-            raise ConfigError(f'stop={self.stop!r}: want None (fixed steps), "gap" or "reward"')
+            raise ConfigError(f'stop={self.stop!r}: want None (fixed steps), "gap" or "reward", or "gold"')
+        whole_number("gold_every", self.gold_every)
+        if self.gold_judge is not None:
+            check_reward(self.gold_judge)
+        elif self.stop == "gold":
+            raise ConfigError('stop="gold" ends where the reward rises and the gold judge\'s falls: give gold_judge=')
         if whole_number("held_back", self.held_back, 0, hint=": none, or at least 2") == 1:
             raise ConfigError(f"held_back={self.held_back!r}: 0, or at least 2 prompts, for a standard error")
         check_warm(self.sampling or {}, "sampling")

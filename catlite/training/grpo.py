@@ -19,9 +19,10 @@ from catlite.models.local.model import LocalModel
 from catlite.preflight import check_task
 from catlite.runs.budget import Budget
 from catlite.training.checks import Checks
-from catlite.training.config import TrainConfig, check_warm
+from catlite.training.config import TrainConfig, check_warm, describe
 from catlite.training.examples import Named, digest_of, split, task_of
-from catlite.training.loop import Loop, describe, open_folder
+from catlite.training.gold import gold_rewarder
+from catlite.training.loop import Loop, open_folder
 from catlite.training.lora import TrainablePolicy
 from catlite.training.rewarder import Rewarder, default_reward, training_rewarder
 from catlite.training.run import TrainingRun
@@ -102,6 +103,7 @@ def train(
     with trainable.prepared():
         trainable.check_room([*kept, *((str(example.id), example) for example in held)])
         rewarder = training_rewarder(trainable, estimator, reward)
+        gold = gold_rewarder(config, trainable.local, rewarder, held)
         with open_folder(run, task.name, budget) as folder:
             manifest = {
                 "questions": digest_of([*kept, *(("held back", example) for example in held)]),
@@ -116,7 +118,7 @@ def train(
             if loop.outcome.get("complete") and (loop.outcome["steps"] >= config.steps or stopped):
                 return loop.finished()
             with loop.begun():
-                checks = Checks(trainable, held, rewarder) if held else None
+                checks = Checks(trainable, held, rewarder, gold) if held else None
                 return _train(loop, rewarder, kept, checks, progress)
 
 
@@ -131,7 +133,7 @@ def _train(
         def keep_best(step: int) -> None:
             policy.local.save_adapter(folder.best(step))
 
-        watching |= {"check": checks, "says_stop": checks.stops, "keep_best": keep_best}
+        watching |= {"check": checks, "says_stop": checks.stops, "keep_best": keep_best, "best_by": checks.best_by}
     watch = loop.watch_steps(config.steps, progress, **watching)
     halted: str | None = None
     with loop.training(_LOWER_UNSLOTH if policy.local.backend == "unsloth" else _LOWER):
@@ -157,7 +159,7 @@ def _train(
         )
         ended = f"step {steps + 1} was given up: {halted.rstrip('.')}. The weights are those of step {steps}; {remedy}"
     best_step = None if watch.best is None else watch.best.step
-    if config.stop == "reward" and halted is None and best_step is not None:
+    if config.stop in ("reward", "gold") and halted is None and best_step is not None:
         policy.load_adapter(folder.best(best_step))
         policy.local.save_adapter(folder.adapter)
     result = loop.finish(steps, ended, best_step, complete=halted is None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,14 +25,6 @@ def open_folder(run: str | Path | None, task: str, budget: Budget | None) -> Ite
     folder = Folder(tempfile.mkdtemp(prefix=f"catlite-{task}-") if run is None else run)
     with open_run(folder.path, budget):
         yield folder
-
-
-def describe(part: object) -> str:
-    """An estimator or reward in the manifest: its repr, or its name when it is a function.
-
-    Without addresses in memory, which are others in every process.
-    """
-    return str(getattr(part, "__name__", None) or re.sub(r" at 0x[0-9a-fA-F]+", "", repr(part)))
 
 
 class Loop(Generic[C]):

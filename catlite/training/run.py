@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters that vLLM can be set up for
 _WATCHED = ("cat/reward", "cat/support", "cat/gap", "cat/abstained", "loss", "entropy", "seconds/step")
 PLOTS = {
-    "reward": ("cat/reward", "check/reward"),
+    "reward": ("cat/reward", "check/reward", "check/gold", "check/gold_gap"),
     "teacher and policy": ("check/teacher", "check/policy", "cat/teacher", "cat/policy"),
     "entropy": ("entropy",),
     "seconds per step": ("seconds/generation", "seconds/reward", "seconds/backward"),

@@ -27,6 +27,7 @@ class Watch:
         says_stop: Callable[[list[Check]], str | None] | None = None,
         every: int = 1,
         keep_best: Callable[[int], None] | None = None,
+        best_by: str = "reward",
     ) -> None:
         self.folder = folder
         self.view = view
@@ -34,6 +35,7 @@ class Watch:
         self.says_stop = says_stop  # why training may end, from all checks; None never ends it
         self.every = every  # steps between checks
         self.keep_best = keep_best  # saves the adapter of the step whose check is the best so far
+        self.best_by = best_by  # the figure of a check by which it is the best
         self.rows: list[dict[str, Any]] = []
         self.history: list[Check] = []
         self.best: Check | None = None
@@ -54,7 +56,9 @@ class Watch:
     def _remember(self, check: Check) -> bool:
         """Add `check` to the history; return whether it is the best so far."""
         self.history.append(check)
-        if self.best is None or math.isnan(self.best.reward) or check.reward > self.best.reward:
+        value = getattr(check, self.best_by)
+        known = math.nan if self.best is None else getattr(self.best, self.best_by)
+        if value is not None and (math.isnan(known) or value > known):
             self.best = check
             return True
         return False

@@ -10,7 +10,7 @@ from catlite import Example, LengthPenalty, Reference, Rollout, ScriptedModel
 from catlite.errors import EstimationError
 from catlite.references.synthesis import TRIMMED
 from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
-from catlite.training.loop import describe
+from catlite.training.config import describe
 from catlite.training.rewarder import Rewarder
 from catlite.training.watch import Watch
 
