@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from catlite.errors import ConfigError
-from catlite.models.base import Closes, Model, shown_name
+from catlite.models.base import Closes, Model, Models, shown_name
 from catlite.models.http.keys import Secret as Secret, sealed as sealed
 from catlite.models.named import named
 from catlite.models.panel import Panel
@@ -25,19 +25,19 @@ _NOTE = (
 )
 
 
-def called(model: str | Model) -> str:
+def called(model: Models) -> str:
     """Name a model in a sentence."""
     if isinstance(model, _Unnamed):
         return "the embedded model (name one with model=)"
     return shown_name(model) if isinstance(model, Model) else str(model)
 
 
-def notes_on(model: str | Model) -> tuple[str, ...]:
+def notes_on(model: Models) -> tuple[str, ...]:
     """Say which model was taken where nobody named one."""
     return (_NOTE,) if isinstance(model, _Unnamed) else ()
 
 
-def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:
+def resolve(model: Models, *, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:
     """Make a Model from what a user names: "local", a bare name, "provider/name", a Model, or several for a Panel."""
     if isinstance(model, str):
         return named(model, base_url, api_key)
@@ -56,7 +56,7 @@ def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key
 
 @asynccontextmanager
 async def opened(
-    model: str | Model, base_url: str | Secret | None = None, api_key: str | Secret | None = None
+    model: Models, base_url: str | Secret | None = None, api_key: str | Secret | None = None
 ) -> AsyncIterator[Model]:
     """Yield the Model of that name, or the one given; one that was made here is closed at the end of the block."""
     resolved = resolve(model, base_url=base_url, api_key=api_key)

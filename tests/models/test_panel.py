@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 import catlite
+from catlite.analysis.panels import members
 from catlite.errors import AuthenticationFailed, BudgetReached, ConfigError, EndpointUnavailable
 from catlite.models.naming import resolve
 from catlite.models.panel import Panel
@@ -119,3 +120,28 @@ def test_a_run_of_a_panel_asks_each_member_once_and_goes_on(server, tmp_path):
         assert [rollout.model for rollout in group.rollouts] == ["m1", "m2"] * 4
         sent = server.requests[before:]
         assert sum(request.body.get("n", 1) for request in sent) == asked
+
+
+def voting(name, *texts):
+    return catlite.ScriptedModel(lambda prompt, i: f"It is \\boxed{{{texts[i]}}}." if texts[i] else "", name=name)
+
+
+def test_members_are_told_apart_in_table_and_card():
+    panel = Panel([(voting("a", "4", "4", "5", ""), 4), (voting("b", "4", "0.5", "1/2", "4"), 4)])
+    references = catlite.estimate(
+        [catlite.Example("2 + 2?", answer_format="boxed")], panel, estimator=catlite.MajorityVote(), n=8
+    )
+    table = members(references).set_index("model")
+    assert table["rollouts"].to_dict() == {"a": 4, "b": 4}
+    assert table["no_answer"].to_dict() == {"a": 1, "b": 0}
+    assert table["own"].to_dict() == pytest.approx({"a": 1 / 3, "b": 2 / 6})  # 1/2 and 0.5 agree
+    assert table["others"].to_dict() == pytest.approx({"a": 4 / 12, "b": 4 / 12})
+    card = references[0]._repr_html_()
+    assert "1 · a · complete" in card
+    assert "2 · b · complete" in card
+    assert "policy panel of a + b" in repr(references)
+
+
+def test_members_of_what_no_panel_sampled_are_refused():
+    with pytest.raises(ConfigError, match="what a Panel has sampled"):
+        members(catlite.estimate(["Who?"], scripted("a"), estimator=catlite.BestOfN(scripted("a")), n=2))
