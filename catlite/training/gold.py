@@ -15,8 +15,10 @@ from catlite.coerce import check_reward
 from catlite.data import Example, Reference, Reward, Task
 from catlite.errors import ConfigError
 from catlite.models.base import Model
+from catlite.models.panel import Panel
 from catlite.rewards.answer_match import GOLD
 from catlite.rewards.protocol import check_gradable, layers, warn_own_judge
+from catlite.rewards.relative import RelativeJudge
 from catlite.training.config import TrainConfig, describe
 from catlite.training.rewarder import Rewarder
 from catlite.training.scored import Scored
@@ -30,8 +32,8 @@ def gold_rewarder(config: TrainConfig, policy: Model, rewarder: Rewarder, held: 
     Warns when the policy is the gold judge.
 
     Raises:
-        ConfigError: for a gold judge that is the judge, or has its name; without prompts to score; and for prompts that
-            lack the rubric it grades by.
+        ConfigError: for a gold judge that is the judge, or has its name, and for one that only compares; without
+            prompts to score; and for prompts that lack the rubric it grades by.
     """
     gold = config.gold_judge
     if gold is None:
@@ -41,6 +43,11 @@ def gold_rewarder(config: TrainConfig, policy: Model, rewarder: Rewarder, held: 
         raise ConfigError(
             "gold_judge scores prompts that are not trained on, and there are none: set held_back=16, or pass "
             "validation="
+        )
+    if any(isinstance(layer, RelativeJudge) for layer in layers(gold)):
+        raise ConfigError(
+            "gold_judge=RelativeJudge(…) compares the rollouts of one group, so its mean stays the same when the "
+            "policy gets better or worse: give a reward whose scores compare, such as ExpertRubric or ModelAsJudge"
         )
     trained, judges = list(_judges(rewarder.reward)), list(_judges(gold))
     same = [judge.name for judge in judges if any(judge is other or judge.name == other.name for other in trained)]
@@ -75,6 +82,8 @@ async def gold_scores(scored: Sequence[Scored], golds: Sequence[str | None], rew
 
 
 def _judges(reward: Reward) -> Iterator[Model]:
-    """The models by which a reward, or one inside it, decides."""
+    """The models by which a reward, or one inside it, decides; of a Panel also its members."""
     for layer in layers(reward):
-        yield from (model for role in _ROLES if isinstance(model := getattr(layer, role, None), Model))
+        for model in (getattr(layer, role, None) for role in _ROLES):
+            if isinstance(model, Model):
+                yield from (model, *(model.members if isinstance(model, Panel) else ()))

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 import pytest
 
-from catlite import AnswerMatch, Example, ExpertRubric, LengthPenalty, Reference, RubricReward, ScriptedModel
+from catlite import (
+    AnswerMatch,
+    Example,
+    ExpertRubric,
+    LengthPenalty,
+    Panel,
+    Reference,
+    RelativeJudge,
+    RubricReward,
+    ScriptedModel,
+)
 from catlite.errors import ConfigError, OwnJudgeWarning
 from catlite.training.checks import Check, check, gold_says_stop
 from catlite.training.config import TrainConfig
@@ -122,6 +132,8 @@ def test_a_gold_judge_that_is_the_judge_is_refused():
     ):
         with pytest.raises(ConfigError, match="gold_judge is 'gpt-4o', the judge that is trained against"):
             made(gold, trained)
+    with pytest.raises(ConfigError, match="gold_judge is 'gpt-4o', the judge"):
+        made(ExpertRubric(Panel([model("gpt-4o"), model("claude")])), trained)
     with pytest.raises(ConfigError, match="gold_judge is the reward that is trained against"):
         made(lengths)
     assert made(RubricReward(model("anchor"), model("claude")), trained).reward.judge.name == "claude"
@@ -135,6 +147,11 @@ def test_a_gold_judge_needs_prompts_that_are_held_back_and_have_what_it_grades_b
         made(ExpertRubric(model("claude")))
     with_rubric = [Example("Which?", rubric=["Names zinc."]), Example("And?")]
     assert made(ExpertRubric(model("claude")), held=with_rubric) is not None
+
+
+def test_a_gold_judge_that_only_compares_within_a_group_is_refused():
+    with pytest.raises(ConfigError, match="compares the rollouts of one group"):
+        made(LengthPenalty(RelativeJudge(model("claude"))))
 
 
 def test_a_policy_that_is_its_own_gold_judge_is_warned_of():
