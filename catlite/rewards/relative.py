@@ -23,6 +23,7 @@ from catlite.errors import ConfigError, RequestRejected
 from catlite.models.base import Model
 from catlite.models.preferring import sample_preferring
 from catlite.rewards import asking
+from catlite.rewards.audited import Audited
 from catlite.rewards.verdicts.scores import as_reward, read_choice, read_scores
 from catlite.runs.session import noting
 from catlite.text import data_frame
@@ -36,7 +37,7 @@ _BETTER = Criterion("The response does the task well, compared with the other re
 
 
 @dataclass(frozen=True)
-class RelativeJudge:
+class RelativeJudge(Audited):
     """A reward: one call of a judge scores all rollouts of a group against each other (RULER, OpenPipe ART).
 
     The question, and a long beginning that all rollouts share, are shown once; rollouts with the same text are shown
@@ -65,10 +66,6 @@ class RelativeJudge:
     def __post_init__(self) -> None:
         hold_models(self, "judge")
 
-    async def __call__(self, group: Group, reference: Reference) -> list[float | None]:
-        """Rewards of shape (len(group.rollouts),); one call."""
-        return list((await self.audit(group, reference)).rewards_G)
-
     async def audit(self, group: Group, reference: Reference) -> Judgement:
         """The scores behind the rewards with their reasons, as verdicts on one criterion."""
         visible = [answers.without_thinking(rollout.text) for rollout in group.rollouts]
@@ -95,7 +92,8 @@ class RelativeJudge:
                 verdicts.append((Verdict(_BETTER, None, unread),))
         rewards = tuple(verdict.value for (verdict,) in verdicts)
         notes = tuple(dict.fromkeys([*([f"no rollout could be scored: {unread}"] if unread else []), *remarks]))
-        return Judgement(group, Rubric((_BETTER,)), tuple(verdicts), rewards, self.judge.name, spent, notes)
+        judgement = Judgement(group, Rubric((_BETTER,)), tuple(verdicts), rewards, self.judge.name, spent, notes)
+        return self.remember(judgement)
 
     async def _scores(
         self, group: Group, reference: Reference, texts: Sequence[str]
@@ -181,7 +179,7 @@ def prefer(
 
     The first usable rollout of each group stands for it. Each pair is asked about twice, in both orders, because judges
     favour a place: a reply wins that is chosen in both; one choice each way is a tie. Costs two calls a prompt. A judge
-    other than the one that was trained against tells whether that one was hacked (arXiv 2605.12474 §5).
+    other than the one that was trained against tells whether that one was hacked (arXiv 2605.12474).
 
     Args:
         judge: the model that chooses, or its name.

@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from catlite.cards import judgements_html
 from catlite.checks import whole_number
 from catlite.coerce import hold_models
 from catlite.criteria import Rubric
@@ -24,50 +22,13 @@ from catlite.data import Group, Judgement, Reference
 from catlite.errors import ConfigError
 from catlite.models.base import Model
 from catlite.rewards.asking import shuffler
+from catlite.rewards.audited import REMEMBERED, Audited
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
 from catlite.rewards.proposal import MOST, Worked, check_bounds, propose_rubric
 from catlite.runs.session import noting
 from catlite.usage import Usage
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 KEPT = 3  # criteria that dropout leaves at least
-REMEMBERED = 200  # groups; a training run judges many more
-
-
-@dataclass(frozen=True)
-class _Audited:
-    """Remembers the groups that a reward judged last, and shows them."""
-
-    judged: deque[Judgement] = field(
-        default_factory=lambda: deque(maxlen=REMEMBERED), repr=False, compare=False, kw_only=True
-    )
-
-    async def audit(self, group: Group, reference: Reference) -> Judgement:
-        """The verdicts behind the rewards; see the class."""
-        raise NotImplementedError
-
-    async def __call__(self, group: Group, reference: Reference) -> list[float | None]:
-        """Rewards of shape (len(group.rollouts),)."""
-        return list((await self.audit(group, reference)).rewards_G)
-
-    def _remember(self, judgement: Judgement) -> Judgement:
-        self.judged.append(judgement)
-        return judgement
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per group, rollout and criterion judged last (REMEMBERED groups), newest last."""
-        import pandas as pd
-
-        frames = [
-            judgement.to_frame().assign(group=number, id=judgement.group.example.id)
-            for number, judgement in enumerate(self.judged)
-        ]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-    def _repr_html_(self) -> str:
-        return judgements_html(repr(self), list(self.judged))
 
 
 @dataclass
@@ -79,7 +40,7 @@ class _Turn:
 
 
 @dataclass(frozen=True)
-class RubricReward(_Audited):
+class RubricReward(Audited):
     """A reward: the share of self-proposed criteria that a rollout meets, None where too few could be judged.
 
     A reference that brings a rubric is judged by that, and nothing is proposed.
@@ -95,7 +56,7 @@ class RubricReward(_Audited):
             negative points; False.
         dropout: share of the criteria, from 0 to below 1, that is left out of a group, the same for all its rollouts;
             at least KEPT are judged, or all there are. Which ones hangs on `seed`, the question and the reference, so
-            that a run that is resumed has the same. 0.3 to 0.5 kept rewards from being hacked in arXiv 2608.11669; 0.0.
+            that a run that is resumed has the same. Proposed, from 0.3 to 0.5, in arXiv 2608.11669; 0.0.
         seed: of dropout; 0.
         fewest: criteria a rubric has to have; 5, as in the paper.
         most: criteria it may have; 20, each of which costs a judge call per rollout.
@@ -160,7 +121,7 @@ class RubricReward(_Audited):
         if proposed is not None:
             notes = dict.fromkeys((*remarks, *judgement.notes))
             judgement = replace(judgement, usage=proposed + judgement.usage, notes=tuple(notes))
-        return self._remember(judgement)
+        return self.remember(judgement)
 
     def _dropped(self, rubric: Rubric, reference: Reference) -> Rubric:
         """The criteria that `dropout` leaves, in their order; one of them has positive points if any has."""
@@ -219,7 +180,7 @@ class RubricReward(_Audited):
 
 
 @dataclass(frozen=True)
-class ExpertRubric(_Audited):
+class ExpertRubric(Audited):
     """A reward: HealthBench's score of each rollout by its example's own rubric (simple-evals ee3b031).
 
     Points of met criteria over all positive points; met criteria with negative points subtract, and nothing is
@@ -260,7 +221,7 @@ class ExpertRubric(_Audited):
                 f"example {group.example.id!r} has no rubric to grade by: use a task with rubrics, such as "
                 "healthbench(), or RubricReward, which proposes one"
             )
-        return self._remember(
+        return self.remember(
             await judge_group(
                 self.judge,
                 group,

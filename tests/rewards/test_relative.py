@@ -43,6 +43,15 @@ def test_one_call_scores_a_group_from_0_to_1():
     assert judgement.usage.generations == 1
 
 
+def test_a_relative_judge_remembers_what_it_judged():
+    reward = RelativeJudge(ScriptedModel(by_length, "judge"))
+    rollouts = group("aaaa", "a")
+    asyncio.run(reward(rollouts, reference(rollouts)))
+    assert list(reward.to_frame()["reason"]) == ["aaaa", "a"]
+    assert "aaaa" in reward._repr_html_()
+    assert "judged" not in repr(reward)
+
+
 def test_the_order_is_shuffled_by_the_group_and_the_seed_and_is_the_same_again():
     texts = [f"answer number {number}" for number in range(8)]
     orders = []
