@@ -71,34 +71,34 @@ class RelativeJudge(Audited):
         visible = [answers.without_thinking(rollout.text) for rollout in group.rollouts]
         silent = [asking.says_nothing(text) for text in visible]
         failed = [rollout.defect == "failed" for rollout in group.rollouts]
-        shown = zip(visible, silent, failed, strict=True)
-        texts = list(dict.fromkeys(text for text, says_nothing, fails in shown if not says_nothing and not fails))
-        asking.shuffler(self.seed, sorted(texts)).shuffle(texts)
+        answered = zip(visible, silent, failed, strict=True)
+        texts = sorted({text for text, says_nothing, fails in answered if not says_nothing and not fails})
+        asking.shuffler(self.seed, texts).shuffle(texts)
+        scores, why, spent = {}, "", Usage()
         with noting() as remarks:
-            scores, spent = await self._scores(group, reference, texts) if texts else ([], Usage())
-        by_text = {} if isinstance(scores, str) else dict(zip(texts, scores, strict=True))
-        unread = scores if isinstance(scores, str) else ""
-        verdicts: list[tuple[Verdict]] = []
+            if texts:
+                scores, why, spent = await self._scores(group, reference, texts)
+        verdicts = []
         for rollout, text, says_nothing, fails in zip(group.rollouts, visible, silent, failed, strict=True):
             if fails:
-                why = f"the rollout failed: {rollout.error or rollout.finish_reason}"
-                verdicts.append((Verdict(_BETTER, None, why),))
+                verdict = Verdict(_BETTER, None, f"the rollout failed: {rollout.error or rollout.finish_reason}")
             elif says_nothing:
-                verdicts.append((Verdict(_BETTER, False, "the rollout says nothing"),))
-            elif text in by_text:
-                score, reason = by_text[text]
-                verdicts.append((Verdict(_BETTER, as_reward(score) > 0.5, reason, as_reward(score)),))
+                verdict = Verdict(_BETTER, False, "the rollout says nothing")
+            elif text in scores:
+                score, reason = scores[text]
+                verdict = Verdict(_BETTER, score > 0.5, reason, score)
             else:
-                verdicts.append((Verdict(_BETTER, None, unread),))
+                verdict = Verdict(_BETTER, None, why)
+            verdicts.append((verdict,))
         rewards = tuple(verdict.value for (verdict,) in verdicts)
-        notes = tuple(dict.fromkeys([*([f"no rollout could be scored: {unread}"] if unread else []), *remarks]))
+        notes = tuple(dict.fromkeys([*([f"no rollout could be scored: {why}"] if why else []), *remarks]))
         judgement = Judgement(group, Rubric((_BETTER,)), tuple(verdicts), rewards, self.judge.name, spent, notes)
         return self.remember(judgement)
 
     async def _scores(
         self, group: Group, reference: Reference, texts: Sequence[str]
-    ) -> tuple[list[tuple[float, str]] | str, Usage]:
-        """(score, reason) of each text, or why there are none; and what asking took."""
+    ) -> tuple[dict[str, tuple[float, str]], str, Usage]:
+        """The reward and the judge's reason of each text, or why there are none; and what asking took."""
         shown = reference.text if self.include_reference else ""
         messages = asking.about_group(group.example.messages, texts, shown, beginning_of(texts))
         preferred = {"response_format": asking.SCORES, "temperature": 0.0}
@@ -110,16 +110,19 @@ class RelativeJudge(Audited):
             except RequestRejected as error:
                 if error.for_every_prompt:
                     raise
-                return why or f"the judge refused: {error}", Usage.total(spent)
+                why = why or f"the judge refused: {error}"
+                break
             spent.append(reply.usage)
             scores = read_scores(reply, len(texts))
             if scores is not None:
-                return scores, Usage.total(spent)
+                rewards = [(as_reward(score), reason) for score, reason in scores]
+                return dict(zip(texts, rewards, strict=True)), "", Usage.total(spent)
             if reply.error is not None:
-                return reply.error, Usage.total(spent)
+                why = reply.error
+                break
             why = f"the judge's reply does not score each response once: {reply.text[:200]!r}"
             messages = asking.ask_again(messages, reply)
-        return why, Usage.total(spent)
+        return {}, why, Usage.total(spent)
 
 
 def beginning_of(texts: Sequence[str]) -> str:
