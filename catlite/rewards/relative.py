@@ -74,7 +74,8 @@ class RelativeJudge(Audited):
         answered = zip(visible, silent, failed, strict=True)
         texts = sorted({text for text, says_nothing, fails in answered if not says_nothing and not fails})
         asking.shuffler(self.seed, texts).shuffle(texts)
-        scores, why, spent = {}, "", Usage()
+        scores: dict[str, tuple[float, str]] = {}
+        why, spent = "", Usage()
         with noting() as remarks:
             if texts:
                 scores, why, spent = await self._scores(group, reference, texts)
