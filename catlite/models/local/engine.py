@@ -233,16 +233,15 @@ class Engine:
         try:
             drawing(partial(Stages, check=self.captures is None))
         except NotCapturable as error:
-            if self.fast == "graphs":
-                raise ConfigError(
-                    f'fast="graphs": this model cannot be drawn from so: {error}; leave `fast` out'
-                ) from error
-            _logger.warning("replies are drawn step by step, without CUDA graphs: %s", error)
-            self.captures = False
-            drawing()  # from the start: `choice` overwrites what it has
+            reason = str(error)  # without its frames, which hold a cache
         else:
             self.captures = True
-        return None
+            return None
+        if self.fast == "graphs":
+            raise ConfigError(f'fast="graphs" cannot be used with this model: {reason}. Leave `fast` out')
+        _logger.warning("replies are drawn without CUDA graphs: with this model %s", reason)
+        self.captures = False
+        return drawing()  # from the start: `choice` overwrites what it has
 
     def _generate(self, prompts: list[list[int]], choice: Choice, abandoned: Callable[[], bool]) -> None:
         import torch

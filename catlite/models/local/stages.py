@@ -48,7 +48,7 @@ class Stages:
     ) -> None:
         kinds = {type(layer) for layer in cache.layers}
         if not kinds <= {DynamicLayer, DynamicSlidingWindowLayer}:
-            raise NotCapturable(f"its cache has layers of another kind: {', '.join(kind.__name__ for kind in kinds)}")
+            raise NotCapturable(f"the cache has layers of another kind: {', '.join(kind.__name__ for kind in kinds)}")
         self.model, self.mask, self.cache, self.positions = model, mask, cache, positions
         self.capture, self.check = capture, check
         self._width: int = mask.shape[1] - 1  # columns that the cache holds
@@ -104,7 +104,7 @@ class Stages:
             cause = error.__context__ or error  # of an error within a capture only the context says the reason
             if isinstance(cause, torch.OutOfMemoryError):
                 raise cause from None
-            raise NotCapturable(f"its step cannot be captured: {cause}") from error
+            raise NotCapturable(f"a step cannot be captured: {cause}") from error
         self._graph = graph
         graph.replay()
 
@@ -159,5 +159,5 @@ class _Checked(TorchDispatchMode):  # type: ignore[misc]
         else:
             reads = bool(_READ_BACK & set(func.tags))
         if reads or (func is _COPY and out.device != args[0].device):
-            raise NotCapturable(f"its step reads numbers back from the device ({func})")
+            raise NotCapturable(f"a step reads numbers back from the device ({func})")
         return out
