@@ -2,7 +2,7 @@
 
 A prompt is read once for its whole group, where TRL's own loop reads it again for every rollout; a batch that does not
 fit in memory is halved; and what is drawn depends on the run's seed, the step and the place in it only. Left out: with
-Unsloth, with vLLM, or with settings of generation that only TRL knows, TRL generates.
+Unsloth, or with settings of generation that only TRL knows, TRL generates.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from catlite.training.trl.compat import CALLS_US, trl_since
 
 # In `trl={…}` these say how to generate, which is then for TRL to do.
 _OF_TRL = (
-    "use_vllm",
     "use_transformers_paged",
     "use_transformers_continuous_batching",
     "generation_kwargs",
