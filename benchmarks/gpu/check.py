@@ -371,11 +371,6 @@ def environment(scratch: str) -> dict[str, str]:
     return {**os.environ, **offline, **kernels, SCRATCH: scratch}
 
 
-def shown(figure: tuple[str, Any]) -> str:
-    name, value = figure
-    return f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=CHECKS, help=f"of {', '.join(CHECKS)}")
@@ -401,10 +396,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(1 if arguments.small else 3) as several:
         timed = [run(name) for name in names if CHECKS[name].alone]
         results = timed + list(several.map(run, [name for name in names if not CHECKS[name].alone]))
-    print("\n| check | state | s | figures |\n|---|---|---|---|")
+    print("\n| check | state | s |\n|---|---|---|")
     for result in results:
-        figures = ", ".join(map(shown, result.get("figures", {}).items()))
-        print(f"| {result['check']} | {result['state']} | {result.get('seconds', '')} | {figures} |")
+        print(f"| {result['check']} | {result['state']} | {result.get('seconds', '')} |")
+    print("\n| check | figure | value |\n|---|---|---|")
+    for result in results:
+        for name, value in result.get("figures", {}).items():
+            print(f"| {result['check']} | {name} | {f'{value:.3g}' if isinstance(value, float) else value} |")
     for result in results:
         if result.get("errors"):
             print(f"\n{result['check']}:\n{result['errors']}")
