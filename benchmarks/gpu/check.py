@@ -103,7 +103,7 @@ def distance(left: list[float], right: list[float]) -> float:
     return max(abs(a - b) for a, b in zip(left, right, strict=True))
 
 
-async def alternating(group: catlite.Group, _: catlite.Reference) -> list[float]:
+async def alternating(group: catlite.Group, _: catlite.Reference) -> list[float | None]:
     """A reward that costs nothing and leaves something to learn."""
     return [float(number % 2) for number in range(len(group.rollouts))]
 
@@ -269,6 +269,20 @@ def demo(small: bool) -> Figures:
     return figures
 
 
+def vllm_server(small: bool) -> Figures:
+    """Draws and a training through the vLLM server on the PATH, by the script that measures it."""
+    command = shutil.which("vllm")
+    if command is None:
+        raise Skipped("no vllm")
+    script = Path(__file__).parents[1] / "vllm_server.py"
+    more = [] if small else ["--model", str(random_weights("135M")), "--dtype", "bfloat16"]
+    printed = subprocess.run(
+        [sys.executable, str(script), command, *more], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    rows = [line.strip("| ").split(" | ") for line in printed.partition("|---|---|\n")[2].splitlines()]
+    return dict(rows)
+
+
 def elsewhere(module: str, function: str) -> Callable[[bool], Figures]:
     """A check in another file here, which is imported in the check's own process."""
 
@@ -303,6 +317,7 @@ CHECKS: dict[str, Check] = {
     "demo": Check(demo, 90, ("trl",), alone=False),
     "unsloth": Check(unsloth_steps, 120, ("unsloth", "trl")),
     "unsloth again": Check(unsloth_steps, 60, ("unsloth", "trl"), {"first step": ("most", 5.0)}),
+    "vllm": Check(vllm_server, 200, ("trl",)),
     "four_bits": Check(elsewhere("decoding", "four_bits"), 60, ("bitsandbytes", "peft")),
     "lean_and_folded": Check(elsewhere("decoding", "lean_and_folded"), 90, ("peft",)),
 }
@@ -322,7 +337,7 @@ def run_here(name: str, small: bool) -> None:
 def run_apart(name: str, small: bool, left: float, scratch: str) -> dict[str, Any]:
     """Run one check in a process of its own, and say how it went."""
     check = CHECKS[name]
-    missing = [package for package in check.needs if not (shutil.which(package) or importlib.util.find_spec(package))]
+    missing = [name for name in check.needs if not importlib.util.find_spec(name)]
     if missing:
         return {"check": name, "state": f"skipped: no {missing[0]}"}
     limit = min(check.seconds * (4 if small else 1), left)  # a CPU may have other work
@@ -339,6 +354,9 @@ def run_apart(name: str, small: bool, left: float, scratch: str) -> dict[str, An
             state = "ok" if process.returncode == 0 else "FAILED"
         except subprocess.TimeoutExpired:
             printed, state = "", f"FAILED: not done in {limit:.0f} s"
+            with contextlib.suppress(subprocess.TimeoutExpired, ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)  # so that it can end servers of its own
+                process.wait(10)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
