@@ -399,6 +399,8 @@ def main() -> None:
     if arguments.here:
         run_here(arguments.here, arguments.small)
         return
+    if not (arguments.small or has_gpu()):
+        parser.error("torch finds no CUDA device: --small runs the same checks with tiny models")
     deadline = time.monotonic() + 60 * arguments.minutes
     names = arguments.only or list(CHECKS)
 
