@@ -17,12 +17,13 @@ import os
 import secrets
 import shutil
 import time
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, stdev
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 from catlite import concurrency
@@ -61,7 +62,6 @@ class Served:
         self.wanted = context  # tokens that the server's context must have; None for whatever it has
         self._service = Service("vLLM", Secret(self.url), Secret("none"), engine.batch_size, _SECONDS, 300.0)
         self._session = f"catlite-{secrets.token_hex(4)}"
-        self._shelf: TemporaryDirectory[str] | None = None
         self._version = 0  # of the adapter: how often it was handed over
         self._name, self._norms = "", tuple[float, ...]()  # of the adapter that the server has
         self._checked: set[str] = set()  # names whose replies were scored here as well
@@ -191,10 +191,14 @@ class Served:
                     await self._withdraw(before)
             return self._name
 
-    def _folder(self, name: str) -> Path:
-        if self._shelf is None:
-            self._shelf = _shelf()
-        return Path(self._shelf.name) / name
+    @cached_property
+    def _shelf(self) -> Path:
+        """Where adapters are handed over: in memory where there is room for it and TMPDIR names no other place."""
+        memory = "/dev/shm"  # noqa: S108 - mkdtemp makes a folder of a new name in it
+        roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
+        shelf = mkdtemp(prefix="catlite-", dir=memory if roomy and "TMPDIR" not in os.environ else None)
+        weakref.finalize(self, shutil.rmtree, shelf, ignore_errors=True)
+        return Path(shelf)
 
     def _write(self, name: str) -> None:
         """Write the adapter into a new folder. Raises ConfigError for one that vLLM cannot serve."""
@@ -211,11 +215,11 @@ class Served:
                 f"the adapter has {wrong[0]}={getattr(settings, wrong[0])!r}, which vLLM cannot serve: train without, "
                 "or load the LocalModel without fast="
             )
-        model.save_pretrained(str(self._folder(name)), selected_adapters=["default"])
+        model.save_pretrained(str(self._shelf / name), selected_adapters=["default"])
 
     async def _hand_over(self, name: str) -> None:
         """Have the server load the adapter of this name."""
-        folder = self._folder(name)
+        folder = self._shelf / name
 
         async def attempt() -> None:
             try:
@@ -225,8 +229,8 @@ class Served:
                     raise
                 if "already been loaded" not in str(error):  # which another draw has seen to
                     raise ConfigError(
-                        f"{error}. The server does not load the adapter in {str(folder)!r}. Start it with "
-                        f"{self._command()}; it has to be able to read that folder (TMPDIR says where such folders are)"
+                        f"{self.url} does not load the adapter in {str(folder)!r} ({error.reason or error}). Start it "
+                        f"with {self._command()}; it has to be able to read that folder (TMPDIR says where those are)"
                     ) from error
 
         await self._service.retrying(attempt)
@@ -235,7 +239,7 @@ class Served:
         """Have the server forget the adapter of this name, and remove its folder."""
         with contextlib.suppress(ModelError):  # a server that was started again does not know it
             await self._post("/unload_lora_adapter", {"lora_name": name})
-        await asyncio.to_thread(shutil.rmtree, self._folder(name), ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self._shelf / name, ignore_errors=True)
 
     async def _check(
         self, name: str, prompts: Sequence[list[int]], replies: Sequence[_Reply], *, adapter: bool
@@ -353,10 +357,3 @@ def _read(body: str, url: str) -> _Reply:
     if not good:
         raise BadReply(f"{url} answered with something that is no completion: {body[:300]!r}")
     return _Reply(tokens, logprobs, ending == "stop")
-
-
-def _shelf() -> TemporaryDirectory[str]:
-    """A temporary folder for adapters, in memory where there is room for it and TMPDIR does not name another place."""
-    memory = "/dev/shm"  # noqa: S108 - TemporaryDirectory makes a folder of a new name in it
-    roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
-    return TemporaryDirectory(prefix="catlite-", dir=memory if roomy and "TMPDIR" not in os.environ else None)
