@@ -24,6 +24,7 @@ class VLLM:
         self.adapters = {}  # model by name
         self.loaded, self.unloaded = [], []  # (name, path, tensors) and names, in order
         self.asked = []  # bodies of completions
+        self.under_way, self.mixed = [0, 0], False  # requests for an adapter and for the base; whether ever both
         self.takes_adapters = True  # started with VLLM_ALLOW_RUNTIME_LORA_UPDATING
         self.gives_ids = True  # knows return_token_ids
         self.stale = False  # draws with the first adapter under every name
@@ -39,15 +40,22 @@ class VLLM:
 
             def do_GET(self):
                 with outer._one:
-                    self.answer(200, outer.models())
+                    self.close_connection = outer.is_down(self.path)
+                    if not self.close_connection:
+                        self.answer(200, outer.models())
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                kind = body.get("model") == "base"
+                outer.under_way[kind] += 1
+                outer.mixed |= all(outer.under_way)
                 with outer._one:
                     if outer.is_down(self.path):
+                        outer.under_way[kind] -= 1
                         self.close_connection = True
                         return
                     status, reply = outer.post(self.path, body)
+                outer.under_way[kind] -= 1  # before the answer, after which the next may come at once
                 try:
                     self.answer(status, reply)
                 except OSError:
