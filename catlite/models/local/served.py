@@ -309,7 +309,7 @@ class Served:
         settings = getattr(self.engine.model, "peft_config", {}).get("default")
         rank = 16 if settings is None else max([settings.r, *settings.rank_pattern.values()])
         return (
-            "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 vllm serve BASE --enable-lora "
+            "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 vllm serve BASE --host 127.0.0.1 --enable-lora "
             f"--max-lora-rank {lora_rank_of_vllm(rank)} --max-loras 2 --generation-config vllm"
         )
 
