@@ -85,7 +85,7 @@ class TrainConfig(_Settings):
     held_back: int = 0  # prompts of the task that are only used for checks; 16 or more for a useful standard error
     gold_judge: Reward | None = None  # scores held-back prompts and is never trained on: is the reward being hacked?
     gold_every: int = 1  # checks from one by the gold judge to the next; the first and the last have one
-    judge_wait: float = 600.0  # seconds a step's rewards may take, a judge that is down and comes back included
+    judge_wait: float = 600.0  # seconds a step's rewards may take, or its rollouts: a server may be down and come back
     seed: int = 0  # of sampling, the order of prompts and the adapter's start
     trl: Mapping[str, Any] = field(default_factory=dict)  # passed on to TRL's GRPOConfig, over anything above
 
