@@ -100,7 +100,7 @@ class TrainConfig(_Settings):
         if not self.beta >= 0:
             raise ConfigError(f"beta={self.beta!r}: the weight of the KL penalty is 0 or more")
         if self.stop not in STOPS:
-            raise ConfigError(f'stop={self.stop!r}: want None (fixed steps), "gap" or "reward", or "gold"')
+            raise ConfigError(f'stop={self.stop!r}: want None (fixed steps), "gap", "reward" or "gold"')
         whole_number("gold_every", self.gold_every)
         if self.gold_judge is not None:
             check_reward(self.gold_judge)
