@@ -228,6 +228,8 @@ class Reference(Ended):
         error: the reason when every rollout or the estimator failed; `str()` and `repr()` show it. Else None.
         others: rollouts of another model that had a say.
         anchor: the name of the model that wrote or chose the text.
+        abstained: True when the estimator chose to give no reference, as a vote below its threshold does; `notes` say
+            why. Then there is no text, no answer and no error.
 
     Example:
         >>> reference = catlite.synthesize("What is 6 times 7?", "gpt-4o-mini", answer_format="boxed")
@@ -245,6 +247,7 @@ class Reference(Ended):
     error: str | None = None
     others: tuple[Response, ...] = ()
     anchor: str | None = field(default=None, compare=False)
+    abstained: bool = False
     # As of a rollout that came without them.
     reasoning: ClassVar[str | None] = None
     logprobs: ClassVar[tuple[float, ...] | None] = None

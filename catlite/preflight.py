@@ -16,6 +16,7 @@ from catlite.references.anchored import AnchoredVote
 from catlite.references.vote import MajorityVote
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.rubric import ExpertRubric
+from catlite.rewards.vote_share import VoteShare
 
 _FORMAT = 'say how answers are written (answer_format="boxed")'
 # By class: the field of an example that it reads, and what to do where that is missing.
@@ -26,6 +27,7 @@ _READS: dict[type, tuple[str, str]] = {
         "answer_format",
         f"it compares final answers: pass another reward, such as RubricReward, or {_FORMAT}",
     ),
+    VoteShare: ("answer_format", f"it counts final answers: pass another reward, such as RubricReward, or {_FORMAT}"),
     ExpertRubric: ("rubric", "use a task with rubrics, or RubricReward, which proposes one"),
 }
 

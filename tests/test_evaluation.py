@@ -339,7 +339,7 @@ def test_generations_are_what_was_drawn_and_not_requests(server):
         estimators = (
             MajorityVote(),
             Synthesis(anchor),
-            Synthesis(anchor, skip_unanimous=True),
+            Synthesis(anchor, when_agreement_below=1.0),
             RecursiveSynthesis(anchor, width=4),
             AnchoredVote(anchor, n=16),
             BestOfN(judge),
@@ -353,7 +353,7 @@ def test_generations_are_what_was_drawn_and_not_requests(server):
 
 def test_a_synthesis_that_makes_no_call_draws_nothing():
     result = run(
-        Synthesis(ScriptedModel(lambda p, i: ""), skip_unanimous=True),
+        Synthesis(ScriptedModel(lambda p, i: ""), when_agreement_below=1.0),
         model=ScriptedModel(lambda p, i: r"\boxed{1}"),
     )
     assert result.summary.generations.tolist() == [1, 8]

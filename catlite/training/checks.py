@@ -127,11 +127,13 @@ async def _rewarded(scored: Sequence[Scored], rewarder: Rewarder) -> list[tuple[
 async def _scores(scored: Scored, gold: str | None) -> tuple[float, float] | None:
     """(teacher, policy) of one prompt by its answers; None when there are none to compare, or a call failed.
 
-    As in an evaluation, a reply without an answer scores 0: rollouts that were cut off, and a reference that could not
+    A prompt on which the estimator abstained is left out. Otherwise, as in an evaluation, a reply without an answer scores 0: rollouts that were cut off, and a reference that could not
     be made because no rollout has an answer.
     """
     group, reference = scored.group, scored.reference
     if group.example.answer_format is None or (reference is None and not scored.unanswered):
+        return None
+    if reference is not None and reference.abstained:
         return None
     if gold is None:
         return await agreement(group, reference)
