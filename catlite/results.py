@@ -159,7 +159,8 @@ class Evaluation:
         relative_gain is over the single sample, on the questions both were graded on; generations are the replies
         drawn for one answer, whatever requests that took; compute is test-time compute, in generations per question,
         as a multiple of the single sample's; failed counts rows without a score; abstained counts those on
-        which the system chose to give no answer, which score 0; waiting is seconds summed over requests, many of which were under way at once (`seconds` of the evaluation is the time that it took).
+        which the system chose to give no answer, which score 0; waiting is seconds summed over requests, many of which
+        were under way at once (`seconds` of the evaluation is the time that it took).
         """
         return data_frame(self._totals()).set_index("system")
 
@@ -271,7 +272,10 @@ class Evaluation:
                     f"{system} abstained in {abstained:,} of {len(scored):,} cases, which scores 0; it scores "
                     f"{score:.3f} ± {error:.3f} on those that it answered."
                 )
-            if spared := sum(any(note.startswith(SPARED) for note in (row.reference.notes if row.reference else ())) for row in scored):
+            if spared := sum(
+                any(note.startswith(SPARED) for note in (row.reference.notes if row.reference else ()))
+                for row in scored
+            ):
                 notes.append(f"{system} made no call in {spared:,} of {len(scored):,} cases: enough rollouts agreed.")
         notes += [f"Grading: {note}." for note in distinct(note for row in self.rows for note in row.notes)]
         if (judging := self.judging) is not None:

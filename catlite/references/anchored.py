@@ -26,9 +26,9 @@ from catlite.usage import Usage
 class AnchoredVote:
     """An estimator: the most common answer among a group's rollouts and `n` rollouts of the anchor; verifiable only.
 
-    A vote counts and abstains as in MajorityVote, and a tie goes to the group. `Reference.others` has the anchor's rollouts, `usage`
-    what they took. The anchor's rollouts are drawn by `seed`, the same whenever the question comes again, so that in a
-    run (`run=`, and always in `train`) they are paid for once.
+    A vote counts and abstains as in MajorityVote, and a tie goes to the group. `Reference.others` has the anchor's
+    rollouts, `usage` what they took. The anchor's rollouts are drawn by `seed`, the same whenever the question comes
+    again, so that in a run (`run=`, and always in `train`) they are paid for once.
 
     Args:
         anchor: the model that votes beside the policy; in training `policy.frozen()`, which stays the initial policy.

@@ -79,5 +79,5 @@ class MajorityVote:
         if first / total < self.min_agreement:
             return f"abstained: {first} of {total} agree, min_agreement={self.min_agreement:g}"
         if (first - second) / total < self.min_margin:
-            return f"abstained: {first} of {total} agree and {second} on another answer, min_margin={self.min_margin:g}"
+            return f"abstained: {first} of {total} agree against {second}, min_margin={self.min_margin:g}"
         return None

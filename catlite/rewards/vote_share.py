@@ -1,8 +1,8 @@
 """Soft votes (RESTRAIN, arXiv 2510.02172): a rollout is rewarded by the share of the votes that its answer has.
 
 A hard label gives all of the reward to the majority, which may be wrong; here a right answer of a minority keeps some.
-Left out of RESTRAIN: the bell curve that shapes shares into weights, one normalized advantage per candidate answer (here
-the shares are one reward, normalized once), and weights of prompts.
+Left out of RESTRAIN: the bell curve that shapes shares into weights, one normalized advantage per candidate answer
+(here the shares are one reward, normalized once), and weights of prompts.
 """
 
 from __future__ import annotations

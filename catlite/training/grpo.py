@@ -14,9 +14,11 @@ from typing import Any
 
 from catlite.coerce import as_task, check_estimator, check_reward, check_settings
 from catlite.data import Estimator, Example, Prompt, Reward, Task
-from catlite.errors import HaltedWarning
+from catlite.errors import ConfigError, HaltedWarning
 from catlite.models.local.model import LocalModel
 from catlite.preflight import check_task
+from catlite.rewards.answer_match import AnswerMatch
+from catlite.rewards.vote_share import VoteShare
 from catlite.runs.budget import Budget
 from catlite.training.checks import Checks
 from catlite.training.config import TrainConfig, check_warm
@@ -27,6 +29,8 @@ from catlite.training.rewarder import Rewarder, default_reward, training_rewarde
 from catlite.training.run import TrainingRun
 from catlite.training.trl.build import grpo_trainer
 
+# Prompts up to which label-free training was stable in the settings of arXiv 2603.08660.
+_MANY = 128
 _LOWER = (
     'trl={"per_device_train_batch_size": …}, with which the same run goes on, then max_completion_length or '
     "num_generations, in a new one"
@@ -97,6 +101,16 @@ def train(
     reward = reward or default_reward(task)
     kept, held = split(examples, validation, config)
     check_task(estimator, reward, [example for _, example in kept])
+    if config.stop == "flips" and not task.verifiable:
+        raise ConfigError('stop="flips" compares the answers of references, and this task is open-ended: use "reward"')
+    if len(kept) > _MANY and not held and config.stop is None and isinstance(reward, AnswerMatch | VoteShare):
+        warnings.warn(
+            f"{len(kept)} prompts are trained on by agreement, and none are held back to see whether that still means "
+            f'accuracy. Above {_MANY} prompts such training has been seen to collapse: set held_back=16, stop="flips", '
+            "or pass validation= with answers",
+            UserWarning,
+            stacklevel=2,
+        )
     trainable = TrainablePolicy(policy, config)
     check_warm(trainable.sampling, repr(trainable.local))
     with trainable.prepared():
@@ -125,18 +139,18 @@ def _train(
 ) -> TrainingRun:
     """Train to the end, or as far as it goes."""
     policy, config, folder = loop.policy, loop.policy.config, loop.folder
-    watching: dict[str, Any] = {"every": config.check_every}
+    watching: dict[str, Any] = {"every": config.check_every, "stops_by_flips": config.stop == "flips"}
     if checks is not None:
 
         def keep_best(step: int) -> None:
             policy.local.save_adapter(folder.best(step))
 
-        watching |= {"check": checks, "says_stop": checks.stops, "keep_best": keep_best}
+        watching |= {"check": checks, "says_stop": checks.stops, "keep_best": keep_best, "best_by": checks.best_by}
     watch = loop.watch_steps(config.steps, progress, **watching)
     halted: str | None = None
     with loop.training(_LOWER_UNSLOTH if policy.local.backend == "unsloth" else _LOWER):
-        if loop.last is not None and checks is not None:
-            watch.ended = checks.stops(watch.history)
+        if loop.last is not None:
+            watch.ended = watch.reason_to_stop()
         if loop.last is not None and watch.ended is not None:
             # A kill came between this checkpoint and the end.
             policy.load_adapter(loop.last)
