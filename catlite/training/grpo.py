@@ -14,11 +14,9 @@ from typing import Any
 
 from catlite.coerce import as_task, check_estimator, check_reward, check_settings
 from catlite.data import Estimator, Example, Prompt, Reward, Task
-from catlite.errors import ConfigError, HaltedWarning
+from catlite.errors import HaltedWarning
 from catlite.models.local.model import LocalModel
-from catlite.preflight import check_task
-from catlite.rewards.answer_match import AnswerMatch
-from catlite.rewards.vote_share import VoteShare
+from catlite.preflight import check_task, warn_of_collapse
 from catlite.runs.budget import Budget
 from catlite.training.checks import Checks
 from catlite.training.config import TrainConfig, check_warm
@@ -29,8 +27,6 @@ from catlite.training.rewarder import Rewarder, default_reward, training_rewarde
 from catlite.training.run import TrainingRun
 from catlite.training.trl.build import grpo_trainer
 
-# Prompts up to which label-free training was stable in the settings of arXiv 2603.08660.
-_MANY = 128
 _LOWER = (
     'trl={"per_device_train_batch_size": …}, with which the same run goes on, then max_completion_length or '
     "num_generations, in a new one"
@@ -101,16 +97,8 @@ def train(
     reward = reward or default_reward(task)
     kept, held = split(examples, validation, config)
     check_task(estimator, reward, [example for _, example in kept])
-    if config.stop == "flips" and not task.verifiable:
-        raise ConfigError('stop="flips" compares the answers of references, and this task is open-ended: use "reward"')
-    if len(kept) > _MANY and not held and config.stop is None and isinstance(reward, AnswerMatch | VoteShare):
-        warnings.warn(
-            f"{len(kept)} prompts are trained on by agreement, and none are held back to see whether that still means "
-            f'accuracy. Above {_MANY} prompts such training has been seen to collapse: set held_back=16, stop="flips", '
-            "or pass validation= with answers",
-            UserWarning,
-            stacklevel=2,
-        )
+    if not held and config.stop is None:
+        warn_of_collapse(reward, len(kept))
     trainable = TrainablePolicy(policy, config)
     check_warm(trainable.sampling, repr(trainable.local))
     with trainable.prepared():

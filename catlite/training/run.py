@@ -23,7 +23,7 @@ _WATCHED = ("cat/reward", "cat/support", "cat/gap", "cat/abstained", "loss", "en
 PLOTS = {
     "reward": ("cat/reward", "check/reward"),
     "teacher and policy": ("check/teacher", "check/policy", "cat/teacher", "cat/policy"),
-    "flips": ("cat/flips", "cat/medium_agreement", "cat/abstained"),
+    "flips": ("cat/flips", "cat/medium_agreement"),
     "distinct answers of a group": ("cat/distinct_answers",),
     "entropy": ("entropy",),
     "seconds per step": ("seconds/generation", "seconds/reward", "seconds/backward"),

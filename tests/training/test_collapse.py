@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("trl", reason="needs catlite[train]")
-from trainings import adapter_of, open_task, same, small, trained, vowels  # noqa: E402
+from trainings import adapter_of, open_task, small, trained, vowels  # noqa: E402
 
 from catlite import AnswerMatch, Example, MajorityVote, Reference, Task, TrainConfig, VoteShare  # noqa: E402
 from catlite.errors import ConfigError, EndpointUnavailable  # noqa: E402
@@ -66,20 +66,16 @@ def test_flips_are_refused_where_there_are_no_answers(folder):
 
 
 def test_training_goes_on_where_the_estimator_chose_to_abstain(folder):
-    run = trained(folder, letters(), estimator=unsure)
+    async def mixed(group):
+        if group.example.id == "q0":
+            raise RuntimeError("broken")
+        return await unsure(group)
+
+    run = trained(folder, letters(2), estimator=mixed)
     assert (run.steps, run.complete) == (2, True)
     assert run.to_frame()["cat/abstained"].tolist() == [1.0, 1.0]
     assert "cat/support" not in run.to_frame()
     assert all((value == 0).all() for name, value in adapter_of(run).items() if "lora_B" in name)
-
-
-def test_a_step_in_which_some_abstain_and_the_others_fail_is_not_given_up(folder):
-    async def mixed(group):
-        if group.example.id == "q0":
-            return await unsure(group)
-        raise RuntimeError("broken")
-
-    assert trained(folder, letters(2), estimator=mixed).complete
 
 
 def test_the_penalty_of_a_group_without_a_consensus_reaches_the_advantages(folder, monkeypatch):
@@ -95,8 +91,7 @@ def test_the_penalty_of_a_group_without_a_consensus_reaches_the_advantages(folde
     run = trained(folder, letters(), estimator=MajorityVote(), reward=soft)
     assert run.to_frame()["cat/reward"].tolist() == [-0.25, -0.25]
     assert seen == [[-0.25] * 8] * 2
-    plain = trained(folder, letters(), estimator=MajorityVote(), reward=VoteShare(min_agreement=1.0))
-    assert not same(adapter_of(run), adapter_of(plain))
+    assert any((value != 0).any() for name, value in adapter_of(run).items() if "lora_B" in name)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +107,7 @@ def test_the_penalty_of_a_group_without_a_consensus_reaches_the_advantages(folde
 def test_training_on_many_prompts_by_agreement_without_checks_is_warned_of(
     folder, monkeypatch, changes, reward, warned
 ):
-    monkeypatch.setattr("catlite.training.grpo._MANY", 3)
+    monkeypatch.setattr("catlite.preflight._STABLE", 3)
     monkeypatch.setattr("catlite.training.grpo._train", lambda *_: None)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
