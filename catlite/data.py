@@ -261,7 +261,7 @@ class Reference(Ended):
 
     @property
     def support(self) -> tuple[int, int] | None:
-        """(rollouts whose answer is equivalent to the reference's, all rollouts); None for open-ended text."""
+        """(rollouts whose answer is equivalent to the reference's, all rollouts); None for open-ended text, or an abstention."""
         return self._support(at_once=False)
 
     @property
@@ -270,7 +270,7 @@ class Reference(Ended):
         return self._support(at_once=True)
 
     def _support(self, *, at_once: bool) -> tuple[int, int] | None:
-        if self.group.example.answer_format is None:
+        if self.group.example.answer_format is None or self.abstained:
             return None
         own = [rollout.answer if rollout.usable else None for rollout in self.rollouts]
         others = [rollout.answer if rollout.usable else None for rollout in self.others]

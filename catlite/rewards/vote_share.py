@@ -27,7 +27,8 @@ class VoteShare:
 
     Where no answer has `min_agreement` (RESTRAIN's κ, there a count), nothing is trusted: every rollout has -penalty.
     GRPO takes the mean of a group from its rewards, which would undo that, so `train` and CatGRPOTrainer subtract the
-    penalty from the advantages, as RESTRAIN does; in another trainer such a group has no effect.
+    penalty from the advantages, as RESTRAIN does; in another trainer, or inside a reward that wraps this one, such a
+    group has no effect.
 
     Args:
         min_agreement: the smallest share of the rollouts that the most common answer must have; 0.0, none.

@@ -64,9 +64,7 @@ class TrainConfig(_Settings):
     beta: float = 1e-3  # weight of the KL penalty against the initial policy; 0 saves a forward pass
     lora_rank: int = 16  # of the adapter; alpha is twice that
     lora_layers: float = 1.0  # share of the layers, from the top, that are trained: half cost a third less backward
-    stop: str | None = (
-        None  # "gap": references no longer beat samples; "reward": no longer rises; "flips": labels lock in
-    )
+    stop: str | None = None  # "gap" has closed, "reward" no longer rises, "flips" rose and fell; None: all steps
     check_every: int = 10  # steps between checkpoints, and between checks when prompts are held back
     held_back: int = 0  # prompts of the task that are only used for checks; 16 or more for a useful standard error
     judge_wait: float = 600.0  # seconds a step's rewards may take, a judge that is down and comes back included
