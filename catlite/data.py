@@ -261,7 +261,10 @@ class Reference(Ended):
 
     @property
     def support(self) -> tuple[int, int] | None:
-        """(rollouts whose answer is equivalent to the reference's, all rollouts); None for open-ended text, or an abstention."""
+        """(rollouts whose answer is equivalent to the reference's, all rollouts).
+
+        None for open-ended text, and where the estimator abstained.
+        """
         return self._support(at_once=False)
 
     @property
