@@ -93,7 +93,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--beta", metavar="WEIGHT", type=float, help="weight of the KL penalty (default: 0.001)")
     parser.add_argument("--lora-rank", metavar="N", type=int, help="rank of the LoRA adapter (default: 16)")
-    parser.add_argument("--stop", choices=("gap", "reward"), help="end when there is nothing more to learn")
+    parser.add_argument("--stop", choices=("gap", "reward", "flips"), help="end when there is nothing more to learn")
     parser.add_argument("--held-back", metavar="N", type=int, help="prompts kept for the checks of --stop")
     parser.add_argument(
         "--judge-wait",
