@@ -73,7 +73,7 @@ def train_by(reward: object, folder: Path) -> str:
     from catlite.training.trl.compat import CALLS_US, trl_since
 
     if trl_since(CALLS_US) and not torch.cuda.is_available():  # whose own loss needs a GPU
-        from catlite.training.trl.trainer import CatGRPOTrainer as GRPOTrainer  # noqa: N813
+        from catlite.training.trl.trainer import CatGRPOTrainer as GRPOTrainer
 
     rows = [{"prompt": [{"role": "user", "content": f"Say {number}"}], "answer": "gold"} for number in range(8)]
     trainer = GRPOTrainer(
@@ -121,7 +121,7 @@ def judge(folder: Path) -> str:
         return f"{result}, {server.completions} calls"
 
 
-def notebook(folder: Path) -> str:  # noqa: ARG001 - its own temporary folder
+def notebook(folder: Path) -> str:
     """The cells of the notebook on Unsloth, but for the one that installs."""
     cells = json.loads((ROOT / "notebooks" / "06_unsloth_notebook.ipynb").read_text("utf-8"))["cells"]
     names: dict[str, object] = {}
