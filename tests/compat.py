@@ -18,7 +18,6 @@ import itertools
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,10 +26,13 @@ import traceback
 from importlib.metadata import version
 from pathlib import Path
 
+import children
+
 ROOT = Path(__file__).parents[1]
 LIBRARIES = ("trl", "transformers", "torch", "peft", "accelerate", "datasets", "openai")
 NOTEBOOK = ("trl==0.22.2", "transformers==4.56.2", "peft", "accelerate", "datasets", "pandas")
 ANSWER = r"(\S)"
+INSTALL_SECONDS, CHECK_SECONDS = 3600.0, 600.0
 
 
 def requirements(name: str) -> list[str]:
@@ -49,9 +51,9 @@ def make(name: str) -> Path:
     folder = ROOT / ".venv" / f"compat-{name}"
     python = folder / "bin" / "python"
     if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        children.run([sys.executable, "-m", "venv", folder], check=True)
     command = [python, "-m", "pip", "install", "--quiet", "--upgrade", *requirements(name), "--editable", str(ROOT)]
-    subprocess.run(command, check=True, env=_without_constraints())
+    children.run(command, timeout=INSTALL_SECONDS, check=True, env=_without_constraints())
     return python
 
 
@@ -177,10 +179,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.inside:
         sys.exit(not check(arguments.inside))
+    children.answer_interrupts()
     fine = {}
     for name in arguments.names:
         command = [make(name), __file__, "--inside", name]
-        fine[name] = subprocess.run(command, check=False).returncode == 0
+        fine[name] = children.run(command, timeout=CHECK_SECONDS, check=False).returncode == 0
     sys.exit(not all(works for name, works in fine.items() if name != "newest"))
 
 

@@ -49,8 +49,8 @@ class LocalModel:
         context: tokens of prompt and reply together; None is the model's own.
         batch_size: replies drawn at once, halved when memory does not suffice; 64.
         fast: what draws replies: the address of a vLLM server of the same model, such as "http://127.0.0.1:8000/v1",
-            which reads this machine's disk; "plain", one pass of the model a token; None: the fastest that works in
-            this process.
+            which reads this machine's disk; "unsloth", vLLM in this process on the weights that Unsloth trains;
+            "plain", one pass of the model a token; None: the fastest that works in this process without vLLM.
         load_in_4bit: load the weights in 4 bits (Unsloth); False.
         **sampling: defaults of every call: temperature, top_p, max_tokens, …
 
@@ -83,8 +83,9 @@ class LocalModel:
             raise ConfigError(f'dtype={dtype!r}: want "auto", "float32", "bfloat16" or "float16"')
         self.sampling = check_sampling(sampling)
         settings = {"dtype": dtype, "context": context, "batch_size": batch_size, "load_in_4bit": load_in_4bit}
-        settings["fast"] = check_fast(fast)
-        self.weights = Weights(self.path, self.adapter, choose_backend(backend), settings)
+        backend = choose_backend(backend)
+        settings["fast"] = check_fast(fast, backend)
+        self.weights = Weights(self.path, self.adapter, backend, settings)
         self.trainable = True
 
     @property
@@ -240,7 +241,7 @@ class LocalModel:
         context = weights.settings["context"]  # where a reply without max_tokens ends
         more = f":context {context}" if context else ""
         more += f":{json.dumps(weights.template, sort_keys=True)}" if weights.template else ""
-        more += ":vllm" if weights.url is not None else ""  # whose numbers, and so whose replies, are others
+        more += ":vllm" if weights.vllm else ""  # whose numbers, and so whose replies, are others
         return f"weights:{weights.digest}:{adapter}:{dtype}:{four_bit}{more}"
 
     def save_adapter(self, folder: str | Path) -> Path:
