@@ -11,22 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
+import logging
 import math
 import os
 import secrets
 import shutil
 import time
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, stdev
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 from catlite import concurrency
-from catlite.errors import BadReply, ConfigError, EndpointUnavailable, ModelError, RequestRejected
+from catlite.errors import BadReply, ConfigError, EndpointDown, EndpointUnavailable, ModelError, RequestRejected
 from catlite.models.http.keys import Secret, address, on_this_machine
 from catlite.models.http.service import Service
 from catlite.models.local.engine import Engine
@@ -37,7 +40,10 @@ TOLERANCE = 0.1  # mean difference of log-probabilities; rounding to bfloat16 ex
 _CHECKED = 8  # replies that are scored here as well
 _CLEARLY = 5  # standard errors
 _SECONDS = 3600.0  # for one reply, time in the server's queue included
+_PATIENCE, _PAUSE = 120.0, 0.5  # seconds: for a server that is gone, and between two looks for it
+_ATTEMPTS = 8  # for one request
 _ROOM = 2**30  # bytes that the memory's file system must have free to be used
+_logger = logging.getLogger("catlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +67,14 @@ class Served:
         self.wanted = context  # tokens that the server's context must have; None for whatever it has
         self._service = Service("vLLM", Secret(self.url), Secret("none"), engine.batch_size, _SECONDS, 300.0)
         self._session = f"catlite-{secrets.token_hex(4)}"
-        self._shelf: TemporaryDirectory[str] | None = None
         self._version = 0  # of the adapter: how often it was handed over
         self._name, self._norms = "", tuple[float, ...]()  # of the adapter that the server has
         self._checked: set[str] = set()  # names whose replies were scored here as well
         # These belong to the background loop, on which all draws are made.
-        self._handing_over, self._checking, self._idle = asyncio.Lock(), asyncio.Lock(), asyncio.Event()
+        self._handing_over, self._checking, self._looking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+        self._idle = asyncio.Event()
         self._under_way, self._with_adapter = 0, False
+        self._answered = self._gone = 0.0  # when the server was last heard of, and last given up
 
     @cached_property
     def base(self) -> tuple[str, int]:
@@ -75,15 +82,10 @@ class Served:
 
         Raises EndpointUnavailable when nobody answers, ConfigError for another kind of server or too small a context.
         """
-        import httpx
-
+        models = self._models()
         try:
-            reply = httpx.get(f"{self.url}/models", trust_env=not on_this_machine(self.url), timeout=30.0)
-            card = next(card for card in reply.json()["data"] if card.get("parent") is None)
+            card = next(card for card in json.loads(models)["data"] if card.get("parent") is None)
             name, context = str(card["id"]), int(card["max_model_len"])
-        except httpx.TransportError as error:
-            why = f"nothing answers at {self.url} ({error}). Start the server first: {self._command()}"
-            raise EndpointUnavailable(why, sent=False) from None
         except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
             raise ConfigError(
                 f"fast={self.url!r}: no vLLM server answers there, whose /models would name a base model and its "
@@ -94,8 +96,17 @@ class Served:
                 f"context={self.wanted}, and {self.url} serves {context:,} tokens: start it with "
                 f"--max-model-len {self.wanted}, or give the LocalModel context={context}"
             )
-        self._service.learned.contact.made = True
         return name, context
+
+    def _models(self) -> str:
+        """The server's list of models, as it sends it. Raises EndpointUnavailable when nobody answers."""
+        import httpx
+
+        try:
+            return httpx.get(f"{self.url}/models", trust_env=not on_this_machine(self.url), timeout=30.0).text
+        except httpx.TransportError as error:
+            why = f"nothing answers at {self.url} ({error}). Start the server first: {self._command()}"
+            raise EndpointUnavailable(why, sent=False) from None
 
     async def draw(
         self, prompts: Sequence[list[int]], drawing: Drawing, indices: Sequence[int], *, adapter: bool
@@ -104,7 +115,9 @@ class Served:
 
         Raises:
             ConfigError: for a server of another model, or one that cannot take the adapter.
-            ModelError: EndpointUnavailable when the server has gone and does not come back, or as Endpoint raises it.
+            EndpointUnavailable: EndpointDown when the server has gone and does not come back; another for one that
+                was never there.
+            ModelError: for what the server refuses or gets wrong.
         """
         return await asyncio.wrap_future(concurrency.start(self._draw(prompts, drawing, indices, adapter=adapter)))
 
@@ -159,23 +172,52 @@ class Served:
             "logprobs": 0,  # of the drawn token alone
             "return_token_ids": True,
         }
-
-        async def attempt() -> _Reply:
-            return _read(await self._post("/completions", body), self.url)
-
         try:
-            return await self._service.retrying(attempt)
+            return _read(await self._post("/completions", body), self.url)
         except RequestRejected as error:
             if error.status != 404 or name == self.base[0]:
                 raise
         self._checked.clear()  # the server was started again: it has lost the adapter, and may have another base
         await self._hand_over(name)
-        return await self._service.retrying(attempt)
+        return _read(await self._post("/completions", body), self.url)
 
     async def _post(self, path: str, body: dict[str, Any]) -> str:
+        """The text of the answer; what fails because the server is gone is sent again when it is back."""
         client = await self._service.client()
-        answer = await client.post(path, body, _SECONDS)
-        return answer.body if answer is not None else ""
+        for attempt in itertools.count(1):
+            sent = time.monotonic()
+            try:
+                answer = await client.post(path, body, _SECONDS)
+            except EndpointUnavailable as error:
+                if attempt == _ATTEMPTS or (error.status is not None and path != "/completions"):
+                    raise
+                await self._back(sent, error)
+            else:
+                self._answered = time.monotonic()
+                return "" if answer is None else answer.body
+        raise AssertionError
+
+    async def _back(self, sent: float, failure: EndpointUnavailable) -> None:
+        """Wait until the server answers again after the failure of a request that was sent at `sent`, once for all.
+
+        Raises EndpointDown when it does not within _PATIENCE seconds.
+        """
+        async with self._looking:
+            end = time.monotonic() + _PATIENCE
+            announced = False
+            while self._answered < sent:
+                try:
+                    await asyncio.to_thread(self._models)
+                    self._answered = time.monotonic()
+                except EndpointUnavailable:
+                    if self._gone > sent or time.monotonic() > end:
+                        self._gone = time.monotonic()
+                        why = f"{failure}; it did not come back within {_PATIENCE:g} s"
+                        raise EndpointDown(f"{why}. Everything that came is kept") from None
+                    if not announced:
+                        _logger.warning("%s; waiting up to %g s for it to come back", failure, _PATIENCE)
+                        announced = True
+                    await asyncio.sleep(_PAUSE)
 
     async def _renewed(self) -> str:
         """The name under which the server has the adapter as it is now."""
@@ -191,10 +233,14 @@ class Served:
                     await self._withdraw(before)
             return self._name
 
-    def _folder(self, name: str) -> Path:
-        if self._shelf is None:
-            self._shelf = _shelf()
-        return Path(self._shelf.name) / name
+    @cached_property
+    def _shelf(self) -> Path:
+        """Where adapters are handed over: in memory where there is room for it and TMPDIR names no other place."""
+        memory = "/dev/shm"  # noqa: S108 - mkdtemp makes a folder of a new name in it
+        roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
+        shelf = mkdtemp(prefix="catlite-", dir=memory if roomy and "TMPDIR" not in os.environ else None)
+        weakref.finalize(self, shutil.rmtree, shelf, ignore_errors=True)
+        return Path(shelf)
 
     def _write(self, name: str) -> None:
         """Write the adapter into a new folder. Raises ConfigError for one that vLLM cannot serve."""
@@ -211,31 +257,27 @@ class Served:
                 f"the adapter has {wrong[0]}={getattr(settings, wrong[0])!r}, which vLLM cannot serve: train without, "
                 "or load the LocalModel without fast="
             )
-        model.save_pretrained(str(self._folder(name)), selected_adapters=["default"])
+        model.save_pretrained(str(self._shelf / name), selected_adapters=["default"])
 
     async def _hand_over(self, name: str) -> None:
         """Have the server load the adapter of this name."""
-        folder = self._folder(name)
-
-        async def attempt() -> None:
-            try:
-                await self._post("/load_lora_adapter", {"lora_name": name, "lora_path": str(folder)})
-            except ModelError as error:
-                if error.status is None:
-                    raise
-                if "already been loaded" not in str(error):  # which another draw has seen to
-                    raise ConfigError(
-                        f"{error}. The server does not load the adapter in {str(folder)!r}. Start it with "
-                        f"{self._command()}; it has to be able to read that folder (TMPDIR says where such folders are)"
-                    ) from error
-
-        await self._service.retrying(attempt)
+        folder = self._shelf / name
+        try:
+            await self._post("/load_lora_adapter", {"lora_name": name, "lora_path": str(folder)})
+        except ModelError as error:
+            if error.status is None:
+                raise
+            if "already been loaded" not in str(error):  # which another draw has seen to
+                raise ConfigError(
+                    f"{self.url} does not load the adapter in {str(folder)!r} ({error.reason or error}). Start it with "
+                    f"{self._command()}; it has to be able to read that folder (TMPDIR says where those are)"
+                ) from error
 
     async def _withdraw(self, name: str) -> None:
         """Have the server forget the adapter of this name, and remove its folder."""
-        with contextlib.suppress(ModelError):  # a server that was started again does not know it
-            await self._post("/unload_lora_adapter", {"lora_name": name})
-        await asyncio.to_thread(shutil.rmtree, self._folder(name), ignore_errors=True)
+        with contextlib.suppress(ModelError):  # a server that is gone, or was started again, does not know it
+            await (await self._service.client()).post("/unload_lora_adapter", {"lora_name": name}, _SECONDS)
+        await asyncio.to_thread(shutil.rmtree, self._shelf / name, ignore_errors=True)
 
     async def _check(
         self, name: str, prompts: Sequence[list[int]], replies: Sequence[_Reply], *, adapter: bool
@@ -353,10 +395,3 @@ def _read(body: str, url: str) -> _Reply:
     if not good:
         raise BadReply(f"{url} answered with something that is no completion: {body[:300]!r}")
     return _Reply(tokens, logprobs, ending == "stop")
-
-
-def _shelf() -> TemporaryDirectory[str]:
-    """A temporary folder for adapters, in memory where there is room for it and TMPDIR does not name another place."""
-    memory = "/dev/shm"  # noqa: S108 - TemporaryDirectory makes a folder of a new name in it
-    roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM
-    return TemporaryDirectory(prefix="catlite-", dir=memory if roomy and "TMPDIR" not in os.environ else None)
