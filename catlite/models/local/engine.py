@@ -6,6 +6,7 @@ a step run together.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -13,16 +14,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
-from catlite.errors import OutOfMemory
+from catlite.errors import ConfigError, OutOfMemory
 from catlite.models.local.decoding import NoCache, decode, padded
 from catlite.models.local.sampling import Choice, Drawing, Drawn, Forced, numbers
 
+_logger = logging.getLogger("catlite")
 T = TypeVar("T")
 _Line = queue.SimpleQueue["list[_Row] | None"]  # rows of one call stay together; None is the end
 _LINGER_SECONDS = 0.01  # after the first request, for those that other coroutines are about to make
 _LONGER, _TOKENS_LONGER = 2, 256  # than the shortest prompt of a batch: padding beyond costs more than a second batch
+_FEW = 4  # tokens: for fewer it is not worth it to capture a step
 _LOGITS = 2**27  # numbers at once when scoring, which needs all of a text's logits: 256 MB in bfloat16
 
 
@@ -64,10 +68,15 @@ class Engine:
         *,
         own_generate: bool = False,
         drawer: Callable[..., list[Drawn]] | None = None,
+        fast: str | None = None,
     ) -> None:
         self.model = model
         self.drawer = drawer  # what draws replies in the place of `model`
         self.own_generate = own_generate  # whether replies are drawn in the model's `generate`
+        self.fast = fast  # as LocalModel takes it
+        self.captures: bool | None = None  # whether steps are captured; None until the first was
+        if fast == "plain" or model.device.type != "cuda":
+            self.captures = False
         self.pad = pad
         self.ends = sorted(set(ends))
         self.batch_size = batch_size  # halved when memory does not suffice
@@ -215,12 +224,31 @@ class Engine:
         prompts = [row.prompt for row in rows]
         try:
             if not self.own_generate:
-                decode(self._plain, prompts, choice, self.pad, abandoned)
+                self._decode(prompts, choice, abandoned)
         except NoCache:
             self.own_generate = True
         if self.own_generate:
             self._generate(prompts, choice, abandoned)
         return choice.replies(time.monotonic() - started)
+
+    def _decode(self, prompts: list[list[int]], choice: Choice, abandoned: Callable[[], bool]) -> None:
+        drawing = partial(decode, self._plain, prompts, choice, self.pad, abandoned)
+        if self.captures is False or choice.steps < _FEW:
+            return drawing()
+        from catlite.models.local.stages import NotCapturable, Stages
+
+        try:
+            drawing(partial(Stages, check=self.captures is None))
+        except NotCapturable as error:
+            reason = str(error)  # without its frames, which hold a cache
+        else:
+            self.captures = True
+            return None
+        if self.fast == "graphs":
+            raise ConfigError(f'fast="graphs" cannot be used with this model: {reason}. Leave `fast` out')
+        _logger.warning("replies are drawn without CUDA graphs: with this model %s", reason)
+        self.captures = False
+        return drawing()  # from the start: `choice` overwrites what it has
 
     def _generate(self, prompts: list[list[int]], choice: Choice, abandoned: Callable[[], bool]) -> None:
         import torch
@@ -229,21 +257,19 @@ class Engine:
         ids, mask = padded(prompts, self.pad, self.model.device)
         # In the place of the model's own settings, which would be laid under any that are passed: the model is to be
         # sampled as it is trained. Unsloth's `generate` passes some as well, and both at once are deprecated.
-        model, config = (
-            self._plain,
-            GenerationConfig(
-                max_new_tokens=choice.steps,
-                do_sample=False,
-                pad_token_id=self.pad,
-                eos_token_id=self.ends,
-                use_cache=True,
-            ),
+        config = GenerationConfig(
+            max_new_tokens=choice.steps,
+            do_sample=False,
+            pad_token_id=self.pad,
+            eos_token_id=self.ends,
+            use_cache=True,
         )
 
         def over(ids: Any, _scores: Any, **_: Any) -> Any:
             return torch.full((len(ids),), abandoned(), dtype=torch.bool, device=ids.device)
 
-        own, model.generation_config = model.generation_config, config
+        inner = self._plain
+        own, inner.generation_config = inner.generation_config, config
         try:
             self.model.generate(
                 input_ids=ids,
@@ -252,7 +278,7 @@ class Engine:
                 stopping_criteria=[over],
             )
         finally:
-            model.generation_config = own
+            inner.generation_config = own
 
     def _scored(self, rows: list[_Row]) -> list[list[float]]:
         import torch

@@ -20,6 +20,8 @@ from catlite.models.local import unsloth
 from catlite.models.local.engine import Engine, is_out_of_memory, out_of_memory
 from catlite.models.local.served import Served, check_url
 
+_BATCH_SIZE = {True: 256, False: 64}  # on CUDA, where a step of a small model costs the same for both, and on a CPU
+
 
 class Weights:
     """One model on one device, shared by a LocalModel and its frozen view; loaded on first use."""
@@ -125,8 +127,12 @@ class Weights:
         self._tokenizer = tokenizer
         own = self.backend == "unsloth"  # which generates with a cache of its own making
         drawer = unsloth.VLLMDrawer(ends) if self.settings["fast"] == "unsloth" else None
-        size = self.settings["batch_size"]
-        self._engine = Engine(model, tokenizer.pad_token_id, ends, size, own_generate=own, drawer=drawer)
+        size = self.settings["batch_size"] or _BATCH_SIZE[model.device.type == "cuda"]
+        fast = self.settings["fast"]
+        if fast is None and getattr(model, "is_quantized", False):
+            fast = "plain"  # a captured step has not been tried with quantized weights
+        pad = tokenizer.pad_token_id
+        self._engine = Engine(model, pad, ends, size, own_generate=own, drawer=drawer, fast=fast)
         if self.url is not None:
             self._served = Served(self.url, self._engine, self.settings["context"])
 
@@ -274,11 +280,18 @@ def check_fast(fast: str | None, backend: str) -> str | None:
         return fast
     if is_url(fast):
         return check_url(str(fast))
-    if fast not in (None, "plain"):
+    if fast not in (None, "graphs", "plain"):
         raise ConfigError(
-            f'fast={fast!r}: want None, the fastest that works in this process, "plain", "unsloth", or the address of '
-            "a vLLM server, such as http://127.0.0.1:8000/v1"
+            f'fast={fast!r}: want None, the fastest that works in this process, "graphs", "plain", "unsloth", or the '
+            "address of a vLLM server, such as http://127.0.0.1:8000/v1"
         )
+    if fast == "graphs":
+        if backend == "unsloth":
+            raise ConfigError('fast="graphs" needs backend="transformers": Unsloth draws replies in its own `generate`')
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ConfigError('fast="graphs" needs a CUDA device, and torch finds none: leave `fast` out')
     return fast
 
 
