@@ -23,7 +23,6 @@ from catlite.training.trl.compat import CALLS_US, trl_since
 
 # In `trl={…}` these say how to generate, which is then for TRL to do.
 _OF_TRL = (
-    "use_vllm",
     "use_transformers_paged",
     "use_transformers_continuous_batching",
     "generation_kwargs",

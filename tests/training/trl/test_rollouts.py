@@ -136,6 +136,12 @@ def test_generation_that_only_trl_knows_is_left_to_trl(folder, settings):
     assert trained(folder, config=config).complete
 
 
+@newer_trl
+def test_saying_that_vllm_is_not_used_changes_nothing(folder):
+    policy = LocalModel(folder)
+    assert drawn(policy, small(trl={"use_vllm": False}), 2) == drawn(policy, small(), 2)
+
+
 def test_unsloth_generates_itself(folder, monkeypatch):
     policy = LocalModel(folder)
     monkeypatch.setattr(policy.weights, "backend", "unsloth")
