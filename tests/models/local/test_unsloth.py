@@ -24,6 +24,7 @@ from catlite import LocalModel, TrainConfig, concurrency  # noqa: E402
 from catlite.errors import ConfigError  # noqa: E402
 from catlite.models.local import model as local_model, unsloth  # noqa: E402
 from catlite.models.local.served import adapter_norms  # noqa: E402
+from catlite.training.trl import build  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 PLAIN = {"temperature": 1.0, "max_tokens": 6, "seed": 1}
@@ -182,6 +183,12 @@ def test_the_policy_is_drawn_with_its_adapter_the_anchor_without_and_no_call_mix
     assert len(stand.requests) == 1
 
 
+@pytest.mark.parametrize(("context", "length"), [(None, 256), (100, 100)])
+def test_unsloth_is_given_the_models_own_context_for_it_cuts_what_is_longer(stand, folder, context, length):
+    _ = LocalModel(folder, backend="unsloth", context=context).model
+    assert stand.loaded_with["max_seq_length"] == length
+
+
 def test_vllm_is_set_up_for_the_rank_of_the_adapter(stand, folder, tmp_path):
     _ = adapted(folder, tmp_path).model
     assert stand.loaded_with["max_lora_rank"] == 32
@@ -192,11 +199,15 @@ def test_vllm_is_set_up_for_the_rank_of_the_adapter(stand, folder, tmp_path):
 
 
 @newer_trl
-def test_training_hands_the_adapter_over_after_every_step_and_keeps_the_kernels(stand, folder, tmp_path):
+def test_training_hands_the_adapter_over_after_every_step_and_keeps_the_kernels(stand, folder, tmp_path, monkeypatch):
+    seen, made = [], build.trl_arguments
+    monkeypatch.setattr(build, "trl_arguments", lambda kind, ours, users: seen.append(ours) or made(kind, ours, users))
     policy = loaded(folder)
     config = small(lora_rank=32, held_back=2)
     run = catlite.train(open_task(), policy, estimator=constant, reward=vowels, config=config, run=tmp_path / "run")
     assert run.complete
+    # Unsloth turns use_vllm on, and TRL would correct rollouts by log-probabilities that it did not get.
+    assert seen[0]["vllm_importance_sampling_correction"] is False
     assert stand.loaded_with["max_lora_rank"] == 32
     # Before the first step, after it, and after the second: each of them drew rollouts or a check's.
     assert [request.number for request in stand.requests] == [0, 1, 2]
@@ -226,20 +237,6 @@ def test_a_cache_that_fails_does_not_fail_training(stand, monkeypatch):
     unsloth.save_kernels()
     monkeypatch.delitem(sys.modules, "unsloth_zoo.compile_cache")
     unsloth.save_kernels()
-
-
-@newer_trl
-def test_trl_is_not_asked_to_correct_rollouts_that_it_did_not_draw(stand, folder, monkeypatch):
-    from catlite.training.trl import build
-
-    seen = []
-    made = build.trl_arguments
-    monkeypatch.setattr(build, "trl_arguments", lambda kind, ours, users: seen.append(ours) or made(kind, ours, users))
-    settings = {"estimator": constant, "reward": vowels, "config": small(steps=1, held_back=0)}
-    catlite.train(open_task(), loaded(folder), **settings)
-    assert seen[0]["vllm_importance_sampling_correction"] is False
-    catlite.train(open_task(), LocalModel(folder), **settings)
-    assert "vllm_importance_sampling_correction" not in seen[1]
 
 
 def test_log_probabilities_are_the_models_own_or_none(stand, folder):
