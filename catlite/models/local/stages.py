@@ -8,6 +8,7 @@ outlive a batch, since weights, adapter and modes may have changed by the next.
 
 from __future__ import annotations
 
+import threading
 from contextlib import nullcontext
 from typing import Any
 
@@ -18,7 +19,9 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer, St
 from catlite.models.local.decoding import run_pass
 
 _ROOM = 128  # new tokens of the first stage; every later stage has twice the room
+_ALIGNED = 8  # columns; attention on CUDA copies a mask of another width in every layer
 _WORTH = 32  # tokens before and after which a stage pays for itself when rows are dropped
+_CAPTURING = threading.Lock()  # torch captures on one stream, and there may be several models
 _READ_BACK = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 _INDEXING = {torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index_put_}
 _COPY = torch.ops.aten._to_copy.default  # noqa: SLF001 - its name
@@ -46,9 +49,9 @@ class Stages:
         capture: bool = True,
         check: bool = False,
     ) -> None:
-        kinds = {type(layer) for layer in cache.layers}
-        if not kinds <= {DynamicLayer, DynamicSlidingWindowLayer}:
-            raise NotCapturable(f"the cache has layers of another kind: {', '.join(kind.__name__ for kind in kinds)}")
+        for layer in cache.layers:
+            if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer):
+                raise NotCapturable(f"the cache has a {type(layer).__name__}")
         self.model, self.mask, self.cache, self.positions = model, mask, cache, positions
         self.capture, self.check = capture, check
         self._width: int = mask.shape[1] - 1  # columns that the cache holds
@@ -61,6 +64,7 @@ class Stages:
         """Begin a stage with the rows `kept`."""
         self._graph = self._scores = None  # before new memory is taken
         room = min(self._room, self._steps)
+        room += -(self._width + room) % _ALIGNED
         self.mask = torch.nn.functional.pad(self.mask[kept, : self._width], (0, room), value=1)
         self.positions = self.positions[kept]
         self.ids = torch.zeros_like(self.positions)
@@ -75,7 +79,7 @@ class Stages:
         self.ids.copy_(last)
         if self._graph is not None:
             self._graph.replay()
-        elif self.capture and self._used == 1 and self._free > 1:
+        elif self.capture and self._used == 1 and min(self._free, self._steps) > 1:
             self._capture()
         else:
             with _Checked() if self.check else nullcontext():
@@ -98,7 +102,7 @@ class Stages:
         try:
             # A capture that fails does not put the present stream back.
             here = torch.cuda.stream(torch.cuda.current_stream())
-            with here, torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            with _CAPTURING, here, torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._scores = self._pass()
         except RuntimeError as error:
             cause = error.__context__ or error  # of an error within a capture only the context says the reason
@@ -121,13 +125,15 @@ class _StandingLayer(StaticLayer):  # type: ignore[misc]
         window = getattr(layer, "sliding_window", None)
         before = getattr(layer, "start", width - layer.keys.shape[-2])
         self.start = before if window is None else max(before, width - window + 1)  # the first column it holds
-        super().__init__(width - self.start + room)
+        columns = width - self.start + room
+        super().__init__(columns + -columns % _ALIGNED)
         self.sliding_window, self.is_sliding = window, window is not None
         self.dtype, self.device, self.is_initialized = layer.keys.dtype, layer.keys.device, True
         self.seen = seen
         part = slice(self.start - before, width - before)
         self.keys, self.values = (
-            torch.nn.functional.pad(each[kept, :, part], (0, 0, 0, room)) for each in (layer.keys, layer.values)
+            torch.nn.functional.pad(each[kept, :, part], (0, 0, 0, self.max_cache_len - width + self.start))
+            for each in (layer.keys, layer.values)
         )
 
     def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
@@ -142,7 +148,7 @@ class _StandingLayer(StaticLayer):  # type: ignore[misc]
         return self.max_cache_len, self.start
 
     def get_seq_length(self) -> Any:
-        """How many columns there were before, those aside that a window has left behind as well."""
+        """How many columns came before, with those that a window has left behind."""
         return self.seen[0]
 
 

@@ -118,6 +118,7 @@ def recorded(monkeypatch):
 @pytest.fixture
 def small_stages(monkeypatch):
     monkeypatch.setattr(stages, "_ROOM", 4)
+    monkeypatch.setattr(stages, "_ALIGNED", 3)
     monkeypatch.setattr(stages, "_WORTH", 2)
 
 
@@ -133,6 +134,7 @@ def test_stages_draw_what_single_passes_draw(kind, prompts, small_stages, record
 
 
 def test_a_stage_ends_when_its_room_is_used_up_or_half_of_its_rows_have_ended(small_stages, monkeypatch):
+    monkeypatch.setattr(stages, "_ALIGNED", 1)
     begun = []
     keep = Stages.keep
 
@@ -188,7 +190,7 @@ def test_no_step_makes_the_host_wait(kind):
 @pytest.mark.parametrize(
     ("kind", "settings", "reason"),
     [
-        ("Lfm2", {"layer_types": ["conv", "full_attention"]}, "layers of another kind"),
+        ("Lfm2", {"layer_types": ["conv", "full_attention"]}, "the cache has a LinearAttention"),
         ("Llama", {"rope_parameters": LONG_ROPE}, "reads numbers back"),
     ],
 )
