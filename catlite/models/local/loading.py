@@ -129,7 +129,7 @@ class Weights:
         drawer = unsloth.VLLMDrawer(ends) if self.settings["fast"] == "unsloth" else None
         size = self.settings["batch_size"] or _BATCH_SIZE[model.device.type == "cuda"]
         fast = self.settings["fast"]
-        if fast is None and getattr(model, "is_quantized", False):
+        if self.url is not None or (fast is None and getattr(model, "is_quantized", False)):
             fast = "plain"  # a captured step has not been tried with quantized weights
         pad = tokenizer.pad_token_id
         self._engine = Engine(model, pad, ends, size, own_generate=own, drawer=drawer, fast=fast)

@@ -243,8 +243,8 @@ class LocalModel:
         context = weights.settings["context"]  # where a reply without max_tokens ends
         more = f":context {context}" if context else ""
         more += f":{json.dumps(weights.template, sort_keys=True)}" if weights.template else ""
-        more += ":vllm" if weights.vllm else ""  # whose numbers, and so whose replies, are others
         # Not whether CUDA graphs draw or single passes: their numbers differ by rounding only, as two batches' do.
+        more += ":vllm" if weights.vllm else ""  # whose replies to the same seed are others
         return f"weights:{weights.digest}:{adapter}:{dtype}:{four_bit}{more}"
 
     def save_adapter(self, folder: str | Path) -> Path:
