@@ -44,6 +44,7 @@ from shapes import random_folder, random_model
 
 TEXT = "6 times 7 is 42."
 SCRATCH = "CATLITE_CHECK_SCRATCH"  # a folder that the checks of one call share
+MARK = "CATLITE_CHECK_MARK"  # what tells the processes of a check from all others
 Figures = dict[str, Any]
 
 
@@ -349,32 +350,28 @@ def run_here(name: str, small: bool) -> None:
 def run_apart(name: str, small: bool, left: float, scratch: str) -> dict[str, Any]:
     """Run one check in a process of its own, and say how it went."""
     check = CHECKS[name]
-    missing = [name for name in check.needs if not importlib.util.find_spec(name)]
+    missing = [package for package in check.needs if not importlib.util.find_spec(package)]
     if missing:
         return {"check": name, "state": f"skipped: no {missing[0]}"}
     limit = min(check.seconds * (4 if small else 1), left)  # a CPU may have other work
     if limit < 5:
         return {"check": name, "state": "skipped: no time left"}
     command = [sys.executable, __file__, "--here", name, *(["--small"] if small else [])]
-    started = time.monotonic()
-    with tempfile.TemporaryFile("w+") as words:  # a pipe would be held open by a server that outlives the check
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=words, text=True, start_new_session=True, env=environment(scratch)
-        )
+    started, mark = time.monotonic(), f"{scratch}/{name}"
+    variables = {**environment(scratch), MARK: mark}
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:  # no pipes, which a server may hold
+        process = subprocess.Popen(command, stdout=out, stderr=err, env=variables)
         try:
-            printed, _ = process.communicate(timeout=limit)
-            state = "ok" if process.returncode == 0 else "FAILED"
+            state = "ok" if process.wait(limit) == 0 else "FAILED"
         except subprocess.TimeoutExpired:
-            printed, state = "", f"FAILED: not done in {limit:.0f} s"
-            with contextlib.suppress(subprocess.TimeoutExpired, ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)  # so that it can end servers of its own
-                process.wait(10)
+            state = f"FAILED: not done in {limit:.0f} s"
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+            end(mark)
             process.wait()
-        words.seek(0)
-        errors = words.read()
+        for file in (out, err):
+            file.seek(0)
+        printed, errors = out.read(), err.read()
     result: dict[str, Any] = {"check": name, "state": state, "seconds": round(time.monotonic() - started, 1)}
     if state != "ok":
         return {**result, "errors": errors[-6000:]}
@@ -382,6 +379,14 @@ def run_apart(name: str, small: bool, left: float, scratch: str) -> dict[str, An
     if "skipped" in result:
         return {**result, "state": f"skipped: {result['skipped']}"}
     return {**result, "state": "ok" if small else judge(result["figures"], check.aims)}
+
+
+def end(mark: str) -> None:
+    """Kill a check's process and the servers that it has left, by the mark in their environment."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"{MARK}={mark}\0".encode() in (folder / "environ").read_bytes():
+                os.kill(int(folder.name), signal.SIGKILL)
 
 
 def judge(figures: Figures, aims: Mapping[str, tuple[str, float]]) -> str:
