@@ -2,7 +2,7 @@ r"""The kinds of clause in a judge's sentence, and the sentence as a string of t
 
 "Verdict: yes, it names zinc" is `L:y,R`: a label, a word and a reason. What the letters mean is told in `kind`; the
 marks between them are `:` for what binds the next clause (a colon, a dash, "="), `,` for other breaks, `~` for "but",
-`%` for "if", `>` for "so", and `?` at the end of a question. Which strings are a verdict is told in forms.py.
+`%` for "if", `>` for "so", and `?` at the end of a question. Which strings are a verdict is told in text.py.
 """
 
 from __future__ import annotations
