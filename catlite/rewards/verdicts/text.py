@@ -1,9 +1,9 @@
 """Reads a verdict out of words: lines of a few sentences, and the rows of tables.
 
-A verdict is a sentence whose string of kinds (see clauses.py) has a form here; `|` ends a sentence that leaves its label
-or question open for the next one. Of a yes all that may follow is listed; a no is not taken back by prose. Two that
-differ make no verdict. A doubt takes one back unless a firm one, behind a label, follows. Left out: quotations, and
-reports of what the response says.
+A verdict is a sentence whose string of kinds (see clauses.py) has a form here; `|` ends a sentence that leaves its
+label or question open for the next one. Of a yes all that may follow is listed; a no is not taken back by prose. Two
+that differ make no verdict. A doubt takes one back unless a firm one, behind a label, follows. Left out: quotations,
+and reports of what the response says.
 """
 
 from __future__ import annotations
@@ -61,14 +61,17 @@ _PLAIN = (
 _FORMS = [(form, True) for form in map(re.compile, _FIRM)] + [(form, False) for form in map(re.compile, _PLAIN)]
 
 _SHAPES = {
-    "open": rf"{_FRONT}(?:(?:L|[mYuN](?=[?:]))[:,?|#]*|#[:|]*)+",  # labels alone: the next sentence has the verdict
-    "material": rf"{_FRONT}(?:X:|C:(?![ymnu]\Z)).*",  # somebody else's words
-    "answer to another question": r"(?![L#mY])[^|]*\?\|[yngtf].*",
-    "bearing": r".*[yYVvmgnNKudeh].*|.*q.*\?.*",  # could be a verdict, or take one back
-    "explaining": r"[rRkwtL#.,:>yYml]+",  # only says why, or where
-    "following": r"[a#:,>rRk.tw][~a#:,>rRk.twl]*|W(?::[^dehq?%]*)?",  # leaves a yes before it as it is
-    "following a foreign yes": r"[aRwt](?:[,:][Rwlg])*",
-    "fragment": r"[a,>]*[oq](?:[,~:]o)*|%.*|.*\?",  # may take back even a firm one, later on
+    name: re.compile(shape)
+    for name, shape in {
+        "open": rf"{_FRONT}(?:(?:L|[mYuN](?=[?:]))[:,?|#]*|#[:|]*)+",  # labels alone: the next sentence has the verdict
+        "material": rf"{_FRONT}(?:X:|C:(?![ymnu]\Z)).*",  # somebody else's words
+        "answer to another question": r"(?![L#mY])[^|]*\?\|[yngtf].*",
+        "bearing": r".*[yYVvmgnNKudeh].*|.*q.*\?.*",  # could be a verdict, or take one back
+        "explaining": r"[rRkwtL#.,:>yYml]+",  # only says why, or where
+        "following": r"[a#:,>rRk.tw][~a#:,>rRk.twl]*|W(?::[^dehq?%]*)?",  # leaves a yes before it as it is
+        "following a foreign yes": r"[aRwt](?:[,:][Rwlg])*",
+        "fragment": r"[a,>]*[oq](?:[,~:]o)*|%.*|.*\?",  # may take back even a firm one, later on
+    }.items()
 }
 
 
