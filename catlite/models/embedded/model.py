@@ -182,9 +182,9 @@ class Embedded(Endpoint):
             self._server = _servers.setdefault(self.gguf, _Server(self.gguf))
         super().__init__("local", base_url="http://127.0.0.1", **settings)
 
-    def _served(self, **settings: Any) -> Service:
-        service = _Service(**settings, most_choices=PARALLEL)
-        service.server = self._server
+    def _served(self, *settings: Any) -> Service:
+        service = _Service(*settings)
+        service.server, service.most_choices = self._server, PARALLEL
         return service
 
     @property
