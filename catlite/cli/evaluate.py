@@ -86,20 +86,15 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         settings = options.of_run(arguments, names) | {"n_repeats": arguments.n_repeats, "grader": grader}
         result = catlite.evaluate(task, model, estimators=estimators, **settings)
     summary = result.summary.reset_index()
-    print(summary.to_json(orient="records", indent=2) if arguments.json else _text(result, arguments))
+    table = str(result)
+    for note in result.notes:
+        table = table.replace(note, in_flags(note, arguments.parser))
+    print(summary.to_json(orient="records", indent=2) if arguments.json else table)
     hard = not arguments.json and arguments.judge_mode != "soft"
     if arguments.task == "healthbench" and hard and any(row.judgement for row in result.rows):
         print("\nHealthBench's own metrics (means clipped to [0, 1], ± deviation of 1,000 resamples):")
         print(official(result).round(3).to_string(index=False))
     return 1 if result.stopped is not None else 0
-
-
-def _text(result: catlite.Evaluation, arguments: argparse.Namespace) -> str:
-    """The table, with its notes in the words of the command line."""
-    text = str(result)
-    for note in result.notes:
-        text = text.replace(note, in_flags(note, arguments.parser))
-    return text
 
 
 @contextmanager

@@ -87,13 +87,7 @@ def _prompt(argument: str) -> Prompt:
 
 
 def _as_json(reference: Reference) -> dict[str, Any]:
-    return {
-        "text": reference.text,
-        "answer": reference.answer,
-        "source": reference.source,
-        "support": reference.support,
-        "truncated": reference.truncated,
-        "notes": reference.notes,
-        "usage": asdict(reference.total_usage),
-        "rollouts": [asdict(rollout) for rollout in reference.rollouts],
-    }
+    names = ("text", "answer", "source", "support", "truncated", "notes")
+    shown = {name: getattr(reference, name) for name in names}
+    rollouts = [asdict(rollout) for rollout in reference.rollouts]
+    return shown | {"usage": asdict(reference.total_usage), "rollouts": rollouts}

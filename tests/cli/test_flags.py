@@ -3,8 +3,7 @@
 import pytest
 
 from catlite.cli.flags import in_flags
-from catlite.cli.main import main
-from catlite.cli.parser import build_parser
+from catlite.cli.main import build_parser, main
 
 
 def parser(command):

@@ -9,11 +9,12 @@ those of the operating system's own settings; other providers, which litellm_cli
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import ipaddress
 import os
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -139,7 +140,10 @@ class OpenAIClient:
 
     def _disconnected(self, error: Exception, timeout: float, *, is_timeout: bool) -> ModelError:
         """The error for a connection that brought no reply."""
-        *_, cause = below = list(_causes(error))
+        below: list[BaseException] = [error]
+        while (cause := below[-1].__cause__) is not None:
+            below.append(cause)
+        cause = below[-1]
         names = {type(link).__name__ for link in below}
         # At the bottom, since openai's own message is just "Connection error.".
         text = self._address.redact(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
@@ -208,14 +212,6 @@ def without_frames(error: asyncio.CancelledError) -> asyncio.CancelledError:
     return asyncio.CancelledError(*error.args)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error`, the error that it was raised from, and so on."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__
-
-
 def check_proxies(url: str = "") -> None:
     """Raise ConfigError, with the variable's name, for a proxy or an exempt host that cannot be read.
 
@@ -261,24 +257,20 @@ def _is_pattern(entry: str) -> bool:
     """Whether httpx can make a pattern of URLs out of an entry of NO_PROXY."""
     import httpx
 
+    version = 0  # of no address
+    with contextlib.suppress(ValueError):
+        version = ipaddress.ip_address(entry.split("/")[0]).version
     if "://" in entry:
         pattern = entry
-    elif _is_address(entry, 6):
+    elif version == 6:
         pattern = f"all://[{entry}]"
     else:
-        pattern = f"all://{entry}" if _is_address(entry, 4) or entry.lower() == "localhost" else f"all://*{entry}"
+        pattern = f"all://{entry}" if version == 4 or entry.lower() == "localhost" else f"all://*{entry}"
     try:
         httpx.Client(transport=httpx.BaseTransport(), mounts={pattern: None}).close()
     except (ValueError, httpx.InvalidURL):
         return False
     return True
-
-
-def _is_address(entry: str, version: int) -> bool:
-    try:
-        return ipaddress.ip_address(entry.split("/")[0]).version == version
-    except ValueError:
-        return False
 
 
 def _variable(name: str) -> str:

@@ -2,7 +2,7 @@
 
 A 200 counts only when it holds choices and no error; text is only what the model says (never the thinking beside it or
 before it); counts a server does not give are unknown. A reply that looks odd (its prompt was cut silently, its sampling
-ignored) gets a note, which is a suspicion and not a verdict. Status errors are read in refusals.py, usage in counts.py.
+ignored) gets a note, which is a suspicion and not a verdict. Status errors are read in refusals.py, usage in prices.py.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from catlite.answers import split_thinking
 from catlite.data import Message, Rollout
 from catlite.endings import ending
 from catlite.errors import BadReply, ModelError
-from catlite.models.http.counts import counts
-from catlite.models.http.prices import Price
+from catlite.models.http.prices import Price, counts
 from catlite.models.http.refusals import WRONG_ADDRESS, error_in_reply, snippet, status_error
 from catlite.usage import Usage
 
@@ -128,7 +127,9 @@ class _Choice(NamedTuple):
 def _read(choice: Any, who: str) -> _Choice | ModelError:
     if not isinstance(choice, dict):
         return BadReply(f"{who} returned a choice that is {type(choice).__name__}: {snippet(json.dumps(choice))}")
-    finish_reason = _finish_reason(choice)
+    word = choice.get("finish_reason", choice.get("finishReason"))
+    word = word.get("type") if isinstance(word, dict) else word  # SGLang's {"type": "stop", "matched": 2}
+    finish_reason = sys.intern(word) if isinstance(word, str) else None
     if _means_something(choice.get("error")):
         reply = {"error": choice["error"]}
         why = BadReply(f"{who} returned a choice with an error: {snippet(_error_text(reply, ''))}")
@@ -152,20 +153,8 @@ def _read(choice: Any, who: str) -> _Choice | ModelError:
         finish_reason = "refusal"
     entries = _entries(choice.get("logprobs"))
     spoken = entries if reasoning is None else _tail(entries, text)
-    return _Choice(
-        text,
-        finish_reason,
-        reasoning,
-        _logprobs(spoken),
-        _alternatives(spoken),
-        None if entries is None else len(entries),
-    )
-
-
-def _finish_reason(choice: Mapping[str, Any]) -> str | None:
-    word = choice.get("finish_reason", choice.get("finishReason"))
-    word = word.get("type") if isinstance(word, dict) else word  # SGLang's {"type": "stop", "matched": 2}
-    return sys.intern(word) if isinstance(word, str) else None
+    tokens = None if entries is None else len(entries)
+    return _Choice(text, finish_reason, reasoning, _logprobs(spoken), _alternatives(spoken), tokens)
 
 
 def _part(part: Any) -> tuple[str, str]:
@@ -257,7 +246,6 @@ def _usages(reply: Mapping[str, Any], choices: list[_Choice], price: Price | Non
 
 
 def _completions(reply: Mapping[str, Any], choices: list[_Choice], total: int | None) -> list[int] | list[None]:
-    """Completion tokens of each choice."""
     if len(choices) < 2:
         return [total] if total is not None else [None]
     if "timings" in reply:  # llama.cpp counts one choice only, also where n is more
