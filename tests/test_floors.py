@@ -25,6 +25,8 @@ FLOORS = (
     "models.http models.booking models.kept models.ask models.scripted models.preferring models.replay",
     "models.embedded",
     "models.local",
+    "models.named",
+    "models.panel",
     "models.naming",
     "coerce rollouts costs",
     "references rewards",
@@ -32,7 +34,7 @@ FLOORS = (
     "training evaluation grading",
     "experiments analysis",
     "reporting",
-    "api judging",
+    "api estimation judging",
     "cli",
     "__main__",
 )

@@ -12,22 +12,21 @@ from typing import Any
 
 from catlite import concurrency
 from catlite.coerce import as_task, check_estimator
-from catlite.data import Estimator, Example, Prompt, Reward, Task
+from catlite.data import Estimator, Example, Progress, Prompt, Reward, Task
 from catlite.evaluation import aevaluate
 from catlite.experiments.comparison import AFTER, BEFORE, Comparison, file_of, systems
-from catlite.models.base import Model, check_n, check_sampling, token_limit
+from catlite.models.base import Model, Models, check_n, check_sampling, token_limit
 from catlite.models.naming import opened
 from catlite.references.synthesis import Synthesis
 from catlite.results import Evaluation
 from catlite.rollouts import continuing
 from catlite.runs.budget import Budget
-from catlite.runs.progress import Progress
 from catlite.runs.session import open_run
 
 
 async def acompare(
-    before: str | Model,
-    after: str | Model,
+    before: Models,
+    after: Models,
     task: str | Task | Iterable[Example | Prompt],
     *,
     synthesis: Estimator | None = None,
