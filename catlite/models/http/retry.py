@@ -32,9 +32,6 @@ FIRST_CONTACT = 5.0  # seconds to wait for a server that has never been reached
 _LONG_WAIT = 5.0  # seconds; a longer wait is a warning, since a person may wonder why nothing happens
 _logger = logging.getLogger("catlite")
 _backoff = tenacity.wait_random_exponential(multiplier=0.5, max=30)
-_passes = tenacity.retry_if_exception_type((EndpointUnavailable, BadReply)) & tenacity.retry_if_not_exception_type(
-    EndpointDown
-)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -162,7 +159,7 @@ async def retrying(
         return state.attempt_number == ATTEMPTS or late or over or traffic.silent(began)
 
     policy = tenacity.AsyncRetrying(
-        retry=_passes,
+        retry=tenacity.retry_if_exception(_passes),
         wait=_wait,
         stop=enough,
         before_sleep=_announce,
@@ -189,6 +186,10 @@ async def retrying(
     if not failure.sent and not traffic.contact.made:
         why += ". Is a server running at that address?"
     raise EndpointUnavailable(f"{failure}; {why}", status=failure.status, retry_after=pause)
+
+
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, EndpointUnavailable | BadReply) and not isinstance(error, EndpointDown)
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException | None:
