@@ -147,7 +147,7 @@ def read_verdict(reply: Rollout) -> tuple[bool | None, str]:
         values = [item.value for item in objects]
         evidence = {*field_verdicts(values), *(text_evidence(outside) if outside.strip() else ())}
         reason = reason_of(values)
-        certain = whole and len(evidence) == 1 and not _takes_back(text[objects[-1].end :], verdicts[0])
+        certain = whole and len(evidence) == 1 and not takes_back(text[objects[-1].end :], verdicts[0])
         return (verdicts[0] if certain and not _contradicts(reason, verdicts[0]) else None), reason or text
     unreadable = re.match(r"[\s`*]*(?:\{|\[\s*[{\"']|<)", text) is not None and "}" not in text[:_NEAR].split("\n")[0]
     # An object without a verdict, or one that cannot be read: then words in it are none either.
@@ -188,7 +188,7 @@ def _denies_what_follows(before: str) -> bool:
     return _LEAD_IN.search(lead_in) is not None or (few and _WEAKENING.search(lead_in) is not None)
 
 
-def _takes_back(after: str, met: bool | None) -> bool:
+def takes_back(after: str, met: bool | None) -> bool:
     """True when what follows an object denies its verdict or gives it to somebody else; of a yes also if it doubts."""
     after = after.replace("```", "")
     after = after if len(after) <= _FAR else f"{after[:_FAR]}\n{after[-_FAR:]}"
@@ -285,7 +285,7 @@ def _weighed(
 ) -> list[tuple[bool | None, str]]:
     """Drop the verdicts of a batch that the words around its objects contradict, as in "No, neither is met"."""
     after = text[objects[-1].end :]
-    taken_back = {met for met in (True, False) if _takes_back(after, met)}
+    taken_back = {met for met in (True, False) if takes_back(after, met)}
     read = [(None if met in taken_back else met, reason) for met, reason in read]
     outside = _without(text, objects)
     contrary: dict[int, set[bool]] = {}
