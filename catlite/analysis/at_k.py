@@ -64,9 +64,7 @@ def pass_at_k(
     rows = []
     for k in checked_sizes(evaluation, ks, "ks"):
         enough = [pool for pool in pools if len(pool) >= k]
-        # Of all subsets of k, those in which nothing is right.
-        wrong = [math.comb(pool.count(False), k) / math.comb(len(pool), k) for pool in enough]
-        mean, error = mean_and_error([1 - share for share in wrong])
+        mean, error = mean_and_error([1 - _all_wrong(pool, k) for pool in enough])
         rows.append({"k": k, "pass_at_k": mean, "se": error, "questions": len(enough)})
     return data_frame(rows)
 
@@ -85,6 +83,11 @@ def _passed(scores: list[float], threshold: Any) -> list[bool]:
             "on it is right, such as threshold=0.7, or look at the mean scores of scaling()"
         )
     return [score == 1 for score in scores]
+
+
+def _all_wrong(pool: list[bool], k: int) -> float:
+    """The share of subsets of `k` in which nothing is right."""
+    return math.comb(pool.count(False), k) / math.comb(len(pool), k)
 
 
 def maj_at_k(evaluation: str | Path | Evaluation, ks: Sequence[int] | None = None) -> pd.DataFrame:
