@@ -102,13 +102,8 @@ async def kept_scores(
 ) -> list[float]:
     """The log-probabilities of the tokens of `text` as the reply to `messages`: the run's, or else those of `score`.
 
-    Args:
-        model: as in `kept`.
-        address: as in `kept`.
-        messages: as in `kept`.
-        text: the reply that is scored.
-        settings: what else shapes the prompt, such as settings of the chat template.
-        score: gives the log-probabilities, as `scored` writes them down.
+    `model`, `address` and `messages` are those of `kept`; `settings` is what else shapes the prompt, such as settings
+    of the chat template; `score` gives the log-probabilities in a Rollout.
     """
     async with kept(model, address, messages, {SCORED: text, **settings}, range(1)) as replies:
         if replies.missing:

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 import catlite
-from catlite.cli.parser import build_parser
+from catlite.cli.main import build_parser
 
 SAMPLING = {"temperature", "top_p", "max_tokens", "seed"}
 # Options for which Python has no argument of a function: what is printed, or a setting of a trainer.
