@@ -55,8 +55,13 @@ from .rewards.model_as_judge import ModelAsJudge as ModelAsJudge
 from .rewards.proposal import propose_rubric as propose_rubric
 from .rewards.rubric import ExpertRubric as ExpertRubric, RubricReward as RubricReward
 from .runs.budget import Budget as Budget
+from .tasks.arithmetic import arithmetic as arithmetic
 from .tasks.gsm8k import gsm8k as gsm8k
-from .tasks.healthbench import healthbench as healthbench
+from .tasks.healthbench import (
+    healthbench as healthbench,
+    healthbench_professional as healthbench_professional,
+)
+from .tasks.larger import larger as larger
 from .tasks.last_word import last_word as last_word
 from .tasks.math500 import math500 as math500
 from .tasks.records import from_records as from_records

@@ -9,10 +9,12 @@ from typing import Any
 import catlite
 from catlite.cli.options import ESTIMATORS, Commands, add_command, add_limit, add_own, check_names, own, read_task
 from catlite.coerce import TASKS
-from catlite.data import Estimator, Task
+from catlite.data import Estimator, Reward, Task
 from catlite.errors import ConfigError, HaltedWarning
+from catlite.rewards.controls import FormatReward, RandomReward
 
 _REWARDS = ("answer", "rubric")
+_CONTROLS = {"random": RandomReward, "format": lambda _: FormatReward()}  # by name, each made with the seed
 # What a reason says, and what it is called here.
 _OPTIONS = {
     "judge_wait in TrainConfig": "--judge-wait",
@@ -33,6 +35,7 @@ def add(commands: Commands) -> None:
         examples="""
             catlite train times_tables --policy local --steps 20 --run runs/tables
             catlite train math500 --policy Qwen/Qwen3-1.7B --limit 100 --stop gap
+            catlite train math500 --policy Qwen/Qwen3-1.7B --limit 100 --control random
             catlite train questions.csv --prompt question --policy Qwen/Qwen3-1.7B \\
                 --reward rubric --judge gpt-4o-mini --run runs/questions
         """,
@@ -58,14 +61,19 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--estimator",
         metavar="NAME",
-        default="synthesis",
-        help=f"one of {', '.join(sorted(ESTIMATORS))} (default: synthesis)",
+        help=f"one of {', '.join(sorted(ESTIMATORS))} (default: synthesis; with --control majority, where the task has "
+        "answers)",
     )
     parser.add_argument(
         "--reward",
-        default="answer",
         choices=_REWARDS,
         help="answer: agreement with the reference (default); rubric: criteria of the reference, by a --judge",
+    )
+    parser.add_argument(
+        "--control",
+        choices=tuple(_CONTROLS),
+        help="a reward that knows nothing of what is right, to see what the other was worth: random tosses a coin by "
+        "--seed, format rewards any answer that can be read",
     )
     parser.add_argument(
         "--judge", metavar="MODEL", help="the model that judges rubrics: a name your endpoint serves, or provider/name"
@@ -124,7 +132,7 @@ def _train(arguments: argparse.Namespace) -> int:
         "seed",
     )
     # What was typed is checked before a task or a model is fetched.
-    check_names([arguments.estimator])
+    check_names([] if arguments.estimator is None else [arguments.estimator])
     judge = _judge(arguments)
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     micro = arguments.micro_batch
@@ -135,8 +143,8 @@ def _train(arguments: argparse.Namespace) -> int:
         trained = run_training(
             task,
             policy,
-            estimator=_estimator(arguments.estimator, policy, config),
-            reward=None if judge is None else catlite.RubricReward(policy.frozen(), judge),
+            estimator=_estimator(arguments.estimator or _usual_estimator(arguments, task), policy, config),
+            reward=_reward(arguments, policy, judge),
             config=config,
             run=arguments.run,
             budget=None if arguments.budget_usd is None else catlite.Budget(usd=arguments.budget_usd),
@@ -171,11 +179,24 @@ def exit_code(trained: catlite.TrainingRun) -> int:
 
 
 def _judge(arguments: argparse.Namespace) -> catlite.Endpoint | None:
-    if arguments.reward == "answer":
+    if arguments.control is not None and (arguments.reward, arguments.judge) != (None, None):
+        raise ConfigError(f"--control {arguments.control} is the reward: leave out --reward and --judge")
+    if arguments.reward in (None, "answer"):
         return None
     if arguments.judge is None:
         raise ConfigError("--reward rubric needs --judge: a model that is not the policy, such as gpt-4o-mini")
     return catlite.Endpoint(arguments.judge, base_url=arguments.base_url, max_tokens=512)
+
+
+def _reward(arguments: argparse.Namespace, policy: catlite.LocalModel, judge: catlite.Endpoint | None) -> Reward | None:
+    if arguments.control is not None:
+        return _CONTROLS[arguments.control](arguments.seed or 0)
+    return None if judge is None else catlite.RubricReward(policy.frozen(), judge)
+
+
+def _usual_estimator(arguments: argparse.Namespace, task: Task) -> str:
+    """The default: no control looks at the reference, so one that costs nothing will do there."""
+    return "majority" if arguments.control is not None and task.verifiable else "synthesis"
 
 
 def _estimator(name: str, policy: catlite.LocalModel, config: catlite.TrainConfig) -> Estimator:
