@@ -14,7 +14,7 @@ from catlite.errors import ConfigError, HaltedWarning
 from catlite.rewards.controls import FormatReward, RandomReward
 
 _REWARDS = ("answer", "rubric")
-_CONTROLS = {"random": RandomReward, "format": lambda _: FormatReward()}  # by name, each made with the seed
+_CONTROLS = ("random", "format")
 # What a reason says, and what it is called here.
 _OPTIONS = {
     "judge_wait in TrainConfig": "--judge-wait",
@@ -71,7 +71,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--control",
-        choices=tuple(_CONTROLS),
+        choices=_CONTROLS,
         help="a reward that knows nothing of what is right, to see what the other was worth: random tosses a coin by "
         "--seed, format rewards any answer that can be read",
     )
@@ -190,7 +190,7 @@ def _judge(arguments: argparse.Namespace) -> catlite.Endpoint | None:
 
 def _reward(arguments: argparse.Namespace, policy: catlite.LocalModel, judge: catlite.Endpoint | None) -> Reward | None:
     if arguments.control is not None:
-        return _CONTROLS[arguments.control](arguments.seed or 0)
+        return RandomReward(arguments.seed or 0) if arguments.control == "random" else FormatReward()
     return None if judge is None else catlite.RubricReward(policy.frozen(), judge)
 
 

@@ -75,9 +75,8 @@ def test_all_repeats_count_and_failed_calls_do_not():
     after = evaluation((1, None, 1, 1), (1, 1, 1, 1), n=2, repeats=2)
     questions = Comparison(before, after).by_question()
     (kept,) = questions.to_dict("records")
-    assert kept == dict(
-        id="q0", change="kept", right_before=1, samples_before=4, right_after=3, samples_after=3, gain=0.75
-    )
+    counts = {"right_before": 1, "samples_before": 4, "right_after": 3, "samples_after": 3}
+    assert kept == {"id": "q0", "change": "kept", **counts, "gain": 0.75}
 
 
 def test_pass_at_n_stands_beside_the_single_sample():
