@@ -13,7 +13,7 @@ from . import (
 from .analysis.at_k import maj_at_k as maj_at_k, pass_at_k as pass_at_k
 from .analysis.comparing import differences as differences, disagreement as disagreement
 from .analysis.traces import traces as traces
-from .api import asynthesize as asynthesize, estimate as estimate, synthesize as synthesize
+from .api import asynthesize as asynthesize, synthesize as synthesize
 from .criteria import Criterion as Criterion, Rubric as Rubric, Verdict as Verdict
 from .data import (
     Example as Example,
@@ -24,6 +24,7 @@ from .data import (
     Task as Task,
 )
 from .errors import CatliteError as CatliteError
+from .estimation import estimate as estimate
 from .evaluation import evaluate as evaluate, reestimate as reestimate
 from .experiments.ablations import context_ablation as context_ablation, question_ablation as question_ablation
 from .experiments.compare import compare as compare

@@ -378,3 +378,4 @@ Response = Rollout | Reference
 # An estimator makes a reference of a group; a reward scores each of its rollouts, None where it cannot.
 Estimator = Callable[[Group], Awaitable[Reference]]
 Reward = Callable[[Group, Reference], Awaitable[list[float | None]]]
+Progress = Callable[[int, int], None]  # called with (questions done, questions)

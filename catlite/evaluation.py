@@ -16,7 +16,7 @@ from typing import Any
 from catlite import concurrency
 from catlite.checks import whole_number
 from catlite.coerce import as_estimators, as_task
-from catlite.data import Estimator, Example, Group, Prompt, Reward, Task
+from catlite.data import Estimator, Example, Group, Progress, Prompt, Reward, Task
 from catlite.errors import ConfigError
 from catlite.grading import Grading
 from catlite.models.base import Model, check_n, check_sampling
@@ -24,8 +24,7 @@ from catlite.models.naming import Secret, opened, sealed
 from catlite.results import SINGLE, Evaluation, Row, as_evaluation
 from catlite.rollouts import raise_if_nothing_came, under_way
 from catlite.runs.budget import Budget
-from catlite.runs.progress import Progress, reporting
-from catlite.runs.session import copies, copy_of, open_run
+from catlite.runs.session import copies, copy_of, working
 
 Estimators = Sequence[Estimator] | Mapping[str, Estimator]
 _UNDER_WAY = 64  # questions at once where no policy says how many it takes
@@ -109,7 +108,7 @@ async def aevaluate(
             with copy_of(same[position], repeat):
                 return group, await grading.grade(group, single, tell)
 
-        with open_run(run, budget) as store, reporting(progress, len(items), run) as tell:
+        with working(run, budget, progress, len(items)) as (store, tell):
             graded = await concurrency.each(evaluate_one, items, under_way(model))
             raise_if_nothing_came(grading.stops, any(group.replies for group, _ in graded))
             rows = tuple(row for _, rows in graded for row in rows)
@@ -173,7 +172,7 @@ async def areestimate(
         with copy_of(same[single.position], single.repeat):
             return await grading.grade(group, single, tell)
 
-    with open_run(run, budget), reporting(progress, len(singles), run) as tell:
+    with working(run, budget, progress, len(singles)) as (_, tell):
         graded = await concurrency.each(reestimate_one, list(singles.values()), _UNDER_WAY)
         rows = tuple(row for rows in graded for row in rows)
         raise_if_nothing_came(grading.stops, any(row.score is not None and row.system != SINGLE for row in rows))

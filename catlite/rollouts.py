@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from catlite.data import Example, Group, Response, Rollout
+from catlite import answers
+from catlite.checks import whole_number
+from catlite.data import Example, Group, Reference, Response, Rollout
 from catlite.errors import (
     BudgetReached,
     CatliteError,
@@ -20,7 +22,8 @@ from catlite.errors import (
     ModelError,
 )
 from catlite.models import ask
-from catlite.models.base import Model, shown_name, traits
+from catlite.models.base import Model, check_n, shown_name, traits
+from catlite.models.naming import notes_on
 from catlite.runs import session
 
 _ADVICE = {
@@ -88,6 +91,24 @@ def unanswered(groups: Iterable[Group]) -> list[str]:
         f"no final answer found in {without:,} of {len(replies):,} replies (answer_format={wanted!r:.80}): does the "
         f"prompt ask for it?{remedy}"
     ]
+
+
+async def noted(reference: Reference, model: str | Model | None = None) -> Reference:
+    """Add to `reference` the notes on a model that nobody named, and whether its rollouts had no answers.
+
+    Answers are compared here once, and remembered: what shows a reference must not wait for that.
+    """
+    for rollout in reference.group.usable:
+        if rollout.answer is not None and reference.answer is not None:
+            with suppress(CatliteError):  # no reference is lost for that
+                await answers.acompare(rollout.answer, reference.answer)
+    first = () if model is None else notes_on(model)
+    return replace(reference, notes=(*first, *reference.notes, *unanswered([reference.group])))
+
+
+def check_group(n: Any, min_usable: Any) -> None:
+    """ConfigError unless `n` is a number of rollouts of which `min_usable` may be wanted."""
+    whole_number("min_usable", min_usable, most=check_n(n))
 
 
 def _parsed(policy: Model, example: Example, rollouts: Sequence[Rollout]) -> Group:

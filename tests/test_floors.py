@@ -32,7 +32,7 @@ FLOORS = (
     "training evaluation grading",
     "experiments analysis",
     "reporting",
-    "api judging",
+    "api estimation judging",
     "cli",
     "__main__",
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from catlite import concurrency
 from catlite.coerce import as_task, check_estimator
-from catlite.data import Estimator, Example, Prompt, Reward, Task
+from catlite.data import Estimator, Example, Progress, Prompt, Reward, Task
 from catlite.evaluation import aevaluate
 from catlite.experiments.comparison import AFTER, BEFORE, Comparison, file_of
 from catlite.experiments.systems import systems
@@ -22,7 +22,6 @@ from catlite.references.synthesis import Synthesis
 from catlite.results import Evaluation
 from catlite.rollouts import continuing
 from catlite.runs.budget import Budget
-from catlite.runs.progress import Progress
 from catlite.runs.session import open_run
 
 

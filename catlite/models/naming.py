@@ -6,10 +6,35 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from catlite.errors import ConfigError
-from catlite.models.base import Closes, Model
+from catlite.models.base import Closes, Model, shown_name
 from catlite.models.embedded.model import embedded
 from catlite.models.http.endpoint import Endpoint
 from catlite.models.http.keys import Secret as Secret, sealed as sealed
+
+
+class _Unnamed(str):
+    """The name of the model that is taken where nobody names one."""
+
+    __slots__ = ()
+
+
+UNNAMED: str = _Unnamed("local")
+_NOTE = (
+    "no model was named, so this is the embedded one (SmolLM2, 135 million parameters), which shows how it works and "
+    'is often wrong: name yours with model="…"'
+)
+
+
+def called(model: str | Model) -> str:
+    """Name a model in a sentence."""
+    if isinstance(model, _Unnamed):
+        return "the embedded model (name one with model=)"
+    return shown_name(model) if isinstance(model, Model) else str(model)
+
+
+def notes_on(model: str | Model) -> tuple[str, ...]:
+    """Say which model was taken where nobody named one."""
+    return (_NOTE,) if isinstance(model, _Unnamed) else ()
 
 
 def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catlite import concurrency
+from catlite.data import Progress
 from catlite.errors import ConfigError
 from catlite.text import count, dollars, short
 from catlite.usage import Usage
 
-Progress = Callable[[int, int], None]
 DELAY_SECONDS = 2.0  # work that is done sooner needs no line
 _REDRAW_SECONDS = 0.1
 

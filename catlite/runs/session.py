@@ -14,15 +14,16 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from catlite.data import Example
+from catlite.data import Example, Progress
 from catlite.errors import ConfigError
 from catlite.runs.budget import Account, Budget, Ledger, Room
+from catlite.runs.progress import reporting
 from catlite.runs.store import Store
 from catlite.usage import Usage
 
@@ -106,6 +107,25 @@ def open_run(run: str | Path | None, budget: Budget | None = None) -> Iterator[S
             if users == 0:
                 del _open[folder]
                 store.close()
+
+
+@contextmanager
+def working(
+    run: str | Path | None, budget: Budget | None, progress: bool | Progress | None, questions: int
+) -> Iterator[tuple[Store | None, Callable[[Usage], None]]]:
+    """Work on many questions in the block, in one run and under one budget, with a line that shows how far it is.
+
+    Args:
+        run: as in `open_run`.
+        budget: as in `open_run`.
+        progress: as in `reporting`.
+        questions: how many there are.
+
+    Yields:
+        (the run's store or None, what is to be called after each question with what it cost)
+    """
+    with open_run(run, budget) as store, reporting(progress, questions, run) as tell:
+        yield store, tell
 
 
 @contextmanager

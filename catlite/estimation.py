@@ -1,0 +1,112 @@
+"""A reference for every example of a task: `synthesize` for thousands of questions, in one run and under one budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from catlite import concurrency
+from catlite.coerce import as_task, check_estimator, estimator_name
+from catlite.data import Estimator, Example, Group, Progress, Prompt, Reference, Task
+from catlite.errors import BudgetReached, EmbeddedModelError, EstimationError, GroupError, ModelError
+from catlite.models.base import Model, check_sampling, shown_name, token_limit
+from catlite.models.naming import UNNAMED, Secret, notes_on, opened, sealed
+from catlite.preflight import check_readable
+from catlite.references.dataset import References
+from catlite.references.synthesis import Synthesis
+from catlite.rollouts import check_group, ends_run, keeping, noted, raise_if_nothing_came, sample_group, under_way
+from catlite.runs.budget import Budget
+from catlite.runs.session import copies, copy_of, working
+
+
+async def aestimate(
+    task: str | Task | Iterable[Example | Prompt],
+    model: str | Model = UNNAMED,
+    *,
+    estimator: Estimator | None = None,
+    n: int = 8,
+    answer_format: str | None = None,
+    min_usable: int = 1,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
+    progress: bool | Progress | None = None,
+    base_url: str | Secret | None = None,
+    api_key: str | Secret | None = None,
+    **sampling: Any,
+) -> References:
+    """Estimate a reference for every example of a task, without labels: `synthesize`, for thousands of questions.
+
+    To be awaited: `estimate` is the same, blocking.
+
+    Args:
+        task: a Task, Examples or prompts, or the name of a task that catlite knows ("gsm8k"); rows of a file or a
+            DataFrame become a Task through `from_records`.
+        model: the policy, as in `synthesize`.
+        estimator: what makes a reference of a group; None is Synthesis by the policy itself.
+        n: rollouts per question; 8.
+        answer_format: how replies write a final answer, as in `synthesize`, for the examples that do not say it.
+        min_usable: a question with fewer usable rollouts fails; 1.
+        run: a folder in which every reply is kept as it arrives; the same call again asks only for what is missing.
+        budget: a hard cap on requests, tokens or dollars; None for none.
+        progress: as in `evaluate`.
+        base_url: where a model given by name is served.
+        api_key: its key; never shown, logged or kept.
+        **sampling: temperature, top_p, max_tokens, … of the rollouts; a synthesis is held to the same max_tokens.
+
+    Returns:
+        A list of one Reference per example, in order, that shows itself as a table and has `to_frame()`. One that
+        failed, or was left undone because a budget was reached, no credit was left, the key was revoked or the endpoint
+        is down, has `.error` and no text.
+
+    Raises:
+        ConfigError: for wrong arguments, before anything is sent.
+        ModelError: (with its kinds) when the endpoint refuses altogether.
+        StoreError: when the run's folder cannot be used or written.
+
+    Example:
+        >>> references = await catlite.estimation.aestimate(["What is 6 times 7?"], answer_format="boxed")
+        >>> references.to_frame()[["prompt", "answer", "agree"]]
+    """
+    where = base_url, api_key = sealed(base_url), sealed(api_key)
+    check_group(n, min_usable)
+    checked = check_sampling(sampling, aestimate)
+    if estimator is not None:
+        check_estimator(estimator)
+    examples = as_task(task, "estimate", answer_format=answer_format).examples
+    check_readable([] if estimator is None else [estimator], examples)
+    async with opened(model, *where) as policy:
+        estimating = estimator or Synthesis(policy, max_tokens=token_limit(checked))
+        stops: list[Exception] = []
+        same = copies(examples)  # rows with the same prompt are questions of their own
+
+        async def estimate_one(position: int) -> Reference:
+            example = examples[position]
+            group, name = Group(example, (), shown_name(policy)), estimator_name(estimating)
+            if stops:
+                return Reference("", None, name, group, error=f"not done: {stops[0]}")
+            try:
+                with copy_of(same[position]):
+                    group = await sample_group(policy, example, n, min_usable=min_usable, **checked)
+                    with keeping(group):
+                        reference = await estimating(group)
+            except EmbeddedModelError:
+                raise
+            except (GroupError, EstimationError, BudgetReached, ModelError) as error:
+                if ends_run(error):
+                    stops.append(error)
+                group = group if group.rollouts else error.group or group
+                reference = Reference("", None, name, group, error=str(error))
+                if error.usage is not None:
+                    reference = replace(reference, usage=error.usage)
+            tell(reference.total_usage)
+            return await noted(reference)
+
+        with working(run, budget, progress, len(examples)) as (_, tell):
+            references = await concurrency.each(estimate_one, range(len(examples)), under_way(policy))
+        raise_if_nothing_came(stops, any(reference.group.replies for reference in references))
+        return References(references, notes_on(model))
+
+
+estimate = concurrency.blocking(aestimate, base_url=sealed, api_key=sealed, task=lambda task: as_task(task, "estimate"))
