@@ -38,6 +38,7 @@ from .models.http.prices import Price as Price
 from .models.local.model import LocalModel as LocalModel
 from .models.replay import Replay as Replay
 from .models.scripted import ScriptedModel as ScriptedModel
+from .pricing import Cost as Cost, cost as cost
 from .references.anchored import AnchoredVote as AnchoredVote
 from .references.dataset import References as References
 from .references.recursive import RecursiveSynthesis as RecursiveSynthesis

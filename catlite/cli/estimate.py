@@ -12,6 +12,7 @@ from catlite.cli.options import (
     ESTIMATORS,
     Commands,
     add_command,
+    add_dry_run,
     add_limit,
     add_model,
     add_own,
@@ -22,6 +23,7 @@ from catlite.cli.options import (
     of_run,
     opened,
     own,
+    print_cost,
 )
 
 
@@ -52,6 +54,7 @@ def add(commands: Commands) -> None:
     )
     add_model(parser)
     add_run(parser)
+    add_dry_run(parser)
 
 
 def _estimate(arguments: argparse.Namespace) -> int:
@@ -59,7 +62,10 @@ def _estimate(arguments: argparse.Namespace) -> int:
     task = catlite.from_records(arguments.file, **own(arguments), **drawn(arguments))
     with opened(arguments) as model:
         chosen = estimator(arguments.estimator, model, arguments)
-        references = catlite.estimate(task, model, estimator=chosen, **of_run(arguments, [arguments.estimator]))
+        settings = of_run(arguments, [arguments.estimator]) | {"estimator": chosen}
+        if arguments.dry_run is not None:
+            return print_cost(arguments, catlite.estimate, task, model, **settings)
+        references = catlite.estimate(task, model, **settings)
     failed = [reference for reference in references if reference.error is not None]
     for example, reference in zip(task, references, strict=True):
         line = {"id": example.id, "text": reference.text, "answer": reference.answer, "support": reference.support}

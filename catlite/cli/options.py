@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, get_args
 
 import catlite
+from catlite.cli.flags import in_flags
 from catlite.cli.waiting import on_terminal
 from catlite.coerce import TASKS
 from catlite.data import Estimator, Task
@@ -150,6 +151,29 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--budget-requests", metavar="N", type=int, help="stop before sending more requests")
 
 
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """Add --dry-run, which tells the cost instead of running."""
+    parser.add_argument(
+        "--dry-run",
+        metavar="N",
+        nargs="?",
+        type=int,
+        const=0,
+        help="print the requests, tokens and dollars to expect, and end: without N no model is asked; with N, such as "
+        "5, so many questions are, and --run keeps them",
+    )
+
+
+def print_cost(arguments: argparse.Namespace, call: Callable[..., Any], *given: Any, **named: Any) -> int:
+    """Print what `call` would cost, with its notes in the words of the command line; the exit code is 0."""
+    expected = catlite.cost(call, *given, sample=0 if arguments.dry_run is True else arguments.dry_run, **named)
+    text = str(expected)
+    for note in expected.notes:
+        text = text.replace(note, in_flags(note, arguments.parser))
+    print(text)
+    return 0
+
+
 def add_judge(parser: argparse._ActionsContainer, prefix: str = "", default: str | None = None) -> None:
     """Add the options that name a judge; `prefix` sets them apart from those of the model that is judged."""
     parser.add_argument("--judge", metavar="NAME", default=default, help=f"the model that judges: {_NAMED}")
@@ -167,6 +191,12 @@ def add_judge(parser: argparse._ActionsContainer, prefix: str = "", default: str
     parser.add_argument(
         f"--{prefix}max-tokens", dest="judge_max_tokens", metavar="N", type=int, help="the most tokens of a verdict"
     )
+    parser.add_argument(
+        f"--{prefix}effort",
+        dest="judge_effort",
+        metavar="LEVEL",
+        help="how long a judge that reasons may think: low, medium or high (default: the endpoint's own)",
+    )
 
 
 def check_judge(arguments: argparse.Namespace) -> None:
@@ -180,7 +210,8 @@ def judge(arguments: argparse.Namespace) -> Endpoint:
     check_judge(arguments)
     if arguments.judge == "local" and arguments.judge_base_url is None:
         return catlite.embedded()
-    return catlite.Endpoint(arguments.judge, base_url=arguments.judge_base_url or getattr(arguments, "base_url", None))
+    where = arguments.judge_base_url or getattr(arguments, "base_url", None)
+    return catlite.Endpoint(arguments.judge, base_url=where, reasoning_effort=arguments.judge_effort)
 
 
 def sampling(arguments: argparse.Namespace) -> dict[str, Any]:

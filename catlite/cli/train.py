@@ -7,7 +7,17 @@ import warnings
 from typing import Any
 
 import catlite
-from catlite.cli.options import ESTIMATORS, Commands, add_command, add_limit, add_own, check_names, own, read_task
+from catlite.cli.options import (
+    ESTIMATORS,
+    Commands,
+    add_command,
+    add_limit,
+    add_own,
+    check_names,
+    own,
+    print_cost,
+    read_task,
+)
 from catlite.coerce import TASKS
 from catlite.data import Estimator, Reward, Task
 from catlite.errors import ConfigError, HaltedWarning
@@ -115,6 +125,9 @@ def add(commands: Commands) -> None:
     parser.add_argument("--run", metavar="FOLDER", help="keep everything in this folder, and go on from there")
     parser.add_argument("--budget-usd", metavar="USD", type=float, help="stop before spending more US dollars")
     parser.add_argument("--save", metavar="FOLDER", help="write the merged model to this folder at the end")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the requests, tokens and dollars to expect, and end"
+    )
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -139,16 +152,17 @@ def _train(arguments: argparse.Namespace) -> int:
     config = catlite.TrainConfig(**given, trl={} if micro is None else {"per_device_train_batch_size": micro})
     task = _task(arguments)
     policy = catlite.LocalModel(arguments.policy, backend=arguments.backend, load_in_4bit=arguments.load_in_4bit)
+    settings: dict[str, Any] = {
+        "estimator": _estimator(arguments.estimator or _usual_estimator(arguments, task), policy, config),
+        "reward": _reward(arguments, policy, judge),
+        "config": config,
+        "run": arguments.run,
+        "budget": None if arguments.budget_usd is None else catlite.Budget(usd=arguments.budget_usd),
+    }
     try:
-        trained = run_training(
-            task,
-            policy,
-            estimator=_estimator(arguments.estimator or _usual_estimator(arguments, task), policy, config),
-            reward=_reward(arguments, policy, judge),
-            config=config,
-            run=arguments.run,
-            budget=None if arguments.budget_usd is None else catlite.Budget(usd=arguments.budget_usd),
-        )
+        if arguments.dry_run:
+            return print_cost(arguments, catlite.train, task, policy, **settings)
+        trained = run_training(task, policy, **settings)
     finally:
         if judge is not None:
             judge.close()
