@@ -12,7 +12,7 @@ import math
 import re
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from catlite.data import Message, Prompt, Rollout, as_messages
@@ -70,7 +70,9 @@ class Tally:
             spent = [_usage(model, _prompt_tokens(as_messages(prompt)) + len(values), 0)]
         for usage in spent:
             session.meter(usage)
-        self._count(model, Usage.total(spent))
+        used = Usage.total(spent)
+        own = self.asks and not traits(model).keeps_books  # which says nothing of requests
+        self._count(model, replace(used, requests=max(1, used.requests)) if own else used)
         return values
 
     def _count(self, model: Model, usage: Usage) -> None:

@@ -192,8 +192,8 @@ def add_judge(parser: argparse._ActionsContainer, prefix: str = "", default: str
         f"--{prefix}max-tokens", dest="judge_max_tokens", metavar="N", type=int, help="the most tokens of a verdict"
     )
     parser.add_argument(
-        f"--{prefix}effort",
-        dest="judge_effort",
+        f"--{prefix}reasoning-effort",
+        dest="judge_reasoning_effort",
         metavar="LEVEL",
         help="how long a judge that reasons may think: low, medium or high (default: the endpoint's own)",
     )
@@ -211,7 +211,7 @@ def judge(arguments: argparse.Namespace) -> Endpoint:
     if arguments.judge == "local" and arguments.judge_base_url is None:
         return catlite.embedded()
     where = arguments.judge_base_url or getattr(arguments, "base_url", None)
-    return catlite.Endpoint(arguments.judge, base_url=where, reasoning_effort=arguments.judge_effort)
+    return catlite.Endpoint(arguments.judge, base_url=where, reasoning_effort=arguments.judge_reasoning_effort)
 
 
 def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
