@@ -36,6 +36,7 @@ from .models.embedded.model import embedded as embedded
 from .models.http.endpoint import Endpoint as Endpoint
 from .models.http.prices import Price as Price
 from .models.local.model import LocalModel as LocalModel
+from .models.panel import Panel as Panel
 from .models.replay import Replay as Replay
 from .models.scripted import ScriptedModel as ScriptedModel
 from .pricing import Cost as Cost, cost as cost

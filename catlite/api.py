@@ -10,7 +10,7 @@ from typing import Any
 
 from catlite import answers, concurrency
 from catlite.data import Example, Prompt, Reference, as_messages
-from catlite.models.base import Model, check_n, check_sampling, token_limit
+from catlite.models.base import Models, check_n, check_sampling, token_limit
 from catlite.models.naming import UNNAMED, Secret, called, opened, sealed
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import keeping, noted, sample_group
@@ -21,10 +21,10 @@ from catlite.runs.session import open_run
 
 async def asynthesize(
     prompt: Prompt,
-    model: str | Model = UNNAMED,
+    model: Models = UNNAMED,
     *,
     n: int = 8,
-    anchor: str | Model | None = None,
+    anchor: Models | None = None,
     answer_format: str | None = None,
     include_question: bool = False,
     run: str | Path | None = None,

@@ -12,7 +12,7 @@ from functools import singledispatch
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from catlite.data import Group, Judgement, Reference, Response
+from catlite.data import Group, Judgement, Reference, Response, Rollout
 from catlite.reprs import ended, good, mark, models_text, reward_text, support_text, worth
 from catlite.text import plural, short, usage_text, visible
 
@@ -91,7 +91,9 @@ def _rollouts(group: Group) -> str:
 def _rollout(number: int, rollout: Response) -> str:
     text = rollout.error or rollout.text
     answer = "" if rollout.answer is None else f" · answer <code>{escaped(rollout.answer, 200)}</code>"
-    line = f'{number} · {escaped(ended(rollout))}{answer} · <span style="{FAINT}">{escaped(short(text, 80))}</span>'
+    writer = rollout.model if isinstance(rollout, Rollout) else None
+    by = "" if writer is None else f" · {escaped(writer, 200)}"
+    line = f'{number}{by} · {escaped(ended(rollout))}{answer} · <span style="{FAINT}">{escaped(short(text, 80))}</span>'
     whole = f'<div style="{_SCROLL}">{escaped(text)}</div>'
     return f'<details style="margin-left:1em"><summary>{line}</summary>{whole}</details>'
 

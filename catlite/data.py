@@ -36,6 +36,7 @@ class Rollout(Ended):
         error: the reason when the call failed, else None.
         alternatives: the likeliest first tokens with their natural logs, where more than one was asked for.
         notes: oddities of the exchange that brought the reply.
+        model: the member of a Panel that wrote it; None where the whole group is of one model.
 
     Example:
         >>> Rollout("It is 42.", "42").usable
@@ -51,6 +52,7 @@ class Rollout(Ended):
     error: str | None = None
     alternatives: tuple[tuple[str, float], ...] | None = None
     notes: tuple[str, ...] = ()
+    model: str | None = None
 
     __repr__ = calling("catlite.reprs.one_line")
 

@@ -11,7 +11,7 @@ from catlite import concurrency
 from catlite.coerce import as_task, check_estimator, estimator_name
 from catlite.data import Estimator, Example, Group, Progress, Prompt, Reference, Task
 from catlite.errors import BudgetReached, EmbeddedModelError, EstimationError, GroupError, ModelError
-from catlite.models.base import Model, check_sampling, shown_name, token_limit
+from catlite.models.base import Models, check_sampling, shown_name, token_limit
 from catlite.models.naming import UNNAMED, Secret, notes_on, opened, sealed
 from catlite.preflight import check_readable
 from catlite.references.dataset import References
@@ -23,7 +23,7 @@ from catlite.runs.session import copies, copy_of, working
 
 async def aestimate(
     task: str | Task | Iterable[Example | Prompt],
-    model: str | Model = UNNAMED,
+    model: Models = UNNAMED,
     *,
     estimator: Estimator | None = None,
     n: int = 8,

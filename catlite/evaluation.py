@@ -19,7 +19,7 @@ from catlite.coerce import as_estimators, as_task
 from catlite.data import Estimator, Example, Group, Progress, Prompt, Reward, Task
 from catlite.errors import ConfigError
 from catlite.grading import Grading
-from catlite.models.base import Model, check_n, check_sampling
+from catlite.models.base import Models, check_n, check_sampling
 from catlite.models.naming import Secret, opened, sealed
 from catlite.results import SINGLE, Evaluation, Row, as_evaluation
 from catlite.rollouts import raise_if_nothing_came, under_way
@@ -32,7 +32,7 @@ _UNDER_WAY = 64  # questions at once where no policy says how many it takes
 
 async def aevaluate(
     task: str | Task | Iterable[Example | Prompt],
-    policy: str | Model = "local",
+    policy: Models = "local",
     *,
     estimators: Estimator | Estimators = (),
     grader: Reward | None = None,

@@ -8,7 +8,7 @@ from catlite import concurrency
 from catlite.criteria import Criterion, Rubric
 from catlite.data import Example, Group, Judgement, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError
-from catlite.models.base import Model
+from catlite.models.base import Models
 from catlite.models.naming import Secret, opened, sealed
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
 from catlite.runs.progress import waiting
@@ -19,7 +19,7 @@ _NOT_GIVEN = "(the question is not given)"
 async def ajudge(
     responses: str | Iterable[str | Rollout],
     rubric: Rubric | Sequence[str | Criterion],
-    judge: str | Model = "local",
+    judge: Models = "local",
     *,
     question: Prompt | None = None,
     mode: Mode = "single",

@@ -22,7 +22,7 @@ from catlite.errors import (
     ModelError,
 )
 from catlite.models import ask
-from catlite.models.base import Model, check_n, shown_name, traits
+from catlite.models.base import Model, Models, check_n, shown_name, traits
 from catlite.models.naming import notes_on
 from catlite.runs import session
 
@@ -93,7 +93,7 @@ def unanswered(groups: Iterable[Group]) -> list[str]:
     ]
 
 
-async def noted(reference: Reference, model: str | Model | None = None) -> Reference:
+async def noted(reference: Reference, model: Models | None = None) -> Reference:
     """Add to `reference` the notes on a model that nobody named, and whether its rollouts had no answers.
 
     Answers are compared here once, and remembered: what shows a reference must not wait for that.

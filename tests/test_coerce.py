@@ -237,7 +237,7 @@ def test_a_name_that_cannot_be_reached_is_refused_at_once(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"), [(None, "not NoneType"), (3, "not int"), (LocalModel, "write LocalModel"), ([], "not list")]
+    ("given", "said"), [(None, "not NoneType"), (3, "not int"), (LocalModel, "write LocalModel"), ([], "a panel of 0")]
 )
 def test_what_is_no_model_is_refused_with_its_role(given, said):
     with pytest.raises(ConfigError, match=f"Synthesis: anchor: .*{said}"):

@@ -22,7 +22,7 @@ from catlite import (
     synthesize,
 )
 from catlite.cards import figure, judgements_html
-from catlite.models import naming
+from catlite.models import named
 from catlite.models.base import shown_name
 from catlite.reprs import in_full
 from catlite.results import Row
@@ -120,7 +120,7 @@ def test_the_default_model_is_noted_when_nobody_named_it(monkeypatch):
             """Nothing to close."""
 
     tiny = Closing(lambda prompt, i: "x", "tiny")
-    monkeypatch.setattr(naming, "embedded", lambda: tiny)
+    monkeypatch.setattr(named, "embedded", lambda: tiny)
     assert any("no model was named" in note for note in synthesize("q", n=2).notes)
     assert synthesize("q", "local", n=2).notes == ()
     assert any("no model was named" in note for note in estimate(["q"], n=2).notes)

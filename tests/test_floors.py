@@ -25,6 +25,8 @@ FLOORS = (
     "models.http models.booking models.kept models.ask models.scripted models.preferring models.replay",
     "models.embedded",
     "models.local",
+    "models.named",
+    "models.panel",
     "models.naming",
     "coerce rollouts costs rehearsal",
     "references rewards",

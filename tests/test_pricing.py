@@ -223,7 +223,12 @@ def test_a_training_is_counted_by_its_groups(tmp_path):
 @pytest.mark.parametrize(
     ("call", "arguments", "settings", "message"),
     [
-        (catlite.synthesize, ("Why?",), {}, r"synthesize: cost\(\) takes catlite\.evaluate, estimate, compare or train"),
+        (
+            catlite.synthesize,
+            ("Why?",),
+            {},
+            r"synthesize: cost\(\) takes catlite\.evaluate, estimate, compare",
+        ),
         ("evaluate", (TASK,), {}, r"'evaluate': cost\(\) takes"),
         (evaluate, (TASK,), {"budgett": 1}, r"budgett"),
         (evaluate, (), {}, r"evaluate: cost\(\) takes .* missing a required argument: 'task'"),
@@ -249,7 +254,17 @@ def test_a_dry_run_prints_the_cost_and_asks_nobody(tmp_path, monkeypatch, capsys
     rows = tmp_path / "rows.jsonl"
     row = {"prompt_id": "a", "prompt": [{"role": "user", "content": "Zinc?"}], "example_tags": []}
     rows.write_text(json.dumps(row | {"rubrics": [{"criterion": "Names it.", "points": 5, "tags": []}] * 3}))
-    run = ("--model", "gpt-4.1-mini", "--judge", "gpt-4.1", "--judge-reasoning-effort", "low", "--max-tokens", "100", "--dry-run")
+    run = (
+        "--model",
+        "gpt-4.1-mini",
+        "--judge",
+        "gpt-4.1",
+        "--judge-reasoning-effort",
+        "low",
+        "--max-tokens",
+        "100",
+        "--dry-run",
+    )
     assert main(["evaluate", "healthbench", "--path", str(rows), "--n", "1", "--estimators", "none", *run]) == 0
     output = capsys.readouterr().out
     assert "evaluate(healthbench), 1 question: cost to expect" in output

@@ -16,7 +16,7 @@ from catlite.data import Estimator, Example, Progress, Prompt, Reward, Task
 from catlite.evaluation import aevaluate
 from catlite.experiments.comparison import AFTER, BEFORE, Comparison, file_of
 from catlite.experiments.systems import systems
-from catlite.models.base import Model, check_n, check_sampling, token_limit
+from catlite.models.base import Model, Models, check_n, check_sampling, token_limit
 from catlite.models.naming import opened
 from catlite.references.synthesis import Synthesis
 from catlite.results import Evaluation
@@ -26,8 +26,8 @@ from catlite.runs.session import open_run
 
 
 async def acompare(
-    before: str | Model,
-    after: str | Model,
+    before: Models,
+    after: Models,
     task: str | Task | Iterable[Example | Prompt],
     *,
     synthesis: Estimator | None = None,

@@ -8,9 +8,9 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from catlite.checks import whole_number
 from catlite.data import Message, Prompt, Rollout
@@ -49,6 +49,10 @@ class Model(Protocol):
             The rollouts; a reply that failed for good is one with `.error`, and what a reply cost is its `.usage`.
         """
         ...
+
+
+# What is taken wherever a model is asked for: a model, its name, or several for a Panel.
+Models: TypeAlias = "str | Model | Mapping[str, int] | Sequence[str | Model | tuple[str, int] | tuple[Model, int]]"
 
 
 @runtime_checkable

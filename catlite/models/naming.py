@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from catlite.errors import ConfigError
-from catlite.models.base import Closes, Model, shown_name
-from catlite.models.embedded.model import embedded
-from catlite.models.http.endpoint import Endpoint
+from catlite.models.base import Closes, Model, Models, shown_name
 from catlite.models.http.keys import Secret as Secret, sealed as sealed
+from catlite.models.named import named
+from catlite.models.panel import Panel
 
 
 class _Unnamed(str):
@@ -25,28 +25,24 @@ _NOTE = (
 )
 
 
-def called(model: str | Model) -> str:
+def called(model: Models) -> str:
     """Name a model in a sentence."""
     if isinstance(model, _Unnamed):
         return "the embedded model (name one with model=)"
     return shown_name(model) if isinstance(model, Model) else str(model)
 
 
-def notes_on(model: str | Model) -> tuple[str, ...]:
+def notes_on(model: Models) -> tuple[str, ...]:
     """Say which model was taken where nobody named one."""
     return (_NOTE,) if isinstance(model, _Unnamed) else ()
 
 
-def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:
-    """Make a Model from what a user names: "local", a bare name, "provider/name", or a Model as it is."""
+def resolve(model: Models, *, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:
+    """Make a Model from what a user names: "local", a bare name, "provider/name", a Model, or several for a Panel."""
     if isinstance(model, str):
-        if model == "local":
-            if base_url is not None:
-                raise ConfigError(
-                    'model="local" is the embedded model and has no base_url: name the model your server serves'
-                )
-            return embedded()
-        return Endpoint(model, base_url=base_url, api_key=api_key)
+        return named(model, base_url, api_key)
+    if isinstance(model, Mapping | list | tuple) and (base_url, api_key) == (None, None):
+        return Panel(model)
     if isinstance(model, type):
         raise ConfigError(
             f"a model is a string or an object, and {model.__name__} is a class: write {model.__name__}(…)"
@@ -60,7 +56,7 @@ def resolve(model: str | Model, *, base_url: str | Secret | None = None, api_key
 
 @asynccontextmanager
 async def opened(
-    model: str | Model, base_url: str | Secret | None = None, api_key: str | Secret | None = None
+    model: Models, base_url: str | Secret | None = None, api_key: str | Secret | None = None
 ) -> AsyncIterator[Model]:
     """Yield the Model of that name, or the one given; one that was made here is closed at the end of the block."""
     resolved = resolve(model, base_url=base_url, api_key=api_key)

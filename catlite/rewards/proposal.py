@@ -19,7 +19,7 @@ from catlite.coerce import as_model
 from catlite.criteria import Criterion, Rubric
 from catlite.data import Message, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError, RubricError
-from catlite.models.base import Model, json_schema
+from catlite.models.base import Models, json_schema
 from catlite.models.preferring import sample_preferring
 from catlite.parsing import parse_values
 from catlite.prompts.fence import disarm, fenced
@@ -58,7 +58,7 @@ def check_bounds(fewest: int, most: int) -> None:
 
 async def propose_rubric(
     reference: str,
-    proposer: str | Model,
+    proposer: Models,
     *,
     question: Prompt | None = None,
     fewest: int = 5,

@@ -1,0 +1,147 @@
+"""Panels: who gives which reply, and what becomes of a member that fails."""
+
+import asyncio
+
+import pytest
+
+import catlite
+from catlite.analysis.panels import members
+from catlite.errors import AuthenticationFailed, BudgetReached, ConfigError, EndpointUnavailable
+from catlite.models.naming import resolve
+from catlite.models.panel import Panel
+from catlite.runs import session
+
+
+def scripted(name, fails=None):
+    def reply(prompt, i):
+        if fails is not None:
+            raise fails
+        return f"{name} {i}"
+
+    return catlite.ScriptedModel(reply, name=name)
+
+
+def sample(panel, n, first=0):
+    async def go():
+        with session.samples_from(first):
+            return await panel.sample("Who?", n)
+
+    return asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("counts", "n", "each"), [((4, 4), 8, [4, 4]), ((6, 2), 8, [6, 2]), ((3, 1), 4, [3, 1]), ((1, 1, 1), 7, [3, 2, 2])]
+)
+def test_members_take_turns_in_proportion_to_their_counts(counts, n, each):
+    members = [scripted(name) for name in "abc"[: len(counts)]]
+    rollouts = sample(Panel(list(zip(members, counts, strict=True))), n)
+    assert [sum(rollout.model == member.name for rollout in rollouts) for member in members] == each
+    # Each member counts its own replies, without a gap.
+    assert all(
+        [r.text for r in rollouts if r.model == m.name] == [f"{m.name} {i}" for i in range(count)]
+        for m, count in zip(members, each, strict=True)
+    )
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_replies_asked_for_later_are_those_of_one_call(cut):
+    panel = Panel([(scripted("a"), 3), (scripted("b"), 2)])
+    replies = [sample(panel, 9), sample(panel, cut) + sample(panel, 9 - cut, first=cut)]
+    whole, parts = ([(rollout.model, rollout.text) for rollout in rollouts] for rollouts in replies)
+    assert whole == parts
+
+
+def test_one_reply_is_of_the_member_with_the_larger_count():
+    assert sample(Panel([(scripted("a"), 1), (scripted("b"), 3)]), 1)[0].model == "b"
+
+
+def test_a_member_that_fails_loses_its_own_replies_only_and_is_asked_once_where_its_key_is_wrong():
+    calls = []
+
+    def refuse(prompt, i):
+        calls.append(i)
+        raise AuthenticationFailed("wrong key", status=401)
+
+    panel = Panel([scripted("good"), catlite.ScriptedModel(refuse, name="bad")])
+    for _ in range(3):
+        rollouts = sample(panel, 4)
+        assert [rollout.error for rollout in rollouts if rollout.model == "good"] == [None, None]
+        assert [rollout.error for rollout in rollouts if rollout.model == "bad"] == ["bad: wrong key"] * 2
+    assert len(calls) == 1
+
+
+def test_the_failure_of_all_members_is_an_error():
+    with pytest.raises(EndpointUnavailable, match="first"):
+        sample(Panel([scripted("a", EndpointUnavailable("first")), scripted("b", EndpointUnavailable("second"))]), 2)
+
+
+def test_a_budget_that_is_reached_ends_the_call_and_keeps_what_came():
+    with pytest.raises(BudgetReached) as caught:
+        sample(Panel([scripted("a"), scripted("b", BudgetReached("no more"))]), 4)
+    assert [rollout.text for rollout in caught.value.rollouts] == ["a 0", "a 1"]
+
+
+@pytest.mark.parametrize(
+    ("members", "complaint"),
+    [
+        ([], "a panel of 0"),
+        (["gpt-4o-mini"], "a panel of 1"),
+        (["gpt-4o-mini", "gpt-4o-mini"], "has 'gpt-4o-mini' twice"),
+        ({"gpt-4o-mini": 0, "gpt-4o": 1}, "the count of 'gpt-4o-mini'=0"),
+        ({"gpt-4o-mini": 1.5, "gpt-4o": 1}, r"the count of 'gpt-4o-mini'=1\.5"),
+        ("gpt-4o-mini", "a panel is a mapping or a list"),
+        (["gpt-4o-mini", 3], "not 3"),
+    ],
+)
+def test_a_panel_that_makes_no_sense_is_refused(members, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        Panel(members)
+
+
+def test_a_list_or_a_mapping_is_a_panel_wherever_a_model_is_taken(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    assert resolve(["gpt-4o-mini", "gpt-4o"]).name == "1 gpt-4o-mini + 1 gpt-4o"
+    assert resolve({"gpt-4o-mini": 4, "gpt-4o": 2}).counts == (4, 2)
+
+
+def test_a_run_of_a_panel_asks_each_member_once_and_goes_on(server, tmp_path):
+    server.models = None
+    members = [catlite.Endpoint(name, base_url=server.url, api_key=server.key) for name in ("m1", "m2")]
+    for asked in (8, 0):
+        before = len(server.requests)
+        references = catlite.estimate(
+            [catlite.Example("2 + 2?", answer_format="boxed")],
+            Panel(members),
+            estimator=catlite.MajorityVote(),
+            n=8,
+            run=tmp_path / "run",
+        )
+        group = references[0].group
+        assert [rollout.model for rollout in group.rollouts] == ["m1", "m2"] * 4
+        sent = server.requests[before:]
+        assert sum(request.body.get("n", 1) for request in sent) == asked
+
+
+def voting(name, *texts):
+    return catlite.ScriptedModel(lambda prompt, i: f"It is \\boxed{{{texts[i]}}}." if texts[i] else "", name=name)
+
+
+def test_members_are_told_apart_in_table_and_card():
+    panel = Panel([(voting("a", "4", "4", "5", ""), 4), (voting("b", "4", "0.5", "1/2", "4"), 4)])
+    references = catlite.estimate(
+        [catlite.Example("2 + 2?", answer_format="boxed")], panel, estimator=catlite.MajorityVote(), n=8
+    )
+    table = members(references).set_index("model")
+    assert table["rollouts"].to_dict() == {"a": 4, "b": 4}
+    assert table["no_answer"].to_dict() == {"a": 1, "b": 0}
+    assert table["own"].to_dict() == pytest.approx({"a": 1 / 3, "b": 2 / 6})  # 1/2 and 0.5 agree
+    assert table["others"].to_dict() == pytest.approx({"a": 4 / 12, "b": 4 / 12})
+    card = references[0]._repr_html_()
+    assert "1 · a · complete" in card
+    assert "2 · b · complete" in card
+    assert "policy panel of a + b" in repr(references)
+
+
+def test_members_of_what_no_panel_sampled_are_refused():
+    with pytest.raises(ConfigError, match="what a Panel has sampled"):
+        members(catlite.estimate(["Who?"], scripted("a"), estimator=catlite.BestOfN(scripted("a")), n=2))
