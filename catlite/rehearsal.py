@@ -18,7 +18,9 @@ from typing import Any
 from catlite.data import Message, Prompt, Rollout, as_messages
 from catlite.models.ask import usage_of
 from catlite.models.base import Model, check_sampling, combined, token_limit, traits
+from catlite.models.kept import wanted
 from catlite.models.local.model import LocalModel
+from catlite.models.panel import Panel
 from catlite.runs import session
 from catlite.usage import Usage
 
@@ -47,6 +49,8 @@ class Tally:
         self, ask: Callable[..., Awaitable[list[Rollout]]], model: Model, prompt: Prompt, n: int, **sampling: Any
     ) -> list[Rollout]:
         """Give the replies of `ask`, or imitations of them."""
+        if isinstance(model, Panel):  # its members are counted
+            return await ask(model, prompt, n, **sampling)
         about = traits(model)
         if self.asks:
             with session.changed(tally=None):  # what it asks in turn, its replies tell
@@ -89,10 +93,10 @@ class Tally:
                 _fill_in(form, messages) if form else _text(i, messages, tokens),
                 None if form else str(i),
                 logprobs=(-1.0,) * tokens if request.get("logprobs") else None,
-                usage=other if i else first,
+                usage=other if i > wanted(n).start else first,
                 alternatives=(("yes", -0.1), ("no", -2.4)) if request.get("top_logprobs") else None,
             )
-            for i in range(n)
+            for i in wanted(n)
         ]
 
 

@@ -79,6 +79,22 @@ def test_a_judge_is_asked_about_every_rollout_and_criterion(mode, calls):
     assert requests(expected)["judge"] == 4 * calls
 
 
+def test_a_comparison_is_counted_for_both_models():
+    expected = cost(catlite.compare, model("before"), model("after"), TASK, n=4, max_tokens=10)
+    # Rollouts and a greedy reply of each, and two syntheses by the first.
+    assert requests(expected) == {"before": 10 * (2 + 2), "after": 10 * 2, "total": 10 * 6}
+
+
+@pytest.mark.parametrize("sample", [0, 2])
+def test_the_members_of_a_panel_are_counted_each(sample):
+    scripted = [catlite.ScriptedModel(lambda *_: "It is 1.", name) for name in ("one", "other")]
+    members = scripted if sample else [model("one"), model("other")]
+    panel = catlite.Panel([(members[0], 3), (members[1], 1)])
+    frame = cost(estimate, TASK, panel, estimator=MajorityVote(), n=4, max_tokens=10, sample=sample).to_frame()
+    assert list(frame.index) == ["one", "other", "total"]
+    assert frame.completion_tokens.tolist() == ([90, 30, 120] if sample else [300, 100, 400])
+
+
 def test_a_rubric_is_proposed_at_its_longest():
     reward = RubricReward(model("proposer"), model("judge"), most=7)
     task = Task("open", (Example("Why zinc?", "Because."),))
