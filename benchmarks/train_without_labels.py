@@ -120,14 +120,14 @@ def measure(arguments: argparse.Namespace, arm: str, seed: int, steps: int) -> d
         started = time.monotonic()
         run = catlite.train(unlabelled, policy, estimator=estimator, reward=reward, config=config, run=folder)
         seconds = time.monotonic() - started
-        if not run.complete:
-            raise SystemExit(f"{name}: {run.ended}")
         sampling = {"temperature": 1.0, "max_tokens": setting.tokens, "seed": 1000 + seed}
         table = catlite.compare(run.initial, run.policy, held, synthesis=setting.synthesis(), **sampling)
     print(f"{name}: {seconds:.0f} s\n{table}", flush=True)
     return {
         **key(arguments, arm, seed, steps),
         "settings": config.as_dict(),
+        "complete": run.complete,
+        "ended": run.ended,
         "seconds": seconds,
         "compared": time.monotonic() - started - seconds,
         "metrics": list(run.metrics),
@@ -160,7 +160,7 @@ def report(runs: list[dict[str, Any]]) -> None:
         shares = [over_seeds([run["changes"][number]["share"] for run in runs]) for runs in arms.values()]
         print(f"| share {change} | | {' | '.join(shares)} |")
     for name in ("cat/reward", "cat/support"):
-        last = [over_seeds([run["metrics"][-1].get(name, math.nan) for run in runs]) for runs in arms.values()]
+        last = [over_seeds([(run["metrics"] or [{}])[-1].get(name, math.nan) for run in of]) for of in arms.values()]
         print(f"| {name}, last step | | {' | '.join(last)} |")
     for name, part in (("training", "seconds"), ("the table", "compared")):
         print(

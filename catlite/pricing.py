@@ -114,7 +114,7 @@ def cost(call: Callable[..., Any], *arguments: Any, sample: int = 0, **named: An
     whole_number("sample", sample, 0)
     name = getattr(call, "__name__", repr(call)[:40])
     wanted = f"{name}: cost() takes catlite.evaluate, estimate, compare or train, then what that call takes"
-    if not callable(call) or "task" not in inspect.signature(call).parameters:
+    if not callable(call) or not {"task", "run", "budget"} <= inspect.signature(call).parameters.keys():
         raise ConfigError(wanted)
     try:
         bound = inspect.signature(call).bind(*arguments, **named)
@@ -125,6 +125,8 @@ def cost(call: Callable[..., Any], *arguments: Any, sample: int = 0, **named: An
     sampling = given.pop("sampling", {})  # what `**sampling` takes
     task = given["task"] = as_task(given["task"], name, answer_format=given.get("answer_format"))
     questions = len(task)
+    if not questions:
+        raise ConfigError(f"the task {task.name!r} has no examples, so there is nothing that could cost anything")
     if name == "train":
         from catlite.training.rehearsing import groups_of, rehearsed_group
 

@@ -248,6 +248,7 @@ def test_a_training_is_counted_by_its_groups(tmp_path):
         ("evaluate", (TASK,), {}, r"'evaluate': cost\(\) takes"),
         (evaluate, (TASK,), {"budgett": 1}, r"budgett"),
         (evaluate, (), {}, r"evaluate: cost\(\) takes .* missing a required argument: 'task'"),
+        (estimate, ([],), {}, "'examples' has no examples, so there is nothing that could cost"),
         (estimate, (TASK,), {"sample": -1}, "sample=-1: want a whole number of at least 0"),
         (train, (TASK, "local"), {"sample": 5}, "sample=5: the rollouts of a training change with every step"),
     ],
