@@ -14,6 +14,7 @@ from .analysis.at_k import maj_at_k as maj_at_k, pass_at_k as pass_at_k
 from .analysis.comparing import differences as differences, disagreement as disagreement
 from .analysis.traces import traces as traces
 from .api import asynthesize as asynthesize, synthesize as synthesize
+from .costs import Cost as Cost
 from .criteria import Criterion as Criterion, Rubric as Rubric, Verdict as Verdict
 from .data import (
     Example as Example,
@@ -39,7 +40,7 @@ from .models.local.model import LocalModel as LocalModel
 from .models.panel import Panel as Panel
 from .models.replay import Replay as Replay
 from .models.scripted import ScriptedModel as ScriptedModel
-from .pricing import Cost as Cost, cost as cost
+from .pricing import cost as cost
 from .references.anchored import AnchoredVote as AnchoredVote
 from .references.dataset import References as References
 from .references.recursive import RecursiveSynthesis as RecursiveSynthesis

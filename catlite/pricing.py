@@ -11,80 +11,23 @@ import inspect
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from catlite import concurrency
 from catlite.averages import mean_and_error
-from catlite.cards import html_table, notes_html
 from catlite.checks import whole_number
 from catlite.coerce import as_task
+from catlite.costs import COUNTS, Cost
 from catlite.data import Example, Task
 from catlite.errors import ConfigError
+from catlite.models.naming import sealed
 from catlite.rehearsal import BYTES_PER_TOKEN, FORM_TOKENS, REPLY_TOKENS, Tally
 from catlite.runs.session import changed, copies, open_run
-from catlite.text import data_frame, plural, rounded, table
+from catlite.text import plural
 from catlite.usage import Usage
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 REHEARSED = 100  # questions, at most
 _AT_ONCE = 8
-_COUNTS = ("requests", "prompt_tokens", "completion_tokens", "cost_usd")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a call is expected to cost, by model; the result of `cost`.
-
-    Example:
-        >>> expected = catlite.cost(catlite.evaluate, "gsm8k", "gpt-4o-mini", max_tokens=512)
-        >>> expected.usd, expected.usd_se
-    """
-
-    call: str
-    task: str
-    questions: int  # of the call; of a training, its groups
-    asked: int  # questions that were asked for real; 0: the call was rehearsed
-    rows: tuple[Mapping[str, Any], ...] = field(repr=False)  # one per model, then the total
-    notes: tuple[str, ...] = field(default=(), repr=False)
-
-    @property
-    def usd(self) -> float | None:
-        """US dollars to expect in all; None where a price is unknown."""
-        value: float | None = self.rows[-1]["cost_usd"]
-        return value
-
-    @property
-    def usd_se(self) -> float | None:
-        """The standard error of `usd`; nan after one question of several, None where a price is unknown."""
-        value: float | None = self.rows[-1]["cost_usd_se"]
-        return value
-
-    def to_frame(self) -> pd.DataFrame:
-        """Make a DataFrame with a row per model and their total.
-
-        Columns: requests, prompt_tokens, completion_tokens and cost_usd, None where one is unknown, each with its
-        standard error as requests_se and so on.
-        """
-        return data_frame(self.rows).set_index("model")
-
-    @property
-    def _title(self) -> str:
-        noun = "group" if self.call == "train" else "question"
-        how = f"from {plural(self.asked, 'question')} asked" if self.asked else "rehearsed, with no model asked"
-        return f"{self.call}({self.task}), {plural(self.questions, noun)}: cost to expect, {how} (± standard error)"
-
-    def _cells(self) -> list[list[str]]:
-        head = ["model", "requests", "tokens in", "tokens out", "dollars"]
-        return [head, *([row["model"], *(_with_error(row, name) for name in _COUNTS)] for row in self.rows)]
-
-    def __str__(self) -> str:
-        return "\n".join([self._title, table(self._cells(), right=range(1, 5)), *self.notes])
-
-    def _repr_html_(self) -> str:
-        return html_table(self._title, self._cells()) + notes_html(self.notes)
 
 
 def cost(call: Callable[..., Any], *arguments: Any, sample: int = 0, **named: Any) -> Cost:
@@ -111,6 +54,8 @@ def cost(call: Callable[..., Any], *arguments: Any, sample: int = 0, **named: An
         >>> settings = {"n": 1, "grader": catlite.ExpertRubric("gpt-4.1"), "max_tokens": 1000}
         >>> print(catlite.cost(catlite.evaluate, "healthbench", "gpt-4.1-mini", **settings))
     """
+    # First of all, so that no frame from here on shows a key among its locals.
+    named |= {secret: sealed(named[secret]) for secret in ("base_url", "api_key") if secret in named}
     whole_number("sample", sample, 0)
     name = getattr(call, "__name__", repr(call)[:40])
     wanted = f"{name}: cost() takes catlite.evaluate, estimate, compare or train, then what that call takes"
@@ -172,7 +117,7 @@ def _draw(task: Task, sample: int) -> list[Example]:
 def _row(model: str, usages: Sequence[Usage], questions: int, population: int) -> dict[str, Any]:
     """Scale what some questions used to all of them, with the standard error of that."""
     row: dict[str, Any] = {"model": model}
-    for name in _COUNTS:
+    for name in COUNTS:
         values = [getattr(usage, name) for usage in usages]
         if None in values:
             row |= {name: None, f"{name}_se": None}
@@ -181,16 +126,6 @@ def _row(model: str, usages: Sequence[Usage], questions: int, population: int) -
         left = max(0.0, 1 - len(values) / population)  # nothing is uncertain once all questions are counted
         row |= {name: mean * questions, f"{name}_se": error * math.sqrt(left) * questions if left else 0.0}
     return row
-
-
-def _with_error(row: Mapping[str, Any], name: str) -> str:
-    value, error = row[name], row[f"{name}_se"]
-    if value is None:
-        return "price unknown" if name == "cost_usd" else "?"
-    show = (lambda number: f"${number:,.2f}") if name == "cost_usd" else rounded
-    if not error:
-        return show(value)
-    return f"{show(value)} ± {'?' if math.isnan(error) else show(error)}"
 
 
 def _notes(rows: Sequence[Mapping[str, Any]], tallies: Sequence[Tally], task: Task, run: Any) -> list[str]:

@@ -291,3 +291,12 @@ def test_a_dry_run_prints_the_cost_and_asks_nobody(tmp_path, monkeypatch, capsys
         ["gpt-4.1", "3"],
         ["total", "4"],
     ]
+
+
+def test_no_frame_of_a_failure_shows_a_key():
+    key = "sk-test-0123456789abcdef"
+    with pytest.raises(ConfigError) as caught:
+        cost(evaluate, [], "policy", base_url="http://127.0.0.1:9/v1", api_key=key)
+    frames = [entry.frame.f_locals for entry in caught.traceback if "catlite" in str(entry.path.parent.name)]
+    assert frames
+    assert key not in repr(frames)
