@@ -2,7 +2,8 @@
 
 A prompt is read once however many replies it gets. If all prompts of a batch begin alike (with the instructions of a
 synthesis), that beginning is read once for all. A reply that has ended leaves the batch, so that waiting for the
-longest costs little. Left out: caches beyond a batch, stopping early at a stop string, streaming.
+longest costs little. On CUDA the steps are those of `stages`. Left out: caches beyond a batch, stopping early at a stop
+string, streaming.
 """
 
 from __future__ import annotations
@@ -21,36 +22,67 @@ class NoCache(Exception):
     """The model gives no cache that can be handed back to it: only its own `generate` knows what to do."""
 
 
+class Growing:
+    """The rows of a batch over a cache that gets a column with every token: this works for every model with a cache."""
+
+    def __init__(self, model: Any, mask: Any, cache: Any, positions: Any, steps: int) -> None:
+        import torch
+
+        self.model, self.cache, self.positions = model, cache, positions
+        self.width = mask.shape[1]
+        self.mask = torch.cat([mask, mask.new_ones(len(mask), steps)], 1)
+
+    def step(self, last: Any) -> Any:
+        """Read the `last` token of every row and return the scores of the next."""
+        out = run_pass(self.model, last, self.mask[:, : self.width], self.positions, self.cache)
+        self.cache = out.past_key_values
+        self.width += 1
+        return out.logits[:, -1]
+
+    def wants_fewer(self, left: int) -> bool:
+        """Whether to drop the rows that have ended when `left` are under way."""
+        return left <= _LEFT * len(self.mask)
+
+    def keep(self, kept: Any) -> None:
+        """Drop all rows but `kept`."""
+        self.cache.reorder_cache(kept)
+        self.mask, self.positions = self.mask[kept], self.positions[kept]
+
+
 def decode(
-    model: Any, prompts: Sequence[list[int]], choice: Choice, pad: int, abandoned: Callable[[], bool] | None = None
+    model: Any,
+    prompts: Sequence[list[int]],
+    choice: Choice,
+    pad: int,
+    abandoned: Callable[[], bool] | None = None,
+    batch_of: Callable[..., Any] = Growing,
 ) -> None:
     """Draw the reply of each prompt by `choice`, which keeps them; end early when `abandoned`.
 
-    Raises NoCache, before anything is drawn.
+    `batch_of` makes what runs the steps: `Growing`, or `Stages`. Raises NoCache, before anything is drawn.
     """
     import torch
 
     last, mask, cache = _read(model, prompts, pad)
-    width = mask.shape[1]
-    mask = torch.cat([mask, mask.new_ones(len(prompts), choice.steps)], 1)
-    positions = mask[:, :width].sum(-1, keepdim=True) - 1
+    if cache is None:
+        batch_of = Growing
+    batch = batch_of(model, mask, cache, mask.sum(-1, keepdim=True) - 1, choice.steps)
     rows = torch.arange(len(prompts), device=mask.device)
     ended = torch.zeros_like(rows, dtype=torch.bool)
     for step in range(choice.steps):
         if abandoned is not None and abandoned():
             return
-        out = _pass(model, last, mask[:, : width + step], positions + step, cache)
-        cache = out.past_key_values
-        chosen, over = choice(out.logits[:, -1], rows, step)
+        chosen, over = choice(batch.step(last), rows, step)
         ended |= over
         left = len(rows) - int(ended.sum())
         if not left:
             return
         last = chosen[:, None]
-        if left <= _LEFT * len(rows):
+        batch.positions += ~ended[:, None]  # a reply that has ended stays where it is, within the context
+        if batch.wants_fewer(left):
             kept = (~ended).nonzero()[:, 0]
-            cache.reorder_cache(kept)
-            last, mask, positions, rows, ended = (each[kept] for each in (last, mask, positions, rows, ended))
+            batch.keep(kept)
+            last, rows, ended = (each[kept] for each in (last, rows, ended))
 
 
 def _read(model: Any, prompts: Sequence[list[int]], pad: int) -> tuple[Any, Any, Any]:
@@ -67,16 +99,17 @@ def _read(model: Any, prompts: Sequence[list[int]], pad: int) -> tuple[Any, Any,
     end = ids.shape[1] - 1  # the last token is read when the first new one is drawn
     cache: Any = None
     if alike:
-        cache = _pass(model, ids[:1, :alike], mask[:1, :alike], positions[:1, :alike], None).past_key_values
+        cache = run_pass(model, ids[:1, :alike], mask[:1, :alike], positions[:1, :alike], None).past_key_values
         cache.reorder_cache(torch.zeros(len(different), dtype=torch.long, device=ids.device))
     if end > alike:
-        cache = _pass(model, ids[:, alike:end], mask[:, :end], positions[:, alike:end], cache).past_key_values
+        cache = run_pass(model, ids[:, alike:end], mask[:, :end], positions[:, alike:end], cache).past_key_values
     if cache is not None and len(prompts) > len(different):
         cache.reorder_cache(rows)  # of all ways to pick rows the one that every kind of cache has
     return ids[rows, -1:], mask[rows], cache
 
 
-def _pass(model: Any, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
+def run_pass(model: Any, ids: Any, mask: Any, positions: Any, cache: Any) -> Any:
+    """Read `ids` behind what the cache holds. Raises NoCache for a model that hands out none."""
     out = model(
         input_ids=ids,
         attention_mask=mask,

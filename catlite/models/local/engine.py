@@ -6,6 +6,7 @@ a step run together.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -13,16 +14,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
-from catlite.errors import OutOfMemory
+from catlite.errors import ConfigError, OutOfMemory
 from catlite.models.local.decoding import NoCache, decode, padded
 from catlite.models.local.sampling import Choice, Drawing, Drawn, Forced, numbers
 
+_logger = logging.getLogger("catlite")
 T = TypeVar("T")
 _Line = queue.SimpleQueue["list[_Row] | None"]  # rows of one call stay together; None is the end
 _LINGER_SECONDS = 0.01  # after the first request, for those that other coroutines are about to make
 _LONGER, _TOKENS_LONGER = 2, 256  # than the shortest prompt of a batch: padding beyond costs more than a second batch
+_FEW = 4  # tokens: for fewer it is not worth it to capture a step
 _LOGITS = 2**27  # numbers at once when scoring, which needs all of a text's logits: 256 MB in bfloat16
 
 
@@ -56,10 +60,21 @@ class Engine:
     """The line in front of one model; its thread ends with the process, or with `close`."""
 
     def __init__(
-        self, model: Any, pad: int, ends: Sequence[int], batch_size: int, *, own_generate: bool = False
+        self,
+        model: Any,
+        pad: int,
+        ends: Sequence[int],
+        batch_size: int,
+        *,
+        own_generate: bool = False,
+        fast: str | None = None,
     ) -> None:
         self.model = model
         self.own_generate = own_generate  # whether replies are drawn in the model's `generate`
+        self.fast = fast  # as LocalModel takes it
+        self.captures: bool | None = None  # whether steps are captured; None until the first was
+        if fast == "plain" or model.device.type != "cuda":
+            self.captures = False
         self.pad = pad
         self.ends = sorted(set(ends))
         self.batch_size = batch_size  # halved when memory does not suffice
@@ -202,12 +217,31 @@ class Engine:
         prompts = [row.prompt for row in rows]
         try:
             if not self.own_generate:
-                decode(self._plain, prompts, choice, self.pad, abandoned)
+                self._decode(prompts, choice, abandoned)
         except NoCache:
             self.own_generate = True
         if self.own_generate:
             self._generate(prompts, choice, abandoned)
         return choice.replies(time.monotonic() - started)
+
+    def _decode(self, prompts: list[list[int]], choice: Choice, abandoned: Callable[[], bool]) -> None:
+        drawing = partial(decode, self._plain, prompts, choice, self.pad, abandoned)
+        if self.captures is False or choice.steps < _FEW:
+            return drawing()
+        from catlite.models.local.stages import NotCapturable, Stages
+
+        try:
+            drawing(partial(Stages, check=self.captures is None))
+        except NotCapturable as error:
+            reason = str(error)  # without its frames, which hold a cache
+        else:
+            self.captures = True
+            return None
+        if self.fast == "graphs":
+            raise ConfigError(f'fast="graphs" cannot be used with this model: {reason}. Leave `fast` out')
+        _logger.warning("replies are drawn without CUDA graphs: with this model %s", reason)
+        self.captures = False
+        return drawing()  # from the start: `choice` overwrites what it has
 
     def _generate(self, prompts: list[list[int]], choice: Choice, abandoned: Callable[[], bool]) -> None:
         import torch

@@ -18,6 +18,8 @@ from catlite.errors import ConfigError, MissingExtra
 from catlite.extras import install
 from catlite.models.local.engine import Engine, is_out_of_memory, out_of_memory
 
+_BATCH_SIZE = {True: 256, False: 64}  # on CUDA, where a step of a small model costs the same for both, and on a CPU
+
 
 class Weights:
     """One model on one device, shared by a LocalModel and its frozen view; loaded on first use."""
@@ -100,7 +102,11 @@ class Weights:
         ends = [end for end in ends if end is not None]
         self._tokenizer = tokenizer
         own = self.backend == "unsloth"  # which generates with a cache of its own making
-        self._engine = Engine(model, tokenizer.pad_token_id, ends, self.settings["batch_size"], own_generate=own)
+        size = self.settings["batch_size"] or _BATCH_SIZE[model.device.type == "cuda"]
+        fast = self.settings["fast"]
+        if fast is None and getattr(model, "is_quantized", False):
+            fast = "plain"  # a captured step has not been tried with quantized weights
+        self._engine = Engine(model, tokenizer.pad_token_id, ends, size, own_generate=own, fast=fast)
 
     def _with_transformers(self) -> tuple[Any, Any]:
         import torch
@@ -257,10 +263,17 @@ def choose_backend(backend: str) -> str:
     )
 
 
-def check_fast(fast: str | None) -> str | None:
+def check_fast(fast: str | None, backend: str) -> str | None:
     """`fast`, which says what draws replies. Raises ConfigError for a way that there is not."""
-    if fast not in (None, "plain"):
-        raise ConfigError(f'fast={fast!r}: want None, the fastest that works in this process, or "plain"')
+    if fast not in (None, "graphs", "plain"):
+        raise ConfigError(f'fast={fast!r}: want None, the fastest that works in this process, "graphs" or "plain"')
+    if fast == "graphs":
+        if backend == "unsloth":
+            raise ConfigError('fast="graphs" needs backend="transformers": Unsloth draws replies in its own `generate`')
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ConfigError('fast="graphs" needs a CUDA device, and torch finds none: leave `fast` out')
     return fast
 
 

@@ -113,3 +113,16 @@ def test_a_model_that_hands_out_no_cache_is_left_to_its_own_generate(folder):
     model.model.forward, model.model.generate = without, own
     assert said(model) == usual
     assert inside == [True]
+
+
+def test_a_reply_that_has_ended_stays_within_the_context_while_others_go_on():
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(vocab_size=VOCABULARY, n_positions=16, n_embd=32, n_layer=1, n_head=2)
+    model = transformers.GPT2LMHeadModel(config).eval()  # which knows no position beyond its sixteen
+    prompts = [list(range(1, 13)), *([1, 2, row] for row in range(4))]
+    drawings = [Drawing(16 - len(prompt), seed=1) for prompt in prompts]
+    chances = [numbers(drawing, prompt, 0, 13) for drawing, prompt in zip(drawings, prompts, strict=True)]
+    choice = Choice(drawings, chances, [VOCABULARY], model.device)
+    with torch.no_grad():
+        decode(model, prompts, choice, PAD)
+    assert [len(reply.tokens) for reply in choice.replies(0.0)] == [4, 13, 13, 13, 13]
