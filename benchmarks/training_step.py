@@ -1,12 +1,12 @@
 """What CaT costs a training step: `catlite.train` against TRL's GRPO with a constant reward, in one run.
 
-    python benchmarks/training_step.py [--steps 6] [--rounds 2]
+    python benchmarks/training_step.py [--steps 6] [--rounds 2] [--micro 24]
 
 The embedded model on this machine, times tables, 6 prompts × 8 rollouts of at most 16 tokens a step, three groups in a
-micro-batch; a learning rate of 1e-9, so that every arm's rollouts come from the same policy. Arms take turns, a process
-each; the first step of each is left out. Synthesis is set against what its extra tokens cost when the same engine
-generates them alone, after the run. Peak memory is of one process per arm; the weights are in memory once when the arms
-differ by less than their size.
+micro-batch unless --micro says otherwise; a learning rate of 1e-9, so that every arm's rollouts come from the same
+policy. Arms take turns, a process each; the first step of each is left out. Synthesis is set against what its extra
+tokens cost when the same engine generates them alone, after the run. Peak memory is of one process per arm; the weights
+are in memory once when the arms differ by less than their size.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BARE, CONSTANT, VOTE, SYNTHESIS, KL = ARMS = (
     "catlite, synthesis, same weights",
     "catlite, constant reward, KL",
 )
-PROMPTS, ROLLOUTS, TOKENS, RATE, MICRO = 6, 8, 16, 1e-9, 24
+PROMPTS, ROLLOUTS, TOKENS, RATE = 6, 8, 16, 1e-9
 
 
 async def alternating(group: catlite.Group, _: catlite.Reference) -> list[float]:
@@ -46,7 +46,7 @@ async def nothing(group: catlite.Group) -> catlite.Reference:
     return catlite.Reference("nothing", None, "constant", group)
 
 
-def ours(arm: str, steps: int) -> dict[str, Any]:
+def ours(arm: str, steps: int, micro: int) -> dict[str, Any]:
     """Seconds and tokens of each step of `catlite.train`, and what the extra tokens of a synthesis cost alone."""
     policy = catlite.LocalModel("local")
     synthesis = catlite.Synthesis(policy.frozen(), max_tokens=32, worked=WORKED_SYNTHESES)
@@ -67,7 +67,7 @@ def ours(arm: str, steps: int) -> dict[str, Any]:
         beta=1e-3 if arm == KL else 0.0,
         lora_layers=0.5,
         check_every=steps,
-        trl={"per_device_train_batch_size": MICRO},
+        trl={"per_device_train_batch_size": micro},
     )
     task = catlite.Task("t", tuple(replace(one, answer=None) for one in catlite.times_tables(48)))
     estimator = {VOTE: catlite.MajorityVote(), SYNTHESIS: synthesized}.get(arm, nothing)
@@ -96,7 +96,7 @@ def ours(arm: str, steps: int) -> dict[str, Any]:
     }
 
 
-def bare(steps: int) -> dict[str, Any]:
+def bare(steps: int, micro: int) -> dict[str, Any]:
     """The same of TRL's own GRPO."""
     from datasets import Dataset
     from transformers import TrainerCallback
@@ -128,8 +128,8 @@ def bare(steps: int) -> dict[str, Any]:
             args=GRPOConfig(
                 output_dir=folder,
                 max_steps=steps,
-                per_device_train_batch_size=MICRO,
-                gradient_accumulation_steps=PROMPTS * ROLLOUTS // MICRO,
+                per_device_train_batch_size=micro,
+                gradient_accumulation_steps=PROMPTS * ROLLOUTS // micro,
                 num_generations=ROLLOUTS,
                 max_completion_length=TOKENS,
                 learning_rate=RATE,
@@ -153,9 +153,9 @@ def bare(steps: int) -> dict[str, Any]:
     return {"seconds": times[1:], "tokens": logged[1:], "alone": []}
 
 
-def measured(arm: str, steps: int) -> dict[str, Any]:
+def measured(arm: str, steps: int, micro: int) -> dict[str, Any]:
     """One arm, in this process."""
-    found = bare(steps) if arm == BARE else ours(arm, steps)
+    found = bare(steps, micro) if arm == BARE else ours(arm, steps, micro)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**10 if sys.platform != "darwin" else 2**20)
     return {**found, "peak_mb": peak}
 
@@ -164,15 +164,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--micro", type=int, default=24, help="rollouts in a micro-batch (default: %(default)s)")
     parser.add_argument("--arm", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.arm:
-        print(json.dumps(measured(arguments.arm, arguments.steps)))
+        print(json.dumps(measured(arguments.arm, arguments.steps, arguments.micro)))
         return
     found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
     for _ in range(arguments.rounds):
         for arm in ARMS:
-            command = [sys.executable, __file__, "--arm", arm, "--steps", str(arguments.steps)]
+            settings = ["--steps", str(arguments.steps), "--micro", str(arguments.micro)]
+            command = [sys.executable, __file__, "--arm", arm, *settings]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             found[arm].append(json.loads(done.stdout.splitlines()[-1]))
     report(found)

@@ -19,6 +19,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
@@ -301,6 +302,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     if failure is not None:
         raise failure.with_traceback(tracebacks.without_own_frames(failure))
     return task.result()
+
+
+def start(work: Coroutine[Any, Any, T]) -> Future[T]:
+    """Start `work` on the background loop, from any thread; cancelling the future that is returned cancels `work`."""
+    return asyncio.run_coroutine_threadsafe(work, _get().loop)
 
 
 def blocking(work: Callable[P, Coroutine[Any, Any, T]], **prepare: Callable[[Any], Any]) -> Callable[P, T]:

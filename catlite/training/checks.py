@@ -17,7 +17,7 @@ from typing import Any
 from catlite import concurrency
 from catlite.averages import mean_and_error
 from catlite.data import Example, Group, Reference
-from catlite.errors import GroupError
+from catlite.errors import EndpointUnavailable, GroupError
 from catlite.models.base import Model
 from catlite.rewards.answer_match import GOLD, AnswerMatch
 from catlite.rollouts import sample_group
@@ -106,6 +106,8 @@ async def _group(policy: Model, example: Example, n: int, sampling: dict[str, An
         return await sample_group(policy, example, n, **sampling)
     except GroupError as error:
         return error.group if error.group.replies else None
+    except EndpointUnavailable:  # of a server that draws; the next step waits for it
+        return None
 
 
 def _open_ended(scored: Scored) -> bool:

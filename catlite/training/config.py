@@ -67,7 +67,7 @@ class TrainConfig(_Settings):
     stop: str | None = None  # "gap": references no longer beat samples; "reward": held-back reward no longer rises
     check_every: int = 10  # steps between checkpoints, and between checks when prompts are held back
     held_back: int = 0  # prompts of the task that are only used for checks; 16 or more for a useful standard error
-    judge_wait: float = 600.0  # seconds a step's rewards may take, a judge that is down and comes back included
+    judge_wait: float = 600.0  # seconds a step's rewards may take, or its rollouts: a server may be down and come back
     seed: int = 0  # of sampling, the order of prompts and the adapter's start
     trl: Mapping[str, Any] = field(default_factory=dict)  # passed on to TRL's GRPOConfig, over anything above
 

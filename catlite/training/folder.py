@@ -13,13 +13,14 @@ import contextlib
 import json
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from catlite.errors import ConfigError, DataError, StoreError
 from catlite.runs import atomic
 
+T = TypeVar("T")
 _VERSION = 1
 # What may differ from one part of a run to the next without changing what its steps are.
 _FREE = frozenset({"steps", "judge_wait"})
@@ -87,7 +88,17 @@ class Folder:
 
     def finish(self, manifest: Mapping[str, Any], outcome: Mapping[str, Any]) -> None:
         """Write how the run ended."""
-        self._write({**manifest, **self._also, "outcome": dict(outcome)})
+        self._write({**self.manifest(), **manifest, **self._also, "outcome": dict(outcome)})
+
+    def choice(self, name: str, choose: Callable[[], T]) -> T | None:
+        """What training.json says under `name`, where what `choose` returns is written when the run begins.
+
+        None for a run that has checkpoints and no such choice: it was begun by a version that made none.
+        """
+        manifest = self.manifest()
+        if name not in manifest and self.last_checkpoint() is None:
+            manifest = self._write({**manifest, name: choose()})
+        return manifest.get(name)
 
     def _write(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         versioned = {"catlite_training": _VERSION, **manifest}

@@ -100,10 +100,12 @@ class TrainablePolicy(Generic[C]):
     def whereabouts(self) -> dict[str, Any]:
         """The "policy" of a run's manifest, by which `TrainingRun.load` finds it again."""
         folder = Path(self.local.path).expanduser()
+        weights = self.local.weights
+        settings = {name: value for name, value in weights.settings.items() if name != "fast" or weights.url is None}
         return {
             "path": str(folder.resolve()) if folder.is_dir() else self.local.path,
-            "settings": {**self.local.weights.settings, **self.local.sampling},
-            "template": dict(self.local.weights.template),
+            "settings": {**settings, **self.local.sampling},  # without a server, which may be gone by then
+            "template": dict(weights.template),
         }
 
     @cached_property

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from catlite import cards
 from catlite.errors import ConfigError
 from catlite.models.local.model import LocalModel
+from catlite.models.local.served import lora_rank_of_vllm
 from catlite.text import plural, short
 from catlite.training.folder import Folder, step_of
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters that vLLM can be set up for
 _WATCHED = ("cat/reward", "cat/support", "cat/gap", "cat/abstained", "loss", "entropy", "seconds/step")
 PLOTS = {
     "reward": ("cat/reward", "check/reward"),
@@ -143,7 +143,7 @@ class TrainingRun:
         base = self.policy.weights.folder
         known = f"--base {base}" if Path(base).is_dir() else f"--base-model-id {base}"
         rank = json.loads((self.adapter / "adapter_config.json").read_text("utf-8"))["r"]
-        most = next((size for size in _RANKS if size >= rank), rank)
+        most = lora_rank_of_vllm(rank)
         template = self.policy.weights.template
         return (
             f"# vLLM: the base with the adapter beside it, under the name “trained”\n"

@@ -17,6 +17,7 @@ from typing import Any
 from catlite.errors import ConfigError, MissingExtra
 from catlite.extras import install
 from catlite.models.local.engine import Engine, is_out_of_memory, out_of_memory
+from catlite.models.local.served import Served, check_url
 
 _BATCH_SIZE = {True: 256, False: 64}  # on CUDA, where a step of a small model costs the same for both, and on a CPU
 
@@ -34,6 +35,7 @@ class Weights:
         self.template: dict[str, Any] = {}  # default chat_template_kwargs, for the policy and the anchor alike
         self._lock = threading.Lock()
         self._engine: Engine | None = None
+        self._served: Served | None = None
         self._tokenizer: Any = None
 
     @cached_property
@@ -44,6 +46,12 @@ class Weights:
 
             return str(embedded_folder())
         return self.path
+
+    @property
+    def url(self) -> str | None:
+        """The address of the vLLM server that draws replies; None where this process draws them."""
+        fast = self.settings["fast"]
+        return fast if is_url(fast) else None
 
     @property
     def loaded(self) -> bool:
@@ -60,6 +68,12 @@ class Weights:
             return self._engine
 
     @property
+    def served(self) -> Served | None:
+        """The vLLM server that draws replies; None where the engine draws them."""
+        _ = self.engine
+        return self._served
+
+    @property
     def tokenizer(self) -> Any:
         """The tokenizer."""
         _ = self.engine
@@ -69,7 +83,8 @@ class Weights:
     def context(self) -> int:
         """How many tokens prompt and reply may have together."""
         most = getattr(self.engine.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
-        return min(self.settings["context"] or most, most)
+        served = most if self.served is None else self.served.base[1]
+        return min(self.settings["context"] or most, most, served)
 
     def _load(self) -> None:
         if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
@@ -104,9 +119,11 @@ class Weights:
         own = self.backend == "unsloth"  # which generates with a cache of its own making
         size = self.settings["batch_size"] or _BATCH_SIZE[model.device.type == "cuda"]
         fast = self.settings["fast"]
-        if fast is None and getattr(model, "is_quantized", False):
+        if self.url is not None or (fast is None and getattr(model, "is_quantized", False)):
             fast = "plain"  # a captured step has not been tried with quantized weights
         self._engine = Engine(model, tokenizer.pad_token_id, ends, size, own_generate=own, fast=fast)
+        if self.url is not None:
+            self._served = Served(self.url, self._engine, self.settings["context"])
 
     def _with_transformers(self) -> tuple[Any, Any]:
         import torch
@@ -265,8 +282,13 @@ def choose_backend(backend: str) -> str:
 
 def check_fast(fast: str | None, backend: str) -> str | None:
     """`fast`, which says what draws replies. Raises ConfigError for a way that there is not."""
+    if is_url(fast):
+        return check_url(str(fast))
     if fast not in (None, "graphs", "plain"):
-        raise ConfigError(f'fast={fast!r}: want None, the fastest that works in this process, "graphs" or "plain"')
+        raise ConfigError(
+            f'fast={fast!r}: want None, the fastest that works in this process, "graphs" or "plain", or the address of '
+            "a vLLM server, such as http://127.0.0.1:8000/v1"
+        )
     if fast == "graphs":
         if backend == "unsloth":
             raise ConfigError('fast="graphs" needs backend="transformers": Unsloth draws replies in its own `generate`')
@@ -275,6 +297,11 @@ def check_fast(fast: str | None, backend: str) -> str | None:
         if not torch.cuda.is_available():
             raise ConfigError('fast="graphs" needs a CUDA device, and torch finds none: leave `fast` out')
     return fast
+
+
+def is_url(fast: str | None) -> bool:
+    """Whether `fast` is the address of a server."""
+    return isinstance(fast, str) and fast.startswith(("http://", "https://"))
 
 
 def check_path(path: str | Path) -> str:

@@ -48,8 +48,9 @@ class LocalModel:
             or float32.
         context: tokens of prompt and reply together; None is the model's own.
         batch_size: replies drawn at once, halved when memory does not suffice; None: 256 on CUDA, 64 on a CPU.
-        fast: what draws replies: "graphs", CUDA graphs over a static cache; "plain", one pass of the model a token;
-            None: the fastest that works in this process.
+        fast: what draws replies: the address of a vLLM server of the same model, such as "http://127.0.0.1:8000/v1",
+            which reads this machine's disk; "graphs", CUDA graphs over a static cache; "plain", one pass of the model a
+            token; None: the fastest that works in this process.
         load_in_4bit: load the weights in 4 bits (Unsloth); False.
         **sampling: defaults of every call: temperature, top_p, max_tokens, …
 
@@ -169,8 +170,8 @@ class LocalModel:
 
     async def _loaded(self) -> None:
         """Loads the weights when they are not yet, without holding up the caller's loop."""
-        if not self.weights.loaded:
-            await asyncio.to_thread(lambda: self.weights.engine)
+        if not self.weights.loaded or self.weights.url is not None:
+            await asyncio.to_thread(lambda: self.weights.context)
 
     async def _draw(self, messages: list[Message], request: Mapping[str, Any], indices: list[int]) -> list[Rollout]:
         await self._loaded()
@@ -184,12 +185,19 @@ class LocalModel:
         drawing = Drawing(**settings, max_tokens=limit)
         async with self._books().request(lambda: (len(prompt), len(indices) * limit), exact=True) as booking:
             prompts = [prompt] * len(indices)
-            drawn = await _results(self.weights.engine.draw(prompts, drawing, indices, adapter=self.trainable))
+            drawn = await self.draw(prompts, drawing, indices)
             rollouts = [
                 self._rollout(reply, 0 if number else len(prompt), request) for number, reply in enumerate(drawn)
             ]
             booking(Usage.total(rollout.usage for rollout in rollouts))
         return rollouts
+
+    async def draw(self, prompts: Sequence[list[int]], drawing: Drawing, indices: Sequence[int]) -> list[Drawn]:
+        """Draws a reply to each prompt, given as tokens, with its index: by the server if there is one."""
+        weights = self.weights
+        if weights.served is not None:
+            return await weights.served.draw(prompts, drawing, indices, adapter=self.trainable)
+        return await _results(weights.engine.draw(prompts, drawing, indices, adapter=self.trainable))
 
     def _rollout(self, drawn: Drawn, prompt_tokens: int, request: Mapping[str, Any]) -> Rollout:
         text = self.tokenizer.decode(drawn.tokens, skip_special_tokens=True)
@@ -235,6 +243,7 @@ class LocalModel:
         more = f":context {context}" if context else ""
         more += f":{json.dumps(weights.template, sort_keys=True)}" if weights.template else ""
         # Not whether CUDA graphs draw or single passes: their numbers differ by rounding only, as two batches' do.
+        more += ":vllm" if weights.url is not None else ""  # whose replies to the same seed are others
         return f"weights:{weights.digest}:{adapter}:{dtype}:{four_bit}{more}"
 
     def save_adapter(self, folder: str | Path) -> Path:
@@ -246,9 +255,11 @@ class LocalModel:
         return target
 
     async def aclose(self) -> None:
-        """Ends the thread that runs batches; the next call starts another."""
+        """Ends the thread that runs batches, and the connections to a server; the next call starts others."""
         if self.weights.loaded:
             await asyncio.to_thread(self.weights.engine.close)
+            if self.weights.served is not None:
+                await self.weights.served.aclose()
 
     def __reduce__(self) -> NoReturn:
         raise ConfigError(f"{self!r} is not pickled or copied: it holds weights. Load it where it is needed")

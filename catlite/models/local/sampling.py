@@ -152,6 +152,14 @@ class Forced:
 
 def numbers(drawing: Drawing, prompt: Sequence[int], index: int, steps: int) -> Any:
     """`steps` numbers from 0 to 1 that belong to this seed, prompt and index."""
+    return _generator(drawing, prompt, index).random(steps)
+
+
+def seed_of_reply(drawing: Drawing, prompt: Sequence[int], index: int) -> int:
+    """A seed for another engine, from 0 to 2**63 - 1, that belongs to this seed, prompt and index."""
+    return int(_generator(drawing, prompt, index).integers(2**63))
+
+
+def _generator(drawing: Drawing, prompt: Sequence[int], index: int) -> np.random.Generator:
     digest = hashlib.sha256(repr(list(prompt)).encode()).digest()
-    seed = [drawing.seed % 2**64, index, int.from_bytes(digest[:8], "big")]
-    return np.random.default_rng(seed).random(steps)
+    return np.random.default_rng([drawing.seed % 2**64, index, int.from_bytes(digest[:8], "big")])

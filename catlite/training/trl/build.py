@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from catlite.data import Example
@@ -11,6 +12,7 @@ from catlite.training.examples import Named, rows_of_steps
 from catlite.training.lora import C, TrainablePolicy
 from catlite.training.reward import CatReward
 from catlite.training.rewarder import Rewarder
+from catlite.training.trl.memory import choose_micro_batch, unchosen
 from catlite.training.trl.rollouts import rollout_drawer
 from catlite.training.trl.settings import trl_arguments
 from catlite.training.watch import Watch
@@ -21,19 +23,15 @@ _PATIENCE = 2  # validations without a lower loss, after which SFT stops
 def grpo_trainer(policy: TrainablePolicy[TrainConfig], rewarder: Rewarder, examples: Named, watch: Watch) -> Any:
     """A CatGRPOTrainer that trains `policy` on `examples`; the policy has its adapter afterwards."""
     config = policy.config
-    # As many rollouts as a group has, unless the user knows better; gradients are summed until the step is whole.
-    micro = config.trl.get("per_device_train_batch_size", config.num_generations)
-    if not isinstance(micro, int) or micro < 1 or config.sequences % micro:
-        raise ConfigError(
-            f"per_device_train_batch_size={micro!r} does not divide the {config.sequences} rollouts of a step "
-            f"(prompts_per_step={config.prompts_per_step} × num_generations={config.num_generations}): take a "
-            "divisor, such as num_generations"
-        )
+
+    def longest() -> int:
+        prompts = (len(policy.local.tokens(example.messages)) for _, example in examples)
+        return max(prompts) + config.max_completion_length
+
     ours = {
         **_common(policy, watch),
+        **_micro_batches(policy, watch, config.sequences, config.num_generations, longest),
         "max_steps": config.steps,
-        "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": config.sequences // micro,
         "num_generations": config.num_generations,
         "max_completion_length": config.max_completion_length,
         "lr_scheduler_type": "constant",
@@ -86,11 +84,13 @@ def sft_trainer(
     """A CatSFTTrainer that trains `policy` on references, (example, text) each, and validates on those set aside."""
     config = policy.config
     batch = min(config.batch_size, len(kept))
-    divisors = (size for size in range(1, 9) if batch % size == 0)
-    micro = config.trl.get("per_device_train_batch_size") or max(divisors)
-    if batch % micro:
-        raise ConfigError(f"per_device_train_batch_size={micro} does not divide the {batch} examples of a step")
-    common = _common(policy, watch)
+    usual = max(size for size in range(1, 9) if batch % size == 0)
+
+    def longest() -> int:
+        tokens, tokenizer = policy.local.tokens, policy.local.tokenizer
+        return max(len(tokens(example.messages)) + len(tokenizer(text)["input_ids"]) for example, text in kept)
+
+    common = {**_common(policy, watch), **_micro_batches(policy, watch, batch, usual, longest)}
     from datasets import Dataset
     from transformers import EarlyStoppingCallback
     from trl import SFTConfig as TRLConfig
@@ -100,8 +100,6 @@ def sft_trainer(
     ours = {
         **common,
         "num_train_epochs": config.epochs,
-        "per_device_train_batch_size": micro,
-        "gradient_accumulation_steps": batch // micro,
         "lr_scheduler_type": "cosine",
         # transformers 5 takes a share of the steps here, and has no ratio.
         ("warmup_ratio" if "warmup_ratio" in TRLConfig.__dataclass_fields__ else "warmup_steps"): 0.1,
@@ -140,6 +138,31 @@ def conversations(references: list[tuple[Example, str]], template: dict[str, Any
     ]
 
 
+def _micro_batches(
+    policy: TrainablePolicy[C], watch: Watch, whole: int, usual: int, longest: Callable[[], int]
+) -> dict[str, Any]:
+    """TRL's settings that cut the `whole` sequences of a step into micro-batches, over which gradients are summed.
+
+    The user's size, or what `choose_micro_batch` says when the run begins and the run's manifest afterwards, since the
+    same run goes on alike whatever memory is free then. A run from before there was a choice goes on with `usual`.
+    """
+    users = policy.config.trl.get("per_device_train_batch_size")
+    if users is not None and (not isinstance(users, int) or users < 1 or whole % users):
+        raise ConfigError(
+            f"per_device_train_batch_size={users!r} does not divide the {whole} sequences of a step: take a divisor, "
+            f"such as {usual}"
+        )
+
+    def choose() -> dict[str, Any]:
+        return choose_micro_batch(policy, users or whole, users or usual, longest)
+
+    chosen = watch.folder.choice("micro_batch", choose) or unchosen(policy, usual)
+    size = users or chosen["per_device_train_batch_size"]
+    if whole % size:  # of another number of references
+        size = usual
+    return {**chosen, "per_device_train_batch_size": size, "gradient_accumulation_steps": whole // size}
+
+
 def _common(policy: TrainablePolicy[C], watch: Watch) -> dict[str, Any]:
     """TRL's settings that GRPO and SFT share."""
     return {
@@ -147,7 +170,6 @@ def _common(policy: TrainablePolicy[C], watch: Watch) -> dict[str, Any]:
         "learning_rate": policy.config.learning_rate,
         **policy.precision,
         "use_cpu": not policy.on_gpu,  # not Apple's GPU either, on which nothing of this was tried
-        "gradient_checkpointing": policy.on_gpu,
         "dataloader_pin_memory": policy.on_gpu,
         "logging_steps": 1,
         "save_total_limit": 2,

@@ -5,8 +5,8 @@ rollouts, and its language-model head is a Triton kernel, which runs on a GPU on
 in that call. It reads equal prompts once, with their gradients, and lets the rollouts attend to their keys and values:
 the same log-probabilities and gradients up to rounding, from P + G × C tokens instead of G × (P + C). Without a GPU it
 computes what the kernel would in torch. Left out: tiles over the vocabulary; training by several processes, whose
-wrapper of the model a Scorer would go around; sharing prompts under gradient checkpointing (our default on a GPU),
-which keeps no keys and values, and for models whose cache is more than those.
+wrapper of the model a Scorer would go around; sharing prompts under gradient checkpointing, which keeps no keys
+and values, and for models whose cache is more than those.
 """
 
 from __future__ import annotations

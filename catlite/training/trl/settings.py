@@ -48,11 +48,19 @@ def trl_settings(kind: type, ours: Mapping[str, Any], users: Mapping[str, Any]) 
     Settings of ours that this TRL does not know are left out, with a warning unless they are None.
 
     Raises:
-        ConfigError: for a setting of the user's that TRL does not know, or that catlite has a setting of its own for.
+        ConfigError: for a setting of the user's that TRL does not know, or that catlite has a setting of its own for,
+            and for those of TRL's way to use vLLM, which changes the base weights.
     """
-    for name in users:
+    for name, value in users.items():
         if name in _OWN:
             raise ConfigError(f"trl={{{name!r}: …}}: that is what {_OWN[name]} is for, which more than TRL has to know")
+        if name.startswith("vllm_") or (name == "use_vllm" and value is not False):
+            raise ConfigError(
+                f"trl={{{name!r}: {value!r}}}: for vLLM, TRL adds the adapter to the base weights before each step and "
+                "subtracts it afterwards. In bfloat16 the base is not the same afterwards (a third of the weights "
+                "differ after one step, and more with each: huggingface/trl#6688), and here it is the anchor and the "
+                'reference of the KL penalty. Have LocalModel(…, fast="http://…/v1") draw from a vLLM server instead'
+            )
     known = set(kind.__dataclass_fields__)  # type: ignore[attr-defined]
     unknown = [name for name in users if name not in known]
     if unknown:

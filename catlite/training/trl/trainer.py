@@ -26,7 +26,7 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from trl import GRPOTrainer, SFTTrainer
 from trl.trainer.utils import split_tensor_dict
 
-from catlite.errors import ConfigError
+from catlite.errors import ConfigError, EndpointUnavailable
 from catlite.training.trl.compat import CALLS_US, trl_since
 from catlite.training.trl.scoring import Scorer
 from catlite.training.watch import Watch
@@ -134,7 +134,10 @@ class CatGRPOTrainer(_Watched, GRPOTrainer):  # type: ignore[misc]
         if self._draw is None:
             completions = super()._generate_single_turn(prompt_ids, *positional, **named)
         else:
-            completions = self._draw(prompt_ids, self.state.global_step), None
+            try:
+                completions = self._draw(prompt_ids, self.state.global_step), None
+            except EndpointUnavailable as error:
+                raise Halt(str(error)) from error
         if self.watch is not None:
             self.watch.note_rollouts()
         return completions

@@ -1,5 +1,7 @@
 """TRL's rollouts come from our engine, drawn as everything else is drawn."""
 
+import _thread
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
@@ -8,6 +10,7 @@ from trainings import constant, newer_trl, open_task, small, trained, vowels  # 
 
 from catlite import Example, LocalModel, Task, concurrency, train  # noqa: E402
 from catlite.errors import DataError  # noqa: E402
+from catlite.models.local.engine import Reply  # noqa: E402
 from catlite.training.lora import TrainablePolicy  # noqa: E402
 from catlite.training.trl import rollouts  # noqa: E402
 from catlite.training.trl.rollouts import rollout_drawer, seed_of  # noqa: E402
@@ -133,6 +136,12 @@ def test_generation_that_only_trl_knows_is_left_to_trl(folder, settings):
     assert trained(folder, config=config).complete
 
 
+@newer_trl
+def test_saying_that_vllm_is_not_used_changes_nothing(folder):
+    policy = LocalModel(folder)
+    assert drawn(policy, small(trl={"use_vllm": False}), 2) == drawn(policy, small(), 2)
+
+
 def test_unsloth_generates_itself(folder, monkeypatch):
     policy = LocalModel(folder)
     monkeypatch.setattr(policy.weights, "backend", "unsloth")
@@ -142,15 +151,12 @@ def test_unsloth_generates_itself(folder, monkeypatch):
 @newer_trl
 def test_after_an_interrupt_nobody_waits_for_the_batch(folder, monkeypatch):
     policy = LocalModel(folder)
-    replies = []
-    draw = policy.weights.engine.draw
+    _ = policy.model
+    replies = [Reply() for _ in range(2)]  # of a batch that does not end
 
     def interrupted(*given, **named):
-        found = draw(*given, **named)
-        replies.extend(found)
-        for reply in found:
-            monkeypatch.setattr(reply, "result", lambda: (_ for _ in ()).throw(KeyboardInterrupt), raising=False)
-        return found
+        _thread.interrupt_main()
+        return replies
 
     monkeypatch.setattr(policy.weights.engine, "draw", interrupted)
     with pytest.raises(KeyboardInterrupt):
