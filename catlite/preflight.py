@@ -15,6 +15,7 @@ from catlite.errors import ConfigError
 from catlite.references.anchored import AnchoredVote
 from catlite.references.vote import MajorityVote
 from catlite.rewards.answer_match import AnswerMatch
+from catlite.rewards.controls import FormatReward
 from catlite.rewards.rubric import ExpertRubric
 
 _FORMAT = 'say how answers are written (answer_format="boxed")'
@@ -26,6 +27,7 @@ _READS: dict[type, tuple[str, str]] = {
         "answer_format",
         f"it compares final answers: pass another reward, such as RubricReward, or {_FORMAT}",
     ),
+    FormatReward: ("answer_format", f"it rewards an answer in its format: use RandomReward, or {_FORMAT}"),
     ExpertRubric: ("rubric", "use a task with rubrics, or RubricReward, which proposes one"),
 }
 

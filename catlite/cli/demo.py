@@ -14,7 +14,7 @@ from catlite.cli.waiting import on_terminal
 from catlite.errors import ConfigError
 from catlite.reprs import in_full
 
-# What demo-train runs with; benchmarks/train_last_word.py measures it (docs/training.md).
+# What demo-train runs with; benchmarks/train_without_labels.py measures it (docs/training.md).
 DEMO: dict[str, Any] = {
     "steps": 24,
     "prompts_per_step": 6,

@@ -33,6 +33,7 @@ def add(commands: options.Commands) -> None:
     options.add_estimator(parser)
     options.add_model(parser)
     options.add_run(parser)
+    options.add_dry_run(parser)
 
 
 def _estimate(arguments: argparse.Namespace) -> int:
@@ -40,7 +41,10 @@ def _estimate(arguments: argparse.Namespace) -> int:
     task = catlite.from_records(arguments.file, **options.own(arguments), **options.drawn(arguments))
     with options.opened(arguments) as model:
         chosen = options.estimator(arguments.estimator, model, arguments)
-        references = catlite.estimate(task, model, estimator=chosen, **options.of_run(arguments, [arguments.estimator]))
+        settings = options.of_run(arguments, [arguments.estimator]) | {"estimator": chosen}
+        if arguments.dry_run is not None:
+            return options.print_cost(arguments, catlite.estimate, task, model, **settings)
+        references = catlite.estimate(task, model, **settings)
     failed = [reference for reference in references if reference.error is not None]
     for example, reference in zip(task, references, strict=True):
         line = {"id": example.id, "text": reference.text, "answer": reference.answer, "support": reference.support}

@@ -17,6 +17,7 @@ from catlite.errors import ConfigError
 from catlite.tasks.healthbench import FILES
 
 _GRADERS = ("answer", "expert", "model")
+_BY_RUBRIC = ("healthbench", "healthbench_professional")  # tasks whose examples have one
 _OWN = ("answer", "rubric", "id")  # columns that only this command reads
 
 
@@ -34,6 +35,8 @@ def add(commands: options.Commands) -> None:
                 --answer-format boxed --ask --model gpt-4o-mini --run runs/sums
             catlite evaluate healthbench --limit 20 --model gpt-4o-mini \\
                 --judge gpt-4o --run runs/health --max-tokens 1500
+            catlite evaluate healthbench --n 1 --estimators none --model gpt-4.1-mini \\
+                --judge gpt-4.1 --max-tokens 1000 --dry-run
         """,
     )
     options.add_task(parser)
@@ -51,19 +54,20 @@ def add(commands: options.Commands) -> None:
         parser,
         "--estimators",
         "NAMES",
-        f"names separated by commas: {', '.join(sorted(options.ESTIMATORS))} (default: synthesis, and majority where "
-        "there are answers)",
+        f"names separated by commas: {', '.join(sorted(options.ESTIMATORS))}; or none, for the single sample alone "
+        "(default: synthesis, and majority where there are answers)",
         action="append",
     )
     add_option(parser, "--n-repeats", "N", "how often each question is sampled anew (default: 1)", default=1)
     options.add_model(parser)
     options.add_run(parser)
+    options.add_dry_run(parser)
     grading = parser.add_argument_group("grading")
     grading.add_argument(
         "--grader",
         choices=_GRADERS,
         help="answer: compare final answers (default); expert: a judge goes by the rubric of each example (default for "
-        "healthbench); model: a judge says whether a reply says the same as the answer",
+        "HealthBench); model: a judge says whether a reply says the same as the answer",
     )
     options.add_judge(grading, "judge-")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
@@ -71,19 +75,23 @@ def add(commands: options.Commands) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     # What was typed is checked before a task or a model is fetched.
-    chosen = ",".join(arguments.estimators).split(",") if arguments.estimators else []
-    options.check_names(chosen)
-    by_rubric = arguments.task == "healthbench" or arguments.rubric is not None
+    chosen = ",".join(arguments.estimators).split(",") if arguments.estimators else None
+    chosen = [] if chosen == ["none"] else chosen
+    options.check_names(chosen or [])
+    by_rubric = arguments.task in _BY_RUBRIC or arguments.rubric is not None
     kind = arguments.grader or ("expert" if by_rubric else "answer")
     if kind == "answer" and arguments.judge is not None:
         raise ConfigError("--judge goes with --grader expert or model: final answers are compared without one")
     if kind != "answer":
         options.check_judge(arguments)
     task = _task(arguments)
-    names = chosen or (["majority", "synthesis"] if task.verifiable else ["synthesis"])
+    usual = ["majority", "synthesis"] if task.verifiable else ["synthesis"]
+    names = usual if chosen is None else chosen
     with options.opened(arguments) as model, _grader(kind, arguments) as grader:
         estimators = [options.estimator(name, model, arguments) for name in names]
         settings = options.of_run(arguments, names) | {"n_repeats": arguments.n_repeats, "grader": grader}
+        if arguments.dry_run is not None:
+            return options.print_cost(arguments, catlite.evaluate, task, model, estimators=estimators, **settings)
         result = catlite.evaluate(task, model, estimators=estimators, **settings)
     summary = result.summary.reset_index()
     table = str(result)
@@ -91,7 +99,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         table = table.replace(note, in_flags(note, arguments.parser))
     print(summary.to_json(orient="records", indent=2) if arguments.json else table)
     hard = not arguments.json and arguments.judge_mode != "soft"
-    if arguments.task == "healthbench" and hard and any(row.judgement for row in result.rows):
+    if arguments.task in _BY_RUBRIC and hard and any(row.judgement for row in result.rows):
         print("\nHealthBench's own metrics (means clipped to [0, 1], ± deviation of 1,000 resamples):")
         print(official(result).round(3).to_string(index=False))
     return 1 if result.stopped is not None else 0

@@ -16,9 +16,8 @@ _ALIASES = {
     "--limit": ("count",),
 }
 _VALUE = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|…|[^\s,;:()'"]*"""
-_BUILT = re.compile(
-    r"(?:catlite\.)?\b(?:from_records|gsm8k|math500|healthbench|times_tables)\(((?:[^()]|\([^()]*\))*)\)"
-)
+_TASKS = "from_records|arithmetic|gsm8k|math500|healthbench(?:_professional)?|larger|last_word|times_tables"
+_BUILT = re.compile(rf"(?:catlite\.)?\b(?:{_TASKS})\(((?:[^()]|\([^()]*\))*)\)")
 _SAYINGS = (
     # What has no option, in words that need none.
     (re.compile(r"; or give from_records\([\w.]+\(path\)\)"), "; or convert it to one of these"),

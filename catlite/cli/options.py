@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, get_args
 
 import catlite
+from catlite.cli.flags import in_flags
 from catlite.cli.waiting import on_terminal
 from catlite.coerce import TASKS
 from catlite.data import Estimator, Task
@@ -137,10 +138,12 @@ def add_task(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--path", "FILE", "where the file of a named task is, if it is on this machine already")
 
 
-def add_estimator(parser: argparse.ArgumentParser) -> None:
-    """Add --estimator."""
+def add_estimator(
+    parser: argparse.ArgumentParser, default: str | None = "synthesis", meaning: str = "default: synthesis"
+) -> None:
+    """Add --estimator; `meaning` says what its default is."""
     names = ", ".join(sorted(ESTIMATORS))
-    add_option(parser, "--estimator", "NAME", f"one of {names} (default: synthesis)", default="synthesis")
+    add_option(parser, "--estimator", "NAME", f"one of {names} ({meaning})", default=default)
 
 
 def add_run(parser: argparse.ArgumentParser, *, connections: bool = True) -> None:
@@ -151,6 +154,29 @@ def add_run(parser: argparse.ArgumentParser, *, connections: bool = True) -> Non
     add_option(parser, "--budget-usd", "USD", "stop before spending more US dollars")
     add_option(parser, "--budget-tokens", "N", "stop before using more tokens")
     add_option(parser, "--budget-requests", "N", "stop before sending more requests")
+
+
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """Add --dry-run, which tells the cost instead of running."""
+    parser.add_argument(
+        "--dry-run",
+        metavar="N",
+        nargs="?",
+        type=int,
+        const=0,
+        help="print the requests, tokens and dollars to expect, and end: without N no model is asked; with N, such as "
+        "5, so many questions are, and --run keeps them",
+    )
+
+
+def print_cost(arguments: argparse.Namespace, call: Callable[..., Any], *given: Any, **named: Any) -> int:
+    """Print what `call` would cost, with its notes in the words of the command line; the exit code is 0."""
+    expected = catlite.cost(call, *given, sample=0 if arguments.dry_run is True else arguments.dry_run, **named)
+    text = str(expected)
+    for note in expected.notes:
+        text = text.replace(note, in_flags(note, arguments.parser))
+    print(text)
+    return 0
 
 
 def add_judge(parser: argparse._ActionsContainer, prefix: str = "", default: str | None = None) -> None:
@@ -166,6 +192,8 @@ def add_judge(parser: argparse._ActionsContainer, prefix: str = "", default: str
         help="single: one criterion a call (default); batch: all criteria of a response; soft: probabilities",
     )
     add_option(parser, f"--{prefix}max-tokens", "N", "the most tokens of a verdict", dest="judge_max_tokens")
+    thinking = "how long a judge that reasons may think: low, medium or high (default: the endpoint's own)"
+    add_option(parser, f"--{prefix}reasoning-effort", "LEVEL", thinking, dest="judge_reasoning_effort")
 
 
 def check_judge(arguments: argparse.Namespace) -> None:
@@ -179,7 +207,8 @@ def judge(arguments: argparse.Namespace) -> Endpoint:
     check_judge(arguments)
     if arguments.judge == "local" and arguments.judge_base_url is None:
         return catlite.embedded()
-    return catlite.Endpoint(arguments.judge, base_url=arguments.judge_base_url or getattr(arguments, "base_url", None))
+    where = arguments.judge_base_url or getattr(arguments, "base_url", None)
+    return catlite.Endpoint(arguments.judge, base_url=where, reasoning_effort=arguments.judge_reasoning_effort)
 
 
 def of_run(arguments: argparse.Namespace, names: Sequence[str] = ()) -> dict[str, Any]:

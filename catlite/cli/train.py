@@ -10,10 +10,12 @@ from typing import Any
 import catlite
 from catlite.cli import options
 from catlite.cli.options import add_option
-from catlite.data import Estimator
+from catlite.data import Estimator, Reward, Task
 from catlite.errors import ConfigError, HaltedWarning
+from catlite.rewards.controls import FormatReward, RandomReward
 
 _REWARDS = ("answer", "rubric")
+_CONTROLS = ("random", "format")
 # What a reason says, and what it is called here.
 _OPTIONS = {
     "judge_wait in TrainConfig": "--judge-wait",
@@ -34,6 +36,7 @@ def add(commands: options.Commands) -> None:
         examples="""
             catlite train times_tables --policy local --steps 20 --run runs/tables
             catlite train math500 --policy Qwen/Qwen3-1.7B --limit 100 --stop gap
+            catlite train math500 --policy Qwen/Qwen3-1.7B --limit 100 --control random
             catlite train questions.csv --prompt question --policy Qwen/Qwen3-1.7B \\
                 --reward rubric --judge gpt-4o-mini --run runs/questions
         """,
@@ -51,12 +54,18 @@ def add(commands: options.Commands) -> None:
     parser.add_argument(
         "--load-in-4bit", action="store_true", help="load the weights in 4 bits, for a GPU with little memory"
     )
-    options.add_estimator(parser)
+    default = "default: synthesis; with --control majority, where the task has answers"
+    options.add_estimator(parser, None, default)
     parser.add_argument(
         "--reward",
-        default="answer",
         choices=_REWARDS,
         help="answer: agreement with the reference (default); rubric: criteria of the reference, by a --judge",
+    )
+    parser.add_argument(
+        "--control",
+        choices=_CONTROLS,
+        help="a reward that knows nothing of what is right, to see what the other was worth: random tosses a coin by "
+        "--seed, format rewards any answer that can be read",
     )
     named = "the model that judges rubrics: a name your endpoint serves, or provider/name"
     add_option(parser, "--judge", "MODEL", named)
@@ -77,28 +86,32 @@ def add(commands: options.Commands) -> None:
     add_option(parser, "--run", "FOLDER", "keep everything in this folder, and go on from there")
     add_option(parser, "--budget-usd", "USD", "stop before spending more US dollars")
     add_option(parser, "--save", "FOLDER", "write the merged model to this folder at the end")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the requests, tokens and dollars to expect, and end"
+    )
 
 
 def _train(arguments: argparse.Namespace) -> int:
     # What was typed is checked before a task or a model is fetched.
-    options.check_names([arguments.estimator])
+    options.check_names([] if arguments.estimator is None else [arguments.estimator])
     judge = _judge(arguments)
-    settings = {field.name for field in fields(catlite.TrainConfig)}
-    given = {name: value for name, value in vars(arguments).items() if name in settings and value is not None}
+    own = {field.name for field in fields(catlite.TrainConfig)}
+    configured = {name: value for name, value in vars(arguments).items() if name in own and value is not None}
     micro = arguments.micro_batch
-    config = catlite.TrainConfig(**given, trl={} if micro is None else {"per_device_train_batch_size": micro})
+    config = catlite.TrainConfig(**configured, trl={} if micro is None else {"per_device_train_batch_size": micro})
     task = options.read_task(arguments, options.own(arguments))
     policy = catlite.LocalModel(arguments.policy, backend=arguments.backend, load_in_4bit=arguments.load_in_4bit)
+    settings: dict[str, Any] = {
+        "estimator": _estimator(arguments.estimator or _usual_estimator(arguments, task), policy, config),
+        "reward": _reward(arguments, policy, judge),
+        "config": config,
+        "run": arguments.run,
+        "budget": None if arguments.budget_usd is None else catlite.Budget(usd=arguments.budget_usd),
+    }
     try:
-        trained = run_training(
-            task,
-            policy,
-            estimator=_estimator(arguments.estimator, policy, config),
-            reward=None if judge is None else catlite.RubricReward(policy.frozen(), judge),
-            config=config,
-            run=arguments.run,
-            budget=None if arguments.budget_usd is None else catlite.Budget(usd=arguments.budget_usd),
-        )
+        if arguments.dry_run:
+            return options.print_cost(arguments, catlite.train, task, policy, **settings)
+        trained = run_training(task, policy, **settings)
     finally:
         if judge is not None:
             judge.close()
@@ -129,11 +142,24 @@ def exit_code(trained: catlite.TrainingRun) -> int:
 
 
 def _judge(arguments: argparse.Namespace) -> catlite.Endpoint | None:
-    if arguments.reward == "answer":
+    if arguments.control is not None and (arguments.reward, arguments.judge) != (None, None):
+        raise ConfigError(f"--control {arguments.control} is the reward: leave out --reward and --judge")
+    if arguments.reward in (None, "answer"):
         return None
     if arguments.judge is None:
         raise ConfigError("--reward rubric needs --judge: a model that is not the policy, such as gpt-4o-mini")
     return catlite.Endpoint(arguments.judge, base_url=arguments.base_url, max_tokens=512)
+
+
+def _reward(arguments: argparse.Namespace, policy: catlite.LocalModel, judge: catlite.Endpoint | None) -> Reward | None:
+    if arguments.control is not None:
+        return RandomReward(arguments.seed or 0) if arguments.control == "random" else FormatReward()
+    return None if judge is None else catlite.RubricReward(policy.frozen(), judge)
+
+
+def _usual_estimator(arguments: argparse.Namespace, task: Task) -> str:
+    """The default: no control looks at the reference, so one that costs nothing will do there."""
+    return "majority" if arguments.control is not None and task.verifiable else "synthesis"
 
 
 def _estimator(name: str, policy: catlite.LocalModel, config: catlite.TrainConfig) -> Estimator:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catlite.data import Message, Rollout
+from catlite.errors import ConfigError
 from catlite.runs import session
 from catlite.runs.store import Asked, Store
 from catlite.usage import Usage
@@ -78,6 +79,11 @@ async def kept(
         samples: the indices of the replies.
     """
     in_force = session.current()
+    if in_force.tally is not None:
+        raise ConfigError(
+            f"{model!r} is asked past catlite.models.ask, so what that costs cannot be told without asking it: write "
+            "`await catlite.models.ask.sample(model, …)`, or take a sample of questions, sample=5"
+        )
     store, outer = in_force.store, in_force.room
     if outer is not None:
         outer.give_back()  # before anything is waited for: what this call asks for is booked by itself

@@ -27,8 +27,10 @@ def plain(value: Any) -> Any:
 
 
 def as_prompt(value: Any, column: str) -> Prompt:
-    """Make a prompt of text, of messages, or of the JSON text of messages; DataError for anything else."""
+    """Make a prompt of text, of messages, also as {"messages": …}, or of the JSON of them; DataError otherwise."""
     value = plain(value)
+    if isinstance(value, Mapping) and set(value) == {"messages"}:
+        value = plain(value["messages"])
     if value is None or (isinstance(value, str) and not value.strip()):
         raise DataError(f"the prompt in {column!r} is empty")
     if not isinstance(value, (str, list, tuple)):
@@ -99,6 +101,8 @@ def _criterion(item: Any, number: int) -> Criterion:
     if isinstance(item, Criterion):
         return item
     fields = {"criterion": item} if isinstance(item, str) else item
+    if isinstance(fields, Mapping) and "criterion" not in fields and "criterion_text" in fields:
+        fields = {**fields, "criterion": fields["criterion_text"]}  # as HealthBench Professional calls it
     if not isinstance(fields, Mapping) or not isinstance(fields.get("criterion"), str):
         keys = f" with keys {list(fields)[:12]}" if isinstance(fields, Mapping) else ""
         raise DataError(f"criterion {number} is {kind_of(item)}{keys}: want text, or {{criterion, points, tags}}")
