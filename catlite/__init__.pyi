@@ -58,6 +58,7 @@ from .rewards.length import LengthPenalty as LengthPenalty
 from .rewards.model_as_judge import ModelAsJudge as ModelAsJudge
 from .rewards.proposal import propose_rubric as propose_rubric
 from .rewards.rubric import ExpertRubric as ExpertRubric, RubricReward as RubricReward
+from .rewards.vote_share import VoteShare as VoteShare
 from .runs.budget import Budget as Budget
 from .tasks.arithmetic import arithmetic as arithmetic
 from .tasks.gsm8k import gsm8k as gsm8k

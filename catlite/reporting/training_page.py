@@ -20,7 +20,8 @@ _MOST = 200  # points of a line: more of them lie on each other
 _SETTINGS = ("estimator", "reward", "sampling", "method", "model")
 # The columns of the table, where there are figures for them.
 _COLUMNS = (
-    *("cat/reward", "cat/support", "cat/abstained", "cat/coverage", "check/teacher", "check/policy", "check/gap"),
+    *("cat/reward", "cat/support", "cat/abstained", "cat/coverage", "cat/flips", "cat/distinct_answers"),
+    *("check/teacher", "check/policy", "check/gap"),
     *("check/reward", "entropy", "loss", "eval_loss", "completions/mean_length", "seconds/step"),
 )
 

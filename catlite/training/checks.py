@@ -66,6 +66,15 @@ class Checks:
             check(local, self.examples, self.rewarder, config.num_generations, step, seed=seed, **sampling)
         )
 
+    @property
+    def best_by(self) -> str:
+        """The figure of a check by which it is the best: a sample's accuracy where there are answers, else the reward.
+
+        Reward without labels is agreement, and highest where training has collapsed.
+        """
+        labelled = all(example.answer is not None and example.answer_format is not None for example in self.examples)
+        return "policy" if labelled else "reward"
+
     def stops(self, history: Sequence[Check]) -> str | None:
         """Why training may end by the rule that the config names; None to go on."""
         stop = self.policy.config.stop
@@ -129,11 +138,13 @@ async def _rewarded(scored: Sequence[Scored], rewarder: Rewarder) -> list[tuple[
 async def _scores(scored: Scored, gold: str | None) -> tuple[float, float] | None:
     """(teacher, policy) of one prompt by its answers; None when there are none to compare, or a call failed.
 
-    As in an evaluation, a reply without an answer scores 0: rollouts that were cut off, and a reference that could not
-    be made because no rollout has an answer.
+    A prompt on which the estimator abstained is left out. Otherwise, as in an evaluation, a reply without an answer
+    scores 0: rollouts that were cut off, and a reference that could not be made because no rollout has an answer.
     """
     group, reference = scored.group, scored.reference
     if group.example.answer_format is None or (reference is None and not scored.unanswered):
+        return None
+    if scored.chose_none:
         return None
     if gold is None:
         return await agreement(group, reference)

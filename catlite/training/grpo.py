@@ -16,7 +16,7 @@ from catlite.coerce import as_task, check_estimator, check_reward, check_setting
 from catlite.data import Estimator, Example, Prompt, Reward, Task
 from catlite.errors import HaltedWarning
 from catlite.models.local.model import LocalModel
-from catlite.preflight import check_task
+from catlite.preflight import check_task, warn_of_collapse
 from catlite.runs.budget import Budget
 from catlite.training.checks import Checks
 from catlite.training.config import TrainConfig, check_warm
@@ -97,6 +97,8 @@ def train(
     reward = reward or default_reward(task)
     kept, held = split(examples, validation, config)
     check_task(estimator, reward, [example for _, example in kept])
+    if not held and config.stop is None:
+        warn_of_collapse(reward, len(kept))
     trainable = TrainablePolicy(policy, config)
     check_warm(trainable.sampling, repr(trainable.local))
     with trainable.prepared():
@@ -125,18 +127,18 @@ def _train(
 ) -> TrainingRun:
     """Train to the end, or as far as it goes."""
     policy, config, folder = loop.policy, loop.policy.config, loop.folder
-    watching: dict[str, Any] = {"every": config.check_every}
+    watching: dict[str, Any] = {"every": config.check_every, "stops_by_flips": config.stop == "flips"}
     if checks is not None:
 
         def keep_best(step: int) -> None:
             policy.local.save_adapter(folder.best(step))
 
-        watching |= {"check": checks, "says_stop": checks.stops, "keep_best": keep_best}
+        watching |= {"check": checks, "says_stop": checks.stops, "keep_best": keep_best, "best_by": checks.best_by}
     watch = loop.watch_steps(config.steps, progress, **watching)
     halted: str | None = None
     with loop.training(_LOWER_UNSLOTH if policy.local.backend == "unsloth" else _LOWER):
-        if loop.last is not None and checks is not None:
-            watch.ended = checks.stops(watch.history)
+        if loop.last is not None:
+            watch.ended = watch.reason_to_stop()
         if loop.last is not None and watch.ended is not None:
             # A kill came between this checkpoint and the end.
             policy.load_adapter(loop.last)

@@ -54,7 +54,7 @@ class Loop(Generic[C]):
         """The result of a run that is complete, from its folder."""
         self.policy.load_adapter(self.folder.adapter)
         self.policy.local.weights.trained_in = self.folder.path
-        return self._result(self.folder.read_metrics(self.outcome["steps"]))
+        return self._result(self.folder.metrics.read(self.outcome["steps"]))
 
     @contextlib.contextmanager
     def begun(self) -> Iterator[None]:
@@ -69,9 +69,8 @@ class Loop(Generic[C]):
         self.watch = Watch(self.folder, self.view, **watching)
         self.folder.remove_torn()
         self.last = self.folder.last_checkpoint()
-        rows = self.folder.read_metrics(step_of(self.last))
-        self.folder.write_metrics(rows)
-        self.watch.resume(rows)
+        step = step_of(self.last)
+        self.watch.resume(self.folder.metrics.keep(step), self.folder.answers.keep(step))
         return self.watch
 
     @property

@@ -40,7 +40,7 @@ def test_config_has_few_dials_each_with_its_why():
         ({"learning_rate": math.nan}, "positive"),
         ({"beta": -1}, "0 or more"),
         ({"lora_layers": 1.5}, "share"),
-        ({"stop": "never"}, '"gap" or "reward"'),
+        ({"stop": "never"}, '"gap", "reward" or "flips"'),
         ({"held_back": 1}, "at least 2"),
         ({"held_back": -5}, "at least 2"),
         ({"sampling": {"repetition_penalty": 1.1}}, "sampled alike, by temperature"),
