@@ -11,7 +11,7 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: demo demo-train test check notebooks docs bench audit clean
+.PHONY: demo demo-train test check compat notebooks docs bench audit clean
 
 demo: .venv/with-local
 	$(BIN)/catlite demo
@@ -28,6 +28,10 @@ check: .venv/with-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4
+
+# With the versions that other people have, in environments of their own, 1.5 GB each.
+compat: .venv/bin/python
+	$(BIN)/python tests/compat.py
 
 notebooks: .venv/with-dev
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=2 tests/test_notebooks.py
@@ -63,5 +67,5 @@ clean:
 # Unsloth runs on a GPU only; a test reads its source, to see that our calls into it fit.
 .venv/with-dev: .venv/bin/python $(INPUTS)
 	$(BIN)/python -m pip install --quiet --editable '.[local,notebooks,docs,dev,train]'
-	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/unsloth-source unsloth
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/unsloth-source unsloth unsloth_zoo
 	@touch $@

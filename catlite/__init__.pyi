@@ -14,6 +14,7 @@ from .analysis.at_k import maj_at_k as maj_at_k, pass_at_k as pass_at_k
 from .analysis.comparing import differences as differences, disagreement as disagreement
 from .analysis.traces import traces as traces
 from .api import asynthesize as asynthesize, synthesize as synthesize
+from .costs import Cost as Cost
 from .criteria import Criterion as Criterion, Rubric as Rubric, Verdict as Verdict
 from .data import (
     Example as Example,
@@ -39,6 +40,7 @@ from .models.local.model import LocalModel as LocalModel
 from .models.panel import Panel as Panel
 from .models.replay import Replay as Replay
 from .models.scripted import ScriptedModel as ScriptedModel
+from .pricing import cost as cost
 from .references.anchored import AnchoredVote as AnchoredVote
 from .references.dataset import References as References
 from .references.recursive import RecursiveSynthesis as RecursiveSynthesis
@@ -60,8 +62,13 @@ from .rewards.relative import RelativeJudge as RelativeJudge
 from .rewards.rubric import ExpertRubric as ExpertRubric, RubricReward as RubricReward
 from .rewards.vote_share import VoteShare as VoteShare
 from .runs.budget import Budget as Budget
+from .tasks.arithmetic import arithmetic as arithmetic
 from .tasks.gsm8k import gsm8k as gsm8k
-from .tasks.healthbench import healthbench as healthbench
+from .tasks.healthbench import (
+    healthbench as healthbench,
+    healthbench_professional as healthbench_professional,
+)
+from .tasks.larger import larger as larger
 from .tasks.last_word import last_word as last_word
 from .tasks.math500 import math500 as math500
 from .tasks.records import from_records as from_records

@@ -50,7 +50,9 @@ def html(noun: object) -> str:
 def _(reference: Reference) -> str:
     """Answer, agreement and warnings first, then the text, then who wrote it, and the rollouts folded."""
     if reference.error is not None:
-        return card(_failure(reference), _origin(reference), _rollouts(reference.group))
+        error = f'<div style="{_SCROLL}">{escaped(reference.error)}</div>'
+        failure = f'<div style="{RED}"><b>No reference</b>{error}</div>{warnings(reference.notes)}'
+        return card(failure, _origin(reference), _rollouts(reference.group))
     answer = [] if reference.group.example.answer_format is None else ["<b>Answer</b> none found"]
     if reference.answer is not None:
         answer = [f"<b>Answer</b> <code>{escaped(reference.answer)}</code>"]
@@ -62,12 +64,6 @@ def _(reference: Reference) -> str:
 def card(*parts: str) -> str:
     """Put `parts` into the frame of a card."""
     return f'<div {PLAIN} style="{_STYLE}">{"".join(parts)}</div>'
-
-
-def _failure(reference: Reference) -> str:
-    """Why there is no reference, and what to do about it, which the error's last sentence says."""
-    error = f'<div style="{_SCROLL}">{escaped(reference.error or "")}</div>'
-    return f'<div style="{RED}"><b>No reference</b>{error}</div>{warnings(reference.notes)}'
 
 
 def warnings(notes: Sequence[str]) -> str:

@@ -22,7 +22,10 @@ from catlite.models.base import Model
 from catlite.models.naming import resolve
 from catlite.tasks.records import USUAL
 
-TASKS = ("gsm8k", "healthbench", "last_word", "math500", "times_tables")  # by name
+TASKS = (
+    *("arithmetic", "gsm8k", "healthbench", "healthbench_professional", "larger", "last_word", "math500"),
+    "times_tables",
+)  # by name
 
 
 def as_task(

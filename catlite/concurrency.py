@@ -38,8 +38,6 @@ TICK_SECONDS = 0.25  # between two looks at what is to be shown while a caller w
 
 
 class _Background:
-    """An event loop on a daemon thread."""
-
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()

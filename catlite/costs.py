@@ -1,18 +1,27 @@
-"""What a single sample costs, told from a group of rollouts that were asked for together.
+"""What calls cost: a single sample, told from a group, and a whole run, told before it is made (pricing.py).
 
-Servers bill the prompt of a request once, whatever the number of replies, so it is not an n-th of the group. Left out:
-prices that change with the length of a reply.
+Servers bill the prompt of a request once, whatever the number of replies, so that of a sample is not an n-th of the
+group's. Left out: prices that change with the length of a reply.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from catlite.cards import html_table, notes_html
 from catlite.data import Group
 from catlite.models.http.prices import Price
+from catlite.text import data_frame, plural, rounded, table
 from catlite.usage import Usage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COUNTS = ("requests", "prompt_tokens", "completion_tokens", "cost_usd")  # columns of a Cost
 
 
 def of_one(group: Group, price: Any) -> Usage:
@@ -61,3 +70,66 @@ def _dollars(parts: Sequence[Usage], completion: float | None) -> float | None:
     rate: float = paid / tokens
     prompts = fmean((usage.cost_usd or 0) - rate * (usage.completion_tokens or 0) for usage in first)
     return prompts + rate * completion
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a call is expected to cost, by model; the result of `cost`.
+
+    Example:
+        >>> expected = catlite.cost(catlite.evaluate, "gsm8k", "gpt-4o-mini", max_tokens=512)
+        >>> expected.usd, expected.usd_se
+    """
+
+    call: str
+    task: str
+    questions: int  # of the call; of a training, its groups
+    asked: int  # questions that were asked for real; 0: the call was rehearsed
+    rows: tuple[Mapping[str, Any], ...] = field(repr=False)  # one per model, then the total
+    notes: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def usd(self) -> float | None:
+        """US dollars to expect in all; None where a price is unknown."""
+        value: float | None = self.rows[-1]["cost_usd"]
+        return value
+
+    @property
+    def usd_se(self) -> float | None:
+        """The standard error of `usd`; nan after one question of several, None where a price is unknown."""
+        value: float | None = self.rows[-1]["cost_usd_se"]
+        return value
+
+    def to_frame(self) -> pd.DataFrame:
+        """Make a DataFrame with a row per model and their total.
+
+        Columns: requests, prompt_tokens, completion_tokens and cost_usd, None where one is unknown, each with its
+        standard error as requests_se and so on.
+        """
+        return data_frame(self.rows).set_index("model")
+
+    @property
+    def _title(self) -> str:
+        noun = "group" if self.call == "train" else "question"
+        how = f"from {plural(self.asked, 'question')} asked" if self.asked else "rehearsed, with no model asked"
+        return f"{self.call}({self.task}), {plural(self.questions, noun)}: cost to expect, {how} (± standard error)"
+
+    def _cells(self) -> list[list[str]]:
+        head = ["model", "requests", "tokens in", "tokens out", "dollars"]
+        return [head, *([row["model"], *(_with_error(row, name) for name in COUNTS)] for row in self.rows)]
+
+    def __str__(self) -> str:
+        return "\n".join([self._title, table(self._cells(), right=range(1, 5)), *self.notes])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._title, self._cells()) + notes_html(self.notes)
+
+
+def _with_error(row: Mapping[str, Any], name: str) -> str:
+    value, error = row[name], row[f"{name}_se"]
+    if value is None:
+        return "price unknown" if name == "cost_usd" else "?"
+    show = (lambda number: f"${number:,.2f}") if name == "cost_usd" else rounded
+    if not error:
+        return show(value)
+    return f"{show(value)} ± {'?' if math.isnan(error) else show(error)}"

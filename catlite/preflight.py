@@ -15,6 +15,7 @@ from catlite.errors import ConfigError
 from catlite.references.anchored import AnchoredVote
 from catlite.references.vote import MajorityVote
 from catlite.rewards.answer_match import AnswerMatch
+from catlite.rewards.controls import FormatReward
 from catlite.rewards.likelihood import ReferenceLikelihood
 from catlite.rewards.rubric import ExpertRubric
 from catlite.rewards.vote_share import VoteShare
@@ -30,6 +31,7 @@ _READS: dict[type, tuple[str, str]] = {
         f"it compares final answers: pass another reward, such as RubricReward, or {_FORMAT}",
     ),
     ReferenceLikelihood: ("answer_format", f"it puts one final answer in the place of another: {_FORMAT}"),
+    FormatReward: ("answer_format", f"it rewards an answer in its format: use RandomReward, or {_FORMAT}"),
     VoteShare: ("answer_format", f"it counts final answers: pass another reward, such as RubricReward, or {_FORMAT}"),
     ExpertRubric: ("rubric", "use a task with rubrics, or RubricReward, which proposes one"),
 }

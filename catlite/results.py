@@ -233,11 +233,12 @@ class Evaluation:
 
     def __str__(self) -> str:
         totals = self._totals()
-        legend = "gen.: generations per question; in, out: tokens"
-        if not _priced(totals):
-            legend += "; price unknown"
+        legend = "gen.: generations per question; in, out: tokens" + ("" if _priced(totals) else "; price unknown")
         title = textwrap.fill(f"{self._title}. {legend}", WIDTH, break_on_hyphens=False, break_long_words=False)
-        return "\n".join([title, _narrow_table(totals), *self.notes])
+        head, *rows = _cells(totals, narrow=True)
+        room = WIDTH - sum(2 + max(map(len, column)) for column in list(zip(head, *rows, strict=True))[1:])
+        shown = [head, *([_shortened(name, room), *cells] for name, *cells in rows)]
+        return "\n".join([title, table(shown, right=range(1, len(head))), *self.notes])
 
     def _repr_html_(self) -> str:
         return cards.html_table(self._title, _cells(self._totals())) + cards.notes_html(self.notes)
@@ -327,13 +328,6 @@ def _cells(totals: Sequence[Mapping[str, Any]], narrow: bool = False) -> list[li
     return rows
 
 
-def _narrow_table(totals: Sequence[Mapping[str, Any]]) -> str:
-    """Write the comparison of systems as text of WIDTH columns."""
-    head, *rows = _cells(totals, narrow=True)
-    room = WIDTH - sum(2 + max(map(len, column)) for column in list(zip(head, *rows, strict=True))[1:])
-    return table([head, *([_shortened(name, room), *cells] for name, *cells in rows)], right=range(1, len(head)))
-
-
 def _shortened(name: str, room: int) -> str:
     """Shorten a system's name to `room` columns; what is said in brackets at its end stays."""
     if width_of(name) <= room:
@@ -347,7 +341,6 @@ def _shortened(name: str, room: int) -> str:
 
 
 def _row_fields(row: Row, evaluation: Evaluation) -> dict[str, Any]:
-    """Write a row as JSON takes it."""
     fields = evaluation_file.plain(row)
     if row.reference is not None:
         shared = bool(evaluation.groups) and evaluation.group(row.position, row.repeat) == row.reference.group

@@ -47,7 +47,7 @@ def without_own_frames(error: BaseException) -> TracebackType | None:
     parts = list(_parts(error.__traceback__))
     if wants_all_frames():
         return error.__traceback__
-    callers = [position for position, part in enumerate(parts) if _is_callers(part)]
+    callers = [position for position, part in enumerate(parts) if _is_callers(part.tb_frame)]
     if isinstance(error, CatliteError):
         kept = [parts[position] for position in callers]
     elif callers:
@@ -72,24 +72,26 @@ def render(error: BaseException) -> list[str]:
     Returns:
         Lines, with the colours of a terminal.
     """
-    shell = _shell()
+    ipython = shell()
     again = vars(error).get(_RENDERED, False)
     vars(error)[_RENDERED] = True
-    if shell is not None and (again or wants_all_frames() or shell.InteractiveTB.mode == "Verbose"):
-        return list(shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=1))
-    coloured = shell is not None and str(getattr(shell, "colors", "")).casefold() != "nocolor"
+    if ipython is not None and (again or wants_all_frames() or ipython.InteractiveTB.mode == "Verbose"):
+        return list(ipython.InteractiveTB.structured_traceback(type(error), error, error.__traceback__, tb_offset=1))
+    coloured = ipython is not None and str(getattr(ipython, "colors", "")).casefold() != "nocolor"
     red, green, plain = (_RED, _GREEN, _PLAIN) if coloured else ("", "", "")
     lines: list[str] = []
-    for part in filter(_is_callers, _parts(error.__traceback__)):
+    for part in _parts(error.__traceback__):
+        if not _is_callers(part.tb_frame):
+            continue
         code = linecache.getline(_file(part), part.tb_lineno).strip()
-        lines += [f"{green}{_place(part, shell)}{plain}", f"{green}---->{plain} {code}", ""]
+        lines += [f"{green}{_place(part, ipython)}{plain}", f"{green}---->{plain} {code}", ""]
     return [*lines, f"{red}{type(error).__name__}{plain}: {visible(str(error))}"]
 
 
 def callers_frame() -> FrameType | None:
     """Find the innermost frame of the caller's own code on this stack; None without one."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - what inspect.currentframe() calls
-    while frame is not None and not _is_callers_frame(frame):
+    while frame is not None and not _is_callers(frame):
         frame = frame.f_back
     return frame
 
@@ -111,29 +113,25 @@ def _file(part: TracebackType) -> str:
     return part.tb_frame.f_code.co_filename
 
 
-def _is_callers(part: TracebackType) -> bool:
+def _is_callers(frame: FrameType) -> bool:
     """Tell whether a frame is neither catlite's nor an installed library's."""
-    return _is_callers_frame(part.tb_frame)
-
-
-def _is_callers_frame(frame: FrameType) -> bool:
     # What a dataclass generates has no file, but the globals of its module.
     own = str(frame.f_globals.get("__name__", "")).partition(".")[0] == "catlite"
     return not own and not frame.f_code.co_filename.startswith((_OWN, *_LIBRARIES, "<frozen "))
 
 
-def _place(part: TracebackType, shell: Any) -> str:
+def _place(part: TracebackType, ipython: Any) -> str:
     """Say where a frame is: "Cell In[3], line 5", or file and function."""
     file, name = _file(part), part.tb_frame.f_code.co_name
     try:
-        described = shell.compile.format_code_name(file)  # ("Cell", "In[3]") for the code of a cell
+        described = ipython.compile.format_code_name(file)  # ("Cell", "In[3]") for the code of a cell
     except AttributeError:
         described = None
     where = " ".join(described) if described is not None else f"File {file}"
     return f"{where}, line {part.tb_lineno}" + ("" if name == "<module>" else f", in {name}")
 
 
-def _shell() -> Any:
+def shell() -> Any:
     """Find IPython's shell; None in plain Python."""
     ipython = sys.modules.get("IPython")
     return None if ipython is None else ipython.get_ipython()

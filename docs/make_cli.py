@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from catlite.cli.parser import build_parser
+from catlite.cli.main import build_parser
 
 PAGE = Path(__file__).with_name("cli.md")
 _HEAD = """\

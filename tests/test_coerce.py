@@ -324,7 +324,7 @@ def test_a_public_functions_docstring_has_a_line_for_each_argument(name):
     assert "\n" not in first
     arguments = text[text.index("Args:") : text.index("Returns:")]
     for parameter in inspect.signature(function).parameters.values():
-        stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+        stars = {parameter.VAR_KEYWORD: "**", parameter.VAR_POSITIONAL: "*"}.get(parameter.kind, "")
         assert f"\n    {stars}{parameter.name}: " in arguments, parameter.name
     assert "Example:\n    >>> " in text
     assert "Raises:" in text or name == "traces"
@@ -378,7 +378,7 @@ def test_a_vote_over_some_open_ended_questions_fails_there_only(model):
         (lambda model: catlite.synthesize("a?", model, run=5), "run=5: want the path of a folder"),
         (lambda model: catlite.train([SUM], "local", config={"steps": 3}), "write TrainConfig(**…)"),
         (lambda model: catlite.sft([SUM], "local", config=catlite.TrainConfig()), "write SFTConfig(…)"),
-        (lambda model: catlite.train("hello", "local"), "['hello']. Tasks by name: gsm8k"),
+        (lambda model: catlite.train("hello", "local"), "['hello']. Tasks by name: arithmetic, gsm8k"),
         (lambda model: Task("mine", "abc"), "are a list, not str"),
         (lambda model: catlite.estimate(Task("mine", [7]), model), "item 1: a prompt is"),
         (

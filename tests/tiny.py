@@ -24,6 +24,7 @@ def tiny_model(folder, seed=0, template=TEMPLATE, context=256):
         pad_token="<|pad|>",
         additional_special_tokens=SPECIALS[2:],
         clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],  # before transformers 5 there would be a third
     )
     fast.chat_template = template
     fast.save_pretrained(folder)

@@ -318,6 +318,18 @@ CHECKS: dict[str, Check] = {
     "demo": Check(demo, 90, ("trl",), alone=False),
     "unsloth": Check(unsloth_steps, 120, ("unsloth", "trl")),
     "unsloth again": Check(unsloth_steps, 60, ("unsloth", "trl"), {"first step": ("most", 5.0)}),
+    **{
+        f"unsloth: {name}": Check(elsewhere("unsloth_checks", name), 90, ("unsloth", *packages), alone=False)
+        for name, packages in {
+            "synthesis": ("trl",),
+            "checks": ("trl",),
+            "sft": ("trl",),
+            "four_bits": ("trl", "bitsandbytes"),
+            "own_trainer": ("trl",),
+            "quiet": (),
+            "vllm": ("trl", "vllm"),
+        }.items()
+    },
     "vllm": Check(vllm_server, 200, ("trl",)),
     "four_bits": Check(elsewhere("decoding", "four_bits"), 60, ("bitsandbytes", "peft")),
     "lean_and_folded": Check(elsewhere("decoding", "lean_and_folded"), 90, ("peft",)),

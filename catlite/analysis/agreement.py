@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from catlite.analysis.bootstrap import Array, interval, resample
+from catlite.analysis.comparing import Array, interval, resample
 from catlite.averages import over_questions, ratio_and_error
 from catlite.data import Judgement
 from catlite.errors import ConfigError

@@ -60,13 +60,22 @@ def pass_at_k(
         >>> pass_at_k(graded_by_rubric, threshold=0.7)
     """
     evaluation = as_evaluation(evaluation)
-    pools = [_passed([score for _, score in pool], threshold) for pool in _pools(evaluation).values()]
+    pools = right_samples(evaluation, threshold).values()
     rows = []
     for k in checked_sizes(evaluation, ks, "ks"):
         enough = [pool for pool in pools if len(pool) >= k]
-        mean, error = mean_and_error([1 - _all_wrong(pool, k) for pool in enough])
+        mean, error = mean_and_error([1 - all_wrong(pool, k) for pool in enough])
         rows.append({"k": k, "pass_at_k": mean, "se": error, "questions": len(enough)})
     return data_frame(rows)
+
+
+def right_samples(evaluation: Evaluation, threshold: float | None = None) -> dict[int, list[bool]]:
+    """Tell which graded rollouts of each question are right, by position, over its repeats; see `pass_at_k`."""
+    pools: dict[int, list[float]] = {}
+    for row in evaluation.rows:
+        if row.system == SINGLE and row.scores:
+            pools.setdefault(row.position, []).extend(score for score in row.scores if score is not None)
+    return {position: _passed(pool, threshold) for position, pool in pools.items()}
 
 
 def _passed(scores: list[float], threshold: Any) -> list[bool]:
@@ -85,8 +94,8 @@ def _passed(scores: list[float], threshold: Any) -> list[bool]:
     return [score == 1 for score in scores]
 
 
-def _all_wrong(pool: list[bool], k: int) -> float:
-    """The share of subsets of `k` in which nothing is right."""
+def all_wrong(pool: Sequence[bool], k: int) -> float:
+    """Give the share of subsets of `k` in which nothing is right."""
     return math.comb(pool.count(False), k) / math.comb(len(pool), k)
 
 

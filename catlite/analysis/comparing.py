@@ -1,6 +1,8 @@
 """Tell whether a difference is real, and where systems give other answers (arXiv 2509.14234 §4.5).
 
-A question's numbers are means over its repeats, errors are over questions. Left out: corrections for many comparisons.
+A question's numbers are means over its repeats, errors are over questions; intervals are of a bootstrap over questions.
+Left out: corrections for many comparisons, bias-corrected intervals, and a dependency on SciPy for these few lines
+(docs/statistics.md).
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catlite import answers
-from catlite.analysis.bootstrap import interval, resample
 from catlite.averages import mean_and_error, over_questions, relative_gain
 from catlite.data import Reference
 from catlite.errors import ConfigError
@@ -22,6 +23,11 @@ from catlite.text import data_frame
 
 if TYPE_CHECKING:
     import pandas as pd
+
+RESAMPLES = 10_000
+_KINDS = 100  # different rows up to which all draws are made at once
+
+Array = np.ndarray[Any, Any]
 
 
 def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, seed: int = 0) -> pd.DataFrame:
@@ -76,7 +82,36 @@ def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, 
     return data_frame(rows)
 
 
-def _welch(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> float:
+def resample(rows: Array, seed: int) -> Array:
+    """Draw as many questions as there are, with replacement, RESAMPLES times, and average each draw.
+
+    Args:
+        rows: of shape (questions, figures).
+        seed: of the draws.
+
+    Returns:
+        Means of shape (RESAMPLES, figures).
+    """
+    generator = np.random.default_rng(seed)
+    kinds, sizes = np.unique(rows, axis=0, return_counts=True)
+    if len(kinds) <= _KINDS:  # rows that are alike are drawn together
+        means: Array = generator.multinomial(len(rows), sizes / len(rows), RESAMPLES) @ kinds / len(rows)
+        return means
+    # One draw at a time: all of them at once would take a gigabyte for 5,000 questions.
+    draws = (generator.integers(0, len(rows), len(rows)) for _ in range(RESAMPLES))
+    return np.stack([rows[draw].mean(axis=0) for draw in draws])
+
+
+def interval(values: Array) -> tuple[float, float]:
+    """Give the 95% percentile interval of `values`, those that are nan left out; nan where no value is left."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return math.nan, math.nan
+    low, high = np.quantile(known, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _welch(x: Array, y: Array) -> float:
     """Give the two-sided p-value of Welch's t-test (1947); one list may be constant, not both."""
     from mpmath import betainc
 

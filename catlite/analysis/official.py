@@ -1,4 +1,4 @@
-"""HealthBench's official metrics of an evaluation that was graded by rubrics (simple-evals ee3b031).
+"""HealthBench's official metrics of an evaluation that was graded by rubrics (simple-evals ee3b031, PR 108).
 
 Every judged response is a row, so of the single sample each rollout. The official figure clips the mean, where an
 Evaluation's own score does not: with a negative mean they differ. Verdicts are taken as yes or no, also those of mode
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from catlite import answers
+from catlite.data import Example
 from catlite.errors import ConfigError
 from catlite.results import Evaluation
 from catlite.tasks.healthbench import aggregate, deviations
@@ -28,7 +30,8 @@ def official(evaluation: Evaluation, *, seed: int = 0) -> pd.DataFrame:
         seed: of the bootstrap, a whole number; 0.
 
     Returns:
-        A DataFrame with a row per system and metric: "overall_score", then every tag. Columns: system, metric, value;
+        A DataFrame with a row per system and metric: "overall_score", "overall_score_length_adjusted" for HealthBench
+        Professional, then every tag. Columns: system, metric, value;
         deviation, of 1,000 bootstrap resamples of questions, with all the responses of each (the official one is over
         responses, of which a question there has one); responses; questions.
 
@@ -62,8 +65,16 @@ def _rows(evaluation: Evaluation, system: str) -> list[dict[str, Any]]:
             "rubrics": judgement.rubric,
             "example_tags": judgement.group.example.metadata.get("example_tags", []),
             "verdicts": verdicts,
+            "characters": _length(judgement.group.example, response.text),
         }
         for position, judgement in judged
-        for verdicts, reward in zip(judgement.verdicts_GC, judgement.rewards_G, strict=True)
+        for response, verdicts, reward in zip(
+            judgement.group.rollouts, judgement.verdicts_GC, judgement.rewards_G, strict=True
+        )
         if reward is not None
     ]
+
+
+def _length(example: Example, text: str) -> int | None:
+    """Give the characters of a response whose task corrects for them; None for another."""
+    return len(answers.without_thinking(text)) if example.metadata.get("length_adjusted") else None

@@ -12,14 +12,7 @@ Left out: reading an answer out of prose that announces none, and converting uni
 from catlite.answers.comparing import LIMIT_SECONDS, MAX_LENGTH, acompare, compare, equivalent, known
 from catlite.answers.extraction import check_format, extract
 from catlite.answers.thinking import split_thinking, without_thinking
-from catlite.answers.voting import (
-    aclass_of,
-    aclasses,
-    aspokesman,
-    class_of,
-    classes,
-    support,
-)
+from catlite.answers.voting import aclass_of, aclasses, aspokesman, class_of, classes, support
 
 __all__ = [
     "LIMIT_SECONDS",

@@ -41,7 +41,10 @@ def _same(a: str, b: str, ask: Ask) -> bool | None:
         return _same(statement, other, ask)
     choices = structure.choice(a), structure.choice(b)
     if choices[0] and choices[1] and not (a.isalpha() and b.isalpha()):
-        return _same_choice(choices[0], choices[1])
+        (letter, text), (other_letter, other_text) = choices[0], choices[1]
+        if letter != other_letter:
+            return False
+        return True if not (text and other_text) or tight(text) == tight(other_text) else None
     grids = structure.matrix(a), structure.matrix(b)
     if grids[0] and grids[1]:
         return _same_grid(grids[0], grids[1], ask)
@@ -63,13 +66,6 @@ def _member_of(text: str) -> str | None:
     return chain.terms[1] if chain and chain.signs == "∈" and structure.is_name(chain.terms[0]) else None
 
 
-def _same_choice(a: tuple[str, str], b: tuple[str, str]) -> bool | None:
-    """Compare two choices by their letters; None where their texts differ."""
-    if a[0] != b[0]:
-        return False
-    return True if not (a[1] and b[1]) or tight(a[1]) == tight(b[1]) else None
-
-
 def _same_grid(a: tuple[str, list[list[str]]], b: tuple[str, list[list[str]]], ask: Ask) -> bool | None:
     if a[0] != b[0] or [len(row) for row in a[1]] != [len(row) for row in b[1]]:
         return False
@@ -80,20 +76,15 @@ def _same_grid(a: tuple[str, list[list[str]]], b: tuple[str, list[list[str]]], a
 def _same_region(a: structure.Region, b: structure.Region, ask: Ask) -> bool | None:
     if (a.name and b.name and tight(a.name) != tight(b.name)) or len(a.intervals) != len(b.intervals):
         return False
-    if not (a.certain and b.certain) and not (a.name and b.name):
-        # (1,2) may be a point: beside 1<x<2 it is undecided.
-        same = _same_intervals(a, b, ask)
-        return None if same else same
-    return _same_intervals(a, b, ask)
-
-
-def _same_intervals(a: structure.Region, b: structure.Region, ask: Ask) -> bool | None:
     verdicts: list[bool | None] = []
     for x, y in zip(sorted(a.intervals, key=_place), sorted(b.intervals, key=_place), strict=True):
         if (x.closed_low, x.closed_high) != (y.closed_low, y.closed_high):
             return False
         verdicts += [_same(x.low, y.low, ask), _same(x.high, y.high, ask)]
-    return every(verdicts)
+    same = every(verdicts)
+    # (1,2) may be a point: beside 1<x<2 it is undecided.
+    doubtful = not (a.certain and b.certain) and not (a.name and b.name)
+    return None if same and doubtful else same
 
 
 def _place(interval: structure.Interval) -> float:
@@ -115,8 +106,11 @@ class _Listing:
         self.alternatives: list[str] = []
         if len(alternatives) > 1:
             kind, parts = "hedge", [text]
-            self.alternatives = _without_one_name(alternatives)
-            if all(structure.named(part) for part in alternatives):
+            pairs = [structure.named(part) for part in alternatives]
+            self.alternatives = alternatives
+            if len({tight(pair[0]) for pair in pairs if pair}) <= 1:  # "x = 5 or 6", "x = 5 or x = 6"
+                self.alternatives = [pair[1] if pair else part for pair, part in zip(pairs, alternatives, strict=True)]
+            if all(pairs):
                 kind, parts = "", alternatives
         first = structure.named(parts[0])
         pairs = [structure.named(part) for part in parts]
@@ -145,33 +139,20 @@ class _Listing:
         """Whether its elements are values of different names."""
         return len(set(self.names)) > 1
 
-    @property
-    def ordered(self) -> bool:
-        return self.own_names and [*self.names] == sorted(self.names)
-
-
-def _without_one_name(alternatives: list[str]) -> list[str]:
-    """The values of "x = 5 or 6" and "x = 5 or x = 6"; alternatives of several names stay as they are."""
-    pairs = [structure.named(part) for part in alternatives]
-    if len({tight(pair[0]) for pair in pairs if pair}) > 1:
-        return alternatives
-    return [pair[1] if pair else part for pair, part in zip(pairs, alternatives, strict=True)]
-
 
 def _same_list(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
     if a.alternatives and b.alternatives and "hedge" in (a.kind, b.kind):
         return _same_in_some_order(a.alternatives, b.alternatives, ask)
     if len(a.values) == len(b.values) == 1:
-        if (
-            "nested" in (a.kind, b.kind)
-            or "hedge" in (a.kind, b.kind)
-            or (a.kind != b.kind and "{}" not in (a.kind + b.kind))
-        ):
+        kinds = {a.kind, b.kind}
+        if kinds & {"nested", "hedge"} or (len(kinds) == 2 and "{}" not in a.kind + b.kind):
             return False if a.kind != b.kind or a.kind == "hedge" else _same(a.values[0], b.values[0], ask)
         return _same_value(a.values[0], b.values[0], ask)
     if len(a.values) != len(b.values):
         for several, single in ((a, b), (b, a)):
-            if len(single.values) == 1 and _letters(single, several):
+            letters = tight(single.text)  # ACD beside A, C, D: the letters of a multiple choice
+            several_letters = len(single.values) == 1 and re.fullmatch(r"[A-J]{2,10}", letters) is not None
+            if several_letters and [*letters] == [tight(value) for value in several.values]:
                 return True
         if 1 in (len(a.values), len(b.values)):
             single = a if len(a.values) == 1 else b
@@ -191,7 +172,7 @@ def _same_list(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
         if bare.kind not in ("", "()") or bare.names:
             return False
         verdict = every([_same(x, y, ask) for x, y in zip(whole.values, bare.values, strict=True)])
-        return verdict if whole.ordered or not verdict else None
+        return verdict if [*whole.names] == sorted(whole.names) or not verdict else None
     if a.names and b.names and _same_name(a.names[0], b.names[0]) is False:
         return False
     kinds = {a.kind, b.kind}
@@ -200,12 +181,6 @@ def _same_list(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
     if a.kind == b.kind or kinds == {"", "()"}:
         return every([_same(x, y, ask) for x, y in zip(a.values, b.values, strict=True)])
     return False
-
-
-def _letters(single: _Listing, several: _Listing) -> bool:
-    """ACD beside A, C, D: the letters of a multiple choice."""
-    text = tight(single.text)
-    return re.fullmatch(r"[A-J]{2,10}", text) is not None and [*text] == [tight(value) for value in several.values]
 
 
 def _same_in_some_order(values: list[str], others: list[str], ask: Ask) -> bool | None:
@@ -228,11 +203,9 @@ def _same_in_some_order(values: list[str], others: list[str], ask: Ask) -> bool 
 def _same_name(a: str, b: str) -> bool | None:
     """True for one name, False for two; None where a function stands beside its value's letter: y and f(x)."""
     a, b = tight(a), tight(b)
-    if a == b:
-        return True
-    if structure.is_function(a) != structure.is_function(b) and "y" in (a, b):
+    if a != b and structure.is_function(a) != structure.is_function(b) and "y" in (a, b):
         return None
-    return False
+    return a == b
 
 
 def _same_value(a: str, b: str, ask: Ask) -> bool | None:

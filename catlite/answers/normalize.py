@@ -14,8 +14,10 @@ from functools import lru_cache
 from catlite.answers.numbers import spelled
 from catlite.answers.units import CLOSE, OPEN
 
-_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
-_SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
+_SCRIPTS = {
+    "^": dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True)),
+    "_": dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)),
+}
 _SYMBOLS = {
     **dict.fromkeys("−–‐‑﹣－", "-"),
     **dict.fromkeys("×✕✖", r"\times "),
@@ -23,31 +25,19 @@ _SYMBOLS = {
     **dict.fromkeys("º˚", "°"),
     **dict.fromkeys("’‘′´", "'"),
     **dict.fromkeys("“”", '"'),
+    **dict(zip("∶⁄÷、。≦≧⟨⟩ℝ", "://,.≤≥()ℝ", strict=True)),
+    **{double: rf"\mathbb{{{letter}}}" for double, letter in zip("ℤℕℚℂ", "ZNQC", strict=True)},
     "″": "''",
-    "∶": ":",
-    "⁄": "/",
-    "÷": "/",
-    "、": ",",
-    "。": ".",
     "∞": "∞ ",
     "√": r"\sqrt ",
     "∛": r"\sqrt[3]",
     "±": r"\pm ",
     "∓": r"\mp ",
-    "≦": "≤",
-    "≧": "≥",
-    "⟨": "(",
-    "⟩": ")",
-    "ℝ": "ℝ",
     "…": r"\ldots ",
     "⌊": r"\lfloor ",
     "⌋": r"\rfloor ",
     "⌈": r"\lceil ",
     "⌉": r"\rceil ",
-    "ℤ": r"\mathbb{Z}",
-    "ℕ": r"\mathbb{N}",
-    "ℚ": r"\mathbb{Q}",
-    "ℂ": r"\mathbb{C}",
     "ϕ": r"\phi ",
 }
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\ue000\ue001]")
@@ -148,23 +138,24 @@ _TIGHTEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])|(?<=[0-9]) (?=[A-Za-z])|(?<=[A-Za-z]) (?=[0-9])", ""),
     )
 )
-_LATEX = {
-    "≤": r"\le ",
-    "≥": r"\ge ",
-    "≠": r"\ne ",
-    "∈": r"\in ",
-    "∪": r"\cup ",
-    "∖": r"\setminus ",
-    "∞": r"\infty ",
-    "∅": r"\emptyset ",
-    "⦃": r"\{",
-    "⦄": r"\}",
-    "≈": "=",
-    "→": "=",
-    "°": r"^\circ ",
-    "ℝ": r"\mathbb{R}",
-}
-_LATEX_TABLE = str.maketrans(_LATEX)
+_LATEX = str.maketrans(
+    {
+        "≤": r"\le ",
+        "≥": r"\ge ",
+        "≠": r"\ne ",
+        "∈": r"\in ",
+        "∪": r"\cup ",
+        "∖": r"\setminus ",
+        "∞": r"\infty ",
+        "∅": r"\emptyset ",
+        "⦃": r"\{",
+        "⦄": r"\}",
+        "≈": "=",
+        "→": "=",
+        "°": r"^\circ ",
+        "ℝ": r"\mathbb{R}",
+    }
+)
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)°")
 _WHOLE_DECIMAL = re.compile(r"(?<=\d)\.0+(?!\d)")
 _LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
@@ -206,14 +197,11 @@ def _characters(text: str) -> str:
         return text
     pieces: list[str] = []
     for character in text:
-        if character in _SUPERSCRIPTS:
-            joined = bool(pieces) and pieces[-1].startswith("^{")
+        script = next((sign for sign, characters in _SCRIPTS.items() if character in characters), None)
+        if script is not None:
+            joined = bool(pieces) and pieces[-1].startswith(script + "{")
             digits = pieces.pop()[2:-1] if joined else ""
-            pieces.append("^{" + digits + _SUPERSCRIPTS[character] + "}")
-        elif character in _SUBSCRIPTS:
-            joined = bool(pieces) and pieces[-1].startswith("_{")
-            digits = pieces.pop()[2:-1] if joined else ""
-            pieces.append("_{" + digits + _SUBSCRIPTS[character] + "}")
+            pieces.append(script + "{" + digits + _SCRIPTS[script][character] + "}")
         elif character in _SYMBOLS:
             pieces.append(_SYMBOLS[character])
         elif unicodedata.decomposition(character).startswith("<fraction>"):
@@ -318,6 +306,6 @@ def latex(left: str, right: str) -> tuple[str, str]:
 
     def write(text: str) -> str:
         text = _DEGREES.sub(r"(\1\\cdot\\frac{\\pi}{180})", text)
-        return _WHOLE_DECIMAL.sub("", _LETTER.sub(mark, text)).translate(_LATEX_TABLE)
+        return _WHOLE_DECIMAL.sub("", _LETTER.sub(mark, text)).translate(_LATEX)
 
     return write(left), write(right)

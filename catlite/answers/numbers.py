@@ -32,21 +32,10 @@ _ONES_IN_ORDER = (
 _ONES = {word: value for value, word in enumerate(_ONES_IN_ORDER)}
 _TENS_IN_ORDER = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _TENS = {word: 10 * value for value, word in enumerate(_TENS_IN_ORDER, start=2)}
-SCALES: dict[str, Fraction] = {
-    word: Fraction(10) ** power
-    for word, power in {
-        "hundred": 2,
-        "thousand": 3,
-        "lakh": 5,
-        "million": 6,
-        "crore": 7,
-        "billion": 9,
-        "trillion": 12,
-        "k": 3,
-        "mn": 6,
-        "bn": 9,
-    }.items()
-} | {"dozen": Fraction(12), "gross": Fraction(144)}
+_POWERS = {"hundred": 2, "thousand": 3, "lakh": 5, "million": 6, "crore": 7, "billion": 9, "trillion": 12}
+_SHORT_POWERS = {"k": 3, "mn": 6, "bn": 9}
+SCALES = {word: Fraction(10) ** power for word, power in {**_POWERS, **_SHORT_POWERS}.items()}
+SCALES |= {"dozen": Fraction(12), "gross": Fraction(144)}
 _ORDINALS = dict(
     enumerate(["half", "third", "quarter", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"], start=2)
 )
@@ -76,7 +65,11 @@ def number(text: str) -> Number | None:
     """
     if len(text) > MAX_DIGITS:
         return None
-    match = _NUMBER.fullmatch(_repeating(text))
+    # "0.333..." is 0.\overline{3}: a digit three times or a block twice, and then dots.
+    endless = _DOTS.fullmatch(text.removeprefix("-")) if "." in text and not text[-1:].isdigit() else None
+    if endless is not None:
+        text = ("-" if text.startswith("-") else "") + rf"{endless[1]}\overline{{{endless[2] or endless[3]}}}"
+    match = _NUMBER.fullmatch(text)
     if match is None:
         return None
     group = match.groupdict()
@@ -105,18 +98,8 @@ def number(text: str) -> Number | None:
     return Number(-value if group["sign"] == "-" else value, digits)
 
 
-def _repeating(text: str) -> str:
-    r"""Write "0.333..." as "0.\overline{3}": a digit three times or a block twice, and then dots."""
-    match = _DOTS.fullmatch(text.removeprefix("-")) if "." in text and not text[-1:].isdigit() else None
-    if match is None:
-        return text
-    return ("-" if text.startswith("-") else "") + rf"{match[1]}\overline{{{match[2] or match[3]}}}"
-
-
 def _significant(decimal: str) -> int | None:
-    if "." not in decimal:
-        return None
-    return len(decimal.replace(".", "").lstrip("0"))
+    return len(decimal.replace(".", "").lstrip("0")) if "." in decimal else None
 
 
 def same_number(a: Number, b: Number) -> bool:
@@ -168,7 +151,7 @@ def _value(words: list[str]) -> Fraction | None:
                 return None
             current += value
             any_number = True
-        elif word in SCALES and word not in ("k", "mn", "bn"):
+        elif word in SCALES and word not in _SHORT_POWERS:
             if not any_number and previous not in ("a", "an"):
                 return None
             current = (current or Fraction(1)) * SCALES[word]

@@ -6,6 +6,7 @@ Left out: the meaning of the parts, which deciding.py compares.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -41,17 +42,17 @@ _FUNCTION = re.compile(r"^[a-zA-Z]'*(?:_\{?\w+\}?)?(?:\^\{?-1\}?)?\([A-Za-z](?:,
 
 def cut(text: str, separators: str) -> list[str]:
     """Split a text at the separators that stand outside all brackets."""
-    depth, start = 0, 0
-    pieces: list[str] = []
+    edges = [-1, *_outside(text, separators), len(text)]
+    return [text[start + 1 : end].strip() for start, end in pairwise(edges)]
+
+
+def _outside(text: str, characters: str) -> Iterator[int]:
+    """The places of `characters` that stand outside all brackets."""
+    depth = 0
     for place, character in enumerate(text):
-        if character in _OPENING:
-            depth += 1
-        elif character in _CLOSING:
-            depth -= 1
-        elif depth == 0 and character in separators:
-            pieces.append(text[start:place].strip())
-            start = place + 1
-    return [*pieces, text[start:].strip()]
+        depth += (character in _OPENING) - (character in _CLOSING)
+        if depth == 0 and character in characters:
+            yield place
 
 
 def elements(text: str) -> tuple[str, list[str]]:
@@ -66,8 +67,7 @@ def elements(text: str) -> tuple[str, list[str]]:
             break
         if len(_apart(members[0])[1]) > 1:
             return "nested", members
-        text = members[0]
-        kind = ""
+        kind, text = "", members[0]
     return kind, members
 
 
@@ -76,13 +76,9 @@ def _apart(text: str) -> tuple[str, list[str]]:
         return "", [text]
     wrapped = text[0] in _OPENING and text[-1] in _CLOSING and len(text) > 1
     depth = 0
-    for place, character in enumerate(text):
-        if character in _OPENING:
-            depth += 1
-        elif character in _CLOSING:
-            depth -= 1
-            if depth <= 0 and place < len(text) - 1:
-                wrapped = False
+    for character in text[:-1]:
+        depth += (character in _OPENING) - (character in _CLOSING)
+        wrapped = wrapped and not (depth <= 0 and character in _CLOSING)
     inside = text[1:-1].strip() if wrapped else text
     pieces = [piece for piece in cut(inside, ",;") if piece]
     if not wrapped:
@@ -115,12 +111,7 @@ def relation(text: str) -> Relation | None:
     terms = cut(text, RELATIONS)
     if len(terms) < 2:
         return None
-    depth, signs = 0, ""
-    for character in text:
-        depth += (character in _OPENING) - (character in _CLOSING)
-        if depth == 0 and character in RELATIONS:
-            signs += character
-    return Relation(terms, signs)
+    return Relation(terms, "".join(text[place] for place in _outside(text, RELATIONS)))
 
 
 def is_name(term: str) -> bool:

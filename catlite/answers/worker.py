@@ -32,14 +32,6 @@ EXACTLY = 1e-25  # relative, where neither is
 # --- the child --------------------------------------------------------------------------------------------
 
 
-def _bound_memory() -> None:
-    with suppress(ImportError, ValueError, OSError):  # no `resource` on Windows; macOS refuses RLIMIT_AS
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def _bound_cpu(seconds: float) -> None:
     """End this process once it has taken `seconds` more of processor time, also inside C code; 0 lifts the bound.
 
@@ -69,7 +61,10 @@ class _Grader:
         if not (left and right):
             return False
         if question != "same":
-            return self._is_multiple(left[0], right[0], only_sign=question == "sign")
+            ratio = self._sympy.simplify(left[0] / right[0])
+            if question == "sign":
+                return bool(ratio in (1, -1))
+            return bool(ratio.is_number and ratio.is_finite and ratio != 0)
         numbers = self._same_number(left[0], right[0])
         return self._verify(left, right) and self._verify(right, left) if numbers is None else numbers
 
@@ -88,7 +83,10 @@ class _Grader:
         expression = self._sympy.Expr
         if not (isinstance(left, expression) and isinstance(right, expression)):
             return None
-        left, right = self._with_i(left), self._with_i(right)
+        left, right = (
+            side.subs({symbol: self._sympy.I for symbol in side.free_symbols if symbol.name == "i"})
+            for side in (left, right)
+        )
         if left.free_symbols or right.free_symbols:
             return None
         left, right = left.doit(), right.doit()
@@ -104,15 +102,6 @@ class _Grader:
         except (TypeError, ValueError, AttributeError, OverflowError):
             return None
 
-    def _with_i(self, expression: Any) -> Any:
-        return expression.subs({s: self._sympy.I for s in expression.free_symbols if s.name == "i"})
-
-    def _is_multiple(self, left: Any, right: Any, only_sign: bool) -> bool:
-        ratio = self._sympy.simplify(left / right)
-        if only_sign:
-            return bool(ratio in (1, -1))
-        return bool(ratio.is_number and ratio.is_finite and ratio != 0)
-
 
 def _reply(out: BinaryIO, message: dict[str, object]) -> None:
     out.write(json.dumps(message).encode() + b"\n")
@@ -123,7 +112,11 @@ def main() -> None:
     """Answer pairs from standard input until it ends."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
-    _bound_memory()
+    with suppress(ImportError, ValueError, OSError):  # no `resource` on Windows; macOS refuses RLIMIT_AS
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     replies = sys.stdout.buffer
     sys.stdout = sys.stderr  # a library that prints must not speak in the replies
     try:
@@ -151,8 +144,6 @@ def main() -> None:
 
 
 class _Child:
-    """One child process and its pipes."""
-
     def __init__(self) -> None:
         # Its own session: Ctrl-C must not end it. -P: modules beside it must not shadow anyone's.
         self._process = subprocess.Popen(

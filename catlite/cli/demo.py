@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import catlite
-from catlite.cli.options import Commands, add_command
+from catlite.cli.options import Commands, add_command, add_option
 from catlite.cli.train import exit_code, run_training
 from catlite.cli.waiting import on_terminal
 from catlite.errors import ConfigError
 from catlite.reprs import in_full
 
-# What demo-train runs with; benchmarks/train_last_word.py measures it (docs/training.md).
+# What demo-train runs with; benchmarks/train_without_labels.py measures it (docs/training.md).
 DEMO: dict[str, Any] = {
     "steps": 24,
     "prompts_per_step": 6,
@@ -41,10 +41,8 @@ def add(commands: Commands) -> None:
             catlite demo --questions 81 --seed 1
         """,
     )
-    demo.add_argument("--questions", metavar="N", type=int, default=16, help="how many of the 81 (default: 16)")
-    demo.add_argument(
-        "--seed", metavar="N", type=int, default=0, help="which ones, and how they are sampled (default: 0)"
-    )
+    add_option(demo, "--questions", "N", "how many of the 81 (default: 16)", default=16)
+    add_option(demo, "--seed", "N", "which ones, and how they are sampled (default: 0)", default=0)
 
     train = add_command(
         commands,
@@ -58,11 +56,9 @@ def add(commands: Commands) -> None:
             catlite demo-train --steps 8 --run runs/demo-train
         """,
     )
-    train.add_argument(
-        "--steps", metavar="N", type=int, default=DEMO["steps"], help="steps of the optimizer (default: %(default)s)"
-    )
-    train.add_argument("--seed", metavar="N", type=int, default=0, help="which questions, 0 to 125 (default: 0)")
-    train.add_argument("--run", metavar="FOLDER", help="keep everything in this folder, and go on from there")
+    add_option(train, "--steps", "N", "steps of the optimizer (default: %(default)s)", default=DEMO["steps"])
+    add_option(train, "--seed", "N", "which questions, 0 to 125 (default: 0)", default=0)
+    add_option(train, "--run", "FOLDER", "keep everything in this folder, and go on from there")
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -7,27 +7,13 @@ import json
 import sys
 
 import catlite
+from catlite.cli import options
 from catlite.cli.flags import in_flags
-from catlite.cli.options import (
-    ESTIMATORS,
-    Commands,
-    add_command,
-    add_limit,
-    add_model,
-    add_own,
-    add_run,
-    check_names,
-    drawn,
-    estimator,
-    of_run,
-    opened,
-    own,
-)
 
 
-def add(commands: Commands) -> None:
+def add(commands: options.Commands) -> None:
     """Add the command."""
-    parser = add_command(
+    parser = options.add_command(
         commands,
         "estimate",
         _estimate,
@@ -42,24 +28,23 @@ def add(commands: Commands) -> None:
         """,
     )
     parser.add_argument("file", help="a CSV, TSV, JSONL or JSON file with one question a row")
-    add_own(parser)
-    add_limit(parser)
-    parser.add_argument(
-        "--estimator",
-        metavar="NAME",
-        default="synthesis",
-        help=f"one of {', '.join(sorted(ESTIMATORS))} (default: synthesis)",
-    )
-    add_model(parser)
-    add_run(parser)
+    options.add_own(parser)
+    options.add_limit(parser)
+    options.add_estimator(parser)
+    options.add_model(parser)
+    options.add_run(parser)
+    options.add_dry_run(parser)
 
 
 def _estimate(arguments: argparse.Namespace) -> int:
-    check_names([arguments.estimator])
-    task = catlite.from_records(arguments.file, **own(arguments), **drawn(arguments))
-    with opened(arguments) as model:
-        chosen = estimator(arguments.estimator, model, arguments)
-        references = catlite.estimate(task, model, estimator=chosen, **of_run(arguments, [arguments.estimator]))
+    options.check_names([arguments.estimator])
+    task = catlite.from_records(arguments.file, **options.own(arguments), **options.drawn(arguments))
+    with options.opened(arguments) as model:
+        chosen = options.estimator(arguments.estimator, model, arguments)
+        settings = options.of_run(arguments, [arguments.estimator]) | {"estimator": chosen}
+        if arguments.dry_run is not None:
+            return options.print_cost(arguments, catlite.estimate, task, model, **settings)
+        references = catlite.estimate(task, model, **settings)
     failed = [reference for reference in references if reference.error is not None]
     for example, reference in zip(task, references, strict=True):
         line = {"id": example.id, "text": reference.text, "answer": reference.answer, "support": reference.support}

@@ -8,37 +8,22 @@ from contextlib import contextmanager
 
 import catlite
 from catlite.analysis.official import official
+from catlite.cli import options
 from catlite.cli.flags import in_flags
-from catlite.cli.options import (
-    ESTIMATORS,
-    Commands,
-    add_command,
-    add_judge,
-    add_limit,
-    add_model,
-    add_own,
-    add_run,
-    check_judge,
-    check_names,
-    estimator,
-    judge,
-    of_run,
-    opened,
-    own,
-    read_task,
-)
+from catlite.cli.options import add_option
 from catlite.coerce import TASKS
 from catlite.data import Reward, Task
 from catlite.errors import ConfigError
 from catlite.tasks.healthbench import FILES
 
 _GRADERS = ("answer", "expert", "model")
+_BY_RUBRIC = ("healthbench", "healthbench_professional")  # tasks whose examples have one
 _OWN = ("answer", "rubric", "id")  # columns that only this command reads
 
 
-def add(commands: Commands) -> None:
+def add(commands: options.Commands) -> None:
     """Add the command."""
-    parser = add_command(
+    parser = options.add_command(
         commands,
         "evaluate",
         _evaluate,
@@ -50,79 +35,74 @@ def add(commands: Commands) -> None:
                 --answer-format boxed --ask --model gpt-4o-mini --run runs/sums
             catlite evaluate healthbench --limit 20 --model gpt-4o-mini \\
                 --judge gpt-4o --run runs/health --max-tokens 1500
+            catlite evaluate healthbench --n 1 --estimators none --model gpt-4.1-mini \\
+                --judge gpt-4.1 --max-tokens 1000 --dry-run
         """,
     )
-    parser.add_argument("task", help=f"{', '.join(TASKS)}, or a CSV, TSV, JSONL or JSON file of your own")
-    parser.add_argument(
-        "--path", metavar="FILE", help="where the file of a named task is, if it is on this machine already"
-    )
+    options.add_task(parser)
     parser.add_argument(
         "--subset", choices=sorted(FILES), default="all", help="which part of healthbench (default: all)"
     )
     own_file = parser.add_argument_group("a file of your own")
-    add_own(own_file)
-    own_file.add_argument(
-        "--answer",
-        metavar="COLUMN",
-        help='the column with the right answer (default: "answer", or none where there is a --rubric)',
-    )
-    own_file.add_argument("--rubric", metavar="COLUMN", help="the column with a list of criteria, for --grader expert")
-    own_file.add_argument("--id", metavar="COLUMN", help="the column that names the question (default: its number)")
-    add_limit(parser)
-    parser.add_argument(
+    options.add_own(own_file)
+    right = 'the column with the right answer (default: "answer", or none where there is a --rubric)'
+    add_option(own_file, "--answer", "COLUMN", right)
+    add_option(own_file, "--rubric", "COLUMN", "the column with a list of criteria, for --grader expert")
+    add_option(own_file, "--id", "COLUMN", "the column that names the question (default: its number)")
+    options.add_limit(parser)
+    add_option(
+        parser,
         "--estimators",
+        "NAMES",
+        f"names separated by commas: {', '.join(sorted(options.ESTIMATORS))}; or none, for the single sample alone "
+        "(default: synthesis, and majority where there are answers)",
         action="append",
-        metavar="NAMES",
-        help=f"names separated by commas: {', '.join(sorted(ESTIMATORS))} (default: synthesis, and majority where "
-        "there are answers)",
     )
-    parser.add_argument(
-        "--n-repeats", metavar="N", type=int, default=1, help="how often each question is sampled anew (default: 1)"
-    )
-    add_model(parser)
-    add_run(parser)
+    add_option(parser, "--n-repeats", "N", "how often each question is sampled anew (default: 1)", default=1)
+    options.add_model(parser)
+    options.add_run(parser)
+    options.add_dry_run(parser)
     grading = parser.add_argument_group("grading")
     grading.add_argument(
         "--grader",
         choices=_GRADERS,
         help="answer: compare final answers (default); expert: a judge goes by the rubric of each example (default for "
-        "healthbench); model: a judge says whether a reply says the same as the answer",
+        "HealthBench); model: a judge says whether a reply says the same as the answer",
     )
-    add_judge(grading, "judge-")
+    options.add_judge(grading, "judge-")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     # What was typed is checked before a task or a model is fetched.
-    chosen = ",".join(arguments.estimators).split(",") if arguments.estimators else []
-    check_names(chosen)
-    by_rubric = arguments.task == "healthbench" or arguments.rubric is not None
+    chosen = ",".join(arguments.estimators).split(",") if arguments.estimators else None
+    chosen = [] if chosen == ["none"] else chosen
+    options.check_names(chosen or [])
+    by_rubric = arguments.task in _BY_RUBRIC or arguments.rubric is not None
     kind = arguments.grader or ("expert" if by_rubric else "answer")
     if kind == "answer" and arguments.judge is not None:
         raise ConfigError("--judge goes with --grader expert or model: final answers are compared without one")
     if kind != "answer":
-        check_judge(arguments)
+        options.check_judge(arguments)
     task = _task(arguments)
-    names = chosen or (["majority", "synthesis"] if task.verifiable else ["synthesis"])
-    with opened(arguments) as model, _grader(kind, arguments) as grader:
-        estimators = [estimator(name, model, arguments) for name in names]
-        settings = of_run(arguments, names) | {"n_repeats": arguments.n_repeats, "grader": grader}
+    usual = ["majority", "synthesis"] if task.verifiable else ["synthesis"]
+    names = usual if chosen is None else chosen
+    with options.opened(arguments) as model, _grader(kind, arguments) as grader:
+        estimators = [options.estimator(name, model, arguments) for name in names]
+        settings = options.of_run(arguments, names) | {"n_repeats": arguments.n_repeats, "grader": grader}
+        if arguments.dry_run is not None:
+            return options.print_cost(arguments, catlite.evaluate, task, model, estimators=estimators, **settings)
         result = catlite.evaluate(task, model, estimators=estimators, **settings)
     summary = result.summary.reset_index()
-    print(summary.to_json(orient="records", indent=2) if arguments.json else _text(result, arguments))
+    table = str(result)
+    for note in result.notes:
+        table = table.replace(note, in_flags(note, arguments.parser))
+    print(summary.to_json(orient="records", indent=2) if arguments.json else table)
     hard = not arguments.json and arguments.judge_mode in ("single", "batch")
-    if arguments.task == "healthbench" and hard and any(row.judgement for row in result.rows):
+    if arguments.task in _BY_RUBRIC and hard and any(row.judgement for row in result.rows):
         print("\nHealthBench's own metrics (means clipped to [0, 1], ± deviation of 1,000 resamples):")
         print(official(result).round(3).to_string(index=False))
     return 1 if result.stopped is not None else 0
-
-
-def _text(result: catlite.Evaluation, arguments: argparse.Namespace) -> str:
-    """The table, with its notes in the words of the command line."""
-    text = str(result)
-    for note in result.notes:
-        text = text.replace(note, in_flags(note, arguments.parser))
-    return text
 
 
 @contextmanager
@@ -132,7 +112,7 @@ def _grader(kind: str, arguments: argparse.Namespace) -> Iterator[Reward | None]
         yield None
         return
     limit = arguments.judge_max_tokens
-    with judge(arguments) as model:
+    with options.judge(arguments) as model:
         if kind == "expert":
             yield catlite.ExpertRubric(model, mode=arguments.judge_mode, max_tokens=limit)
         else:
@@ -140,7 +120,7 @@ def _grader(kind: str, arguments: argparse.Namespace) -> Iterator[Reward | None]
 
 
 def _task(arguments: argparse.Namespace) -> Task:
-    columns = own(arguments) | {name: value for name in _OWN if (value := getattr(arguments, name)) is not None}
+    columns = options.own(arguments) | {name: value for name in _OWN if (value := getattr(arguments, name)) is not None}
     if arguments.task not in TASKS and "rubric" not in columns:
         columns = {"answer": "answer", **columns}
-    return read_task(arguments, columns)
+    return options.read_task(arguments, columns)

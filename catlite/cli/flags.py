@@ -16,9 +16,8 @@ _ALIASES = {
     "--limit": ("count",),
 }
 _VALUE = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|…|[^\s,;:()'"]*"""
-_BUILT = re.compile(
-    r"(?:catlite\.)?\b(?:from_records|gsm8k|math500|healthbench|times_tables)\(((?:[^()]|\([^()]*\))*)\)"
-)
+_TASKS = "from_records|arithmetic|gsm8k|math500|healthbench(?:_professional)?|larger|last_word|times_tables"
+_BUILT = re.compile(rf"(?:catlite\.)?\b(?:{_TASKS})\(((?:[^()]|\([^()]*\))*)\)")
 _SAYINGS = (
     # What has no option, in words that need none.
     (re.compile(r"; or give from_records\([\w.]+\(path\)\)"), "; or convert it to one of these"),
@@ -76,7 +75,9 @@ def _options(parser: argparse.ArgumentParser) -> dict[str, tuple[str, bool]]:
 
 def _option(match: re.Match[str], options: dict[str, tuple[str, bool]]) -> str:
     option, takes = options[match[1]]
-    value = _unquoted(match[2])
+    value = match[2]
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        value = re.sub(r"\\(.)", r"\1", value[1:-1])  # the text that a literal stands for
     return f"{option} {shlex.quote(value) if value != '…' else value}" if takes and value else option
 
 
@@ -85,10 +86,3 @@ def _arguments(match: re.Match[str], options: dict[str, tuple[str, bool]]) -> st
     arguments = list(re.finditer(rf"(\w+)=({_VALUE})", match[1]))
     flags = [_option(argument, options) for argument in arguments if argument[1] in options]
     return " ".join(flags) if flags else match[0] if arguments or not match[1] else match[1]
-
-
-def _unquoted(value: str) -> str:
-    """Read the text that a literal stands for."""
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        return re.sub(r"\\(.)", r"\1", value[1:-1])
-    return value

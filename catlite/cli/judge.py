@@ -96,8 +96,7 @@ def _as_json(judgement: Judgement) -> dict[str, Any]:
             {
                 "reward": reward,
                 "verdicts": [
-                    {"met": verdict.met, "probability": verdict.probability, "reason": verdict.reason}
-                    for verdict in verdicts
+                    {name: getattr(verdict, name) for name in ("met", "probability", "reason")} for verdict in verdicts
                 ],
             }
             for verdicts, reward in zip(judgement.verdicts_GC, judgement.rewards_G, strict=True)

@@ -1,7 +1,7 @@
 """The `catlite` command. Results go to stdout, everything else to stderr.
 
 Exit codes: 0 done, 1 it failed, 2 wrong use, 130 interrupted. Keys come from the environment only, since a command
-line is visible to every process of the machine.
+line is visible to every process of the machine. docs/cli.md is made from the parser.
 """
 
 from __future__ import annotations
@@ -12,12 +12,24 @@ import os
 import sys
 from collections.abc import Sequence
 
+import catlite
+from catlite.cli import demo, estimate, evaluate, judge, report, rubric, synthesize, train
 from catlite.cli.flags import in_flags
 from catlite.cli.options import Parser
-from catlite.cli.parser import build_parser
 from catlite.errors import CatliteError, ConfigError
 from catlite.reprs import in_full
 from catlite.text import visible
+
+_EXAMPLES = """\
+examples:
+  catlite demo
+  catlite synthesize "Why is the sky blue?" --model gpt-4o-mini
+  catlite estimate questions.csv --prompt question --model gpt-4o-mini
+  catlite evaluate math500 --limit 50 --model gpt-4o-mini --run runs/math
+  catlite report runs/math
+
+`catlite COMMAND --help` has the options of a command, and more examples.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,6 +61,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(error, 1, parser)
     return code
+
+
+def build_parser() -> Parser:
+    """Build the parser of all commands, in the order in which --help lists them."""
+    parser = Parser(
+        prog="catlite",
+        description="Better answers from parallel rollouts, without ground truth (Compute as Teacher).",
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument("--version", action="version", version=f"catlite {catlite.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for command in (synthesize, estimate, evaluate, train, rubric, judge, report, demo):
+        command.add(commands)
+    return parser
 
 
 def _fail(error: Exception, code: int, parser: argparse.ArgumentParser) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, get_args
 
 import catlite
+from catlite.cli.flags import in_flags
 from catlite.cli.waiting import on_terminal
 from catlite.coerce import TASKS
 from catlite.data import Estimator, Task
@@ -24,6 +25,8 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 - wha
 _COLUMNS = 80  # of help, at most
 _NAMED = '"local" (embedded, offline), a name that your endpoint serves, or provider/name through litellm'
 _SUCH_AS = "such as http://localhost:8000/v1"
+# What an option with a number takes, by what its help calls the number.
+_TYPES = {"N": int} | dict.fromkeys(("T", "P", "USD", "RATE", "WEIGHT", "SECONDS"), float)
 
 # By name on the command line: each made for the policy that samples.
 ESTIMATORS: dict[str, Callable[[Model, int | None], Estimator]] = {
@@ -81,18 +84,23 @@ def add_command(
     return parser
 
 
+def add_option(parser: argparse._ActionsContainer, flag: str, metavar: str, meaning: str, **settings: Any) -> None:
+    """Add an option with a value, whose type `metavar` tells: _TYPES, else text."""
+    parser.add_argument(flag, metavar=metavar, type=_TYPES.get(metavar, str), help=meaning, **settings)
+
+
 def add_own(parser: argparse._ActionsContainer, default: str | None = None) -> None:
     """Add the options by which a file of the user's own is read."""
-    parser.add_argument(
-        "--prompt", metavar="COLUMN", default=default, help='the column with the question (default: "prompt")'
-    )
-    parser.add_argument(
-        "--answer-format",
-        metavar="FORMAT",
-        help='how a reply writes its final answer: "boxed", or a regular expression with one group',
-    )
+    add_option(parser, "--prompt", "COLUMN", 'the column with the question (default: "prompt")', default=default)
+    add_answer_format(parser)
     parser.add_argument("--ask", action="store_true", help="ask in every prompt for the final answer in \\boxed{}")
-    parser.add_argument("--encoding", metavar="NAME", help="the encoding of the file (default: utf-8)")
+    add_option(parser, "--encoding", "NAME", "the encoding of the file (default: utf-8)")
+
+
+def add_answer_format(parser: argparse._ActionsContainer) -> None:
+    """Add --answer-format."""
+    meaning = 'how a reply writes its final answer: "boxed", or a regular expression with one group'
+    add_option(parser, "--answer-format", "FORMAT", meaning)
 
 
 def own(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -103,35 +111,20 @@ def own(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def add_model(parser: argparse.ArgumentParser, *, rollouts: bool = True) -> None:
     """Add the options that name a model; with `rollouts` also those of the group that it samples."""
-    parser.add_argument(
-        "--model",
-        metavar="NAME",
-        default="local",
-        help=f"the model: {_NAMED} (default: local)",
-    )
-    parser.add_argument("--base-url", metavar="URL", help=f"where the model is served, {_SUCH_AS}")
-    parser.add_argument("--max-tokens", metavar="N", type=int, help="the most tokens of a reply")
+    add_option(parser, "--model", "NAME", f"the model: {_NAMED} (default: local)", default="local")
+    add_option(parser, "--base-url", "URL", f"where the model is served, {_SUCH_AS}")
+    add_option(parser, "--max-tokens", "N", "the most tokens of a reply")
     parser.set_defaults(max_connections=32)
-    if not rollouts:
-        return
-    parser.add_argument("--n", metavar="N", type=int, default=8, help="rollouts of each question (default: 8)")
-    parser.add_argument(
-        "--temperature", metavar="T", type=float, help="temperature of the rollouts (default: the endpoint's own)"
-    )
-    parser.add_argument("--top-p", metavar="P", type=float, help="nucleus sampling of the rollouts (top-p)")
-    parser.add_argument("--seed", metavar="N", type=int, help="seed of the rollouts, and of the questions of --limit")
-
-
-def refuse_own(task: str, options: Mapping[str, Any]) -> None:
-    """Raise ConfigError where options for a file of the user's own go with a task that has its own columns."""
-    if options:
-        flags = ", ".join("--" + name.replace("_", "-") for name in options)
-        raise ConfigError(f"{flags} goes with a file of your own: {task} knows its own columns")
+    if rollouts:
+        add_option(parser, "--n", "N", "rollouts of each question (default: 8)", default=8)
+        add_option(parser, "--temperature", "T", "temperature of the rollouts (default: the endpoint's own)")
+        add_option(parser, "--top-p", "P", "nucleus sampling of the rollouts (top-p)")
+        add_option(parser, "--seed", "N", "seed of the rollouts, and of the questions of --limit")
 
 
 def add_limit(parser: argparse.ArgumentParser) -> None:
     """Add --limit, which has the same rule for every command."""
-    parser.add_argument("--limit", metavar="N", type=int, help="take only N questions, drawn by --seed (default: all)")
+    add_option(parser, "--limit", "N", "take only N questions, drawn by --seed (default: all)")
 
 
 def drawn(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -139,24 +132,58 @@ def drawn(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"limit": arguments.limit, "seed": arguments.seed or 0}
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where replies are kept, and what the run may cost."""
-    parser.add_argument("--run", metavar="FOLDER", help="keep every reply in this folder, and go on from there")
+def add_task(parser: argparse.ArgumentParser) -> None:
+    """Add the name of a task, or of a file of the user's own, and where the file of a named one is."""
+    parser.add_argument("task", help=f"{', '.join(TASKS)}, or a CSV, TSV, JSONL or JSON file of your own")
+    add_option(parser, "--path", "FILE", "where the file of a named task is, if it is on this machine already")
+
+
+def add_estimator(
+    parser: argparse.ArgumentParser, default: str | None = "synthesis", meaning: str = "default: synthesis"
+) -> None:
+    """Add --estimator; `meaning` says what its default is."""
+    names = ", ".join(sorted(ESTIMATORS))
+    add_option(parser, "--estimator", "NAME", f"one of {names} ({meaning})", default=default)
+
+
+def add_run(parser: argparse.ArgumentParser, *, connections: bool = True) -> None:
+    """Add the options that say where replies are kept, and what the run may cost; with `connections` how wide it is."""
+    add_option(parser, "--run", "FOLDER", "keep every reply in this folder, and go on from there")
+    if connections:
+        add_option(parser, "--max-connections", "N", "the most requests at once (default: 32)", default=32)
+    add_option(parser, "--budget-usd", "USD", "stop before spending more US dollars")
+    add_option(parser, "--budget-tokens", "N", "stop before using more tokens")
+    add_option(parser, "--budget-requests", "N", "stop before sending more requests")
+
+
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """Add --dry-run, which tells the cost instead of running."""
     parser.add_argument(
-        "--max-connections", metavar="N", type=int, default=32, help="the most requests at once (default: 32)"
+        "--dry-run",
+        metavar="N",
+        nargs="?",
+        type=int,
+        const=0,
+        help="print the requests, tokens and dollars to expect, and end: without N no model is asked; with N, such as "
+        "5, so many questions are, and --run keeps them",
     )
-    parser.add_argument("--budget-usd", metavar="USD", type=float, help="stop before spending more US dollars")
-    parser.add_argument("--budget-tokens", metavar="N", type=int, help="stop before using more tokens")
-    parser.add_argument("--budget-requests", metavar="N", type=int, help="stop before sending more requests")
+
+
+def print_cost(arguments: argparse.Namespace, call: Callable[..., Any], *given: Any, **named: Any) -> int:
+    """Print what `call` would cost, with its notes in the words of the command line; the exit code is 0."""
+    expected = catlite.cost(call, *given, sample=0 if arguments.dry_run is True else arguments.dry_run, **named)
+    text = str(expected)
+    for note in expected.notes:
+        text = text.replace(note, in_flags(note, arguments.parser))
+    print(text)
+    return 0
 
 
 def add_judge(parser: argparse._ActionsContainer, prefix: str = "", default: str | None = None) -> None:
     """Add the options that name a judge; `prefix` sets them apart from those of the model that is judged."""
-    parser.add_argument("--judge", metavar="NAME", default=default, help=f"the model that judges: {_NAMED}")
+    add_option(parser, "--judge", "NAME", f"the model that judges: {_NAMED}", default=default)
     elsewhere = "default: where --model is served" if prefix else _SUCH_AS
-    parser.add_argument(
-        f"--{prefix}base-url", dest="judge_base_url", metavar="URL", help=f"where the judge is served ({elsewhere})"
-    )
+    add_option(parser, f"--{prefix}base-url", "URL", f"where the judge is served ({elsewhere})", dest="judge_base_url")
     parser.add_argument(
         f"--{prefix}mode",
         dest="judge_mode",
@@ -165,9 +192,9 @@ def add_judge(parser: argparse._ActionsContainer, prefix: str = "", default: str
         help="single: one criterion a call (default); batch: all criteria of a response; soft: probabilities; levels: "
         "fully, partly or not; holistic: one score over the whole rubric",
     )
-    parser.add_argument(
-        f"--{prefix}max-tokens", dest="judge_max_tokens", metavar="N", type=int, help="the most tokens of a verdict"
-    )
+    add_option(parser, f"--{prefix}max-tokens", "N", "the most tokens of a verdict", dest="judge_max_tokens")
+    thinking = "how long a judge that reasons may think: low, medium or high (default: the endpoint's own)"
+    add_option(parser, f"--{prefix}reasoning-effort", "LEVEL", thinking, dest="judge_reasoning_effort")
 
 
 def check_judge(arguments: argparse.Namespace) -> None:
@@ -181,16 +208,12 @@ def judge(arguments: argparse.Namespace) -> Endpoint:
     check_judge(arguments)
     if arguments.judge == "local" and arguments.judge_base_url is None:
         return catlite.embedded()
-    return catlite.Endpoint(arguments.judge, base_url=arguments.judge_base_url or getattr(arguments, "base_url", None))
+    where = arguments.judge_base_url or getattr(arguments, "base_url", None)
+    return catlite.Endpoint(arguments.judge, base_url=where, reasoning_effort=arguments.judge_reasoning_effort)
 
 
-def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Collect the sampling parameters of `add_model`."""
-    return {name: getattr(arguments, name) for name in ("temperature", "top_p", "max_tokens", "seed")}
-
-
-def of_run(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
-    """Collect what `estimate` and `evaluate` take from `add_model` and `add_run`, for estimators of these names."""
+def of_run(arguments: argparse.Namespace, names: Sequence[str] = ()) -> dict[str, Any]:
+    """Collect what is sampled, kept and spent: of `add_model` and `add_run`, for estimators of these names."""
     caps = arguments.budget_usd, arguments.budget_tokens, arguments.budget_requests
     return {
         "n": arguments.n,
@@ -198,7 +221,7 @@ def of_run(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any
         "budget": None if caps == (None, None, None) else catlite.Budget(*caps),
         "progress": on_terminal(),
         "logprobs": True if "min-perplexity" in names else None,
-        **sampling(arguments),
+        **{name: getattr(arguments, name) for name in ("temperature", "top_p", "max_tokens", "seed")},
     }
 
 
@@ -215,7 +238,9 @@ def read_task(arguments: argparse.Namespace, columns: Mapping[str, Any]) -> Task
         if not Path(arguments.task).expanduser().exists():
             raise ConfigError(f"there is no task {arguments.task!r} and no such file: tasks are {', '.join(TASKS)}")
         return catlite.from_records(arguments.task, **columns, **drawn(arguments))
-    refuse_own(arguments.task, columns)
+    if columns:
+        flags = ", ".join("--" + name.replace("_", "-") for name in columns)
+        raise ConfigError(f"{flags} goes with a file of your own: {arguments.task} knows its own columns")
     build = getattr(catlite, arguments.task)
     settings = {"path": arguments.path, "subset": getattr(arguments, "subset", None), **drawn(arguments)}
     settings["count"] = arguments.limit  # where a task makes as many questions as it is asked for

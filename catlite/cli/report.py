@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 import catlite
-from catlite.cli.options import Commands, add_command
+from catlite.cli.options import Commands, add_command, add_option
 
 
 def add(commands: Commands) -> None:
@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "run", metavar="RUN", help="the folder that was --run of evaluate or train, or an evaluation.json"
     )
-    parser.add_argument("--path", metavar="FILE", help="where the page is written (default: report.html in RUN)")
+    add_option(parser, "--path", "FILE", "where the page is written (default: report.html in RUN)")
 
 
 def _report(arguments: argparse.Namespace) -> int:

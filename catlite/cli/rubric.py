@@ -8,7 +8,7 @@ import sys
 
 import catlite
 from catlite import concurrency
-from catlite.cli.options import Commands, add_command, add_model, opened
+from catlite.cli.options import Commands, add_command, add_model, add_option, opened
 from catlite.cli.waiting import on_terminal, waiting
 from catlite.errors import ConfigError
 from catlite.text import usage_text
@@ -29,8 +29,8 @@ def add(commands: Commands) -> None:
         """,
     )
     parser.add_argument("reference", nargs="?", help="the text of a good response; - reads it from stdin")
-    parser.add_argument("--question", metavar="TEXT", help="propose from the question, without a response to it")
-    parser.add_argument("--fewest", metavar="N", type=int, default=5, help="the fewest criteria (default: 5)")
+    add_option(parser, "--question", "TEXT", "propose from the question, without a response to it")
+    add_option(parser, "--fewest", "N", "the fewest criteria (default: 5)", default=5)
     add_model(parser, rollouts=False)
 
 
@@ -39,13 +39,8 @@ def _rubric(arguments: argparse.Namespace) -> int:
         raise ConfigError("give the text of a good response, or --question and the text of the question")
     reference = sys.stdin.read() if arguments.reference == "-" else arguments.reference or ""
     with opened(arguments) as model, waiting(f"criteria from {arguments.model}"):
-        proposing = catlite.propose_rubric(
-            reference,
-            model,
-            question=arguments.question,
-            fewest=arguments.fewest,
-            max_tokens=arguments.max_tokens,
-        )
+        limits = {"fewest": arguments.fewest, "max_tokens": arguments.max_tokens}
+        proposing = catlite.propose_rubric(reference, model, question=arguments.question, **limits)
         rubric, usage = concurrency.run(proposing)
     print(json.dumps([criterion.text for criterion in rubric.criteria], indent=2, ensure_ascii=False))
     if on_terminal():

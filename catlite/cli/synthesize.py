@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 import catlite
+from catlite.cli import options
 from catlite.cli.flags import in_flags
-from catlite.cli.options import Commands, add_command, add_model, sampling
 from catlite.cli.waiting import on_terminal
 from catlite.data import Message, Prompt, Reference
 from catlite.errors import ConfigError
@@ -19,9 +19,9 @@ from catlite.reprs import in_full, models_text, support_text
 from catlite.text import usage_text, visible
 
 
-def add(commands: Commands) -> None:
+def add(commands: options.Commands) -> None:
     """Add the command."""
-    parser = add_command(
+    parser = options.add_command(
         commands,
         "synthesize",
         _synthesize,
@@ -33,17 +33,16 @@ def add(commands: Commands) -> None:
                 --answer-format boxed --model Qwen/Qwen3-4B \\
                 --base-url http://localhost:8000/v1
             cat question.txt | catlite synthesize - --json | jq .answer
+            catlite synthesize "Why is the sky blue?" --model gpt-4o-mini \\
+                --run runs/sky --max-tokens 800 --budget-usd 0.05
             catlite synthesize "Say hello."  # the embedded model, which knows little
         """,
     )
     parser.add_argument("prompt", help="the question; - reads it from stdin; a JSON list of messages is a conversation")
-    add_model(parser)
-    parser.add_argument("--anchor", metavar="NAME", help="the model that reconciles (default: the same as --model)")
-    parser.add_argument(
-        "--answer-format",
-        metavar="FORMAT",
-        help='how a reply writes its final answer: "boxed", or a regular expression with one group',
-    )
+    options.add_model(parser)
+    options.add_option(parser, "--anchor", "NAME", "the model that reconciles (default: the same as --model)")
+    options.add_answer_format(parser)
+    options.add_run(parser, connections=False)
     parser.add_argument("--include-question", action="store_true", help="also show the question to the anchor")
     parser.add_argument("--rollouts", action="store_true", help="also print the rollouts and what was spent")
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
@@ -54,13 +53,11 @@ def _synthesize(arguments: argparse.Namespace) -> int:
     reference = catlite.synthesize(
         prompt,
         arguments.model,
-        n=arguments.n,
         anchor=arguments.anchor,
         answer_format=arguments.answer_format,
         include_question=arguments.include_question,
-        progress=on_terminal(),
         base_url=arguments.base_url,
-        **sampling(arguments),
+        **options.of_run(arguments),
     )
     if arguments.json:
         print(json.dumps(_as_json(reference), indent=2))
@@ -90,13 +87,7 @@ def _prompt(argument: str) -> Prompt:
 
 
 def _as_json(reference: Reference) -> dict[str, Any]:
-    return {
-        "text": reference.text,
-        "answer": reference.answer,
-        "source": reference.source,
-        "support": reference.support,
-        "truncated": reference.truncated,
-        "notes": reference.notes,
-        "usage": asdict(reference.total_usage),
-        "rollouts": [asdict(rollout) for rollout in reference.rollouts],
-    }
+    names = ("text", "answer", "source", "support", "truncated", "notes")
+    shown = {name: getattr(reference, name) for name in names}
+    rollouts = [asdict(rollout) for rollout in reference.rollouts]
+    return shown | {"usage": asdict(reference.total_usage), "rollouts": rollouts}

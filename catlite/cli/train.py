@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from dataclasses import fields
 from typing import Any
 
 import catlite
-from catlite.cli.options import ESTIMATORS, Commands, add_command, add_limit, add_own, check_names, own, read_task
-from catlite.coerce import TASKS
-from catlite.data import Estimator, Task
+from catlite.cli import options
+from catlite.cli.options import add_option
+from catlite.data import Estimator, Reward, Task
 from catlite.errors import ConfigError, HaltedWarning
+from catlite.rewards.controls import FormatReward, RandomReward
 
 _REWARDS = ("answer", "rubric")
+_CONTROLS = ("random", "format")
 # What a reason says, and what it is called here.
 _OPTIONS = {
     "judge_wait in TrainConfig": "--judge-wait",
@@ -22,9 +25,9 @@ _OPTIONS = {
 }
 
 
-def add(commands: Commands) -> None:
+def add(commands: options.Commands) -> None:
     """Add the command."""
-    parser = add_command(
+    parser = options.add_command(
         commands,
         "train",
         _train,
@@ -33,19 +36,15 @@ def add(commands: Commands) -> None:
         examples="""
             catlite train times_tables --policy local --steps 20 --run runs/tables
             catlite train math500 --policy Qwen/Qwen3-1.7B --limit 100 --stop gap
+            catlite train math500 --policy Qwen/Qwen3-1.7B --limit 100 --control random
             catlite train questions.csv --prompt question --policy Qwen/Qwen3-1.7B \\
                 --reward rubric --judge gpt-4o-mini --run runs/questions
         """,
     )
-    parser.add_argument("task", help=f"{', '.join(TASKS)}, or a CSV, JSONL or JSON file")
-    parser.add_argument(
-        "--path", metavar="FILE", help="where the file of a named task is, if it is on this machine already"
-    )
-    add_own(parser.add_argument_group("a file of your own"))
-    add_limit(parser)
-    parser.add_argument(
-        "--policy", metavar="NAME", default="local", help='a folder, a name on the Hugging Face hub, or "local"'
-    )
+    options.add_task(parser)
+    options.add_own(parser.add_argument_group("a file of your own"))
+    options.add_limit(parser)
+    add_option(parser, "--policy", "NAME", 'a folder, a name on the Hugging Face hub, or "local"', default="local")
     parser.add_argument(
         "--backend",
         default="auto",
@@ -55,92 +54,64 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--load-in-4bit", action="store_true", help="load the weights in 4 bits, for a GPU with little memory"
     )
-    parser.add_argument(
-        "--estimator",
-        metavar="NAME",
-        default="synthesis",
-        help=f"one of {', '.join(sorted(ESTIMATORS))} (default: synthesis)",
-    )
+    default = "default: synthesis; with --control majority, where the task has answers"
+    options.add_estimator(parser, None, default)
     parser.add_argument(
         "--reward",
-        default="answer",
         choices=_REWARDS,
         help="answer: agreement with the reference (default); rubric: criteria of the reference, by a --judge",
     )
     parser.add_argument(
-        "--judge", metavar="MODEL", help="the model that judges rubrics: a name your endpoint serves, or provider/name"
+        "--control",
+        choices=_CONTROLS,
+        help="a reward that knows nothing of what is right, to see what the other was worth: random tosses a coin by "
+        "--seed, format rewards any answer that can be read",
     )
-    parser.add_argument("--base-url", metavar="URL", help="where the judge is served")
-    parser.add_argument("--steps", metavar="N", type=int, help="the most steps of the optimizer (default: 100)")
-    parser.add_argument(
-        "--prompts-per-step", metavar="N", type=int, help="questions, and so groups, of one step (default: 8)"
-    )
-    parser.add_argument(
-        "--n", metavar="N", type=int, dest="num_generations", help="rollouts of each question (default: 8)"
-    )
-    parser.add_argument(
-        "--max-tokens",
-        metavar="N",
-        type=int,
-        dest="max_completion_length",
-        help="the most tokens of a rollout (default: 1024)",
-    )
-    parser.add_argument(
-        "--micro-batch", metavar="N", type=int, help="rollouts of one backward pass: fewer take less memory"
-    )
-    parser.add_argument(
-        "--learning-rate", metavar="RATE", type=float, help="learning rate of the optimizer (default: 2e-5)"
-    )
-    parser.add_argument("--beta", metavar="WEIGHT", type=float, help="weight of the KL penalty (default: 0.001)")
-    parser.add_argument("--lora-rank", metavar="N", type=int, help="rank of the LoRA adapter (default: 16)")
+    named = "the model that judges rubrics: a name your endpoint serves, or provider/name"
+    add_option(parser, "--judge", "MODEL", named)
+    add_option(parser, "--base-url", "URL", "where the judge is served")
+    add_option(parser, "--steps", "N", "the most steps of the optimizer (default: 100)")
+    add_option(parser, "--prompts-per-step", "N", "questions, and so groups, of one step (default: 8)")
+    add_option(parser, "--n", "N", "rollouts of each question (default: 8)", dest="num_generations")
+    longest = "the most tokens of a rollout (default: 1024)"
+    add_option(parser, "--max-tokens", "N", longest, dest="max_completion_length")
+    add_option(parser, "--micro-batch", "N", "rollouts of one backward pass: fewer take less memory")
+    add_option(parser, "--learning-rate", "RATE", "learning rate of the optimizer (default: 2e-5)")
+    add_option(parser, "--beta", "WEIGHT", "weight of the KL penalty (default: 0.001)")
+    add_option(parser, "--lora-rank", "N", "rank of the LoRA adapter (default: 16)")
     parser.add_argument("--stop", choices=("gap", "reward", "flips"), help="end when there is nothing more to learn")
-    parser.add_argument("--held-back", metavar="N", type=int, help="prompts kept for the checks of --stop")
+    add_option(parser, "--held-back", "N", "prompts kept for the checks of --stop")
+    add_option(parser, "--judge-wait", "SECONDS", "how many seconds to wait for a judge that is down (default: 600)")
+    add_option(parser, "--seed", "N", "seed of the rollouts, and of the questions of --limit (default: 0)")
+    add_option(parser, "--run", "FOLDER", "keep everything in this folder, and go on from there")
+    add_option(parser, "--budget-usd", "USD", "stop before spending more US dollars")
+    add_option(parser, "--save", "FOLDER", "write the merged model to this folder at the end")
     parser.add_argument(
-        "--judge-wait",
-        metavar="SECONDS",
-        type=float,
-        help="how many seconds to wait for a judge that is down (default: 600)",
+        "--dry-run", action="store_true", help="print the requests, tokens and dollars to expect, and end"
     )
-    parser.add_argument(
-        "--seed", metavar="N", type=int, help="seed of the rollouts, and of the questions of --limit (default: 0)"
-    )
-    parser.add_argument("--run", metavar="FOLDER", help="keep everything in this folder, and go on from there")
-    parser.add_argument("--budget-usd", metavar="USD", type=float, help="stop before spending more US dollars")
-    parser.add_argument("--save", metavar="FOLDER", help="write the merged model to this folder at the end")
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    names = (
-        "steps",
-        "prompts_per_step",
-        "num_generations",
-        "max_completion_length",
-        "learning_rate",
-        "beta",
-        "lora_rank",
-        "stop",
-        "held_back",
-        "judge_wait",
-        "seed",
-    )
     # What was typed is checked before a task or a model is fetched.
-    check_names([arguments.estimator])
+    options.check_names([] if arguments.estimator is None else [arguments.estimator])
     judge = _judge(arguments)
-    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    own = {field.name for field in fields(catlite.TrainConfig)}
+    configured = {name: value for name, value in vars(arguments).items() if name in own and value is not None}
     micro = arguments.micro_batch
-    config = catlite.TrainConfig(**given, trl={} if micro is None else {"per_device_train_batch_size": micro})
-    task = _task(arguments)
+    config = catlite.TrainConfig(**configured, trl={} if micro is None else {"per_device_train_batch_size": micro})
+    task = options.read_task(arguments, options.own(arguments))
     policy = catlite.LocalModel(arguments.policy, backend=arguments.backend, load_in_4bit=arguments.load_in_4bit)
+    settings: dict[str, Any] = {
+        "estimator": _estimator(arguments.estimator or _usual_estimator(arguments, task), policy, config),
+        "reward": _reward(arguments, policy, judge),
+        "config": config,
+        "run": arguments.run,
+        "budget": None if arguments.budget_usd is None else catlite.Budget(usd=arguments.budget_usd),
+    }
     try:
-        trained = run_training(
-            task,
-            policy,
-            estimator=_estimator(arguments.estimator, policy, config),
-            reward=None if judge is None else catlite.RubricReward(policy.frozen(), judge),
-            config=config,
-            run=arguments.run,
-            budget=None if arguments.budget_usd is None else catlite.Budget(usd=arguments.budget_usd),
-        )
+        if arguments.dry_run:
+            return options.print_cost(arguments, catlite.train, task, policy, **settings)
+        trained = run_training(task, policy, **settings)
     finally:
         if judge is not None:
             judge.close()
@@ -171,11 +142,24 @@ def exit_code(trained: catlite.TrainingRun) -> int:
 
 
 def _judge(arguments: argparse.Namespace) -> catlite.Endpoint | None:
-    if arguments.reward == "answer":
+    if arguments.control is not None and (arguments.reward, arguments.judge) != (None, None):
+        raise ConfigError(f"--control {arguments.control} is the reward: leave out --reward and --judge")
+    if arguments.reward in (None, "answer"):
         return None
     if arguments.judge is None:
         raise ConfigError("--reward rubric needs --judge: a model that is not the policy, such as gpt-4o-mini")
     return catlite.Endpoint(arguments.judge, base_url=arguments.base_url, max_tokens=512)
+
+
+def _reward(arguments: argparse.Namespace, policy: catlite.LocalModel, judge: catlite.Endpoint | None) -> Reward | None:
+    if arguments.control is not None:
+        return RandomReward(arguments.seed or 0) if arguments.control == "random" else FormatReward()
+    return None if judge is None else catlite.RubricReward(policy.frozen(), judge)
+
+
+def _usual_estimator(arguments: argparse.Namespace, task: Task) -> str:
+    """The default: no control looks at the reference, so one that costs nothing will do there."""
+    return "majority" if arguments.control is not None and task.verifiable else "synthesis"
 
 
 def _estimator(name: str, policy: catlite.LocalModel, config: catlite.TrainConfig) -> Estimator:
@@ -186,8 +170,4 @@ def _estimator(name: str, policy: catlite.LocalModel, config: catlite.TrainConfi
     if name == "anchored-vote":  # the anchor's rollouts count beside the policy's, so they are sampled alike
         alike = rollout_sampling(config, policy.path, policy.sampling)
         return catlite.AnchoredVote(policy.frozen(), max_tokens=config.max_completion_length, sampling=alike)
-    return ESTIMATORS[name](policy.frozen(), config.max_completion_length)
-
-
-def _task(arguments: argparse.Namespace) -> Task:
-    return read_task(arguments, own(arguments))
+    return options.ESTIMATORS[name](policy.frozen(), config.max_completion_length)

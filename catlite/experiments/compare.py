@@ -14,7 +14,8 @@ from catlite import concurrency
 from catlite.coerce import as_task, check_estimator
 from catlite.data import Estimator, Example, Progress, Prompt, Reward, Task
 from catlite.evaluation import aevaluate
-from catlite.experiments.comparison import AFTER, BEFORE, Comparison, file_of, systems
+from catlite.experiments.comparison import AFTER, BEFORE, Comparison, file_of
+from catlite.experiments.systems import systems
 from catlite.models.base import Model, Models, check_n, check_sampling, token_limit
 from catlite.models.naming import opened
 from catlite.references.synthesis import Synthesis
@@ -60,7 +61,8 @@ async def acompare(
         **sampling: parameters of the rollouts, such as max_tokens; greedy decoding leaves out those by which one draws.
 
     Returns:
-        Both evaluations, with a table of the four systems.
+        Both evaluations, with a table of the four systems, pass@n beside the single sample, and a table of what the
+        gain is made of: questions that were learned, kept and lost.
 
     Raises:
         ConfigError: for wrong arguments, such as a task without answers and no grader.

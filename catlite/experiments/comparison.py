@@ -1,21 +1,16 @@
-"""The two evaluations of `compare`, as one table, and the systems that are its rows."""
+"""The two evaluations of `compare`: as a table of systems, and question by question (read on in gains.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from catlite.averages import mean_and_error
 from catlite.cards import html_table, notes_html
-from catlite.coerce import estimator_name
-from catlite.data import Estimator, Task
-from catlite.errors import StoreError
-from catlite.models.base import Model
-from catlite.references.greedy import Greedy
-from catlite.references.synthesis import Synthesis
-from catlite.references.vote import MajorityVote
+from catlite.errors import ConfigError, StoreError
+from catlite.experiments import gains
 from catlite.results import Evaluation
 from catlite.runs.evaluation_file import FILE
 from catlite.text import data_frame, short, table
@@ -55,20 +50,79 @@ class Comparison:
                 )
         return cls(*map(Evaluation.load, files))
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self, threshold: float | None = None) -> pd.DataFrame:
         """Make a DataFrame with a row per system: both scores, and the difference over the questions both have.
 
-        A question's score is the mean over its repeats. Columns: before, before_se, after, after_se, difference,
-        difference_se (paired), questions.
-        """
-        return data_frame([self._row(system) for system in self.before.systems]).set_index("system")
+        A question's score is the mean over its repeats, and of the single sample over its rollouts (avg@n). Below it
+        stands pass@n, as `pass_at_k` has it: training that only makes samples agree raises the first and not the
+        second.
 
-    def _row(self, system: str) -> dict[str, Any]:
-        was, now = self.before.scores(system), self.after.scores(system)
-        changes = [now[position] - was[position] for position in was if position in now]
-        before, before_se, _ = self.before.score(system)
-        after, after_se, _ = self.after.score(system)
-        difference, difference_se = mean_and_error(changes)
+        Args:
+            threshold: the score from which a rollout is right, where scores are not just 0 and 1; None leaves out
+                pass@n then.
+
+        Returns:
+            Columns before, before_se, after, after_se, difference, difference_se (paired), questions.
+        """
+        return data_frame(self._rows(threshold)).set_index("system")
+
+    def changes(self, threshold: float | None = None) -> pd.DataFrame:
+        """Tell what the gain of a single sample is made of: questions that were learned, kept, lost, or never right.
+
+        By the graded samples of a question, those of all its repeats. Learned: all wrong before, some right after.
+        Kept: some right before and after. Lost: some right before, all wrong after. Never: all wrong in both. A model
+        that did not change learns and loses some as well, because samples differ, so each stands beside what chance
+        would bring: the same samples, dealt out anew as before and after.
+
+        Args:
+            threshold: the score from which a sample is right, needed where scores are not just 0 and 1.
+
+        Returns:
+            A row per change. Columns: questions; share of all, and share_se; by_chance, the share to expect if nothing
+            had changed; gain, the part of the single sample's difference that comes from these questions, and gain_se.
+            Standard errors are over questions.
+
+        Raises:
+            ConfigError: for scores between 0 and 1 without a threshold.
+
+        Example:
+            >>> comparison = catlite.Comparison.load("runs/compared")
+            >>> comparison.changes().loc["learned", ["share", "by_chance", "gain"]]
+        """
+        return data_frame(gains.summarize(gains.by_question(self.before, self.after, threshold))).set_index("change")
+
+    def by_question(self, threshold: float | None = None) -> pd.DataFrame:
+        """Tell of each question whether it was learned, kept, lost or never right, as `changes` defines these.
+
+        Args:
+            threshold: as in `changes`.
+
+        Returns:
+            A row per question that has graded samples before and after. Columns: id; change; right_before and
+            samples_before, right_after and samples_after; gain, the difference of both shares.
+
+        Raises:
+            ConfigError: for scores between 0 and 1 without a threshold.
+
+        Example:
+            >>> comparison.by_question().query("change == 'lost'").id
+        """
+        return data_frame(gains.by_question(self.before, self.after, threshold))
+
+    def _rows(self, threshold: float | None = None) -> list[dict[str, Any]]:
+        """List the systems, with pass@n below the single sample where it can be told."""
+        both = self.before, self.after
+        rows = [self._row(name, *(evaluation.scores(name) for evaluation in both)) for name in self.before.systems]
+        with suppress(ConfigError):
+            n = min(evaluation.n for evaluation in both)
+            rows.insert(1, self._row(f"pass@{n}", *(gains.pass_at(n, evaluation, threshold) for evaluation in both)))
+        return rows
+
+    def _row(self, system: str, was: dict[int, float], now: dict[int, float]) -> dict[str, Any]:
+        before, before_se = mean_and_error(was.values())
+        after, after_se = mean_and_error(now.values())
+        paired = [now[position] - was[position] for position in was if position in now]
+        difference, difference_se = mean_and_error(paired)
         return {
             "system": system,
             "before": before,
@@ -77,18 +131,28 @@ class Comparison:
             "after_se": after_se,
             "difference": difference,
             "difference_se": difference_se,
-            "questions": len(changes),
+            "questions": len(paired),
         }
 
     def _cells(self) -> list[list[str]]:
         cells = [["system", "before", "after", "difference", "questions"]]
-        for system in self.before.systems:
-            row = self._row(system)
+        for row in self._rows():
             pairs = [f"{row[name]:.3f} ± {row[f'{name}_se']:.3f}" for name in ("before", "after")]
-            cells.append(
-                [system, *pairs, f"{row['difference']:+.3f} ± {row['difference_se']:.3f}", str(row["questions"])]
-            )
+            difference = f"{row['difference']:+.3f} ± {row['difference_se']:.3f}"
+            cells.append([row["system"], *pairs, difference, str(row["questions"])])
         return cells
+
+    def _change_cells(self) -> list[list[str]]:
+        """List what changed, or nothing where no threshold says which samples are right."""
+        with suppress(ConfigError):
+            changes = gains.summarize(gains.by_question(self.before, self.after))
+            cells = [["samples right", "questions", "share", "by chance", "gain"]]
+            for row in changes:
+                pairs = [f"{row['share']:.3f} ± {row['share_se']:.3f}", f"{row['by_chance']:.3f}"]
+                gain = f"{row['gain']:+.3f} ± {row['gain_se']:.3f}"
+                cells.append([gains.WORDS[row["change"]], str(row["questions"]), *pairs, gain])
+            return cells
+        return []
 
     @property
     def _title(self) -> str:
@@ -104,23 +168,15 @@ class Comparison:
         return f"<Comparison {short(self._title, 200)}>"
 
     def __str__(self) -> str:
-        return "\n".join([self._title, table(self._cells(), right=range(1, 5)), *self._notes])
+        tables = [table(cells, right=range(1, 5)) for cells in (self._cells(), self._change_cells()) if cells]
+        return "\n".join([self._title, "\n\n".join(tables), *self._notes])
 
     def _repr_html_(self) -> str:
-        return html_table(self._title, self._cells()) + notes_html(self._notes)
+        changes = self._change_cells()
+        below = html_table("What the gain of a single sample is made of", changes) if changes else ""
+        return html_table(self._title, self._cells()) + below + notes_html(self._notes)
 
 
 def file_of(run: Path, name: str) -> Path:
     """Give the file in which a run keeps the evaluation before or after."""
     return run / name / FILE
-
-
-def systems(
-    task: Task, model: Model, synthesis: Estimator, n: int, sampling: Mapping[str, Any]
-) -> dict[str, Estimator]:
-    """Give the estimators that stand beside the single sample, by their names in the table."""
-    estimators: dict[str, Estimator] = {"greedy": Greedy(model, sampling)}
-    if task.verifiable:
-        estimators[f"majority of {n}"] = MajorityVote()
-    name = f"synthesis of {n}" if isinstance(synthesis, Synthesis) else estimator_name(synthesis)
-    return estimators | {f"{name} 2" if name in estimators else name: synthesis}

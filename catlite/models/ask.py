@@ -36,6 +36,14 @@ async def sample(model: Model, prompt: Prompt, n: int = 1, **sampling: Any) -> l
         BudgetReached: when the call may cost more than is left.
         ConfigError: when a budget needs max_tokens, or a price (`Traits.price`).
     """
+    tally = session.current().tally
+    if tally is None:
+        return await _sample(model, prompt, n, **sampling)
+    rollouts: list[Rollout] = await tally.sample(_sample, model, prompt, n, **sampling)
+    return rollouts
+
+
+async def _sample(model: Model, prompt: Prompt, n: int, **sampling: Any) -> list[Rollout]:
     about, in_force = traits(model), session.current()
     if about.keeps_books or (in_force.store is None and in_force.ledger is None):
         return await model.sample(prompt, n, **sampling)
@@ -64,7 +72,7 @@ async def _draw(
     async with Books(model.name, about.price, requests=count, own=True).request(lambda: most) as booking:
         with session.changed(room=booking.room, first_sample=first):
             rollouts = await model.sample(prompt, len(samples), **sampling)
-        booking(_usage(rollouts, about.price))
+        booking(usage_of(rollouts, about.price))
     return rollouts
 
 
@@ -88,6 +96,15 @@ async def logprobs(model: Model, prompt: Prompt, text: str) -> list[float]:
     """
     if not isinstance(model, Scores):
         raise ConfigError(f"{model.name!r} cannot score given text: it has no logprobs(prompt, text)")
+    tally = session.current().tally
+    if tally is None:
+        return await _logprobs(model, prompt, text)
+    values: list[float] = await tally.logprobs(_logprobs, model, prompt, text)
+    return values
+
+
+async def _logprobs(model: Model, prompt: Prompt, text: str) -> list[float]:
+    assert isinstance(model, Scores)
     about, scorer = traits(model), model
     if about.keeps_books:
         return await scorer.logprobs(prompt, text)
@@ -114,8 +131,11 @@ async def _address(model: Model) -> str:
     return f"{OWN}{kind.__module__}.{kind.__qualname__} {traits(model).version}"
 
 
-def _usage(rollouts: Sequence[Rollout], price: Rates | None) -> Usage:
-    """What rollouts say they cost; no requests and no dollars are what `Usage()` says by itself, and not believed."""
+def usage_of(rollouts: Sequence[Rollout], price: Rates | None) -> Usage:
+    """Add up what rollouts of a model without books say they cost.
+
+    No requests and no dollars are what `Usage()` says by itself, and not believed.
+    """
     usage = Usage.total(rollout.usage for rollout in rollouts)
     silent = sum(rollout.usage is None for rollout in rollouts)
     usage = replace(usage, requests=silent + (usage.requests or len(rollouts) - silent))

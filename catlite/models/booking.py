@@ -41,11 +41,6 @@ class Booking:
         """Take what was used."""
         self.used = usage
 
-    @property
-    def handed_on(self) -> bool:
-        """Whether another model, asked meanwhile, books what this one asks for."""
-        return self.room is not None and not self.room.held
-
 
 class Books:
     """Where the requests of one call to a model are booked: the budget and the run in force, either or none."""
@@ -100,7 +95,7 @@ class Books:
                 cost = cost_of_failure(error, room.most, own=self.own)
                 raise
             finally:
-                if booking.handed_on:
+                if not room.held:  # another model, asked meanwhile, books what this one asks for
                     cost = beyond_inner(booking.used, room.inner)
                 elif booking.used is not None:
                     cost = filled(booking.used, room.most)

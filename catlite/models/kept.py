@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catlite.data import Message, Rollout
+from catlite.errors import ConfigError
 from catlite.runs import session
 from catlite.runs.store import Asked, Store
 from catlite.usage import Usage
@@ -78,6 +79,11 @@ async def kept(
         samples: the indices of the replies.
     """
     in_force = session.current()
+    if in_force.tally is not None:
+        raise ConfigError(
+            f"{model!r} is asked past catlite.models.ask, so what that costs cannot be told without asking it: write "
+            "`await catlite.models.ask.sample(model, …)`, or take a sample of questions, sample=5"
+        )
     store, outer = in_force.store, in_force.room
     if outer is not None:
         outer.give_back()  # before anything is waited for: what this call asks for is booked by itself
@@ -102,13 +108,8 @@ async def kept_scores(
 ) -> list[float]:
     """The log-probabilities of the tokens of `text` as the reply to `messages`: the run's, or else those of `score`.
 
-    Args:
-        model: as in `kept`.
-        address: as in `kept`.
-        messages: as in `kept`.
-        text: the reply that is scored.
-        settings: what else shapes the prompt, such as settings of the chat template.
-        score: gives the log-probabilities, as `scored` writes them down.
+    `model`, `address` and `messages` are those of `kept`; `settings` is what else shapes the prompt, such as settings
+    of the chat template; `score` gives the log-probabilities in a Rollout.
     """
     async with kept(model, address, messages, {SCORED: text, **settings}, range(1)) as replies:
         if replies.missing:

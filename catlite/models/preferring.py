@@ -100,8 +100,6 @@ class _LeftOut:
 
 @dataclass
 class _Asking:
-    """One reply on its way."""
-
     model: Model
     messages: list[Message]
     sampling: dict[str, Any]
@@ -154,12 +152,12 @@ class _Asking:
             if setting.named or setting.name == sure:
                 self._learn(setting, tries)
         if not left_out:
-            self._works(last.settings)
+            self.taken.update(self._keys(last.settings))
         return self._paid(last), last.settings
 
     async def _try(self, settings: Mapping[str, Any], attempts: int) -> _Try:
         """Make one request; a 5xx comes back after so many attempts, unless every setting is known to work."""
-        attempts = attempts if attempts == 1 or not self._all_work(settings) else 0
+        attempts = 0 if attempts > 1 and self.taken.issuperset(self._keys(settings)) else attempts
 
         def refuses(error: ModelError) -> bool:
             return any(words.refuses(error, name, self.texts) for name in settings)
@@ -241,11 +239,8 @@ class _Asking:
             why = next((str(step.failure) for step in tries if step.failure is not None), "it answers with no text")
             _logger.warning("%s is asked without %s from here on: %s", self.model.name, key, why)
 
-    def _works(self, settings: Mapping[str, Any]) -> None:
-        self.taken.update(self._key(name, _first(value)) for name, value in settings.items())
-
-    def _all_work(self, settings: Mapping[str, Any]) -> bool:
-        return all(self._key(name, _first(value)) in self.taken for name, value in settings.items())
+    def _keys(self, settings: Mapping[str, Any]) -> list[str]:
+        return [self._key(name, _first(value)) for name, value in settings.items()]
 
     def _key(self, name: str, value: Any) -> str:
         """Name a setting as it is remembered; a temperature with the other settings of sampling."""

@@ -76,7 +76,6 @@ class Replay:
         return list(score.logprobs or ())
 
     def _replies(self, prompt: Prompt, sampling: dict[str, Any]) -> dict[int, Rollout]:
-        """The replies by sample index."""
         known = self._known.get(_text([sendable(message) for message in as_messages(prompt)]), [])
         wished = json.loads(json.dumps(sampling, default=repr))  # as the store wrote what it was given
         fitting = [

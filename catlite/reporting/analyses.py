@@ -88,7 +88,6 @@ def _disagreement(evaluation: Evaluation, system: str) -> dict[str, Any]:
 
 
 def _traces(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Make a panel of bars for each measure."""
     frame = traces(evaluation).to_dict("records")
     labels = {
         "words": "Words",

@@ -66,9 +66,7 @@ def bars(rows: Sequence[dict[str, Any]], axis: Axis | None = None) -> dict[str, 
         bar = {**row}
         if row["value"] is not None:
             left, right = sorted((axis.at(0), axis.at(row["value"])))
-            bar |= {"left": left, "width": round(right - left, 3)}
-            if row["se"] is not None:
-                bar |= {"from": axis.at(row["value"] - row["se"]), "to": axis.at(row["value"] + row["se"])}
+            bar |= {"left": left, "width": round(right - left, 3), **_whiskers(axis, row["value"], row["se"])}
         made.append(bar)
     return {"bars": made, "ticks": axis.ticks}
 
@@ -93,11 +91,14 @@ def stacks(rows: Sequence[dict[str, Any]], parts: Sequence[str]) -> dict[str, An
             end = start + row[part]
             pieces.append({"left": axis.at(start), "width": round(axis.at(end) - axis.at(start), 3)})
             start = end
-        whiskers = {}
-        if row["whole"] is not None and row["se"] is not None:
-            whiskers = {"from": axis.at(row["whole"] - row["se"]), "to": axis.at(row["whole"] + row["se"])}
-        made.append({**row} | whiskers | {"parts": pieces})
+        made.append({**row, **_whiskers(axis, row["whole"], row["se"]), "parts": pieces})
     return {"stacks": made, "ticks": axis.ticks}
+
+
+def _whiskers(axis: Axis, value: float | None, error: float | None) -> dict[str, float]:
+    if value is None or error is None:
+        return {}
+    return {"from": axis.at(value - error), "to": axis.at(value + error)}
 
 
 def lines(

@@ -202,11 +202,7 @@ def _rollout(rollout: Response, score: float | None, cut: Cut) -> dict[str, Any]
 
 
 def _system(row: Row, cut: Cut) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "score": finite(row.score),
-        "error": cut(row.error),
-        "cost": usage_text(row.usage),
-    }
+    fields: dict[str, Any] = {"score": finite(row.score), "error": cut(row.error), "cost": usage_text(row.usage)}
     if row.reference is not None:
         fields |= {
             "answer": cut(row.reference.answer),

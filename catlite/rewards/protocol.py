@@ -45,11 +45,17 @@ def grader_of(task: Task, grader: Reward | None) -> Reward:
 
 
 def check_gradable(reward: object, task: Task, by: str | None = None) -> None:
-    """ConfigError when `reward` grades by something that examples of `task` lack: an answer, or a rubric.
+    """ConfigError when `reward` grades nothing, or by something that examples of `task` lack: an answer, a rubric.
 
     With `by`, only that field is looked at.
     """
     for layer in layers(reward):
+        if not getattr(layer, "grades", True):
+            raise ConfigError(
+                f"{type(layer).__name__} is a control for training, reward={type(layer).__name__}(…): its scores say "
+                f"nothing of the replies, and the labels of {task.name!r} would not be read. Leave grader= out to "
+                "compare final answers with them"
+            )
         needed = getattr(layer, "grades_by", None)
         needed = needed if by in (None, needed) else None
         lacking = sum(getattr(example, needed) is None for example in task) if needed is not None else 0

@@ -31,8 +31,6 @@ def write(path: Path, parts: Iterable[str]) -> Path:
         temporary.replace(path)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from None
-    else:
-        temporary = None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

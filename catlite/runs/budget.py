@@ -104,7 +104,7 @@ class Room:
         with self.account.lock:
             if self.held:
                 self.held = False
-                self.account.reserved += _minus(self.most)
+                self.account.reserved += _known(self.most, -1)
                 if self.model is not None:
                     self.account.first_is_back[self.model] = True
 
@@ -118,18 +118,14 @@ class Ledger:
 
     def __post_init__(self) -> None:
         """Raises ConfigError for a cap on what cannot be counted."""
-        spent = self.account.spent
-        for name, known, why, instead in (
-            ("usd", spent.cost_usd, "at a price that is not known", "tokens= or requests="),
-            (
-                "tokens",
-                spent.total_tokens,
-                "without max_tokens, to a server that does not say what it used",
-                "requests=",
-            ),
+        spent = _by_cap(self.spent)
+        unbounded = "without max_tokens, to a server that does not say what it used"
+        for name, why, instead in (
+            ("usd", "at a price that is not known", "tokens= or requests="),
+            ("tokens", unbounded, "requests="),
         ):
             cap = getattr(self.budget, name)
-            if cap is not None and known is None:
+            if cap is not None and spent[name] is None:
                 raise ConfigError(
                     f"Budget({name}={cap:g}): this run has requests that were made {why}, so what it has spent is not "
                     f"known and the cap cannot be held: cap {instead} instead, or give it a run folder of its own"
@@ -183,9 +179,8 @@ class Ledger:
             if capped_by_use or self.budget.requests is not None:
                 over = self._over(account.spent + most)
                 if over is not None:
-                    raise BudgetReached(
-                        f"the budget is reached: {over}. Run again with a larger one to go on from here"
-                    )
+                    larger = "Run again with a larger one to go on from here"
+                    raise BudgetReached(f"the budget is reached: {over}. {larger}")
                 if self._over(account.spent + account.reserved + most) is not None:
                     return None
             account.reserved += _known(most)
@@ -195,19 +190,14 @@ class Ledger:
 
     def _over(self, usage: Usage) -> str | None:
         """Say which cap `usage` exceeds, if any."""
-        spent = self.account.spent
-        for name, used, now in (
-            ("usd", usage.cost_usd, spent.cost_usd),
-            ("tokens", usage.total_tokens, spent.total_tokens),
-            ("requests", usage.requests, spent.requests),
-        ):
-            cap = getattr(self.budget, name)
+        spent = _by_cap(self.spent)
+        for name, used in _by_cap(usage).items():
+            cap, now = getattr(self.budget, name), spent[name]
             if cap is None:
                 continue
             if used is None or now is None:
-                return (
-                    f"what was spent in {name} is no longer known, since a request without a bound was made beside it"
-                )
+                why = "since a request without a bound was made beside it"
+                return f"what was spent in {name} is no longer known, {why}"
             if used > cap:
                 return f"{now:g} of {cap:g} {name} are spent, and the next request may take it to {used:g}"
         return None
@@ -225,13 +215,12 @@ def choices(sampling: Mapping[str, Any], n: int) -> int:
     return max(map(int, counts))
 
 
-def _known(usage: Usage) -> Usage:
-    """`usage` with 0 for what is unknown: without a cap on it nobody asks."""
-    return Usage(usage.prompt_tokens or 0, usage.completion_tokens or 0, 0, usage.cost_usd or 0.0, usage.requests)
+def _by_cap(usage: Usage) -> dict[str, float | None]:
+    """What each cap of a Budget counts; None where it is unknown."""
+    return {"usd": usage.cost_usd, "tokens": usage.total_tokens, "requests": usage.requests}
 
 
-def _minus(usage: Usage) -> Usage:
-    known = _known(usage)
-    return Usage(
-        -(known.prompt_tokens or 0), -(known.completion_tokens or 0), 0, -(known.cost_usd or 0.0), -known.requests
-    )
+def _known(usage: Usage, sign: int = 1) -> Usage:
+    """`usage`, or its contrary, with 0 for what is unknown: without a cap on it nobody asks."""
+    prompt, completion = sign * (usage.prompt_tokens or 0), sign * (usage.completion_tokens or 0)
+    return Usage(prompt, completion, 0, sign * (usage.cost_usd or 0.0), sign * usage.requests)

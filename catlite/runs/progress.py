@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from catlite import concurrency
+from catlite import concurrency, tracebacks
 from catlite.data import Progress
 from catlite.errors import ConfigError
 from catlite.text import count, dollars, short
@@ -50,9 +50,7 @@ class Notebook:
 
 def in_notebook() -> bool:
     """Tell whether a notebook talks to this process."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and hasattr(shell, "kernel")
+    return hasattr(tracebacks.shell(), "kernel")
 
 
 def somebody_looks() -> bool:
@@ -183,8 +181,10 @@ def reporting(
     def bar(seconds: float) -> str:
         from tqdm.std import tqdm
 
-        cost = _cost(spent) if done else None
-        return tqdm.format_meter(done, total, seconds, ncols=_columns(), unit="question", postfix=cost)
+        # In dollars where every price is known, else in tokens.
+        cost = dollars(spent.cost_usd) if spent.cost_usd else f"{count(spent.total_tokens)} tokens"
+        shown = cost if done else None
+        return tqdm.format_meter(done, total, seconds, ncols=_columns(), unit="question", postfix=shown)
 
     with _line(False if callable(progress) else progress, bar) as changed:
 
@@ -202,10 +202,4 @@ def reporting(
 
 
 def _columns() -> int:
-    """Return how many characters a line may have."""
     return shutil.get_terminal_size().columns - 1
-
-
-def _cost(spent: Usage) -> str:
-    """Say what was spent: in dollars where every price is known, else in tokens."""
-    return dollars(spent.cost_usd) if spent.cost_usd else f"{count(spent.total_tokens)} tokens"

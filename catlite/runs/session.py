@@ -35,8 +35,8 @@ class Session:
     store: where replies are kept. ledger: the budget and its account. first_sample: the index of the first reply that a
     call of `sample` gives. copy: which of several rows that ask the very same is meant; "" is the first. begun: whether
     something was paid for before, so that an early end keeps what there is. notes, failures, scores: lists of whoever
-    listens (see `noting`, `listening`, `metered`). room: what is held in the budget for a model of the user's own,
-    while it works.
+    listens (see `noting`, `listening`, `metered`). tally: a rehearsal.Tally, which counts the calls to models, and in a
+    rehearsal answers them. room: what is held in the budget for a model of the user's own, while it works.
     """
 
     store: Store | None = None
@@ -47,6 +47,7 @@ class Session:
     notes: list[str] | None = None
     failures: list[Exception] | None = None
     scores: list[Usage | None] | None = None
+    tally: Any = None
     room: Room | None = None
 
 

@@ -49,7 +49,10 @@ class Asked:
     @cached_property
     def json(self) -> str:
         """What was asked as canonical JSON; pure ASCII, so that lone surrogates survive."""
-        sampling = {name: _plain(value) for name, value in self.sampling.items() if name not in _NOT_ASKED}
+        sampling = {name: value for name, value in self.sampling.items() if name not in _NOT_ASKED}
+        for name, value in sampling.items():
+            if isinstance(value, float) and value.is_integer():
+                sampling[name] = int(value)  # a temperature of 1.0 is the same as one of 1
         request = {"model": self.model, "address": self.address, "messages": list(self.messages), "sampling": sampling}
         request |= {"copy": self.copy} if self.copy else {}
         return json.dumps(request, sort_keys=True, separators=(",", ":"), default=repr)
@@ -58,11 +61,6 @@ class Asked:
     def key(self) -> str:
         """SHA-256 of the canonical JSON."""
         return hashlib.sha256(self.json.encode("ascii")).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """Make a temperature of 1.0 the same as one of 1."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @dataclass

@@ -27,27 +27,29 @@ def plain(value: Any) -> Any:
 
 
 def as_prompt(value: Any, column: str) -> Prompt:
-    """Make a prompt of text, of messages, or of the JSON text of messages; DataError for anything else."""
+    """Make a prompt of text, of messages, also as {"messages": …}, or of the JSON of them; DataError otherwise."""
     value = plain(value)
+    if isinstance(value, Mapping) and set(value) == {"messages"}:
+        value = plain(value["messages"])
     if value is None or (isinstance(value, str) and not value.strip()):
         raise DataError(f"the prompt in {column!r} is empty")
     if not isinstance(value, (str, list, tuple)):
         raise DataError(f"the prompt in {column!r} is {kind_of(value)}: want text or a list of messages")
     chat = _chat(value) if isinstance(value, str) else list(value)
-    prompt = str(value) if chat is None else as_messages([_without_none(message) for message in chat])
+    if chat is not None:  # datasets fill the keys a message lacks with None, which is not for servers
+        chat = [
+            {key: value for key, value in message.items() if value is not None}
+            if isinstance(message, Mapping)
+            else message
+            for message in chat
+        ]
+    prompt = str(value) if chat is None else as_messages(chat)
     for text in [prompt] if isinstance(prompt, str) else [message["content"] for message in prompt]:
         try:
             text.encode()
         except UnicodeEncodeError as error:
             raise DataError(f"the prompt in {column!r} has half a surrogate pair at character {error.start}") from None
     return prompt
-
-
-def _without_none(message: Any) -> Any:
-    # Datasets fill the keys a message lacks with None, which is not for servers.
-    if not isinstance(message, Mapping):
-        return message
-    return {key: value for key, value in message.items() if value is not None}
 
 
 def _chat(text: str) -> list[Any] | None:
@@ -99,6 +101,8 @@ def _criterion(item: Any, number: int) -> Criterion:
     if isinstance(item, Criterion):
         return item
     fields = {"criterion": item} if isinstance(item, str) else item
+    if isinstance(fields, Mapping) and "criterion" not in fields and "criterion_text" in fields:
+        fields = {**fields, "criterion": fields["criterion_text"]}  # as HealthBench Professional calls it
     if not isinstance(fields, Mapping) or not isinstance(fields.get("criterion"), str):
         keys = f" with keys {list(fields)[:12]}" if isinstance(fields, Mapping) else ""
         raise DataError(f"criterion {number} is {kind_of(item)}{keys}: want text, or {{criterion, points, tags}}")
@@ -119,11 +123,9 @@ def kind_of(value: Any) -> str:
         return "missing"
     if isinstance(value, bool):
         return "true or false"
-    return (
-        f"a number ({value:.60g})"
-        if isinstance(value, float) and math.isinf(value)
-        else _NAMES.get(type(value), f"a {type(value).__name__}")
-    )
+    if isinstance(value, float) and math.isinf(value):
+        return f"a number ({value:.60g})"
+    return _NAMES.get(type(value), f"a {type(value).__name__}")
 
 
 _NAMES: dict[type, str] = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}

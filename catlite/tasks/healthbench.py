@@ -5,9 +5,15 @@
       {"criterion": "Tells the user to stop iron.", "points": -4, "tags": ["axis:accuracy"]}],
      "example_tags": ["theme:context_seeking"], "ideal_completions_data": null}
 
-(This row is invented: the authors ask that no example be posted in plain text, so no error message quotes one either.)
+HealthBench Professional (OpenAI 2026, arXiv 2604.27470) is the same for clinicians, by other names of the columns:
+
+    {"id": "p-1", "conversation": {"messages": [{"role": "user", "content": "Draft a note on zinc."}]}, "rubric_items":
+     [{"criterion_text": "Names the dose.", "points": 5}], "use_case": "writing", "type": "good_faith", "difficulty":
+     "typical", "specialty": "Nutrition", "physician_response": "…"}
+
+(These rows are invented: the authors ask that no example be posted in plain text, so no error message quotes one.)
 Replies are graded by `ExpertRubric(judge)`, and `aggregate` makes the official metrics out of verdicts. Left out: the
-physicians' ideal completions, and the meta-evaluation set.
+physicians' own responses, and the meta-evaluation set.
 """
 
 from __future__ import annotations
@@ -43,6 +49,16 @@ FILES = {
     ),
 }
 _LAYOUT = Layout("prompt", id="prompt_id", rubric="rubrics", private=True)
+
+_PROFESSIONAL = "healthbench_professional_eval.jsonl"  # 525 rows
+_PROFESSIONAL_URL = (
+    "https://huggingface.co/datasets/openai/healthbench-professional/resolve/"
+    f"349962fd46dd02343a0d8a606491baf59154ea1a/{_PROFESSIONAL}"
+)
+_PROFESSIONAL_SHA256 = "d44b08e6e952e04c945e2c406f02533d9e7a989a84e35820ee7efdff20c9e4e2"
+_PROFESSIONAL_LAYOUT = Layout("conversation", id="id", rubric="rubric_items", private=True)
+_SLICES = ("use_case", "type", "difficulty", "specialty")
+CENTER, PER_500 = 2000, 0.0147  # characters at which nothing is corrected; what 500 more of them cost
 
 
 def healthbench(
@@ -82,6 +98,66 @@ def healthbench(
     return load(path, _LAYOUT, name=name, limit=limit, seed=seed, finish=_finish)
 
 
+def healthbench_professional(
+    path: str | os.PathLike[str] | None = None, *, limit: int | None = None, seed: int | None = None
+) -> Task:
+    """Load HealthBench Professional (OpenAI 2026, arXiv 2604.27470): 525 conversations with clinicians, with rubrics.
+
+    The published figures come from the judge gpt-5.4 at low effort, and are corrected for length (`length_adjusted`):
+    `analysis.official.official` has both metrics, and one for each use case, type, difficulty and specialty.
+
+    Args:
+        path: a local file (JSONL) of the same schema, your own rows included. None fetches the official file from
+            Hugging Face, as it was at one commit; it is checked by its SHA-256 and kept in the user cache.
+        limit: that many rows, the first ones, or drawn by `seed`; None takes all.
+        seed: of that draw, a whole number; None takes the first.
+
+    Returns:
+        The Task, to be graded by `ExpertRubric`.
+
+    Raises:
+        DataError: when the rows cannot be had or read.
+        ConfigError: for a wrong limit or seed.
+
+    Example:
+        >>> grader = catlite.ExpertRubric(catlite.Endpoint("gpt-5.4-2026-03-05", reasoning_effort="low"))
+        >>> catlite.evaluate(catlite.healthbench_professional(limit=20, seed=0), "gpt-4o-mini", grader=grader)
+    """
+    check_draw(limit, seed)
+    if path is None:
+        call = f'healthbench_professional(path="{_PROFESSIONAL}")'
+        path = fetch.rows(_PROFESSIONAL_URL, _PROFESSIONAL, call=call, sha256=_PROFESSIONAL_SHA256)
+    name = "healthbench_professional"
+    return load(path, _PROFESSIONAL_LAYOUT, name=name, limit=limit, seed=seed, finish=_finish_professional)
+
+
+def _finish_professional(example: Example) -> Example:
+    if example.rubric is None:
+        raise DataError("'rubric_items' is empty")
+    tags = [f"{name}:{example.metadata[name]}" for name in _SLICES if isinstance(example.metadata.get(name), str)]
+    return replace(example, metadata={"example_tags": tags, "length_adjusted": True})
+
+
+def length_adjusted(score: float, characters: int) -> float:
+    """Correct a score for the length of its response, as HealthBench Professional does (simple-evals pull request 108).
+
+    A response of 2,000 characters keeps its score; each 500 more cost 0.0147, and each 500 fewer add as much, because
+    longer responses meet more criteria. Nothing is clipped: only a mean over responses is.
+
+    Args:
+        score: of one response by its rubric, at most 1.
+        characters: the length of the response, thinking not counted.
+
+    Returns:
+        The corrected score, which may be above 1 or below 0.
+
+    Example:
+        >>> length_adjusted(0.6, 3_000)
+        0.5706
+    """
+    return score - PER_500 * (characters - CENTER) / 500
+
+
 def _finish(example: Example) -> Example:
     if example.rubric is None:
         raise DataError("'rubrics' is empty")
@@ -100,10 +176,12 @@ def aggregate(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
     Args:
         rows: one per response, each with "rubrics" (a Rubric, or a list of {criterion, points, tags}), "example_tags",
-            and "verdicts", one per criterion: True, False, a Verdict, or None where it could not be judged.
+            and "verdicts", one per criterion: True, False, a Verdict, or None where it could not be judged. With
+            "characters", the length of the response, its score is also corrected for that by `length_adjusted`.
 
     Returns:
-        "overall_score", then each tag, with its value from 0 to 1.
+        "overall_score", "overall_score_length_adjusted" where there are lengths, then each tag, with its value from 0
+        to 1.
 
     Raises:
         DataError: a row lacks one of these, has not one verdict per criterion, or there is nothing to score.
@@ -167,7 +245,10 @@ def _metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
     metrics: dict[str, dict[int, float]] = {"overall_score": {}}
     for number, row in enumerate(rows):
         rubric, tags, verdicts = _checked(row, number + 1)
-        scores: dict[str, float | None] = dict.fromkeys(("overall_score", *tags), rubric.score(verdicts))
+        score = rubric.score(verdicts)
+        scores: dict[str, float | None] = dict.fromkeys(("overall_score", *tags), score)
+        if score is not None and row.get("characters") is not None:
+            scores["overall_score_length_adjusted"] = length_adjusted(score, row["characters"])
         pairs: dict[str, list[tuple[Criterion, bool | None]]] = {}
         for criterion, met in zip(rubric.criteria, verdicts, strict=True):
             for tag in dict.fromkeys(criterion.tags):

@@ -14,7 +14,7 @@ import io
 import json
 import zlib
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -81,32 +81,28 @@ def _encoding(encoding: str) -> str:
     return "utf-8-sig" if name == "utf-8" else name
 
 
-def _open(path: Path, encoding: str) -> TextIO:
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rt", encoding=encoding, newline="")
-    return path.open(encoding=encoding, newline="")
+@contextmanager
+def _opened(path: Path, encoding: str) -> Iterator[TextIO]:
+    """Open a file; what cannot be read of it in the block is a DataError that says where."""
+    opener: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with opener(path, "rt", encoding=encoding, newline="") as file:
+            yield file
+    except UnicodeError:
+        raise DataError(_undecodable(path, encoding)) from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _lines(path: Path, encoding: str) -> Generator[str, None, None]:
     """Physical lines with their ends, none longer than LINE_LIMIT."""
     number = 0
-    try:
-        with _open(path, encoding) as file:
-            while line := file.readline(LINE_LIMIT + 1):
-                number += 1
-                if len(line) > LINE_LIMIT:
-                    raise DataError(
-                        f"{path}, line {number}: longer than {LINE_LIMIT / 1e6:g} MB, which no row should be"
-                    )
-                yield line
-    except UnicodeError:
-        raise DataError(_undecodable(path, encoding)) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}")
+    with _opened(path, encoding) as file:
+        while line := file.readline(LINE_LIMIT + 1):
+            number += 1
+            if len(line) > LINE_LIMIT:
+                raise DataError(f"{path}, line {number}: longer than {LINE_LIMIT / 1e6:g} MB, which no row should be")
+            yield line
 
 
 def _undecodable(path: Path, encoding: str) -> str:
@@ -142,9 +138,8 @@ def _objects(path: Path, encoding: str) -> Iterator[Row]:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                hint = (
-                    ". A .jsonl file holds an object per line; save an array as .json" if line.strip() in "[{" else ""
-                )
+                laid_out = ". A .jsonl file holds an object per line; save an array as .json"
+                hint = laid_out if line.strip() in "[{" else ""
                 raise DataError(f"{path}, line {number}: not JSON: {_fault(error)}{hint}") from None
             if not isinstance(row, dict):
                 raise DataError(f"{path}, line {number}: a JSON {type(row).__name__}, not an object {{…}}")
@@ -152,13 +147,10 @@ def _objects(path: Path, encoding: str) -> Iterator[Row]:
 
 
 def _array(path: Path, encoding: str) -> Iterator[Row]:
+    with _opened(path, encoding) as file:
+        text = file.read()
     try:
-        with _open(path, encoding) as file:
-            rows = json.load(file)
-    except UnicodeError:
-        raise DataError(_undecodable(path, encoding)) from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(path, error) from None
+        rows = json.loads(text)
     except json.JSONDecodeError as error:
         if not error.doc.strip():
             return

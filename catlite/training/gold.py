@@ -57,8 +57,8 @@ def gold_rewarder(config: TrainConfig, policy: Model, rewarder: Rewarder, held: 
             f"gold_judge is {name} that is trained against, so both would be hacked alike: give a reward with another "
             "model as its judge, best of another family"
         )
-    if all(example.rubric is None for example in held):
-        check_gradable(gold, Task("held back", tuple(held)), "rubric")
+    with_rubric = [example for example in held if example.rubric is not None]
+    check_gradable(gold, Task("held back", tuple(with_rubric or held)), "rubric")
     warn_own_judge(policy, gold)
     return Rewarder(rewarder.estimator, gold, rewarder.timeout, rewarder.wait_dial, rewarder.length_dial)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Generic
 
 from catlite.models.local.engine import naming_what_to_lower
+from catlite.models.local.unsloth import save_kernels
 from catlite.runs.budget import Budget
 from catlite.runs.session import open_run
 from catlite.training.folder import Folder, step_of
@@ -78,6 +79,8 @@ class Loop(Generic[C]):
             except BaseException:
                 self.view.close("interrupted")
                 raise
+            finally:
+                save_kernels()
             self.policy.local.save_adapter(self.folder.adapter)
 
     def finish(self, steps: int, ended: str, best_step: int | None, *, complete: bool = True) -> TrainingRun:

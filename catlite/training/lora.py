@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from catlite import concurrency
 from catlite.data import Estimator, Example
 from catlite.errors import ConfigError, ContextOverflow, DataError
-from catlite.models.local.loading import has_bfloat16, resolve_dtype
+from catlite.models.local.loading import Weights, has_bfloat16, resolve_dtype
 from catlite.models.local.model import LocalModel
 from catlite.references.synthesis import Synthesis
 from catlite.training.config import SFTConfig, TrainConfig, rollout_sampling
@@ -52,6 +52,19 @@ class TrainablePolicy(Generic[C]):
         self.local = local
         self.config = config
         self.sampling = rollout_sampling(config, local.path, local.sampling)
+        self._tell_rank(local.weights)
+
+    def _tell_rank(self, weights: Weights) -> None:
+        """Tell weights how large the adapter will be. Raises ConfigError when vLLM is set up for less."""
+        rank, most = self.config.lora_rank, weights.lora_rank
+        if rank <= most:
+            return
+        if weights.loaded and weights.settings["fast"] == "unsloth":
+            raise ConfigError(
+                f"lora_rank={rank}, and the vLLM of {self.local!r} was set up for adapters of rank {most} when it was "
+                "loaded: give a LocalModel that has not been asked anything yet"
+            )
+        weights.lora_rank = rank
 
     @contextlib.contextmanager
     def prepared(self) -> Iterator[None]:
@@ -101,10 +114,10 @@ class TrainablePolicy(Generic[C]):
         """The "policy" of a run's manifest, by which `TrainingRun.load` finds it again."""
         folder = Path(self.local.path).expanduser()
         weights = self.local.weights
-        settings = {name: value for name, value in weights.settings.items() if name != "fast" or weights.url is None}
+        settings = {name: value for name, value in weights.settings.items() if name != "fast" or not weights.vllm}
         return {
             "path": str(folder.resolve()) if folder.is_dir() else self.local.path,
-            "settings": {**settings, **self.local.sampling},  # without a server, which may be gone by then
+            "settings": {**settings, **self.local.sampling},  # without vLLM, which may not be there by then
             "template": dict(weights.template),
         }
 

@@ -103,6 +103,19 @@ def test_a_truncated_synthesis_is_noted_on_stderr(run, server):
     assert "cut off" in err
 
 
+def test_synthesize_stops_at_its_budget_and_goes_on_from_its_run(run, server, tmp_path):
+    arguments = ("synthesize", "q", "--model", "test-model", "--n", "2", "--run", str(tmp_path))
+    code, out, err = run(*arguments, "--budget-requests", "1")
+    assert (code, out, len(server.requests)) == (1, "", 1)
+    assert "answer 1" in err  # what was paid for
+    assert "the budget is reached" in err
+    code, out, _ = run(*arguments, "--budget-requests", "2")
+    assert (code, out, len(server.requests)) == (0, "answer 0\n", 2)
+    code, _, err = run(*arguments, "--budget-usd", "0.01")
+    assert (code, len(server.requests)) == (2, 2)
+    assert "--budget-usd 0.01" in err  # the test server has no price
+
+
 def test_a_file_of_questions_becomes_a_file_of_references(run, server, tmp_path):
     server.reply = lambda body, i: "re: " + body["messages"][-1]["content"]
     questions = tmp_path / "questions.csv"

@@ -3,8 +3,7 @@
 import pytest
 
 from catlite.cli.flags import in_flags
-from catlite.cli.main import main
-from catlite.cli.parser import build_parser
+from catlite.cli.main import build_parser, main
 
 
 def parser(command):
@@ -107,14 +106,15 @@ def test_names_are_checked_before_a_task_or_a_model_is_fetched(monkeypatch, caps
 
 def test_every_limit_draws_by_the_seed(tmp_path, monkeypatch):
     import catlite
-    from catlite.cli import evaluate, train
+    from catlite.cli import evaluate, options
 
     file = tmp_path / "many.csv"
     file.write_text("prompt,answer\n" + "".join(f"q{number},{number}\n" for number in range(50)))
     taken = []
-    for command, module in (("evaluate", evaluate), ("train", train)):
+    readers = {"evaluate": evaluate._task, "train": lambda given: options.read_task(given, options.own(given))}
+    for command, read in readers.items():
         arguments = build_parser().parse_args([command, str(file), "--limit", "5", "--seed", "3"])
-        taken.append([example.prompt for example in module._task(arguments)])
+        taken.append([example.prompt for example in read(arguments)])
 
     def estimate(task, *_, **__):
         taken.append([example.prompt for example in task])

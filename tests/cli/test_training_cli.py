@@ -49,6 +49,20 @@ def test_train_of_an_open_ended_task_by_answers_is_wrong_use(folder, rows, capsy
     assert "pass --reward rubric with a judge" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("control", "reward"), [("random", "RandomReward(seed=3)"), ("format", "FormatReward()")])
+def test_train_with_a_control_takes_the_free_estimator(folder, rows, tmp_path, control, reward):
+    arguments = ["train", str(rows), "--answer-format", r"(\S)", "--policy", str(folder), "--control", control]
+    assert main([*arguments, "--seed", "3", "--run", str(tmp_path / "run"), *SMALL]) == 0
+    manifest = json.loads((tmp_path / "run" / "training.json").read_text())
+    assert (manifest["estimator"], manifest["reward"]) == ("MajorityVote()", reward)
+
+
+@pytest.mark.parametrize("options", [("--reward", "answer"), ("--judge", "gpt-4o"), ("--reward", "rubric")])
+def test_train_takes_a_control_or_a_reward(folder, rows, capsys, options):
+    assert main(["train", str(rows), "--policy", str(folder), "--control", "random", *options]) == 2
+    assert "--control random is the reward: leave out --reward and --judge" in capsys.readouterr().err
+
+
 def test_train_refuses_a_group_of_one_in_a_line(folder, rows, capsys):
     assert main(["train", str(rows), "--policy", str(folder), "--n", "1"]) == 2
     assert "a group of one" in capsys.readouterr().err

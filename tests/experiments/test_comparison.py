@@ -19,7 +19,7 @@ from catlite.errors import StoreError
 from catlite.references.greedy import Greedy
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(4)))
-SYSTEMS = ["single sample", "greedy", "majority of 2", "synthesis of 2"]
+SYSTEMS = ["single sample", "pass@2", "greedy", "majority of 2", "synthesis of 2"]
 
 
 def model(name, right):

@@ -1,8 +1,7 @@
 """What the policy is made of for training: which layers get LoRA, in what precision, on how many devices."""
 
-import sys
 from dataclasses import dataclass
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 
@@ -95,23 +94,6 @@ def test_one_gpu_is_taken_where_several_are_in_sight():
         n_gpu: int = 4
 
     assert trl_arguments(Arguments, {}, {})._n_gpu == 1
-
-
-@pytest.mark.parametrize(("context", "given"), [(None, 256), (100, 100)])
-def test_unsloth_is_given_the_models_own_context_for_it_cuts_what_is_longer(folder, monkeypatch, context, given):
-    asked = {}
-
-    class FastLanguageModel:
-        @staticmethod
-        def from_pretrained(path, **settings):
-            asked.update(settings)
-            return None, None
-
-    unsloth = ModuleType("unsloth")
-    unsloth.FastLanguageModel = FastLanguageModel
-    monkeypatch.setitem(sys.modules, "unsloth", unsloth)
-    LocalModel(folder, backend="transformers", context=context).weights._with_unsloth()
-    assert asked["max_seq_length"] == given
 
 
 def test_four_bits_without_their_library_name_the_extra(folder):

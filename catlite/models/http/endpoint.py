@@ -13,11 +13,10 @@ from catlite.checks import positive, whole_number
 from catlite.data import Prompt, Rollout, as_messages
 from catlite.errors import ConfigError
 from catlite.models.base import Traits, check_n, check_sampling, combined, sendable
-from catlite.models.http import likelihood
+from catlite.models.http import likelihood, wire
 from catlite.models.http.calls import Call
 from catlite.models.http.keys import Secret, hide_login, sealed
 from catlite.models.http.prices import Price
-from catlite.models.http.remarks import remarked
 from catlite.models.http.service import Service
 from catlite.models.kept import kept, wanted
 
@@ -65,19 +64,11 @@ class Endpoint:
         positive("retry_seconds", retry_seconds, "seconds", infinite=True)
         self.model, self._base_url = model, base_url
         self.sampling = check_sampling(sampling)
-        self._service = self._served(
-            model=model,
-            base_url=base_url,
-            api_key=api_key,
-            max_connections=max_connections,
-            timeout=timeout,
-            retry_seconds=retry_seconds,
-            own_price=price,
-        )
+        self._service = self._served(model, base_url, api_key, max_connections, timeout, retry_seconds, price)
 
-    def _served(self, **settings: Any) -> Service:
+    def _served(self, *settings: Any) -> Service:
         """Where the model is; the embedded one is served by a process of ours."""
-        return Service(**settings)
+        return Service(*settings)
 
     @property
     def name(self) -> str:
@@ -133,7 +124,7 @@ class Endpoint:
         async with kept(self.model, self._service.kept_address, messages, request, samples) as replies:
             if len(replies.kept) < n:
                 await Call(self._service, messages, request, replies).draw()
-            return remarked(replies.in_order(), messages, request)
+            return wire.remarked(replies.in_order(), messages, request)
 
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
         """The natural log of the probability of each token of `text`, as the assistant's reply to `prompt`.

@@ -85,7 +85,7 @@ def address(base_url: Secret | None, api_key: Secret | None) -> Address:
     base_url = base_url or sealed(os.environ.get("OPENAI_BASE_URL")) or Secret(OPENAI_URL)
     if "?" in base_url.reveal():
         raise ConfigError(f"base_url={hide_login(base_url)!r} has a query: give it without what follows the ?")
-    url, login = _without_login(base_url), _login(base_url)
+    url, login = _split_login(base_url)
     if _parts(url) is None:
         raise ConfigError(f"base_url={url!r}: want a URL such as http://localhost:8000/v1")
     key = api_key or sealed(os.environ.get("OPENAI_API_KEY"))
@@ -118,7 +118,7 @@ def on_this_machine(url: str) -> bool:
 
 def hide_login(url: Secret) -> str:
     """The URL without user, password and query, for showing."""
-    return _without_login(url).partition("?")[0]
+    return _split_login(url)[0].partition("?")[0]
 
 
 def _parts(url: str) -> SplitResult | None:
@@ -131,15 +131,10 @@ def _parts(url: str) -> SplitResult | None:
     return parts if usable else None
 
 
-def _without_login(url: Secret) -> str:
+def _split_login(url: Secret) -> tuple[str, Secret | None]:
+    """(the URL without user and password, these two as "user:password")."""
     parts = _parts(url.reveal())
     if parts is None:
-        return url.reveal().rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
-
-
-def _login(url: Secret) -> Secret | None:
-    parts = _parts(url.reveal())
-    if parts is None or not parts.username:
-        return None
-    return Secret(f"{unquote(parts.username)}:{unquote(parts.password or '')}")
+        return url.reveal().rpartition("@")[2], None
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
+    return bare, Secret(f"{unquote(parts.username)}:{unquote(parts.password or '')}") if parts.username else None

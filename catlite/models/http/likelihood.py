@@ -30,7 +30,7 @@ from catlite.errors import (
 from catlite.models.booking import Books, MostTokens
 from catlite.models.http import wire
 from catlite.models.http.clients import Answer, Client
-from catlite.models.http.counts import counts
+from catlite.models.http.prices import counts
 from catlite.models.http.service import Service
 from catlite.models.kept import kept_scores
 from catlite.runs import session
@@ -250,11 +250,7 @@ class Scorer:
         )
 
     async def _exchange(
-        self,
-        send: Callable[[Client], Awaitable[Answer | None]],
-        read: _Read[T],
-        most: MostTokens,
-        exact: bool = True,
+        self, send: Callable[[Client], Awaitable[Answer | None]], read: _Read[T], most: MostTokens, exact: bool = True
     ) -> T:
         """What `read` makes of the answer: asked again on transient failures, booked, within the limits."""
         started = time.monotonic()

@@ -15,9 +15,8 @@ from typing import Any
 
 from catlite.data import Message
 from catlite.errors import AuthenticationFailed, BadReply, ConfigError, MissingExtra
-from catlite.models.http.clients import Answer, late, lost, never_sent, without_frames
+from catlite.models.http.clients import Answer, check_proxies, late, lost, never_sent, without_frames
 from catlite.models.http.keys import Address, Secret
-from catlite.models.http.proxies import check_proxies
 from catlite.models.http.refusals import prompt_text, snippet, status_error
 
 # What litellm and the libraries below it say when there is no key, at times as a 500 or a lost connection.

@@ -52,7 +52,7 @@ def duration_in(text: str) -> float | None:
     wait = re.search(
         r"(?:try again in|retry in|retryDelay\W{1,4}) ?((?:\d+(?:\.\d+)?(?:ms|[hms]))+)", text, re.IGNORECASE
     )
-    return duration(wait[1]) if wait else None
+    return duration(wait[1].lower()) if wait else None
 
 
 @dataclass

@@ -1,27 +1,157 @@
 """Where a model is served and how it is reached: its address and price, its connections, what its answers have taught.
 
-An Endpoint has one, which its calls borrow. Left out: what is asked, which is in calls.py and likelihood.py.
+An Endpoint has one, which its calls borrow. Each event loop has a client and a limit of its own, closed with the loop;
+what was learned is one for each address and model, kept for the process. Left out: what is asked, which is in calls.py
+and likelihood.py, and connections shared between loops, which no HTTP client survives.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
-from collections.abc import Awaitable, Callable
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from types import AsyncGeneratorType
+from typing import TypeVar, cast
 
+from catlite import concurrency
 from catlite.models.http.clients import Client, OpenAIClient
-from catlite.models.http.connections import Connections
 from catlite.models.http.keys import OPENAI_URL, Address, Secret, address, check_key
-from catlite.models.http.learned import Learned
 from catlite.models.http.litellm_client import LiteLLMClient
 from catlite.models.http.prices import Price, published
 from catlite.models.http.retry import retrying
-from catlite.models.http.traffic import Traffic, traffic_here
+from catlite.models.http.traffic import Contact, Traffic
+from catlite.usage import Usage
 
 T = TypeVar("T")
+_SLACK = 16  # tokens, such as the end of a reply, that servers count beside it
+
+
+@dataclass
+class Learned:
+    """What a server takes, as far as its answers have told.
+
+    most_choices: the most choices of one request, None for as many as are asked for. tokens_name: the name under which
+    it takes the token limit, once the other was refused. no_limit: why no token limit is in force, once that was seen.
+    scoring: how it scores texts: "llama.cpp", "vLLM" or "not at all". refused, taken: settings that were seen to be
+    refused, and to work; as "temperature=0.0". contact, traffic: whether it ever answered, and how fast it is asked on
+    each event loop.
+    """
+
+    most_choices: int | None
+    tokens_name: str | None = None
+    no_limit: str | None = None
+    scoring: str | None = None
+    refused: set[str] = field(default_factory=set)
+    taken: set[str] = field(default_factory=set)
+    contact: Contact = field(default_factory=Contact)
+    traffic: dict[asyncio.AbstractEventLoop, Traffic] = field(default_factory=dict)
+
+    def check_limit(self, who: str, name: str, most: int, usage: Usage) -> None:
+        """Learn that there is no token limit where one sent as `name`, `most` tokens in all, does not hold."""
+        written = usage.completion_tokens
+        if written is not None and written > 2 * most + _SLACK:
+            self.no_limit = (
+                f"{who} takes no token limit: it refuses the one name for it, and under the other ({name}) it wrote "
+                f"{written:,} tokens where {most:,} were allowed. Leave max_tokens out, or use another server"
+            )
+
+
 # Per (address as shown, model), for the process: a model named by a string is a new Endpoint at every call.
 _known_servers: dict[tuple[str, str], Learned] = {}
+
+
+@dataclass
+class OnLoop:
+    """The client of one event loop, and the limit on its requests in flight."""
+
+    slots: concurrency.Slots
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    client: Client | None = None
+    lifetime: AsyncGeneratorType[None, None] | None = None
+
+    async def open(self, client: Client) -> None:
+        """Take `client` into use."""
+        self.client, self.lifetime = client, cast(AsyncGeneratorType[None, None], _lifetime(client))
+        await anext(self.lifetime)
+
+    async def close(self) -> None:
+        """Close the client, if there is one and the loop, as it ends, is not closing it already."""
+        lifetime, self.client, self.lifetime = self.lifetime, None, None
+        if lifetime is not None and not lifetime.ag_running:
+            await lifetime.aclose()
+
+
+async def _lifetime(client: Client) -> AsyncGenerator[None, None]:
+    """Close `client` at the generator's own end.
+
+    A loop that ends (asyncio.run, our background loop) ends its generators first, and so does one that sees them
+    dropped: that closes connections which were left open.
+    """
+    try:
+        yield
+    finally:
+        await client.close()
+
+
+class Connections:
+    """An endpoint's connections, at most `limit` on each event loop. When dropped, it closes those that are open."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.loops: dict[asyncio.AbstractEventLoop, OnLoop] = {}
+        self._lock = threading.Lock()
+        # Until this runs, connections stay alive: if dropped without a close they would complain on stderr.
+        weakref.finalize(self, _close_soon, self.loops).atexit = False
+
+    @property
+    def mine(self) -> OnLoop:
+        """The client and the limit of the running loop."""
+        running = asyncio.get_running_loop()
+        with self._lock:
+            for ended in [loop for loop in self.loops if loop.is_closed()]:
+                del self.loops[ended]
+            if running not in self.loops:
+                self.loops[running] = OnLoop(concurrency.Slots(self.limit))
+            return self.loops[running]
+
+    async def client(self, address: Address, make: Callable[[Address], Client]) -> Client:
+        """The running loop's client, made on first use and again when the address has changed."""
+        own = self.mine
+        if own.client is None or own.client.url != address.url:
+            async with own.opening:
+                if own.client is None or own.client.url != address.url:
+                    await own.close()
+                    # In a thread: imports take most of a second, in which the caller's loop should not stand still.
+                    await own.open(await asyncio.to_thread(make, address))
+        assert own.client is not None
+        return own.client
+
+    async def close(self) -> None:
+        """Close the connections of the running loop; the next call opens new ones, as do calls in flight."""
+        own = self.mine
+        async with own.opening:
+            await own.close()
+
+
+def _close_soon(loops: dict[asyncio.AbstractEventLoop, OnLoop]) -> None:
+    """Close a dropped endpoint's connections, each on its own loop; a loop that has ended has closed them already."""
+    for running, connections in list(loops.items()):
+        if running.is_running():
+            with contextlib.suppress(RuntimeError):
+                running.call_soon_threadsafe(_close_now, running, connections)
+
+
+def _close_now(running: asyncio.AbstractEventLoop, connections: OnLoop) -> None:
+    _closing.add(task := running.create_task(connections.close()))
+    task.add_done_callback(_closing.discard)
+
+
+# A loop holds its tasks weakly.
+_closing: set[asyncio.Task[None]] = set()
 
 
 @dataclass(eq=False)
@@ -79,8 +209,13 @@ class Service:
     @property
     def traffic(self) -> Traffic:
         """The pace of requests on the running loop."""
-        learned = self.learned
-        return traffic_here(learned.traffic, f"{self.shown_address()} ({self.model})", learned.contact)
+        running, learned = asyncio.get_running_loop(), self.learned
+        if running not in learned.traffic:
+            for ended in [loop for loop in learned.traffic if loop.is_closed()]:
+                learned.traffic.pop(ended, None)
+            who = f"{self.shown_address()} ({self.model})"
+            learned.traffic.setdefault(running, Traffic(who, learned.contact))
+        return learned.traffic[running]
 
     def shown_address(self) -> str:
         """What stands for the server in messages: its URL without login, "litellm", or the embedded model."""

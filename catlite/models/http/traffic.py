@@ -173,16 +173,6 @@ class Traffic:
             self.check(began)
 
 
-def traffic_here(accounts: dict[asyncio.AbstractEventLoop, Traffic], who: str, contact: Contact) -> Traffic:
-    """The running loop's account, out of `accounts` or new; accounts of loops that have ended are dropped."""
-    running = asyncio.get_running_loop()
-    if running not in accounts:
-        for ended in [loop for loop in accounts if loop.is_closed()]:
-            accounts.pop(ended, None)
-        accounts.setdefault(running, Traffic(who, contact))
-    return accounts[running]
-
-
 def duration(text: str) -> float:
     """Seconds in "1s", "6m0s", "120ms", "1h2m3.5s" or a plain number; ValueError otherwise."""
     if re.fullmatch(r"\d+(\.\d+)?", text):

@@ -1,7 +1,8 @@
 """Replies over HTTP, made into Rollouts or into errors that say what to do.
 
 A 200 counts only when it holds choices and no error; text is only what the model says (never the thinking beside it or
-before it); counts a server does not give are unknown. Status errors are read in refusals.py, usage in counts.py.
+before it); counts a server does not give are unknown. A reply that looks odd (its prompt was cut silently, its sampling
+ignored) gets a note, which is a suspicion and not a verdict. Status errors are read in refusals.py, usage in prices.py.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from catlite.answers import split_thinking
-from catlite.data import Rollout
+from catlite.data import Message, Rollout
 from catlite.endings import ending
 from catlite.errors import BadReply, ModelError
-from catlite.models.http.counts import counts
-from catlite.models.http.prices import Price
+from catlite.models.http.prices import Price, counts
 from catlite.models.http.refusals import WRONG_ADDRESS, error_in_reply, snippet, status_error
 from catlite.usage import Usage
 
@@ -27,6 +28,9 @@ __all__ = ["parse", "rollouts", "snippet", "status_error"]
 _ERROR_FIELDS = ("message", "msg", "detail", "error_msg", "error_code", "errors")
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 _ROUNDING = 0.01  # by which half precision takes a log-probability above 0
+_LONG = 4000  # characters; in shorter prompts a chat template weighs too much
+_CHARACTERS_PER_TOKEN = 7  # more than any tokenizer reaches over a whole prompt: prose has 4 to 5
+_SAME = 100  # characters repeated; shorter replies are the same by chance
 
 
 def parse(body: str, who: str, headers: Mapping[str, str] | None = None, prompt: str = "") -> dict[str, Any]:
@@ -123,7 +127,9 @@ class _Choice(NamedTuple):
 def _read(choice: Any, who: str) -> _Choice | ModelError:
     if not isinstance(choice, dict):
         return BadReply(f"{who} returned a choice that is {type(choice).__name__}: {snippet(json.dumps(choice))}")
-    finish_reason = _finish_reason(choice)
+    word = choice.get("finish_reason", choice.get("finishReason"))
+    word = word.get("type") if isinstance(word, dict) else word  # SGLang's {"type": "stop", "matched": 2}
+    finish_reason = sys.intern(word) if isinstance(word, str) else None
     if _means_something(choice.get("error")):
         reply = {"error": choice["error"]}
         why = BadReply(f"{who} returned a choice with an error: {snippet(_error_text(reply, ''))}")
@@ -147,20 +153,8 @@ def _read(choice: Any, who: str) -> _Choice | ModelError:
         finish_reason = "refusal"
     entries = _entries(choice.get("logprobs"))
     spoken = entries if reasoning is None else _tail(entries, text)
-    return _Choice(
-        text,
-        finish_reason,
-        reasoning,
-        _logprobs(spoken),
-        _alternatives(spoken),
-        None if entries is None else len(entries),
-    )
-
-
-def _finish_reason(choice: Mapping[str, Any]) -> str | None:
-    word = choice.get("finish_reason", choice.get("finishReason"))
-    word = word.get("type") if isinstance(word, dict) else word  # SGLang's {"type": "stop", "matched": 2}
-    return sys.intern(word) if isinstance(word, str) else None
+    tokens = None if entries is None else len(entries)
+    return _Choice(text, finish_reason, reasoning, _logprobs(spoken), _alternatives(spoken), tokens)
 
 
 def _part(part: Any) -> tuple[str, str]:
@@ -252,7 +246,6 @@ def _usages(reply: Mapping[str, Any], choices: list[_Choice], price: Price | Non
 
 
 def _completions(reply: Mapping[str, Any], choices: list[_Choice], total: int | None) -> list[int] | list[None]:
-    """Completion tokens of each choice."""
     if len(choices) < 2:
         return [total] if total is not None else [None]
     if "timings" in reply:  # llama.cpp counts one choice only, also where n is more
@@ -267,3 +260,38 @@ def _shares(total: int, weights: list[int]) -> list[int]:
     all_weights = sum(weights)
     edges = [round(total * part / all_weights) for part in accumulate(weights, initial=0)]
     return [high - low for low, high in pairwise(edges)]
+
+
+def remarked(rollouts: list[Rollout], messages: Sequence[Message], request: Mapping[str, Any]) -> list[Rollout]:
+    """Put notes on what is odd about the replies to one prompt on the first of them."""
+    notes = [note for note in (_cut(rollouts, messages), _same(rollouts, request)) if note is not None]
+    if not notes:
+        return rollouts
+    first, *others = rollouts
+    return [replace(first, notes=(*first.notes, *notes)), *others]
+
+
+def _cut(rollouts: Sequence[Rollout], messages: Sequence[Message]) -> str | None:
+    """A note when the server counted far fewer tokens than the prompt's characters make."""
+    if sum(len(message["content"]) for message in messages) < _LONG:
+        return None
+    characters = sum(len(" ".join(message["content"].split())) for message in messages)
+    counts = [rollout.usage.prompt_tokens for rollout in rollouts if rollout.usage and rollout.usage.requests == 1]
+    tokens = min((count for count in counts if count), default=None)
+    if tokens is None or characters < _LONG or tokens * _CHARACTERS_PER_TOKEN > characters:
+        return None
+    return (
+        f"the server counted {tokens:,} tokens in a prompt of {characters:,} characters: it may have cut the prompt "
+        "without saying so, as Ollama does beyond num_ctx"
+    )
+
+
+def _same(rollouts: Sequence[Rollout], request: Mapping[str, Any]) -> str | None:
+    """A note when all replies are the same although they were to be sampled."""
+    greedy = request.get("temperature") == 0 or request.get("top_p") == 0 or request.get("top_k") == 1
+    texts = [(reply.text, reply.reasoning) for reply in rollouts if reply.error is None and reply.text.strip()]
+    if greedy or len(set(texts)) != 1 or (len(texts) - 1) * len(texts[0][0]) < _SAME:
+        return None
+    return (
+        f"all {len(texts)} rollouts are the same, word for word: the server may ignore sampling, or answer from a cache"
+    )

@@ -129,8 +129,8 @@ def refuses_name(error: ModelError, name: str, other: str | None = None) -> bool
         return False
     of_names = rf"{_NOT_KNOWN}[\w ]{{0,30}}{_NAMELESS}\b"
     if name in {param.rpartition(".")[2] for param in error.params} and re.search(
-        rf"{of_names}|extra_forbidden|(?:unsupported|unknown|unrecogni[sz]ed)_(?:parameter|argument|field)|"
-        rf"not (?:support|permit|allow|recogni[sz])|unsupported|unexpected|unknown|unrecogni[sz]ed|cannot find field",
+        rf"{of_names}|extra_forbidden|not (?:support|permit|allow|recogni[sz])|unsupported|unexpected|unknown|"
+        r"unrecogni[sz]ed|cannot find field",
         words,
     ):
         return True

@@ -67,9 +67,11 @@ class Engine:
         batch_size: int,
         *,
         own_generate: bool = False,
+        drawer: Callable[..., list[Drawn]] | None = None,
         fast: str | None = None,
     ) -> None:
         self.model = model
+        self.drawer = drawer  # what draws replies in the place of `model`
         self.own_generate = own_generate  # whether replies are drawn in the model's `generate`
         self.fast = fast  # as LocalModel takes it
         self.captures: bool | None = None  # whether steps are captured; None until the first was
@@ -143,6 +145,8 @@ class Engine:
 
     def _fitting(self, rows: list[_Row]) -> int:
         """How many of `rows`, shortest first, make the next batch."""
+        if rows[0].drawing is not None and self.drawer is not None:
+            return len(rows)  # it has a line of its own
         if rows[0].drawing is not None:
             most = max(_LONGER * rows[0].length, _TOKENS_LONGER + rows[0].length)
             return min(self.batch_size, sum(row.length <= most for row in rows))
@@ -207,6 +211,9 @@ class Engine:
     def _drawn(self, rows: list[_Row]) -> list[Drawn]:
         started = time.monotonic()
         drawings = [row.drawing for row in rows if row.drawing is not None]
+        if self.drawer is not None:
+            prompts, indices = [row.prompt for row in rows], [row.index for row in rows]
+            return self.drawer(self.model, prompts, drawings, indices, adapter=rows[0].adapter)
         steps = max(drawing.max_tokens for drawing in drawings)
         random = [numbers(drawing, row.prompt, row.index, steps) for row, drawing in zip(rows, drawings, strict=True)]
         choice = Choice(drawings, random, self.ends, self.model.device)
@@ -248,27 +255,30 @@ class Engine:
         from transformers import GenerationConfig
 
         ids, mask = padded(prompts, self.pad, self.model.device)
+        # In the place of the model's own settings, which would be laid under any that are passed: the model is to be
+        # sampled as it is trained. Unsloth's `generate` passes some as well, and both at once are deprecated.
         config = GenerationConfig(
             max_new_tokens=choice.steps,
             do_sample=False,
             pad_token_id=self.pad,
             eos_token_id=self.ends,
             use_cache=True,
-            # Not those of the model's own settings: the model is to be sampled as it is trained.
-            repetition_penalty=1.0,
-            no_repeat_ngram_size=0,
         )
 
         def over(ids: Any, _scores: Any, **_: Any) -> Any:
             return torch.full((len(ids),), abandoned(), dtype=torch.bool, device=ids.device)
 
-        self.model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            generation_config=config,
-            logits_processor=[Forced(choice)],
-            stopping_criteria=[over],
-        )
+        inner = self._plain
+        own, inner.generation_config = inner.generation_config, config
+        try:
+            self.model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                logits_processor=[Forced(choice)],
+                stopping_criteria=[over],
+            )
+        finally:
+            inner.generation_config = own
 
     def _scored(self, rows: list[_Row]) -> list[list[float]]:
         import torch

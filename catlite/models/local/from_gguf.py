@@ -56,13 +56,15 @@ def convert(gguf: Path, folder: Path) -> None:
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     config.dtype = torch.bfloat16
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    # transformers guesses this token wrongly; the file's own header, which the configuration has, is right.
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(config.eos_token_id)
+    tokenizer.clean_up_tokenization_spaces = False  # it would take the space before a full stop out of a reply
+    tokenizer.pad_token = tokenizer.unk_token  # not the end of a reply, which Unsloth would put right and say so
+    config.pad_token_id = read.generation_config.pad_token_id = tokenizer.pad_token_id
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.load_state_dict(read.state_dict())
     model.generation_config = read.generation_config
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    # transformers guesses this token wrongly; the file's own header, which the configuration has, is right.
-    tokenizer.eos_token = tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.eos_token_id)
-    tokenizer.clean_up_tokenization_spaces = False  # it would take the space before a full stop out of a reply
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
 

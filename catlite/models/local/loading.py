@@ -16,6 +16,7 @@ from typing import Any
 
 from catlite.errors import ConfigError, MissingExtra
 from catlite.extras import install
+from catlite.models.local import unsloth
 from catlite.models.local.engine import Engine, is_out_of_memory, out_of_memory
 from catlite.models.local.served import Served, check_url
 
@@ -32,6 +33,7 @@ class Weights:
         self.settings = settings  # as LocalModel takes them: dtype, context, batch_size, fast, load_in_4bit
         self.trained_in: Path | None = None  # the folder of the run that put an adapter on them in this process
         self.expected: str | None = None  # the digest of the weights that an adapter of a run belongs to
+        self.lora_rank = 16  # the largest that an adapter may have where vLLM is set up for it (`fast="unsloth"`)
         self.template: dict[str, Any] = {}  # default chat_template_kwargs, for the policy and the anchor alike
         self._lock = threading.Lock()
         self._engine: Engine | None = None
@@ -52,6 +54,11 @@ class Weights:
         """The address of the vLLM server that draws replies; None where this process draws them."""
         fast = self.settings["fast"]
         return fast if is_url(fast) else None
+
+    @property
+    def vllm(self) -> bool:
+        """Whether vLLM draws replies, in a server or in this process."""
+        return self.url is not None or self.settings["fast"] == "unsloth"
 
     @property
     def loaded(self) -> bool:
@@ -90,8 +97,10 @@ class Weights:
         if importlib.util.find_spec("torch") is None or importlib.util.find_spec("transformers") is None:
             raise MissingExtra(f"weights in this process need catlite[train]: {install('train')}")
         try:
-            load = self._with_unsloth if self.backend == "unsloth" else self._with_transformers
-            model, tokenizer = load()
+            if self.backend == "unsloth":
+                model, tokenizer = unsloth.load(self.folder, self.settings, self.adapter, self.lora_rank)
+            else:
+                model, tokenizer = self._with_transformers()
         except (OSError, ValueError, RuntimeError, ImportError) as error:
             if self.settings["load_in_4bit"] and importlib.util.find_spec("bitsandbytes") is None:
                 raise MissingExtra(f"load_in_4bit=True needs bitsandbytes: {install('unsloth')}") from error
@@ -117,11 +126,13 @@ class Weights:
         ends = [end for end in ends if end is not None]
         self._tokenizer = tokenizer
         own = self.backend == "unsloth"  # which generates with a cache of its own making
+        drawer = unsloth.VLLMDrawer(ends) if self.settings["fast"] == "unsloth" else None
         size = self.settings["batch_size"] or _BATCH_SIZE[model.device.type == "cuda"]
         fast = self.settings["fast"]
         if self.url is not None or (fast is None and getattr(model, "is_quantized", False)):
             fast = "plain"  # a captured step has not been tried with quantized weights
-        self._engine = Engine(model, tokenizer.pad_token_id, ends, size, own_generate=own, fast=fast)
+        pad = tokenizer.pad_token_id
+        self._engine = Engine(model, pad, ends, size, own_generate=own, drawer=drawer, fast=fast)
         if self.url is not None:
             self._served = Served(self.url, self._engine, self.settings["context"])
 
@@ -144,24 +155,6 @@ class Weights:
             # No pickled weights: loading those runs what is in them.
             model = AutoModelForCausalLM.from_pretrained(self.folder, use_safetensors=True, **options)
         return model, AutoTokenizer.from_pretrained(self.folder)
-
-    def _with_unsloth(self) -> tuple[Any, Any]:
-        import torch
-        from transformers import AutoConfig
-        from unsloth import FastLanguageModel
-
-        dtype = self.settings["dtype"]
-        # Unsloth cuts longer prompts silently, so it is told the length that the model itself allows.
-        own = getattr(AutoConfig.from_pretrained(self.folder).get_text_config(), "max_position_embeddings", None)
-        model, tokenizer = FastLanguageModel.from_pretrained(
-            self.folder,
-            max_seq_length=self.settings["context"] or own or 4096,
-            load_in_4bit=self.settings["load_in_4bit"],
-            dtype=None if dtype == "auto" else getattr(torch, dtype),
-            fast_inference=False,
-            use_safetensors=True,
-        )
-        return model, getattr(tokenizer, "tokenizer", tokenizer)
 
     def replace(self, model: Any) -> None:
         """Put `model`, which wraps or changes the one that was loaded, in its place."""
@@ -269,7 +262,7 @@ def choose_backend(backend: str) -> str:
     import torch
 
     if torch.cuda.is_available():
-        import unsloth  # noqa: F401 - it patches trl and transformers, so it has to come before them
+        unsloth.import_unsloth()
 
         return "unsloth"
     if backend == "auto":
@@ -282,12 +275,15 @@ def choose_backend(backend: str) -> str:
 
 def check_fast(fast: str | None, backend: str) -> str | None:
     """`fast`, which says what draws replies. Raises ConfigError for a way that there is not."""
+    if fast == "unsloth":
+        unsloth.check_vllm(backend)
+        return fast
     if is_url(fast):
         return check_url(str(fast))
     if fast not in (None, "graphs", "plain"):
         raise ConfigError(
-            f'fast={fast!r}: want None, the fastest that works in this process, "graphs" or "plain", or the address of '
-            "a vLLM server, such as http://127.0.0.1:8000/v1"
+            f'fast={fast!r}: want None, the fastest that works in this process, "graphs", "plain", "unsloth", or the '
+            "address of a vLLM server, such as http://127.0.0.1:8000/v1"
         )
     if fast == "graphs":
         if backend == "unsloth":

@@ -48,9 +48,10 @@ class LocalModel:
             or float32.
         context: tokens of prompt and reply together; None is the model's own.
         batch_size: replies drawn at once, halved when memory does not suffice; None: 256 on CUDA, 64 on a CPU.
-        fast: what draws replies: the address of a vLLM server of the same model, such as "http://127.0.0.1:8000/v1",
-            which reads this machine's disk; "graphs", CUDA graphs over a static cache; "plain", one pass of the model a
-            token; None: the fastest that works in this process.
+        fast: what draws replies: "graphs", CUDA graphs over a static cache; "plain", one pass of the model a token; the
+            address of a vLLM server of the same model, such as "http://127.0.0.1:8000/v1", which reads this machine's
+            disk; "unsloth", vLLM in this process on the weights that Unsloth trains; None: the fastest that works in
+            this process without vLLM.
         load_in_4bit: load the weights in 4 bits (Unsloth); False.
         **sampling: defaults of every call: temperature, top_p, max_tokens, …
 
@@ -243,7 +244,7 @@ class LocalModel:
         more = f":context {context}" if context else ""
         more += f":{json.dumps(weights.template, sort_keys=True)}" if weights.template else ""
         # Not whether CUDA graphs draw or single passes: their numbers differ by rounding only, as two batches' do.
-        more += ":vllm" if weights.url is not None else ""  # whose replies to the same seed are others
+        more += ":vllm" if weights.vllm else ""  # whose replies to the same seed are others
         return f"weights:{weights.digest}:{adapter}:{dtype}:{four_bit}{more}"
 
     def save_adapter(self, folder: str | Path) -> Path:

@@ -2,7 +2,7 @@ r"""The kinds of clause in a judge's sentence, and the sentence as a string of t
 
 "Verdict: yes, it names zinc" is `L:y,R`: a label, a word and a reason. What the letters mean is told in `kind`; the
 marks between them are `:` for what binds the next clause (a colon, a dash, "="), `,` for other breaks, `~` for "but",
-`%` for "if", `>` for "so", and `?` at the end of a question. Which strings are a verdict is told in forms.py.
+`%` for "if", `>` for "so", and `?` at the end of a question. Which strings are a verdict is told in text.py.
 """
 
 from __future__ import annotations
@@ -171,22 +171,16 @@ def kinds(sentence: str, *, digits: bool = False, labelled: bool = False) -> str
         'L:y,R'
     """
     asks = sentence.rstrip(" )'!").endswith("?")
-    clauses = list(
-        _cut(
-            _UNMARKED.sub(
-                r"\1, ", _CONTENT_DENIED.sub(r"\1, so ", _INSERTED.sub("", sentence.rstrip(" .!?…。！？").strip()))
-            )
-        )
-    )
+    sentence = _INSERTED.sub("", sentence.rstrip(" .!?…。！？").strip())
+    clauses = list(_cut(_UNMARKED.sub(r"\1, ", _CONTENT_DENIED.sub(r"\1, so ", sentence))))
     string = shown = ""
     for place, (mark, text) in enumerate(clauses):
         binds = clauses[place + 1][0] == ":" if place + 1 < len(clauses) else asks
         labelled = labelled or "L" in string or "m" in string
         follows = _FOLLOWS.fullmatch(text) is not None and _shows(shown)
         denies = _DENIED.fullmatch(text) is not None and place > 0 and "k" not in string
-        string += mark + (
-            "v" if follows else "N" if denies else kind(text, binds=binds, digits=digits, labelled=labelled)
-        )
+        plainly = "v" if follows else "N" if denies else ""
+        string += mark + (plainly or kind(text, binds=binds, digits=digits, labelled=labelled))
         shown = f"{shown}, {text}" if shown and mark != ":" else text
     return string + "?" * asks
 

@@ -188,7 +188,10 @@ def statement(clause: str) -> tuple[bool, bool] | None:
     met = negations == 0
     if rest:
         letters += "A"
-        if not _ADJUNCTS[met].fullmatch(f" {rest}") or not _stands(rest, met):
+        taken_back = re.search(TAKES_BACK, rest) is not None and not rest.startswith("even ")
+        # A reason may say what the response does not do.
+        denied = met and re.match(_REASON, rest) is None and re.search(NEGATION, rest) is not None
+        if taken_back or denied or not _ADJUNCTS[met].fullmatch(f" {rest}"):
             return None
     form = _FORMS.fullmatch(letters)
     return None if form is None else (met, form["subject"] is not None or letters[0] in "ED")
@@ -198,10 +201,3 @@ def statement_value(clause: str) -> bool | None:
     """What one clause says of the criterion: True for met, False for not met, None when the grammar cannot tell."""
     parsed = statement(clause)
     return None if parsed is None else parsed[0]
-
-
-def _stands(rest: str, met: bool) -> bool:
-    """True when the words after a statement leave it as it is; a reason may say what the response does not do."""
-    if re.search(TAKES_BACK, rest) is not None and not rest.startswith("even "):
-        return False
-    return not met or re.match(_REASON, rest) is not None or re.search(NEGATION, rest) is None

@@ -1,7 +1,9 @@
 """Reads a verdict out of words: lines of a few sentences, and the rows of tables.
 
-A verdict is a sentence whose string has a form of forms.py. Two that differ make no verdict. A doubt takes one back
-unless a firm one, behind a label, follows. Left out: quotations, and reports of what the response says.
+A verdict is a sentence whose string of kinds (see clauses.py) has a form here; `|` ends a sentence that leaves its
+label or question open for the next one. Of a yes all that may follow is listed; a no is not taken back by prose. Two
+that differ make no verdict. A doubt takes one back unless a firm one, behind a label, follows. Left out: quotations,
+and reports of what the response says.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import re
 from dataclasses import dataclass, field
 
 from catlite.rewards.verdicts.clauses import introduces, kinds, number_at
-from catlite.rewards.verdicts.forms import has_shape, last_word, verdict_of
 from catlite.rewards.verdicts.statements import NEGATION, statement_value
 from catlite.rewards.verdicts.words import DIGITS, OPEN_END, SIGNS, plain, unwrapped, word_value
 
@@ -34,6 +35,44 @@ _EXAMPLE = re.compile(
     r"(?:\b(?:examples?|e\.g|for instance|such as|formats?|schema|template)\b[\s.]*(?:is|are)?"
     r"|\A(?:if|when|unless)\b.*)[\s:=.,]*\Z"
 )
+
+_FRONT = r"(?:[a#][,:>|]*|[,~>:])*"
+_ASKED = r"(?:L[:,>?|]*|[mYV][?:>|]+)+" + _FRONT
+_YES, _NO = r"(?P<yes>[yYVmg])", r"(?P<no>[nNKu])"
+# Behind a foreign yes, only what is known: other foreign words may deny it.
+_WHY = r"(?:(?<!g)[,:>](?:W:)?[rkwtyYVvm]|[,:>](?:W:)?[RwtyYVvmg]|(?<=[rR]),l)*"
+_AGAINST = r"[^yYVvmgte%?q]*"
+# Strings with a verdict that is firm, as behind a label, …
+_FIRM = (
+    rf"{_FRONT}(?:{_ASKED}|C:(?=[ymnu]\Z))(?:{_YES}{_WHY}|{_NO}{_AGAINST})",  # verdict: yes, it names zinc
+    rf"{_FRONT}[uNK][:?|]+(?P<no>[ym]){_WHY}",  # unmet: yes
+    rf"{_FRONT}(?:L|[mY])[?|]+(?:(?P<yes>t)|(?P<no>f)).*",  # is it met? it does not
+)
+# … and with one that a doubt takes back.
+_PLAIN = (
+    rf"{_FRONT}(?:(?P<yes>[yYVg]|m(?!:[^Rkmy])){_WHY}|(?P<no>[nNK]|u(?!:[nNKuf])){_AGAINST})",  # yes, it names zinc
+    rf"{_FRONT}t[,:]+(?P<yes>[yYV]|m(?!:)){_WHY}",  # absolutely, yes
+    rf"{_FRONT}R(?:,[Rrls])*,(?P<yes>v){_WHY}",  # it names zinc, which meets the criterion
+    # it names zinc, so yes
+    rf"{_FRONT}(?:W:)?(?:[rRw.a][,~>]+|s[~>]+|k[,~>]*[~>]|(?<=~)k,)+(?P<yes>Y|(?<=>)[yVm]){_WHY}",
+    rf"[^yYVmge%q]*[,:~>](?P<no>N|(?<=[~>])K|(?<=>)[nu]){_AGAINST}",  # it is long, but does not meet the criterion
+    rf".*>(?P<no>[nNKu]){_AGAINST}",  # it is met only if one is generous, so it fails
+)
+_FORMS = [(form, True) for form in map(re.compile, _FIRM)] + [(form, False) for form in map(re.compile, _PLAIN)]
+
+_SHAPES = {
+    name: re.compile(shape)
+    for name, shape in {
+        "open": rf"{_FRONT}(?:(?:L|[mYuN](?=[?:]))[:,?|#]*|#[:|]*)+",  # labels alone: the next sentence has the verdict
+        "material": rf"{_FRONT}(?:X:|C:(?![ymnu]\Z)).*",  # somebody else's words
+        "answer to another question": r"(?![L#mY])[^|]*\?\|[yngtf].*",
+        "bearing": r".*[yYVvmgnNKudeh].*|.*q.*\?.*",  # could be a verdict, or take one back
+        "explaining": r"[rRkwtL#.,:>yYml]+",  # only says why, or where
+        "following": r"[a#:,>rRk.tw][~a#:,>rRk.twl]*|W(?::[^dehq?%]*)?",  # leaves a yes before it as it is
+        "following a foreign yes": r"[aRwt](?:[,:][Rwlg])*",
+        "fragment": r"[a,>]*[oq](?:[,~:]o)*|%.*|.*\?",  # may take back even a firm one, later on
+    }.items()
+}
 
 
 @dataclass
@@ -83,6 +122,26 @@ def numbered_verdicts(text: str) -> list[tuple[int, bool | None, str]]:
             verdict = _read(line).verdict
             listed.append((number, last_word(kinds(words.strip(" .!"))) if verdict is None else verdict, line.strip()))
     return listed
+
+
+def verdict_of(string: str) -> tuple[bool, bool] | None:
+    """(met, whether it is firm) of a sentence by its string; None where it has no verdict."""
+    for form, firm in _FORMS:
+        match = form.fullmatch(string)
+        if match is not None:
+            return match.groupdict().get("yes") is not None, firm
+    return None
+
+
+def has_shape(string: str, shape: str) -> bool:
+    """True when a string has the `shape` of that name."""
+    return _SHAPES[shape].fullmatch(string) is not None
+
+
+def last_word(string: str) -> bool | None:
+    """The verdict at the end of a numbered line, behind the text of the criterion ("1: names zinc: met")."""
+    match = re.fullmatch(r"#[:,]+[^dehq%?yYVvmgnNKutf]*[:,](?:(?P<yes>[ym])|(?P<no>[nu]))", string)
+    return None if match is None else match["yes"] is not None
 
 
 def _read(text: str) -> _Findings:

@@ -66,15 +66,14 @@ _BOXED = re.compile(r"\\(?:boxed|fbox|text|textbf|textit|mathrm|mathbf|emph)\s{0
 _STRUCK = re.compile(r"~~[^~\n]{0,300}~~|(?:\[\s?\]|[☐▢◻])[^\[☐☑✅\n]{0,300}")
 _TICKED = re.compile(r"\[[xX✓✔]\]|☑")
 _QUOTED = re.compile(r'"([^"\n]{0,2000})"|(?<!\w)\'(?=\S)([^\n]{1,500}?)(?<=\S)\'(?!\w)')
-_NESTED = re.compile(r"\[(\[[^\[\]\n]{0,300}\])\]")
-# "[RESULT] Yes": a word in brackets before another word is a label.
-_BRACKETED = re.compile(
-    r"(?:^|(?<=[.!?] ))[\s*_#>]{0,9}\[([^\[\]\n]{1,60})\][*_\s]*:?(?=[ \t*_]*[^\s.!*_])", re.MULTILINE
-)
-_DECORATION = re.compile(r"[*`]+|(?<!\w)_+|_+(?!\w)|\$|^\s{0,8}(?:#{1,6}|>|[-+•–]\s)\s*", re.MULTILINE)
-_CONTRACTED = {
-    re.compile(pattern): written_out
-    for pattern, written_out in {
+# Brackets and decoration, and what is contracted.
+_PLAINER = {
+    re.compile(pattern, re.MULTILINE): plainer
+    for pattern, plainer in {
+        r"\[(\[[^\[\]\n]{0,300}\])\]": r"\1",
+        # "[RESULT] Yes": a word in brackets before another word is a label.
+        r"(?:^|(?<=[.!?] ))[\s*_#>]{0,9}\[([^\[\]\n]{1,60})\][*_\s]*:?(?=[ \t*_]*[^\s.!*_])": r"\1: ",
+        r"[*`]+|(?<!\w)_+|_+(?!\w)|\$|^\s{0,8}(?:#{1,6}|>|[-+•–]\s)\s*": "",
         r"\bcan(?:'t|not)\b": "can not", r"\bwon't\b": "will not", r"(?<=\w)n't\b": " not", r"\bi'm\b": "i am",
         r"\b(it|that|there|here|what|who|he|she)'s\b": r"\1 is", r"(?<=\w)'re\b": " are", r"(?<=\w)'ve\b": " have",
         r"(?<=\w)'d\b": " would", r"(?<=\w)'ll\b": " will",
@@ -143,11 +142,8 @@ def plain(text: str) -> str:
     bare = text.strip(" \t\r\n*_.")
     if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'" and bare.count(bare[0]) == 2:
         text = bare[1:-1]  # the whole reply in quotes
-    text = _NESTED.sub(r"\1", text)
-    text = _BRACKETED.sub(r"\1: ", text)
-    text = _DECORATION.sub("", text)
-    for pattern, written_out in _CONTRACTED.items():
-        text = pattern.sub(written_out, text)
+    for pattern, plainer in _PLAINER.items():
+        text = pattern.sub(plainer, text)
     text = _QUOTED.sub(_unquoted, text).replace("_", " ")
     return text.translate({ord("["): "(", ord("]"): ")", ord("{"): "(", ord("}"): ")"})
 

@@ -47,6 +47,9 @@ def grpo_trainer(policy: TrainablePolicy[TrainConfig], rewarder: Rewarder, examp
         "shuffle_dataset": False,
         **policy.sampling,
     }
+    if policy.local.weights.settings["fast"] == "unsloth":
+        # Unsloth sets use_vllm for a model with an engine; the correction for it wants log-probabilities of TRL's call.
+        ours["vllm_importance_sampling_correction"] = False
     from datasets import Dataset
     from trl import GRPOConfig
 

@@ -2,7 +2,7 @@
 
 A prompt is read once for its whole group, where TRL's own loop reads it again for every rollout; a batch that does not
 fit in memory is halved; and what is drawn depends on the run's seed, the step and the place in it only. A vLLM server
-that has gone is waited for. Left out: with Unsloth and no server, or with settings of generation that only TRL knows,
+that has gone is waited for. Left out: with Unsloth and no vLLM, or with settings of generation that only TRL knows,
 TRL generates.
 """
 
@@ -40,10 +40,11 @@ def rollout_drawer(policy: TrainablePolicy[TrainConfig]) -> Callable[[list[list[
     """
     config, local = policy.config, policy.local
     of_trl = [name for name in _OF_TRL if name in config.trl]
-    if local.weights.url is not None and (of_trl or not trl_since(CALLS_US)):
+    if local.weights.vllm and (of_trl or not trl_since(CALLS_US)):
         why = f"trl={{{of_trl[0]!r}: …}} is for TRL's own generation" if of_trl else f"it needs TRL {CALLS_US} or later"
-        raise ConfigError(f"fast={local.weights.url!r} has the server draw all rollouts, and {why}: leave out either")
-    if (local.weights.url is None and local.backend != "transformers") or of_trl or not trl_since(CALLS_US):
+        fast = local.weights.settings["fast"]
+        raise ConfigError(f"fast={fast!r} has vLLM draw all rollouts, and {why}: leave out either")
+    if (not local.weights.vllm and local.backend != "transformers") or of_trl or not trl_since(CALLS_US):
         return None
     names = ("temperature", "top_p", "top_k", "min_p")
     settings = {name: policy.sampling[name] for name in names if policy.sampling.get(name) is not None}

@@ -228,3 +228,7 @@ def test_a_dropped_connection_is_not_called_a_time_out(server):
         (failed,) = concurrency.run(model.sample("q"))
     assert "hung up" in failed.error
     assert "within timeout" not in failed.error
+
+
+def test_a_wait_may_be_asked_for_in_capitals():
+    assert retry.duration_in("RETRY IN 36.2S") == 36.2

@@ -528,7 +528,7 @@ def test_best_of_n_falls_back_to_a_prompt_without_schema(tmp_path):
         ("{folder}", {"adapter": "./nowhere"}, "adapter_config.json"),
         ("{folder}", {"dtype": "int3"}, "bfloat16"),
         ("{folder}", {"batch_size": 0}, "at least 1, or None"),
-        ("{folder}", {"fast": "warp"}, 'want None, .*"graphs" or "plain"'),
+        ("{folder}", {"fast": "warp"}, 'want None, .*"graphs", "plain", "unsloth", or'),
     ],
 )
 def test_settings_that_cannot_be_are_refused(folder, path, settings, said):

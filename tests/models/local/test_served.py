@@ -354,5 +354,5 @@ def test_what_is_no_address_is_refused(folder, fast):
 
 @newer_trl
 def test_generation_that_only_trl_knows_is_refused_beside_a_server(folder, vllm):
-    with pytest.raises(ConfigError, match="has the server draw all rollouts"):
+    with pytest.raises(ConfigError, match="has vLLM draw all rollouts"):
         trained_by(vllm, folder, config=small(trl={"repetition_penalty": 1.1}))

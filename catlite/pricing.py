@@ -1,0 +1,153 @@
+"""The cost before the run: what a call of the library would ask of its models, from a few questions or from none.
+
+The call itself is made for some of its questions: rehearsed without asking anybody (rehearsal.py), or for real. So
+every estimator and reward tells its own cost. Left out: retries, prices by time of day, and the electricity of weights
+in this process.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from catlite import concurrency
+from catlite.averages import mean_and_error
+from catlite.checks import whole_number
+from catlite.coerce import as_task
+from catlite.costs import COUNTS, Cost
+from catlite.data import Example, Task
+from catlite.errors import ConfigError
+from catlite.models.naming import sealed
+from catlite.rehearsal import BYTES_PER_TOKEN, FORM_TOKENS, REPLY_TOKENS, Tally
+from catlite.runs.session import changed, copies, open_run
+from catlite.text import plural
+from catlite.usage import Usage
+
+REHEARSED = 100  # questions, at most
+_AT_ONCE = 8
+
+
+def cost(call: Callable[..., Any], *arguments: Any, sample: int = 0, **named: Any) -> Cost:
+    """Tell what a call of `evaluate`, `estimate`, `compare` or `train` would cost, before it is made.
+
+    The call is made for some of its questions. By itself this is a rehearsal of at most 100: no model is asked, prompts
+    are counted at 4 bytes a token, and replies are taken as long as max_tokens allows, so that it tells the most rather
+    than the mean. With sample= that many questions are asked for real, which measures the length of replies; with run=
+    these are kept, and the call itself does not pay for them again.
+
+    Args:
+        call: `catlite.evaluate`, `catlite.estimate`, `catlite.compare` or `catlite.train`.
+        *arguments: the arguments of that call.
+        sample: questions to ask for real, drawn from the task, such as 5; 0 asks nobody.
+        **named: the named arguments of that call.
+
+    Returns:
+        The Cost: requests, tokens and dollars for all questions, by model. Unknown prices stay unknown.
+
+    Raises:
+        ConfigError: for another call, for a training with sample=, and what the call itself raises.
+
+    Example:
+        >>> settings = {"n": 1, "grader": catlite.ExpertRubric("gpt-4.1"), "max_tokens": 1000}
+        >>> print(catlite.cost(catlite.evaluate, "healthbench", "gpt-4.1-mini", **settings))
+    """
+    # First of all, so that no frame from here on shows a key among its locals.
+    named |= {secret: sealed(named[secret]) for secret in ("base_url", "api_key") if secret in named}
+    whole_number("sample", sample, 0)
+    name = getattr(call, "__name__", repr(call)[:40])
+    wanted = f"{name}: cost() takes catlite.evaluate, estimate, compare or train, then what that call takes"
+    if not callable(call) or not {"task", "run", "budget"} <= inspect.signature(call).parameters.keys():
+        raise ConfigError(wanted)
+    try:
+        bound = inspect.signature(call).bind(*arguments, **named)
+    except TypeError as error:
+        raise ConfigError(f"{wanted}: {error}") from None
+    bound.apply_defaults()
+    given = bound.arguments
+    sampling = given.pop("sampling", {})  # what `**sampling` takes
+    task = given["task"] = as_task(given["task"], name, answer_format=given.get("answer_format"))
+    questions = len(task)
+    if not questions:
+        raise ConfigError(f"the task {task.name!r} has no examples, so there is nothing that could cost anything")
+    if name == "train":
+        from catlite.training.rehearsing import groups_of, rehearsed_group
+
+        if sample:
+            raise ConfigError(
+                f"sample={sample}: the rollouts of a training change with every step, so none that were asked for now "
+                "would be used: leave it out"
+            )
+        questions, work = groups_of(given), rehearsed_group(given)
+    else:
+        asking = getattr(call, "__wrapped__", call)  # the coroutine function behind a blocking twin
+        if not inspect.iscoroutinefunction(asking):
+            raise ConfigError(wanted)
+
+        async def work(example: Example) -> object:
+            alone = {"task": Task(task.name, (example,)), "run": None, "budget": None, "progress": False}
+            return await asking(**{**given, **alone}, **sampling)
+
+    drawn = _draw(task, sample)
+    tallies = [Tally(asks=sample > 0) for _ in drawn]
+
+    async def count(place: int) -> None:
+        with changed(tally=tallies[place]):
+            await work(drawn[place])
+
+    with open_run(given["run"] if sample else None, given["budget"] if sample else None):
+        concurrency.run(concurrency.each(count, range(len(drawn)), _AT_ONCE))
+    models = dict.fromkeys(model for tally in tallies for model in tally.used)
+    used = {model: [tally.used.get(model, Usage()) for tally in tallies] for model in models}
+    used["total"] = [Usage.total(tally.used.values()) for tally in tallies]
+    rows = tuple(_row(model, usages, questions, len(task)) for model, usages in used.items())
+    asked = len(drawn) if sample else 0
+    return Cost(name, task.name, questions, asked, rows, tuple(_notes(rows, tallies, task, given["run"])))
+
+
+def _draw(task: Task, sample: int) -> list[Example]:
+    """Draw the questions to count on; of those to ask that have one prompt, the first, whose replies a run finds."""
+    examples = [example for example, same in zip(task, copies(task), strict=True) if not (sample and same)]
+    count = min(sample or REHEARSED, len(examples))
+    return [examples[place] for place in sorted(random.Random(0).sample(range(len(examples)), count))]  # noqa: S311
+
+
+def _row(model: str, usages: Sequence[Usage], questions: int, population: int) -> dict[str, Any]:
+    """Scale what some questions used to all of them, with the standard error of that."""
+    row: dict[str, Any] = {"model": model}
+    for name in COUNTS:
+        values = [getattr(usage, name) for usage in usages]
+        if None in values:
+            row |= {name: None, f"{name}_se": None}
+            continue
+        mean, error = mean_and_error(values)
+        left = max(0.0, 1 - len(values) / population)  # nothing is uncertain once all questions are counted
+        row |= {name: mean * questions, f"{name}_se": error * math.sqrt(left) * questions if left else 0.0}
+    return row
+
+
+def _notes(rows: Sequence[Mapping[str, Any]], tallies: Sequence[Tally], task: Task, run: Any) -> list[str]:
+    """Say what the figures rest on."""
+    counted = f"{len(tallies):,} of {plural(len(task), 'question')}" if len(tallies) < len(task) else "all questions"
+    notes = []
+    if tallies and tallies[0].asks:
+        spent = Usage.total(usage for tally in tallies for usage in tally.used.values())
+        price = "at an unknown price" if spent.cost_usd is None else f"for ${spent.cost_usd:,.4f}"
+        kept = "nothing was kept: give run= to pay for them once" if run is None else f"they are kept in {str(run)!r}"
+        notes.append(f"Counted on {counted}, asked {price}; {kept}.")
+    else:
+        lengths = "Replies are as long as max_tokens allows"
+        if any(tally.unlimited for tally in tallies):
+            lengths += f", {REPLY_TOKENS} tokens where there is no limit"
+        notes += [
+            f"Counted on {counted}. {lengths}; verdicts and other short forms are taken as {FORM_TOKENS} tokens, "
+            "without any thinking, and a list that a model writes is as long as it may be.",
+            f"Prompts are counted at {BYTES_PER_TOKEN} bytes a token, at full price, and once for all replies to one. "
+            "A server that gives one reply a request takes each anew.",
+        ]
+    unpriced = [row["model"] for row in rows[:-1] if row["cost_usd"] is None]
+    if unpriced:
+        notes.append(f"No price is known of {', '.join(map(repr, unpriced))}: give it as Endpoint(…, price=Price(…)).")
+    return notes

@@ -1,0 +1,302 @@
+"""The cost before the run: counted by the call itself, rehearsed or asked, and never 0 where it is unknown."""
+
+import json
+import math
+
+import pytest
+
+import catlite
+from catlite import (
+    AnchoredVote,
+    BestOfN,
+    Budget,
+    Endpoint,
+    Example,
+    ExpertRubric,
+    MajorityVote,
+    ModelAsJudge,
+    MutualPredictability,
+    Price,
+    RecursiveSynthesis,
+    Reference,
+    Rollout,
+    Rubric,
+    RubricReward,
+    Synthesis,
+    Task,
+    TrainConfig,
+    Usage,
+    cost,
+    estimate,
+    evaluate,
+    train,
+)
+from catlite.errors import ConfigError
+from catlite.models import ask
+from catlite.rewards.controls import RandomReward
+
+NOWHERE = {"base_url": "http://127.0.0.1:9/v1", "api_key": "none"}
+TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed") for a in range(10)))
+
+
+def model(name="policy", **settings):
+    """A model that nobody can reach: a rehearsal must not try."""
+    return Endpoint(name, **NOWHERE, **{"price": Price(1.0, 10.0), **settings})
+
+
+def requests(expected):
+    return expected.to_frame().requests.to_dict()
+
+
+def test_a_rehearsal_counts_every_call_and_makes_none():
+    judge = model("judge")
+    expected = cost(evaluate, TASK, model(), estimators=[Synthesis(judge), BestOfN(judge), MajorityVote()], n=4)
+    assert requests(expected) == {"policy": 10, "judge": 20, "total": 30}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "calls"),
+    [
+        (lambda other: RecursiveSynthesis(other, width=4), 3),
+        (lambda other: AnchoredVote(other, n=16), 1),
+        (MutualPredictability, 8),
+        (lambda _: MajorityVote(), 0),
+    ],
+)
+def test_an_estimator_tells_its_calls_by_making_them(estimator, calls):
+    expected = cost(estimate, TASK, model(), estimator=estimator(model("other")), max_tokens=10)
+    assert requests(expected).get("other", 0) == 10 * calls
+
+
+@pytest.mark.parametrize(
+    ("mode", "calls"),
+    [("single", 3), ("batch", 1), ("soft", 3)],
+)
+def test_a_judge_is_asked_about_every_rollout_and_criterion(mode, calls):
+    rubric = Rubric(["Names zinc.", "Names iron.", "Names copper."])
+    task = Task("rubrics", (Example("Why zinc?", rubric=rubric),))
+    expected = cost(evaluate, task, model(), grader=ExpertRubric(model("judge"), mode=mode), n=4)
+    assert requests(expected)["judge"] == 4 * calls
+
+
+def test_a_comparison_is_counted_for_both_models():
+    expected = cost(catlite.compare, model("before"), model("after"), TASK, n=4, max_tokens=10)
+    # Rollouts and a greedy reply of each, and two syntheses by the first.
+    assert requests(expected) == {"before": 10 * (2 + 2), "after": 10 * 2, "total": 10 * 6}
+
+
+@pytest.mark.parametrize("sample", [0, 2])
+def test_the_members_of_a_panel_are_counted_each(sample):
+    scripted = [catlite.ScriptedModel(lambda *_: "It is 1.", name) for name in ("one", "other")]
+    members = scripted if sample else [model("one"), model("other")]
+    panel = catlite.Panel([(members[0], 3), (members[1], 1)])
+    frame = cost(estimate, TASK, panel, estimator=MajorityVote(), n=4, max_tokens=10, sample=sample).to_frame()
+    assert list(frame.index) == ["one", "other", "total"]
+    assert frame.completion_tokens.tolist() == ([90, 30, 120] if sample else [300, 100, 400])
+
+
+def test_a_rubric_is_proposed_at_its_longest():
+    reward = RubricReward(model("proposer"), model("judge"), most=7)
+    task = Task("open", (Example("Why zinc?", "Because."),))
+    expected = cost(evaluate, task, model(), grader=reward, estimators=Synthesis(model()), n=2)
+    assert requests(expected) == {"policy": 2, "proposer": 1, "judge": 3 * 7, "total": 3 + 3 * 7}
+
+
+def test_tokens_and_dollars_are_those_of_prompts_and_of_replies_at_their_limit():
+    task = Task("one", (Example("x" * 400),))
+    expected = cost(estimate, task, model(), estimator=BestOfN(model("judge")), n=3, max_tokens=50)
+    policy = expected.to_frame().loc["policy"]
+    assert (policy.requests, policy.prompt_tokens, policy.completion_tokens) == (1, 100 + 4, 150)
+    assert policy.cost_usd == pytest.approx((104 + 10 * 150) / 1e6)
+    judge = expected.to_frame().loc["judge"]
+    assert judge.prompt_tokens > 150
+    assert judge.completion_tokens == 100
+    assert expected.usd == pytest.approx(policy.cost_usd + judge.cost_usd)
+    assert expected.usd_se == 0
+
+
+def test_replies_without_a_limit_are_assumed_and_said():
+    expected = cost(estimate, TASK, model(), n=2)
+    assert expected.to_frame().loc["total", "completion_tokens"] == 10 * 3 * 500
+    assert "500 tokens where there is no limit" in str(expected)
+    assert "500" not in str(cost(estimate, TASK, model(), n=2, max_tokens=64))
+
+
+def test_an_unknown_price_is_never_0():
+    expected = cost(evaluate, TASK, model(), estimators=Synthesis(model("other", price=None)))
+    assert (expected.usd, expected.usd_se) == (None, None)
+    assert expected.to_frame().loc["policy", "cost_usd"] > 0
+    assert "price unknown" in str(expected)
+    assert "No price is known of 'other'" in str(expected)
+    assert "No price is known of" in expected._repr_html_()
+
+
+def test_a_large_task_is_counted_on_100_questions_with_the_error_of_that():
+    task = Task("many", tuple(Example("x" * 4 * (place % 7 + 1)) for place in range(1_000)))
+    expected = cost(estimate, task, model(), estimator=BestOfN(model("judge")), n=1, max_tokens=10)
+    assert requests(expected)["policy"] == 1_000
+    row = expected.to_frame().loc["policy"]
+    assert row.prompt_tokens == pytest.approx(1_000 * (4 + 4), abs=3 * row.prompt_tokens_se)
+    assert 0 < row.prompt_tokens_se < 1_000 * 2 / math.sqrt(100)
+    assert "Counted on 100 of 1,000 questions" in str(expected)
+
+
+def test_an_estimator_of_the_users_own_is_counted_by_what_it_asks():
+    async def twice(group):
+        for temperature in (0.0, 1.0):
+            await ask.sample(model("mine"), group.example.prompt, 1, temperature=temperature)
+        return Reference("x", None, "twice", group)
+
+    assert requests(cost(estimate, TASK, model(), estimator=twice))["mine"] == 20
+
+
+def test_a_model_that_is_asked_past_the_rehearsal_is_an_error_and_not_asked():
+    async def past(group):
+        await model("mine").sample(group.example.prompt)
+
+    with pytest.raises(ConfigError, match=r"'mine' is asked past catlite\.models\.ask.*sample=5"):
+        cost(estimate, TASK, model(), estimator=past)
+
+
+def test_some_questions_asked_for_real_are_not_paid_twice(server, tmp_path):
+    server.reply = lambda body, i: body["messages"][-1]["content"][:4] + r" \boxed{1}"
+    with Endpoint("test-model", base_url=server.url, api_key=server.key, price=Price(1.0, 10.0)) as policy:
+        settings = {"estimators": Synthesis(policy), "n": 2, "run": tmp_path / "run", "budget": Budget(requests=50)}
+        expected = cost(evaluate, TASK, policy, sample=3, **settings)
+        sent = len(server.requests)
+        assert sent == 6
+        assert (expected.asked, requests(expected)["total"]) == (3, 20)
+        used = expected.to_frame().loc["total"]
+        result = evaluate(TASK, policy, **settings)
+        assert len(server.requests) == 20
+        total = Usage.total(row.usage for row in result.rows if row.system == "Synthesis")
+        assert used.prompt_tokens == pytest.approx(total.prompt_tokens, rel=0.2)
+        assert used.completion_tokens == pytest.approx(total.completion_tokens, rel=0.2)
+        assert expected.usd == pytest.approx(total.cost_usd, rel=0.2)
+        assert "Counted on 3 of 10 questions, asked for $" in str(expected)
+        assert f"they are kept in {str(tmp_path / 'run')!r}" in str(expected)
+        again = cost(evaluate, TASK, policy, sample=3, **settings)
+        assert len(server.requests) == 20
+        assert again.usd == pytest.approx(expected.usd)
+
+
+def test_a_budget_holds_for_the_sample(server):
+    with Endpoint("test-model", base_url=server.url, api_key=server.key) as policy:
+        cost(estimate, TASK, policy, sample=5, n=1, budget=Budget(requests=3))
+    assert len(server.requests) == 3
+
+
+def test_what_a_models_own_rollouts_do_not_say_is_unknown():
+    class Mine:
+        name = "mine"
+
+        async def sample(self, prompt, n=1, **sampling):
+            return [Rollout(r"\boxed{1}")] * n
+
+    expected = cost(estimate, TASK, Mine(), estimator=MajorityVote(), n=2, sample=2)
+    row = expected.to_frame().loc["mine"]
+    assert row.requests == 20
+    assert row[["prompt_tokens", "completion_tokens", "cost_usd"]].tolist() == [None] * 3
+    assert "asked at an unknown price; nothing was kept: give run= to pay for them once" in str(expected)
+
+
+def test_scores_are_counted_when_they_are_asked_for_real():
+    class Scorer:
+        name = "scorer"
+
+        async def sample(self, prompt, n=1, **sampling):
+            return [Rollout("a reply")] * n
+
+        async def logprobs(self, prompt, text):
+            return [-1.0, -2.0]
+
+    expected = cost(estimate, TASK, Scorer(), estimator=MutualPredictability(Scorer()), n=2, sample=10)
+    assert requests(expected)["scorer"] == 20 + 20
+
+
+def test_a_training_is_counted_by_its_groups(tmp_path):
+    from catlite import LocalModel
+
+    policy, judge = LocalModel("local"), model("judge")
+    config = TrainConfig(steps=10, prompts_per_step=3, num_generations=4, held_back=2, check_every=5)
+    task = Task("open", tuple(Example(f"Why {place}?") for place in range(6)))
+    reward = RubricReward(policy.frozen(), judge, fewest=2, most=5)
+    expected = cost(train, task, policy, reward=reward, config=config)
+    groups = 10 * 3 + 2 * 2
+    assert expected.questions == groups
+    assert requests(expected) == {
+        "SmolLM2-135M-Instruct": 0,
+        "SmolLM2-135M-Instruct, frozen": 0,
+        "judge": groups * 4 * 5,
+        "total": groups * 4 * 5,
+    }
+    assert expected.to_frame().loc["SmolLM2-135M-Instruct", "cost_usd"] == 0
+    assert f"train(open), {groups} groups" in str(expected)
+    control = cost(train, TASK, policy, estimator=MajorityVote(), reward=RandomReward(), config=config)
+    assert (requests(control)["total"], control.usd) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "settings", "message"),
+    [
+        (
+            catlite.synthesize,
+            ("Why?",),
+            {},
+            r"synthesize: cost\(\) takes catlite\.evaluate, estimate, compare",
+        ),
+        ("evaluate", (TASK,), {}, r"'evaluate': cost\(\) takes"),
+        (evaluate, (TASK,), {"budgett": 1}, r"budgett"),
+        (evaluate, (), {}, r"evaluate: cost\(\) takes .* missing a required argument: 'task'"),
+        (estimate, ([],), {}, "'examples' has no examples, so there is nothing that could cost"),
+        (estimate, (TASK,), {"sample": -1}, "sample=-1: want a whole number of at least 0"),
+        (train, (TASK, "local"), {"sample": 5}, "sample=5: the rollouts of a training change with every step"),
+    ],
+)
+def test_what_has_no_cost_to_tell_is_an_error(call, arguments, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        cost(call, *arguments, **settings)
+
+
+def test_the_judge_of_answers_is_counted_too():
+    expected = cost(evaluate, TASK, model(), grader=ModelAsJudge(model("judge")), n=3)
+    assert requests(expected)["judge"] == 30
+
+
+def test_a_dry_run_prints_the_cost_and_asks_nobody(tmp_path, monkeypatch, capsys):
+    from catlite.cli.main import main
+
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    rows = tmp_path / "rows.jsonl"
+    row = {"prompt_id": "a", "prompt": [{"role": "user", "content": "Zinc?"}], "example_tags": []}
+    rows.write_text(json.dumps(row | {"rubrics": [{"criterion": "Names it.", "points": 5, "tags": []}] * 3}))
+    run = (
+        "--model",
+        "gpt-4.1-mini",
+        "--judge",
+        "gpt-4.1",
+        "--judge-reasoning-effort",
+        "low",
+        "--max-tokens",
+        "100",
+        "--dry-run",
+    )
+    assert main(["evaluate", "healthbench", "--path", str(rows), "--n", "1", "--estimators", "none", *run]) == 0
+    output = capsys.readouterr().out
+    assert "evaluate(healthbench), 1 question: cost to expect" in output
+    assert "Replies are as long as --max-tokens allows" in output
+    assert [line.split()[:2] for line in output.splitlines()[3:6]] == [
+        ["gpt-4.1-mini", "1"],
+        ["gpt-4.1", "3"],
+        ["total", "4"],
+    ]
+
+
+def test_no_frame_of_a_failure_shows_a_key():
+    key = "sk-test-0123456789abcdef"
+    with pytest.raises(ConfigError) as caught:
+        cost(evaluate, [], "policy", base_url="http://127.0.0.1:9/v1", api_key=key)
+    frames = [entry.frame.f_locals for entry in caught.traceback if "catlite" in str(entry.path.parent.name)]
+    assert frames
+    assert key not in repr(frames)
