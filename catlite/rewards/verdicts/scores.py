@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 
 from catlite.data import Rollout
 from catlite.parsing import located
-from catlite.rewards.verdicts.around import takes_back
 from catlite.rewards.verdicts.fields import MOST_POINTS, field_verdicts, reason_of
-from catlite.rewards.verdicts.reading import own_objects
+from catlite.rewards.verdicts.reading import own_objects, takes_back
 from catlite.rewards.verdicts.text import text_evidence
 
 T = TypeVar("T", float, str)
