@@ -58,11 +58,14 @@ def test_settings_that_cannot_be_are_refused(changes, said):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"trl": {"per_device_train_batch_size": 3}}, "does not divide the 8 rollouts.*num_generations"),
+        ({"trl": {"per_device_train_batch_size": 3}}, "does not divide the 8 sequences of a step.*such as 4"),
         ({"trl": {"max_completion_length": 9}}, "that is what max_completion_length is for"),
         ({"trl": {"temperature": 0.5}}, "that is what sampling is for"),
         ({"trl": {"output_dir": "x"}}, "that is what run= is for"),
         ({"trl": {"no_such_setting": 3}}, "GRPOConfig has no setting of that name"),
+        ({"trl": {"use_vllm": True}}, r"subtracts it afterwards.*fast=.*vLLM server"),
+        ({"trl": {"use_vllm": None}}, "vLLM server"),
+        ({"trl": {"vllm_mode": "colocate"}}, "vllm_mode.*vLLM server"),
         ({"prompts_per_step": 7}, "too few for a step of prompts_per_step=7.*prompts_per_step=6"),
         ({"held_back": 6}, "hold fewer back"),
         ({"stop": "gap"}, "held_back=16, or pass validation="),
