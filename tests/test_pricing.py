@@ -304,5 +304,5 @@ def test_no_frame_of_a_failure_shows_a_key():
 
 
 def test_a_small_sum_is_shown_with_its_digits_and_not_as_nothing():
-    row = {"model": "m", **{name: 0 for name in COUNTS}, **{f"{name}_se": 0.0 for name in COUNTS}, "cost_usd": 0.0014}
+    row = {"model": "m", **dict.fromkeys(COUNTS, 0), **{f"{name}_se": 0.0 for name in COUNTS}, "cost_usd": 0.0014}
     assert "$0.0014" in str(catlite.Cost("evaluate", "sums", 3, 0, (row,), ()))
