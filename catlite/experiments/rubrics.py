@@ -1,8 +1,7 @@
 """What a rubric's settings are worth (arXiv 2509.14234 App. A): source and number of criteria, judge, and its mode.
 
-The rollouts and references of a finished evaluation are judged anew under each setting; nothing is trained. All four
-functions return the table that `rubric_source_ablation` describes. Left out: training under each setting, which is what
-the paper compares.
+The rollouts of a finished evaluation are judged anew under each setting. All four functions return the table that
+`rubric_source_ablation` describes. Left out: training a policy under each setting.
 """
 
 from __future__ import annotations
@@ -297,7 +296,8 @@ def _to_gold(judged: Judged, gold: Mapping[Key, Rewards]) -> dict[Key, float]:
 
 
 def _correlation(a: Rewards, b: Rewards) -> float:
-    return spearman([(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None])
+    pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
+    return spearman([(x, y) for x, y in pairs if not (math.isnan(x) or math.isnan(y))])
 
 
 def _agreement(judgement: Judgement, other: Judgement) -> float:

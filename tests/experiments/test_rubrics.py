@@ -230,6 +230,16 @@ def test_a_question_without_a_rubric_is_counted_and_one_without_a_reference_cost
     assert list(frame.error) == ["question 2 has no reference"] * 2
 
 
+def test_rollouts_without_a_gold_score_are_left_out_of_the_correlation():
+    async def partly(group, reference):
+        return [1, 0.5, None, math.nan, 0][-len(group.rollouts) :] if "B" in group.example.prompt else [3, 2, None, 1]
+
+    frame = catlite.judge_mode_ablation(evaluated(), reward(), gold=partly)
+    # Of the second question two rollouts are left, too few for a correlation.
+    assert list(frame.gold) == pytest.approx([1, 1])
+    assert list(frame.gold_groups) == [1, 1]
+
+
 def test_repeats_of_a_question_go_together():
     frame = catlite.judge_mode_ablation(evaluated(n_repeats=2), reward())
     assert list(frame.questions) == [2, 2]
