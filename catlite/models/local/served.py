@@ -262,7 +262,11 @@ class Served:
                 self._version += 1
                 name, before = f"{self._session}-{self._version}", self._name
                 await asyncio.to_thread(self._write, name)
-                await self._hand_over(name)
+                try:
+                    await self._hand_over(name)
+                except (ModelError, ConfigError):
+                    await self._withdraw(name)
+                    raise
                 self._name, self._digest = name, digest
                 if before:
                     await self._withdraw(before)

@@ -449,12 +449,26 @@ def test_the_servers_context_bounds_prompt_and_reply(folder):
             ask(LocalModel(folder, fast=vllm.url, context=200))
 
 
-def test_nobody_at_the_address_is_said_with_the_command(folder):
+@pytest.fixture
+def nobody():
+    """An address at which nothing answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+        return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+
+
+def test_a_training_that_finds_no_server_leaves_policy_and_folder_as_they_were(folder, nobody, tmp_path):
+    policy = LocalModel(folder, fast=nobody)
+    config = small(sampling={"temperature": 1.0, "chat_template_kwargs": {"loud": True}})
+    with pytest.raises(EndpointUnavailable, match="Start the server first"):
+        train(open_task(), policy, estimator=constant, reward=vowels, config=config, run=tmp_path / "run")
+    assert policy.weights.template == {}
+    assert not (tmp_path / "run").exists()
+
+
+def test_nobody_at_the_address_is_said_with_the_command(folder, nobody):
     with pytest.raises(EndpointUnavailable, match="Start the server first: VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 vllm"):
-        ask(LocalModel(folder, fast=url))
+        ask(LocalModel(folder, fast=nobody))
 
 
 def test_a_server_with_a_key_is_refused(folder, vllm):
@@ -479,6 +493,7 @@ def test_a_server_that_does_not_load_the_adapter_is_refused_with_the_command(mod
     vars(vllm).update(change)
     with pytest.raises(ConfigError, match=r"RUNTIME_LORA_UPDATING=1 vllm serve BASE .*--enable-lora --max-lora-rank 8"):
         ask(with_adapter(model))
+    assert list(model.weights.served._shelf.iterdir()) == []
 
 
 @pytest.mark.parametrize("settings", [{"use_dora": True}, {"bias": "lora_only"}, {"modules_to_save": ["lm_head"]}])
