@@ -108,8 +108,8 @@ def differences(rows: list[tuple[str, str]], name: str) -> Iterator[None]:
 
     def noting(url: str, theirs: Any, ours: Any, bare: Any) -> None:
         mean, most = (f([abs(a - b) for a, b in zip(theirs, ours, strict=True)]) for f in (fmean, max))
-        from_bare = "" if bare is None else fmean(abs(a - b) for a, b in zip(theirs, bare, strict=True))
-        apart = "" if bare is None else f"; from the bare weights {from_bare:.2g}"
+        from_bare = fmean(abs(a - b) for a, b in zip(theirs, bare, strict=True))
+        apart = "" if bare == ours else f"; from the bare weights {from_bare:.2g}"
         rows.append((name, f"mean {mean:.2g}, largest {most:.2g}, {len(theirs)} tokens{apart}"))
         compare(url, theirs, ours, bare)
 

@@ -28,6 +28,10 @@ class VLLM:
         self.takes_adapters = True  # started with VLLM_ALLOW_RUNTIME_LORA_UPDATING
         self.gives_ids = True  # knows return_token_ids
         self.stale = False  # draws with the first adapter under every name
+        self.length_first = False  # says "length" of what ends with its last token, as vLLM 0.10 does
+        self.key = None  # that it wants: it gets none
+        self.busy = 0  # completions that it refuses before the next one that it makes
+        self.change = None  # makes another answer of a completion
         self.outages = {}  # by number of completion: how many requests get no answer before it is started again
         self._down = 0
         self._one = threading.Lock()
@@ -42,7 +46,7 @@ class VLLM:
                 with outer._one:
                     self.close_connection = outer.is_down(self.path)
                     if not self.close_connection:
-                        self.answer(200, outer.models())
+                        self.answer(*((401, {"error": "Unauthorized"}) if outer.key else (200, outer.models())))
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -131,17 +135,22 @@ class VLLM:
             return error(404, f"The model `{body['model']}` does not exist.")
         if len(body["prompt"]) + body["max_tokens"] > self.context:
             return error(400, f"This model's maximum context length is {self.context} tokens.")
+        if self.busy:
+            self.busy -= 1
+            return error(503, "The server is overloaded.")
         self.asked.append(body)
         tokens, logprobs = self.draw(self.adapters.get(body["model"], self.model), body)
+        ended, full = tokens[-1] in body["stop_token_ids"], len(tokens) == body["max_tokens"]
         choice = {
             "index": 0,
             "text": "",
-            "finish_reason": "stop" if tokens[-1] in body["stop_token_ids"] else "length",
+            "finish_reason": "length" if not ended or (self.length_first and full) else "stop",
             "logprobs": {"token_logprobs": logprobs} if body.get("logprobs") is not None else None,
         }
         if self.gives_ids and body.get("return_token_ids"):
             choice["token_ids"] = tokens
-        return 200, {"object": "text_completion", "choices": [choice]}
+        answer = {"object": "text_completion", "choices": [choice]}
+        return 200, self.change(answer) if self.change else answer
 
     def draw(self, model, body):
         torch = self.torch

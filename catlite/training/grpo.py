@@ -78,6 +78,7 @@ def train(
         ConfigError: for wrong arguments, for what leaves every group without a reward, before the first step, or for a
             run of another model or setting; then `policy` and the run's folder are as before.
         DataError: for a task without examples.
+        EndpointUnavailable: when the vLLM server of the policy (`fast=`) does not answer before the first step.
         ModelError: for a model whose scores are not numbers (NaN).
         OutOfMemory: with the setting to lower.
         MissingExtra: without catlite[train].

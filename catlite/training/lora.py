@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from catlite import concurrency
 from catlite.data import Estimator, Example
-from catlite.errors import ConfigError, ContextOverflow, DataError
+from catlite.errors import ConfigError, ContextOverflow, DataError, EndpointUnavailable
 from catlite.models.local.loading import Weights, has_bfloat16, resolve_dtype
 from catlite.models.local.model import LocalModel
 from catlite.references.synthesis import Synthesis
@@ -75,7 +75,7 @@ class TrainablePolicy(Generic[C]):
         weights.template = dict(self.sampling.get("chat_template_kwargs") or {})
         try:
             yield
-        except (ConfigError, DataError):
+        except (ConfigError, DataError, EndpointUnavailable):
             weights.template = template
             now = weights.engine.model if weights.loaded else None
             if now is model or (model is None and not hasattr(now, "peft_config")):  # the adapter is as it was

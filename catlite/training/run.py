@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from catlite import cards
 from catlite.errors import ConfigError
+from catlite.models.local.adapters import lora_rank_of_vllm
 from catlite.models.local.model import LocalModel
-from catlite.models.local.served import lora_rank_of_vllm
 from catlite.text import plural, short
 from catlite.training.folder import Folder, step_of
 
@@ -187,10 +187,13 @@ def _metric(value: Any) -> str:
 def _policy(folder: Path, manifest: Mapping[str, Any], adapter: Path | None, path: str | Path | None) -> LocalModel:
     """The policy of the run in `folder`, not loaded yet."""
     known = manifest.get("policy", {})
+    settings = dict(known.get("settings", {}))
+    if settings.get("fast") == "graphs":  # this machine may have no CUDA device; on one that has, None means the same
+        del settings["fast"]
     if path is None and "path" not in known:
         raise ConfigError(f"the run {str(folder)!r} does not say where its weights are: give policy=, what was trained")
     try:
-        policy = LocalModel(path or known["path"], adapter=adapter, **known.get("settings", {}))
+        policy = LocalModel(path or known["path"], adapter=adapter, **settings)
     except ConfigError as error:
         if path is not None:
             raise

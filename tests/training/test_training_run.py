@@ -64,6 +64,16 @@ def test_a_run_whose_weights_have_moved_is_told_where_they_are(folder, tmp_path)
     assert len(concurrency.run(loaded.policy.logprobs("Say 1", "a text"))) == 6
 
 
+def test_a_run_that_was_drawn_with_cuda_graphs_is_loaded_without_cuda(run, tmp_path):
+    shutil.copytree(run.folder, tmp_path / "run")
+    file = tmp_path / "run" / "training.json"
+    manifest = json.loads(file.read_text())
+    manifest["policy"]["settings"]["fast"] = "graphs"
+    file.write_text(json.dumps(manifest))
+    loaded = TrainingRun.load(tmp_path / "run")
+    assert len(concurrency.run(loaded.policy.logprobs("Say 1", "a text"))) == 6
+
+
 def test_an_adapter_is_not_put_on_other_weights(run, tmp_path):
     loaded = TrainingRun.load(run.folder, tiny_model(tmp_path, seed=9))
     with pytest.raises(ConfigError, match="other weights than the run was trained on"):

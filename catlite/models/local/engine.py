@@ -116,6 +116,11 @@ class Engine:
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
+    def await_batch(self) -> None:
+        """Wait for the batch that runs now, if there is one."""
+        with self._running:
+            pass
+
     def _serve(self, line: _Line) -> None:
         waiting: list[_Row] = []
         while True:

@@ -17,6 +17,7 @@ from typing import Any
 from catlite.errors import ConfigError, MissingExtra
 from catlite.extras import install
 from catlite.models.local import unsloth
+from catlite.models.local.adapters import adapter_digest
 from catlite.models.local.engine import Engine, is_out_of_memory, out_of_memory
 from catlite.models.local.served import Served, check_url
 
@@ -207,13 +208,7 @@ class Weights:
 
     def adapter_digest(self) -> str:
         """SHA-256 over the adapter as it is now, "none" without one."""
-        import torch
-
-        total = hashlib.sha256()
-        parameters = {name: value for name, value in self.engine.model.named_parameters() if "lora_" in name}
-        for name, value in sorted(parameters.items()):
-            total.update(name.encode() + value.detach().to("cpu", torch.float32).numpy().tobytes())
-        return total.hexdigest() if parameters else "none"
+        return adapter_digest(self.engine.model)
 
 
 @contextlib.contextmanager

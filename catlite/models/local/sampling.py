@@ -39,6 +39,17 @@ class Drawn:
     seconds: float = 0.0  # of the batch it came from
 
 
+def as_drawn(tokens: list[int], logprobs: list[float], ends: Sequence[int], seconds: float) -> Drawn:
+    """The reply that another engine drew as these tokens, of which the last may be its end.
+
+    The engine's own word for why it stopped does not tell: vLLM says "length" of a reply that ended in time with the
+    last token it was allowed.
+    """
+    if tokens[-1] not in ends:
+        return Drawn(tokens, logprobs, None, seconds)
+    return Drawn(tokens[:-1], logprobs[: len(tokens) - 1], tokens[-1], seconds)
+
+
 class Choice:
     """Choose the next token of every row of a batch, and keep the tokens.
 

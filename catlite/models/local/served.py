@@ -31,12 +31,13 @@ from catlite import concurrency
 from catlite.errors import BadReply, ConfigError, EndpointDown, EndpointUnavailable, ModelError, RequestRejected
 from catlite.models.http.keys import Secret, address, on_this_machine
 from catlite.models.http.service import Service
+from catlite.models.local.adapters import adapter_digest, check_servable, lora_rank_of_vllm
 from catlite.models.local.engine import Engine
-from catlite.models.local.sampling import Drawing, Drawn, seed_of_reply
+from catlite.models.local.sampling import Drawing, Drawn, as_drawn, seed_of_reply
 
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM's --max-lora-rank can be
 TOLERANCE = 0.1  # mean difference of log-probabilities: 0.04 in bfloat16, 0.45 with 5% of noise on the weights
-_CHECKED = 8  # replies that are scored here as well
+_CHECKED = 8  # replies of a draw that are scored here as well
+_ENOUGH = 32  # tokens for a verdict: one token of the same model may well differ by more than TOLERANCE
 _CLEARLY = 5  # standard errors
 _SECONDS = 3600.0  # for one reply, time in the server's queue included
 _PATIENCE, _PAUSE = 120.0, 0.5  # seconds: for a server that is gone, and between two looks for it
@@ -51,7 +52,6 @@ class _Reply:
 
     tokens: list[int]
     logprobs: list[float]
-    ended: bool
 
 
 class Served:
@@ -67,8 +67,9 @@ class Served:
         self._service = Service("vLLM", Secret(self.url), Secret("none"), engine.batch_size, _SECONDS, 300.0)
         self._session = f"catlite-{secrets.token_hex(4)}"
         self._version = 0  # of the adapter: how often it was handed over
-        self._name, self._norms = "", tuple[float, ...]()  # of the adapter that the server has
-        self._checked: set[str] = set()  # names whose replies were scored here as well
+        self._name, self._digest = "", ""  # of the adapter that the server has
+        # By name, the tokens that were scored here as well: (the server's, ours, that of the bare weights).
+        self._scored: dict[str, list[tuple[float, float, float]]] = {}
         # These belong to the background loop, on which all draws are made.
         self._handing_over, self._checking, self._looking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._idle = asyncio.Event()
@@ -102,10 +103,15 @@ class Served:
         import httpx
 
         try:
-            return httpx.get(f"{self.url}/models", trust_env=not on_this_machine(self.url), timeout=30.0).text
+            answer = httpx.get(f"{self.url}/models", trust_env=not on_this_machine(self.url), timeout=30.0)
         except httpx.TransportError as error:
             why = f"nothing answers at {self.url} ({error}). Start the server first: {self._command()}"
             raise EndpointUnavailable(why, sent=False) from None
+        if answer.status_code in (401, 403):
+            raise ConfigError(
+                f"fast={self.url!r}: the server there wants a key, and gets none: want vLLM without --api-key"
+            )
+        return answer.text
 
     async def draw(
         self, prompts: Sequence[list[int]], drawing: Drawing, indices: Sequence[int], *, adapter: bool
@@ -118,7 +124,11 @@ class Served:
                 was never there.
             ModelError: for what the server refuses or gets wrong.
         """
-        return await asyncio.wrap_future(concurrency.start(self._draw(prompts, drawing, indices, adapter=adapter)))
+        try:
+            return await asyncio.wrap_future(concurrency.start(self._draw(prompts, drawing, indices, adapter=adapter)))
+        except asyncio.CancelledError:  # whoever cancels may go on to train the weights, which a check may be using
+            await asyncio.to_thread(self.engine.await_batch)
+            raise
 
     async def _draw(
         self, prompts: Sequence[list[int]], drawing: Drawing, indices: Sequence[int], *, adapter: bool
@@ -131,12 +141,7 @@ class Served:
             replies = await concurrency.together(self._reply(name, prompt, drawing, index) for prompt, index in pairs)
             await self._check(name, prompts, replies, adapter=adapter)
         seconds = time.monotonic() - started
-        return [
-            Drawn(reply.tokens[:-1], reply.logprobs[:-1], reply.tokens[-1], seconds)
-            if reply.ended
-            else Drawn(reply.tokens, reply.logprobs, None, seconds)
-            for reply in replies
-        ]
+        return [as_drawn(reply.tokens, reply.logprobs, self.engine.ends, seconds) for reply in replies]
 
     @contextlib.asynccontextmanager
     async def _beside_its_kind(self, *, adapter: bool) -> AsyncIterator[None]:
@@ -172,13 +177,38 @@ class Served:
             "return_token_ids": True,
         }
         try:
-            return _read(await self._post("/completions", body), self.url)
+            return self._read(await self._post("/completions", body))
         except RequestRejected as error:
             if error.status != 404 or name == self.base[0]:
                 raise
-        self._checked.clear()  # the server was started again: it has lost the adapter, and may have another base
+        self._scored.clear()  # the server was started again: it has lost the adapter, and may have another base
         await self._hand_over(name)
-        return _read(await self._post("/completions", body), self.url)
+        return self._read(await self._post("/completions", body))
+
+    def _read(self, body: str) -> _Reply:
+        """The one choice of a completion."""
+        vocabulary = self.engine.model.config.get_text_config().vocab_size
+        try:
+            (choice,) = json.loads(body)["choices"]
+            tokens, logprobs = choice.get("token_ids"), choice["logprobs"]["token_logprobs"]
+            if tokens is None:
+                raise ConfigError(
+                    f"{self.url} gives no token ids (return_token_ids): want a vLLM server, of version 0.10.2 or later"
+                )
+            good = choice["finish_reason"] in ("stop", "length") and 0 < len(tokens) == len(logprobs)
+            good = good and all(map(math.isfinite, logprobs)) and min(tokens) >= 0
+            if good and max(tokens) >= vocabulary:  # which a GPU would not survive
+                raise ConfigError(
+                    f"{self.url} does not serve the model that is loaded here: it drew token {max(tokens)}, and here "
+                    f"there are {vocabulary:,}"
+                )
+        except ConfigError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError):
+            good = False
+        if not good:
+            raise BadReply(f"{self.url} answered with something that is no completion: {body[:300]!r}")
+        return _Reply(tokens, logprobs)
 
     async def _post(self, path: str, body: dict[str, Any]) -> str:
         """The text of the answer; what fails because the server is gone is sent again when it is back."""
@@ -193,6 +223,8 @@ class Served:
                 if attempts == _ATTEMPTS or (error.status is not None and path != "/completions"):
                     raise
                 await self._back(sent, error)
+                if error.status is not None:  # it is there, and busy
+                    await asyncio.sleep(min(max(error.retry_after or 0.0, _PAUSE * 2**attempts), _PATIENCE))
             else:
                 self._answered = time.monotonic()
                 return "" if answer is None else answer.body
@@ -209,6 +241,8 @@ class Served:
                 try:
                     await asyncio.to_thread(self._models)
                     self._answered = time.monotonic()
+                    if failure.status is None:
+                        self._scored.clear()  # it was started again, perhaps with another base
                 except EndpointUnavailable:
                     if self._gone > sent or time.monotonic() > end:
                         self._gone = time.monotonic()
@@ -223,13 +257,17 @@ class Served:
         """The name under which the server has the adapter as it is now."""
         async with self._handing_over:
             check_servable(self.engine.model.peft_config["default"])
-            norms = await asyncio.to_thread(adapter_norms, self.engine.model)
-            if norms != self._norms:
+            digest = await asyncio.to_thread(adapter_digest, self.engine.model)
+            if digest != self._digest:
                 self._version += 1
                 name, before = f"{self._session}-{self._version}", self._name
                 await asyncio.to_thread(self._write, name)
-                await self._hand_over(name)
-                self._name, self._norms = name, norms
+                try:
+                    await self._hand_over(name)
+                except (ModelError, ConfigError):
+                    await self._withdraw(name)
+                    raise
+                self._name, self._digest = name, digest
                 if before:
                     await self._withdraw(before)
             return self._name
@@ -275,10 +313,11 @@ class Served:
         That is done for the base once, and for the adapter's versions 1, 2, 4, 8 and so on: the more it was trained,
         the clearer it shows whether the server draws with it.
         """
-        if adapter and self._checked and self._version & (self._version - 1):
+        if adapter and self._scored and name not in self._scored and self._version & (self._version - 1):
             return
         async with self._checking:
-            if name in self._checked:
+            scored = self._scored.setdefault(name, [])
+            if len(scored) >= _ENOUGH:
                 return
             some = list(zip(prompts, replies, strict=True))[:_CHECKED]
 
@@ -289,8 +328,9 @@ class Served:
 
             theirs = [score for _, reply in some for score in reply.logprobs]
             ours = await scores(adapter=adapter)
-            compare(self.url, theirs, ours, await scores(adapter=False) if adapter else None)
-            self._checked.add(name)
+            fresh = list(zip(theirs, ours, await scores(adapter=False) if adapter else ours, strict=True))
+            compare(self.url, *zip(*scored, *fresh, strict=True))
+            scored += fresh
 
     def _command(self) -> str:
         """How to start the server, as far as it is known here."""
@@ -309,63 +349,40 @@ class Served:
         async with self._handing_over:
             if self._name:
                 await self._withdraw(self._name)
-                self._name, self._norms = "", ()
+                self._name, self._digest = "", ""
         await self._service.connections.close()
 
 
 def check_url(url: str) -> str:
     """`url` without a slash at its end. Raises ConfigError when it is not the address of a server."""
-    where = address(Secret(url), Secret("none"))
+    try:
+        where = address(Secret(url), Secret("none"))
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("base_url=", "fast=", 1)) from None
     if where.login is not None:
         raise ConfigError(f"fast={where.url!r} has a login, which is not sent to a vLLM server: leave it out")
     return where.url
 
 
-def check_servable(settings: Any) -> None:
-    """Raise ConfigError for an adapter of these settings (PEFT's) that vLLM cannot serve."""
-    plain = {"peft_type": ("LORA",), "use_dora": (), "modules_to_save": (), "bias": ("none",), "lora_bias": ()}
-    for name, values in plain.items():
-        if (value := getattr(settings, name, None)) and value not in values:
-            raise ConfigError(
-                f"the adapter has {name}={value!r}, which vLLM cannot serve: train without, or load the LocalModel "
-                "without fast="
-            )
-
-
-def lora_rank_of_vllm(rank: int) -> int:
-    """The least --max-lora-rank that an adapter of this rank needs; the rank itself beyond all that vLLM takes."""
-    return next((size for size in RANKS if size >= rank), rank)
-
-
-def adapter_norms(model: Any) -> tuple[float, ...]:
-    """The norm of each matrix of the adapter: it has changed when one of them has.
-
-    Counters of PyTorch do not tell: a fused optimizer changes parameters without counting.
-    """
-    import torch
-
-    with torch.no_grad():
-        norms = [value.float().norm() for name, value in model.named_parameters() if "lora_" in name]
-        return tuple(torch.stack(norms).tolist())
-
-
-def compare(url: str, theirs: Sequence[float], ours: Sequence[float], bare: Sequence[float] | None) -> None:
+def compare(url: str, theirs: Sequence[float], ours: Sequence[float], bare: Sequence[float]) -> None:
     """Raise ConfigError unless the server's log-probabilities are those computed here, up to rounding.
+
+    Fewer tokens than _ENOUGH are refused only for what would be too much for that many.
 
     Args:
         url: the server.
         theirs: the log-probability of each token of some replies, as the server gives it.
         ours: the same, computed here.
-        bare: the same with the adapter off; None where the replies are the base's.
+        bare: the same with the adapter off; `ours` where the replies are the base's.
     """
     off = [abs(their - our) for their, our in zip(theirs, ours, strict=True)]
-    if not fmean(off) <= TOLERANCE:
+    if not sum(off) <= TOLERANCE * max(len(off), _ENOUGH):
         raise ConfigError(
             f"{url} does not serve the model that is loaded here: the log-probabilities of {len(off)} tokens differ by "
             f"{fmean(off):.3g} on average, and rounding explains {TOLERANCE} at most. Serve the same weights in the "
             "same revision and precision, with vLLM's default --logprobs-mode raw_logprobs"
         )
-    if bare is None or len(off) < 2:
+    if len(off) < _ENOUGH:
         return
     nearer = [distance - abs(their - base) for distance, their, base in zip(off, theirs, bare, strict=True)]
     if fmean(nearer) > 0 and fmean(nearer) >= _CLEARLY * stdev(nearer) / math.sqrt(len(nearer)):
@@ -374,23 +391,3 @@ def compare(url: str, theirs: Sequence[float], ours: Sequence[float], bare: Sequ
             f"{fmean(off):.3g} from those with the adapter and {fmean(off) - fmean(nearer):.3g} from those of the bare "
             "weights. Has it several replicas, or a proxy in front? Start one server, and ask it directly"
         )
-
-
-def _read(body: str, url: str) -> _Reply:
-    """The one choice of a completion."""
-    try:
-        (choice,) = json.loads(body)["choices"]
-        tokens, ending = choice.get("token_ids"), choice["finish_reason"]
-        logprobs = choice["logprobs"]["token_logprobs"]
-        if tokens is None:
-            raise ConfigError(
-                f"{url} gives no token ids (return_token_ids): want a vLLM server, of version 0.10.2 or later"
-            )
-        good = ending in ("stop", "length") and 0 < len(tokens) == len(logprobs) and all(map(math.isfinite, logprobs))
-    except ConfigError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError):
-        good = False
-    if not good:
-        raise BadReply(f"{url} answered with something that is no completion: {body[:300]!r}")
-    return _Reply(tokens, logprobs, ending == "stop")

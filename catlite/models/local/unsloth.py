@@ -23,8 +23,8 @@ from typing import Any
 
 from catlite import cache
 from catlite.errors import ConfigError, ModelError
-from catlite.models.local.sampling import Drawing, Drawn, seed_of_reply
-from catlite.models.local.served import adapter_norms
+from catlite.models.local.adapters import adapter_digest
+from catlite.models.local.sampling import Drawing, Drawn, as_drawn, seed_of_reply
 
 _GPU_SHARE = 0.5  # of the memory, for vLLM's keys and values and the weights; the rest is for training
 
@@ -97,7 +97,7 @@ class VLLMDrawer:
 
     def __init__(self, ends: Sequence[int]) -> None:
         self.ends = list(ends)
-        self._norms: tuple[float, ...] = ()  # of the adapter that vLLM has
+        self._digest = ""  # of the adapter that vLLM has
         self._request: Any = None  # by which it knows that adapter
         self._folder: TemporaryDirectory[str] | None = None  # for the adapter's settings, which Unsloth writes
 
@@ -123,7 +123,7 @@ class VLLMDrawer:
             use_tqdm=False,
         )
         seconds = time.monotonic() - started
-        return [_reply(output.outputs[0], seconds) for output in outputs]
+        return [_reply(output.outputs[0], self.ends, seconds) for output in outputs]
 
     def _settings(self, drawing: Drawing, prompt: list[int], index: int) -> Any:
         from vllm import SamplingParams
@@ -141,12 +141,12 @@ class VLLMDrawer:
         """The request that stands for the adapter as it is now; a new one when its numbers have changed."""
         from unsloth_zoo.vllm_utils import load_lora
 
-        norms = adapter_norms(model)
-        if self._request is None or norms != self._norms:
+        digest = adapter_digest(model)
+        if digest != self._digest:
             if self._folder is None:
                 self._folder = TemporaryDirectory(prefix="catlite-")
             self._request = load_lora(model, self._folder.name, load_tensors=True)
-            self._norms = norms
+            self._digest = digest
         return self._request
 
 
@@ -155,12 +155,10 @@ def _is_plain(drawing: Drawing) -> bool:
     return (drawing.temperature, drawing.top_p, drawing.top_k, drawing.min_p) == (1.0, 1.0, 0, 0.0)
 
 
-def _reply(completion: Any, seconds: float) -> Drawn:
+def _reply(completion: Any, ends: Sequence[int], seconds: float) -> Drawn:
     tokens, reason = list(completion.token_ids), completion.finish_reason
     if reason not in ("stop", "length"):
         raise ModelError(f"vLLM gave a reply up ({reason})")
     scores = completion.logprobs or []
     logprobs = [places[token].logprob for places, token in zip(scores, tokens, strict=False)]
-    if reason == "length":
-        return Drawn(tokens, logprobs, None, seconds)
-    return Drawn(tokens[:-1], logprobs[: len(tokens) - 1], tokens[-1], seconds)
+    return as_drawn(tokens, logprobs, ends, seconds)

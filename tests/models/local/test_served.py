@@ -1,21 +1,22 @@
 """LocalModel(fast=url): a vLLM server draws, over the protocol; benchmarks/vllm_server.py asks a real one the same."""
 
 import asyncio
+import json
 import random
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("trl", reason="needs catlite[train]")
-from server import Server  # noqa: E402
 from tiny import tiny_model  # noqa: E402
 from trainings import adapter_of, constant, newer_trl, open_task, same, small, vowels  # noqa: E402
 from vllm_server import VLLM  # noqa: E402
 
 from catlite import LocalModel, TrainingRun, concurrency, train  # noqa: E402
-from catlite.errors import ConfigError, ContextOverflow, EndpointUnavailable, HaltedWarning  # noqa: E402
+from catlite.errors import BadReply, ConfigError, ContextOverflow, EndpointUnavailable, HaltedWarning  # noqa: E402
 from catlite.models.local import served  # noqa: E402
 from catlite.models.local.served import compare  # noqa: E402
 from catlite.runs.session import open_run, samples_from  # noqa: E402
@@ -139,6 +140,27 @@ def test_an_adapter_goes_over_once_in_a_folder_of_its_own_and_again_when_it_has_
     assert not Path(folder).exists()
 
 
+@pytest.mark.parametrize("length_first", [False, True])
+def test_a_reply_that_ends_with_the_last_token_it_may_have_is_complete(folder, model, vllm, length_first):
+    vllm.length_first = length_first
+    here = LocalModel(folder, dtype="float32")
+    most = len(ask(here, temperature=0, max_tokens=24)[0].logprobs) + 1
+    (whole,) = ask(model, temperature=0, max_tokens=most)
+    assert (whole.finish_reason, len(whole.logprobs)) == ("stop", most - 1)
+    assert whole.text == ask(here, temperature=0, max_tokens=most)[0].text
+
+
+def test_an_adapter_of_the_same_norms_is_another(model, vllm):
+    with_adapter(model)
+    ask(model)
+    with torch.no_grad():
+        for key, value in model.model.named_parameters():
+            if "lora_B" in key:
+                value.neg_()
+    ask(model)
+    assert len(vllm.loaded) == 2
+
+
 def test_the_anchor_asks_the_base_and_kinds_are_not_mixed(model, vllm):
     with_adapter(model)
 
@@ -150,6 +172,17 @@ def test_the_anchor_asks_the_base_and_kinds_are_not_mixed(model, vllm):
     (name, _, _), *_ = vllm.loaded
     assert sorted(body["model"] for body in vllm.asked) == ["base"] * 9 + [name] * 9
     assert not vllm.mixed
+
+
+def test_a_run_tells_adapters_by_how_much_they_are_scaled(folder, tmp_path):
+    own = with_adapter(LocalModel(folder, dtype="float32"))
+    saved = [own.save_adapter(tmp_path / name) for name in ("as it is", "stronger")]
+    file = saved[1] / "adapter_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps(settings | {"lora_alpha": 4 * settings["lora_alpha"]}))
+    first, second = (LocalModel(folder, dtype="float32", adapter=each) for each in saved)
+    assert ask(first, temperature=0)[0].text != ask(second, temperature=0)[0].text
+    assert own._weights_address() == first._weights_address() != second._weights_address()
 
 
 def test_an_adapter_from_disk_goes_over(folder, vllm, tmp_path):
@@ -255,11 +288,92 @@ def test_a_server_of_another_model_is_refused(folder, tmp_path):
         assert len(foreign.asked) == 8
 
 
+def test_a_server_with_a_larger_vocabulary_is_refused_before_its_tokens_are_read_here(model, vllm):
+    def larger(answer):
+        answer["choices"][0]["token_ids"][0] = 10**6
+        return answer
+
+    vllm.change = larger
+    with pytest.raises(ConfigError, match=r"it drew token 1000000, and here there are \d+"):
+        ask(model)
+
+
+def test_a_server_that_comes_back_with_another_base_is_refused(model, vllm, hasty):
+    ask(model, n=8)
+    for value in vllm.model.parameters():
+        value.data.mul_(4)
+    vllm.outages = {len(vllm.asked): 3}
+    with pytest.raises(ConfigError, match="does not serve the model that is loaded here"):
+        ask(model, "Another prompt.", n=8)
+
+
+def test_short_replies_are_judged_together_and_no_longer_than_needed(model, vllm, monkeypatch):
+    def shifted(answer):
+        (number,) = answer["choices"][0]["logprobs"]["token_logprobs"]
+        return with_choice(answer, logprobs={"token_logprobs": [number - 0.15]})
+
+    monkeypatch.setattr(served, "_ENOUGH", 4)
+    scored, score = [], model.weights.engine.score
+    model.weights.engine.score = lambda *row, **kind: scored.append(row) or score(*row, **kind)
+    for _ in range(6):
+        ask(model, max_tokens=1)
+    assert len(scored) == 4
+    with_adapter(model)
+    vllm.change = shifted
+    for _ in range(2):
+        ask(model, max_tokens=1)
+    with pytest.raises(ConfigError, match=r"log-probabilities of 3 tokens differ by 0\.15 on average"):
+        ask(model, max_tokens=1)
+
+
+ANSWERS = {
+    "no choice": lambda answer: answer | {"choices": []},
+    "two choices": lambda answer: answer | {"choices": answer["choices"] * 2},
+    "no tokens": lambda answer: with_choice(answer, token_ids=[]),
+    "text for tokens": lambda answer: with_choice(answer, token_ids=["a"] * len(answer["choices"][0]["token_ids"])),
+    "negative tokens": lambda answer: with_choice(answer, token_ids=[-1] * len(answer["choices"][0]["token_ids"])),
+    "no log-probabilities": lambda answer: with_choice(answer, logprobs=None),
+    "too few of them": lambda answer: with_choice(answer, logprobs={"token_logprobs": [-5.5]}),
+    "null among them": lambda answer: with_choice(
+        answer, logprobs={"token_logprobs": [None] * len(answer["choices"][0]["token_ids"])}
+    ),
+    "given up": lambda answer: with_choice(answer, finish_reason="abort"),
+}
+
+
+def with_choice(answer, **changes):
+    (choice,) = answer["choices"]
+    return answer | {"choices": [choice | changes]}
+
+
+@pytest.mark.parametrize("change", ANSWERS.values(), ids=ANSWERS.keys())
+def test_what_is_no_completion_is_no_reply(model, vllm, change):
+    vllm.change = change
+    with pytest.raises(BadReply, match="no completion"):
+        ask(model, temperature=0)
+
+
+def test_a_busy_server_is_given_time(model, vllm, monkeypatch):
+    pauses, sleep = [], asyncio.sleep
+
+    async def noting(seconds, *result):
+        pauses.append(seconds)
+        return await sleep(0, *result)
+
+    ask(model)
+    vllm.busy = 3
+    monkeypatch.setattr(served.asyncio, "sleep", noting)
+    ask(model)
+    assert [seconds for seconds in pauses if seconds >= 1.0] == [1.0, 2.0, 4.0]
+
+
 def test_rounding_is_not_taken_for_another_model_or_a_stale_adapter():
     noise = random.Random(0)
     ours = [-2.0 + noise.gauss(0, 1) for _ in range(400)]
     theirs = [score + noise.gauss(0, 0.05) for score in ours]  # more than bfloat16 does
-    compare("url", theirs, ours, None)
+    compare("url", theirs, ours, ours)
+    compare("url", [-1.0], [-1.3], [-1.3])  # for one token that is not much
+    compare("url", [-1.0, -2.0], [-1.02, -2.021], [-1.0, -2.0])
     compare("url", theirs, ours, ours)  # an adapter that has not moved
     little = [score + noise.gauss(0, 0.002) for score in ours]  # and one that has moved by less than rounding
     compare("url", theirs, ours, little)
@@ -269,9 +383,9 @@ def test_rounding_is_not_taken_for_another_model_or_a_stale_adapter():
     with pytest.raises(ConfigError, match="without the adapter"):
         compare("url", [score + noise.gauss(0, 0.01) for score in ours], [score + 0.02 for score in ours], ours)
     with pytest.raises(ConfigError, match="does not serve"):
-        compare("url", theirs, far, None)
+        compare("url", theirs, far, far)
     with pytest.raises(ConfigError, match="does not serve"):
-        compare("url", [float("nan")], [0.0], None)
+        compare("url", [float("nan")], [0.0], [0.0])
 
 
 def test_a_kept_reply_belongs_to_the_engine_that_drew_it(folder, model, vllm, tmp_path):
@@ -303,6 +417,29 @@ def test_a_cancelled_draw_ends_at_once(model, vllm):
     concurrency.run(cancelled())
 
 
+def test_a_cancelled_call_waits_for_the_check_that_uses_the_weights(model, vllm):
+    engine = model.weights.engine
+    scored, began, goes_on = engine._scored, threading.Event(), threading.Event()
+
+    def slow(rows):
+        began.set()
+        assert goes_on.wait(30)
+        return scored(rows)
+
+    engine._scored = slow
+
+    async def cancelled():
+        task = asyncio.ensure_future(model.sample("Say something.", 4, **SAMPLING))
+        await asyncio.to_thread(began.wait, 30)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=0.2)
+        goes_on.set()
+        await asyncio.wait([task], timeout=30)
+        return len(done), task.cancelled()
+
+    assert concurrency.run(cancelled()) == (0, True)
+
+
 def test_the_servers_context_bounds_prompt_and_reply(folder):
     with VLLM(folder, context=40) as vllm:
         model = LocalModel(folder, dtype="float32", fast=vllm.url)
@@ -312,17 +449,37 @@ def test_the_servers_context_bounds_prompt_and_reply(folder):
             ask(LocalModel(folder, fast=vllm.url, context=200))
 
 
-def test_nobody_at_the_address_is_said_with_the_command(folder):
+@pytest.fixture
+def nobody():
+    """An address at which nothing answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+        return f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+
+
+def test_a_training_that_finds_no_server_leaves_policy_and_folder_as_they_were(folder, nobody, tmp_path):
+    policy = LocalModel(folder, fast=nobody)
+    config = small(sampling={"temperature": 1.0, "chat_template_kwargs": {"loud": True}})
+    with pytest.raises(EndpointUnavailable, match="Start the server first"):
+        train(open_task(), policy, estimator=constant, reward=vowels, config=config, run=tmp_path / "run")
+    assert policy.weights.template == {}
+    assert not (tmp_path / "run").exists()
+
+
+def test_nobody_at_the_address_is_said_with_the_command(folder, nobody):
     with pytest.raises(EndpointUnavailable, match="Start the server first: VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 vllm"):
-        ask(LocalModel(folder, fast=url))
+        ask(LocalModel(folder, fast=nobody))
+
+
+def test_a_server_with_a_key_is_refused(folder, vllm):
+    vllm.key = "secret"
+    with pytest.raises(ConfigError, match=r"fast='http://.* wants a key, and gets none: .* without --api-key"):
+        ask(LocalModel(folder, fast=vllm.url))
 
 
 def test_another_kind_of_server_is_refused(folder):
-    with Server("ok") as chat, pytest.raises(ConfigError, match="no vLLM server answers there"):
-        ask(LocalModel(folder, fast=chat.url))
+    with VLLM(folder, context=None) as other, pytest.raises(ConfigError, match="no vLLM server answers there"):
+        ask(LocalModel(folder, fast=other.url))
 
 
 def test_a_server_that_gives_no_token_ids_is_refused(model, vllm):
@@ -336,6 +493,7 @@ def test_a_server_that_does_not_load_the_adapter_is_refused_with_the_command(mod
     vars(vllm).update(change)
     with pytest.raises(ConfigError, match=r"RUNTIME_LORA_UPDATING=1 vllm serve BASE .*--enable-lora --max-lora-rank 8"):
         ask(with_adapter(model))
+    assert list(model.weights.served._shelf.iterdir()) == []
 
 
 @pytest.mark.parametrize("settings", [{"use_dora": True}, {"bias": "lora_only"}, {"modules_to_save": ["lm_head"]}])
@@ -345,9 +503,11 @@ def test_an_adapter_that_vllm_cannot_serve_is_refused(model, vllm, settings):
     assert vllm.loaded == []
 
 
-@pytest.mark.parametrize("fast", ["vllm", "127.0.0.1:8000", "http://", "http://me:secret@host/v1"])
+@pytest.mark.parametrize(
+    "fast", ["vllm", "127.0.0.1:8000", "http://", "http://127.0.0.1:99999/v1", "http://me:secret@host/v1"]
+)
 def test_what_is_no_address_is_refused(folder, fast):
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigError, match="fast=") as refused:
         LocalModel(folder, fast=fast)
     assert "secret" not in str(refused.value)
 

@@ -23,7 +23,7 @@ import catlite.training.trl.trainer  # noqa: E402 - TRL looks for a real vLLM wh
 from catlite import LocalModel, TrainConfig, concurrency  # noqa: E402
 from catlite.errors import ConfigError  # noqa: E402
 from catlite.models.local import model as local_model, unsloth  # noqa: E402
-from catlite.models.local.served import adapter_norms  # noqa: E402
+from catlite.models.local.adapters import adapter_digest  # noqa: E402
 from catlite.training.trl import build  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
@@ -48,7 +48,7 @@ class VLLM:
         assert not use_tqdm
         self.calls.append((lora_request, sampling_params))
         if lora_request is not None:
-            assert lora_request.norms == adapter_norms(lora_request.model), "a stale adapter"
+            assert lora_request.digest == adapter_digest(lora_request.model), "a stale adapter"
         return [
             SimpleNamespace(outputs=[self.draw(prompt["prompt_token_ids"], params)])
             for prompt, params in zip(prompts, sampling_params, strict=True)
@@ -92,7 +92,7 @@ class Stand:
     def load_lora(self, model, save_directory, load_tensors=False, lora_request_id=None):
         assert load_tensors
         model.peft_config["default"].save_pretrained(save_directory)
-        self.requests.append(SimpleNamespace(number=len(self.requests), model=model, norms=adapter_norms(model)))
+        self.requests.append(SimpleNamespace(number=len(self.requests), model=model, digest=adapter_digest(model)))
         return self.requests[-1]
 
     def megacache_save(self):
@@ -183,6 +183,15 @@ def test_the_policy_is_drawn_with_its_adapter_the_anchor_without_and_no_call_mix
     assert len(stand.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("tokens", "reason", "end"), [([5, 9], "length", 9), ([9], "stop", 9), ([5, 6], "length", None)]
+)
+def test_a_reply_has_ended_when_its_last_token_says_so(tokens, reason, end):
+    completion = SimpleNamespace(token_ids=tokens, finish_reason=reason, logprobs=None)
+    drawn = unsloth._reply(completion, [9], 0.5)
+    assert (drawn.end, drawn.tokens, drawn.seconds) == (end, [token for token in tokens if token != end], 0.5)
+
+
 @pytest.mark.parametrize(("context", "length"), [(None, 256), (100, 100)])
 def test_unsloth_is_given_the_models_own_context_for_it_cuts_what_is_longer(stand, folder, context, length):
     _ = LocalModel(folder, backend="unsloth", context=context).model
@@ -211,7 +220,7 @@ def test_training_hands_the_adapter_over_after_every_step_and_keeps_the_kernels(
     assert stand.loaded_with["max_lora_rank"] == 32
     # Before the first step, after it, and after the second: each of them drew rollouts or a check's.
     assert [request.number for request in stand.requests] == [0, 1, 2]
-    assert len({request.norms for request in stand.requests}) == 3
+    assert len({request.digest for request in stand.requests}) == 3
     order = [request.number for request, _ in calls_of(policy) if request is not None]
     assert order == sorted(order)
     rollouts = [settings for request, settings in calls_of(policy) if request is not None]
