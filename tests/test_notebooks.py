@@ -62,6 +62,18 @@ def test_notebook_runs_from_top_to_bottom(path, tmp_path):
         assert said["model"].startswith("tiny profile")
         assert said["look"].count("reference: ") == 2
         return
+    if path.stem == "07_is_it_learning":
+        shown = {cell.id: [output.get("data", {}) for output in cell.outputs][-1] for cell in code if cell.outputs}
+        said = {cell.id: "".join(output.get("text", "") for output in cell.outputs) for cell in code}
+        assert said["profile"].startswith("tiny profile")
+        assert said["train"].count("all 2 steps were made") == 3
+        assert "flips have risen and fallen" in said["flips"]
+        assert "image/png" in shown["plot"]
+        assert "What the gain of a single sample is made of" in shown["compare"]["text/html"]
+        assert shown["changes"]["text/plain"].count("by_chance") == 1
+        assert shown["changes"]["text/plain"].count("lost") == 3
+        assert "names the first number" in shown["rule"]["text/plain"]
+        return
     if path.stem == "01_synthesize":
         shown = {cell.id: [output.get("data", {}) for output in cell.outputs] for cell in code}
         assert "<details>" in shown["synthesize"][-1]["text/html"]
