@@ -137,6 +137,9 @@ def _notes(rows: Sequence[Mapping[str, Any]], tallies: Sequence[Tally], task: Ta
         price = "at an unknown price" if spent.cost_usd is None else f"for ${spent.cost_usd:,.4f}"
         kept = "nothing was kept: give run= to pay for them once" if run is None else f"they are kept in {str(run)!r}"
         notes.append(f"Counted on {counted}, asked {price}; {kept}.")
+        failed = [tally.failures[0] for tally in tallies if tally.failures]
+        if failed:
+            notes.append(f"Too low: calls for {plural(len(failed), 'question')} of these failed. {failed[0]}")
     else:
         lengths = "Replies are as long as max_tokens allows"
         if any(tally.unlimited for tally in tallies):

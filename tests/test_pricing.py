@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 
 import pytest
+from faults import status
 
 import catlite
 from catlite import (
@@ -33,6 +35,7 @@ from catlite import (
 )
 from catlite.errors import ConfigError
 from catlite.models import ask
+from catlite.models.base import Traits
 from catlite.rewards.controls import RandomReward
 
 NOWHERE = {"base_url": "http://127.0.0.1:9/v1", "api_key": "none"}
@@ -150,12 +153,13 @@ def test_an_estimator_of_the_users_own_is_counted_by_what_it_asks():
     assert requests(cost(estimate, TASK, model(), estimator=twice))["mine"] == 20
 
 
-def test_a_model_that_is_asked_past_the_rehearsal_is_an_error_and_not_asked():
+@pytest.mark.parametrize("sample", [0, 2])
+def test_a_model_that_is_asked_past_the_rehearsal_is_an_error_and_not_asked(sample):
     async def past(group):
         await model("mine").sample(group.example.prompt)
 
-    with pytest.raises(ConfigError, match=r"'mine' is asked past catlite\.models\.ask.*sample=5"):
-        cost(estimate, TASK, model(), estimator=past)
+    with pytest.raises(ConfigError, match=r"'mine' is asked past catlite\.models\.ask.* write"):
+        cost(estimate, TASK, catlite.ScriptedModel(lambda *_: "It is 1."), estimator=past, sample=sample)
 
 
 def test_some_questions_asked_for_real_are_not_paid_twice(server, tmp_path):
@@ -180,10 +184,57 @@ def test_some_questions_asked_for_real_are_not_paid_twice(server, tmp_path):
         assert again.usd == pytest.approx(expected.usd)
 
 
-def test_a_budget_holds_for_the_sample(server):
+def test_a_budget_holds_for_the_sample_and_the_figures_are_said_to_be_too_low(server):
     with Endpoint("test-model", base_url=server.url, api_key=server.key) as policy:
-        cost(estimate, TASK, policy, sample=5, n=1, budget=Budget(requests=3))
+        expected = cost(estimate, TASK, policy, sample=5, n=1, budget=Budget(requests=3))
     assert len(server.requests) == 3
+    assert re.search(r"Too low: calls for \d questions of these failed\. the budget is reached", str(expected))
+
+
+def test_a_sample_that_failed_is_said_to_be_too_low(server):
+    server.script(status(500, "oops") if place == 0 else None for place in range(20))
+    with Endpoint("test-model", base_url=server.url, api_key=server.key, retry_seconds=0.01) as policy:
+        expected = cost(evaluate, TASK, policy, sample=4, n=1)
+    assert "Too low: calls for 1 question of these failed." in str(expected)
+    assert "Too low" not in str(cost(evaluate, TASK, policy, sample=4, n=1))
+
+
+def test_a_rehearsal_leaves_nothing_in_the_reward_or_in_what_is_known_of_the_judge():
+    judge = model("judge")
+    reward = RubricReward(judge, judge)
+    task = Task("open", (Example("Why zinc?", "Because."),))
+    first = cost(evaluate, task, model(), grader=reward, estimators=Synthesis(model()), n=2)
+    assert (reward.rubrics, list(reward.judged)) == ({}, [])
+    assert (judge.traits.taken, judge.traits.refused) == (set(), set())
+    assert requests(cost(evaluate, task, model(), grader=reward, estimators=Synthesis(model()), n=2)) == requests(first)
+
+
+def test_settings_that_a_judge_is_known_to_refuse_do_not_change_what_is_counted():
+    class Everything(set):
+        def __contains__(self, setting):
+            return True
+
+    class Picky:
+        name, traits = "picky", Traits(refused=Everything())
+
+        async def sample(self, prompt, n=1, **sampling):
+            raise AssertionError("it was asked")
+
+    task = Task("open", (Example("Why zinc?", "Because."),))
+    expected = cost(evaluate, task, model(), grader=RubricReward(Picky(), Picky(), most=7), n=2)
+    assert requests(expected)["picky"] == 1 + 2 * 7
+
+
+def test_the_replies_of_a_run_cost_nothing_again(server, tmp_path):
+    server.reply = r"\boxed{1}"
+    with Endpoint("test-model", base_url=server.url, api_key=server.key) as policy:
+        evaluate(TASK, policy, n=2, run=tmp_path / "run")
+    stored = catlite.Replay(tmp_path / "run")
+    for sample in (0, 3):
+        assert requests(cost(evaluate, TASK, stored, n=2, sample=sample)) == {"total": 0}
+    expected = cost(evaluate, TASK, stored, grader=ModelAsJudge(model("judge")), n=2)
+    assert requests(expected) == {"judge": 20, "total": 20}
+    assert expected.usd > 0
 
 
 def test_what_a_models_own_rollouts_do_not_say_is_unknown():

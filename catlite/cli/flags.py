@@ -14,6 +14,7 @@ _ALIASES = {
     "--n": ("num_generations",),
     "--max-tokens": ("max_completion_tokens", "max_completion_length"),
     "--limit": ("count",),
+    "--dry-run": ("sample",),
 }
 _VALUE = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|…|[^\s,;:()'"]*"""
 _TASKS = "from_records|arithmetic|gsm8k|math500|healthbench(?:_professional)?|larger|last_word|times_tables"

@@ -23,7 +23,7 @@ from catlite.errors import ConfigError
 from catlite.models.base import Model
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
 from catlite.rewards.proposal import MOST, Worked, check_bounds, propose_rubric
-from catlite.runs.session import noting
+from catlite.runs.session import memory, noting, rehearsing
 from catlite.usage import Usage
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class _Audited:
         return list((await self.audit(group, reference)).rewards_G)
 
     def _remember(self, judgement: Judgement) -> Judgement:
-        self.judged.append(judgement)
+        if not rehearsing():
+            self.judged.append(judgement)
         return judgement
 
     def to_frame(self) -> pd.DataFrame:
@@ -144,9 +145,10 @@ class RubricReward(_Audited):
         A grader judges several systems by one gold reference, and has to judge all of them by one rubric.
         """
         key = json.dumps([reference.text, group.example.messages if self.from_question else None])
+        rubrics: dict[str, Rubric] = memory(self, self.rubrics)
         async with self._turn(key):
-            if key in self.rubrics:
-                return self.rubrics[key], Usage()
+            if key in rubrics:
+                return rubrics[key], Usage()
             rubric, usage = await propose_rubric(
                 reference.text,
                 self.proposer,
@@ -156,9 +158,9 @@ class RubricReward(_Audited):
                 worked=self.worked,
                 max_tokens=self.max_tokens,
             )
-            self.rubrics[key] = rubric
-            while len(self.rubrics) > REMEMBERED:
-                self.rubrics.pop(next(iter(self.rubrics)))
+            rubrics[key] = rubric
+            while len(rubrics) > REMEMBERED:
+                rubrics.pop(next(iter(rubrics)))
         return rubric, usage
 
     @asynccontextmanager

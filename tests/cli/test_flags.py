@@ -65,6 +65,7 @@ def test_arguments_are_told_as_options(command, said, told):
         (("evaluate", "FILE", "--prompt", "question", "--ask", "--model", "m"), "give --answer-format boxed with it"),
         (("evaluate", "times_tables", "--limit", "0", "--model", "m"), "--limit 0: "),
         (("train", "FILE", "--prompt", "question"), "pass --reward rubric"),
+        (("evaluate", "times_tables", "--model", "m", "--dry-run", "-1"), "--dry-run -1: want a whole number"),
         (("evaluate", "math500", "--ask", "--model", "m"), "--ask goes with a file of your own"),
         (("train", "math500", "--ask"), "--ask goes with a file of your own"),
     ],
@@ -89,6 +90,7 @@ def test_an_error_names_what_to_type(tmp_path, monkeypatch, capsys, arguments, t
         ("estimate", "mine.csv", "--estimator", "magic"),
         ("train", "math500", "--estimator", "magic"),
         ("train", "math500", "--reward", "rubric"),
+        ("train", "math500", "--judge", "gpt-4o"),
     ],
 )
 def test_names_are_checked_before_a_task_or_a_model_is_fetched(monkeypatch, capsys, arguments):
