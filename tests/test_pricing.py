@@ -273,7 +273,7 @@ def test_a_training_is_counted_by_its_groups(tmp_path):
     task = Task("open", tuple(Example(f"Why {place}?") for place in range(6)))
     reward = RubricReward(policy.frozen(), judge, fewest=2, most=5)
     expected = cost(train, task, policy, reward=reward, config=config)
-    groups = 10 * 3 + 2 * 2
+    groups = 10 * 3 + 2 * 3  # a check before the first step and one after every fifth
     assert expected.questions == groups
     assert requests(expected) == {
         "SmolLM2-135M-Instruct": 0,
@@ -283,6 +283,8 @@ def test_a_training_is_counted_by_its_groups(tmp_path):
     }
     assert expected.to_frame().loc["SmolLM2-135M-Instruct", "cost_usd"] == 0
     assert f"train(open), {groups} groups" in str(expected)
+    uneven = TrainConfig(steps=11, prompts_per_step=3, num_generations=4, held_back=2, check_every=5)
+    assert cost(train, task, policy, reward=reward, config=uneven).questions == 11 * 3 + 2 * 4
     control = cost(train, TASK, policy, estimator=MajorityVote(), reward=RandomReward(), config=config)
     assert (requests(control)["total"], control.usd) == (0, 0)
 

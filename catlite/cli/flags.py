@@ -15,6 +15,7 @@ _ALIASES = {
     "--max-tokens": ("max_completion_tokens", "max_completion_length"),
     "--limit": ("count",),
     "--dry-run": ("sample",),
+    "--questions": ("limit",),
 }
 _VALUE = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|…|[^\s,;:()'"]*"""
 _TASKS = "from_records|arithmetic|gsm8k|math500|healthbench(?:_professional)?|larger|last_word|times_tables"

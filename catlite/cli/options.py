@@ -162,11 +162,21 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
         "--dry-run",
         metavar="N",
         nargs="?",
-        type=int,
+        type=_questions,
         const=0,
         help="print the requests, tokens and dollars to expect, and end: without N no model is asked; with N, such as "
         "5, so many questions are, and --run keeps them",
     )
+
+
+def _questions(text: str) -> int:
+    """Read the number after --dry-run, which takes the word that follows it for one."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of questions: write --dry-run after the task or the file"
+        ) from None
 
 
 def print_cost(arguments: argparse.Namespace, call: Callable[..., Any], *given: Any, **named: Any) -> int:

@@ -1,10 +1,12 @@
 """What a training asks for each group, and how many groups it has, so that its cost can be told before (pricing.py).
 
-Left out: what the policy itself computes, which costs no dollars.
+Left out: what the policy itself computes, which costs no dollars; and the reward of each reference in the checks of an
+open-ended task, which is that of one rollout more.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -24,7 +26,8 @@ def groups_of(arguments: Mapping[str, Any]) -> int:
     check_settings(config, TrainConfig)
     validation = arguments["validation"]
     held = config.held_back if validation is None else len(as_task(validation, "train"))
-    return config.steps * config.prompts_per_step + held * (config.steps // config.check_every)
+    checks = 1 + math.ceil(config.steps / config.check_every)  # the first before any step, one after the last
+    return config.steps * config.prompts_per_step + held * checks
 
 
 def rehearsed_group(arguments: Mapping[str, Any]) -> Callable[[Example], Awaitable[object]]:
