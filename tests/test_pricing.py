@@ -344,6 +344,8 @@ def test_a_dry_run_prints_the_cost_and_asks_nobody(tmp_path, monkeypatch, capsys
         ["gpt-4.1", "3"],
         ["total", "4"],
     ]
+    assert main(["evaluate", "times_tables", "--limit", "1", *run[:2], "--dry-run", "--json"]) == 0
+    assert [row["requests"] for row in json.loads(capsys.readouterr().out)] == [2, 2]
 
 
 def test_no_frame_of_a_failure_shows_a_key():

@@ -69,6 +69,11 @@ def test_arguments_are_told_as_options(command, said, told):
         (("demo", "--questions", "0"), "--questions 0: times tables has 1 to 81"),
         (("evaluate", "math500", "--ask", "--model", "m"), "--ask goes with a file of your own"),
         (("train", "math500", "--ask"), "--ask goes with a file of your own"),
+        (
+            ("evaluate", "healthbench_professional", "--subset", "hard", "--model", "m", "--judge", "j"),
+            "--subset hard: healthbench_professional has none, leave it out",
+        ),
+        (("evaluate", "larger", "--path", "FILE", "--model", "m"), "larger has none, leave it out"),
     ],
 )
 def test_an_error_names_what_to_type(tmp_path, monkeypatch, capsys, arguments, told):
