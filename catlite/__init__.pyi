@@ -55,9 +55,12 @@ from .reporting.page import report as report
 from .results import Evaluation as Evaluation
 from .rewards.answer_match import AnswerMatch as AnswerMatch
 from .rewards.length import LengthPenalty as LengthPenalty
+from .rewards.likelihood import ReferenceLikelihood as ReferenceLikelihood
 from .rewards.model_as_judge import ModelAsJudge as ModelAsJudge
 from .rewards.proposal import propose_rubric as propose_rubric
+from .rewards.relative import RelativeJudge as RelativeJudge
 from .rewards.rubric import ExpertRubric as ExpertRubric, RubricReward as RubricReward
+from .rewards.vote_share import VoteShare as VoteShare
 from .runs.budget import Budget as Budget
 from .tasks.arithmetic import arithmetic as arithmetic
 from .tasks.gsm8k import gsm8k as gsm8k

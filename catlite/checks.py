@@ -34,3 +34,9 @@ def positive(name: str, value: Any, unit: str = "", *, infinite: bool = False) -
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not value > 0 or (value == math.inf and not infinite):
         raise ConfigError(f"{name}={value!r}: want a positive number{f' of {unit}' if unit else ''}")
+
+
+def share(name: str, value: Any) -> None:
+    """ConfigError unless `value` is a share, a number from 0 to 1."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise ConfigError(f"{name}={value!r}: want a share, from 0 to 1")

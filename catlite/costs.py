@@ -143,7 +143,12 @@ def _with_error(row: Mapping[str, Any], name: str) -> str:
     value, error = row[name], row[f"{name}_se"]
     if value is None:
         return "price unknown" if name == "cost_usd" else "?"
-    show = rounded if name != "cost_usd" else dollars if value < 1 else (lambda number: f"${number:,.2f}")
+    show = _in_dollars if name == "cost_usd" else rounded
     if not error:
         return show(value)
     return f"{show(value)} ± {'?' if math.isnan(error) else show(error)}"
+
+
+def _in_dollars(value: float) -> str:
+    """Write dollars, with the digits that a small sum takes."""
+    return f"${value:,.2f}" if value >= 1 else dollars(value)

@@ -102,9 +102,10 @@ class Verdict:
 
     Args:
         criterion: the criterion.
-        met: True or False; None when it could not be judged.
+        met: True or False, of a degree whether it is above 0.5; None when it could not be judged.
         reason: the judge's reason, or why there is no verdict.
-        probability: of yes, from 0 to 1, where the judge was asked for one (mode "soft"); else None.
+        probability: from 0 to 1, where the judge was asked for a degree: of yes (mode "soft"), or how far the criterion
+            is met ("levels", "holistic"); else None.
     """
 
     criterion: Criterion

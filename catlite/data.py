@@ -230,6 +230,8 @@ class Reference(Ended):
         error: the reason when every rollout or the estimator failed; `str()` and `repr()` show it. Else None.
         others: rollouts of another model that had a say.
         anchor: the name of the model that wrote or chose the text.
+        abstained: True when the estimator chose to give no reference, as a vote below its threshold does; `notes` say
+            why. Then there is no text, no answer and no error.
 
     Example:
         >>> reference = catlite.synthesize("What is 6 times 7?", "gpt-4o-mini", answer_format="boxed")
@@ -247,6 +249,7 @@ class Reference(Ended):
     error: str | None = None
     others: tuple[Response, ...] = ()
     anchor: str | None = field(default=None, compare=False)
+    abstained: bool = False
     # As of a rollout that came without them.
     reasoning: ClassVar[str | None] = None
     logprobs: ClassVar[tuple[float, ...] | None] = None
@@ -258,7 +261,10 @@ class Reference(Ended):
 
     @property
     def support(self) -> tuple[int, int] | None:
-        """(rollouts whose answer is equivalent to the reference's, all rollouts); None for open-ended text."""
+        """(rollouts whose answer is equivalent to the reference's, all rollouts).
+
+        None for open-ended text, and where the estimator abstained.
+        """
         return self._support(at_once=False)
 
     @property
@@ -267,7 +273,7 @@ class Reference(Ended):
         return self._support(at_once=True)
 
     def _support(self, *, at_once: bool) -> tuple[int, int] | None:
-        if self.group.example.answer_format is None:
+        if self.group.example.answer_format is None or self.abstained:
             return None
         own = [rollout.answer if rollout.usable else None for rollout in self.rollouts]
         others = [rollout.answer if rollout.usable else None for rollout in self.others]

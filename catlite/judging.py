@@ -39,7 +39,8 @@ async def ajudge(
         judge: the model that judges, as "local" (the embedded model, which is there for trying out only), a name
             served at base_url or OPENAI_BASE_URL, litellm's "provider/name", or a Model.
         question: what the responses answer, shown to the judge for criteria that speak of it; None shows nothing.
-        mode: "single" asks about one criterion a call, "batch" about all of a response, "soft" reads probabilities.
+        mode: "single" asks about one criterion a call, "batch" about all of a response, "soft" reads probabilities,
+            "levels" asks for fully, partly or not, "holistic" for one score over the whole rubric.
         min_coverage: share of its criteria, 0 to 1, that has to be judged for a response to have a reward; 0.0.
         max_tokens: of each of the judge's replies; None leaves the judge's own limit.
         progress: a line that counts the seconds; True at once, None after two of them in a terminal or a notebook,

@@ -16,8 +16,11 @@ from catlite.references.anchored import AnchoredVote
 from catlite.references.vote import MajorityVote
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.controls import FormatReward
+from catlite.rewards.likelihood import ReferenceLikelihood
 from catlite.rewards.rubric import ExpertRubric
+from catlite.rewards.vote_share import VoteShare
 
+_STABLE = 128  # prompts on which training by agreement was not seen to collapse (arXiv 2603.08660)
 _FORMAT = 'say how answers are written (answer_format="boxed")'
 # By class: the field of an example that it reads, and what to do where that is missing.
 _READS: dict[type, tuple[str, str]] = {
@@ -27,7 +30,9 @@ _READS: dict[type, tuple[str, str]] = {
         "answer_format",
         f"it compares final answers: pass another reward, such as RubricReward, or {_FORMAT}",
     ),
+    ReferenceLikelihood: ("answer_format", f"it puts one final answer in the place of another: {_FORMAT}"),
     FormatReward: ("answer_format", f"it rewards an answer in its format: use RandomReward, or {_FORMAT}"),
+    VoteShare: ("answer_format", f"it counts final answers: pass another reward, such as RubricReward, or {_FORMAT}"),
     ExpertRubric: ("rubric", "use a task with rubrics, or RubricReward, which proposes one"),
 }
 
@@ -58,6 +63,17 @@ def check_task(
             raise ConfigError(f"{message}: {remedy}")
         if lacking:
             warnings.warn(f"{message}: their groups will abstain", stacklevel=3)
+
+
+def warn_of_collapse(reward: object, prompts: int) -> None:
+    """Warn of training by agreement on so many `prompts` that it may collapse, where no check would show that."""
+    if prompts > _STABLE and isinstance(reward, AnswerMatch | VoteShare):
+        warnings.warn(
+            f"{prompts} prompts are trained on by agreement, and none are held back to see whether that still means "
+            f"accuracy. On more than {_STABLE} such training has been seen to collapse (arXiv 2603.08660): set "
+            'held_back=16 or stop="flips", or pass validation= with answers',
+            stacklevel=3,
+        )
 
 
 def check_readable(estimators: Iterable[object], examples: Sequence[Example]) -> None:

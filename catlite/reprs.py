@@ -62,6 +62,8 @@ def _(rubric: Rubric) -> str:
 def _(reference: Reference) -> str:
     if reference.error is not None:
         return f"<Reference failed by {reference.source}: {short(reference.error)}>"
+    if reference.abstained:
+        return f"<Reference by {reference.source}, {short((*reference.notes, 'abstained')[0])}>"
     text = reference.answer if reference.answer is not None else reference.text
     return f"<Reference {short(str(text))!r} by {reference.source}, {support_text(reference)}>"
 

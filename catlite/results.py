@@ -18,6 +18,7 @@ from catlite import cards
 from catlite.averages import mean_and_error, relative_gain
 from catlite.data import Group, Judgement, Reference
 from catlite.errors import ConfigError
+from catlite.references.synthesis import SPARED
 from catlite.rollouts import unanswered
 from catlite.runs import evaluation_file
 from catlite.runs.session import distinct
@@ -56,6 +57,11 @@ class Row:
     def answer(self) -> str | None:
         """The answer of the reference."""
         return self.reference.answer if self.reference is not None else None
+
+    @property
+    def abstained(self) -> bool:
+        """True when the estimator chose to give no reference, which scores 0 as any question without an answer."""
+        return self.reference is not None and self.reference.abstained
 
 
 @dataclass(frozen=True)
@@ -101,22 +107,38 @@ class Evaluation:
         references = (row.reference for row in self.rows if (row.position, row.repeat) == (position, repeat))
         return next((reference.group for reference in references if reference is not None), None)
 
-    def scores(self, system: str) -> dict[int, float]:
-        """Give the system's score on every question that was graded, by position: the mean over repeats."""
+    def scores(self, system: str, *, abstained: bool = True) -> dict[int, float]:
+        """Give the system's score on every question that was graded, by position: the mean over repeats.
+
+        Args:
+            system: its name in the table.
+            abstained: whether questions on which it abstained count, as 0; True.
+
+        Returns:
+            Scores by the question's position in the task.
+        """
         scores: dict[int, list[float]] = {}
         for row in self.rows:
-            if row.system == system and row.score is not None:
+            if row.system == system and row.score is not None and (abstained or not row.abstained):
                 scores.setdefault(row.position, []).append(row.score)
         return {position: fmean(of_repeats) for position, of_repeats in scores.items()}
 
-    def score(self, system: str) -> tuple[float, float, int]:
+    def score(self, system: str, *, abstained: bool = True) -> tuple[float, float, int]:
         """Give (mean, standard error over questions, questions graded); nan where there are too few.
+
+        Args:
+            system: its name in the table.
+            abstained: whether questions on which it abstained count, as 0; True. Without them it is the score among
+                those that it answered, and the third figure over that of all is its coverage.
+
+        Returns:
+            Mean, standard error and number of questions.
 
         Example:
             >>> evaluation.score("MajorityVote")
             (0.71, 0.05, 81)
         """
-        scores = self.scores(system).values()
+        scores = self.scores(system, abstained=abstained).values()
         return *mean_and_error(scores), len(scores)
 
     def to_frame(self) -> pd.DataFrame:
@@ -136,8 +158,9 @@ class Evaluation:
 
         relative_gain is over the single sample, on the questions both were graded on; generations are the replies
         drawn for one answer, whatever requests that took; compute is test-time compute, in generations per question,
-        as a multiple of the single sample's; failed counts rows without a score; waiting is seconds summed over
-        requests, many of which were under way at once (`seconds` of the evaluation is the time that it took).
+        as a multiple of the single sample's; failed counts rows without a score; abstained counts those on
+        which the system chose to give no answer, which score 0; waiting is seconds summed over requests, many of which
+        were under way at once (`seconds` of the evaluation is the time that it took).
         """
         return data_frame(self._totals()).set_index("system")
 
@@ -160,6 +183,7 @@ class Evaluation:
                     "graded": graded,
                     "questions": len({row.position for row in rows}),
                     "failed": sum(row.score is None for row in rows),
+                    "abstained": sum(row.abstained for row in rows),
                     "generations": generations,
                     "compute": generations / once,
                     "requests": usage.requests,
@@ -243,6 +267,18 @@ class Evaluation:
             without = sum(row.error is not None for row in scored)
             if without:
                 notes.append(f"{system} had no reference in {without:,} of {len(scored):,} cases, which scores 0.")
+            if abstained := sum(row.abstained for row in scored):
+                score, error, _ = self.score(system, abstained=False)
+                rest = f"; it scores {score:.3f} ± {error:.3f} on those that it answered"
+                notes.append(
+                    f"{system} abstained in {abstained:,} of {len(scored):,} cases, which scores 0"
+                    f"{rest if abstained < len(scored) else ''}."
+                )
+            if spared := sum(
+                any(note.startswith(SPARED) for note in (row.reference.notes if row.reference else ()))
+                for row in scored
+            ):
+                notes.append(f"{system} made no call in {spared:,} of {len(scored):,} cases: enough rollouts agreed.")
         notes += [f"Grading: {note}." for note in distinct(note for row in self.rows for note in row.notes)]
         if (judging := self.judging) is not None:
             notes.append(f"Judging, which is in no row: {usage_text(judging)}.")

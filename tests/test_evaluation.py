@@ -339,7 +339,7 @@ def test_generations_are_what_was_drawn_and_not_requests(server):
         estimators = (
             MajorityVote(),
             Synthesis(anchor),
-            Synthesis(anchor, skip_unanimous=True),
+            Synthesis(anchor, when_agreement_below=1.0),
             RecursiveSynthesis(anchor, width=4),
             AnchoredVote(anchor, n=16),
             BestOfN(judge),
@@ -353,10 +353,31 @@ def test_generations_are_what_was_drawn_and_not_requests(server):
 
 def test_a_synthesis_that_makes_no_call_draws_nothing():
     result = run(
-        Synthesis(ScriptedModel(lambda p, i: ""), skip_unanimous=True),
+        Synthesis(ScriptedModel(lambda p, i: ""), when_agreement_below=1.0),
         model=ScriptedModel(lambda p, i: r"\boxed{1}"),
     )
     assert result.summary.generations.tolist() == [1, 8]
+
+
+def test_an_abstention_scores_0_and_is_told_apart_from_a_wrong_answer():
+    policy = ScriptedModel(lambda prompt, i: r"\boxed{1}" if "a" in str(prompt) else rf"\boxed{{{i}}}")
+    task = Task("two", (Example("a", "1", answer_format="boxed"), Example("b", "1", answer_format="boxed")))
+    result = run(MajorityVote(min_agreement=0.5), task=task, model=policy)
+    name = result.systems[1]
+    assert result.score(name)[0] == 0.5
+    assert result.score(name, abstained=False)[::2] == (1.0, 1)
+    assert result.summary.abstained.tolist() == [0, 1]
+    note = f"{name} abstained in 1 of 2 cases, which scores 0; it scores 1.000 ± nan on those that it answered."
+    assert note in result.notes
+
+
+def test_the_syntheses_that_were_spared_are_counted():
+    policy = ScriptedModel(lambda prompt, i: r"\boxed{1}" if "a" in str(prompt) else rf"\boxed{{{i}}}")
+    task = Task("two", (Example("a", "1", answer_format="boxed"), Example("b", "1", answer_format="boxed")))
+    anchor = ScriptedModel(lambda prompt, i: r"\boxed{1}")
+    result = run(Synthesis(anchor, when_agreement_below=0.75), task=task, model=policy)
+    assert len(anchor.calls) == 1
+    assert "Synthesis made no call in 1 of 2 cases: enough rollouts agreed." in result.notes
 
 
 def test_a_choice_that_cannot_be_read_was_drawn_all_the_same():

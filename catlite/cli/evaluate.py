@@ -98,7 +98,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     for note in result.notes:
         table = table.replace(note, in_flags(note, arguments.parser))
     print(summary.to_json(orient="records", indent=2) if arguments.json else table)
-    hard = not arguments.json and arguments.judge_mode != "soft"
+    hard = not arguments.json and arguments.judge_mode in ("single", "batch")
     if arguments.task in _BY_RUBRIC and hard and any(row.judgement for row in result.rows):
         print("\nHealthBench's own metrics (means clipped to [0, 1], ± deviation of 1,000 resamples):")
         print(official(result).round(3).to_string(index=False))

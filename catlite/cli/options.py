@@ -203,7 +203,8 @@ def add_judge(parser: argparse._ActionsContainer, prefix: str = "", default: str
         dest="judge_mode",
         choices=get_args(Mode),
         default="single",
-        help="single: one criterion a call (default); batch: all criteria of a response; soft: probabilities",
+        help="single: one criterion a call (default); batch: all criteria of a response; soft: probabilities; levels: "
+        "fully, partly or not; holistic: one score over the whole rubric",
     )
     add_option(parser, f"--{prefix}max-tokens", "N", "the most tokens of a verdict", dest="judge_max_tokens")
     thinking = "how long a judge that reasons may think: low, medium or high (default: the endpoint's own)"

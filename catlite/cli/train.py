@@ -79,7 +79,7 @@ def add(commands: options.Commands) -> None:
     add_option(parser, "--learning-rate", "RATE", "learning rate of the optimizer (default: 2e-5)")
     add_option(parser, "--beta", "WEIGHT", "weight of the KL penalty (default: 0.001)")
     add_option(parser, "--lora-rank", "N", "rank of the LoRA adapter (default: 16)")
-    parser.add_argument("--stop", choices=("gap", "reward"), help="end when there is nothing more to learn")
+    parser.add_argument("--stop", choices=("gap", "reward", "flips"), help="end when there is nothing more to learn")
     add_option(parser, "--held-back", "N", "prompts kept for the checks of --stop")
     add_option(parser, "--judge-wait", "SECONDS", "how many seconds to wait for a judge that is down (default: 600)")
     add_option(parser, "--seed", "N", "seed of the rollouts, and of the questions of --limit (default: 0)")

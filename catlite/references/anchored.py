@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from catlite import answers
+from catlite.checks import share
 from catlite.coerce import hold_models
 from catlite.data import Group, Reference
 from catlite.errors import BudgetReached, EstimationError, GroupError, ModelError
@@ -25,9 +26,9 @@ from catlite.usage import Usage
 class AnchoredVote:
     """An estimator: the most common answer among a group's rollouts and `n` rollouts of the anchor; verifiable only.
 
-    A vote counts as in MajorityVote, and a tie goes to the group. `Reference.others` has the anchor's rollouts, `usage`
-    what they took. The anchor's rollouts are drawn by `seed`, the same whenever the question comes again, so that in a
-    run (`run=`, and always in `train`) they are paid for once.
+    A vote counts and abstains as in MajorityVote, and a tie goes to the group. `Reference.others` has the anchor's
+    rollouts, `usage` what they took. The anchor's rollouts are drawn by `seed`, the same whenever the question comes
+    again, so that in a run (`run=`, and always in `train`) they are paid for once.
 
     Args:
         anchor: the model that votes beside the policy; in training `policy.frozen()`, which stays the initial policy.
@@ -38,9 +39,11 @@ class AnchoredVote:
             a run takes the policy's replies for the anchor's. None for an endpoint that takes no seed: then use two
             models.
         sampling: further parameters, such as top_p; in training best all that the policy is sampled with.
+        min_agreement: as in MajorityVote, a share of the rollouts of both; 0.0, never abstain.
+        min_margin: as in MajorityVote, a share of the rollouts of both; 0.0, none.
 
     Raises:
-        ConfigError: for n below 1 or a wrong parameter.
+        ConfigError: for n below 1, a wrong parameter, or a threshold that is no share.
         EstimationError: when called, for an example without an answer format, or when none of the anchor's rollouts
             can be used. It keeps the group.
 
@@ -56,9 +59,13 @@ class AnchoredVote:
     max_tokens: int | None = None
     seed: int | None = 7919
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    min_agreement: float = 0.0
+    min_margin: float = 0.0
 
     def __post_init__(self) -> None:
         hold_models(self, "anchor")
+        share("min_agreement", self.min_agreement)
+        share("min_margin", self.min_margin)
         check_n(self.n)
         check_sampling(self.sampling)
 
@@ -78,11 +85,13 @@ class AnchoredVote:
             error.group = group
             raise
         everyone = Group(group.example, (*group.rollouts, *anchored.rollouts))
-        together = await MajorityVote()(everyone)
+        together = await MajorityVote(self.min_agreement, self.min_margin)(everyone)
         notes = [*alone.notes, f"{self.n} rollouts of the anchor voted, too"]
+        if together.abstained:
+            notes.insert(0, together.notes[0])
         votes = [rollout.answer for rollout in everyone.usable if rollout.answer is not None]
         same = await answers.aclass_of(together.answer, votes) if together.answer is not None else []
-        if alone.answer not in {votes[member] for member in same}:
+        if not together.abstained and alone.answer not in {votes[member] for member in same}:
             notes.append(f"without them the answer would be {alone.answer!r}")
         return replace(
             together,

@@ -9,16 +9,17 @@ rollouts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from catlite import answers
 from catlite.coerce import hold_models
 from catlite.data import Group, Message, Reference, Rollout
-from catlite.errors import ContextOverflow, EstimationError
+from catlite.errors import ConfigError, ContextOverflow, EstimationError
 from catlite.models.base import Model, shown_name
 from catlite.models.preferring import sample_preferring
 from catlite.prompts.fence import fenced, fenced_question
 from catlite.prompts.files import render
+from catlite.references.vote import MajorityVote
 from catlite.rollouts import advice
 from catlite.runs.session import noting
 from catlite.usage import Usage
@@ -26,6 +27,7 @@ from catlite.usage import Usage
 _BOXED = r"End with the final answer in \boxed{}."
 _SAME_FORM = "End with the final answer, stated in exactly the form the attempts state theirs."
 TRIMMED = "rollouts trimmed to"  # in the notes of a reference
+SPARED = "no synthesis call was made"  # in the notes of a reference
 _FEWEST_CHARACTERS = 100  # per rollout; below this a trimmed rollout says nothing
 _ROOM = 0.75  # of the context for the prompt, the rest for the reply
 
@@ -41,11 +43,13 @@ class Synthesis:
             anchor refuses it; None leaves it to the endpoint.
         max_tokens: of the synthesis; None leaves the anchor's own limit.
         worked: (attempts, reference) pairs shown as earlier turns, for an anchor that is very small; none.
-        skip_unanimous: makes no call where the answers of at least two usable rollouts, none without one, are all
-            equivalent, and returns the first of these rollouts; False. The paper does not have it.
+        when_agreement_below: synthesize only where a smaller share of the rollouts than this has the most common
+            answer; elsewhere the majority vote is the reference (`source` says so), and no call is made. 1.0 spares
+            the call where all agree. None, as in the paper, always synthesizes, and so does open-ended text.
         weigh: tells the anchor with each attempt how many attempts reach its answer; False. The paper does not have it.
 
     Raises:
+        ConfigError: for a share that is not above 0 and at most 1.
         EstimationError: when called, where no rollout is usable, where the anchor gives no text, or where even trimmed
             rollouts exceed its context. It keeps the group.
 
@@ -59,11 +63,16 @@ class Synthesis:
     temperature: float | None = 0.0
     max_tokens: int | None = None
     worked: tuple[tuple[tuple[str, ...], str], ...] = ()
-    skip_unanimous: bool = False
+    when_agreement_below: float | None = None
     weigh: bool = False
 
     def __post_init__(self) -> None:
         hold_models(self, "anchor")
+        below = self.when_agreement_below
+        if below is not None and not (isinstance(below, int | float) and 0 < below <= 1):
+            raise ConfigError(
+                f"when_agreement_below={below!r}: want a share above 0, up to 1. To synthesize never, use MajorityVote"
+            )
 
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`."""
@@ -71,12 +80,9 @@ class Synthesis:
             raise EstimationError(f"no rollout to synthesize from: {group!r}", group, None, bool(group.replies))
         texts = [_shown(rollout.text) for rollout in group.usable]
         notes = group.left_out()
-        agreeing = await self._agreeing(group)
-        if self.skip_unanimous and len(agreeing) > 1 and set(agreeing) == {len(agreeing)}:
-            notes.append(f"no synthesis call was made: the answers of all {len(agreeing)} usable rollouts agree")
-            first = group.usable[0]
-            return Reference(first.text, first.answer, "Synthesis", group, notes=tuple(notes))
-        weights = agreeing if self.weigh else []
+        if (vote := await self._vote(group)) is not None:
+            return vote
+        weights = await self._weights(group)
         with noting() as remarks:
             reply, limit = await self._fitting(group, texts, weights)
         notes += remarks
@@ -129,9 +135,19 @@ class Synthesis:
             else:
                 return reply, limit
 
-    async def _agreeing(self, group: Group) -> list[int]:
-        """For each usable rollout, how many of them have its answer, 0 when it has none; [] where nothing needs it."""
-        if group.example.answer_format is None or not (self.skip_unanimous or self.weigh):
+    async def _vote(self, group: Group) -> Reference | None:
+        """The majority vote where enough rollouts agree that no call is to be made; None where one is."""
+        if self.when_agreement_below is None or group.example.answer_format is None:
+            return None
+        vote = await MajorityVote(min_agreement=self.when_agreement_below)(group)
+        if vote.answer is None or len(group.usable) < 2:  # one rollout agrees with nobody
+            return None
+        agreement = f"enough rollouts agree, when_agreement_below={self.when_agreement_below:g}"
+        return replace(vote, notes=(f"{SPARED}: {agreement}", *vote.notes))
+
+    async def _weights(self, group: Group) -> list[int]:
+        """For each usable rollout, how many of them have its answer, 0 when it has none; [] where `weigh` is off."""
+        if group.example.answer_format is None or not self.weigh:
             return []
         own = [rollout.answer for rollout in group.usable]
         voters = [position for position, answer in enumerate(own) if answer is not None]

@@ -1,13 +1,16 @@
 """The majority vote over final answers, as an estimator (arXiv 2509.14234 §4.4).
 
-The votes of an anchor beside those of the rollouts are in anchored.py. Left out: weighted votes.
+Where too few agree it may abstain, as SCRL does (arXiv 2603.19880). The votes of an anchor beside those of the
+rollouts are in anchored.py. Left out: weighted votes, and SCRL's negative labels for rare answers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from catlite import answers
+from catlite.checks import share
 from catlite.data import Group, Reference
 from catlite.errors import EstimationError
 
@@ -21,14 +24,31 @@ class MajorityVote:
     that equals those of two classes ("50%" beside "50" and "0.5") votes for the one with more votes. The text is that
     of the first rollout of the winning class whose answer equals no other class's.
 
+    Below one of its thresholds the vote abstains (SCRL, arXiv 2603.19880): the reference has no answer and no text,
+    `abstained` is True, and a note says why. Shares are of all rollouts that came, as in SCRL: one that was cut off or
+    has no answer counts against agreement, and a failed call does not count. For 8 rollouts, SCRL's own thresholds
+    (0.375, and a margin above 0.125) are min_agreement=0.375 and min_margin=0.25.
+
+    Args:
+        min_agreement: the smallest share of the rollouts that must have the most common answer; 0.0, never abstain.
+        min_margin: the smallest lead over the second most common answer, as a share of the rollouts; 0.0, none.
+
     Raises:
+        ConfigError: for a threshold that is no share.
         EstimationError: when called, for a group whose example has no answer format.
 
     Example:
-        >>> reference = await MajorityVote()(group)
+        >>> reference = await MajorityVote(min_agreement=0.5)(group)
         >>> reference.answer, reference.support
         ('42', (6, 8))
     """
+
+    min_agreement: float = 0.0
+    min_margin: float = 0.0
+
+    def __post_init__(self) -> None:
+        share("min_agreement", self.min_agreement)
+        share("min_margin", self.min_margin)
 
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; costs nothing."""
@@ -47,6 +67,17 @@ class MajorityVote:
         notes += group.oddities()
         if not classes:
             return Reference("", None, "MajorityVote", group, notes=tuple(notes))
+        if (doubt := self._doubt(sorted(map(len, classes), reverse=True), len(group.replies))) is not None:
+            return Reference("", None, "MajorityVote", group, notes=(doubt, *notes), abstained=True)
         most = max(classes, key=len)  # max keeps the first of equals
         winner = voters[await answers.aspokesman(voted, most)]
         return Reference(winner.text, winner.answer, "MajorityVote", group, notes=tuple(notes))
+
+    def _doubt(self, sizes: Sequence[int], total: int) -> str | None:
+        """Why the vote abstains, from the votes of each answer, most first, and the number of all; None to decide."""
+        first, second = (*sizes, 0)[:2]
+        if first / total < self.min_agreement:
+            return f"abstained: {first} of {total} agree, min_agreement={self.min_agreement:g}"
+        if (first - second) / total < self.min_margin:
+            return f"abstained: {first} of {total} agree against {second}, min_margin={self.min_margin:g}"
+        return None

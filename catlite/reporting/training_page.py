@@ -20,8 +20,10 @@ _MOST = 200  # points of a line: more of them lie on each other
 _SETTINGS = ("estimator", "reward", "sampling", "method", "model")
 # The columns of the table, where there are figures for them.
 _COLUMNS = (
-    *("cat/reward", "cat/support", "cat/abstained", "cat/coverage", "check/teacher", "check/policy", "check/gap"),
-    *("check/reward", "entropy", "loss", "eval_loss", "completions/mean_length", "seconds/step"),
+    *("cat/reward", "cat/support", "cat/abstained", "cat/coverage", "cat/flips", "cat/distinct_answers"),
+    *("check/teacher", "check/policy", "check/gap"),
+    *("check/reward", "check/gold", "check/gold_gap", "entropy", "loss", "eval_loss", "completions/mean_length"),
+    "seconds/step",
 )
 
 

@@ -6,6 +6,8 @@ what a judge should be told of the reward it serves.
 
 from __future__ import annotations
 
+import hashlib
+import random
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -14,14 +16,21 @@ from catlite import answers
 from catlite.criteria import Criterion
 from catlite.data import Example, Message, Rollout
 from catlite.models.base import json_schema
-from catlite.prompts.fence import disarm, fenced
+from catlite.prompts.fence import disarm, fenced, fenced_question
 from catlite.prompts.files import render
 
 _VERDICT = {"reason": {"type": "string"}, "met": {"type": "boolean"}}
 _ENTRY = json_schema("entry", {"criterion": {"type": "integer"}, **_VERDICT})["json_schema"]["schema"]
 VERDICT = json_schema("verdict", _VERDICT)
 VERDICTS = json_schema("verdicts", {"verdicts": {"type": "array", "items": _ENTRY}})
-SCORE = json_schema("score", {"reason": {"type": "string"}, "score": {"type": "integer", "minimum": 1, "maximum": 10}})
+_SCORE = {"reason": {"type": "string"}, "score": {"type": "integer", "minimum": 1, "maximum": 10}}
+_SCORED = json_schema("entry", {"response": {"type": "integer"}, **_SCORE})["json_schema"]["schema"]
+SCORE = json_schema("score", _SCORE)
+SCORES = json_schema("scores", {"scores": {"type": "array", "items": _SCORED}})
+LEVEL = json_schema(
+    "level", {"reason": {"type": "string"}, "level": {"type": "string", "enum": ["fully", "partly", "not"]}}
+)
+CHOICE = json_schema("choice", {"reason": {"type": "string"}, "better": {"type": "string", "enum": ["1", "2", "tie"]}})
 
 # A reply that only announces one: judges are known to wave these through.
 _ANNOUNCEMENT = re.compile(
@@ -38,8 +47,17 @@ def about_criterion(shown: str, criterion: Criterion) -> list[Message]:
 
 def about_criteria(shown: str, criteria: Sequence[Criterion]) -> list[Message]:
     """The question which of the criteria a shown response meets, answered as VERDICTS."""
-    listed = "\n".join(f"{number}. {worded(criterion)}" for number, criterion in enumerate(criteria, 1))
-    return _user(shown, render("judge_batch", criteria=listed))
+    return _user(shown, render("judge_batch", criteria=listed(criteria)))
+
+
+def about_rubric(shown: str, criteria: Sequence[Criterion]) -> list[Message]:
+    """The question how good a shown response is by all criteria together, answered as SCORE."""
+    return _user(shown, render("judge_holistic", criteria=listed(criteria)))
+
+
+def about_level(shown: str, criterion: Criterion) -> list[Message]:
+    """The question how far a shown response meets one criterion, answered as LEVEL."""
+    return _user(shown, render("judge_levels", criterion=worded(criterion)))
 
 
 def for_one_word(shown: str, criterion: Criterion) -> list[Message]:
@@ -54,6 +72,27 @@ def about_likeness(reference: str, response: str, *, scale: bool) -> list[Messag
     return _user(render("same_meaning", tag=tag, texts=texts), question)
 
 
+def about_group(question: Sequence[Message], texts: Sequence[str], reference: str, beginning: str) -> list[Message]:
+    """The question how good each of several responses is, answered as SCORES.
+
+    `beginning`, which all texts begin with, is shown once; a `reference` of "" is not shown.
+    """
+    tag, responses = fenced([text[len(beginning) :] for text in texts], "response")
+    fields = {"question": fenced_question(question) + "\n\n", "beginning": "", "reference": ""}
+    for name, text in (("beginning", beginning), ("reference", answers.without_thinking(reference))):
+        if text.strip():
+            label, shown = fenced([text], name)
+            fields[name] = render(f"relative_{name}", tag=label, **{name: shown}) + "\n\n"
+    return [{"role": "user", "content": render("relative", tag=tag, responses=responses, **fields)}]
+
+
+def about_pair(question: Sequence[Message], texts: Sequence[str]) -> list[Message]:
+    """The question which of two responses is better, answered as CHOICE."""
+    tag, responses = fenced(texts, "response")
+    asked = fenced_question(question) + "\n\n"
+    return [{"role": "user", "content": render("prefer", question=asked, tag=tag, responses=responses)}]
+
+
 def show_response(response: str, example: Example | None) -> str:
     """The beginning of every question about a response: instructions, the response, the example's conversation."""
     conversation = ""
@@ -63,6 +102,11 @@ def show_response(response: str, example: Example | None) -> str:
         conversation = render("judge_conversation", tag=tag, conversation=shown) + "\n\n"
     tag, shown = fenced([response], "response")
     return render("judge", conversation=conversation, tag=tag, response=shown)
+
+
+def listed(criteria: Sequence[Criterion]) -> str:
+    """The criteria as a numbered list, one a line."""
+    return "\n".join(f"{number}. {worded(criterion)}" for number, criterion in enumerate(criteria, 1))
 
 
 def worded(criterion: Criterion) -> str:
@@ -98,6 +142,12 @@ def ask_again(messages: Sequence[Message], reply: Rollout, request: str | None =
         return [*messages, {"role": "assistant", "content": reply.text}, {"role": "user", "content": request}]
     *before, last = messages
     return [*before, {**last, "content": f"{last['content']}\n\n{request}"}]
+
+
+def shuffler(seed: int, texts: Sequence[str]) -> random.Random:
+    """A generator that is the same for the same texts in every process, and another one for other texts."""
+    digest = hashlib.sha256("\0".join(texts).encode("utf-8", "replace")).hexdigest()
+    return random.Random(f"{seed}/{digest}")  # noqa: S311
 
 
 def says_nothing(text: str) -> bool:

@@ -1,18 +1,19 @@
 """Judging a group by a rubric (arXiv 2509.14234 §3.2.2): a verdict for every rollout and criterion.
 
-Three modes, one result. "single" asks about one criterion a call, as the paper does; "batch" about all criteria of a
+Five modes, one result. "single" asks about one criterion a call, as the paper does; "batch" about all criteria of a
 rollout in one; "soft" takes the probability of yes from the log-probabilities of one word, which tells something
-even where a weak judge's hard verdict does not. The first criterion goes ahead of the others, so that prefix caches
-hit. A verdict that cannot be read is asked for once more and then is None. Left out: several judges, and pairwise
-comparison.
+even where a weak judge's hard verdict does not; "levels" takes fully, partly or not; "holistic" one score from 1 to 10
+over the whole rubric in one call (RaR's implicit aggregation, arXiv 2507.17746). The first criterion goes ahead of the
+others, so that prefix caches hit. A verdict that cannot be read is asked for once more and then is None. Left out:
+several judges. relative.py compares responses with one another; `prefer` of it is found here too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from catlite import answers, concurrency
 from catlite.criteria import Criterion, Rubric, Verdict
@@ -22,7 +23,9 @@ from catlite.models.base import Model, traits
 from catlite.models.preferring import sample_preferring
 from catlite.rewards import asking
 from catlite.rewards.attacks import ATTACKS, CRITERION, HONEST, OFF_TOPIC
+from catlite.rewards.relative import prefer as prefer
 from catlite.rewards.verdicts.reading import criterion_verdicts, read_verdict
+from catlite.rewards.verdicts.scores import as_reward, read_level, read_score
 from catlite.runs.session import noting
 from catlite.text import data_frame
 from catlite.usage import Usage
@@ -30,14 +33,14 @@ from catlite.usage import Usage
 if TYPE_CHECKING:
     import pandas as pd
 
-Mode = Literal["single", "batch", "soft"]
+Mode = Literal["single", "batch", "soft", "levels", "holistic"]
 _LEAST = 1e-6  # probability of yes and no together, below which the judge was about to say something else
 # How many of the likeliest tokens: what OpenAI and vLLM give at most, then what others do.
 _ALTERNATIVES = (20, 8, 5, 2)
 
 
 def check_mode(mode: str) -> None:
-    """ConfigError unless `mode` is one of the three."""
+    """ConfigError unless `mode` is one of Mode."""
     if mode not in get_args(Mode):
         raise ConfigError(f"mode={mode!r}: a judge is asked in mode {', '.join(map(repr, get_args(Mode)))}")
 
@@ -62,13 +65,14 @@ async def judge_group(
     """Verdicts of shape (rollouts, criteria), and by Rubric.score the reward of each rollout.
 
     A rollout whose call failed is not judged (None), an empty one meets nothing. Costs one call per rollout and
-    criterion, in "batch" one per rollout, and one more for what cannot be read.
+    criterion, in "batch" and "holistic" one per rollout, and one more for what cannot be read. In "holistic" the
+    Judgement's rubric is one criterion, the whole rubric, whose verdict holds the score as a number from 0 to 1.
 
     Args:
         judge: the model that is asked.
         group: the rollouts; thinking in them is not shown.
         rubric: the criteria.
-        mode: "single", "batch" or "soft"; "single".
+        mode: "single", "batch", "soft", "levels" or "holistic"; "single".
         conversation: shows the judge the example's conversation, for criteria that speak of it; False.
         min_coverage: a rollout with a smaller share of its criteria judged, 0 to 1, has reward None; 0.0.
         temperature: of the judge's replies, dropped where the judge refuses it; 0.0.
@@ -90,7 +94,10 @@ async def judge_group(
     check_coverage(min_coverage)
     if not rubric.criteria:
         raise ConfigError("the rubric has no criteria: there is nothing to judge by")
-    inquiry = _Inquiry(judge, rubric, mode, temperature, max_tokens)
+    asked = rubric
+    if mode == "holistic":
+        rubric = Rubric((Criterion(f"Good by the whole rubric:\n{asking.listed(asked.criteria)}"),))
+    inquiry = _Inquiry(judge, asked, rubric.criteria, mode, temperature, max_tokens)
     example = group.example if conversation else None
     judging = (inquiry.judge_response(response, example) for response in group.rollouts)
     with noting() as remarks:
@@ -114,7 +121,8 @@ class _Inquiry:
     """Judges the responses of one group, and adds up the usage of the judge's replies."""
 
     judge: Model
-    rubric: Rubric
+    asked: Rubric
+    criteria: Sequence[Criterion]  # what there is a verdict on: each of the rubric's, or the whole of it as one
     mode: Mode
     temperature: float | None
     max_tokens: int | None
@@ -122,7 +130,7 @@ class _Inquiry:
 
     async def judge_response(self, response: Response, example: Example | None) -> tuple[Verdict, ...]:
         """A verdict per criterion."""
-        criteria = self.rubric.criteria
+        criteria = self.criteria
         if response.defect == "failed":
             why = f"the rollout failed: {response.error or response.finish_reason}"
             return tuple(Verdict(criterion, None, why) for criterion in criteria)
@@ -152,31 +160,39 @@ class _Inquiry:
             if isinstance(error, ContextOverflow) or error.for_every_prompt:
                 raise
             return Verdict(criterion, None, f"the judge refused: {error}")
-        return Verdict(criterion, met, reason)
+        if met is None or isinstance(met, bool):
+            return Verdict(criterion, met, reason)
+        return Verdict(criterion, met > 0.5, reason, met)
 
-    async def _ask_for_verdict(self, shown: str, criterion: Criterion) -> tuple[bool | None, str]:
+    async def _ask_for_verdict(self, shown: str, criterion: Criterion) -> tuple[float | None, str]:
         """The verdict of the reply, or of a second one where the first has none that can be read."""
-        messages = asking.about_criterion(shown, criterion)
-        reply = await self._ask(messages)
-        verdict = read_verdict(reply)
+        if self.mode == "holistic":
+            messages, form, read = asking.about_rubric(shown, self.asked.criteria), asking.SCORE, _read_degree
+        elif self.mode == "levels":
+            messages, form, read = asking.about_level(shown, criterion), asking.LEVEL, read_level
+        else:
+            messages, form, read = asking.about_criterion(shown, criterion), asking.VERDICT, read_verdict
+        reply = await self._ask(messages, form)
+        verdict = read(reply)
         if reply.error is not None or verdict[0] is not None:
             return verdict
         try:
-            second = read_verdict(await self._ask(asking.ask_again(messages, reply)))
+            second = read(await self._ask(asking.ask_again(messages, reply), form))
         except RequestRejected:
             return verdict
         return second if second[0] is not None else verdict
 
     async def _ask_all(self, shown: str) -> list[Verdict]:
         """All criteria in one call; those it leaves without a verdict in one more."""
-        criteria = self.rubric.criteria
+        criteria = self.criteria
         verdicts = [Verdict(criterion, None, "") for criterion in criteria]
         for _ in range(2):
             open_places = [place for place, verdict in enumerate(verdicts) if verdict.met is None]
             if not open_places:
                 break
             try:
-                reply = await self._ask(asking.about_criteria(shown, [criteria[place] for place in open_places]))
+                messages = asking.about_criteria(shown, [criteria[place] for place in open_places])
+                reply = await self._ask(messages, asking.VERDICTS)
             except RequestRejected as error:
                 if error.for_every_prompt or (isinstance(error, ContextOverflow) and len(open_places) == len(criteria)):
                     raise
@@ -185,8 +201,7 @@ class _Inquiry:
                 verdicts[place] = Verdict(criteria[place], met, reason)
         return verdicts
 
-    async def _ask(self, messages: list[Message]) -> Rollout:
-        form = asking.VERDICTS if self.mode == "batch" else asking.VERDICT
+    async def _ask(self, messages: list[Message], form: Mapping[str, Any]) -> Rollout:
         preferred = {"response_format": form, "temperature": self.temperature}
         reply = await sample_preferring(self.judge, messages, preferred, max_tokens=self.max_tokens)
         self.spent.append(reply.usage)
@@ -210,6 +225,11 @@ class _Inquiry:
             likeliest = ", ".join(repr(token) for token, _ in reply.alternatives[:3])
             return Verdict(criterion, None, f"neither yes nor no is among the likeliest words ({likeliest}, …)")
         return Verdict(criterion, probability > 0.5, "", probability)
+
+
+def _read_degree(reply: Rollout) -> tuple[float | None, str]:
+    score, reason = read_score(reply)
+    return None if score is None else as_reward(score), reason
 
 
 def yes_probability(alternatives: Sequence[tuple[str, float]]) -> float | None:

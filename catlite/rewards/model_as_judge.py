@@ -6,7 +6,6 @@ of that. Left out: pairwise preference.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,22 +16,9 @@ from catlite.data import Group, Reference, Response, Rollout
 from catlite.errors import ConfigError, RequestRejected
 from catlite.models.base import Model
 from catlite.models.preferring import sample_preferring
-from catlite.parsing import located
 from catlite.rewards import asking
-from catlite.rewards.verdicts.reading import own_objects, read_verdict
-
-# A sign before the number or a percent sign behind it makes another number of it.
-_NUMBER = re.compile(
-    r"[\s*_`\"'“‘(\[#]*(?:score[\s*_`\"':=]{0,4})?(\d{1,2}(?:\.\d{1,6})?)"
-    r"(?:\s*/\s*10|\s+out\s+of\s+10)?[\s*_`\"'”’)\].]*",
-    re.IGNORECASE,
-)
-# Numbers behind a score that may be another one: in a short line, or in one that speaks of scores.
-_LISTED = re.compile(r"\s*[-*]?\s*\d{1,3}[.)]\s+(?=\S)")
-_DIGITS = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
-_OF_TEN = re.compile(r"/\s*10\b|\bout\s+of\s+10\b|\b1\s*(?:to|[-–])\s*10\b", re.IGNORECASE)
-_SCORING = re.compile(r"\b(?:scor|rat(?:e|ing)|grade|mark)|/\s*10\b|\bout\s+of\s+10\b", re.IGNORECASE)
-_SHORT = 4  # words
+from catlite.rewards.verdicts.reading import read_verdict
+from catlite.rewards.verdicts.scores import as_reward, read_score
 
 
 @dataclass(frozen=True)
@@ -100,32 +86,5 @@ def _same(reply: Rollout) -> float | None:
 
 
 def _score(reply: Rollout) -> float | None:
-    """(score - 1) / 9 of the one score in the reply, in its own field or alone, when that is from 1 to 10.
-
-    None where a line outside of the field names another score.
-    """
-    if reply.defect not in (None, "empty"):  # cut off, filtered, refused or failed
-        return None
-    text, objects = own_objects(reply.text)
-    scores = {str(value["score"]) for value in objects if isinstance(value, dict) and "score" in value}
-    if not objects and "{" not in text:
-        scores = {text}
-    number = _NUMBER.fullmatch(scores.pop()) if len(scores) == 1 else None
-    score = float(number[1]) if number else 0.0
-    if not 1 <= score <= 10 or (objects and _names_another(text, score)):
-        return None
-    return (score - 1) / 9
-
-
-def _names_another(text: str, score: float) -> bool:
-    """Whether a line outside of the objects of `text` holds a number that reads as another score."""
-    visible, spans = located(text)
-    edges = [0, *(edge for start, end, _ in spans for edge in (start, end)), len(visible)]
-    for start, end in zip(edges[::2], edges[1::2], strict=True):
-        for line in visible[start:end].splitlines():
-            words = _LISTED.sub("", line, count=1)
-            if len(words.split()) <= _SHORT or _SCORING.search(words):
-                numbers = map(float, _DIGITS.findall(_OF_TEN.sub("", words)))
-                if any(number != score for number in numbers):
-                    return True
-    return False
+    score, _ = read_score(reply)
+    return None if score is None else as_reward(score)

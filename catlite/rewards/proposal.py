@@ -1,6 +1,7 @@
 """Self-proposed rubrics (arXiv 2509.14234 §3.2.2): a pseudo-reference becomes yes/no criteria for other responses.
 
-The proposer, in the paper the anchor, sees the reference alone; the question in its place is the ablation of App. A.2.
+The proposer, in the paper the anchor, sees the reference alone; the question in its place is the ablation of App. A.2,
+and rollouts beside it show what the criteria have to tell apart (as in RLCF and OpenRubrics).
 Its reply is read from JSON, tags or a list, and checked: criteria that ask for more than yes or no, point to a text
 that the judge will not see, or copy one are dropped and asked for again, a bounded number of times. Left out: weights,
 which the paper's rubrics do not have, and refining a rubric by how it judges.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from catlite import answers
@@ -45,8 +46,14 @@ _OPEN = re.compile(
 )
 _POINTING = re.compile(
     r"\b(?:the|this|that) (?:(?:pseudo-?)?reference(?! (?:range|value|interval|dose|list))|good response|"
-    r"original (?:text|response|answer)|given text|text above|response above)\b"
+    r"original (?:text|response|answer)|given text|text above|response above|other responses?|response number \d+)\b"
     r"|\b(?:as|mentioned|stated|described) above\b",
+    re.IGNORECASE,
+)
+# A fault that the response avoids.
+_NEGATIVE = re.compile(
+    r"\W*(?:the )?response (?:does not|do not|doesn't|never|avoids?|omits?|refrains?|lacks?|is not|isn't|has no|"
+    r"contains no|makes no|gives no|is free)\b",
     re.IGNORECASE,
 )
 
@@ -61,6 +68,8 @@ async def propose_rubric(
     proposer: Models,
     *,
     question: Prompt | None = None,
+    rollouts: Sequence[str] = (),
+    positive_only: bool = False,
     fewest: int = 5,
     most: int = MOST,
     worked: Worked = (),
@@ -73,6 +82,9 @@ async def propose_rubric(
         reference: the text of a pseudo-reference.
         proposer: the model that writes the criteria, or its name, as in `synthesize`.
         question: proposes from the question instead, and then `reference` is not shown (App. A.2); None.
+        rollouts: texts of other responses to the same task, shown beside the reference so that the criteria tell good
+            ones from bad ones; none.
+        positive_only: asks for what a good response does, never for what it avoids; False.
         fewest: criteria there have to be; 5, as in the paper.
         most: criteria there may be; 20. Further ones are dropped; proposers are told to put the least important last.
         worked: (reference, criteria) pairs shown as earlier turns, for a proposer that is very small; none.
@@ -84,7 +96,7 @@ async def propose_rubric(
 
     Raises:
         RubricError: when ATTEMPTS replies leave fewer than `fewest` usable criteria; it keeps the raw texts.
-        ConfigError: for empty material or bounds that cannot hold.
+        ConfigError: for empty material, bounds that cannot hold, and rollouts beside a question.
         ModelError: what `proposer.sample` raises.
 
     Example:
@@ -100,13 +112,20 @@ async def propose_rubric(
         name, material = "rubric", answers.without_thinking(reference).strip() or reference.strip()
     else:
         name, material = "rubric_question", "\n\n".join(message["content"] for message in as_messages(question))
+    texts = [material, *(text for rollout in rollouts if (text := answers.without_thinking(rollout).strip()))]
+    if len(texts) > 1:
+        if question is not None:
+            raise ConfigError("rollouts go with a reference: leave question out, or rollouts")
+        name = "rubric_contrast"
     if not material:
         raise ConfigError("the reference is empty: there is nothing to propose a rubric from")
     messages: list[Message] = []
+    bounds = {"fewest": str(fewest), "most": str(most)}
     for text, criteria in worked:
         listing = json.dumps({"criteria": list(criteria)}, ensure_ascii=False)
-        messages += [_request(name, text, fewest, most)[1], {"role": "assistant", "content": listing}]
-    tag, request = _request(name, material, fewest, most)
+        earlier = _request("rubric" if rollouts else name, [text], bounds, positive_only)[1]
+        messages += [earlier, {"role": "assistant", "content": listing}]
+    tag, request = _request(name, texts, bounds, positive_only)
     messages.append(request)
     turns = list(messages)  # up to the request, from which every further attempt goes on
     shown = {_likeness(text) for _, criteria in worked for text in criteria}
@@ -124,7 +143,9 @@ async def propose_rubric(
         raw.append(reply.error or reply.text)
         faults = []
         for text in _criteria(reply):
-            fault = _fault(text, material, tag) if _likeness(text) not in shown else "a copy of an earlier rubric"
+            fault = _fault(text, texts, tag) if _likeness(text) not in shown else "a copy of an earlier rubric"
+            if positive_only and _NEGATIVE.match(text):
+                fault = "about what the response avoids, not about what it does"
             if fault is None:
                 kept.setdefault(_likeness(text), text)
             else:
@@ -145,10 +166,11 @@ async def propose_rubric(
     )
 
 
-def _request(name: str, material: str, fewest: int, most: int) -> tuple[str, Message]:
+def _request(name: str, texts: Sequence[str], bounds: Mapping[str, str], positive_only: bool) -> tuple[str, Message]:
     """(the fence's tag, the turn that asks for a rubric)."""
-    tag, shown = fenced([material], "material")
-    content = render(name, tag=tag, material=shown, fewest=str(fewest), most=str(most))
+    tag, shown = fenced(texts, "material")
+    positive = f"\n{render('rubric_positive')}" if positive_only else ""
+    content = render(name, tag=tag, material=shown, positive=positive, **bounds)
     return tag, {"role": "user", "content": content}
 
 
@@ -202,7 +224,7 @@ def _texts(value: Any, depth: int = 0) -> Iterator[str]:
             yield from _texts(list(value.values()), depth + 1)
 
 
-def _fault(text: str, material: str, tag: str) -> str | None:
+def _fault(text: str, texts: Sequence[str], tag: str) -> str | None:
     """What is wrong with a criterion, in words for the proposer; None when nothing is."""
     words = text.split()
     if len(words) < 3:
@@ -213,7 +235,7 @@ def _fault(text: str, material: str, tag: str) -> str | None:
         return "not answered by yes or no"
     if tag in text or _POINTING.search(text):
         return "not understandable without the text above"
-    if _copies(words, material):
+    if any(_copies(words, material) for material in texts):
         return f"a copy of {_COPIED} words or more of the text"
     return None
 

@@ -45,9 +45,12 @@ def grader_of(task: Task, grader: Reward | None) -> Reward:
     return AnswerMatch()
 
 
-def check_gradable(reward: object, task: Task) -> None:
-    """ConfigError when `reward` grades nothing, or by something that examples of `task` lack: an answer, a rubric."""
-    for layer in _layers(reward):
+def check_gradable(reward: object, task: Task, by: str | None = None) -> None:
+    """ConfigError when `reward` grades nothing, or by something that examples of `task` lack: an answer, a rubric.
+
+    With `by`, only that field is looked at.
+    """
+    for layer in layers(reward):
         if not getattr(layer, "grades", True):
             raise ConfigError(
                 f"{type(layer).__name__} is a control for training, reward={type(layer).__name__}(…): its scores say "
@@ -55,6 +58,7 @@ def check_gradable(reward: object, task: Task) -> None:
                 "compare final answers with them"
             )
         needed = getattr(layer, "grades_by", None)
+        needed = needed if by in (None, needed) else None
         lacking = sum(getattr(example, needed) is None for example in task) if needed is not None else 0
         if lacking:
             raise ConfigError(
@@ -65,7 +69,7 @@ def check_gradable(reward: object, task: Task) -> None:
 
 def warn_own_judge(policy: Model, reward: object) -> None:
     """OwnJudgeWarning when the judge of `reward` is `policy`, or is called like it; of a Panel each member counts."""
-    judges = [judge for layer in _layers(reward) if isinstance(judge := getattr(layer, "judge", None), Model)]
+    judges = [judge for layer in layers(reward) if isinstance(judge := getattr(layer, "judge", None), Model)]
     policies = _names(policy)
     own = [name for judge in judges for name in _names(judge) if name in policies]
     if own:
@@ -82,7 +86,7 @@ def _names(model: Model) -> list[str]:
     return [model.name, *(member.name for member in members)]
 
 
-def _layers(reward: object) -> Iterator[object]:
+def layers(reward: object) -> Iterator[object]:
     """A reward and the rewards that it wraps, as LengthPenalty does."""
     while reward is not None:
         yield reward

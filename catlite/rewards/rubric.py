@@ -9,62 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from catlite.cards import judgements_html
+from catlite.checks import whole_number
 from catlite.coerce import hold_models
 from catlite.criteria import Rubric
 from catlite.data import Group, Judgement, Reference
 from catlite.errors import ConfigError
 from catlite.models.base import Model
+from catlite.rewards.asking import shuffler
+from catlite.rewards.audited import REMEMBERED, Audited
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
 from catlite.rewards.proposal import MOST, Worked, check_bounds, propose_rubric
-from catlite.runs.session import memory, noting, rehearsing
+from catlite.runs.session import memory, noting
 from catlite.usage import Usage
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-REMEMBERED = 200  # groups; a training run judges many more
-
-
-@dataclass(frozen=True)
-class _Audited:
-    """Remembers the groups that a reward judged last, and shows them."""
-
-    judged: deque[Judgement] = field(
-        default_factory=lambda: deque(maxlen=REMEMBERED), repr=False, compare=False, kw_only=True
-    )
-
-    async def audit(self, group: Group, reference: Reference) -> Judgement:
-        """The verdicts behind the rewards; see the class."""
-        raise NotImplementedError
-
-    async def __call__(self, group: Group, reference: Reference) -> list[float | None]:
-        """Rewards of shape (len(group.rollouts),)."""
-        return list((await self.audit(group, reference)).rewards_G)
-
-    def _remember(self, judgement: Judgement) -> Judgement:
-        if not rehearsing():
-            self.judged.append(judgement)
-        return judgement
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per group, rollout and criterion judged last (REMEMBERED groups), newest last."""
-        import pandas as pd
-
-        frames = [
-            judgement.to_frame().assign(group=number, id=judgement.group.example.id)
-            for number, judgement in enumerate(self.judged)
-        ]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-    def _repr_html_(self) -> str:
-        return judgements_html(repr(self), list(self.judged))
+KEPT = 3  # criteria that dropout leaves at least
 
 
 @dataclass
@@ -76,7 +40,7 @@ class _Turn:
 
 
 @dataclass(frozen=True)
-class RubricReward(_Audited):
+class RubricReward(Audited):
     """A reward: the share of self-proposed criteria that a rollout meets, None where too few could be judged.
 
     A reference that brings a rubric is judged by that, and nothing is proposed.
@@ -84,8 +48,16 @@ class RubricReward(_Audited):
     Args:
         proposer: writes the criteria from the reference alone, in the paper the anchor.
         judge: answers them; a model that is not the policy, or the policy learns what its own judge lets pass.
-        mode: "single", "batch" or "soft" (see rewards/judge.py); "single".
+        mode: "single", "batch", "soft", "levels" or "holistic" (see rewards/judge.py); "single".
         from_question: proposes from the question instead, the ablation of App. A.2; False.
+        from_rollouts: how many usable rollouts of the group the proposer sees beside the reference, so that the
+            criteria tell good ones from bad ones; 0, as in the paper.
+        positive_only: has criteria proposed for what a good response does only, and leaves out those of a rubric with
+            negative points; False.
+        dropout: share of the criteria, from 0 to below 1, that is left out of a group, the same for all its rollouts;
+            at least KEPT are judged, or all there are. Which ones hangs on `seed`, the question and the reference, so
+            that a run that is resumed has the same. Proposed, from 0.3 to 0.5, in arXiv 2608.11669; 0.0.
+        seed: of dropout; 0.
         fewest: criteria a rubric has to have; 5, as in the paper.
         most: criteria it may have; 20, each of which costs a judge call per rollout.
         min_coverage: share of the criteria, 0 to 1, that have to be judged for a reward; 0.5.
@@ -105,6 +77,10 @@ class RubricReward(_Audited):
     judge: Model
     mode: Mode = "single"
     from_question: bool = False
+    from_rollouts: int = 0
+    positive_only: bool = False
+    dropout: float = 0.0
+    seed: int = 0
     fewest: int = 5
     most: int = MOST
     min_coverage: float = 0.5
@@ -119,6 +95,11 @@ class RubricReward(_Audited):
         check_mode(self.mode)
         check_coverage(self.min_coverage)
         check_bounds(self.fewest, self.most)
+        whole_number("from_rollouts", self.from_rollouts, 0)
+        if self.from_question and self.from_rollouts:
+            raise ConfigError("from_question shows the proposer the question alone: leave out from_rollouts, or it")
+        if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout={self.dropout!r}: want a share of the criteria, from 0 to below 1")
 
     @property
     def grades_by(self) -> str | None:
@@ -126,25 +107,44 @@ class RubricReward(_Audited):
         return None if self.from_question else "answer"
 
     async def audit(self, group: Group, reference: Reference) -> Judgement:
-        """Proposes the rubric and judges every rollout by it: 1 call and one per rollout and criterion."""
+        """Proposes the rubric and judges every rollout by it: 1 call, and what `judge_group` takes."""
         rubric, proposed = reference.rubric, None
         if rubric is None:
             with noting() as remarks:
                 rubric, proposed = await self._proposed(group, reference)
+        elif self.positive_only:
+            rubric = Rubric(tuple(criterion for criterion in rubric.criteria if criterion.points > 0))
+        rubric = self._dropped(rubric, reference)
         judgement = await judge_group(
             self.judge, group, rubric, mode=self.mode, min_coverage=self.min_coverage, max_tokens=self.max_tokens
         )
         if proposed is not None:
             notes = dict.fromkeys((*remarks, *judgement.notes))
             judgement = replace(judgement, usage=proposed + judgement.usage, notes=tuple(notes))
-        return self._remember(judgement)
+        return self.remember(judgement)
+
+    def _dropped(self, rubric: Rubric, reference: Reference) -> Rubric:
+        """The criteria that `dropout` leaves, in their order; one of them has positive points if any has."""
+        count = min(len(rubric), max(KEPT, math.ceil(len(rubric) * (1 - self.dropout) - 1e-9)))
+        if count == len(rubric):
+            return rubric
+        example = reference.group.example
+        rollouts = [rollout.text for rollout in reference.rollouts]
+        order = list(range(len(rubric)))
+        shuffler(self.seed, [json.dumps(example.messages), reference.text, *rollouts]).shuffle(order)
+        first = next((place for place in order if rubric.criteria[place].points > 0), order[0])
+        order.sort(key=lambda place: place != first)
+        return Rubric(tuple(rubric.criteria[place] for place in sorted(order[:count])))
 
     async def _proposed(self, group: Group, reference: Reference) -> tuple[Rubric, Usage]:
         """The rubric and what it cost now: nothing where the same reference had one just before.
 
         A grader judges several systems by one gold reference, and has to judge all of them by one rubric.
         """
-        key = json.dumps([reference.text, group.example.messages if self.from_question else None])
+        question = group.example.messages if self.from_question else None
+        usable = reference.group.usable if self.from_rollouts else ()
+        rollouts = list(dict.fromkeys(rollout.text for rollout in usable))[: self.from_rollouts]
+        key = json.dumps([reference.text, question, rollouts])
         rubrics: dict[str, Rubric] = memory(self, self.rubrics)
         async with self._turn(key):
             if key in rubrics:
@@ -153,6 +153,8 @@ class RubricReward(_Audited):
                 reference.text,
                 self.proposer,
                 question=group.example.prompt if self.from_question else None,
+                rollouts=rollouts,
+                positive_only=self.positive_only,
                 fewest=self.fewest,
                 most=self.most,
                 worked=self.worked,
@@ -179,7 +181,7 @@ class RubricReward(_Audited):
 
 
 @dataclass(frozen=True)
-class ExpertRubric(_Audited):
+class ExpertRubric(Audited):
     """A reward: HealthBench's score of each rollout by its example's own rubric (simple-evals ee3b031).
 
     Points of met criteria over all positive points; met criteria with negative points subtract, and nothing is
@@ -188,7 +190,7 @@ class ExpertRubric(_Audited):
 
     Args:
         judge: answers the criteria.
-        mode: "single", "batch" or "soft" (see rewards/judge.py); "single".
+        mode: "single", "batch", "soft", "levels" or "holistic" (see rewards/judge.py); "single".
         min_coverage: share of the criteria, 0 to 1, that have to be judged; 1.0, a score over the whole rubric or None.
         max_tokens: of each of the judge's replies; None leaves its own limit.
 
@@ -220,7 +222,7 @@ class ExpertRubric(_Audited):
                 f"example {group.example.id!r} has no rubric to grade by: use a task with rubrics, such as "
                 "healthbench(), or RubricReward, which proposes one"
             )
-        return self._remember(
+        return self.remember(
             await judge_group(
                 self.judge,
                 group,

@@ -22,6 +22,7 @@ from catlite.models.base import Model
 from catlite.rewards.answer_match import GOLD, AnswerMatch
 from catlite.rollouts import sample_group
 from catlite.training.config import TrainConfig
+from catlite.training.gold import gold_scores
 from catlite.training.lora import TrainablePolicy
 from catlite.training.rewarder import Rewarder
 from catlite.training.scored import Scored, agreement
@@ -32,7 +33,10 @@ OPEN = 2.0  # standard errors by which a gap must once exceed 0 before it can cl
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: scores of teacher and policy, their gap, and the mean reward, with standard errors over prompts."""
+    """One check: scores of teacher and policy, their gap, and the mean reward, with standard errors over prompts.
+
+    With a gold judge also its mean reward, and by how much the reward that is trained on is above it.
+    """
 
     step: int
     prompts: int
@@ -42,10 +46,15 @@ class Check:
     gap_se: float
     reward: float
     reward_se: float
+    gold: float | None = None  # None in a check without the gold judge
+    gold_se: float | None = None
+    gold_gap: float | None = None
+    gold_gap_se: float | None = None
 
     def as_metrics(self) -> dict[str, Any]:
         """The figures by their names in a run's metrics."""
-        return {f"check/{name}": value for name, value in asdict(self).items() if name != "step"}
+        figures = {name: value for name, value in asdict(self).items() if name != "step" and value is not None}
+        return {f"check/{name}": value for name, value in figures.items()}
 
 
 @dataclass(frozen=True)
@@ -55,29 +64,50 @@ class Checks:
     policy: TrainablePolicy[TrainConfig]
     examples: Sequence[Example]  # scored against their gold answers where they have any
     rewarder: Rewarder
+    gold: Rewarder | None = None  # of the gold judge
 
     def __call__(self, step: int) -> Check | None:
         """Check the policy after `step` steps; None when no prompt could be scored."""
         config = self.policy.config
         sampling = {**self.policy.sampling, "max_tokens": config.max_completion_length}
         seed = 1_000_003 * (config.seed + 1) + step
-        local = self.policy.local
-        return concurrency.run(
-            check(local, self.examples, self.rewarder, config.num_generations, step, seed=seed, **sampling)
-        )
+        due = step % (config.check_every * config.gold_every) == 0 or step >= config.steps
+        gold = self.gold if due else None
+        n, local = config.num_generations, self.policy.local
+        return concurrency.run(check(local, self.examples, self.rewarder, n, step, gold, seed=seed, **sampling))
+
+    @property
+    def best_by(self) -> str:
+        """The figure of a check by which it is the best.
+
+        The gold judge's where there is one, a sample's accuracy where there are answers, else the reward. Reward
+        without labels is agreement, and highest where training has collapsed.
+        """
+        if self.gold is not None:
+            return "gold"
+        labelled = all(example.answer is not None and example.answer_format is not None for example in self.examples)
+        return "policy" if labelled else "reward"
 
     def stops(self, history: Sequence[Check]) -> str | None:
         """Why training may end by the rule that the config names; None to go on."""
         stop = self.policy.config.stop
-        if stop is None:
-            return None
-        return gap_says_stop(history) if stop == "gap" else reward_says_stop(history)
+        rules = {"gap": gap_says_stop, "reward": reward_says_stop, "gold": gold_says_stop}
+        return rules[stop](history) if stop in rules else None
 
 
 async def check(
-    policy: Model, examples: Sequence[Example], rewarder: Rewarder, n: int, step: int, **sampling: Any
+    policy: Model,
+    examples: Sequence[Example],
+    rewarder: Rewarder,
+    n: int,
+    step: int,
+    gold: Rewarder | None = None,
+    **sampling: Any,
 ) -> Check | None:
-    """Draw `n` rollouts of the policy for each example and score them; None when no prompt could be scored."""
+    """Draw `n` rollouts of the policy for each example and score them; None when no prompt could be scored.
+
+    With `gold` they are scored by the gold judge as well.
+    """
     # The gold answer is for grading only: neither sampling nor estimator nor reward may see it.
     hidden = [replace(example, answer=None) for example in examples]
     groups = await concurrency.together(_group(policy, example, n, sampling) for example in hidden)
@@ -90,6 +120,7 @@ async def check(
         return None
     rewards = [_mean(scored.rewards) for scored in batch.scored if not scored.abstains]
     gaps = [teacher - single for teacher, single in pairs]
+    figures = {} if gold is None else _compared(batch.scored, await gold_scores(batch.scored, golds, gold))
     return Check(
         step,
         len(pairs),
@@ -97,7 +128,19 @@ async def check(
         fmean(single for _, single in pairs),
         *mean_and_error(gaps),
         *mean_and_error(rewards),
+        **figures,
     )
+
+
+def _compared(scored: Sequence[Scored], by_gold: Sequence[float]) -> dict[str, float]:
+    """The gold judge's figures: its mean reward, and the gap to it where both judged; none when it judged nothing."""
+    known = [value for value in by_gold if not math.isnan(value)]
+    if not known:
+        return {}
+    pairs = [(score, value) for score, value in zip(scored, by_gold, strict=True) if not math.isnan(value)]
+    gaps = [_mean(score.rewards) - value for score, value in pairs if not score.abstains]
+    (gold, gold_se), (gap, gap_se) = mean_and_error(known), mean_and_error(gaps)
+    return {"gold": gold, "gold_se": gold_se, "gold_gap": gap, "gold_gap_se": gap_se}
 
 
 async def _group(policy: Model, example: Example, n: int, sampling: dict[str, Any]) -> Group | None:
@@ -129,11 +172,13 @@ async def _rewarded(scored: Sequence[Scored], rewarder: Rewarder) -> list[tuple[
 async def _scores(scored: Scored, gold: str | None) -> tuple[float, float] | None:
     """(teacher, policy) of one prompt by its answers; None when there are none to compare, or a call failed.
 
-    As in an evaluation, a reply without an answer scores 0: rollouts that were cut off, and a reference that could not
-    be made because no rollout has an answer.
+    A prompt on which the estimator abstained is left out. Otherwise, as in an evaluation, a reply without an answer
+    scores 0: rollouts that were cut off, and a reference that could not be made because no rollout has an answer.
     """
     group, reference = scored.group, scored.reference
     if group.example.answer_format is None or (reference is None and not scored.unanswered):
+        return None
+    if scored.chose_none:
         return None
     if gold is None:
         return await agreement(group, reference)
@@ -173,6 +218,27 @@ def reward_says_stop(history: Sequence[Check]) -> str | None:
         return (
             f"the reward on held-back prompts no longer rises: {latest[-1].reward:.3f} ± {latest[-1].reward_se:.3f} "
             f"at step {latest[-1].step}"
+        )
+    return None
+
+
+def gold_says_stop(history: Sequence[Check]) -> str | None:
+    """Why training may end when the reward is being hacked: it rises while the gold judge's falls.
+
+    In STALLED checks in a row by the gold judge, its reward was below the highest before them by more than its standard
+    error, and the reward that is trained on above what that was then.
+    """
+    known = [check for check in history if check.gold is not None and check.gold_se is not None]
+    before, latest = known[:-STALLED], known[-STALLED:]
+    if not before:
+        return None
+    best = max(before, key=lambda check: check.gold or 0.0)
+    fell = all((best.gold or 0.0) - (check.gold or 0.0) > (check.gold_se or 0.0) for check in latest)
+    if fell and all(check.reward > best.reward for check in latest):
+        last = latest[-1]
+        return (
+            f"the reward rises and the gold judge's falls, as when a judge is hacked: {best.reward:.3f} and "
+            f"{best.gold:.3f} at step {best.step}, {last.reward:.3f} and {last.gold:.3f} at step {last.step}"
         )
     return None
 

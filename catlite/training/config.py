@@ -6,17 +6,20 @@ table of where they do not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from catlite.checks import positive, whole_number
+from catlite.coerce import check_reward
+from catlite.data import Reward
 from catlite.errors import ConfigError
 from catlite.models.base import check_sampling
 
 _TEMPLATE = "chat_template_kwargs"
 _SAMPLED = ("temperature", "top_p", "top_k", "min_p", _TEMPLATE)
-STOPS = (None, "gap", "reward")
+STOPS = (None, "gap", "reward", "flips", "gold")
 # By a part of the model's name, as in the paper: how rollouts are sampled, and settings of its chat template.
 FAMILIES: dict[str, dict[str, Any]] = {
     "gemma": {"temperature": 1.0, "top_k": 64, "top_p": 0.95},
@@ -39,12 +42,25 @@ def family_sampling(name: str) -> dict[str, Any]:
     return {"temperature": 1.0}
 
 
+def describe(part: object) -> str:
+    """An estimator or reward in the manifest: its repr, or its name when it is a function.
+
+    Without addresses in memory, which are others in every process.
+    """
+    return str(getattr(part, "__name__", None) or re.sub(r" at 0x[0-9a-fA-F]+", "", repr(part)))
+
+
+def _as_json(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else describe(value) if callable(value) else value
+
+
 class _Settings:
     """What both configs can do."""
 
     def as_dict(self: Any) -> dict[str, Any]:
         """All settings, as JSON can keep them."""
-        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in asdict(self).items()}
+        values = {setting.name: getattr(self, setting.name) for setting in fields(self)}
+        return {name: _as_json(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
@@ -64,9 +80,11 @@ class TrainConfig(_Settings):
     beta: float = 1e-3  # weight of the KL penalty against the initial policy; 0 saves a forward pass
     lora_rank: int = 16  # of the adapter; alpha is twice that
     lora_layers: float = 1.0  # share of the layers, from the top, that are trained: half cost a third less backward
-    stop: str | None = None  # "gap": references no longer beat samples; "reward": held-back reward no longer rises
+    stop: str | None = None  # "gap" has closed, "reward" rises no more, "flips" rose and fell, "gold" fell; None: all
     check_every: int = 10  # steps between checkpoints, and between checks when prompts are held back
     held_back: int = 0  # prompts of the task that are only used for checks; 16 or more for a useful standard error
+    gold_judge: Reward | None = None  # scores held-back prompts and is never trained on: is the reward being hacked?
+    gold_every: int = 1  # checks from one by the gold judge to the next; the first and the last have one
     judge_wait: float = 600.0  # seconds a step's rewards may take, or its rollouts: a server may be down and come back
     seed: int = 0  # of sampling, the order of prompts and the adapter's start
     trl: Mapping[str, Any] = field(default_factory=dict)  # passed on to TRL's GRPOConfig, over anything above
@@ -82,7 +100,12 @@ class TrainConfig(_Settings):
         if not self.beta >= 0:
             raise ConfigError(f"beta={self.beta!r}: the weight of the KL penalty is 0 or more")
         if self.stop not in STOPS:
-            raise ConfigError(f'stop={self.stop!r}: want None (fixed steps), "gap" or "reward"')
+            raise ConfigError(f'stop={self.stop!r}: want None (fixed steps), "gap", "reward", "flips" or "gold"')
+        whole_number("gold_every", self.gold_every)
+        if self.gold_judge is not None:
+            check_reward(self.gold_judge)
+        elif self.stop == "gold":
+            raise ConfigError('stop="gold" ends where the reward rises and the gold judge\'s falls: give gold_judge=')
         if whole_number("held_back", self.held_back, 0, hint=": none, or at least 2") == 1:
             raise ConfigError(f"held_back={self.held_back!r}: 0, or at least 2 prompts, for a standard error")
         check_warm(self.sampling or {}, "sampling")
@@ -100,6 +123,76 @@ class TrainConfig(_Settings):
         """
         tiny = {"steps": 2, "prompts_per_step": 2, "num_generations": 4, "max_completion_length": 16, "check_every": 1}
         return cls(**{**tiny, **changes})
+
+    @classmethod
+    def cat(cls, **changes: Any) -> Self:
+        """The settings of Compute as Teacher for MATH-500 (arXiv 2509.14234 §4 and App. B).
+
+        1,000 steps of 32 groups of 8, 1,536 tokens, KL weight 1e-3; for HealthBench the paper has 1,024 tokens. The
+        learning rate stays that of LoRA: the paper's 5e-7 is for all weights.
+
+        Args:
+            changes: settings that differ from that.
+
+        Returns:
+            The config.
+
+        Example:
+            >>> TrainConfig.cat(steps=100, stop="gap", held_back=16)
+        """
+        paper = {"steps": 1000, "prompts_per_step": 32, "max_completion_length": 1536, "beta": 1e-3}
+        return cls(**{**paper, **changes})
+
+    @classmethod
+    def ttrl(cls, **changes: Any) -> Self:
+        """The settings of TTRL, for use with MajorityVote (arXiv 2504.16084; aime.sh in github.com/PRIME-RL/TTRL).
+
+        8 prompts a step, 32 rollouts each at temperature 1, 3,072 tokens, KL weight 1e-3, loss averaged over tokens,
+        cosine schedule with 3% warm-up; 240 steps are its 80 passes over 30 prompts. Here the 32 rollouts vote
+        themselves (there 64 vote, and 32 of them are trained on), a step is one update (there one per prompt), and the
+        learning rate stays that of LoRA (there 5e-7 for all weights).
+
+        Args:
+            changes: settings that differ from that; `trl=` takes the place of the whole mapping.
+
+        Returns:
+            The config.
+
+        Example:
+            >>> catlite.train(task, policy, estimator=MajorityVote(), config=TrainConfig.ttrl(steps=100))
+        """
+        steps = changes.get("steps", 240)
+        warmup = max(1, round(0.03 * steps)) if isinstance(steps, int) else 0
+        published = {
+            "steps": 240,
+            "num_generations": 32,
+            "max_completion_length": 3072,
+            "sampling": {"temperature": 1.0},
+            "trl": {"lr_scheduler_type": "cosine", "warmup_steps": warmup, "loss_type": "dapo"},
+        }
+        return cls(**{**published, **changes})
+
+    @classmethod
+    def evol(cls, **changes: Any) -> Self:
+        """The settings of EVOL-RL, for use with MajorityVote (arXiv 2509.15194; github.com/YujunZhou/EVOL-RL, README).
+
+        Those of `ttrl` with 12,288 tokens, upper clip 0.28 and an entropy bonus of 0.003, which keep samples diverse.
+        The clip acts only where a batch has several updates (`trl={"num_iterations": 2}`). Left out is EVOL-RL's reward
+        for answers of the majority that are reasoned in a new way, which takes an embedding model.
+
+        Args:
+            changes: settings that differ from that; `trl=` takes the place of the whole mapping.
+
+        Returns:
+            The config.
+
+        Example:
+            >>> TrainConfig.evol(max_completion_length=4096)
+        """
+        base = cls.ttrl(**{"max_completion_length": 12288, **changes})
+        if "trl" in changes:
+            return base
+        return replace(base, trl={**base.trl, "epsilon_high": 0.28, "entropy_coef": 0.003})
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,10 @@ def split(examples: Named, validation: Task | None, config: TrainConfig) -> tupl
         kept = [example for position, example in enumerate(examples) if position not in away]
         # Its answer is gold, and a check without `validation` is one without labels.
         held = [dataclasses.replace(examples[position][1], answer=None) for position in sorted(away)]
-    if config.stop is not None and len(held) < 2:
+    if config.stop not in (None, "flips") and len(held) < 2:
         raise ConfigError(f"stop={config.stop!r} needs prompts to check on: set held_back=16, or pass validation=")
+    if config.stop == "flips" and all(example.answer_format is None for _, example in kept):
+        raise ConfigError('stop="flips" compares the answers of references, and no example has an answer_format')
     if len(kept) < config.prompts_per_step:
         without = f", {config.held_back} of them held back" if config.held_back and validation is None else ""
         raise ConfigError(

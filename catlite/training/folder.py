@@ -3,6 +3,7 @@
     training.json    what was asked for, and how it ended        replies.sqlite   every reply paid for
     metrics.jsonl    a line per step                             checkpoints/     transformers' own, to go on from
     adapter/         the trained adapter, as PEFT keeps one      best/step-…/     the best one by its checks
+    answers.jsonl    the reference answers of each step
 
 Left out: pickle of ours; transformers keeps its optimizer in a file of torch's, and reads it as weights only.
 """
@@ -13,7 +14,7 @@ import contextlib
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,7 +41,8 @@ class Folder:
         self.path = Path(path).expanduser().resolve()
         self.adapter = self.path / "adapter"
         self.checkpoints = self.path / "checkpoints"
-        self.metrics_file = self.path / "metrics.jsonl"
+        self.metrics = Lines(self.path / "metrics.jsonl")
+        self.answers = Lines(self.path / "answers.jsonl")
         self._manifest_file = self.path / "training.json"
         self._also: dict[str, Any] = {}
         self._begun = False  # by this call
@@ -144,10 +146,17 @@ class Folder:
                 if folder.is_dir() and not _is_complete(folder):
                     shutil.rmtree(folder)
 
-    def read_metrics(self, until: int | None = None) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl up to step `until`; a torn last line is left out."""
+
+class Lines:
+    """A file with one line of JSON for each step."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self, until: int | None = None) -> list[dict[str, Any]]:
+        """The lines up to step `until`; a torn last line is left out."""
         rows = []
-        for line in self.metrics_file.read_text("utf-8").splitlines() if self.metrics_file.exists() else ():
+        for line in self.path.read_text("utf-8").splitlines() if self.path.exists() else ():
             try:
                 row = json.loads(line)
             except ValueError:
@@ -156,13 +165,16 @@ class Folder:
                 rows.append(row)
         return rows
 
-    def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Replace metrics.jsonl: steps after the checkpoint will be made again."""
-        self.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    def keep(self, until: int) -> list[dict[str, Any]]:
+        """Remove the lines after step `until`, which will be made again; return the others."""
+        rows = self.read(until)
+        if self.path.exists():
+            self.path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        return rows
 
-    def add_metrics(self, row: Mapping[str, Any]) -> None:
-        """Add a line to metrics.jsonl."""
-        with self.metrics_file.open("a", encoding="utf-8") as file:
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a line."""
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
 

@@ -16,12 +16,13 @@ from catlite.coerce import as_task, check_estimator, check_reward, check_setting
 from catlite.data import Estimator, Example, Prompt, Reward, Task
 from catlite.errors import HaltedWarning
 from catlite.models.local.model import LocalModel
-from catlite.preflight import check_task
+from catlite.preflight import check_task, warn_of_collapse
 from catlite.runs.budget import Budget
 from catlite.training.checks import Checks
-from catlite.training.config import TrainConfig, check_warm
+from catlite.training.config import TrainConfig, check_warm, describe
 from catlite.training.examples import Named, digest_of, split, task_of
-from catlite.training.loop import Loop, describe, open_folder
+from catlite.training.gold import gold_rewarder
+from catlite.training.loop import Loop, open_folder
 from catlite.training.lora import TrainablePolicy
 from catlite.training.rewarder import Rewarder, default_reward, training_rewarder
 from catlite.training.run import TrainingRun
@@ -97,11 +98,14 @@ def train(
     reward = reward or default_reward(task)
     kept, held = split(examples, validation, config)
     check_task(estimator, reward, [example for _, example in kept])
+    if not held and config.stop is None:
+        warn_of_collapse(reward, len(kept))
     trainable = TrainablePolicy(policy, config)
     check_warm(trainable.sampling, repr(trainable.local))
     with trainable.prepared():
         trainable.check_room([*kept, *((str(example.id), example) for example in held)])
         rewarder = training_rewarder(trainable, estimator, reward)
+        gold = gold_rewarder(config, trainable.local, rewarder, held)
         with open_folder(run, task.name, budget) as folder:
             manifest = {
                 "questions": digest_of([*kept, *(("held back", example) for example in held)]),
@@ -116,7 +120,7 @@ def train(
             if loop.outcome.get("complete") and (loop.outcome["steps"] >= config.steps or stopped):
                 return loop.finished()
             with loop.begun():
-                checks = Checks(trainable, held, rewarder) if held else None
+                checks = Checks(trainable, held, rewarder, gold) if held else None
                 return _train(loop, rewarder, kept, checks, progress)
 
 
@@ -125,18 +129,18 @@ def _train(
 ) -> TrainingRun:
     """Train to the end, or as far as it goes."""
     policy, config, folder = loop.policy, loop.policy.config, loop.folder
-    watching: dict[str, Any] = {"every": config.check_every}
+    watching: dict[str, Any] = {"every": config.check_every, "stops_by_flips": config.stop == "flips"}
     if checks is not None:
 
         def keep_best(step: int) -> None:
             policy.local.save_adapter(folder.best(step))
 
-        watching |= {"check": checks, "says_stop": checks.stops, "keep_best": keep_best}
+        watching |= {"check": checks, "says_stop": checks.stops, "keep_best": keep_best, "best_by": checks.best_by}
     watch = loop.watch_steps(config.steps, progress, **watching)
     halted: str | None = None
     with loop.training(_LOWER_UNSLOTH if policy.local.backend == "unsloth" else _LOWER):
-        if loop.last is not None and checks is not None:
-            watch.ended = checks.stops(watch.history)
+        if loop.last is not None:
+            watch.ended = watch.reason_to_stop()
         if loop.last is not None and watch.ended is not None:
             # A kill came between this checkpoint and the end.
             policy.load_adapter(loop.last)
@@ -157,7 +161,7 @@ def _train(
         )
         ended = f"step {steps + 1} was given up: {halted.rstrip('.')}. The weights are those of step {steps}; {remedy}"
     best_step = None if watch.best is None else watch.best.step
-    if config.stop == "reward" and halted is None and best_step is not None:
+    if config.stop in ("reward", "gold") and halted is None and best_step is not None:
         policy.load_adapter(folder.best(best_step))
         policy.local.save_adapter(folder.adapter)
     result = loop.finish(steps, ended, best_step, complete=halted is None)

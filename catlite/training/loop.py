@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,14 +28,6 @@ def open_folder(run: str | Path | None, task: str, budget: Budget | None) -> Ite
         yield folder
 
 
-def describe(part: object) -> str:
-    """An estimator or reward in the manifest: its repr, or its name when it is a function.
-
-    Without addresses in memory, which are others in every process.
-    """
-    return str(getattr(part, "__name__", None) or re.sub(r" at 0x[0-9a-fA-F]+", "", repr(part)))
-
-
 class Loop(Generic[C]):
     """The training of a policy in a folder, whose manifest must be equal.
 
@@ -54,7 +45,7 @@ class Loop(Generic[C]):
         """The result of a run that is complete, from its folder."""
         self.policy.load_adapter(self.folder.adapter)
         self.policy.local.weights.trained_in = self.folder.path
-        return self._result(self.folder.read_metrics(self.outcome["steps"]))
+        return self._result(self.folder.metrics.read(self.outcome["steps"]))
 
     @contextlib.contextmanager
     def begun(self) -> Iterator[None]:
@@ -69,9 +60,8 @@ class Loop(Generic[C]):
         self.watch = Watch(self.folder, self.view, **watching)
         self.folder.remove_torn()
         self.last = self.folder.last_checkpoint()
-        rows = self.folder.read_metrics(step_of(self.last))
-        self.folder.write_metrics(rows)
-        self.watch.resume(rows)
+        step = step_of(self.last)
+        self.watch.resume(self.folder.metrics.keep(step), self.folder.answers.keep(step))
         return self.watch
 
     @property

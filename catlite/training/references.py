@@ -43,4 +43,6 @@ def fault_of(reference: Reference) -> str | None:
         return reference.error
     if reference.truncated:
         return "it was cut off: raise max_completion_length"
+    if reference.abstained:
+        return f"{reference.source} {'; '.join(reference.notes)}"
     return None if reference.text.strip() else f"{reference.source} found no answer among the rollouts"

@@ -20,6 +20,7 @@ from catlite.rewards.answer_match import AnswerMatch
 from catlite.runs.budget import Account, Budget, Ledger
 from catlite.runs.session import capped, open_run
 from catlite.training.examples import named
+from catlite.training.flips import Flips
 from catlite.training.grouping import (
     LogExtra,
     LogMetric,
@@ -47,6 +48,8 @@ class CatReward:
     cut_at: tuple[int | None, Collection[int]] = (None, ())  # tokens of a rollout that is cut off, and tokens of an end
     run: str | Path | None = None
     budget: Budget | None = None
+    flips: Flips = field(default_factory=Flips)
+    offsets: list[float] = field(default_factory=list, init=False)  # for each rollout's advantage, of the latest call
     on_batch: Callable[[Batch, float], None] | None = None  # called with each Batch and when its call began
     last: Batch = field(default_factory=lambda: Batch([], 0.0), init=False)  # of the latest call
     _ledger: Ledger | None = field(default=None, init=False)  # from the first call on: the cap is over all steps
@@ -78,9 +81,15 @@ class CatReward:
                 self._ledger = Ledger(self.budget, store.account if store else Account())
             with capped(self._ledger):
                 batch = concurrency.run(self.rewarder.score(groups))
+        batch.metrics |= self.flips.note(batch.scored)
         rewards: list[float | None] = [None] * len(texts)
         for at, reward in zip(places, batch.rewards if trl_since(READS_NONE) else fill_in_means(batch), strict=True):
             rewards[at] = reward
+        self.offsets = [0.0] * len(texts)
+        if (offset := getattr(self.rewarder.reward, "offset", None)) is not None:
+            each = ((reward, offset(score.rewards)) for score in batch.scored for reward in score.rewards)
+            for at, (reward, value) in zip(places, each, strict=True):
+                self.offsets[at] = 0.0 if reward is None else value
         if log_metric is not None:
             for name, value in batch.metrics.items():
                 log_metric(name, value)

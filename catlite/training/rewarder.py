@@ -160,6 +160,8 @@ class Rewarder:
         if reference.truncated and reference.answer is None:
             return f"the reference was cut off: raise {self.length_dial}"
         if reference.answer is None and not reference.text.strip():
+            if reference.abstained:
+                return f"there is no reference: {reference.source} {'; '.join(reference.notes)}"
             notes = f" ({'; '.join(reference.notes)})" if reference.notes else ""
             return f"there is no reference: {reference.source} found no answer among the rollouts{notes}"
         return None

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 _WATCHED = ("cat/reward", "cat/support", "cat/gap", "cat/abstained", "loss", "entropy", "seconds/step")
 PLOTS = {
-    "reward": ("cat/reward", "check/reward"),
+    "reward": ("cat/reward", "check/reward", "check/gold", "check/gold_gap"),
     "teacher and policy": ("check/teacher", "check/policy", "cat/teacher", "cat/policy"),
+    "flips": ("cat/flips", "cat/medium_agreement"),
+    "distinct answers of a group": ("cat/distinct_answers",),
     "entropy": ("entropy",),
     "seconds per step": ("seconds/generation", "seconds/reward", "seconds/backward"),
 }
@@ -77,7 +79,7 @@ class TrainingRun:
             outcome = {"steps": steps, "ended": ended, "complete": False}
         adapter = files.adapter if files.adapter.is_dir() else last
         loaded = _policy(files.path, manifest, adapter, policy)
-        return cls(files.path, loaded, metrics=tuple(files.read_metrics()), **outcome)
+        return cls(files.path, loaded, metrics=tuple(files.metrics.read()), **outcome)
 
     @property
     def adapter(self) -> Path:
@@ -86,9 +88,10 @@ class TrainingRun:
 
     @property
     def best_adapter(self) -> Path | None:
-        """The folder of the adapter with the highest reward in a check of `train`; None when nothing was checked.
+        """The folder of the adapter of the best check of `train`; None when nothing was checked.
 
-        With stop="reward" it is the one that the policy has.
+        The best has the highest accuracy of a sample where `validation` has answers, else the highest reward. With
+        stop="reward" it is the one that the policy has.
         """
         best = None if self.best_step is None else Folder(self.folder).best(self.best_step)
         return best if best is not None and best.is_dir() else None
@@ -105,12 +108,12 @@ class TrainingRun:
         return pd.DataFrame(list(self.metrics)).set_index("step") if self.metrics else pd.DataFrame()
 
     def plot(self) -> Figure:
-        """Reward, teacher and policy, entropy, and where the seconds went, over steps (needs matplotlib)."""
+        """Reward, teacher and policy, flips, distinct answers, entropy and seconds, over steps (needs matplotlib)."""
         from matplotlib.ticker import MaxNLocator
 
         frame = self.to_frame()
-        figure = cards.figure(figsize=(10, 6), layout="constrained")
-        for axes, (title, names) in zip(figure.subplots(2, 2).flat, PLOTS.items(), strict=True):
+        figure = cards.figure(figsize=(14, 6), layout="constrained")
+        for axes, (title, names) in zip(figure.subplots(2, 3).flat, PLOTS.items(), strict=True):
             for name in names:
                 if name in frame and frame[name].notna().any():
                     shown = frame[name].dropna()

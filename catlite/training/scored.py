@@ -13,6 +13,10 @@ from catlite.data import Group, Reference, Reward
 from catlite.errors import ConfigError
 from catlite.references.synthesis import TRIMMED
 
+# Shares of a group that agree at which a vote is wrong about as often as right. DDRL (arXiv 2604.21327) finds its noise
+# there, and orders rollouts by how common their answer is; it has no limits. These are ours: 3 to 5 rollouts of 8.
+MEDIUM = (0.25, 0.75)
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -32,6 +36,11 @@ class Scored:
     def abstains(self) -> bool:
         """True when no rollout has a reward."""
         return all(reward is None for reward in self.rewards)
+
+    @property
+    def chose_none(self) -> bool:
+        """True when the estimator chose to give no reference, as a vote below its threshold does."""
+        return self.reference is not None and self.reference.abstained
 
     @property
     def shown(self) -> str | None:
@@ -113,7 +122,8 @@ async def diagnostics(scored: Sequence[Scored]) -> dict[str, float]:
         metrics["cat/reward"] = fmean(judged)
     if any(score.notes for score in scored):
         metrics["cat/noted"] = fmean(bool(score.notes) for score in scored)
-    references = [score.reference for score in scored if score.reference is not None]
+    metrics |= await _spread(scored)
+    references = [score.reference for score in scored if score.reference is not None and not score.reference.abstained]
     if references and (cut := fmean(any(TRIMMED in note for note in reference.notes) for reference in references)):
         metrics["cat/trimmed"] = cut
     supports = [
@@ -126,6 +136,22 @@ async def diagnostics(scored: Sequence[Scored]) -> dict[str, float]:
         metrics["cat/policy"] = fmean(policy for _, policy in pairs)
         metrics["cat/gap"] = metrics["cat/teacher"] - metrics["cat/policy"]
     return metrics
+
+
+async def _spread(scored: Sequence[Scored]) -> dict[str, float]:
+    """How far the answers of a group differ: how many there are, and whether a medium share agrees on one."""
+    sizes = []
+    for score in scored:
+        if score.group.example.answer_format is not None and score.group.replies:
+            votes = [rollout.answer for rollout in score.group.usable if rollout.answer is not None]
+            members = await answers.aclasses(votes)
+            sizes.append((len(members), max(map(len, members), default=0) / len(score.group.replies)))
+    if not sizes:
+        return {}
+    return {
+        "cat/distinct_answers": fmean(count for count, _ in sizes),
+        "cat/medium_agreement": fmean(MEDIUM[0] < share < MEDIUM[1] for _, share in sizes),
+    }
 
 
 def fill_in_means(batch: Batch) -> list[float | None]:

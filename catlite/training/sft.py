@@ -15,9 +15,9 @@ from catlite.errors import TrainingError
 from catlite.models.local.model import LocalModel
 from catlite.preflight import check_task
 from catlite.runs.budget import Budget
-from catlite.training.config import SFTConfig
+from catlite.training.config import SFTConfig, describe
 from catlite.training.examples import digest_of, set_aside, task_of
-from catlite.training.loop import Loop, describe, open_folder
+from catlite.training.loop import Loop, open_folder
 from catlite.training.lora import TrainablePolicy
 from catlite.training.references import fault_of, references_of
 from catlite.training.run import TrainingRun

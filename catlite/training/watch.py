@@ -1,6 +1,7 @@
 """What a run keeps of its steps: seconds of each part, metrics, checks, and when to stop.
 
-A step whose groups all abstain is given up before the weights move; `halted` says why. Left out: several processes.
+A step whose groups all abstain is given up before the weights move, unless an estimator chose to abstain; `halted` says
+why. Left out: several processes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from catlite.training.checks import Check
+from catlite.training.flips import Flips
 from catlite.training.folder import Folder
 from catlite.training.scored import Batch
 from catlite.training.view import View
@@ -27,6 +29,8 @@ class Watch:
         says_stop: Callable[[list[Check]], str | None] | None = None,
         every: int = 1,
         keep_best: Callable[[int], None] | None = None,
+        best_by: str = "reward",
+        stops_by_flips: bool = False,
     ) -> None:
         self.folder = folder
         self.view = view
@@ -34,6 +38,9 @@ class Watch:
         self.says_stop = says_stop  # why training may end, from all checks; None never ends it
         self.every = every  # steps between checks
         self.keep_best = keep_best  # saves the adapter of the step whose check is the best so far
+        self.best_by = best_by  # the figure of a check by which it is the best
+        self.stops_by_flips = stops_by_flips  # whether training may end when flips have risen and fallen
+        self.flips = Flips()
         self.rows: list[dict[str, Any]] = []
         self.history: list[Check] = []
         self.best: Check | None = None
@@ -43,9 +50,10 @@ class Watch:
         self._figures: dict[str, Any] = {}  # of the step that is under way
         self._times = {"step": 0.0, "generated": 0.0, "reward": 0.0}
 
-    def resume(self, rows: list[dict[str, Any]]) -> None:
-        """Take up the metrics and the checks of a run that goes on."""
+    def resume(self, rows: list[dict[str, Any]], answers: list[dict[str, Any]]) -> None:
+        """Take up the metrics, the checks and the reference answers of a run that goes on."""
         self.rows = rows
+        self.flips.resume(answers)
         for row in rows:
             figures = {name[6:]: value for name, value in row.items() if name.startswith("check/")}
             if figures:
@@ -54,7 +62,9 @@ class Watch:
     def _remember(self, check: Check) -> bool:
         """Add `check` to the history; return whether it is the best so far."""
         self.history.append(check)
-        if self.best is None or math.isnan(self.best.reward) or check.reward > self.best.reward:
+        value = getattr(check, self.best_by)
+        known = math.nan if self.best is None else getattr(self.best, self.best_by)
+        if value is not None and (math.isnan(known) or value > known):
             self.best = check
             return True
         return False
@@ -72,7 +82,7 @@ class Watch:
         over = [scored.fault for scored in batch.scored if scored.over and scored.fault]
         if over:
             self.halted = over[0]
-        elif all(scored.abstains for scored in batch.scored):
+        elif all(scored.abstains for scored in batch.scored) and not any(scored.chose_none for scored in batch.scored):
             self.halted = f"no group had a reward: {'; '.join(batch.faults[:3])}"
             self.passes = not all(scored.final for scored in batch.scored)
 
@@ -82,7 +92,7 @@ class Watch:
         """Check the initial policy, once, before the first step."""
         if step == 0 and self.check is not None and not self.history:
             self.rows.clear()  # a run halted in its first step may have tried before
-            self.folder.write_metrics(self.rows)
+            self.folder.metrics.keep(-1)
             self._check(0)
             if self._figures:
                 self._write({"step": 0, **self._figures})
@@ -105,9 +115,14 @@ class Watch:
             }
         if self.check is not None and (step % self.every == 0 or last):
             self._check(step)
-            if self.says_stop is not None:
-                self.ended = self.says_stop(self.history)
+        self.ended = self.reason_to_stop()
         return self.ended is not None
+
+    def reason_to_stop(self) -> str | None:
+        """Why training may end after what is known now; None to go on."""
+        if self.stops_by_flips:
+            return self.flips.say_stop()
+        return self.says_stop(self.history) if self.says_stop is not None else None
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -122,11 +137,13 @@ class Watch:
         row = {"step": log["step"], **{name: _plain(value) for name, value in log.items()}, **self._figures}
         self._figures = {}
         self._write(row)
+        if (latest := self.flips.take_latest()) is not None:
+            self.folder.answers.add({"step": row["step"], **latest})
         self.view.update(row["step"], row)
 
     def _write(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
-        self.folder.add_metrics(row)
+        self.folder.metrics.add(row)
 
     def _check(self, step: int) -> None:
         assert self.check is not None

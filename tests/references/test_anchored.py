@@ -56,6 +56,18 @@ def test_a_tie_goes_to_the_group():
     assert voted(saying("1"), "2", "2", n=2).answer == "2"
 
 
+def test_thresholds_are_shares_of_the_rollouts_of_both():
+    assert not voted(saying("1"), "1", "2", n=2, min_agreement=0.75).abstained
+    reference = voted(saying("1"), "2", "2", "1", n=2, min_agreement=0.75)
+    assert (reference.abstained, reference.answer, len(reference.others)) == (True, None, 2)
+    assert reference.notes == (
+        "abstained: 3 of 5 agree, min_agreement=0.75",
+        "2 rollouts of the anchor voted, too",
+    )
+    with pytest.raises(ConfigError, match="min_margin=2"):
+        AnchoredVote(saying("1"), min_margin=2)
+
+
 def test_an_answer_only_the_anchor_has_can_win():
     reference = voted(saying("7"), None, None, n=2)
     assert (reference.answer, reference.text) == ("7", r"I say \boxed{7}")

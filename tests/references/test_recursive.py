@@ -118,16 +118,29 @@ def test_a_width_that_would_never_end_is_refused(width):
         RecursiveSynthesis(scripted(), width=width)
 
 
-# --- skipped where all agree ---
+# --- spared where the votes agree ---
 
 
 def test_no_call_is_made_when_all_answers_agree():
     anchor = scripted()
-    reference = estimate(Synthesis(anchor, skip_unanimous=True), boxed("1/2", "0.5", r"\frac{1}{2}"))
+    reference = estimate(Synthesis(anchor, when_agreement_below=1.0), boxed("1/2", "0.5", r"\frac{1}{2}"))
     assert anchor.calls == []
-    assert (reference.text, reference.answer, reference.source) == (r"\boxed{1/2}", "1/2", "Synthesis")
+    assert (reference.text, reference.answer, reference.source) == (r"\boxed{1/2}", "1/2", "MajorityVote")
     assert reference.usage == Usage()
-    assert reference.notes == ("no synthesis call was made: the answers of all 3 usable rollouts agree",)
+    assert reference.notes == ("no synthesis call was made: enough rollouts agree, when_agreement_below=1",)
+
+
+@pytest.mark.parametrize(("below", "calls"), [(0.5, 0), (0.75, 0), (0.76, 1)])
+def test_a_call_is_made_where_fewer_agree_than_asked_for(below, calls):
+    anchor = scripted()
+    estimate(Synthesis(anchor, when_agreement_below=below), boxed(7, 7, 7, 8))
+    assert len(anchor.calls) == calls
+
+
+@pytest.mark.parametrize("below", [0, -0.1, 1.5, float("nan"), "most"])
+def test_an_agreement_that_cannot_be_is_refused(below):
+    with pytest.raises(ConfigError, match="a share above 0, up to 1"):
+        Synthesis(scripted(), when_agreement_below=below)
 
 
 @pytest.mark.parametrize(
@@ -137,16 +150,16 @@ def test_no_call_is_made_when_all_answers_agree():
 )
 def test_a_call_is_made_when_not_all_have_answers_that_agree(rollouts):
     anchor = scripted()
-    estimate(Synthesis(anchor, skip_unanimous=True), rollouts)
+    estimate(Synthesis(anchor, when_agreement_below=1.0), rollouts)
     assert len(anchor.calls) == 1
 
 
-def test_a_truncated_rollout_has_no_say_in_unanimity():
+@pytest.mark.parametrize(("lost", "calls"), [({"finish_reason": "length"}, 1), ({"error": "HTTP 500"}, 0)])
+def test_a_truncated_rollout_counts_against_agreement_and_a_failed_call_does_not(lost, calls):
     anchor = scripted()
-    rollouts = group(r"\boxed{7}", r"\boxed{7}", Rollout(r"\boxed{8}", "8", finish_reason="length"))
-    reference = estimate(Synthesis(anchor, skip_unanimous=True), rollouts)
-    assert (anchor.calls, reference.answer) == ([], "7")
-    assert reference.notes[0] == "1 of 3 rollouts left out: truncated"
+    rollouts = group(r"\boxed{7}", r"\boxed{7}", Rollout("", **lost))
+    estimate(Synthesis(anchor, when_agreement_below=1.0), rollouts)
+    assert len(anchor.calls) == calls
 
 
 def test_agreeing_groups_are_synthesized_by_default():

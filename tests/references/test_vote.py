@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from catlite import AnswerMatch, Example, Group, MajorityVote, Reference, Rollout
-from catlite.errors import EstimationError
+from catlite.errors import ConfigError, EstimationError
 
 BOXED = Example("q", answer_format="boxed")
 
@@ -48,6 +48,58 @@ def test_a_group_without_any_answer_has_a_reference_without_one():
 
 def test_support_counts_equivalent_answers():
     assert vote("1/2", "0.5", "7").support == (2, 3)
+
+
+def abstaining(*answers, **thresholds):
+    return asyncio.run(MajorityVote(**thresholds)(group(*answers)))
+
+
+@pytest.mark.parametrize(
+    ("answers", "thresholds", "note"),
+    [
+        (("1", "1", "1", "2", "3", "4", "5", "6"), {"min_agreement": 0.5}, "3 of 8 agree, min_agreement=0.5"),
+        (("1", "2", "3"), {"min_agreement": 0.5}, "1 of 3 agree, min_agreement=0.5"),
+        (("1", None, None, None), {"min_agreement": 0.5}, "1 of 4 agree, min_agreement=0.5"),
+        (("1", "1", "2", "2"), {"min_margin": 0.1}, "2 of 4 agree against 2, min_margin=0.1"),
+        (("1", "1", "2"), {"min_margin": 0.5}, "2 of 3 agree against 1, min_margin=0.5"),
+    ],
+)
+def test_a_vote_below_a_threshold_abstains_and_says_why(answers, thresholds, note):
+    reference = abstaining(*answers, **thresholds)
+    assert (reference.abstained, reference.answer, reference.text, reference.error) == (True, None, "", None)
+    assert reference.notes[0] == f"abstained: {note}"
+    assert repr(reference) == f"<Reference by MajorityVote, abstained: {note}>"
+
+
+@pytest.mark.parametrize(
+    ("answers", "thresholds"),
+    [
+        (("1", "1", "1", "2", "3", "4", "5", "6"), {"min_agreement": 0.375}),  # on the threshold
+        (("1", "0.5", "1/2"), {"min_agreement": 0.6}),  # equivalent answers are one vote
+        (("1",), {"min_agreement": 1.0, "min_margin": 1.0}),
+        (("1", "1", "2", "3"), {"min_margin": 0.25}),
+        (("1", "1", Rollout("", error="HTTP 500")), {"min_agreement": 1.0}),  # a failed call is no vote against
+        (("1", "2", "3"), {}),
+    ],
+)
+def test_a_vote_on_its_threshold_or_above_decides(answers, thresholds):
+    assert not abstaining(*answers, **thresholds).abstained
+
+
+def test_a_group_without_any_answer_is_no_abstention():
+    assert not abstaining(None, None, min_agreement=0.5).abstained
+
+
+@pytest.mark.parametrize("name", ["min_agreement", "min_margin"])
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), "half", True])
+def test_a_threshold_that_is_no_share_is_refused(name, value):
+    with pytest.raises(ConfigError, match=f"{name}=.*from 0 to 1"):
+        MajorityVote(**{name: value})
+
+
+def test_an_abstention_is_neither_rewarded_nor_punished():
+    votes = group("1", "2")
+    assert asyncio.run(AnswerMatch()(votes, abstaining("1", "2", min_agreement=0.9))) == [None, None]
 
 
 def test_a_vote_on_open_ended_text_is_refused():

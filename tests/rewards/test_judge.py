@@ -268,6 +268,63 @@ def test_soft_says_what_a_judge_without_log_probabilities_lacks():
         judged(group("zinc"), "yes", mode="soft")
 
 
+EIGHT = Rubric(tuple(f"The response names metal {number}." for number in range(8)))
+
+
+def test_holistic_takes_one_call_per_rollout_where_single_takes_one_per_criterion():
+    rollouts = group("zinc", "iron", "tin")
+    judgement, judge = judged(rollouts, '{"reason": "names most", "score": 10}', EIGHT, mode="holistic")
+    _, single = judged(rollouts, MET, EIGHT)
+    assert (len(judge.calls), len(single.calls)) == (3, 3 * len(EIGHT))
+    assert judgement.rewards_G == (1.0, 1.0, 1.0)
+    assert judgement.verdicts_GC[0][0].reason == "names most"
+    asked = judge.calls[0][0][0]["content"]
+    assert all(criterion.text in asked for criterion in EIGHT.criteria)
+    assert judge.calls[0][2]["response_format"]["json_schema"]["name"] == "score"
+
+
+def test_a_holistic_score_is_a_reward_from_0_to_1_and_is_audited():
+    def by_word(prompt, i):
+        return json.dumps({"reason": "r", "score": 4 if "zinc" in prompt[0]["content"].split("Criteria:")[0] else 1})
+
+    judgement, _ = judged(group("zinc", "", "tin"), by_word, EIGHT, mode="holistic")
+    assert judgement.rewards_G == (pytest.approx(1 / 3), 0.0, 0.0)
+    assert judgement.coverage == (1.0, 1.0, 1.0)
+    assert "1. The response names metal 0." in judgement.to_frame()["criterion"][0]
+    assert "0.33" in judgement._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    ['{"score": 11}', '{"score": "nine"}', '{"score": 9, "score": 2}', '{"reason": "3/10", "score": 9}', "no", '{"sco'],
+)
+def test_a_holistic_score_that_cannot_be_read_is_asked_for_again_and_then_none(reply):
+    judgement, judge = judged(group("zinc"), reply, EIGHT, mode="holistic")
+    assert (judgement.rewards_G, len(judge.calls)) == ((None,), 2)
+    cut = Rollout('{"reason": "r", "score": 1', finish_reason="length")
+    assert judged(group("zinc"), lambda prompt, i: cut, EIGHT, mode="holistic")[0].rewards_G == (None,)
+
+
+def test_points_are_shown_to_a_holistic_judge():
+    rubric = Rubric((Criterion("names zinc.", 5), Criterion("names iron.", -2)))
+    _, judge = judged(group("zinc"), '{"score": 3}', rubric, mode="holistic")
+    assert "1. [5] names zinc.\n2. [-2] names iron." in judge.calls[0][0][0]["content"]
+
+
+def test_levels_count_a_half_and_none_where_unreadable():
+    replies = {"zinc": '{"reason": "r", "level": "fully"}', "iron": '{"reason": "r", "level": "partly"}'}
+
+    def reply(prompt, i):
+        return next(text for word, text in replies.items() if f"names {word}" in prompt[0]["content"])
+
+    judgement, judge = judged(group("zinc"), reply, mode="levels")
+    assert judgement.rewards_G == (0.75,)
+    assert [(verdict.met, verdict.value) for verdict in judgement.verdicts_GC[0]] == [(True, 1.0), (False, 0.5)]
+    assert len(judge.calls) == 2
+    replies["iron"] = '{"reason": "r", "level": "mostly"}'
+    assert judged(group("zinc"), reply, mode="levels")[0].coverage == (0.5,)
+
+
 def test_an_unknown_mode_or_an_empty_rubric_is_refused():
     with pytest.raises(ConfigError, match="mode='fast'"):
         judged(group("zinc"), mode="fast")

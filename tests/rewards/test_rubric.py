@@ -330,6 +330,101 @@ def test_a_rubric_reward_is_its_own_manifest():
     assert "judged" not in shown
 
 
+def dropping(dropout, *, criteria=8, rollouts=("zinc", "iron"), text="Zinc competes with iron.", **options):
+    """(the criteria judged, the calls of the judge) under dropout, by a reference that brings a rubric."""
+    group = Group(Example("Can I take both?"), tuple(map(Rollout, rollouts)))
+    brought = options.pop("rubric", None) or rubric(*[1] * criteria)
+    reward = RubricReward(proposer(), judge(), dropout=dropout, **options)
+    judgement = asyncio.run(reward.audit(group, Reference(text, None, "test", group, brought)))
+    return [criterion.text for criterion in judgement.rubric.criteria], len(reward.judge.calls)
+
+
+def test_dropout_of_a_half_halves_the_calls_of_the_judge():
+    assert dropping(0.0)[1] == 16
+    assert dropping(0.5)[1] == 8
+    assert dropping(0.25)[1] == 12
+
+
+def test_dropout_leaves_at_least_three_criteria_or_all_there_are():
+    assert len(dropping(0.9)[0]) == 3
+    assert len(dropping(0.9, criteria=2)[0]) == 2
+    assert len(dropping(0.5, criteria=5)[0]) == 3
+
+
+def test_dropout_is_the_same_again_and_differs_by_group_and_seed():
+    masks = [dropping(0.5)[0], dropping(0.5)[0]]
+    assert masks[0] == masks[1]
+    assert len({tuple(dropping(0.5, seed=seed)[0]) for seed in range(6)}) > 1
+    assert len({tuple(dropping(0.5, rollouts=(f"draw {draw}", "iron"))[0]) for draw in range(6)}) > 1
+    kept = dropping(0.5, seed=3)[0]
+    assert kept == sorted(kept)  # criteria keep their order
+
+
+def test_a_group_and_its_reference_are_judged_by_the_same_criteria():
+    group = Group(Example("Can I take both?"), (Rollout("zinc"), Rollout("iron")))
+    reference = Reference("Zinc competes.", None, "test", group, rubric(*[1] * 8))
+    reward = RubricReward(proposer(), judge(), dropout=0.5)
+    policy, teacher = (asyncio.run(reward.audit(of, reference)) for of in (group, reference.alone))
+    assert policy.rubric == teacher.rubric
+
+
+def test_dropout_keeps_a_criterion_with_positive_points():
+    weighed = rubric(-1, -1, -1, -1, -1, 3)
+    assert all("criterion 5" in dropping(0.9, rubric=weighed, seed=seed)[0] for seed in range(5))
+
+
+def test_criteria_can_be_proposed_from_rollouts_beside_the_reference():
+    group = Group(Example("q"), tuple(map(Rollout, ("Take zinc.", "Take zinc.", "Take iron.", "Take tin."))))
+    reward = RubricReward(proposer(), judge(), from_rollouts=2)
+    asyncio.run(reward(group, Reference("Zinc competes with iron.", None, "test", group)))
+    asked = reward.proposer.calls[0][0][0]["content"]
+    assert [text in asked for text in ("competes", "Take zinc.", "Take iron.", "Take tin.")] == [
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert asked.count("Take zinc.") == 1
+    assert "tell the better responses above from the worse ones" in asked
+
+
+def test_a_rubric_of_other_rollouts_is_proposed_anew():
+    reward = RubricReward(proposer(), judge(), from_rollouts=2)
+    for text in ("zinc", "iron", "zinc"):
+        group = Group(Example("q"), (Rollout(text),))
+        asyncio.run(reward(group, Reference("Zinc competes with iron.", None, "test", group)))
+    assert len(reward.proposer.calls) == 2
+
+
+def test_positive_only_asks_again_for_criteria_about_what_a_response_avoids():
+    more = [*FIVE[:4], "The response names a dose for adults."]
+    found, proposer = propose(json.dumps({"criteria": FIVE}), json.dumps({"criteria": more}), positive_only=True)
+    assert criteria(found) == more
+    assert "never what it avoids" in proposer.calls[0][0][0]["content"]
+    assert "about what the response avoids" in proposer.calls[1][0][-1]["content"]
+    assert "never what it avoids" not in propose(json.dumps({"criteria": FIVE}))[1].calls[0][0][0]["content"]
+
+
+def test_positive_only_leaves_out_criteria_with_negative_points():
+    assert dropping(0.0, rubric=rubric(5, -3, 2), positive_only=True)[0] == ["criterion 0", "criterion 2"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"dropout": 1.0}, "from 0 to below 1"),
+        ({"dropout": -0.1}, "from 0 to below 1"),
+        ({"dropout": "0.5"}, "from 0 to below 1"),
+        ({"from_rollouts": 2.5}, "whole number"),
+        ({"from_rollouts": 2, "from_question": True}, "question alone"),
+        ({"mode": "explicit"}, "holistic"),
+    ],
+)
+def test_settings_of_a_rubric_that_cannot_hold_are_refused(settings, why):
+    with pytest.raises(ConfigError, match=why):
+        RubricReward(proposer(), judge(), **settings)
+
+
 def test_experts_are_judged_with_the_conversation_and_points():
     reward = ExpertRubric(judge())
     assert asyncio.run(reward(GROUP, REFERENCE)) == [0.5, 0.5]

@@ -1,16 +1,17 @@
 """Checks while training: who is scored by what, and when the history says stop."""
 
 import asyncio
+import dataclasses
 import math
 
 import pytest
 
 import catlite
-from catlite import Example, LengthPenalty, Reference, Rollout, ScriptedModel
+from catlite import AnswerMatch, Example, LengthPenalty, MajorityVote, Reference, Rollout, ScriptedModel
 from catlite.errors import EstimationError
 from catlite.references.synthesis import TRIMMED
-from catlite.training.checks import Check, check, gap_says_stop, reward_says_stop
-from catlite.training.loop import describe
+from catlite.training.checks import Check, Checks, check, gap_says_stop, reward_says_stop
+from catlite.training.config import describe
 from catlite.training.rewarder import Rewarder
 from catlite.training.watch import Watch
 
@@ -104,6 +105,31 @@ def test_a_reward_that_could_not_be_had_is_no_best_and_ends_nothing():
     history = [at(step, reward=reward) for step, reward in enumerate([0.5, math.nan, 0.4, 0.4, 0.4])]
     assert "no longer rises" in reward_says_stop(history)
     assert reward_says_stop(history[:-1]) is None
+
+
+def test_the_best_check_is_the_most_accurate_where_there_are_answers():
+    """Reward without labels is agreement, which is highest after a collapse."""
+    watch = Watch(None, None, best_by="policy")
+    for step, (policy, reward) in enumerate([(0.4, 0.5), (0.8, 0.7), (0.5, 1.0)]):
+        watch._remember(dataclasses.replace(at(step, reward=reward), policy=policy))
+    assert watch.best.step == 1
+
+
+@pytest.mark.parametrize(("golds", "by"), [(["1", "2"], "policy"), (["1", None], "reward"), ([None, None], "reward")])
+def test_accuracy_says_which_is_best_only_where_all_prompts_have_answers(golds, by):
+    examples = [Example("q", gold, answer_format="boxed") for gold in golds]
+    assert Checks(None, examples, None).best_by == by
+
+
+@pytest.mark.parametrize("gold", ["zinc", None])
+def test_a_prompt_on_which_the_vote_abstains_is_no_measure(gold):
+    examples = [Example("First?", gold, **WORDS), Example("Second?", gold, **WORDS)]
+
+    def agreeing_on_one(prompt, i):
+        return "zinc" if "First" in str(prompt) or i else "tin"
+
+    result = checked(examples, agreeing_on_one, MajorityVote(min_agreement=0.9), AnswerMatch())
+    assert (result.prompts, result.teacher, result.policy) == (1, 1.0, 1.0)
 
 
 def test_a_gap_within_its_error_twice_in_a_row_has_closed():

@@ -99,7 +99,7 @@ def test_metrics_say_where_the_seconds_went(folder, tmp_path):
         assert {"cat/reward", "cat/coverage", "entropy", "completions/mean_length"} <= set(line)
     assert list(run.to_frame().index) == [1, 2]
     pytest.importorskip("matplotlib", reason="needs catlite[notebooks]")
-    assert len(run.plot().axes) == 4
+    assert len(run.plot().axes) == 6
 
 
 def test_training_by_default_wants_the_policys_frozen_weights_and_answers(folder):

@@ -156,4 +156,4 @@ def test_a_report_of_a_run_that_was_given_up_warns_and_shows_its_text_as_text(ru
 
 def test_a_loaded_run_plots(run):
     pytest.importorskip("matplotlib", reason="needs catlite[notebooks]")
-    assert len(TrainingRun.load(run.folder).plot().axes) == 4
+    assert len(TrainingRun.load(run.folder).plot().axes) == 6

@@ -33,7 +33,7 @@ _NAMES = (
 _ANSWER = 2  # a field of this rank may hold the text that was judged
 # Fields that hold the words of somebody else.
 _QUOTES = ("quote", "quotation", "excerpt", "example", "citation", "format", "schema", "expected_output", "input")
-_MOST = re.compile(r"\Aof\Z|total|max|out_?of|scale|possible|range", re.IGNORECASE)
+MOST_POINTS = re.compile(r"\Aof\Z|total|max|out_?of|scale|possible|range", re.IGNORECASE)
 
 
 def field_rank(name: str) -> tuple[int, int] | None:
@@ -96,7 +96,7 @@ def _signed(fields: Mapping[str, Any], name: str, polarity: int) -> bool | None:
     if (
         counted
         and verdict
-        and any(_MOST.search(str(other)) and str(fields[other]) not in ("1", "1.0") for other in fields)
+        and any(MOST_POINTS.search(str(other)) and str(fields[other]) not in ("1", "1.0") for other in fields)
     ):
         return None  # 1 of 10, or one of three criteria
     if polarity > 0 or verdict is None:

@@ -154,10 +154,10 @@ def read_verdict(reply: Rollout) -> tuple[bool | None, str]:
     return (None if cut_off or objects or unreadable else text_verdict(text)), text
 
 
-def own_objects(text: str) -> tuple[str, list[Any]]:
-    """(a reply without its thinking, the objects in it that are the judge's own)."""
+def own_objects(text: str) -> tuple[str, list[Any], str]:
+    """(a reply without its thinking, the objects in it that are the judge's own, the text behind the last object)."""
     text, objects = _objects(text)
-    return text, [item.value for item in objects if item.own]
+    return text, [item.value for item in objects if item.own], text[objects[-1].end :] if objects else ""
 
 
 def _objects(text: str) -> tuple[str, list[_Object]]:

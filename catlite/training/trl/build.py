@@ -64,6 +64,7 @@ def grpo_trainer(policy: TrainablePolicy[TrainConfig], rewarder: Rewarder, examp
             dict(examples),
             (config.num_generations, config.trl.get("num_generations_eval")),
             cut_at=(config.max_completion_length, policy.local.weights.engine.ends),
+            flips=watch.flips,
             on_batch=watch.note_rewards,
         ),
         args=arguments,

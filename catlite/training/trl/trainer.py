@@ -4,6 +4,7 @@
 |---|---|
 | `_generate_single_turn` | rollouts are drawn by the engine that draws everything else (rollouts.py) |
 | `_generate_and_score_completions` | a step without any reward is given up before the weights move |
+| the same | the penalty of VoteShare is subtracted from advantages: in rewards, a group's mean would undo it |
 | `_prepare_inputs` | a step is cut into micro-batches group by group, not shuffled, so that prompts are shared |
 | `_get_per_token_logps_and_entropies`, for SFT `compute_loss` | a prompt is read once; a CPU will do (scoring.py) |
 | `log` | a run's metrics have the checks and the seconds, and dashboards are told them |
@@ -146,6 +147,9 @@ class CatGRPOTrainer(_Watched, GRPOTrainer):  # type: ignore[misc]
         batch = super()._generate_and_score_completions(inputs)
         if self.watch is not None and self.watch.halted is not None:
             raise Halt(self.watch.halted)
+        for reward in self.reward_funcs:
+            if any(offsets := getattr(reward, "offsets", ())):
+                batch["advantages"] = batch["advantages"] + batch["advantages"].new_tensor(offsets)
         return batch
 
     @property
