@@ -31,7 +31,8 @@ BYTES_PER_TOKEN = 4  # of English text; other scripts take more tokens
 REPLY_TOKENS = 500  # of a reply that nothing limits
 FORM_TOKENS = 100  # of a reply in a given form, such as a verdict with its reason
 _PER_MESSAGE = 4  # tokens of a chat template around each message
-_NUMBERED = re.compile(r"^\d+\. ", re.MULTILINE)  # what a prompt asks about, such as the criteria of a batch
+# What a prompt asks about: the criteria of a batch, or the responses of a group, whichever are more.
+_NUMBERED = tuple(re.compile(start, re.MULTILINE) for start in (r"^\d+\. ", r"^<response-\w+ \d+>$"))
 
 
 @dataclass
@@ -139,7 +140,8 @@ def _text(number: int, messages: Sequence[Message], tokens: int) -> str:
 def _fill_in(form: Mapping[str, Any], messages: Sequence[Message]) -> str:
     """Write a reply that fits a `response_format`."""
     schema = form.get("json_schema", {}).get("schema", {})
-    return json.dumps(_value(schema, len(_NUMBERED.findall(messages[-1]["content"])), 1))
+    asked = max(len(start.findall(messages[-1]["content"])) for start in _NUMBERED)
+    return json.dumps(_value(schema, asked, 1))
 
 
 def _value(schema: Mapping[str, Any], asked: int, number: int) -> Any:

@@ -15,12 +15,14 @@ from catlite import (
     Endpoint,
     Example,
     ExpertRubric,
+    LengthPenalty,
     MajorityVote,
     ModelAsJudge,
     MutualPredictability,
     Price,
     RecursiveSynthesis,
     Reference,
+    RelativeJudge,
     Rollout,
     Rubric,
     RubricReward,
@@ -74,13 +76,19 @@ def test_an_estimator_tells_its_calls_by_making_them(estimator, calls):
 
 @pytest.mark.parametrize(
     ("mode", "calls"),
-    [("single", 3), ("batch", 1), ("soft", 3)],
+    [("single", 3), ("batch", 1), ("soft", 3), ("levels", 3), ("holistic", 1)],
 )
 def test_a_judge_is_asked_about_every_rollout_and_criterion(mode, calls):
     rubric = Rubric(["Names zinc.", "Names iron.", "Names copper."])
     task = Task("rubrics", (Example("Why zinc?", rubric=rubric),))
     expected = cost(evaluate, task, model(), grader=ExpertRubric(model("judge"), mode=mode), n=4)
     assert requests(expected)["judge"] == 4 * calls
+
+
+def test_a_group_is_scored_in_one_call():
+    reward = LengthPenalty(RelativeJudge(model("judge")))
+    expected = cost(evaluate, TASK, model(), grader=reward, estimators=Synthesis(model()), n=4, max_tokens=10)
+    assert requests(expected)["judge"] == 10 * 2  # the rollouts, then the reference
 
 
 def test_a_comparison_is_counted_for_both_models():
