@@ -282,13 +282,14 @@ def test_a_training_is_counted_by_its_groups(tmp_path):
     task = Task("open", tuple(Example(f"Why {place}?") for place in range(6)))
     reward = RubricReward(policy.frozen(), judge, fewest=2, most=5)
     expected = cost(train, task, policy, reward=reward, config=config)
+    calls = (10 * 3 + 2 * 3) * 4 * 5 + 2 * 3 * 5  # a check rewards its references as well
     groups = 10 * 3 + 2 * 3  # a check before the first step and one after every fifth
     assert expected.questions == groups
     assert requests(expected) == {
         "SmolLM2-135M-Instruct": 0,
         "SmolLM2-135M-Instruct, frozen": 0,
-        "judge": groups * 4 * 5,
-        "total": groups * 4 * 5,
+        "judge": calls,
+        "total": calls,
     }
     assert expected.to_frame().loc["SmolLM2-135M-Instruct", "cost_usd"] == 0
     assert f"train(open), {groups} groups" in str(expected)
@@ -296,6 +297,16 @@ def test_a_training_is_counted_by_its_groups(tmp_path):
     assert cost(train, task, policy, reward=reward, config=uneven).questions == 11 * 3 + 2 * 4
     control = cost(train, TASK, policy, estimator=MajorityVote(), reward=RandomReward(), config=config)
     assert (requests(control)["total"], control.usd) == (0, 0)
+
+
+@pytest.mark.parametrize(("gold_every", "checks"), [(1, 4), (2, 3)])  # of the steps 0, 5, 10, 12
+def test_a_gold_judge_is_counted_in_the_checks_that_have_it(gold_every, checks):
+    gold = ExpertRubric(model("gold"))
+    held = Task("held", tuple(Example(f"Why {place}?", rubric=Rubric(["Names it."] * 3)) for place in range(2)))
+    settings = {"steps": 12, "prompts_per_step": 3, "num_generations": 4, "check_every": 5}
+    config = TrainConfig(**settings, gold_judge=gold, gold_every=gold_every)
+    expected = cost(train, TASK, "local", reward=RandomReward(), validation=held, config=config)
+    assert requests(expected)["gold"] == checks * 2 * 4 * 3
 
 
 @pytest.mark.parametrize(
