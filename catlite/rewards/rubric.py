@@ -111,7 +111,7 @@ class RubricReward(Audited):
         rubric, proposed = reference.rubric, None
         if rubric is None:
             with noting() as remarks:
-                rubric, proposed = await self._proposed(group, reference)
+                rubric, proposed = await self.propose(group, reference)
         elif self.positive_only:
             rubric = Rubric(tuple(criterion for criterion in rubric.criteria if criterion.points > 0))
         rubric = self._dropped(rubric, reference)
@@ -136,7 +136,7 @@ class RubricReward(Audited):
         order.sort(key=lambda place: place != first)
         return Rubric(tuple(rubric.criteria[place] for place in sorted(order[:count])))
 
-    async def _proposed(self, group: Group, reference: Reference) -> tuple[Rubric, Usage]:
+    async def propose(self, group: Group, reference: Reference) -> tuple[Rubric, Usage]:
         """The rubric and what it cost now: nothing where the same reference had one just before.
 
         A grader judges several systems by one gold reference, and has to judge all of them by one rubric.
