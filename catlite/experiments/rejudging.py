@@ -5,7 +5,6 @@ The settings of a question are judged one after the other, since they share its 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,14 +36,6 @@ class Variant:
 
     reward: RubricReward | ExpertRubric
     size: int | None = None
-
-
-def change(reward: Any, **settings: Any) -> Any:
-    """Copy `reward` with other settings and a memory of its own: what it proposed before would cost nothing here."""
-    own: dict[str, Any] = {"judged": deque(maxlen=1)}
-    if isinstance(reward, RubricReward):
-        own["rubrics"] = {}
-    return replace(reward, **own, **settings)
 
 
 async def rejudge(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from catlite.averages import over_questions
 from catlite.checks import whole_number
 from catlite.data import Judgement, Reward
 from catlite.errors import ConfigError
-from catlite.experiments.rejudging import Key, Outcomes, Rewards, Variant, change, rejudge
+from catlite.experiments.rejudging import Key, Outcomes, Rewards, Variant, rejudge
 from catlite.results import Evaluation
 from catlite.rewards.rubric import ExpertRubric, RubricReward
 from catlite.runs.budget import Budget
@@ -74,8 +75,8 @@ async def arubric_source_ablation(
     """
     _check_reward(reward, RubricReward)
     variants = {
-        "from the reference": Variant(change(reward, from_question=False)),
-        "from the question": Variant(change(reward, from_question=True, from_rollouts=0)),
+        "from the reference": Variant(replace(reward, from_question=False)),
+        "from the question": Variant(replace(reward, from_question=True, from_rollouts=0)),
     }
     return _table(await rejudge(evaluation, variants, system, gold, run, budget))
 
@@ -123,7 +124,7 @@ async def arubric_size_ablation(
     _check_different("sizes", sizes)
     for size in sizes:
         whole_number("sizes", size, hint=", of criteria")
-    same = change(reward, fewest=max(sizes), most=max(sizes), dropout=0.0)
+    same = replace(reward, fewest=max(sizes), most=max(sizes), dropout=0.0)
     variants = {f"{size} criteria": Variant(same, size) for size in sorted(sizes, reverse=True)}
     return _table(await rejudge(evaluation, variants, system, gold, run, budget))
 
@@ -167,12 +168,12 @@ async def ajudge_ablation(
     _check_reward(reward, RubricReward, ExpertRubric)
     if isinstance(judges, str) or not isinstance(judges, Sequence | Mapping):
         raise ConfigError(f"judges={judges!r:.60}: want a list of models or their names, or a mapping from names")
-    others = [change(reward, judge=judge) for judge in (judges.values() if isinstance(judges, Mapping) else judges)]
+    others = [replace(reward, judge=judge) for judge in (judges.values() if isinstance(judges, Mapping) else judges)]
     names = list(judges) if isinstance(judges, Mapping) else [other.judge.name for other in others]
     _check_different("judges, the reward's own first", [reward.judge.name, *names])
     if len({id(other.judge) for other in (reward, *others)}) <= len(others):
         raise ConfigError(f"judges={names}: one of them is there twice, or is the reward's own judge")
-    judging = zip([reward.judge.name, *names], [change(reward), *others], strict=True)
+    judging = zip([reward.judge.name, *names], [replace(reward), *others], strict=True)
     variants = {name: Variant(variant) for name, variant in judging}
     return _table(await rejudge(evaluation, variants, system, gold, run, budget))
 
@@ -215,7 +216,8 @@ async def ajudge_mode_ablation(
     """
     _check_reward(reward, RubricReward, ExpertRubric)
     _check_different("modes", modes)
-    variants = {mode: Variant(change(reward, mode=mode)) for mode in modes}
+    # The reward checks the mode.
+    variants = {mode: Variant(replace(reward, mode=mode)) for mode in modes}  # type: ignore[arg-type]
     return _table(await rejudge(evaluation, variants, system, gold, run, budget))
 
 

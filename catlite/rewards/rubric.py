@@ -87,8 +87,8 @@ class RubricReward(Audited):
     max_tokens: int | None = None
     worked: Worked = ()
     # The proposer's rubrics by reference, and the locks of those on their way. No settings, so not part of the repr.
-    rubrics: dict[str, Rubric] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
-    turns: dict[tuple[int, str], _Turn] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
+    rubrics: dict[str, Rubric] = field(default_factory=dict, init=False, repr=False, compare=False)
+    turns: dict[tuple[int, str], _Turn] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         hold_models(self, "proposer", "judge")
