@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from catlite.cards import html_table, notes_html
-from catlite.data import Group
+from catlite.data import Group, Response, Rollout
 from catlite.models.http.prices import Price
 from catlite.text import data_frame, dollars, plural, rounded, table
 from catlite.usage import Usage
@@ -27,8 +27,15 @@ COUNTS = ("requests", "prompt_tokens", "completion_tokens", "cost_usd")  # colum
 def of_one(group: Group, price: Any) -> Usage:
     """What one rollout alone would have cost, on average: a request of its own, with the whole prompt.
 
-    The seconds are those of the request that brought the group, so no less than one rollout alone takes.
+    The seconds are those of the request that brought the group, so no less than one rollout alone takes. Of a Panel it
+    is the mean over the rollouts, each at what its member takes.
     """
+    by_member: dict[str | None, list[Response]] = {}
+    for reply in group.replies:
+        by_member.setdefault(reply.model if isinstance(reply, Rollout) else None, []).append(reply)
+    if len(by_member) > 1:
+        members = [replace(group, rollouts=tuple(replies)) for replies in by_member.values()]
+        return _mean_usage([of_one(member, price) for member in members for _ in member.rollouts])
     parts = [reply.usage for reply in group.replies if reply.usage is not None]
     first = [usage for usage in parts if _is_first(usage)]  # on these stand prompt and seconds of their request
     if not first:
@@ -40,6 +47,13 @@ def of_one(group: Group, price: Any) -> Usage:
     cost = price.cost(prompt, completion, cached) if priced else _dollars(parts, completion)
     requests = int(any(usage.requests for usage in first))  # none to weights in this process
     return Usage(prompt, completion, cached, cost, requests, fmean(usage.seconds for usage in first), 1)
+
+
+def _mean_usage(usages: Sequence[Usage]) -> Usage:
+    names = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd")
+    means = {name: _mean([getattr(usage, name) for usage in usages]) for name in names}
+    requests = int(any(usage.requests for usage in usages))
+    return Usage(**means, requests=requests, seconds=fmean(usage.seconds for usage in usages), generations=1)
 
 
 def _is_first(usage: Usage) -> bool:

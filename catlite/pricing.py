@@ -8,7 +8,9 @@ in this process.
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
+import operator
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -69,18 +71,17 @@ def cost(call: Callable[..., Any], *arguments: Any, sample: int = 0, **named: An
     given = bound.arguments
     sampling = given.pop("sampling", {})  # what `**sampling` takes
     task = given["task"] = as_task(given["task"], name, answer_format=given.get("answer_format"))
-    questions = len(task)
-    if not questions:
+    if not len(task):
         raise ConfigError(f"the task {task.name!r} has no examples, so there is nothing that could cost anything")
     if name == "train":
-        from catlite.training.rehearsing import groups_of, rehearsed_group
+        from catlite.training.rehearsing import rehearsed_parts
 
         if sample:
             raise ConfigError(
                 f"sample={sample}: the rollouts of a training change with every step, so none that were asked for now "
                 "would be used: leave it out"
             )
-        questions, work = groups_of(given), rehearsed_group(given)
+        parts = [part for part in rehearsed_parts(given) if part[0]]
     else:
         asking = getattr(call, "__wrapped__", call)  # the coroutine function behind a blocking twin
         if not inspect.iscoroutinefunction(asking):
@@ -90,21 +91,25 @@ def cost(call: Callable[..., Any], *arguments: Any, sample: int = 0, **named: An
             alone = {"task": Task(task.name, (example,)), "run": None, "budget": None, "progress": False}
             return await asking(**{**given, **alone}, **sampling)
 
+        parts = [(len(task), work)]
     drawn = _draw(task, sample)
-    tallies = [Tally(asks=sample > 0) for _ in drawn]
+    counts = [count for count, _ in parts]
+    tallied = [[Tally(asks=sample > 0) for _ in parts] for _ in drawn]
 
     async def count(place: int) -> None:
-        with changed(tally=tallies[place]):
-            await work(drawn[place])
+        for tally, (_, work) in zip(tallied[place], parts, strict=True):
+            with changed(tally=tally):
+                await work(drawn[place])
 
     with open_run(given["run"] if sample else None, given["budget"] if sample else None):
         concurrency.run(concurrency.each(count, range(len(drawn)), _AT_ONCE))
+    tallies = list(itertools.chain.from_iterable(tallied))
     models = dict.fromkeys(model for tally in tallies for model in tally.used)
-    used = {model: [tally.used.get(model, Usage()) for tally in tallies] for model in models}
-    used["total"] = [Usage.total(tally.used.values()) for tally in tallies]
-    rows = tuple(_row(model, usages, questions, len(task)) for model, usages in used.items())
+    used = {model: [[tally.used.get(model, Usage()) for tally in each] for each in tallied] for model in models}
+    used["total"] = [[Usage.total(tally.used.values()) for tally in each] for each in tallied]
+    rows = tuple(_row(model, usages, counts, len(task)) for model, usages in used.items())
     asked = len(drawn) if sample else 0
-    return Cost(name, task.name, questions, asked, rows, tuple(_notes(rows, tallies, task, given["run"])))
+    return Cost(name, task.name, sum(counts), asked, rows, tuple(_notes(rows, tallies, len(drawn), task, given["run"])))
 
 
 def _draw(task: Task, sample: int) -> list[Example]:
@@ -114,29 +119,39 @@ def _draw(task: Task, sample: int) -> list[Example]:
     return [examples[place] for place in sorted(random.Random(0).sample(range(len(examples)), count))]  # noqa: S311
 
 
-def _row(model: str, usages: Sequence[Usage], questions: int, population: int) -> dict[str, Any]:
-    """Scale what some questions used to all of them, with the standard error of that."""
+def _row(model: str, usages: Sequence[Sequence[Usage]], counts: Sequence[int], population: int) -> dict[str, Any]:
+    """Scale what some questions used to all of them, with the standard error of that.
+
+    Args:
+        model: its name.
+        usages: of each question that was counted, what each part of the work on it used.
+        counts: how often each part is done in all.
+        population: how many questions there are.
+    """
     row: dict[str, Any] = {"model": model}
     for name in COUNTS:
-        values = [getattr(usage, name) for usage in usages]
-        if None in values:
+        parts = [[getattr(usage, name) for usage in each] for each in usages]
+        if any(None in each for each in parts):
             row |= {name: None, f"{name}_se": None}
             continue
-        mean, error = mean_and_error(values)
-        left = max(0.0, 1 - len(values) / population)  # nothing is uncertain once all questions are counted
-        row |= {name: mean * questions, f"{name}_se": error * math.sqrt(left) * questions if left else 0.0}
+        mean, error = mean_and_error([sum(map(operator.mul, counts, each)) for each in parts])
+        left = max(0.0, 1 - len(parts) / population)  # nothing is uncertain once all questions are counted
+        row |= {name: mean, f"{name}_se": error * math.sqrt(left) if left else 0.0}
     return row
 
 
-def _notes(rows: Sequence[Mapping[str, Any]], tallies: Sequence[Tally], task: Task, run: Any) -> list[str]:
-    """Say what the figures rest on."""
-    counted = f"{len(tallies):,} of {plural(len(task), 'question')}" if len(tallies) < len(task) else "all questions"
+def _notes(rows: Sequence[Mapping[str, Any]], tallies: Sequence[Tally], drawn: int, task: Task, run: Any) -> list[str]:
+    """Say what the figures rest on, where `drawn` questions were counted."""
+    counted = f"{drawn:,} of {plural(len(task), 'question')}" if drawn < len(task) else "all questions"
     notes = []
     if tallies and tallies[0].asks:
         spent = Usage.total(usage for tally in tallies for usage in tally.used.values())
         price = "at an unknown price" if spent.cost_usd is None else f"for ${spent.cost_usd:,.4f}"
         kept = "nothing was kept: give run= to pay for them once" if run is None else f"they are kept in {str(run)!r}"
         notes.append(f"Counted on {counted}, asked {price}; {kept}.")
+        failed = [tally.failures[0] for tally in tallies if tally.failures]
+        if failed:
+            notes.append(f"Too low: calls for {plural(len(failed), 'question')} of these failed. {failed[0]}")
     else:
         lengths = "Replies are as long as max_tokens allows"
         if any(tally.unlimited for tally in tallies):

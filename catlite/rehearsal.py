@@ -16,11 +16,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from catlite.data import Message, Prompt, Rollout, as_messages
+from catlite.errors import BudgetReached, ModelError
 from catlite.models.ask import usage_of
 from catlite.models.base import Model, check_sampling, combined, token_limit, traits
 from catlite.models.kept import wanted
 from catlite.models.local.model import LocalModel
 from catlite.models.panel import Panel
+from catlite.models.replay import Replay
+from catlite.rollouts import ends_run
 from catlite.runs import session
 from catlite.usage import Usage
 
@@ -28,7 +31,8 @@ BYTES_PER_TOKEN = 4  # of English text; other scripts take more tokens
 REPLY_TOKENS = 500  # of a reply that nothing limits
 FORM_TOKENS = 100  # of a reply in a given form, such as a verdict with its reason
 _PER_MESSAGE = 4  # tokens of a chat template around each message
-_NUMBERED = re.compile(r"^\d+\. ", re.MULTILINE)  # what a prompt asks about, such as the criteria of a batch
+# What a prompt asks about: the criteria of a batch, or the responses of a group, whichever are more.
+_NUMBERED = tuple(re.compile(start, re.MULTILINE) for start in (r"^\d+\. ", r"^<response-\w+ \d+>$"))
 
 
 @dataclass
@@ -39,22 +43,32 @@ class Tally:
         asks: True asks the models, and takes what they say they used; False rehearses.
         used: what was used so far.
         unlimited: True once a reply without a limit was rehearsed.
+        failures: why calls that were made brought nothing, which the real run has to make again.
+        memories: (a reward, what it remembers) by the id of the reward, which keeps its own for the call itself.
     """
 
     asks: bool
     used: dict[str, Usage] = field(default_factory=dict)
     unlimited: bool = False
+    failures: list[str] = field(default_factory=list)
+    memories: dict[int, tuple[object, dict[str, Any]]] = field(default_factory=dict)
 
     async def sample(
         self, ask: Callable[..., Awaitable[list[Rollout]]], model: Model, prompt: Prompt, n: int, **sampling: Any
     ) -> list[Rollout]:
         """Give the replies of `ask`, or imitations of them."""
-        if isinstance(model, Panel):  # its members are counted
+        if isinstance(model, Panel | Replay):  # members are counted each, and a stored reply costs nothing
             return await ask(model, prompt, n, **sampling)
         about = traits(model)
         if self.asks:
             with session.changed(tally=None):  # what it asks in turn, its replies tell
-                rollouts = await ask(model, prompt, n, **sampling)
+                try:
+                    rollouts = await ask(model, prompt, n, **sampling)
+                except (BudgetReached, ModelError) as error:
+                    if ends_run(error):
+                        self.failures.append(str(error))
+                    raise
+            self.failures += [rollout.error for rollout in rollouts if rollout.error is not None]
         else:
             rollouts = self._imitate(model, as_messages(prompt), n, combined(about.sampling, check_sampling(sampling)))
         came = [rollout for rollout in rollouts if rollout.error is None]
@@ -66,6 +80,8 @@ class Tally:
         self, ask: Callable[..., Awaitable[list[float]]], model: Model, prompt: Prompt, text: str
     ) -> list[float]:
         """Give the log-probabilities of `ask`, or imitations of them."""
+        if isinstance(model, Replay):
+            return await ask(model, prompt, text)
         if self.asks:
             with session.changed(tally=None), session.metered() as spent:
                 values = await ask(model, prompt, text)
@@ -124,7 +140,8 @@ def _text(number: int, messages: Sequence[Message], tokens: int) -> str:
 def _fill_in(form: Mapping[str, Any], messages: Sequence[Message]) -> str:
     """Write a reply that fits a `response_format`."""
     schema = form.get("json_schema", {}).get("schema", {})
-    return json.dumps(_value(schema, len(_NUMBERED.findall(messages[-1]["content"])), 1))
+    asked = max(len(start.findall(messages[-1]["content"])) for start in _NUMBERED)
+    return json.dumps(_value(schema, asked, 1))
 
 
 def _value(schema: Mapping[str, Any], asked: int, number: int) -> Any:

@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 
 import pytest
+from faults import status
 
 import catlite
 from catlite import (
@@ -13,12 +15,14 @@ from catlite import (
     Endpoint,
     Example,
     ExpertRubric,
+    LengthPenalty,
     MajorityVote,
     ModelAsJudge,
     MutualPredictability,
     Price,
     RecursiveSynthesis,
     Reference,
+    RelativeJudge,
     Rollout,
     Rubric,
     RubricReward,
@@ -34,6 +38,7 @@ from catlite import (
 from catlite.costs import COUNTS
 from catlite.errors import ConfigError
 from catlite.models import ask
+from catlite.models.base import Traits
 from catlite.rewards.controls import RandomReward
 
 NOWHERE = {"base_url": "http://127.0.0.1:9/v1", "api_key": "none"}
@@ -71,13 +76,19 @@ def test_an_estimator_tells_its_calls_by_making_them(estimator, calls):
 
 @pytest.mark.parametrize(
     ("mode", "calls"),
-    [("single", 3), ("batch", 1), ("soft", 3)],
+    [("single", 3), ("batch", 1), ("soft", 3), ("levels", 3), ("holistic", 1)],
 )
 def test_a_judge_is_asked_about_every_rollout_and_criterion(mode, calls):
     rubric = Rubric(["Names zinc.", "Names iron.", "Names copper."])
     task = Task("rubrics", (Example("Why zinc?", rubric=rubric),))
     expected = cost(evaluate, task, model(), grader=ExpertRubric(model("judge"), mode=mode), n=4)
     assert requests(expected)["judge"] == 4 * calls
+
+
+def test_a_group_is_scored_in_one_call():
+    reward = LengthPenalty(RelativeJudge(model("judge")))
+    expected = cost(evaluate, TASK, model(), grader=reward, estimators=Synthesis(model()), n=4, max_tokens=10)
+    assert requests(expected)["judge"] == 10 * 2  # the rollouts, then the reference
 
 
 def test_a_comparison_is_counted_for_both_models():
@@ -151,12 +162,13 @@ def test_an_estimator_of_the_users_own_is_counted_by_what_it_asks():
     assert requests(cost(estimate, TASK, model(), estimator=twice))["mine"] == 20
 
 
-def test_a_model_that_is_asked_past_the_rehearsal_is_an_error_and_not_asked():
+@pytest.mark.parametrize("sample", [0, 2])
+def test_a_model_that_is_asked_past_the_rehearsal_is_an_error_and_not_asked(sample):
     async def past(group):
         await model("mine").sample(group.example.prompt)
 
-    with pytest.raises(ConfigError, match=r"'mine' is asked past catlite\.models\.ask.*sample=5"):
-        cost(estimate, TASK, model(), estimator=past)
+    with pytest.raises(ConfigError, match=r"'mine' is asked past catlite\.models\.ask.* write"):
+        cost(estimate, TASK, catlite.ScriptedModel(lambda *_: "It is 1."), estimator=past, sample=sample)
 
 
 def test_some_questions_asked_for_real_are_not_paid_twice(server, tmp_path):
@@ -181,10 +193,57 @@ def test_some_questions_asked_for_real_are_not_paid_twice(server, tmp_path):
         assert again.usd == pytest.approx(expected.usd)
 
 
-def test_a_budget_holds_for_the_sample(server):
+def test_a_budget_holds_for_the_sample_and_the_figures_are_said_to_be_too_low(server):
     with Endpoint("test-model", base_url=server.url, api_key=server.key) as policy:
-        cost(estimate, TASK, policy, sample=5, n=1, budget=Budget(requests=3))
+        expected = cost(estimate, TASK, policy, sample=5, n=1, budget=Budget(requests=3))
     assert len(server.requests) == 3
+    assert re.search(r"Too low: calls for \d questions of these failed\. the budget is reached", str(expected))
+
+
+def test_a_sample_that_failed_is_said_to_be_too_low(server):
+    server.script(status(500, "oops") if place == 0 else None for place in range(20))
+    with Endpoint("test-model", base_url=server.url, api_key=server.key, retry_seconds=0.01) as policy:
+        expected = cost(evaluate, TASK, policy, sample=4, n=1)
+    assert "Too low: calls for 1 question of these failed." in str(expected)
+    assert "Too low" not in str(cost(evaluate, TASK, policy, sample=4, n=1))
+
+
+def test_a_rehearsal_leaves_nothing_in_the_reward_or_in_what_is_known_of_the_judge():
+    judge = model("judge")
+    reward = RubricReward(judge, judge)
+    task = Task("open", (Example("Why zinc?", "Because."),))
+    first = cost(evaluate, task, model(), grader=reward, estimators=Synthesis(model()), n=2)
+    assert (reward.rubrics, list(reward.judged)) == ({}, [])
+    assert (judge.traits.taken, judge.traits.refused) == (set(), set())
+    assert requests(cost(evaluate, task, model(), grader=reward, estimators=Synthesis(model()), n=2)) == requests(first)
+
+
+def test_settings_that_a_judge_is_known_to_refuse_do_not_change_what_is_counted():
+    class Everything(set):
+        def __contains__(self, setting):
+            return True
+
+    class Picky:
+        name, traits = "picky", Traits(refused=Everything())
+
+        async def sample(self, prompt, n=1, **sampling):
+            raise AssertionError("it was asked")
+
+    task = Task("open", (Example("Why zinc?", "Because."),))
+    expected = cost(evaluate, task, model(), grader=RubricReward(Picky(), Picky(), most=7), n=2)
+    assert requests(expected)["picky"] == 1 + 2 * 7
+
+
+def test_the_replies_of_a_run_cost_nothing_again(server, tmp_path):
+    server.reply = r"\boxed{1}"
+    with Endpoint("test-model", base_url=server.url, api_key=server.key) as policy:
+        evaluate(TASK, policy, n=2, run=tmp_path / "run")
+    stored = catlite.Replay(tmp_path / "run")
+    for sample in (0, 3):
+        assert requests(cost(evaluate, TASK, stored, n=2, sample=sample)) == {"total": 0}
+    expected = cost(evaluate, TASK, stored, grader=ModelAsJudge(model("judge")), n=2)
+    assert requests(expected) == {"judge": 20, "total": 20}
+    assert expected.usd > 0
 
 
 def test_what_a_models_own_rollouts_do_not_say_is_unknown():
@@ -223,18 +282,31 @@ def test_a_training_is_counted_by_its_groups(tmp_path):
     task = Task("open", tuple(Example(f"Why {place}?") for place in range(6)))
     reward = RubricReward(policy.frozen(), judge, fewest=2, most=5)
     expected = cost(train, task, policy, reward=reward, config=config)
-    groups = 10 * 3 + 2 * 2
+    calls = (10 * 3 + 2 * 3) * 4 * 5 + 2 * 3 * 5  # a check rewards its references as well
+    groups = 10 * 3 + 2 * 3  # a check before the first step and one after every fifth
     assert expected.questions == groups
     assert requests(expected) == {
         "SmolLM2-135M-Instruct": 0,
         "SmolLM2-135M-Instruct, frozen": 0,
-        "judge": groups * 4 * 5,
-        "total": groups * 4 * 5,
+        "judge": calls,
+        "total": calls,
     }
     assert expected.to_frame().loc["SmolLM2-135M-Instruct", "cost_usd"] == 0
     assert f"train(open), {groups} groups" in str(expected)
+    uneven = TrainConfig(steps=11, prompts_per_step=3, num_generations=4, held_back=2, check_every=5)
+    assert cost(train, task, policy, reward=reward, config=uneven).questions == 11 * 3 + 2 * 4
     control = cost(train, TASK, policy, estimator=MajorityVote(), reward=RandomReward(), config=config)
     assert (requests(control)["total"], control.usd) == (0, 0)
+
+
+@pytest.mark.parametrize(("gold_every", "checks"), [(1, 4), (2, 3)])  # of the steps 0, 5, 10, 12
+def test_a_gold_judge_is_counted_in_the_checks_that_have_it(gold_every, checks):
+    gold = ExpertRubric(model("gold"))
+    held = Task("held", tuple(Example(f"Why {place}?", rubric=Rubric(["Names it."] * 3)) for place in range(2)))
+    settings = {"steps": 12, "prompts_per_step": 3, "num_generations": 4, "check_every": 5}
+    config = TrainConfig(**settings, gold_judge=gold, gold_every=gold_every)
+    expected = cost(train, TASK, "local", reward=RandomReward(), validation=held, config=config)
+    assert requests(expected)["gold"] == checks * 2 * 4 * 3
 
 
 @pytest.mark.parametrize(
@@ -292,6 +364,8 @@ def test_a_dry_run_prints_the_cost_and_asks_nobody(tmp_path, monkeypatch, capsys
         ["gpt-4.1", "3"],
         ["total", "4"],
     ]
+    assert main(["evaluate", "times_tables", "--limit", "1", *run[:2], "--dry-run", "--json"]) == 0
+    assert [row["requests"] for row in json.loads(capsys.readouterr().out)] == [2, 2]
 
 
 def test_no_frame_of_a_failure_shows_a_key():

@@ -70,7 +70,7 @@ def add(commands: options.Commands) -> None:
         "HealthBench); model: a judge says whether a reply says the same as the answer",
     )
     options.add_judge(grading, "judge-")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.add_argument("--json", action="store_true", help="print the summary, or the cost of --dry-run, as JSON")
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:

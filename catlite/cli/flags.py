@@ -14,6 +14,8 @@ _ALIASES = {
     "--n": ("num_generations",),
     "--max-tokens": ("max_completion_tokens", "max_completion_length"),
     "--limit": ("count",),
+    "--dry-run": ("sample",),
+    "--questions": ("limit",),
 }
 _VALUE = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|…|[^\s,;:()'"]*"""
 _TASKS = "from_records|arithmetic|gsm8k|math500|healthbench(?:_professional)?|larger|last_word|times_tables"

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeAlias, get_args
 
 import catlite
 from catlite.cli.flags import in_flags
-from catlite.cli.waiting import on_terminal
+from catlite.cli.waiting import on_terminal, waiting
 from catlite.coerce import TASKS
 from catlite.data import Estimator, Task
 from catlite.errors import ConfigError
@@ -89,9 +89,9 @@ def add_option(parser: argparse._ActionsContainer, flag: str, metavar: str, mean
     parser.add_argument(flag, metavar=metavar, type=_TYPES.get(metavar, str), help=meaning, **settings)
 
 
-def add_own(parser: argparse._ActionsContainer, default: str | None = None) -> None:
+def add_own(parser: argparse._ActionsContainer) -> None:
     """Add the options by which a file of the user's own is read."""
-    add_option(parser, "--prompt", "COLUMN", 'the column with the question (default: "prompt")', default=default)
+    add_option(parser, "--prompt", "COLUMN", 'the column with the question (default: "prompt")')
     add_answer_format(parser)
     parser.add_argument("--ask", action="store_true", help="ask in every prompt for the final answer in \\boxed{}")
     add_option(parser, "--encoding", "NAME", "the encoding of the file (default: utf-8)")
@@ -162,16 +162,30 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
         "--dry-run",
         metavar="N",
         nargs="?",
-        type=int,
+        type=_questions,
         const=0,
         help="print the requests, tokens and dollars to expect, and end: without N no model is asked; with N, such as "
         "5, so many questions are, and --run keeps them",
     )
 
 
+def _questions(text: str) -> int:
+    """Read the number after --dry-run, which takes the word that follows it for one."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number of questions: write --dry-run after the task or the file"
+        ) from None
+
+
 def print_cost(arguments: argparse.Namespace, call: Callable[..., Any], *given: Any, **named: Any) -> int:
     """Print what `call` would cost, with its notes in the words of the command line; the exit code is 0."""
-    expected = catlite.cost(call, *given, sample=0 if arguments.dry_run is True else arguments.dry_run, **named)
+    with waiting("the cost to expect"):
+        expected = catlite.cost(call, *given, sample=0 if arguments.dry_run is True else arguments.dry_run, **named)
+    if getattr(arguments, "json", False):
+        print(expected.to_frame().reset_index().to_json(orient="records", indent=2))
+        return 0
     text = str(expected)
     for note in expected.notes:
         text = text.replace(note, in_flags(note, arguments.parser))
@@ -245,6 +259,9 @@ def read_task(arguments: argparse.Namespace, columns: Mapping[str, Any]) -> Task
     settings = {"path": arguments.path, "subset": getattr(arguments, "subset", None), **drawn(arguments)}
     settings["count"] = arguments.limit  # where a task makes as many questions as it is asked for
     taken = inspect.signature(build).parameters
+    for name in ("path", "subset"):
+        if name not in taken and settings[name] not in (None, "all"):
+            raise ConfigError(f"--{name} {settings[name]}: {arguments.task} has none, leave it out")
     task: Task = build(**{name: value for name, value in settings.items() if name in taken and value is not None})
     return task
 

@@ -145,6 +145,8 @@ def _judge(arguments: argparse.Namespace) -> catlite.Endpoint | None:
     if arguments.control is not None and (arguments.reward, arguments.judge) != (None, None):
         raise ConfigError(f"--control {arguments.control} is the reward: leave out --reward and --judge")
     if arguments.reward in (None, "answer"):
+        if arguments.judge is not None:
+            raise ConfigError("--judge goes with --reward rubric: final answers are compared without one")
         return None
     if arguments.judge is None:
         raise ConfigError("--reward rubric needs --judge: a model that is not the policy, such as gpt-4o-mini")

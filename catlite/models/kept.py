@@ -81,8 +81,8 @@ async def kept(
     in_force = session.current()
     if in_force.tally is not None:
         raise ConfigError(
-            f"{model!r} is asked past catlite.models.ask, so what that costs cannot be told without asking it: write "
-            "`await catlite.models.ask.sample(model, …)`, or take a sample of questions, sample=5"
+            f"{model!r} is asked past catlite.models.ask, so what that costs cannot be told in advance: write "
+            "`await catlite.models.ask.sample(model, …)` in the place of `await model.sample(…)`"
         )
     store, outer = in_force.store, in_force.room
     if outer is not None:

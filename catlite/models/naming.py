@@ -41,7 +41,12 @@ def resolve(model: Models, *, base_url: str | Secret | None = None, api_key: str
     """Make a Model from what a user names: "local", a bare name, "provider/name", a Model, or several for a Panel."""
     if isinstance(model, str):
         return named(model, base_url, api_key)
-    if isinstance(model, Mapping | list | tuple) and (base_url, api_key) == (None, None):
+    if isinstance(model, Mapping | list | tuple):
+        if (base_url, api_key) != (None, None):
+            raise ConfigError(
+                "base_url= and api_key= go with one model's name, and a panel has several models: write each of them "
+                "as Endpoint(name, base_url=…)"
+            )
         return Panel(model)
     if isinstance(model, type):
         raise ConfigError(

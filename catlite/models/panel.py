@@ -7,6 +7,7 @@ those it has. Left out: members that read one another's replies, and the log-pro
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,17 @@ from catlite.checks import whole_number
 from catlite.data import Prompt, Rollout
 from catlite.errors import ConfigError, ModelError
 from catlite.models import ask
-from catlite.models.base import Closes, Model, Traits, check_n, check_sampling, traits
+from catlite.models.base import (
+    Closes,
+    Model,
+    Traits,
+    check_n,
+    check_sampling,
+    combined,
+    token_limit,
+    traits,
+)
+from catlite.models.http.endpoint import Endpoint
 from catlite.models.kept import wanted
 from catlite.models.named import named
 from catlite.runs import session
@@ -76,6 +87,8 @@ class Panel:
         indices = wanted(check_n(n))
         shares = [self._share(member, indices) for member in range(len(self.members))]
         asked = [member for member, (_, samples) in enumerate(shares) if samples]
+        for member in asked:
+            _check_budget(self.members[member], sampling)
         answers = await asyncio.gather(
             *(self._ask(member, prompt, *shares[member], sampling) for member in asked), return_exceptions=True
         )
@@ -110,14 +123,14 @@ class Panel:
         self, member: int, prompt: Prompt, first: int, samples: Sequence[int], sampling: Mapping[str, Any]
     ) -> list[Rollout]:
         if member in self._refusing:
-            raise self._refusing[member]
+            raise _without_replies(self._refusing[member])
         model = self.members[member]
         try:
             with session.samples_from(first):
                 rollouts = await ask.sample(model, prompt, len(samples), **sampling)
         except ModelError as error:
             if error.for_every_prompt:
-                self._refusing[member] = error
+                self._refusing[member] = _without_replies(error)
             raise
         return [replace(rollout, model=model.name) for rollout in rollouts]
 
@@ -150,6 +163,20 @@ def _pairs(members: Any) -> Iterator[tuple[str | Model, Any]]:
         if not isinstance(model, str | Model):
             raise ConfigError(f"a member of a panel is a model or its name, not {model!r:.60}")
         yield model, count
+
+
+def _check_budget(member: Model, sampling: Mapping[str, Any]) -> None:
+    """Raise ConfigError, before any member is asked, where this one cannot be held within the budget in force."""
+    ledger, about = session.current().ledger, traits(member)
+    if ledger is not None and (isinstance(member, Endpoint) or not about.keeps_books):
+        ledger.check(member.name, token_limit(combined(about.sampling, sampling)), about.price is not None)
+
+
+def _without_replies(error: ModelError) -> ModelError:
+    """Copy what a member answers to every prompt, without the replies to the prompt that it answered so first."""
+    fresh = copy.copy(error)
+    fresh.group, fresh.rollouts, fresh.usage = None, (), None
+    return fresh
 
 
 def _turns(counts: Sequence[int]) -> list[int]:

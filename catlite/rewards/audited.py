@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from catlite.cards import judgements_html
 from catlite.data import Group, Judgement, Reference
+from catlite.runs.session import rehearsing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,8 +33,9 @@ class Audited:
         return list((await self.audit(group, reference)).rewards_G)
 
     def remember(self, judgement: Judgement) -> Judgement:
-        """Keep `judgement` among the last ones, and return it."""
-        self.judged.append(judgement)
+        """Keep `judgement` among the last ones, unless it is made up, and return it."""
+        if not rehearsing():
+            self.judged.append(judgement)
         return judgement
 
     def to_frame(self) -> pd.DataFrame:

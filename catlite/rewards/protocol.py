@@ -12,6 +12,7 @@ from catlite.coerce import check_reward
 from catlite.data import Group, Judgement, Reference, Reward, Task
 from catlite.errors import ConfigError, OwnJudgeWarning
 from catlite.models.base import Model
+from catlite.models.panel import Panel
 from catlite.rewards.answer_match import AnswerMatch
 
 Audit = Callable[[Group, Reference], Awaitable[Judgement]]
@@ -67,14 +68,22 @@ def check_gradable(reward: object, task: Task, by: str | None = None) -> None:
 
 
 def warn_own_judge(policy: Model, reward: object) -> None:
-    """OwnJudgeWarning when the judge of `reward` is `policy`, or is called like it."""
-    judges = [judge for layer in layers(reward) if (judge := getattr(layer, "judge", None)) is not None]
-    if any(judge is policy or (isinstance(judge, Model) and judge.name == policy.name) for judge in judges):
+    """OwnJudgeWarning when the judge of `reward` is `policy`, or is called like it; of a Panel each member counts."""
+    judges = [judge for layer in layers(reward) if isinstance(judge := getattr(layer, "judge", None), Model)]
+    policies = _names(policy)
+    own = [name for judge in judges for name in _names(judge) if name in policies]
+    if own:
         concurrency.warn(
-            f"{policy.name!r} judges its own replies: it shares their mistakes, and in training it learns what its "
+            f"{own[0]!r} judges its own replies: it shares their mistakes, and in training it learns what its "
             "own judge lets pass. Another model as judge= avoids that",
             OwnJudgeWarning,
         )
+
+
+def _names(model: Model) -> list[str]:
+    """List the name of a model, and the names of its members where it is a Panel."""
+    members = model.members if isinstance(model, Panel) else ()
+    return [model.name, *(member.name for member in members)]
 
 
 def layers(reward: object) -> Iterator[object]:

@@ -25,7 +25,7 @@ from catlite.rewards.asking import shuffler
 from catlite.rewards.audited import REMEMBERED, Audited
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
 from catlite.rewards.proposal import MOST, Worked, check_bounds, propose_rubric
-from catlite.runs.session import noting
+from catlite.runs.session import memory, noting
 from catlite.usage import Usage
 
 KEPT = 3  # criteria that dropout leaves at least
@@ -145,9 +145,10 @@ class RubricReward(Audited):
         usable = reference.group.usable if self.from_rollouts else ()
         rollouts = list(dict.fromkeys(rollout.text for rollout in usable))[: self.from_rollouts]
         key = json.dumps([reference.text, question, rollouts])
+        rubrics: dict[str, Rubric] = memory(self, self.rubrics)
         async with self._turn(key):
-            if key in self.rubrics:
-                return self.rubrics[key], Usage()
+            if key in rubrics:
+                return rubrics[key], Usage()
             rubric, usage = await propose_rubric(
                 reference.text,
                 self.proposer,
@@ -159,9 +160,9 @@ class RubricReward(Audited):
                 worked=self.worked,
                 max_tokens=self.max_tokens,
             )
-            self.rubrics[key] = rubric
-            while len(self.rubrics) > REMEMBERED:
-                self.rubrics.pop(next(iter(self.rubrics)))
+            rubrics[key] = rubric
+            while len(rubrics) > REMEMBERED:
+                rubrics.pop(next(iter(rubrics)))
         return rubric, usage
 
     @asynccontextmanager

@@ -186,6 +186,21 @@ def copies(examples: Iterable[Example]) -> list[int]:
     return numbers
 
 
+# --- calls that are counted before they are made ---
+
+
+def rehearsing() -> bool:
+    """Tell whether replies are made up in the block, so that nothing may be learned from them."""
+    tally = current().tally
+    return tally is not None and not tally.asks
+
+
+def memory(owner: object, own: dict[str, Any]) -> dict[str, Any]:
+    """Give what `owner` remembers: its `own`, or something apart for each question whose cost is told in advance."""
+    tally = current().tally
+    return own if tally is None else tally.memories.setdefault(id(owner), (owner, {}))[1]
+
+
 # --- who listens ---
 
 

@@ -246,9 +246,10 @@ def _metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, float]]:
     for number, row in enumerate(rows):
         rubric, tags, verdicts = _checked(row, number + 1)
         score = rubric.score(verdicts)
-        scores: dict[str, float | None] = dict.fromkeys(("overall_score", *tags), score)
+        scores: dict[str, float | None] = {"overall_score": score}
         if score is not None and row.get("characters") is not None:
             scores["overall_score_length_adjusted"] = length_adjusted(score, row["characters"])
+        scores |= dict.fromkeys(tags, score)
         pairs: dict[str, list[tuple[Criterion, bool | None]]] = {}
         for criterion, met in zip(rubric.criteria, verdicts, strict=True):
             for tag in dict.fromkeys(criterion.tags):

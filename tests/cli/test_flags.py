@@ -65,8 +65,15 @@ def test_arguments_are_told_as_options(command, said, told):
         (("evaluate", "FILE", "--prompt", "question", "--ask", "--model", "m"), "give --answer-format boxed with it"),
         (("evaluate", "times_tables", "--limit", "0", "--model", "m"), "--limit 0: "),
         (("train", "FILE", "--prompt", "question"), "pass --reward rubric"),
+        (("evaluate", "times_tables", "--model", "m", "--dry-run", "-1"), "--dry-run -1: want a whole number"),
+        (("demo", "--questions", "0"), "--questions 0: times tables has 1 to 81"),
         (("evaluate", "math500", "--ask", "--model", "m"), "--ask goes with a file of your own"),
         (("train", "math500", "--ask"), "--ask goes with a file of your own"),
+        (
+            ("evaluate", "healthbench_professional", "--subset", "hard", "--model", "m", "--judge", "j"),
+            "--subset hard: healthbench_professional has none, leave it out",
+        ),
+        (("evaluate", "larger", "--path", "FILE", "--model", "m"), "larger has none, leave it out"),
     ],
 )
 def test_an_error_names_what_to_type(tmp_path, monkeypatch, capsys, arguments, told):
@@ -89,6 +96,7 @@ def test_an_error_names_what_to_type(tmp_path, monkeypatch, capsys, arguments, t
         ("estimate", "mine.csv", "--estimator", "magic"),
         ("train", "math500", "--estimator", "magic"),
         ("train", "math500", "--reward", "rubric"),
+        ("train", "math500", "--judge", "gpt-4o"),
     ],
 )
 def test_names_are_checked_before_a_task_or_a_model_is_fetched(monkeypatch, capsys, arguments):

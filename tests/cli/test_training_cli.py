@@ -54,7 +54,7 @@ def test_train_with_a_control_takes_the_free_estimator(folder, rows, tmp_path, c
     arguments = ["train", str(rows), "--answer-format", r"(\S)", "--policy", str(folder), "--control", control]
     assert main([*arguments, "--seed", "3", "--run", str(tmp_path / "run"), *SMALL]) == 0
     manifest = json.loads((tmp_path / "run" / "training.json").read_text())
-    assert (manifest["estimator"], manifest["reward"]) == ("MajorityVote()", reward)
+    assert (manifest["estimator"], manifest["reward"]) == (repr(catlite.MajorityVote()), reward)
 
 
 @pytest.mark.parametrize("options", [("--reward", "answer"), ("--judge", "gpt-4o"), ("--reward", "rubric")])

@@ -6,7 +6,7 @@ import pytest
 
 import catlite
 from catlite.analysis.panels import members
-from catlite.errors import AuthenticationFailed, BudgetReached, ConfigError, EndpointUnavailable
+from catlite.errors import AuthenticationFailed, BudgetReached, ConfigError, EndpointUnavailable, QuotaExhausted
 from catlite.models.naming import resolve
 from catlite.models.panel import Panel
 from catlite.runs import session
@@ -21,10 +21,10 @@ def scripted(name, fails=None):
     return catlite.ScriptedModel(reply, name=name)
 
 
-def sample(panel, n, first=0):
+def sample(panel, n, first=0, prompt="Who?"):
     async def go():
         with session.samples_from(first):
-            return await panel.sample("Who?", n)
+            return await panel.sample(prompt, n)
 
     return asyncio.run(go())
 
@@ -68,6 +68,63 @@ def test_a_member_that_fails_loses_its_own_replies_only_and_is_asked_once_where_
         assert [rollout.error for rollout in rollouts if rollout.model == "good"] == [None, None]
         assert [rollout.error for rollout in rollouts if rollout.model == "bad"] == ["bad: wrong key"] * 2
     assert len(calls) == 1
+
+
+def test_a_member_that_refuses_gives_its_earlier_replies_to_their_own_prompt_only():
+    class Empty:
+        name = "empty"
+
+        async def sample(self, prompt, n=1, **sampling):
+            error = QuotaExhausted("no credit", status=402)
+            error.rollouts = (catlite.Rollout(f"to {prompt}"),)
+            raise error
+
+    panel = Panel([scripted("good"), Empty()])
+    references = catlite.estimate(["first?", "second?"], panel, estimator=catlite.BestOfN(scripted("judge")), n=4)
+    texts = [[rollout.text for rollout in reference.rollouts if rollout.model == "empty"] for reference in references]
+    assert texts == [["to first?", ""], ["", ""]]
+
+
+def test_when_all_refuse_no_prompt_gets_the_replies_to_another():
+    def refuse(prompt, i):
+        error = AuthenticationFailed("wrong key", status=401)
+        error.rollouts = (catlite.Rollout(f"to {prompt}"),)
+        raise error
+
+    panel = Panel([catlite.ScriptedModel(refuse, name) for name in "ab"])
+    for prompt, came in (("first?", 2), ("second?", 0)):
+        with pytest.raises(AuthenticationFailed) as caught:
+            sample(panel, 2, prompt=prompt)
+        assert [rollout.text for rollout in caught.value.rollouts] == [f"to {prompt}"] * came
+
+
+def test_a_budget_in_dollars_asks_nobody_where_a_member_has_no_price(server):
+    server.models = None
+    members = [
+        catlite.Endpoint(name, base_url=server.url, api_key=server.key, price=price)
+        for name, price in (("m1", catlite.Price(1, 1)), ("m2", None))
+    ]
+    with pytest.raises(ConfigError, match="needs the price of 'm2'"):
+        catlite.synthesize("Who?", Panel(members), n=4, max_tokens=9, budget=catlite.Budget(usd=1))
+    assert not server.requests
+
+
+def test_a_single_sample_of_a_panel_costs_the_mean_over_its_rollouts(server):
+    server.models = None
+    members = [
+        (catlite.Endpoint(name, base_url=server.url, api_key=server.key, price=catlite.Price(price, price)), count)
+        for name, price, count in (("m1", 1, 7), ("m2", 100, 1))
+    ]
+    task = catlite.Task("one", (catlite.Example("2 + 2?", "4", answer_format="boxed"),))
+    alone = [catlite.evaluate(task, member, n=1).rows[0].usage.cost_usd for member, _ in members]
+    assert alone[1] == pytest.approx(100 * alone[0])
+    row = catlite.evaluate(task, Panel(members), n=8).rows[0]
+    assert row.usage.cost_usd == pytest.approx((7 * alone[0] + alone[1]) / 8)
+
+
+def test_an_address_goes_with_one_model():
+    with pytest.raises(ConfigError, match="a panel has several models: write each of them as Endpoint"):
+        resolve(["gpt-4o-mini", "gpt-4o"], base_url="http://127.0.0.1:9/v1")
 
 
 def test_the_failure_of_all_members_is_an_error():

@@ -108,6 +108,7 @@ def test_both_metrics_are_means_that_are_clipped_after_the_correction():
         for met, characters in ((True, 0), (True, 4_000), (False, 3_000))
     ]
     metrics = aggregate(rows)
+    assert list(metrics) == ["overall_score", "overall_score_length_adjusted", "type:x"]
     assert metrics["overall_score"] == metrics["type:x"] == pytest.approx(2 / 3)
     by_hand = ((1 + 0.0147 * 4) + (1 - 0.0147 * 4) + (0 - 0.0147 * 2)) / 3
     assert metrics["overall_score_length_adjusted"] == pytest.approx(by_hand)
