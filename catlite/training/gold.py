@@ -18,7 +18,6 @@ from catlite.models.base import Model
 from catlite.models.panel import Panel
 from catlite.rewards.answer_match import GOLD
 from catlite.rewards.protocol import check_gradable, layers, warn_own_judge
-from catlite.rewards.relative import RelativeJudge
 from catlite.training.config import TrainConfig, describe
 from catlite.training.rewarder import Rewarder
 from catlite.training.scored import Scored
@@ -43,11 +42,6 @@ def gold_rewarder(config: TrainConfig, policy: Model, rewarder: Rewarder, held: 
         raise ConfigError(
             "gold_judge scores prompts that are not trained on, and there are none: set held_back=16, or pass "
             "validation="
-        )
-    if any(isinstance(layer, RelativeJudge) for layer in layers(gold)):
-        raise ConfigError(
-            "gold_judge=RelativeJudge(…) compares the rollouts of one group, so its mean stays the same when the "
-            "policy gets better or worse: give a reward whose scores compare, such as ExpertRubric or ModelAsJudge"
         )
     trained, judges = list(_judges(rewarder.reward)), list(_judges(gold))
     same = [judge.name for judge in judges if any(judge is other or judge.name == other.name for other in trained)]

@@ -407,6 +407,8 @@ def test_positive_only_asks_again_for_criteria_about_what_a_response_avoids():
 
 def test_positive_only_leaves_out_criteria_with_negative_points():
     assert dropping(0.0, rubric=rubric(5, -3, 2), positive_only=True)[0] == ["criterion 0", "criterion 2"]
+    with pytest.raises(ConfigError, match="leaves none of the rubric's criteria"):
+        dropping(0.0, rubric=rubric(-3, -2), positive_only=True)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,10 @@ from catlite import (
     RelativeJudge,
     RubricReward,
     ScriptedModel,
+    VoteShare,
 )
 from catlite.errors import ConfigError, OwnJudgeWarning
+from catlite.preflight import check_stop
 from catlite.training.checks import Check, check, gold_says_stop
 from catlite.training.config import TrainConfig
 from catlite.training.gold import gold_rewarder
@@ -150,8 +152,19 @@ def test_a_gold_judge_needs_prompts_that_are_held_back_and_have_what_it_grades_b
 
 
 def test_a_gold_judge_that_only_compares_within_a_group_is_refused():
-    with pytest.raises(ConfigError, match="compares the rollouts of one group"):
-        made(LengthPenalty(RelativeJudge(model("claude"))))
+    for gold in (LengthPenalty(RelativeJudge(model("claude"))), VoteShare()):
+        with pytest.raises(ConfigError, match="compares the rollouts of one group"):
+            made(gold)
+
+
+def test_training_does_not_end_by_the_mean_of_a_reward_that_only_compares():
+    compared = LengthPenalty(RelativeJudge(model("claude")))
+    for stop in ("reward", "gold", "gap"):
+        with pytest.raises(ConfigError, match=f'stop="{stop}" goes by the mean reward, and RelativeJudge compares'):
+            check_stop(stop, compared, HELD)
+        check_stop(stop, lengths, HELD)
+    check_stop("gap", compared, [Example("Which?", answer_format="boxed")])
+    check_stop(None, compared, HELD)
 
 
 def test_a_policy_that_is_its_own_gold_judge_is_warned_of():
