@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
+from catlite import concurrency
 from catlite.coerce import check_reward
 from catlite.data import Example, Reference, Reward, Task
 from catlite.errors import ConfigError
@@ -60,7 +61,7 @@ def gold_rewarder(config: TrainConfig, policy: Model, rewarder: Rewarder, held: 
 async def gold_scores(scored: Sequence[Scored], golds: Sequence[str | None], rewarder: Rewarder) -> list[float]:
     """The mean reward of each prompt's rollouts by the gold judge, in order; nan where there is none.
 
-    It is given the gold answer where there is one, else the reference of training.
+    It is given the gold answer where there is one, else the reference of training. Warns when it could score none.
     """
     references = [
         score.reference if gold is None else Reference(gold, gold, GOLD, score.group)
@@ -72,6 +73,12 @@ async def gold_scores(scored: Sequence[Scored], golds: Sequence[str | None], rew
     for at, score in zip(places, batch.scored, strict=True):
         known = [reward for reward in score.rewards if reward is not None]
         values[at] = fmean(known) if known else math.nan
+    if places and all(map(math.isnan, values)):
+        concurrency.warn(
+            f"the gold judge scored none of the {len(places)} prompts of a check, so it can neither stop training nor "
+            f"choose the best adapter there: {batch.faults[0]}",
+            UserWarning,
+        )
     return values
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from catlite import (
     AnswerMatch,
+    Budget,
     Example,
     ExpertRubric,
     LengthPenalty,
@@ -19,7 +20,7 @@ from catlite import (
     ScriptedModel,
     VoteShare,
 )
-from catlite.errors import ConfigError, OwnJudgeWarning
+from catlite.errors import AuthenticationFailed, ConfigError, OwnJudgeWarning
 from catlite.preflight import check_stop
 from catlite.training.checks import Check, check, gold_says_stop
 from catlite.training.config import TrainConfig
@@ -69,8 +70,17 @@ def test_a_gold_judge_that_could_judge_nothing_leaves_its_figures_out():
     async def silent(group, reference):
         return [None] * len(group.rollouts)
 
-    found = checked(silent)
+    with pytest.warns(
+        UserWarning, match="the gold judge scored none of the 2 prompts of a check.*: silent could judge"
+    ):
+        found = checked(silent)
     assert (found.reward, found.gold) == (3.0, None)
+
+    async def refused(group, reference):
+        raise AuthenticationFailed("the key is refused", status=401)
+
+    with pytest.warns(UserWarning, match="the gold judge scored none .*: the key is refused"):
+        assert checked(refused).gold is None
 
     async def second_only(group, reference):
         return [0.5 if "And" in group.example.prompt else None for _ in group.rollouts]
@@ -201,6 +211,19 @@ def test_the_settings_of_a_run_with_a_gold_judge_are_json_and_the_same_in_every_
     assert configs[0]["gold_judge"].startswith("Watched(client=<object object")
     assert TrainConfig(gold_judge=shortness).as_dict()["gold_judge"] == "shortness"
     assert TrainConfig().as_dict()["gold_judge"] is None
+
+
+def test_the_policys_own_rollouts_in_a_check_are_not_on_the_budget(tmp_path):
+    """A step's are not either; train ended with BudgetReached in the first check that went over."""
+    pytest.importorskip("torch", reason="needs catlite[train]")
+    pytest.importorskip("trl", reason="needs catlite[train]")
+    from tiny import tiny_model
+    from trainings import small, trained
+
+    config = small(steps=1, held_back=2)
+    run = trained(tiny_model(tmp_path / "model"), config=config, budget=Budget(tokens=100))
+    assert run.complete
+    assert [row["check/prompts"] for row in run.metrics] == [2, 2]
 
 
 def test_a_run_is_checked_by_the_gold_judge_every_so_often_and_keeps_its_best(tmp_path):
