@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from catlite.cards import html_table, notes_html
 from catlite.data import Group
 from catlite.models.http.prices import Price
-from catlite.text import data_frame, plural, rounded, table
+from catlite.text import data_frame, dollars, plural, rounded, table
 from catlite.usage import Usage
 
 if TYPE_CHECKING:
@@ -129,7 +129,12 @@ def _with_error(row: Mapping[str, Any], name: str) -> str:
     value, error = row[name], row[f"{name}_se"]
     if value is None:
         return "price unknown" if name == "cost_usd" else "?"
-    show = (lambda number: f"${number:,.2f}") if name == "cost_usd" else rounded
+    show = _in_dollars if name == "cost_usd" else rounded
     if not error:
         return show(value)
     return f"{show(value)} ± {'?' if math.isnan(error) else show(error)}"
+
+
+def _in_dollars(value: float) -> str:
+    """Write dollars, with the digits that a small sum takes."""
+    return f"${value:,.2f}" if value >= 1 else dollars(value)

@@ -269,9 +269,10 @@ class Evaluation:
                 notes.append(f"{system} had no reference in {without:,} of {len(scored):,} cases, which scores 0.")
             if abstained := sum(row.abstained for row in scored):
                 score, error, _ = self.score(system, abstained=False)
+                rest = f"; it scores {score:.3f} ± {error:.3f} on those that it answered"
                 notes.append(
-                    f"{system} abstained in {abstained:,} of {len(scored):,} cases, which scores 0; it scores "
-                    f"{score:.3f} ± {error:.3f} on those that it answered."
+                    f"{system} abstained in {abstained:,} of {len(scored):,} cases, which scores 0"
+                    f"{rest if abstained < len(scored) else ''}."
                 )
             if spared := sum(
                 any(note.startswith(SPARED) for note in (row.reference.notes if row.reference else ()))

@@ -31,6 +31,7 @@ from catlite import (
     evaluate,
     train,
 )
+from catlite.costs import COUNTS
 from catlite.errors import ConfigError
 from catlite.models import ask
 from catlite.rewards.controls import RandomReward
@@ -300,3 +301,8 @@ def test_no_frame_of_a_failure_shows_a_key():
     frames = [entry.frame.f_locals for entry in caught.traceback if "catlite" in str(entry.path.parent.name)]
     assert frames
     assert key not in repr(frames)
+
+
+def test_a_small_sum_is_shown_with_its_digits_and_not_as_nothing():
+    row = {"model": "m", **dict.fromkeys(COUNTS, 0), **{f"{name}_se": 0.0 for name in COUNTS}, "cost_usd": 0.0014}
+    assert "$0.0014" in str(catlite.Cost("evaluate", "sums", 3, 0, (row,), ()))
