@@ -69,7 +69,7 @@ def check_task(
 
 def warn_of_collapse(reward: object, prompts: int) -> None:
     """Warn of training by agreement on so many `prompts` that it may collapse, where no check would show that."""
-    if prompts > _STABLE and isinstance(reward, AnswerMatch | VoteShare):
+    if prompts > _STABLE and any(isinstance(layer, AnswerMatch | VoteShare) for layer in layers(reward)):
         warnings.warn(
             f"{prompts} prompts are trained on by agreement, and none are held back to see whether that still means "
             f"accuracy. On more than {_STABLE} such training has been seen to collapse (arXiv 2603.08660): set "
