@@ -30,6 +30,12 @@ from .evaluation import evaluate as evaluate, reestimate as reestimate
 from .experiments.ablations import context_ablation as context_ablation, question_ablation as question_ablation
 from .experiments.compare import compare as compare
 from .experiments.comparison import Comparison as Comparison
+from .experiments.rubrics import (
+    judge_ablation as judge_ablation,
+    judge_mode_ablation as judge_mode_ablation,
+    rubric_size_ablation as rubric_size_ablation,
+    rubric_source_ablation as rubric_source_ablation,
+)
 from .experiments.scaling import scaling as scaling
 from .judging import ajudge as ajudge, judge as judge
 from .models.base import Model as Model

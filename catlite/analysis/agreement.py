@@ -237,16 +237,16 @@ def rank_correlation(
         [(x, y) for x, y in zip(of_a, of_b, strict=True) if not (is_missing(x) or is_missing(y))]
         for of_a, of_b in zip(a, b, strict=True)
     ]
-    correlations = list(zip(range(len(a)) if questions is None else questions, map(_spearman, both), strict=True))
+    correlations = list(zip(range(len(a)) if questions is None else questions, map(spearman, both), strict=True))
     known = [(question, value) for question, value in correlations if not math.isnan(value)]
     value, error = over_questions(known)
     within = {"value": value, "se": error, "n": len(known)}
     everything = [pair for pairs in both for pair in pairs]
-    pooled = {"value": _spearman(everything), "se": math.nan, "n": len(everything)}
+    pooled = {"value": spearman(everything), "se": math.nan, "n": len(everything)}
     return data_frame([{"figure": "within", **within}, {"figure": "pooled", **pooled}]).set_index("figure")
 
 
-def _spearman(pairs: Sequence[tuple[float, float]]) -> float:
+def spearman(pairs: Sequence[tuple[float, float]]) -> float:
     """Give Spearman's rank correlation: Pearson's of the ranks, where equal values share the mean of theirs."""
     import pandas as pd
 

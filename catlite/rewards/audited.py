@@ -20,7 +20,7 @@ class Audited:
     """A reward that remembers the groups it judged last, and shows them."""
 
     judged: deque[Judgement] = field(
-        default_factory=lambda: deque(maxlen=REMEMBERED), repr=False, compare=False, kw_only=True
+        default_factory=lambda: deque(maxlen=REMEMBERED), init=False, repr=False, compare=False
     )
 
     async def audit(self, group: Group, reference: Reference) -> Judgement:

@@ -88,8 +88,8 @@ class RubricReward(Audited):
     max_tokens: int | None = None
     worked: Worked = ()
     # The proposer's rubrics by reference, and the locks of those on their way. No settings, so not part of the repr.
-    rubrics: dict[str, Rubric] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
-    turns: dict[tuple[int, str], _Turn] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
+    rubrics: dict[str, Rubric] = field(default_factory=dict, init=False, repr=False, compare=False)
+    turns: dict[tuple[int, str], _Turn] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         hold_models(self, "proposer", "judge")
@@ -112,7 +112,7 @@ class RubricReward(Audited):
         rubric, proposed = reference.rubric, None
         if rubric is None:
             with noting() as remarks:
-                rubric, proposed = await self._proposed(group, reference)
+                rubric, proposed = await self.propose(group, reference)
         elif self.positive_only:
             rubric = Rubric(tuple(criterion for criterion in rubric.criteria if criterion.points > 0))
             if not rubric.criteria:
@@ -141,7 +141,7 @@ class RubricReward(Audited):
         order.sort(key=lambda place: place != first)
         return Rubric(tuple(rubric.criteria[place] for place in sorted(order[:count])))
 
-    async def _proposed(self, group: Group, reference: Reference) -> tuple[Rubric, Usage]:
+    async def propose(self, group: Group, reference: Reference) -> tuple[Rubric, Usage]:
         """The rubric and what it cost now: nothing where the same reference had one just before.
 
         A grader judges several systems by one gold reference, and has to judge all of them by one rubric.

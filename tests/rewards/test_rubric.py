@@ -655,3 +655,16 @@ def test_a_penalized_rubric_can_still_be_audited():
     assert judgement.rewards_G == (0.0, 0.0)
     assert judgement.notes == ("2 of 2 rollouts have over 1 tokens: −1",)
     assert LengthPenalty(ModelAsJudge(judge())).audit is None
+
+
+def test_a_changed_copy_of_a_reward_proposes_a_rubric_of_its_own(tmp_path):
+    from dataclasses import replace
+
+    proposer = ScriptedModel(lambda prompt, i: json.dumps({"criteria": [f"Names the {n}th planet." for n in range(8)]}))
+    reward = RubricReward(proposer, ScriptedModel(lambda prompt, i: "yes"), fewest=2, most=3)
+    group = Group(Example("Which planets?"), (Rollout("Mars."), Rollout("Venus.")))
+    reference = Reference("Mars and Venus.", None, "Synthesis", group)
+    wider = replace(reward, most=6)
+    assert len(asyncio.run(reward.propose(group, reference))[0]) == 3
+    assert len(asyncio.run(wider.propose(group, reference))[0]) == 6
+    assert not wider.judged
