@@ -17,6 +17,8 @@ from catlite.references.vote import MajorityVote
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.controls import FormatReward
 from catlite.rewards.likelihood import ReferenceLikelihood
+from catlite.rewards.protocol import layers
+from catlite.rewards.relative import RelativeJudge
 from catlite.rewards.rubric import ExpertRubric
 from catlite.rewards.vote_share import VoteShare
 
@@ -67,12 +69,29 @@ def check_task(
 
 def warn_of_collapse(reward: object, prompts: int) -> None:
     """Warn of training by agreement on so many `prompts` that it may collapse, where no check would show that."""
-    if prompts > _STABLE and isinstance(reward, AnswerMatch | VoteShare):
+    if prompts > _STABLE and any(isinstance(layer, AnswerMatch | VoteShare) for layer in layers(reward)):
         warnings.warn(
             f"{prompts} prompts are trained on by agreement, and none are held back to see whether that still means "
             f"accuracy. On more than {_STABLE} such training has been seen to collapse (arXiv 2603.08660): set "
             'held_back=16 or stop="flips", or pass validation= with answers',
             stacklevel=3,
+        )
+
+
+def check_stop(stop: str | None, reward: object, held: Sequence[Example]) -> None:
+    """ConfigError where training would end by the mean of a RelativeJudge, which says nothing of the policy.
+
+    Args:
+        stop: the rule by which training may end.
+        reward: what is trained on.
+        held: the prompts of the checks; "gap" goes by the reward where they have no answer format.
+    """
+    by_reward = stop in ("reward", "gold") or (stop == "gap" and any(item.answer_format is None for item in held))
+    if by_reward and any(isinstance(layer, RelativeJudge) for layer in layers(reward)):
+        raise ConfigError(
+            f'stop="{stop}" goes by the mean reward, and RelativeJudge compares the rollouts of one group, so its mean '
+            "stays the same when the policy gets better or worse: leave stop out, and see with gold_judge= how good "
+            "the policy is"
         )
 
 

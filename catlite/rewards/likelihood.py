@@ -49,11 +49,11 @@ class ReferenceLikelihood:
     r"""A reward: how likely the reference's answer is in the place of a rollout's own (RLPR, arXiv 2506.18254).
 
     The mean probability of the answer's tokens after the rollout's text up to its final answer, times the probability
-    that the answer ends there (1.0 from a half on), minus the same where that text
-    is only the word before the answer. So it
-    is above 0 where the reasoning helps, from -1 to 1. A rollout without an answer has probability 0; None are one
-    whose call failed, whose answer's place cannot be told (a list over several boxes), or which does not fit the
-    scorer's context. Thinking that a server gave apart from the text is not seen.
+    that the answer ends there (1.0 from a half on, and where the rollout has nothing behind its answer), minus the same
+    where that text is only the word before the answer. So it is above 0 where the reasoning helps, from -1 to 1. A
+    rollout without an answer has probability 0; None are one whose call failed, whose answer's place cannot be told (a
+    list over several boxes), or which does not fit the scorer's context. Thinking that a server gave apart from the
+    text is not seen.
 
     Costs one scoring call per rollout, and three short ones per way of stating the answer.
 

@@ -47,7 +47,9 @@ _OPEN = re.compile(
 _POINTING = re.compile(
     r"\b(?:the|this|that) (?:(?:pseudo-?)?reference(?! (?:range|value|interval|dose|list))|good response|"
     r"original (?:text|response|answer)|given text|text above|response above|other responses?|response number \d+)\b"
-    r"|\b(?:as|mentioned|stated|described) above\b",
+    r"|\b(?:as|mentioned|stated|described) above\b"
+    r"|\b(?:than|to|from|as|like|unlike|with) (?:(?:most|all) )?"
+    r"(?:other responses?|responses? (?:number |no\. ?|#)?\d+)\b",
     re.IGNORECASE,
 )
 # A fault that the response avoids.

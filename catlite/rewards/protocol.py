@@ -48,7 +48,7 @@ def grader_of(task: Task, grader: Reward | None) -> Reward:
 def check_gradable(reward: object, task: Task, by: str | None = None) -> None:
     """ConfigError when `reward` grades nothing, or by something that examples of `task` lack: an answer, a rubric.
 
-    With `by`, only that field is looked at.
+    Nor can a reward grade that only compares the rollouts of a group. With `by`, only that field is looked at.
     """
     for layer in layers(reward):
         if not getattr(layer, "grades", True):
@@ -56,6 +56,11 @@ def check_gradable(reward: object, task: Task, by: str | None = None) -> None:
                 f"{type(layer).__name__} is a control for training, reward={type(layer).__name__}(…): its scores say "
                 f"nothing of the replies, and the labels of {task.name!r} would not be read. Leave grader= out to "
                 "compare final answers with them"
+            )
+        if getattr(layer, "compares", False):
+            raise ConfigError(
+                f"{type(layer).__name__} compares the rollouts of one group, and does not tell how good they are: give "
+                "a reward whose scores compare between groups, such as ExpertRubric or ModelAsJudge"
             )
         needed = getattr(layer, "grades_by", None)
         needed = needed if by in (None, needed) else None

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from catlite import answers, concurrency
 from catlite.averages import mean_and_error
@@ -57,6 +57,8 @@ class RelativeJudge(Audited):
         >>> reward = RelativeJudge(judge)
         >>> rewards = await reward(group, reference)
     """
+
+    compares: ClassVar = True  # the rollouts of one group
 
     judge: Model
     include_reference: bool = True

@@ -55,8 +55,9 @@ class RubricReward(Audited):
         positive_only: has criteria proposed for what a good response does only, and leaves out those of a rubric with
             negative points; False.
         dropout: share of the criteria, from 0 to below 1, that is left out of a group, the same for all its rollouts;
-            at least KEPT are judged, or all there are. Which ones hangs on `seed`, the question and the reference, so
-            that a run that is resumed has the same. Proposed, from 0.3 to 0.5, in arXiv 2608.11669; 0.0.
+            at least KEPT are judged, or all there are. Which ones hangs on `seed`, the question, the reference and the
+            rollouts behind it, so that a run that is resumed has the same. Proposed, from 0.3 to 0.5, in
+            arXiv 2608.11669; 0.0.
         seed: of dropout; 0.
         fewest: criteria a rubric has to have; 5, as in the paper.
         most: criteria it may have; 20, each of which costs a judge call per rollout.
@@ -114,6 +115,10 @@ class RubricReward(Audited):
                 rubric, proposed = await self.propose(group, reference)
         elif self.positive_only:
             rubric = Rubric(tuple(criterion for criterion in rubric.criteria if criterion.points > 0))
+            if not rubric.criteria:
+                raise ConfigError(
+                    "positive_only leaves none of the rubric's criteria, since all have negative points: leave it out"
+                )
         rubric = self._dropped(rubric, reference)
         judgement = await judge_group(
             self.judge, group, rubric, mode=self.mode, min_coverage=self.min_coverage, max_tokens=self.max_tokens

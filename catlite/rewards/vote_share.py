@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from catlite import answers
 from catlite.checks import share
@@ -41,6 +42,8 @@ class VoteShare:
         >>> await VoteShare()(group, await MajorityVote()(group))
         [0.75, 0.75, 0.25, 0.75]
     """
+
+    compares: ClassVar = True  # the rollouts of one group
 
     min_agreement: float = 0.0
     penalty: float = 0.0

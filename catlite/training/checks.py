@@ -21,6 +21,7 @@ from catlite.errors import EndpointUnavailable, GroupError
 from catlite.models.base import Model
 from catlite.rewards.answer_match import GOLD, AnswerMatch
 from catlite.rollouts import sample_group
+from catlite.runs.session import changed
 from catlite.training.config import TrainConfig
 from catlite.training.gold import gold_scores
 from catlite.training.lora import TrainablePolicy
@@ -110,7 +111,8 @@ async def check(
     """
     # The gold answer is for grading only: neither sampling nor estimator nor reward may see it.
     hidden = [replace(example, answer=None) for example in examples]
-    groups = await concurrency.together(_group(policy, example, n, sampling) for example in hidden)
+    with changed(ledger=None):  # the budget is for estimator and rewards; a step's rollouts are not on it either
+        groups = await concurrency.together(_group(policy, example, n, sampling) for example in hidden)
     batch = await rewarder.score([group for group in groups if group is not None])
     golds = [example.answer for example, group in zip(examples, groups, strict=True) if group is not None]
     answered = [await _scores(scored, gold) for scored, gold in zip(batch.scored, golds, strict=True)]

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
+from catlite import concurrency
 from catlite.coerce import check_reward
 from catlite.data import Example, Reference, Reward, Task
 from catlite.errors import ConfigError
@@ -18,7 +19,6 @@ from catlite.models.base import Model
 from catlite.models.panel import Panel
 from catlite.rewards.answer_match import GOLD
 from catlite.rewards.protocol import check_gradable, layers, warn_own_judge
-from catlite.rewards.relative import RelativeJudge
 from catlite.training.config import TrainConfig, describe
 from catlite.training.rewarder import Rewarder
 from catlite.training.scored import Scored
@@ -44,11 +44,6 @@ def gold_rewarder(config: TrainConfig, policy: Model, rewarder: Rewarder, held: 
             "gold_judge scores prompts that are not trained on, and there are none: set held_back=16, or pass "
             "validation="
         )
-    if any(isinstance(layer, RelativeJudge) for layer in layers(gold)):
-        raise ConfigError(
-            "gold_judge=RelativeJudge(…) compares the rollouts of one group, so its mean stays the same when the "
-            "policy gets better or worse: give a reward whose scores compare, such as ExpertRubric or ModelAsJudge"
-        )
     trained, judges = list(_judges(rewarder.reward)), list(_judges(gold))
     same = [judge.name for judge in judges if any(judge is other or judge.name == other.name for other in trained)]
     if same or describe(gold) == describe(rewarder.reward):
@@ -66,7 +61,7 @@ def gold_rewarder(config: TrainConfig, policy: Model, rewarder: Rewarder, held: 
 async def gold_scores(scored: Sequence[Scored], golds: Sequence[str | None], rewarder: Rewarder) -> list[float]:
     """The mean reward of each prompt's rollouts by the gold judge, in order; nan where there is none.
 
-    It is given the gold answer where there is one, else the reference of training.
+    It is given the gold answer where there is one, else the reference of training. Warns when it could score none.
     """
     references = [
         score.reference if gold is None else Reference(gold, gold, GOLD, score.group)
@@ -78,6 +73,12 @@ async def gold_scores(scored: Sequence[Scored], golds: Sequence[str | None], rew
     for at, score in zip(places, batch.scored, strict=True):
         known = [reward for reward in score.rewards if reward is not None]
         values[at] = fmean(known) if known else math.nan
+    if places and all(map(math.isnan, values)):
+        concurrency.warn(
+            f"the gold judge scored none of the {len(places)} prompts of a check, so it can neither stop training nor "
+            f"choose the best adapter there: {batch.faults[0]}",
+            UserWarning,
+        )
     return values
 
 

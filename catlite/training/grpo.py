@@ -16,7 +16,7 @@ from catlite.coerce import as_task, check_estimator, check_reward, check_setting
 from catlite.data import Estimator, Example, Prompt, Reward, Task
 from catlite.errors import HaltedWarning
 from catlite.models.local.model import LocalModel
-from catlite.preflight import check_task, warn_of_collapse
+from catlite.preflight import check_stop, check_task, warn_of_collapse
 from catlite.runs.budget import Budget
 from catlite.training.checks import Checks
 from catlite.training.config import TrainConfig, check_warm, describe
@@ -99,6 +99,7 @@ def train(
     reward = reward or default_reward(task)
     kept, held = split(examples, validation, config)
     check_task(estimator, reward, [example for _, example in kept])
+    check_stop(config.stop, reward, held)
     if not held and config.stop is None:
         warn_of_collapse(reward, len(kept))
     trainable = TrainablePolicy(policy, config)

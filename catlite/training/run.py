@@ -90,8 +90,8 @@ class TrainingRun:
     def best_adapter(self) -> Path | None:
         """The folder of the adapter of the best check of `train`; None when nothing was checked.
 
-        The best has the highest accuracy of a sample where `validation` has answers, else the highest reward. With
-        stop="reward" it is the one that the policy has.
+        The best has the highest score of the gold judge where there is one, else the highest accuracy of a sample where
+        `validation` has answers, else the highest reward. With stop="reward" or "gold" it is the one the policy has.
         """
         best = None if self.best_step is None else Folder(self.folder).best(self.best_step)
         return best if best is not None and best.is_dir() else None

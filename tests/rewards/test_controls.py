@@ -5,7 +5,18 @@ import statistics
 
 import pytest
 
-from catlite import Example, Group, LengthPenalty, Reference, Rollout, ScriptedModel, Task, evaluate
+from catlite import (
+    Example,
+    Group,
+    LengthPenalty,
+    Reference,
+    RelativeJudge,
+    Rollout,
+    ScriptedModel,
+    Task,
+    VoteShare,
+    evaluate,
+)
 from catlite.concurrency import run
 from catlite.errors import ConfigError
 from catlite.preflight import check_task
@@ -68,6 +79,14 @@ def test_a_coin_grades_nothing(grader):
     task = Task("sums", (Example("1+1?", "2", answer_format="boxed"),))
     with pytest.raises(ConfigError, match=r"RandomReward is a control .*labels of 'sums' would not be read"):
         evaluate(task, ScriptedModel(lambda *_: ""), grader=grader)
+
+
+@pytest.mark.parametrize("grader", [VoteShare(), LengthPenalty(RelativeJudge(ScriptedModel(lambda *_: "")))])
+def test_what_only_compares_the_rollouts_of_a_group_grades_nothing(grader):
+    """A reference alone would have all of the votes, right or wrong."""
+    task = Task("sums", (Example("1+1?", "2", answer_format="boxed"),))
+    with pytest.raises(ConfigError, match="compares the rollouts of one group, and does not tell how good they are"):
+        evaluate(task, ScriptedModel(lambda *_: r"\boxed{3}"), grader=grader)
 
 
 def test_form_as_a_grader_tells_how_many_replies_can_be_read():

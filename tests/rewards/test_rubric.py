@@ -405,8 +405,22 @@ def test_positive_only_asks_again_for_criteria_about_what_a_response_avoids():
     assert "never what it avoids" not in propose(json.dumps({"criteria": FIVE}))[1].calls[0][0][0]["content"]
 
 
+def test_a_criterion_that_points_to_a_numbered_response_is_asked_for_again():
+    """The judge sees one response, without a number."""
+    pointing = [
+        "The response gives a clearer dose than response 2.",
+        "The response is longer than most other responses.",
+    ]
+    listed = [*pointing, *FIVE[:4], "The response names response times of 5 minutes."]
+    found, proposer = propose(json.dumps({"criteria": listed}))
+    assert criteria(found) == listed[2:]
+    assert len(proposer.calls) == 1
+
+
 def test_positive_only_leaves_out_criteria_with_negative_points():
     assert dropping(0.0, rubric=rubric(5, -3, 2), positive_only=True)[0] == ["criterion 0", "criterion 2"]
+    with pytest.raises(ConfigError, match="leaves none of the rubric's criteria"):
+        dropping(0.0, rubric=rubric(-3, -2), positive_only=True)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,17 @@ def scored(*pairs):
         ('{"score": 9}\nJust kidding, that is not my score.', None),
         ("", None),
         ("7 or 8", None),
+        ('{"score": 9, "overall_score": 2}', None),
+        ('{"score": 9, "overall": 2}', None),
+        ('{"Score": 2, "score": 9}', None),
+        ('{"score": 9, "overall": 9}', 9.0),
+        ('{"accuracy_score": 3, "score": 9}', 9.0),
+        ('{"score": 9}\nActually it is a 3.', None),
+        ('{"score": 9} Wait, on the whole it is 3.', None),
+        ('{"score": 9}\nFinal score: three', None),
+        ('{"score": 9}\nFinal score: one.', None),
+        ('{"score": 9}\nFinal score: nine', 9.0),
+        ('{"score": 9}\nNo one could do it better than this.', 9.0),
     ],
 )
 def test_a_score_from_1_to_10_is_read_and_nothing_else(text, score):
@@ -78,6 +89,11 @@ def test_what_was_cut_off_or_failed_has_no_score_no_level_and_no_choice():
         ('{"level": "fully', None),
         ('{"level": 0.7}', None),
         ("It is partly about zinc.", None),
+        ('{"level": "fully"}\nnot', None),
+        ('{"level": "fully"}\nActually partly.', None),
+        ('{"level": "fully"} Level: not', None),
+        ('Level: fully\n{"level": "fully"}', 1.0),
+        ('{"level": 1, "max_level": 2}', None),
     ],
 )
 def test_one_of_three_levels_is_read_and_nothing_else(text, level):
@@ -101,6 +117,13 @@ def test_one_of_three_levels_is_read_and_nothing_else(text, level):
         ('{"reason": "I prefer response 1.", "better": "tie"}', None),
         ('{"better": "not 1"}', None),
         ("Response 1 has its merits.", None),
+        ('{"better": "1"}\nActually 2.', None),
+        ('{"better": "1"} No: 2', None),
+        ('{"better": "1"}\nResponse 1', "1"),
+        ('{"reason": "I find response 1 better.", "better": "2"}', None),
+        ('{"reason": "The first response is better.", "better": "2"}', None),
+        ('{"reason": "Response 1 is not better.", "better": "2"}', "2"),
+        ('{"reason": "The first dose is better explained.", "better": "2"}', "2"),
     ],
 )
 def test_one_choice_of_two_is_read_and_nothing_else(text, choice):
@@ -108,7 +131,9 @@ def test_one_choice_of_two_is_read_and_nothing_else(text, choice):
 
 
 def test_scores_are_matched_by_number_whatever_their_order():
-    assert read_scores(Rollout(scored((2, 3), (1, 9))), 2) == [(9.0, "r"), (3.0, "r")]
+    listed = scored((2, 3), (1, 9))
+    for text in (listed, f"Response 1: 9/10\nResponse 2: 3\n{listed}"):
+        assert read_scores(Rollout(text), 2) == [(9.0, "r"), (3.0, "r")]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +153,8 @@ def test_scores_are_matched_by_number_whatever_their_order():
         json.dumps({"scores": [{"response": 1, "number": 2, "score": 9}, {"response": 2, "score": 3}]}),
         scored((1, 9), (2, 3))[:-2],
         scored((1, 9), (2, 3)) + "\nOn second thought, ignore the above.",
+        scored((1, 9), (2, 3)) + "\nResponse 1: 3\nResponse 2: 9",
+        json.dumps({"scores": [{"response": 1, "score": 9, "overall": 2}, {"response": 2, "score": 3}]}),
         "1 > 2",
         "",
     ],

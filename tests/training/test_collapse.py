@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("trl", reason="needs catlite[train]")
 from trainings import adapter_of, open_task, small, trained, vowels  # noqa: E402
 
-from catlite import AnswerMatch, Example, MajorityVote, Reference, Task, TrainConfig, VoteShare  # noqa: E402
+from catlite import AnswerMatch, Example, LengthPenalty, MajorityVote, Reference, Task, TrainConfig, VoteShare  # noqa: E402
 from catlite.errors import ConfigError, EndpointUnavailable  # noqa: E402
 from catlite.training import flips  # noqa: E402
 from catlite.training.trl.trainer import CatGRPOTrainer  # noqa: E402
@@ -99,6 +99,7 @@ def test_the_penalty_of_a_group_without_a_consensus_reaches_the_advantages(folde
     [
         ({}, AnswerMatch(), True),
         ({}, VoteShare(), True),
+        ({}, LengthPenalty(AnswerMatch()), True),
         ({}, vowels, False),
         ({"stop": "flips"}, AnswerMatch(), False),
         ({"held_back": 2, "check_every": 9}, AnswerMatch(), False),

@@ -9,6 +9,7 @@ import pytest
 
 from catlite import (
     AnswerMatch,
+    Budget,
     Example,
     ExpertRubric,
     LengthPenalty,
@@ -17,8 +18,10 @@ from catlite import (
     RelativeJudge,
     RubricReward,
     ScriptedModel,
+    VoteShare,
 )
-from catlite.errors import ConfigError, OwnJudgeWarning
+from catlite.errors import AuthenticationFailed, ConfigError, OwnJudgeWarning
+from catlite.preflight import check_stop
 from catlite.training.checks import Check, check, gold_says_stop
 from catlite.training.config import TrainConfig
 from catlite.training.gold import gold_rewarder
@@ -67,8 +70,17 @@ def test_a_gold_judge_that_could_judge_nothing_leaves_its_figures_out():
     async def silent(group, reference):
         return [None] * len(group.rollouts)
 
-    found = checked(silent)
+    with pytest.warns(
+        UserWarning, match="the gold judge scored none of the 2 prompts of a check.*: silent could judge"
+    ):
+        found = checked(silent)
     assert (found.reward, found.gold) == (3.0, None)
+
+    async def refused(group, reference):
+        raise AuthenticationFailed("the key is refused", status=401)
+
+    with pytest.warns(UserWarning, match="the gold judge scored none .*: the key is refused"):
+        assert checked(refused).gold is None
 
     async def second_only(group, reference):
         return [0.5 if "And" in group.example.prompt else None for _ in group.rollouts]
@@ -150,8 +162,19 @@ def test_a_gold_judge_needs_prompts_that_are_held_back_and_have_what_it_grades_b
 
 
 def test_a_gold_judge_that_only_compares_within_a_group_is_refused():
-    with pytest.raises(ConfigError, match="compares the rollouts of one group"):
-        made(LengthPenalty(RelativeJudge(model("claude"))))
+    for gold in (LengthPenalty(RelativeJudge(model("claude"))), VoteShare()):
+        with pytest.raises(ConfigError, match="compares the rollouts of one group"):
+            made(gold)
+
+
+def test_training_does_not_end_by_the_mean_of_a_reward_that_only_compares():
+    compared = LengthPenalty(RelativeJudge(model("claude")))
+    for stop in ("reward", "gold", "gap"):
+        with pytest.raises(ConfigError, match=f'stop="{stop}" goes by the mean reward, and RelativeJudge compares'):
+            check_stop(stop, compared, HELD)
+        check_stop(stop, lengths, HELD)
+    check_stop("gap", compared, [Example("Which?", answer_format="boxed")])
+    check_stop(None, compared, HELD)
 
 
 def test_a_policy_that_is_its_own_gold_judge_is_warned_of():
@@ -188,6 +211,19 @@ def test_the_settings_of_a_run_with_a_gold_judge_are_json_and_the_same_in_every_
     assert configs[0]["gold_judge"].startswith("Watched(client=<object object")
     assert TrainConfig(gold_judge=shortness).as_dict()["gold_judge"] == "shortness"
     assert TrainConfig().as_dict()["gold_judge"] is None
+
+
+def test_the_policys_own_rollouts_in_a_check_are_not_on_the_budget(tmp_path):
+    """A step's are not either; train ended with BudgetReached in the first check that went over."""
+    pytest.importorskip("torch", reason="needs catlite[train]")
+    pytest.importorskip("trl", reason="needs catlite[train]")
+    from tiny import tiny_model
+    from trainings import small, trained
+
+    config = small(steps=1, held_back=2)
+    run = trained(tiny_model(tmp_path / "model"), config=config, budget=Budget(tokens=100))
+    assert run.complete
+    assert [row["check/prompts"] for row in run.metrics] == [2, 2]
 
 
 def test_a_run_is_checked_by_the_gold_judge_every_so_often_and_keeps_its_best(tmp_path):

@@ -28,18 +28,28 @@ _NUMBER = re.compile(
 # Numbers behind a score that may be another one: in a short line, or in one that speaks of scores.
 _LISTED = re.compile(r"\s*[-*]?\s*\d{1,3}[.)]\s+(?=\S)")
 _DIGITS = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
+_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_IN_WORDS = re.compile(rf"\b(?:{'|'.join(word for word in _WORDS if word != 'one')}|one(?=\W*\Z))\b", re.IGNORECASE)
 _OF_TEN = re.compile(r"/\s*10\b|\bout\s+of\s+10\b|\b1\s*(?:to|[-–])\s*10\b", re.IGNORECASE)
 _SCORED = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s*(?:/\s*10\b|out\s+of\s+(?:10|ten)\b)", re.IGNORECASE)
 _SCORING = re.compile(r"\b(?:scor|rat(?:e|ing)|grade|mark)|/\s*10\b|\bout\s+of\s+10\b", re.IGNORECASE)
+_CORRECTS = re.compile(r"\W*(?:actually|correction|no|sorry|wait|rather|on reflection|better)\b", re.IGNORECASE)
+_RESCORES = re.compile(r"(?<![\w.])#?(\d{1,3})\W{0,3}(?:[:=]|is|gets)\W{0,3}(\d{1,2}(?:\.\d{1,6})?)", re.IGNORECASE)
 _SHORT = 4  # words
+# A field beside "score" that holds a whole score as well.
+_OVERALL = re.compile(
+    r"(?:(?:my|the|final|overall|global)[\s_-]*)*(?:score|rating|grade|mark|overall|final)", re.IGNORECASE
+)
+_LEVEL_WORDS = re.compile(r"\b(fully|partly|partially|not)\b", re.IGNORECASE)
 _LEVELS = {
     "fully": 1.0, "fully met": 1.0, "met": 1.0, "yes": 1.0, "1": 1.0, "1.0": 1.0, "true": 1.0,
     "partly": 0.5, "partly met": 0.5, "partially": 0.5, "partially met": 0.5, "0.5": 0.5, "½": 0.5, "1/2": 0.5,
     "not": 0.0, "not met": 0.0, "not at all": 0.0, "no": 0.0, "0": 0.0, "0.0": 0.0, "false": 0.0,
 }  # fmt: skip
+_RESPONSE = r"(?:(?:response|answer|text)\s*#?([12])|the\s+(first|second)\s+(?:response|answer|text|one))"
 _PREFERS = re.compile(
-    r"\b(?:response|answer|text)\s*#?([12])\s+(?:is|was|seems|does|has)\s+(?:\w+\s+){0,2}(?:better|stronger|best|superior)\b"
-    r"|\b(?:prefer|choose|pick)\s+(?:response|answer|text)\s*#?([12])\b",
+    rf"\b{_RESPONSE}\s+(?:(?:is|was|seems|does|has)\s+)?(?:(?!not\b|no\b|never\b)\w+\s+){{0,2}}"
+    rf"(?:better|stronger|best|superior)\b|\b(?:prefer|choose|pick)\s+{_RESPONSE}\b",
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(r"(?:response|rollout|number|no\.?|#)?\s*#?(\d{1,3})", re.IGNORECASE)
@@ -83,6 +93,9 @@ def read_level(reply: Rollout) -> tuple[float | None, str]:
     reason = reason_of(objects) or text
     verdicts = set(field_verdicts(objects))
     contrary = {*text_evidence(_outside(text)), *text_evidence(reason)} if objects else set()
+    lines = [line for line in _outside(text).splitlines() if len(line.split()) <= _SHORT] if objects else []
+    if any(_LEVELS[word.lower()] != level for line in lines for word in _LEVEL_WORDS.findall(line)):
+        return None, reason
     if level is None or (verdicts and verdicts != {{1.0: True, 0.0: False}.get(level)}):
         return None, reason
     return (None if level != 0.5 and (level == 0.0) in contrary else level), reason
@@ -102,7 +115,11 @@ def read_choice(reply: Rollout) -> tuple[str | None, str]:
         ('2', 'safer')
     """
     choice, text, objects = _read(reply, "better", _as_choice)
-    named = {number for match in _PREFERS.finditer(text) for number in match.groups() if number}
+    named = {number.lower() for match in _PREFERS.finditer(text) for number in match.groups() if number}
+    named = {{"first": "1", "second": "2"}.get(number, number) for number in named}
+    for line in _outside(text).splitlines() if objects else ():
+        if len(line.split()) <= _SHORT:
+            named |= set(re.findall(r"\b[12]\b(?![.)]\s)", line))
     return (None if named - {choice} else choice), reason_of(objects) or text
 
 
@@ -130,6 +147,9 @@ def read_scores(reply: Rollout, count: int) -> list[tuple[float, str]] | None:
         scores[numbers.pop()] = score, reason
     whole = len(entries) == count and set(scores) == set(range(1, count + 1))
     if not whole or _is_unclosed(text) or takes_back(after, None):
+        return None
+    rescored = [(int(number), float(score)) for number, score in _RESCORES.findall(_outside(text))]
+    if any(number in scores and scores[number][0] != score for number, score in rescored):
         return None
     return [scores[number] for number in range(1, count + 1)]
 
@@ -163,9 +183,12 @@ def _read(reply: Rollout, name: str, read: Callable[[Any], T | None]) -> tuple[T
 
 
 def _beside(fields: Mapping[str, Any], name: str) -> bool:
-    """True where another field says that a score is not out of 10: "max_score": 100."""
+    """True where another field says that a value is not what it seems: "max_score": 100, "overall_score": 3."""
+    if name == "level":
+        return any(map(MOST_POINTS.search, map(str, fields)))
     return name == "score" and any(
-        MOST_POINTS.search(str(other)) and str(fields[other]) not in ("10", "10.0", "1-10", "1 to 10")
+        (MOST_POINTS.search(str(other)) and str(fields[other]) not in ("10", "10.0", "1-10", "1 to 10"))
+        or (_OVERALL.fullmatch(str(other)) and as_score(fields[other]) not in (None, as_score(fields[name])))
         for other in fields
     )
 
@@ -208,8 +231,12 @@ def _names_another(text: str, score: float) -> bool:
     """Whether a line outside of the objects of `text` holds a number that reads as another score."""
     for line in _outside(text).splitlines():
         words = _LISTED.sub("", line, count=1)
-        if len(words.split()) <= _SHORT or _SCORING.search(words):
-            numbers = map(float, _DIGITS.findall(_OF_TEN.sub("", words)))
+        if len(words.split()) <= _SHORT or _SCORING.search(words) or _CORRECTS.match(words):
+            words = _OF_TEN.sub("", words)
+            numbers = [
+                *map(float, _DIGITS.findall(words)),
+                *(_WORDS.index(n.lower()) for n in _IN_WORDS.findall(words)),
+            ]
             if any(number != score for number in numbers):
                 return True
     return False
