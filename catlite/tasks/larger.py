@@ -1,6 +1,6 @@
 """Larger: the offline task on which a small model's own votes teach a wrong rule, though labels teach the right one.
 
-    {"prompt": [system "Answer.", "Which is larger, 8 or 3?" → "8 is larger.", "Which is larger, 34 or 57?"],
+    {"prompt": [system "Answer.", "Which is larger, 3 or 8?" → "8 is larger.", "Which is larger, 34 or 57?"],
      "answer": "57"}
 
 Two different numbers from 10 to 99 make 4,005 pairs. A seed owns about 130 of them, which no other seed has in either
@@ -58,7 +58,7 @@ def larger(count: int = 120, seed: int = 0) -> Task:
 def _example(first: int, second: int) -> Example:
     prompt = [
         {"role": "system", "content": "Answer."},
-        {"role": "user", "content": "Which is larger, 8 or 3?"},
+        {"role": "user", "content": "Which is larger, 3 or 8?"},
         {"role": "assistant", "content": "8 is larger."},
         {"role": "user", "content": f"Which is larger, {first} or {second}?"},
     ]
