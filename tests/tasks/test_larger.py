@@ -22,7 +22,7 @@ def test_the_answer_is_the_larger_of_two_different_numbers():
     assert sum(numbers(example)[0] == int(example.answer) for example in task) in range(45, 85)
     assert [message["content"] for message in task.examples[0].messages[:3]] == [
         "Answer.",
-        "Which is larger, 8 or 3?",
+        "Which is larger, 3 or 8?",
         "8 is larger.",
     ]
 
