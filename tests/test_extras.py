@@ -77,10 +77,10 @@ def test_the_base_of_catlite_needs_no_scipy(tmp_path):
     code = (
         "import numpy as np\n"
         "from catlite.analysis.comparing import _welch\n"
-        "from catlite.analysis.agreement import _spearman\n"
+        "from catlite.analysis.agreement import spearman\n"
         "x, y = np.array([0.2, 0.5, 1.0, 1.0, 0.1]), np.array([0.9, 0.7, 1.0, 1.0, 0.6])\n"
         "print(_welch(x, y), _welch(np.ones(4), np.array([1.0, 0, 1, 0])))\n"
-        "print(_spearman([(1, 2), (2, 1), (2, 4), (5, 3)]))"
+        "print(spearman([(1, 2), (2, 1), (2, 4), (5, 3)]))"
     )
     done = children.run(
         [sys.executable, "-c", code],

@@ -86,9 +86,11 @@ def test_a_judge_is_asked_about_every_rollout_and_criterion(mode, calls):
 
 
 def test_a_group_is_scored_in_one_call():
-    reward = LengthPenalty(RelativeJudge(model("judge")))
-    expected = cost(evaluate, TASK, model(), grader=reward, estimators=Synthesis(model()), n=4, max_tokens=10)
-    assert requests(expected)["judge"] == 10 * 2  # the rollouts, then the reference
+    from catlite import LocalModel
+
+    reward, config = LengthPenalty(RelativeJudge(model("judge"))), TrainConfig(steps=10, prompts_per_step=3)
+    expected = cost(train, TASK, LocalModel("local"), reward=reward, estimator=MajorityVote(), config=config)
+    assert requests(expected)["judge"] == 10 * 3
 
 
 def test_a_comparison_is_counted_for_both_models():

@@ -198,7 +198,8 @@ def test_what_a_store_keeps_it_gives_back(tmp_path_factory, texts, one):
 @FUZZ
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_an_answer_in_a_box_is_found_whatever_stands_before(before, answer):
-    if re.search(r"[\\{}]|think", before + answer) or not re.search(r"[^\s.…?_]", answer):
+    # "\\boxed{answer}" and "\\boxed{…}" are what a prompt shows in the place of an answer.
+    if re.search(r"[\\{}]|think", before + answer) or re.search(r"answer|\A[\s.…?_]*\Z", answer, re.IGNORECASE):
         return
     assert answers.extract(f"{before} so \\boxed{{{answer}}}.") == re.sub("\r\n?", "\n", answer).strip()
 

@@ -94,7 +94,8 @@ def extract(text: str, answer_format: str = "boxed") -> str | None:
         for match in pattern.finditer(text):
             answer = match[1] if match[1] is not None else answer
     else:
-        answer = _boxed(text) or _announced(text.replace("\r\n", "\n").replace("\r", "\n"))
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        answer = _boxed(text) or _announced(text)
     return (answer or "").strip() or None
 
 

@@ -248,7 +248,7 @@ def test_a_comparison_always_has_all_four_systems():
     task = Task("t", tuple(Example(f"q{n}", answer="a", answer_format=r"is (\w)", id=str(n)) for n in range(3)))
     found = compare(catlite.ScriptedModel(reply(3), "old"), catlite.ScriptedModel(reply(6), "new"), task, n=8)
     frame = found.to_frame()
-    assert list(frame.index) == ["single sample", "greedy", "majority of 8", "synthesis of 8"]
+    assert list(frame.index) == ["single sample", "pass@8", "greedy", "majority of 8", "synthesis of 8"]
     single = frame.loc["single sample"]
     assert (single["before"], single["after"], single["difference"]) == (3 / 8, 6 / 8, 3 / 8)
     assert single["difference_se"] == 0
