@@ -180,7 +180,7 @@ def measure(vllm: str, model: Path, dtype: str, folder: Path) -> list[tuple[str,
         with differences(rows, "log-probabilities, base: difference"):
             before, _ = drawn(policy)
         again, _ = drawn(policy)
-        equal = sum(one.tokens == other.tokens for one, other in zip(before, again, strict=True))
+        equal = sum(reply.tokens == other.tokens for reply, other in zip(before, again, strict=True))
         rows.append(("the same seed again: equal replies", f"{equal} of {ROWS}"))
         rates = []
         for seed in range(1, 4):
@@ -196,7 +196,7 @@ def measure(vllm: str, model: Path, dtype: str, folder: Path) -> list[tuple[str,
             drawn(run.policy)
         rows.append(("adapters handed over in 3 steps and a draw after them", str(server.loads())))
         after, _ = drawn(run.initial)
-        equal = sum(one.tokens == other.tokens for one, other in zip(before, after, strict=True))
+        equal = sum(reply.tokens == other.tokens for reply, other in zip(before, after, strict=True))
         rows.append(("frozen() after training: replies equal to those before", f"{equal} of {ROWS}"))
         seconds = [row["seconds/generation"] for row in run.metrics]
         rows.append(("seconds of a step's 8 rollouts, 24 tokens", ", ".join(f"{each:.2f}" for each in seconds)))

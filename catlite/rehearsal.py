@@ -71,9 +71,11 @@ class Tally:
             self.failures += [rollout.error for rollout in rollouts if rollout.error is not None]
         else:
             rollouts = self._imitate(model, as_messages(prompt), n, combined(about.sampling, check_sampling(sampling)))
-        came = [rollout for rollout in rollouts if rollout.error is None]
+        replies = [rollout for rollout in rollouts if rollout.error is None]
         known = about.keeps_books or not self.asks
-        self._count(model, Usage.total(rollout.usage for rollout in came) if known else usage_of(came, about.price))
+        self._count(
+            model, Usage.total(rollout.usage for rollout in replies) if known else usage_of(replies, about.price)
+        )
         return rollouts
 
     async def logprobs(
@@ -140,26 +142,26 @@ def _text(number: int, messages: Sequence[Message], tokens: int) -> str:
 def _fill_in(form: Mapping[str, Any], messages: Sequence[Message]) -> str:
     """Write a reply that fits a `response_format`."""
     schema = form.get("json_schema", {}).get("schema", {})
-    asked = max(len(start.findall(messages[-1]["content"])) for start in _NUMBERED)
-    return json.dumps(_value(schema, asked, 1))
+    entries = max(len(start.findall(messages[-1]["content"])) for start in _NUMBERED)
+    return json.dumps(_value(schema, entries, 1))
 
 
-def _value(schema: Mapping[str, Any], asked: int, number: int) -> Any:
+def _value(schema: Mapping[str, Any], entries: int, number: int) -> Any:
     """Make up a value of a JSON schema.
 
     Args:
         schema: the schema.
-        asked: how many entries a list has that says no number itself.
+        entries: how many entries a list has that says no number itself.
         number: the place of the value in its list, from 1.
     """
     kind = schema.get("type")
     if "enum" in schema:
         return schema["enum"][0]
     if kind == "object":
-        return {name: _value(part, asked, number) for name, part in schema.get("properties", {}).items()}
+        return {name: _value(part, entries, number) for name, part in schema.get("properties", {}).items()}
     if kind == "array":
-        count = schema.get("maxItems", max(1, asked))
-        return [_value(schema.get("items", {}), asked, place) for place in range(1, count + 1)]
+        count = schema.get("maxItems", max(1, entries))
+        return [_value(schema.get("items", {}), entries, place) for place in range(1, count + 1)]
     if kind in ("integer", "number"):
         return max(schema.get("minimum", number), min(number, schema.get("maximum", number)))
     if kind == "boolean":

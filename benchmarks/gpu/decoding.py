@@ -102,10 +102,10 @@ def generated_per_second(model: Any, prompts: Sequence[list[int]], tokens: int) 
 
 def difference(left: Sequence[Drawn], right: Sequence[Drawn]) -> tuple[float, float]:
     """(the share of replies that are the same, by how much log-probabilities differ as far as tokens agree)."""
-    same = sum(one.tokens == other.tokens for one, other in zip(left, right, strict=True)) / len(left)
+    same = sum(reply.tokens == other.tokens for reply, other in zip(left, right, strict=True)) / len(left)
     apart = 0.0
-    for one, other in zip(left, right, strict=True):
-        pairs = zip(one.tokens, other.tokens, one.logprobs, other.logprobs, strict=True)
+    for reply, other in zip(left, right, strict=True):
+        pairs = zip(reply.tokens, other.tokens, reply.logprobs, other.logprobs, strict=True)
         for token, its, logprob, other_logprob in pairs:
             if token != its:
                 break

@@ -162,8 +162,8 @@ def quiet(small: bool) -> Figures:
     before = set(Path().iterdir())
     with policy(small) as model, contextlib.redirect_stdout(words):
         concurrency.run(model.sample(PROMPT, 4, max_tokens=8))
-    said = words.getvalue()
-    assert "generation_config" not in said, said
+    printed = words.getvalue()
+    assert "generation_config" not in printed, printed
     new = set(Path().iterdir()) - before
     assert not new, f"new in the working directory: {new}"
     return {"new files": len(new)}

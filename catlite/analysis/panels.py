@@ -67,12 +67,12 @@ def _row(name: str, groups: Iterable[Group]) -> dict[str, Any]:
     usage = Usage.total(rollout.usage for rollout in replies)
     own_mean, own_error = mean_and_error(own)
     mean, error = mean_and_error(others)
-    came = [rollout for rollout in replies if rollout.defect != "failed"]
+    answered = [rollout for rollout in replies if rollout.defect != "failed"]
     return {
         "model": name,
         "rollouts": len(replies),
-        "failed": len(replies) - len(came),
-        "no_answer": sum(rollout.answer is None for rollout in came),
+        "failed": len(replies) - len(answered),
+        "no_answer": sum(rollout.answer is None for rollout in answered),
         "own": own_mean,
         "own_se": own_error,
         "others": mean,
@@ -90,11 +90,11 @@ def _agreements(name: str, group: Group) -> tuple[list[float], list[float]]:
         return [], []
     classes = answers.classes([str(voter.answer) for voter in voters])
     place: Mapping[int, int] = {voter: number for number, voted in enumerate(classes) for voter in voted}
-    mine = [place[at] for at, voter in enumerate(voters) if _member(voter) == name]
+    kinds = [place[at] for at, voter in enumerate(voters) if _member(voter) == name]
     rest = [place[at] for at, voter in enumerate(voters) if _member(voter) != name]
-    pairs = math.comb(len(mine), 2)
-    equal = sum(math.comb(mine.count(kind), 2) for kind in set(mine))
+    pairs = math.comb(len(kinds), 2)
+    equal = sum(math.comb(kinds.count(kind), 2) for kind in set(kinds))
     same = [equal / pairs] if pairs else []
-    across = len(mine) * len(rest)
-    different = [sum(mine.count(kind) * rest.count(kind) for kind in set(mine)) / across] if across else []
+    across = len(kinds) * len(rest)
+    different = [sum(kinds.count(kind) * rest.count(kind) for kind in set(kinds)) / across] if across else []
     return same, different

@@ -100,9 +100,9 @@ async def rejudge(
     with working(run, budget, None, len(keys)) as (_, tell):
         judged = await concurrency.each(judge_one, keys, under_way(rewards[0].judge))
     all_outcomes = [outcome for outcomes in judged for outcome in outcomes.values()]
-    came = any(isinstance(outcome, Judgement) for outcome in all_outcomes)
-    raise_if_nothing_came(stops, came)
-    if not came and not stops:
+    judged_any = any(isinstance(outcome, Judgement) for outcome in all_outcomes)
+    raise_if_nothing_came(stops, judged_any)
+    if not judged_any and not stops:
         raise next(outcome for outcome in all_outcomes if isinstance(outcome, CatliteError))
     return {name: {key: of[name] for key, of in zip(keys, judged, strict=True)} for name in variants}, scores
 

@@ -86,15 +86,15 @@ class Panel:
         check_sampling(sampling)
         indices = wanted(check_n(n))
         shares = [self._share(member, indices) for member in range(len(self.members))]
-        asked = [member for member, (_, samples) in enumerate(shares) if samples]
-        for member in asked:
+        sharing = [member for member, (_, samples) in enumerate(shares) if samples]
+        for member in sharing:
             _check_budget(self.members[member], sampling)
         answers = await asyncio.gather(
-            *(self._ask(member, prompt, *shares[member], sampling) for member in asked), return_exceptions=True
+            *(self._ask(member, prompt, *shares[member], sampling) for member in sharing), return_exceptions=True
         )
         replies: dict[int, Rollout] = {}
         failures: list[BaseException] = []
-        for member, answer in zip(asked, answers, strict=True):
+        for member, answer in zip(sharing, answers, strict=True):
             if isinstance(answer, BaseException):
                 failures.append(answer)
                 fresh: Sequence[Rollout] = self._lost(member, answer, len(shares[member][1]))
@@ -103,7 +103,7 @@ class Panel:
             replies |= zip(shares[member][1], fresh, strict=True)
         in_order = [replies[index] for index in indices]
         graver = [failure for failure in failures if not isinstance(failure, ModelError)]
-        if graver or len(failures) == len(asked):
+        if graver or len(failures) == len(sharing):
             error = (graver or failures)[0]
             if hasattr(error, "rollouts"):
                 error.rollouts = tuple(reply for reply in in_order if reply.error is None)
@@ -137,9 +137,9 @@ class Panel:
     def _lost(self, member: int, error: BaseException, count: int) -> list[Rollout]:
         """The replies of a member that failed: those it had before, and the rest with the error."""
         model = self.members[member].name
-        came = [replace(rollout, model=model) for rollout in getattr(error, "rollouts", ())][:count]
+        earlier = [replace(rollout, model=model) for rollout in getattr(error, "rollouts", ())][:count]
         lost = Rollout("", finish_reason="error", error=f"{model}: {error}", model=model)
-        return came + [lost] * (count - len(came))
+        return earlier + [lost] * (count - len(earlier))
 
     async def aclose(self) -> None:
         """Close the members that were given by name."""

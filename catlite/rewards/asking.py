@@ -10,14 +10,20 @@ import hashlib
 import random
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from catlite import answers
 from catlite.criteria import Criterion
 from catlite.data import Example, Message, Rollout
-from catlite.models.base import json_schema
+from catlite.errors import RequestRejected
+from catlite.models.base import Model, json_schema
+from catlite.models.preferring import sample_preferring
 from catlite.prompts.fence import disarm, fenced, fenced_question
 from catlite.prompts.files import render
+from catlite.usage import Usage
+
+T = TypeVar("T")
 
 _VERDICT = {"reason": {"type": "string"}, "met": {"type": "boolean"}}
 _ENTRY = json_schema("entry", {"criterion": {"type": "integer"}, **_VERDICT})["json_schema"]["schema"]
@@ -142,6 +148,48 @@ def ask_again(messages: Sequence[Message], reply: Rollout, request: str | None =
         return [*messages, {"role": "assistant", "content": reply.text}, {"role": "user", "content": request}]
     *before, last = messages
     return [*before, {**last, "content": f"{last['content']}\n\n{request}"}]
+
+
+async def ask_twice(
+    judge: Model,
+    messages: list[Message],
+    form: Mapping[str, Any],
+    read: Callable[[Rollout], tuple[T | None, str]],
+    *,
+    max_tokens: int | None,
+    spent: list[Usage | None],
+) -> tuple[T | None, str]:
+    """Ask a judge, and once more where its reply cannot be read.
+
+    Args:
+        judge: the model that judges.
+        messages: the request.
+        form: the JSON that the reply is to have.
+        read: gives what a reply says, or None, and the judge's reason or why it cannot be read.
+        max_tokens: of each reply; None leaves the judge's own limit.
+        spent: takes the usage of each reply.
+
+    Returns:
+        What `read` gave last; None, and why, where the judge refused.
+
+    Raises:
+        RequestRejected: for a refusal that every prompt would meet.
+    """
+    value, reason = None, ""
+    preferred = {"response_format": form, "temperature": 0.0}
+    for _ in range(2):
+        try:
+            reply = await sample_preferring(judge, messages, preferred, max_tokens=max_tokens)
+        except RequestRejected as error:
+            if error.for_every_prompt:
+                raise
+            return None, reason or f"the judge refused: {error}"
+        spent.append(reply.usage)
+        value, reason = read(reply)
+        if value is not None or reply.error is not None:
+            break
+        messages = ask_again(messages, reply)
+    return value, reason
 
 
 def shuffler(seed: int, texts: Sequence[str]) -> random.Random:

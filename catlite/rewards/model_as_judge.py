@@ -6,16 +6,14 @@ of that. Left out: pairwise preference.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from catlite import answers, concurrency
 from catlite.coerce import hold_models
 from catlite.data import Group, Reference, Response, Rollout
-from catlite.errors import ConfigError, RequestRejected
+from catlite.errors import ConfigError
 from catlite.models.base import Model
-from catlite.models.preferring import sample_preferring
 from catlite.rewards import asking
 from catlite.rewards.verdicts.reading import read_verdict
 from catlite.rewards.verdicts.scores import as_reward, read_score
@@ -64,27 +62,16 @@ class ModelAsJudge:
         if asking.says_nothing(response):
             return 0.0
         messages = asking.about_likeness(answers.without_thinking(reference) or reference, response, scale=self.scale)
-        read: Callable[[Rollout], float | None] = _score if self.scale else _same
-        preferred = {"response_format": asking.SCORE if self.scale else asking.VERDICT, "temperature": 0.0}
-        for _ in range(2):
-            try:
-                reply = await sample_preferring(self.judge, messages, preferred, max_tokens=self.max_tokens)
-            except RequestRejected as error:
-                if error.for_every_prompt:
-                    raise
-                return None
-            reward = read(reply)
-            if reward is not None or reply.error is not None:
-                return reward
-            messages = asking.ask_again(messages, reply)
-        return None
+        form, read = (asking.SCORE, _score) if self.scale else (asking.VERDICT, _same)
+        reward, _ = await asking.ask_twice(self.judge, messages, form, read, max_tokens=self.max_tokens, spent=[])
+        return reward
 
 
-def _same(reply: Rollout) -> float | None:
-    met, _ = read_verdict(reply)
-    return None if met is None else float(met)
+def _same(reply: Rollout) -> tuple[float | None, str]:
+    met, reason = read_verdict(reply)
+    return (None if met is None else float(met)), reason
 
 
-def _score(reply: Rollout) -> float | None:
-    score, _ = read_score(reply)
-    return None if score is None else as_reward(score)
+def _score(reply: Rollout) -> tuple[float | None, str]:
+    score, reason = read_score(reply)
+    return (None if score is None else as_reward(score)), reason

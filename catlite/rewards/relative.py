@@ -18,10 +18,9 @@ from catlite import answers, concurrency
 from catlite.averages import mean_and_error
 from catlite.coerce import as_model, hold_models
 from catlite.criteria import Criterion, Rubric, Verdict
-from catlite.data import Group, Judgement, Message, Reference, Rollout
-from catlite.errors import ConfigError, RequestRejected
+from catlite.data import Group, Judgement, Reference, Rollout
+from catlite.errors import ConfigError
 from catlite.models.base import Model
-from catlite.models.preferring import sample_preferring
 from catlite.rewards import asking
 from catlite.rewards.audited import Audited
 from catlite.rewards.verdicts.scores import as_reward, read_choice, read_scores
@@ -104,28 +103,19 @@ class RelativeJudge(Audited):
         """The reward and the judge's reason of each text, or why there are none; and what asking took."""
         shown = reference.text if self.include_reference else ""
         messages = asking.about_group(group.example.messages, texts, shown, beginning_of(texts))
-        preferred = {"response_format": asking.SCORES, "temperature": 0.0}
         spent: list[Usage | None] = []
-        why = ""
-        for _ in range(2):
-            try:
-                reply = await sample_preferring(self.judge, messages, preferred, max_tokens=self.max_tokens)
-            except RequestRejected as error:
-                if error.for_every_prompt:
-                    raise
-                why = why or f"the judge refused: {error}"
-                break
-            spent.append(reply.usage)
-            scores = read_scores(reply, len(texts))
-            if scores is not None:
-                rewards = [(as_reward(score), reason) for score, reason in scores]
-                return dict(zip(texts, rewards, strict=True)), "", Usage.total(spent)
-            if reply.error is not None:
-                why = reply.error
-                break
-            why = f"the judge's reply does not score each response once: {reply.text[:200]!r}"
-            messages = asking.ask_again(messages, reply)
-        return {}, why, Usage.total(spent)
+
+        def read(reply: Rollout) -> tuple[list[tuple[float, str]] | None, str]:
+            unread = f"the judge's reply does not score each response once: {reply.text[:200]!r}"
+            return read_scores(reply, len(texts)), reply.error or unread
+
+        scores, why = await asking.ask_twice(
+            self.judge, messages, asking.SCORES, read, max_tokens=self.max_tokens, spent=spent
+        )
+        if scores is None:
+            return {}, why, Usage.total(spent)
+        rewards = [(as_reward(score), reason) for score, reason in scores]
+        return dict(zip(texts, rewards, strict=True)), "", Usage.total(spent)
 
 
 def beginning_of(texts: Sequence[str]) -> str:
@@ -216,23 +206,6 @@ def prefer(
 async def _prefer(judge: Model, before: Sequence[Group], after: Sequence[Group], max_tokens: int | None) -> Preference:
     spent: list[Usage | None] = []
 
-    async def ask(messages: list[Message]) -> tuple[str | None, str]:
-        choice, reason = None, ""
-        for _ in range(2):
-            try:
-                preferred = {"response_format": asking.CHOICE, "temperature": 0.0}
-                reply: Rollout = await sample_preferring(judge, messages, preferred, max_tokens=max_tokens)
-            except RequestRejected as error:
-                if error.for_every_prompt:
-                    raise
-                return None, reason or f"the judge refused: {error}"
-            spent.append(reply.usage)
-            choice, reason = read_choice(reply)
-            if choice is not None or reply.error is not None:
-                break
-            messages = asking.ask_again(messages, reply)
-        return choice, reason
-
     async def compare(old: Group, new: Group) -> tuple[float | None, bool, tuple[str, str]]:
         """(the score of `new`, whether both orders agree, the reasons)."""
         if not old.usable or not new.usable:
@@ -243,7 +216,15 @@ async def _prefer(judge: Model, before: Sequence[Group], after: Sequence[Group],
             return 0.5, True, ("the same text", "the same text")
         question = old.example.messages
         (first, why), (second, why_swapped) = await concurrency.together(
-            ask(asking.about_pair(question, pair)) for pair in (texts, texts[::-1])
+            asking.ask_twice(
+                judge,
+                asking.about_pair(question, pair),
+                asking.CHOICE,
+                read_choice,
+                max_tokens=max_tokens,
+                spent=spent,
+            )
+            for pair in (texts, texts[::-1])
         )
         if first is None or second is None:
             return None, False, (why, why_swapped)
