@@ -12,7 +12,6 @@ import griffe
 
 from catlite.concurrency import blocking_docstring
 
-
 MAKERS = ("catlite.concurrency.blocking", "catlite.emitting.iterating")
 
 
