@@ -15,6 +15,7 @@ from typing import Any
 
 from catlite.data import Message
 from catlite.errors import AuthenticationFailed, BadReply, ConfigError, MissingExtra
+from catlite.models.http.chunks import Assembly, Write
 from catlite.models.http.clients import Answer, check_proxies, late, lost, never_sent, without_frames
 from catlite.models.http.keys import Address, Secret
 from catlite.models.http.refusals import prompt_text, snippet, status_error
@@ -42,7 +43,9 @@ class LiteLLMClient:
         self._model = model
         self._address = address
 
-    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> Answer | None:
+    async def send(
+        self, messages: list[Message], request: dict[str, Any], timeout: float, write: Write | None = None
+    ) -> Answer | None:
         """See Client."""
         import litellm
         import openai
@@ -59,7 +62,15 @@ class LiteLLMClient:
                     api_key=self._address.key.reveal() or None,
                     **request,
                 )
-                return Answer(self._redact(json.dumps(reply.model_dump(mode="json"))), {})
+                if write is None:
+                    return Answer(self._redact(json.dumps(reply.model_dump(mode="json"))), {})
+                assembly = Assembly(write)
+                async for chunk in reply:
+                    assembly.take(json.loads(self._redact(json.dumps(chunk.model_dump(mode="json")))))
+                whole = assembly.body()
+                if whole is not None:
+                    return Answer(whole, {})
+                failure = lost(self.who, "the stream ended before the reply did", sent=True)
         except (TimeoutError, openai.APITimeoutError):
             failure = late(self.who, timeout)
         except asyncio.CancelledError as error:
