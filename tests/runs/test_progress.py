@@ -56,7 +56,7 @@ def test_estimate_and_synthesize_tell_a_terminal_too(terminal):
     assert "/3 [" in terminal.getvalue()
     terminal.truncate(0)
     catlite.synthesize("hi", MODEL, n=3)
-    assert "catlite: 3 rollouts of scripted, and their synthesis … 0 s" in terminal.getvalue()
+    assert "catlite: 0 of 3 rollouts of scripted … 0 s" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\x1b[K")
 
 
