@@ -121,6 +121,7 @@ class WrittenText:
             if self._closing is not None:
                 mark = self._closing(self._held, max(0, len(self._held) - len(piece) - _LONGEST_MARK))
                 if mark is None:
+                    self._held = self._held[-_LONGEST_MARK:]
                     return ""
                 self._held, self._closing, self._thought = self._held[mark.end() :].lstrip(), None, True
         text = re.split(r"<(?=\||$)", self._held, maxsplit=1)[0] if self._channels else self._held
@@ -150,7 +151,7 @@ class WrittenText:
         return True
 
 
-_LONGEST_MARK = 130
+_LONGEST_MARK = 200
 _MARK_BEGUN = re.compile(r"<\|[^\n]{0,60}|[<\[◁][^>\]▷\n]{0,130}|a(?:n(?:a(?:l(?:y(?:s(?:is?)?)?)?)?)?)?")
 _FINAL = re.compile(
     r"<\|channel\|>\s{0,3}final[^<\n]{0,60}(?:<\|constrain\|>[^<\n]{0,60})?<\|message\|>", re.IGNORECASE

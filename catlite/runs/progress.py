@@ -26,6 +26,7 @@ from catlite.usage import Usage
 
 DELAY_SECONDS = 2.0  # work that is done sooner needs no line
 _REDRAW_SECONDS = 0.125
+_KEPT = 4_000  # characters of a reference that is being written, whose end is shown
 _ANSWERS = 6  # of the rollouts that a line names, the most frequent
 
 
@@ -134,7 +135,7 @@ class Live:
 
     def write(self, delta: str) -> None:
         """Add to the reference's text."""
-        self.text += delta
+        self.text = (self.text + delta)[-_KEPT:]
         self.changed()
 
     def state(self) -> str:
@@ -223,10 +224,7 @@ def live(progress: bool | None, what: str, n: int, run: object | None) -> Iterat
         return
     view = Live(what, n)
     with _line(progress, view.line, view.card) as view.changed:
-        try:
-            yield view
-        finally:
-            view.text = ""  # a connection keeps the context in which it was opened
+        yield view
 
 
 def _check(progress: bool | None) -> None:
