@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _LONG = 20_000  # characters of one text in a notebook card; the object keeps all of them
 
+_WRITTEN = 1_500  # of a text that is being written, whose end is what one reads
+
 # What keeps MathJax 3 (JupyterLab, Notebook 7) and MathJax 2 (older viewers) from typesetting "$3.50 … $2.20".
 PLAIN = 'class="mathjax_ignore tex2jax_ignore"'
 _STYLE = "border:1px solid #8886;border-radius:6px;padding:.6em .9em;max-width:60em;font-family:sans-serif"
@@ -59,6 +61,12 @@ def _(reference: Reference) -> str:
     first = " · ".join([*answer, escaped(support_text(reference))])
     text = f'<div style="{_SCROLL}">{escaped(reference.text)}</div>'
     return card(f"<div>{first}</div>", warnings(reference.notes), text, _origin(reference), _rollouts(reference.group))
+
+
+def live_card(state: str, text: str) -> str:
+    """Draw a reference that is being made: how far its rollouts are, and the end of what is written of it."""
+    shown = f"… {text[-_WRITTEN:]}" if len(text) > _WRITTEN else text
+    return card(f"<div>{escaped(state)}</div>", f'<div style="{_SCROLL}">{escaped(shown)}</div>' if text else "")
 
 
 def card(*parts: str) -> str:

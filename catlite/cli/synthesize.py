@@ -6,17 +6,19 @@ import argparse
 import json
 import re
 import sys
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from typing import Any
 
 import catlite
 from catlite.cli import options
 from catlite.cli.flags import in_flags
-from catlite.cli.waiting import on_terminal
+from catlite.cli.waiting import on_terminal, waiting
 from catlite.data import Message, Prompt, Reference
 from catlite.errors import ConfigError
 from catlite.reprs import in_full, models_text, support_text
-from catlite.text import usage_text, visible
+from catlite.runs.progress import Live
+from catlite.text import WIDTH, fitting, usage_text, visible
 
 
 def add(commands: options.Commands) -> None:
@@ -49,22 +51,20 @@ def add(commands: options.Commands) -> None:
 
 
 def _synthesize(arguments: argparse.Namespace) -> int:
-    prompt = _prompt(arguments.prompt)
-    reference = catlite.synthesize(
-        prompt,
-        arguments.model,
-        anchor=arguments.anchor,
-        answer_format=arguments.answer_format,
-        include_question=arguments.include_question,
-        base_url=arguments.base_url,
+    settings = {
+        "anchor": arguments.anchor,
+        "answer_format": arguments.answer_format,
+        "include_question": arguments.include_question,
+        "base_url": arguments.base_url,
         **options.of_run(arguments),
-    )
-    if arguments.json:
-        print(json.dumps(_as_json(reference), indent=2))
-    elif arguments.rollouts:
-        print(in_full(reference))
+    }
+    prompt = _prompt(arguments.prompt)
+    if sys.stdout.isatty() and not (arguments.json or arguments.rollouts):
+        reference = _print_as_written(prompt, arguments.model, **settings)
     else:
-        print(visible(reference.text) if sys.stdout.isatty() else reference.text)
+        reference = catlite.synthesize(prompt, arguments.model, **settings)
+        text = in_full(reference) if arguments.rollouts else reference.text
+        print(json.dumps(_as_json(reference), indent=2) if arguments.json else text)
     if not arguments.rollouts:
         for note in reference.notes:
             print(f"catlite: note: {in_flags(note, arguments.parser)}", file=sys.stderr)
@@ -72,6 +72,31 @@ def _synthesize(arguments: argparse.Namespace) -> int:
             parts = [support_text(reference), models_text(reference), usage_text(reference.total_usage)]
             print("catlite: " + "; ".join(part for part in parts if part), file=sys.stderr)
     return 0
+
+
+def _print_as_written(prompt: Prompt, model: str, *, n: int, progress: bool, **settings: Any) -> Reference:
+    """Print the reference on a terminal while it is written, and before that how many rollouts have arrived."""
+    view, written = Live(f"rollout{'s' * (n != 1)} of {model}", n), ""
+    reference: Reference | None = None
+    with ExitStack() as line, closing(catlite.stream(prompt, model, n=n, **settings)) as events:
+        if progress:
+            line.enter_context(waiting(lambda: fitting(view.state(), WIDTH - 20)))
+        try:
+            for event in events:
+                if isinstance(event, catlite.RolloutDone):
+                    view.arrive(event.position, event.rollout)
+                elif isinstance(event, catlite.ReferenceText):
+                    line.close()
+                    written += event.delta
+                    print(visible(event.delta), end="", flush=True)
+                else:
+                    reference = event.reference
+        finally:
+            print(end="\n" * bool(written))
+    assert reference is not None
+    if written != reference.text:  # its thinking was not marked as such before it was over
+        print(visible(reference.text))
+    return reference
 
 
 def _prompt(argument: str) -> Prompt:
