@@ -3,10 +3,13 @@
 import asyncio
 
 import pytest
+from server import Server
 
 import catlite
 from catlite.analysis.panels import members
 from catlite.errors import AuthenticationFailed, BudgetReached, ConfigError, EndpointUnavailable, QuotaExhausted
+from catlite.models import panel as module
+from catlite.models.base import traits
 from catlite.models.naming import resolve
 from catlite.models.panel import Panel
 from catlite.runs import session
@@ -122,9 +125,76 @@ def test_a_single_sample_of_a_panel_costs_the_mean_over_its_rollouts(server):
     assert row.usage.cost_usd == pytest.approx((7 * alone[0] + alone[1]) / 8)
 
 
-def test_an_address_goes_with_one_model():
-    with pytest.raises(ConfigError, match="a panel has several models: write each of them as Endpoint"):
-        resolve(["gpt-4o-mini", "gpt-4o"], base_url="http://127.0.0.1:9/v1")
+def test_an_address_is_that_of_the_members_given_by_name():
+    other = scripted("other")
+    panel = resolve(["org/a", ("org/b", 2), other], base_url="http://127.0.0.1:9/v1", api_key="none")
+    assert panel.name == "1 org/a + 2 org/b + 1 other"
+    assert [traits(member).version for member in panel.members] == ["http://127.0.0.1:9/v1"] * 2 + [None]
+    with pytest.raises(ConfigError, match="a Model object already has its own"):
+        resolve([scripted("a"), scripted("b")], base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(ConfigError, match="each with its own key"):
+        resolve(["gpt-4o", "anthropic/claude-haiku-4-5"], api_key="sk-1234567890")
+
+
+def test_two_servers_of_one_name_are_told_apart_by_their_addresses(tmp_path):
+    with Server(lambda body, i: f"first {i}") as first, Server(lambda body, i: f"second {i}") as second:
+        members = [catlite.Endpoint("default", base_url=server.url, api_key=server.key) for server in (first, second)]
+        names = [f"default at {server.url}" for server in (first, second)]
+        for server in (first, second):
+            server.models = None
+        for asked in (2, 2):  # the second time they are found in the run
+            panel = Panel(members)
+            with catlite.runs.session.open_run(tmp_path):
+                rollouts = sample(panel, 4)
+            assert [(rollout.model, rollout.text) for rollout in rollouts] == [
+                *[(names[0], "first 0"), (names[1], "second 0"), (names[0], "first 1"), (names[1], "second 1")]
+            ]
+            assert [sum(request.body.get("n", 1) for request in server.requests) for server in (first, second)] == [
+                asked,
+                asked,
+            ]
+        assert panel.name == f"1 {names[0]} + 1 {names[1]}"
+        with pytest.raises(ConfigError, match="has 'default' twice"):
+            Panel([*members, catlite.Endpoint("default", base_url=first.url, api_key=first.key)])
+
+
+def test_closing_a_panel_closes_the_members_given_by_name_alone(monkeypatch):
+    closed = []
+
+    class Open(catlite.Endpoint):
+        async def aclose(self):
+            closed.append(self.name)
+            if self.name == "a":
+                raise OSError("cannot be closed")
+
+    monkeypatch.setattr(module, "named", lambda name, *where: Open(name, base_url="http://127.0.0.1:9/v1"))
+    with Panel(["b", "c", Open("mine", base_url="http://127.0.0.1:9/v1")]):
+        pass
+    assert sorted(closed) == ["b", "c"]
+    closed.clear()
+
+    async def go():
+        async with Panel(["b", "a", "c"]):
+            pass
+
+    with pytest.raises(OSError, match="cannot be closed"):
+        asyncio.run(go())
+    assert sorted(closed) == ["a", "b", "c"]
+
+
+def test_a_member_with_a_wrong_key_is_told_beside_the_others_replies(server, tmp_path):
+    server.models = None
+    good, bad = (
+        catlite.Endpoint(name, base_url=server.url, api_key=key)
+        for name, key in (("good", server.key), ("bad", "sk-wrong-1234567"))
+    )
+    task = [catlite.Example(f"{a} + 2?", answer_format="boxed") for a in range(3)]
+    server.reply = r"\boxed{4}"
+    references = catlite.estimate(task, Panel([good, bad]), estimator=catlite.MajorityVote(), n=4, run=tmp_path)
+    assert [reference.answer for reference in references] == ["4"] * 3
+    table = members(references).set_index("model")
+    assert table["failed"].to_dict() == {"good": 0, "bad": 6}
+    assert "1234567" not in str([rollout.error for reference in references for rollout in reference.rollouts])
 
 
 def test_the_failure_of_all_members_is_an_error():
@@ -145,12 +215,14 @@ def test_a_budget_that_is_reached_ends_the_call_and_keeps_what_came():
         (["gpt-4o-mini"], "a panel of 1"),
         (["gpt-4o-mini", "gpt-4o-mini"], "has 'gpt-4o-mini' twice"),
         ({"gpt-4o-mini": 0, "gpt-4o": 1}, "the count of 'gpt-4o-mini'=0"),
+        ({"gpt-4o-mini": 10**9, "gpt-4o": 1}, "want a whole number from 1 to 1000"),
         ({"gpt-4o-mini": 1.5, "gpt-4o": 1}, r"the count of 'gpt-4o-mini'=1\.5"),
         ("gpt-4o-mini", "a panel is a mapping or a list"),
         (["gpt-4o-mini", 3], "not 3"),
     ],
 )
-def test_a_panel_that_makes_no_sense_is_refused(members, complaint):
+def test_a_panel_that_makes_no_sense_is_refused(monkeypatch, members, complaint):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
     with pytest.raises(ConfigError, match=complaint):
         Panel(members)
 
