@@ -21,8 +21,10 @@ from catlite.rewards.protocol import layers
 from catlite.rewards.relative import RelativeJudge
 from catlite.rewards.rubric import ExpertRubric
 from catlite.rewards.vote_share import VoteShare
+from catlite.rollouts import check_weighed
 
 _STABLE = 128  # prompts on which training by agreement was not seen to collapse (arXiv 2603.08660)
+_VOTES = (MajorityVote, AnchoredVote, VoteShare)
 _FORMAT = 'say how answers are written (answer_format="boxed")'
 # By class: the field of an example that it reads, and what to do where that is missing.
 _READS: dict[type, tuple[str, str]] = {
@@ -53,6 +55,12 @@ def check_task(
     Raises:
         ConfigError: when no example has what one of them reads; where only some lack it, a warning says how many.
     """
+    for part in (*_parts(estimator), *_parts(reward)):
+        if isinstance(part, _VOTES) and part.weights is not None:
+            raise ConfigError(
+                f"{type(part).__name__} with weights=, which are for the members of a Panel: a training samples one "
+                "policy. Leave them out"
+            )
     if examples is None:
         for part in _parts(estimator):
             if isinstance(part, MajorityVote | AnchoredVote) and answer_format is None:
@@ -101,6 +109,13 @@ def check_readable(estimators: Iterable[object], examples: Sequence[Example]) ->
         needed, remedy, lacking = _missing(part, examples)
         if lacking and lacking == len(examples):
             raise ConfigError(f"{type(part).__name__} needs the {needed} of an example, and none has one: {remedy}")
+
+
+def check_weights(estimators: Iterable[object], writers: Sequence[str]) -> None:
+    """ConfigError when one of `estimators` votes with weights, and has none for one of the `writers` of rollouts."""
+    for part in (part for estimator in estimators for part in _parts(estimator)):
+        if isinstance(part, _VOTES) and part.weights is not None:
+            check_weighed(part.weights, writers)
 
 
 def _missing(part: object, examples: Sequence[Example]) -> tuple[str, str, int]:

@@ -6,9 +6,10 @@ Left out: multi-turn rollouts, and filtering by content.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 from catlite import answers
@@ -17,6 +18,7 @@ from catlite.data import Example, Group, Reference, Response, Rollout
 from catlite.errors import (
     BudgetReached,
     CatliteError,
+    ConfigError,
     EndpointDown,
     GroupError,
     ModelError,
@@ -24,6 +26,7 @@ from catlite.errors import (
 from catlite.models import ask
 from catlite.models.base import Model, Models, check_n, shown_name, traits
 from catlite.models.naming import notes_on
+from catlite.models.panel import Panel
 from catlite.runs import session
 
 _ADVICE = {
@@ -71,6 +74,46 @@ async def sample_group(policy: Model, example: Example, n: int = 8, *, min_usabl
     if len(group.usable) < min_usable:
         raise GroupError(_explain(group, min_usable), group)
     return group
+
+
+def writers(model: Model) -> tuple[str, ...]:
+    """Name whoever writes the rollouts of `model`: each member of a Panel, else the model as a group's policy."""
+    return model.names if isinstance(model, Panel) else (shown_name(model),)
+
+
+def weigh(
+    rollouts: Iterable[Response], weights: Mapping[str, float] | None, policy: str | None
+) -> Sequence[int | Fraction]:
+    """Give the weight of each rollout's vote.
+
+    Args:
+        rollouts: of one group.
+        weights: by the name of the model that wrote a rollout; None gives each a weight of 1.
+        policy: the name of the model that wrote those that tell none, which are not of a Panel.
+
+    Returns:
+        Exact numbers, in the order of `rollouts`, so that 0.1 + 0.2 is no more than 0.3.
+
+    Raises:
+        ConfigError: for a rollout whose model is unknown or has no weight.
+    """
+    if weights is None:
+        return [1 for _ in rollouts]
+    names = [rollout.model or policy if isinstance(rollout, Rollout) else policy for rollout in rollouts]
+    check_weighed(weights, names)
+    return [Fraction(str(weights[name])) for name in names if name is not None]
+
+
+def check_weighed(weights: Mapping[str, float], names: Iterable[str | None]) -> None:
+    """ConfigError unless each of the models that have these `names` has a weight."""
+    for name in names:
+        if name is None:
+            raise ConfigError("weights= goes by the model that wrote a rollout, and these rollouts do not tell theirs")
+        if name not in weights:
+            raise ConfigError(
+                f"weights= has {', '.join(map(repr, weights))}, and not {name!r}, which writes rollouts: add it, "
+                "with 0 where it is to have no vote"
+            )
 
 
 def unanswered(groups: Iterable[Group]) -> list[str]:
