@@ -22,11 +22,11 @@ from catlite.errors import (
     RubricError,
 )
 from catlite.models.base import Model, traits
-from catlite.preflight import check_readable, check_weights
+from catlite.preflight import check_policy, check_readable
 from catlite.results import SINGLE, Row
 from catlite.rewards.answer_match import GOLD
 from catlite.rewards.protocol import audited, grader_of, warn_own_judge
-from catlite.rollouts import ends_run, keeping, sample_group, writers
+from catlite.rollouts import ends_run, keeping, sample_group
 from catlite.runs.session import noting, samples_from
 from catlite.usage import Usage
 
@@ -49,7 +49,7 @@ class Grading:
 
     def check_policy(self, policy: Model) -> None:
         """Check that votes have a weight for each model of the policy; warn where it judges its own replies."""
-        check_weights(self.estimators.values(), writers(policy))
+        check_policy(self.estimators.values(), policy)
         warn_own_judge(policy, self.grader)
 
     @property

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from catlite.coerce import check_estimator, check_reward
 from catlite.data import Example
 from catlite.errors import ConfigError
 from catlite.references.anchored import AnchoredVote
@@ -21,10 +22,8 @@ from catlite.rewards.protocol import layers
 from catlite.rewards.relative import RelativeJudge
 from catlite.rewards.rubric import ExpertRubric
 from catlite.rewards.vote_share import VoteShare
-from catlite.rollouts import check_weighed
 
 _STABLE = 128  # prompts on which training by agreement was not seen to collapse (arXiv 2603.08660)
-_VOTES = (MajorityVote, AnchoredVote, VoteShare)
 _FORMAT = 'say how answers are written (answer_format="boxed")'
 # By class: the field of an example that it reads, and what to do where that is missing.
 _READS: dict[type, tuple[str, str]] = {
@@ -39,6 +38,14 @@ _READS: dict[type, tuple[str, str]] = {
     VoteShare: ("answer_format", f"it counts final answers: pass another reward, such as RubricReward, or {_FORMAT}"),
     ExpertRubric: ("rubric", "use a task with rubrics, or RubricReward, which proposes one"),
 }
+
+
+def check_parts(estimator: object, reward: object = None) -> None:
+    """ConfigError unless `estimator` and `reward` are an estimator and a reward, or None for the default."""
+    if estimator is not None:
+        check_estimator(estimator)
+    if reward is not None:
+        check_reward(reward)
 
 
 def check_task(
@@ -56,7 +63,7 @@ def check_task(
         ConfigError: when no example has what one of them reads; where only some lack it, a warning says how many.
     """
     for part in (*_parts(estimator), *_parts(reward)):
-        if isinstance(part, _VOTES) and part.weights is not None:
+        if isinstance(part, MajorityVote | AnchoredVote | VoteShare) and part.weights is not None:
             raise ConfigError(
                 f"{type(part).__name__} with weights=, which are for the members of a Panel: a training samples one "
                 "policy. Leave them out"
@@ -111,11 +118,11 @@ def check_readable(estimators: Iterable[object], examples: Sequence[Example]) ->
             raise ConfigError(f"{type(part).__name__} needs the {needed} of an example, and none has one: {remedy}")
 
 
-def check_weights(estimators: Iterable[object], writers: Sequence[str]) -> None:
-    """ConfigError when one of `estimators` votes with weights, and has none for one of the `writers` of rollouts."""
+def check_policy(estimators: Iterable[object], policy: Any) -> None:
+    """ConfigError when one of `estimators` votes with weights, and has none for a model that writes the rollouts."""
     for part in (part for estimator in estimators for part in _parts(estimator)):
-        if isinstance(part, _VOTES) and part.weights is not None:
-            check_weighed(part.weights, writers)
+        if isinstance(part, MajorityVote | AnchoredVote):
+            part.check_policy(policy)
 
 
 def _missing(part: object, examples: Sequence[Example]) -> tuple[str, str, int]:

@@ -6,10 +6,9 @@ Left out: multi-turn rollouts, and filtering by content.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 from catlite import answers
@@ -18,7 +17,6 @@ from catlite.data import Example, Group, Reference, Response, Rollout
 from catlite.errors import (
     BudgetReached,
     CatliteError,
-    ConfigError,
     EndpointDown,
     GroupError,
     ModelError,
@@ -26,7 +24,6 @@ from catlite.errors import (
 from catlite.models import ask
 from catlite.models.base import Model, Models, check_n, shown_name, traits
 from catlite.models.naming import notes_on
-from catlite.models.panel import Panel
 from catlite.runs import session
 
 _ADVICE = {
@@ -66,54 +63,46 @@ async def sample_group(policy: Model, example: Example, n: int = 8, *, min_usabl
         8
     """
     try:
-        group = _parsed(policy, example, await ask.sample(policy, example.prompt, n, **sampling))
+        rollouts = await ask.sample(policy, example.prompt, n, **sampling)
+        group = _parsed(policy, example, rollouts)
     except (ModelError, BudgetReached) as error:
         if error.rollouts:
             error.group = _parsed(policy, example, error.rollouts)
         raise
+    if (arrive := session.current().arrive) is not None:
+        for place, rollout in enumerate(rollouts):
+            arrive(place, rollout)  # for a model that told of none
     if len(group.usable) < min_usable:
         raise GroupError(_explain(group, min_usable), group)
     return group
 
 
-def writers(model: Model) -> tuple[str, ...]:
-    """Name whoever writes the rollouts of `model`: each member of a Panel, else the model as a group's policy."""
-    return model.names if isinstance(model, Panel) else (shown_name(model),)
-
-
-def weigh(
-    rollouts: Iterable[Response], weights: Mapping[str, float] | None, policy: str | None
-) -> Sequence[int | Fraction]:
-    """Give the weight of each rollout's vote.
+@contextmanager
+def arriving(arrive: Callable[[int, Rollout], None] | None, example: Example) -> Iterator[None]:
+    """Let `arrive` take each rollout of the group sampled in the block, once, with its answer, as soon as it has come.
 
     Args:
-        rollouts: of one group.
-        weights: by the name of the model that wrote a rollout; None gives each a weight of 1.
-        policy: the name of the model that wrote those that tell none, which are not of a Panel.
+        arrive: takes its place in the group and the rollout; None changes nothing.
+        example: the question.
 
-    Returns:
-        Exact numbers, in the order of `rollouts`, so that 0.1 + 0.2 is no more than 0.3.
-
-    Raises:
-        ConfigError: for a rollout whose model is unknown or has no weight.
+    Example:
+        >>> with arriving(lambda place, rollout: print(place, rollout.answer), example):
+        ...     group = await sample_group(policy, example, 8)
     """
-    if weights is None:
-        return [1 for _ in rollouts]
-    names = [rollout.model or policy if isinstance(rollout, Rollout) else policy for rollout in rollouts]
-    check_weighed(weights, names)
-    return [Fraction(str(weights[name])) for name in names if name is not None]
+    listeners = [] if arrive is None else [(arrive, example)]
+    places: set[int] = set()
 
+    def tell(place: int, rollout: Rollout) -> None:
+        for listener, example in listeners:
+            if place not in places:
+                places.add(place)
+                listener(place, _answered(rollout, example))
 
-def check_weighed(weights: Mapping[str, float], names: Iterable[str | None]) -> None:
-    """ConfigError unless each of the models that have these `names` has a weight."""
-    for name in names:
-        if name is None:
-            raise ConfigError("weights= goes by the model that wrote a rollout, and these rollouts do not tell theirs")
-        if name not in weights:
-            raise ConfigError(
-                f"weights= has {', '.join(map(repr, weights))}, and not {name!r}, which writes rollouts: add it, "
-                "with 0 where it is to have no vote"
-            )
+    try:
+        with session.changed(arrive=tell if listeners else None):
+            yield
+    finally:
+        listeners.clear()  # a connection keeps the context in which it was opened
 
 
 def unanswered(groups: Iterable[Group]) -> list[str]:
@@ -156,8 +145,12 @@ def check_group(n: Any, min_usable: Any) -> None:
 
 def _parsed(policy: Model, example: Example, rollouts: Sequence[Rollout]) -> Group:
     """The group of these rollouts of `policy`, with their answers."""
-    answered = tuple(replace(rollout, answer=rollout.answer or example.parse(rollout.text)) for rollout in rollouts)
-    return Group(example, answered, shown_name(policy))
+    return Group(example, tuple(_answered(rollout, example) for rollout in rollouts), shown_name(policy))
+
+
+def _answered(rollout: Rollout, example: Example) -> Rollout:
+    """The rollout with its answer."""
+    return replace(rollout, answer=rollout.answer or example.parse(rollout.text))
 
 
 def ends_run(error: Exception) -> bool:

@@ -15,9 +15,10 @@ from catlite import answers, checks
 from catlite.coerce import hold_models
 from catlite.data import Group, Reference, Rollout
 from catlite.errors import BudgetReached, EstimationError, GroupError, ModelError
+from catlite.members import check_weighed, writers
 from catlite.models.base import Model, check_n, check_sampling, combined, shown_name
 from catlite.references.vote import MajorityVote
-from catlite.rollouts import check_weighed, sample_group, writers
+from catlite.rollouts import sample_group
 from catlite.usage import Usage
 
 
@@ -69,10 +70,13 @@ class AnchoredVote:
         checks.share("min_agreement", self.min_agreement)
         checks.share("min_margin", self.min_margin)
         checks.weights("weights", self.weights)
-        if self.weights is not None:
-            check_weighed(self.weights, writers(self.anchor))
+        check_weighed(self.weights, writers(self.anchor))
         check_n(self.n)
         check_sampling(self.sampling)
+
+    def check_policy(self, policy: Model) -> None:
+        """ConfigError unless each model that writes the rollouts of `policy` has a weight."""
+        check_weighed(self.weights, writers(policy))
 
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; n rollouts of the anchor."""

@@ -14,7 +14,8 @@ from fractions import Fraction
 from catlite import answers, checks
 from catlite.data import Group, Reference
 from catlite.errors import ConfigError, EstimationError
-from catlite.rollouts import weigh
+from catlite.members import check_weighed, weigh, writers
+from catlite.models.base import Model
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,10 @@ class MajorityVote:
         checks.share("min_agreement", self.min_agreement)
         checks.share("min_margin", self.min_margin)
         checks.weights("weights", self.weights)
+
+    def check_policy(self, policy: Model) -> None:
+        """ConfigError unless each model that writes the rollouts of `policy` has a weight."""
+        check_weighed(self.weights, writers(policy))
 
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; costs nothing."""

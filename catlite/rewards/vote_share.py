@@ -14,7 +14,7 @@ from typing import ClassVar
 from catlite import answers, checks
 from catlite.data import Group, Reference
 from catlite.errors import ConfigError
-from catlite.rollouts import weigh
+from catlite.members import weigh
 
 
 @dataclass(frozen=True)
