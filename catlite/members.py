@@ -17,6 +17,7 @@ from catlite.data import Group, Response, Rollout
 from catlite.errors import ConfigError
 from catlite.models.base import Model, shown_name
 from catlite.models.panel import Panel
+from catlite.text import count, dollars, rounded, short
 from catlite.usage import Usage
 
 
@@ -60,114 +61,131 @@ def check_weighed(weights: Mapping[str, float] | None, names: Iterable[str | Non
             )
 
 
-Shares = list[tuple[Hashable, float]]  # (question, a share of pairs of replies to it)
+def writer(rollout: Response) -> str | None:
+    """Name the member of a Panel that wrote `rollout`; None where it was sampled from one model."""
+    return rollout.model if isinstance(rollout, Rollout) else None
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """One group that was sampled: which question it answers, and the scores of its rollouts, if they have some."""
+    """A group that was sampled: which question it answers, and the scores of its rollouts, if they have some."""
 
     question: Hashable
     group: Group
     scores: Sequence[float | None] = ()
 
 
-def writer(rollout: Response) -> str | None:
-    """Name the member of a Panel that wrote `rollout`; None where it was sampled from one model."""
-    return rollout.model if isinstance(rollout, Rollout) else None
-
-
 def members_of(sampled: Iterable[Sampled]) -> list[str]:
     """Name the members that gave the rollouts, in the order of their first."""
-    names = dict.fromkeys(writer(rollout) for one in sampled for rollout in one.group.rollouts)
+    names = dict.fromkeys(writer(rollout) for sample in sampled for rollout in sample.group.rollouts)
     return [name for name in names if name is not None]
 
 
-class Ballots:
-    """The answers of every group as numbers of their classes, by member: two replies agree where these are equal.
+Votes = Mapping[str | None, Sequence[int]]  # by member, for each answer of its the number of its class
+
+
+def votes_of(sample: Sampled, *, at_once: bool = False) -> Votes | None:
+    """Number the answers of a group, equivalent ones alike.
 
     Args:
-        sampled: the groups.
-        at_once: True leaves out groups whose answers take long to compare, for a table that must not wait.
+        sample: the group.
+        at_once: True for a table, which must not wait for answers that take long to compare.
+
+    Returns:
+        The numbers by member, none for open-ended text; None when they are not known at once.
     """
-
-    def __init__(self, sampled: Iterable[Sampled], *, at_once: bool = False) -> None:
-        self.whole = True  # whether no group was left out
-        self.cast: list[tuple[Hashable, dict[str | None, list[int]]]] = []
-        for one in sampled:
-            voters = [rollout for rollout in one.group.usable if rollout.answer is not None]
-            if one.group.example.answer_format is None:
-                continue
-            votes = [str(voter.answer) for voter in voters]
-            kinds = known_classes(votes) if at_once else classes(votes)
-            if kinds is None:
-                self.whole = False
-                continue
-            ballots: dict[str | None, list[int]] = {}
-            for number, indices in enumerate(kinds):
-                for index in indices:
-                    ballots.setdefault(writer(voters[index]), []).append(number)
-            self.cast.append((one.question, ballots))
-
-    def agreement(self, name: str, others: Iterable[str | None]) -> tuple[float, float]:
-        """Give (mean, standard error) over questions of the share of pairs that agree; nan where there is none.
-
-        Args:
-            name: the member that gave one reply of a pair.
-            others: the members that gave the other reply.
-        """
-        shares: Shares = []
-        for question, ballots in self.cast:
-            own = ballots.get(name, [])
-            rest = [number for other in others if other != name for number in ballots.get(other, [])]
-            equal = sum(own.count(number) * rest.count(number) for number in set(own))
-            pairs = len(own) * len(rest)
-            if name in others:
-                equal += sum(math.comb(own.count(number), 2) for number in set(own))
-                pairs += math.comb(len(own), 2)
-            shares += [(question, equal / pairs)] if pairs else []
-        return over_questions(shares)
+    if sample.group.example.answer_format is None:
+        return {}
+    voters = [rollout for rollout in sample.group.usable if rollout.answer is not None]
+    texts = [str(voter.answer) for voter in voters]
+    partition = known_classes(texts) if at_once else classes(texts)
+    if partition is None:
+        return None
+    number_of = {place: number for number, places in enumerate(partition) for place in places}
+    votes: dict[str | None, list[int]] = {}
+    for place, voter in enumerate(voters):
+        votes.setdefault(writer(voter), []).append(number_of[place])
+    return votes
 
 
-def rows(sampled: Sequence[Sampled], *, at_once: bool = False) -> list[dict[str, Any]]:
-    """List what each member gave, as `analysis.panels.members` describes it; none where no Panel was sampled.
+def agreement(votes: Iterable[tuple[Hashable, Votes]], name: str, others: Sequence[str]) -> tuple[float, float]:
+    """Give the share of pairs of replies that agree, as (mean, standard error) over questions; nan without a pair.
+
+    Args:
+        votes: (question, votes) of each group.
+        name: the member that wrote one reply of a pair.
+        others: the members that wrote the other one, which may be the same.
+    """
+    shares = []
+    for question, by_member in votes:
+        own = by_member.get(name, ())
+        rest = [number for other in others if other != name for number in by_member.get(other, ())]
+        equal, pairs = sum(rest.count(number) for number in own), len(own) * len(rest)
+        if name in others:
+            equal += sum(math.comb(own.count(number), 2) for number in set(own))
+            pairs += math.comb(len(own), 2)
+        shares += [(question, equal / pairs)] if pairs else []
+    return over_questions(shares)
+
+
+def count_members(sampled: Sequence[Sampled], *, at_once: bool = False) -> list[dict[str, Any]]:
+    """List what each member gave, as analysis.panels.members describes it; nothing where no Panel was sampled.
 
     Args:
         sampled: the groups.
-        at_once: True leaves agreement unknown where it takes long to compare answers.
+        at_once: True for a table, which must not wait: agreement is nan where it takes long to compare answers.
     """
     names = members_of(sampled)
-    ballots = Ballots(sampled if names else (), at_once=at_once)
-    return [_row(name, names, sampled, ballots) for name in names]
+    known = [(sample.question, votes_of(sample, at_once=at_once)) for sample in (sampled if names else ())]
+    whole = [(question, votes) for question, votes in known if votes is not None]
+    votes = whole if len(whole) == len(known) else []
+    return [_row(name, names, sampled, votes) for name in names]
 
 
-def _row(name: str, names: Sequence[str], sampled: Sequence[Sampled], ballots: Ballots) -> dict[str, Any]:
-    replies = [rollout for one in sampled for rollout in one.group.rollouts if writer(rollout) == name]
+def _row(
+    name: str, names: Sequence[str], sampled: Sequence[Sampled], votes: Sequence[tuple[Hashable, Votes]]
+) -> dict[str, Any]:
+    replies = [rollout for sample in sampled for rollout in sample.group.rollouts if writer(rollout) == name]
+    answered = [rollout for rollout in replies if rollout.defect != "failed"]
     scores = [
-        (one.question, score)
-        for one in sampled
-        for rollout, score in zip(one.group.rollouts, one.scores, strict=False)
+        (sample.question, score)
+        for sample in sampled
+        for rollout, score in zip(sample.group.rollouts, sample.scores, strict=False)
         if writer(rollout) == name and score is not None
     ]
-    graded = any(one.scores for one in sampled)
-    score, error = over_questions(scores)
-    answered = [rollout for rollout in replies if rollout.defect != "failed"]
-    unknown = (math.nan, math.nan)
-    own = ballots.agreement(name, [name]) if ballots.whole else unknown
-    others = ballots.agreement(name, [other for other in names if other != name]) if ballots.whole else unknown
     usage = Usage.total(rollout.usage for rollout in replies)
-    return {
-        "model": name,
-        "rollouts": len(replies),
-        "failed": len(replies) - len(answered),
-        "no_answer": sum(rollout.answer is None for rollout in answered),
-        **({"score": score, "score_se": error} if graded else {}),
-        "own": own[0],
-        "own_se": own[1],
-        "others": others[0],
-        "others_se": others[1],
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "cost_usd": usage.cost_usd,
-        "error": next((rollout.error for rollout in replies if rollout.error is not None), None),
-    }
+    row: dict[str, Any] = {"model": name, "rollouts": len(replies), "failed": len(replies) - len(answered)}
+    row["no_answer"] = sum(rollout.answer is None for rollout in answered)
+    for column, (mean, error) in {
+        "score": over_questions(scores),
+        "own": agreement(votes, name, [name]),
+        "others": agreement(votes, name, [other for other in names if other != name]),
+    }.items():
+        row |= {column: mean, f"{column}_se": error}
+    row |= {figure: getattr(usage, figure) for figure in ("prompt_tokens", "completion_tokens", "cost_usd")}
+    return row | {"error": next((rollout.error for rollout in replies if rollout.error is not None), None)}
+
+
+def member_cells(rows: Iterable[Mapping[str, Any]], *, narrow: bool = False) -> list[list[str]]:
+    """Write `count_members` as the cells of a table, headings first; `narrow` rounds, and leaves out failed calls."""
+    number, places = (rounded, 2) if narrow else (count, 3)
+
+    def share(value: float, places: int) -> str:
+        return "?" if math.isnan(value) else f"{value:.{places}f}"
+
+    heads = ["in", "out"] if narrow else ["failed", "tokens in", "tokens out"]
+    cells = [["member", "score ± SE", "own", "others", "replies", *heads, "cost"]]
+    for row in rows:
+        score, error = share(row["score"], 3), share(row["score_se"], 3)
+        cells.append(
+            [
+                short(row["model"]),
+                score if score == "?" else f"{score} ± {error}",
+                *(share(row[name], places) for name in ("own", "others")),
+                count(row["rollouts"]),
+                *([] if narrow else [count(row["failed"])]),
+                *(number(row[name]) for name in ("prompt_tokens", "completion_tokens")),
+                "?" if row["cost_usd"] is None else dollars(row["cost_usd"]),
+            ]
+        )
+    return cells

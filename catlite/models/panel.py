@@ -33,7 +33,7 @@ from catlite.models.http.keys import Secret, sealed
 from catlite.models.kept import wanted
 from catlite.models.named import named
 from catlite.runs import session
-from catlite.text import short
+from catlite.usage import Usage
 
 _MOST = 1_000  # replies of one member in a round
 
@@ -99,7 +99,7 @@ class Panel:
         """As many connections as its members take together; each keeps its own replies and books."""
         connections = sum(traits(member).max_connections for member in self.members)
         shown = " + ".join(
-            short(name if name != member.name else traits(member).shown_name or name)
+            name if name != member.name else traits(member).shown_name or name
             for name, member in zip(self.names, self.members, strict=True)
         )
         return Traits(shown_name=f"panel of {shown}", max_connections=connections, keeps_books=True)
@@ -175,7 +175,9 @@ class Panel:
         """The replies of a member that failed: those it had before, and the rest with the error."""
         model = self.names[member]
         earlier = [replace(rollout, model=model) for rollout in getattr(error, "rollouts", ())][:count]
-        lost = Rollout("", finish_reason="error", error=f"{model}: {error}", model=model)
+        # What refuses every prompt has done no work for this one: it cost nothing, which is not unknown.
+        usage = Usage() if isinstance(error, ModelError) and error.for_every_prompt else None
+        lost = Rollout("", finish_reason="error", usage=usage, error=f"{model}: {error}", model=model)
         return earlier + [lost] * (count - len(earlier))
 
     async def aclose(self) -> None:

@@ -1,13 +1,15 @@
 """Panels: who gives which reply, and what becomes of a member that fails."""
 
 import asyncio
+import math
 
 import pytest
 from server import Server
 
 import catlite
-from catlite.analysis.panels import members
+from catlite.analysis.panels import agreement, members, vote_weights
 from catlite.errors import AuthenticationFailed, BudgetReached, ConfigError, EndpointUnavailable, QuotaExhausted
+from catlite.members import Sampled, count_members
 from catlite.models import panel as module
 from catlite.models.base import traits
 from catlite.models.naming import resolve
@@ -185,16 +187,23 @@ def test_closing_a_panel_closes_the_members_given_by_name_alone(monkeypatch):
 def test_a_member_with_a_wrong_key_is_told_beside_the_others_replies(server, tmp_path):
     server.models = None
     good, bad = (
-        catlite.Endpoint(name, base_url=server.url, api_key=key)
+        catlite.Endpoint(name, base_url=server.url, api_key=key, price=catlite.Price(1, 1))
         for name, key in (("good", server.key), ("bad", "sk-wrong-1234567"))
     )
-    task = [catlite.Example(f"{a} + 2?", answer_format="boxed") for a in range(3)]
+    task = [catlite.Example(f"{a} + 2?", "4", answer_format="boxed") for a in range(3)]
     server.reply = r"\boxed{4}"
-    references = catlite.estimate(task, Panel([good, bad]), estimator=catlite.MajorityVote(), n=4, run=tmp_path)
-    assert [reference.answer for reference in references] == ["4"] * 3
-    table = members(references).set_index("model")
+    budget = catlite.Budget(usd=1)
+    result = catlite.evaluate(
+        task, Panel([good, bad]), estimators=catlite.MajorityVote(), n=4, max_tokens=9, run=tmp_path, budget=budget
+    )
+    assert result.score("MajorityVote")[0] == 1
+    table = members(result).set_index("model")
     assert table["failed"].to_dict() == {"good": 0, "bad": 6}
-    assert "1234567" not in str([rollout.error for reference in references for rollout in reference.rollouts])
+    assert table["cost_usd"]["bad"] == 0  # a refusal is not an unknown cost
+    assert sum(row.usage.cost_usd for row in result.rows[1::2]) == pytest.approx(table["cost_usd"]["good"])
+    assert "bad failed to give 6 of 6 replies: bad: " in str(result)
+    assert "1234567" not in str(result)
+    assert "1234567" not in repr(result.groups)
 
 
 def test_the_failure_of_all_members_is_an_error():
@@ -265,10 +274,60 @@ def test_members_are_told_apart_in_table_and_card():
     assert table["no_answer"].to_dict() == {"a": 1, "b": 0}
     assert table["own"].to_dict() == pytest.approx({"a": 1 / 3, "b": 2 / 6})  # 1/2 and 0.5 agree
     assert table["others"].to_dict() == pytest.approx({"a": 4 / 12, "b": 4 / 12})
+    assert agreement(references).to_numpy().tolist() == [pytest.approx([1 / 3, 1 / 3]), pytest.approx([1 / 3, 1 / 3])]
     card = references[0]._repr_html_()
     assert "1 · a · complete" in card
     assert "2 · b · complete" in card
     assert "policy panel of a + b" in repr(references)
+
+
+def evaluated(repeats=1):
+    a = voting("a", *["4"] * 8)
+    b = voting("b", *["4", "5", "", "4"] * 2)
+    task = [catlite.Example(f"{name}?", "4", answer_format="boxed") for name in "pq"]
+    estimators = catlite.MajorityVote()
+    return catlite.evaluate(task, Panel([(a, 2), (b, 2)]), estimators=estimators, n=4, n_repeats=repeats)
+
+
+def test_an_evaluation_has_the_score_of_each_member_and_its_table_shows_them():
+    result = evaluated(repeats=2)
+    table = members(result).set_index("model")
+    assert table["score"].to_dict() == {"a": 1, "b": 0.5}
+    assert table["score_se"].to_dict() == {"a": 0, "b": 0}  # over two questions, not four groups
+    assert table["others"].to_dict() == {"a": 0.75, "b": 0.75}  # 1/2 and 1, mean over repeats
+    text = str(result)
+    assert "Members of the panel" in text
+    assert "b 0.500 ± 0.000 0.00 0.75 8 4 18 $0" in [" ".join(line.split()) for line in text.splitlines()]
+    assert '<td style="text-align:left">b</td>' in result._repr_html_()
+
+
+def test_what_no_panel_sampled_has_no_table_of_members():
+    task = [catlite.Example("2 + 2?", "4", answer_format="boxed")]
+    assert "Members" not in str(catlite.evaluate(task, voting("a", "4", "4"), n=2))
+
+
+HARD = catlite.Example("q", answer_format="boxed")
+
+
+def test_a_table_does_not_wait_for_answers_that_take_long_to_compare():
+    squares = (catlite.Rollout("x", answer, model=name) for name, answer in (("a", "(x+1)^2"), ("b", "x^2+2x+1")))
+    (row, _) = count_members([Sampled("q", catlite.Group(HARD, tuple(squares)))], at_once=True)
+    assert (row["rollouts"], math.isnan(row["others"])) == (1, True)
+
+
+def test_weights_are_how_often_a_member_agrees_with_the_vote():
+    # The first two questions are decided, 4 to 2 and 3 to 2; the last is tied and tells nothing.
+    votes = {"a": ["11", "11", "12"], "b": ["11", "12", "12"], "c": ["22", "32", "12"]}
+    groups = [
+        catlite.Group(HARD, tuple(catlite.Rollout("x", vote, model=name) for name in votes for vote in votes[name][at]))
+        for at in range(3)
+    ]
+    references = [catlite.Reference("", None, "x", group) for group in groups]
+    assert vote_weights(references) == {"a": 1, "b": 0.75, "c": 0}
+    weights = vote_weights(references)
+    assert asyncio.run(catlite.MajorityVote(weights=weights)(groups[2])).answer == "1"
+    with pytest.raises(ConfigError, match="'a' gave no answer to a question whose vote is decided"):
+        vote_weights(references[2:])
 
 
 def test_members_of_what_no_panel_sampled_are_refused():
