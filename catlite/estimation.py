@@ -16,15 +16,7 @@ from catlite.models.naming import UNNAMED, Secret, notes_on, opened, sealed
 from catlite.preflight import check_policy, check_readable
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import (
-    check_group,
-    ends_run,
-    keeping,
-    noted,
-    raise_if_nothing_came,
-    sample_group,
-    under_way,
-)
+from catlite.rollouts import check_group, ends_run, keeping, noted, raise_if_nothing_came, sample_group, under_way
 from catlite.runs.budget import Budget
 from catlite.runs.session import copies, copy_of, working
 
