@@ -62,6 +62,12 @@ def check_task(
     Raises:
         ConfigError: when no example has what one of them reads; where only some lack it, a warning says how many.
     """
+    for part in (*_parts(estimator), *_parts(reward)):
+        if isinstance(part, MajorityVote | AnchoredVote | VoteShare) and part.weights is not None:
+            raise ConfigError(
+                f"{type(part).__name__} with weights=, which are for the members of a Panel: a training samples one "
+                "policy. Leave them out"
+            )
     if examples is None:
         for part in _parts(estimator):
             if isinstance(part, MajorityVote | AnchoredVote) and answer_format is None:
@@ -110,6 +116,13 @@ def check_readable(estimators: Iterable[object], examples: Sequence[Example]) ->
         needed, remedy, lacking = _missing(part, examples)
         if lacking and lacking == len(examples):
             raise ConfigError(f"{type(part).__name__} needs the {needed} of an example, and none has one: {remedy}")
+
+
+def check_policy(estimators: Iterable[object], policy: Any) -> None:
+    """ConfigError when one of `estimators` votes with weights, and has none for a model that writes the rollouts."""
+    for part in (part for estimator in estimators for part in _parts(estimator)):
+        if isinstance(part, MajorityVote | AnchoredVote):
+            part.check_policy(policy)
 
 
 def _missing(part: object, examples: Sequence[Example]) -> tuple[str, str, int]:

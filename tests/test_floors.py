@@ -28,7 +28,7 @@ FLOORS = (
     "models.named",
     "models.panel",
     "models.naming",
-    "coerce rollouts costs rehearsal",
+    "coerce rollouts members costs rehearsal",
     "references rewards",
     "preflight results",
     "training evaluation grading",

@@ -37,12 +37,15 @@ def add(commands: options.Commands) -> None:
             cat question.txt | catlite synthesize - --json | jq .answer
             catlite synthesize "Why is the sky blue?" --model gpt-4o-mini \\
                 --run runs/sky --max-tokens 800 --budget-usd 0.05
+            catlite synthesize "Why is the sky blue?" --model gpt-4o-mini=4 \\
+                --model anthropic/claude-haiku-4-5=4
             catlite synthesize "Say hello."  # the embedded model, which knows little
         """,
     )
     parser.add_argument("prompt", help="the question; - reads it from stdin; a JSON list of messages is a conversation")
     options.add_model(parser)
-    options.add_option(parser, "--anchor", "NAME", "the model that reconciles (default: the same as --model)")
+    anchor = "the model that reconciles (default: the same as --model)"
+    options.add_option(parser, "--anchor", "NAME", anchor, action=options.Once)
     options.add_answer_format(parser)
     options.add_run(parser, connections=False)
     parser.add_argument("--include-question", action="store_true", help="also show the question to the anchor")
@@ -60,9 +63,9 @@ def _synthesize(arguments: argparse.Namespace) -> int:
     }
     prompt = _prompt(arguments.prompt)
     if sys.stdout.isatty() and not (arguments.json or arguments.rollouts):
-        reference = _print_as_written(prompt, arguments.model, **settings)
+        reference = _print_as_written(prompt, options.models(arguments), **settings)
     else:
-        reference = catlite.synthesize(prompt, arguments.model, **settings)
+        reference = catlite.synthesize(prompt, options.models(arguments), **settings)
         text = in_full(reference) if arguments.rollouts else reference.text
         print(json.dumps(_as_json(reference), indent=2) if arguments.json else text)
     if not arguments.rollouts:

@@ -105,7 +105,8 @@ class Traits:
         sampling: the defaults of its calls.
         caches_per_slot: whether prompts that begin alike gain only when they come one after the other; False.
         version: what tells the model from others of its class and name, such as its weights and how it words a prompt.
-            A run keeps the replies of a model that tells it, and finds them again by it; None: they are not kept.
+            A run keeps the replies of a model that tells it, and finds them again by it; None: they are not kept. Of an
+            Endpoint it is the address, by which a Panel also tells two of one name apart.
         keeps_books: whether it keeps its replies in the run in force and holds itself within the budget; False leaves
             both to catlite/models/ask.py.
         refused, taken: settings it was seen to refuse and to work under, as "temperature=0.0"; whoever learns of one

@@ -15,7 +15,7 @@ from typing import Any
 from jinja2.utils import htmlsafe_json_dumps
 
 from catlite.criteria import Rubric, Verdict
-from catlite.data import Example, Group, Response
+from catlite.data import Example, Group, Response, Rollout
 from catlite.reporting import analyses, figures, rendering
 from catlite.reporting.rendering import finite, render
 from catlite.reporting.training_page import write_page
@@ -198,6 +198,8 @@ def _rollout(rollout: Response, score: float | None, cut: Cut) -> dict[str, Any]
         "text": cut(rollout.error or rollout.text),
         "tokens": rollout.usage.completion_tokens if rollout.usage is not None else None,
     }
+    if isinstance(rollout, Rollout) and rollout.model is not None:
+        fields["member"] = cut(rollout.model)
     return fields | ({"reasoning": cut(rollout.reasoning)} if rollout.reasoning else {})
 
 

@@ -94,6 +94,7 @@ class Endpoint:
             max_connections=self.max_connections,
             price=self.price,
             sampling=self.sampling,
+            version=self._service.shown_address(),
             keeps_books=True,
             refused=learned.refused,
             taken=learned.taken,

@@ -226,7 +226,7 @@
   function rolloutCard(place, rollout) {
     const tokens = rollout.tokens === null ? null : `${rollout.tokens.toLocaleString("en")} token${rollout.tokens === 1 ? "" : "s"}`;
     const score = `score ${number(rollout.score)}`;
-    const made = el("div", { class: "card" }, facts(`#${place}`, score, answered(rollout.answer), plain(rollout.ended), tokens));
+    const made = el("div", { class: "card" }, facts(`#${place}`, short(rollout.member, 100), score, answered(rollout.answer), plain(rollout.ended), tokens));
     if (rollout.reasoning) {
       made.append(el("details", null, el("summary", null, "thinking"), block(rollout.reasoning)));
     }
