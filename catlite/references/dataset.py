@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from catlite import cards
 from catlite.data import Reference
+from catlite.models.http.keys import Secret, sealed
 from catlite.references import files, hub
 from catlite.references.files import Layout
 from catlite.reprs import models_text
@@ -153,7 +154,7 @@ class References(list[Reference]):
         repo: str,
         *,
         private: bool = True,
-        token: str | None = None,
+        token: str | Secret | None = None,
         layout: Layout = "trl",
         unusable: bool = False,
     ) -> str:
@@ -180,6 +181,7 @@ class References(list[Reference]):
         Example:
             >>> references.push_to_hub("user/times-seven")
         """
+        token = sealed(token)
         content = files.parquet(files.training_rows(self, layout, unusable=unusable))
         return hub.push(repo, content, self.card(), private=private, token=token)
 

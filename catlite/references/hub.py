@@ -14,6 +14,7 @@ import catlite
 from catlite.data import Reference
 from catlite.errors import ConfigError, MissingExtra, StoreError
 from catlite.extras import install
+from catlite.models.http.keys import Secret
 from catlite.text import count, dollars, short
 from catlite.usage import Usage
 
@@ -84,7 +85,7 @@ def _code(texts: Iterable[str | None]) -> str:
     return ", ".join(f"`{text}`" for text in shown if text)
 
 
-def push(repo: str, content: bytes, readme: str, *, private: bool, token: str | None) -> str:
+def push(repo: str, content: bytes, readme: str, *, private: bool, token: Secret | None) -> str:
     """Commit a Parquet file to the dataset `repo`, which is made if need be, and a card where it has none.
 
     Returns:
@@ -101,17 +102,18 @@ def push(repo: str, content: bytes, readme: str, *, private: bool, token: str | 
         from huggingface_hub import CommitOperationAdd, HfApi, errors as hub
     except ImportError:
         raise MissingExtra(f"the Hub needs catlite[data]: {install('data')}") from None
-    api = HfApi(token=token)
+    api = HfApi(token=token and token.reveal())
     try:
         api.whoami()
         address = api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
-        if private and not api.repo_info(address.repo_id, repo_type="dataset").private:
+        there = api.repo_info(address.repo_id, repo_type="dataset")
+        if private and not there.private:
             raise ConfigError(
                 f"{repo} exists and is public: name another repository, or push with private=False. "
                 "Nothing was uploaded"
             )
         files = {_DATA: content}
-        if not api.file_exists(address.repo_id, "README.md", repo_type="dataset"):
+        if not any(file.rfilename == "README.md" for file in there.siblings or ()):
             files["README.md"] = readme.encode()
         operations = [CommitOperationAdd(path, content) for path, content in files.items()]
         message = f"References by catlite {catlite.__version__}"
