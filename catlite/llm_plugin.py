@@ -50,12 +50,7 @@ class Cat(_Cat, llm.KeyModel):  # type: ignore[misc]
     """A model of `llm`."""
 
     def execute(
-        self,
-        prompt: Any,
-        stream: bool,
-        response: Any,
-        conversation: Any,
-        key: str | None = None,  # noqa: ARG002
+        self, prompt: Any, *, response: Any, conversation: Any, key: str | None = None, **_: Any
     ) -> Iterator[str]:
         """Yield the synthesis as it is written."""
         for event in catlite.stream(**self._call(prompt, conversation, key)):
@@ -66,12 +61,7 @@ class AsyncCat(_Cat, llm.AsyncKeyModel):  # type: ignore[misc]
     """The same, to be awaited."""
 
     async def execute(
-        self,
-        prompt: Any,
-        stream: bool,
-        response: Any,
-        conversation: Any,
-        key: str | None = None,  # noqa: ARG002
+        self, prompt: Any, *, response: Any, conversation: Any, key: str | None = None, **_: Any
     ) -> AsyncIterator[str]:
         """Yield the synthesis as it is written."""
         async for event in catlite.astream(**self._call(prompt, conversation, key)):
