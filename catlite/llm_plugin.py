@@ -1,8 +1,7 @@
 """Models of the command `llm` (https://llm.datasette.io), as "cat/<model>": the answer is a synthesis of n replies.
 
-Every chat model that llm reaches through an OpenAI-compatible server has one; so have "local", the embedded model, and
-the names in CATLITE_LLM_MODELS, separated by commas, as catlite takes them. Left out: attachments, schemas and tools,
-and servers that want headers of their own.
+Every chat model that llm reaches by OpenAI's API has one; so have "local", the embedded model, and the names, separated
+by commas, in CATLITE_LLM_MODELS. Left out: attachments, schemas, tools, and servers that want headers of their own.
 """
 
 from __future__ import annotations
@@ -32,10 +31,9 @@ class _Cat:
 
     def _call(self, prompt: Any, conversation: Any, key: str | None) -> dict[str, Any]:
         """Collect the arguments of `catlite.stream`."""
-        options = {name: value for name, value in prompt.options if value is not None}
-        where = {"base_url": self.chat.api_base, "api_key": key}
-        model = self.chat.model_name or self.chat.model_id
-        return {"prompt": self.chat.build_messages(prompt, conversation), "model": model, **where, **options}
+        chat, options = self.chat, {name: value for name, value in prompt.options if value is not None}
+        named = {"model": chat.model_name or chat.model_id, "base_url": chat.api_base, "api_key": key}
+        return {"prompt": chat.build_messages(prompt, conversation), **named, **options}
 
     def _text(self, event: Any, response: Any) -> str:
         """Take the text of an event; the last one tells what llm logs beside the text."""
