@@ -25,15 +25,16 @@ class _Cat:
         temperature: float | None = None
         max_tokens: int | None = None
 
-    def __init__(self, chat: Chat) -> None:
-        self.chat, self.model_id = chat, f"cat/{chat.model_id}"
-        self.needs_key, self.key_env_var = chat.needs_key, chat.key_env_var
+    def __init__(self, model: Chat | Responses) -> None:
+        self.model, self.model_id = model, f"cat/{model.model_id}"
+        self.needs_key, self.key_env_var = model.needs_key, model.key_env_var
 
     def _call(self, prompt: Any, conversation: Any, key: str | None) -> dict[str, Any]:
         """Collect the arguments of `catlite.stream`."""
-        chat, options = self.chat, {name: value for name, value in prompt.options if value is not None}
-        named = {"model": chat.model_name or chat.model_id, "base_url": chat.api_base, "api_key": key}
-        return {"prompt": chat.build_messages(prompt, conversation), **named, **options}
+        options = {name: value for name, value in prompt.options if value is not None}
+        where = {"base_url": self.model.api_base, "api_key": key}
+        messages = Chat("").build_messages(prompt, conversation)
+        return {"prompt": messages, "model": self.model.model_name or self.model.model_id, **where, **options}
 
     def _text(self, event: Any, response: Any) -> str:
         """Take the text of an event; the last one tells what llm logs beside the text."""
@@ -70,10 +71,10 @@ class AsyncCat(_Cat, llm.AsyncKeyModel):  # type: ignore[misc]
 def register_models(register: Any, model_aliases: list[Any]) -> None:
     """Add a "cat/" to the models that other plugins have registered, and to those that catlite names."""
     own = os.environ.get("CATLITE_LLM_MODELS", "").split(",")
-    chats = [(Chat(name.strip()), None) for name in ["local", *own] if name.strip()]
-    for known in (entry.model for entry in model_aliases):
-        if isinstance(known, Chat | Responses) and not isinstance(known, Completion) and not known.headers:
-            chat = Chat(known.model_id, model_name=known.model_name, api_base=known.api_base)
-            chats.append((chat, known.needs_key))
-    for chat, chat.needs_key in chats:
-        register(Cat(chat), AsyncCat(chat))
+    models: list[Any] = [Chat(name.strip()) for name in ["local", *own] if name.strip()]
+    for model in models:
+        model.needs_key = None
+    known = [entry.model for entry in model_aliases if isinstance(entry.model, Chat | Responses)]
+    models += [model for model in known if not isinstance(model, Completion) and not model.headers]
+    for model in models:
+        register(Cat(model), AsyncCat(model))

@@ -72,7 +72,7 @@ def test_other_models_are_named_in_the_environment_or_in_llms_own_file(run, serv
     lines = ["- model_id: near", "  model_name: near-1", f"  api_base: {server.url}", "  api_key_name: openai"]
     lines += ["- model_id: headed", "  model_name: h", f"  api_base: {server.url}", "  headers: {x-own: '1'}"]
     (home / "extra-openai-models.yaml").write_text("\n".join(lines))
-    monkeypatch.setenv("OPENAI_API_KEY", server.key)
+    monkeypatch.setenv("OPENAI_API_KEY", server.key)  # not of llm's keys, which know nothing of this model
     assert run("-m", "cat/own-model", "-o", "n", "1", QUESTION)[0] == 0
     assert run("-m", "cat/near", "-o", "n", "1", QUESTION)[0] == 0
     assert [request.body["model"] for request in server.requests] == ["own-model", "own-model", "near-1", "near-1"]
@@ -91,8 +91,7 @@ def test_the_key_is_in_no_log_and_no_message(run, server, home):
     assert "sk-wrong-0123456789" not in output
 
 
-@pytest.mark.parametrize(("options", "message"), [(("-o", "n", "0"), "n=0"), (("-o", "answer_format", "("), "regular")])
-def test_wrong_options_are_one_line_and_nothing_is_sent(run, server, options, message):
-    code, output = run("-m", "cat/gpt-4o-mini", *options, QUESTION)
+def test_a_wrong_option_is_one_line_and_nothing_is_sent(run, server):
+    code, output = run("-m", "cat/gpt-4o-mini", "-o", "n", "0", QUESTION)
     assert (code, output.count("\n"), server.requests) == (1, 1, [])
-    assert message in output
+    assert "n=0" in output
