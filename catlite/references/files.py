@@ -38,11 +38,7 @@ def training_rows(references: Sequence[Reference], layout: Layout = "trl", *, un
         raise ConfigError(f"layout={layout!r}: want one of {', '.join(map(repr, get_args(Layout)))}")
     if not references:
         raise DataError("there are no references: nothing is written")
-    kept = [
-        row
-        for row, reference in zip(rows(references), references, strict=True)
-        if unusable or row["completion"] is not None
-    ]
+    kept = [row for row in rows(references) if unusable or row["completion"] is not None]
     if not kept:
         defect = references[0].error or "; ".join(references[0].notes) or f"it is {references[0].defect}"
         raise DataError(
@@ -56,7 +52,7 @@ def _row(number: int, reference: Reference) -> Row:
     example, usage, support = reference.group.example, reference.total_usage, reference.support
     criteria = () if reference.rubric is None else reference.rubric.criteria
     return {
-        "id": str(number) if example.id is None else example.id,
+        "id": str(number if example.id is None else example.id),
         "prompt": example.messages,
         "completion": [{"role": "assistant", "content": reference.text}] if reference.usable else None,
         "answer": reference.answer,

@@ -15,7 +15,7 @@ from catlite.data import Reference
 from catlite.errors import ConfigError, MissingExtra, StoreError
 from catlite.extras import install
 from catlite.models.http.keys import Secret
-from catlite.text import count, dollars, short
+from catlite.text import count, dollars, plural, short
 from catlite.usage import Usage
 
 _DATA = "data/train-00000-of-00001.parquet"
@@ -72,7 +72,7 @@ def card(references: Sequence[Reference], notes: Iterable[str], task: str | None
         "Made with": f"catlite {catlite.__version__}",
     }
     counts = Counter(notes) + Counter(note for reference in references for note in reference.notes)
-    lines = [f"* {_code([note])} ({number:,} times)" for note, number in counts.most_common(20)]
+    lines = [f"* {_code([note])} ({plural(number, 'time')})" for note, number in counts.most_common(20)]
     return _CARD.format(
         made="\n".join(f"* {name}: {text}" for name, text in made.items() if text),
         notes="\n".join(lines) or "None.",
