@@ -30,10 +30,16 @@ def data_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Make a DataFrame of `rows`; lone surrogates are written out, since pandas with pyarrow refuses them."""
     import pandas as pd
 
-    def writable(value: Any) -> Any:
-        return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+    return pd.DataFrame([writable(row) for row in rows])
 
-    return pd.DataFrame([{name: writable(value) for name, value in row.items()} for row in rows])
+
+def writable(value: Any) -> Any:
+    """Write lone surrogates out in a text, or in all texts of a list or a mapping: UTF-8 has no bytes for them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {writable(name): writable(part) for name, part in value.items()}
+    return [writable(part) for part in value] if isinstance(value, list) else value
 
 
 def short(text: str, width: int = 60) -> str:

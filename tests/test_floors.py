@@ -35,7 +35,7 @@ FLOORS = (
     "experiments analysis",
     "reporting",
     "api streaming estimation judging pricing",
-    "cli",
+    "cli llm_plugin",
     "__main__",
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}

@@ -162,7 +162,7 @@ def drawn(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def add_task(parser: argparse.ArgumentParser) -> None:
     """Add the name of a task, or of a file of the user's own, and where the file of a named one is."""
-    parser.add_argument("task", help=f"{', '.join(TASKS)}, or a CSV, TSV, JSONL or JSON file of your own")
+    parser.add_argument("task", help=f"{', '.join(TASKS)}, or a CSV, TSV, JSONL, JSON or Parquet file of your own")
     add_option(parser, "--path", "FILE", "where the file of a named task is, if it is on this machine already")
 
 

@@ -53,7 +53,9 @@ def as_prompt(value: Any, column: str) -> Prompt:
 
 
 def _chat(text: str) -> list[Any] | None:
-    """The messages a text is the JSON of, None for any other text."""
+    """The messages a text is the JSON of, None for any other text; DataError for the Python text of messages."""
+    if text.startswith(("[{'role': ", "[{'content': ")):
+        raise DataError("the prompt is Python's text of messages, as DataFrame.to_csv writes lists: write them as JSON")
     if not text.lstrip().startswith("["):
         return None
     try:

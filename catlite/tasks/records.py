@@ -75,7 +75,7 @@ def from_records(
     Empty cells, null and NaN are missing, which an answer and a rubric may be.
 
     Args:
-        rows: the path of a CSV, TSV, JSONL or JSON file (or .gz of one), a DataFrame, a dataset, or mappings.
+        rows: the path of a CSV, TSV, JSONL, JSON (or .gz of one) or Parquet file, a DataFrame, a dataset, or mappings.
         prompt: the column with the question: text, or messages [{role, content}, …], also as the JSON text of them.
         answer: the column with the right answer: text; a column of numbers throughout is written out as text.
         id: the column with a name for the question; None takes the row's number, from 1.
