@@ -12,6 +12,7 @@ from catlite import answers, concurrency
 from catlite.data import Example, Prompt, Reference, as_messages
 from catlite.models.base import Models, check_n, check_sampling, token_limit
 from catlite.models.naming import UNNAMED, Secret, called, opened, sealed
+from catlite.preflight import check_images
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import keeping, noted, sample_group
 from catlite.runs.budget import Budget
@@ -87,9 +88,11 @@ async def asynthesize(
         open_run(run, budget),
     ):
         async with opened(model, *where) as policy, opened(policy if anchor is None else anchor, *nearby) as reconciler:
-            group = await sample_group(policy, Example(prompt, answer_format=answer_format), n, **checked)
+            example = Example(prompt, answer_format=answer_format)
+            synthesis = Synthesis(reconciler, include_question=include_question, max_tokens=token_limit(checked))
+            check_images([synthesis], [example])
+            group = await sample_group(policy, example, n, **checked)
             with keeping(group):
-                synthesis = Synthesis(reconciler, include_question=include_question, max_tokens=token_limit(checked))
                 reference = await synthesis(group)
             return await noted(reference, model)
 

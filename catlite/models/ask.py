@@ -66,7 +66,7 @@ async def _draw(
     about, first = traits(model), samples.start
     limits = {**about.sampling, **sampling, **(sampling.get("extra_body") or {})}
     count, limit = choices(sampling, len(samples)), token_limit(limits)
-    most = most_prompt_tokens(messages), None if limit is None else count * limit
+    most = most_prompt_tokens(messages, model.name), None if limit is None else count * limit
     if isinstance(sampling.get("seed"), int):
         sampling, first = {**sampling, "seed": sampling["seed"] + first}, 0
     async with Books(model.name, about.price, requests=count, own=True).request(lambda: most) as booking:

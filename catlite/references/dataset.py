@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from catlite import cards
-from catlite.data import Reference
+from catlite.data import Reference, text_of
 from catlite.reprs import models_text
 from catlite.text import data_frame, fitted, plural, short, table, usage_text
 from catlite.usage import Usage
@@ -93,7 +93,7 @@ class References(list[Reference]):
             rows.append(
                 [
                     str(number),
-                    short(reference.group.example.messages[-1]["content"], 60),
+                    short(text_of(reference.group.example.messages[-1]), 60),
                     short(reference.text if reference.answer is None else reference.answer, 60),
                     "" if support is None else f"{support[0]}/{support[1]}",
                     short("; ".join(reference.notes) if reference.error is None else reference.error, 80),
@@ -107,7 +107,7 @@ def _row(reference: Reference) -> dict[str, Any]:
     agreeing = reference.support
     return {
         "id": example.id,
-        "prompt": example.messages[-1]["content"],
+        "prompt": text_of(example.messages[-1]),
         "text": None if reference.error is not None else reference.text,
         "answer": reference.answer,
         "agree": None if agreeing is None else agreeing[0],

@@ -28,6 +28,7 @@ _TABLES = (
     "bookings (id INTEGER PRIMARY KEY, prompt_tokens INTEGER, completion_tokens INTEGER, cost_usd REAL, "
     "requests INTEGER NOT NULL)",
 )
+_PARTS = "parts (name TEXT PRIMARY KEY, content TEXT NOT NULL)"  # see parts.folded
 BOOK = "INSERT OR REPLACE INTO bookings VALUES (?, ?, ?, ?, ?)"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
@@ -40,6 +41,7 @@ def opened(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version not in (0, 1, VERSION):
         raise StoreError(f"{path} was written by another version of catlite (format {version})")
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {_PARTS}")
     if version != VERSION:
         connection.execute("BEGIN IMMEDIATE")
         for table in _TABLES:

@@ -160,4 +160,5 @@ class Call:
 
     def _most(self, k: int) -> tuple[int, int | None]:
         """The most tokens of prompt and replies that a request for `k` can be billed for."""
-        return most_prompt_tokens(self.messages), self.limit and choices(self.request, k) * self.limit
+        prompt = most_prompt_tokens(self.messages, self.service.model)
+        return prompt, self.limit and choices(self.request, k) * self.limit
