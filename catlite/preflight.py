@@ -10,9 +10,9 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from catlite.coerce import check_estimator, check_reward, sees_images
 from catlite.data import Example, media
 from catlite.errors import ConfigError
-from catlite.models.base import traits
 from catlite.references.anchored import AnchoredVote
 from catlite.references.vote import MajorityVote
 from catlite.rewards.answer_match import AnswerMatch
@@ -38,6 +38,14 @@ _READS: dict[type, tuple[str, str]] = {
     VoteShare: ("answer_format", f"it counts final answers: pass another reward, such as RubricReward, or {_FORMAT}"),
     ExpertRubric: ("rubric", "use a task with rubrics, or RubricReward, which proposes one"),
 }
+
+
+def check_parts(estimator: object, reward: object = None) -> None:
+    """ConfigError unless `estimator` and `reward` are an estimator and a reward, or None for the default."""
+    if estimator is not None:
+        check_estimator(estimator)
+    if reward is not None:
+        check_reward(reward)
 
 
 def check_task(
@@ -117,7 +125,7 @@ def check_images(parts: Iterable[object], examples: Iterable[Example]) -> None:
     for part in (inner for outer in parts for inner in _parts(outer)):
         role, shows = getattr(part, "shows_question", ("", ""))
         model = getattr(part, role, None)
-        if model is not None and getattr(part, shows, True) and (role == "scorer" or traits(model).text_only):
+        if model is not None and getattr(part, shows, True) and (role == "scorer" or not sees_images(model)):
             remedy = f"leave {shows} out" if shows else "use another estimator or reward"
             why = "scoring reads text alone" if role == "scorer" else f"{model.name!r} takes text alone"
             raise ConfigError(

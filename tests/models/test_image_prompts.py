@@ -33,7 +33,7 @@ from catlite import (
 )
 from catlite.errors import BudgetReached, ConfigError
 from catlite.models.base import Traits
-from catlite.rewards.relative import prefer
+from catlite.rewards.preference import prefer
 from catlite.runs.store import Asked
 
 IMAGE = question()[0]["content"][0]
