@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from catlite.data import Message, Prompt, Rollout, as_messages
+from catlite.data import Message, Prompt, Rollout, as_messages, text_only
 from catlite.emitting import emitted
 from catlite.errors import BadReply, ConfigError
 from catlite.models.base import Model, Rates, Scores, Streams, sendable, token_limit, traits
@@ -35,8 +35,11 @@ async def sample(model: Model, prompt: Prompt, n: int = 1, **sampling: Any) -> l
 
     Raises:
         BudgetReached: when the call may cost more than is left.
-        ConfigError: when a budget needs max_tokens, or a price (`Traits.price`).
+        ConfigError: when a budget needs max_tokens, or a price (`Traits.price`), and for a prompt with an image where
+            the model takes text alone (`Traits.text_only`).
     """
+    if traits(model).text_only:
+        prompt = text_only(prompt, repr(model.name))
     in_force = session.current()
     tally, write = in_force.tally, in_force.write
     if tally is None and n == 1 and write is not None:

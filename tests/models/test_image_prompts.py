@@ -247,7 +247,7 @@ def test_scoring_reads_text_alone(server):
 
 
 def test_the_embedded_model_refuses_an_image_before_it_starts():
-    with pytest.raises(ConfigError, match="the embedded model 'local' takes text alone"):
+    with pytest.raises(ConfigError, match="'local' takes text alone"):
         catlite.synthesize(question(), "local")
     with pytest.raises(ConfigError, match="message 0 has a part of the type 'image_url'"):
         catlite.synthesize([{"role": "user", "content": [part("https://example.org/a.png"), words("?")]}], "local")
@@ -270,6 +270,17 @@ def test_a_model_of_ones_own_gets_what_was_given(tmp_path):
     group = concurrency.run(catlite.rollouts.sample_group(Mine(), Example(question()), 2))
     assert seen == [question()]
     assert len(group.usable) == 2
+
+
+def test_one_of_a_model_of_text_is_refused_and_a_panel_asks_nobody_then(server):
+    blind = OfText(lambda prompt, i: "7", "blind")
+    with on(server) as model, pytest.raises(ConfigError, match="'blind' takes text alone"):
+        catlite.estimate([question()], [model, blind], n=2)
+    with pytest.raises(ConfigError, match="'blind' takes text alone"):
+        catlite.synthesize(question(), blind)
+    assert server.requests == blind.calls == []
+    catlite.synthesize([{"role": "user", "content": [words("What "), words("is it?")]}], blind)
+    assert blind.calls[0][0] == [{"role": "user", "content": "What is it?"}]
 
 
 def test_a_server_that_refuses_an_image_is_not_quoted_back_at_length():

@@ -197,7 +197,7 @@ class Embedded(Endpoint):
 
     async def sample(self, prompt: Prompt, n: int = 1, **sampling: Any) -> list[Rollout]:
         """As Endpoint.sample; ConfigError for a prompt with images, which this model cannot see."""
-        return await super().sample(text_only(prompt, f"the embedded model {self.name!r}"), n, **sampling)
+        return await super().sample(text_only(prompt, repr(self.name)), n, **sampling)
 
     def __enter__(self) -> Self:
         self._server.address()
