@@ -15,10 +15,10 @@ ROOT = Path(catlite.__file__).parent
 FLOORS = (
     "usage endings lazy extras text averages cache",
     "errors checks",
-    "criteria tracebacks",
+    "criteria tracebacks messages parts",
     "concurrency emitting",
     "answers prompts",
-    "messages data parsing",
+    "data parsing",
     "reprs cards",
     "runs",
     "tasks models.base",

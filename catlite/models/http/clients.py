@@ -14,6 +14,7 @@ import importlib
 import ipaddress
 import os
 import urllib.request
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -93,6 +94,8 @@ class OpenAIClient:
             direct["transport"] = importlib.import_module("httpx_aiohttp").AiohttpTransport(limits=limits)
         else:
             check_proxies(address.url)
+        # aiohttp's advice for bodies above a megabyte, such as images: there they are written in some milliseconds.
+        warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
         http = openai.DefaultAioHttpClient(
             **direct,
             limits=limits,
