@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 import catlite
-from catlite.cli import demo, estimate, evaluate, judge, report, rubric, synthesize, train
+from catlite.cli import demo, estimate, evaluate, judge, report, rubric, serve, synthesize, train
 from catlite.cli.flags import in_flags
 from catlite.cli.options import Parser
 from catlite.errors import CatliteError, ConfigError
@@ -72,7 +72,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"catlite {catlite.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command in (synthesize, estimate, evaluate, train, rubric, judge, report, demo):
+    for command in (synthesize, estimate, evaluate, train, rubric, judge, serve, report, demo):
         command.add(commands)
     return parser
 

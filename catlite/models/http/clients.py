@@ -14,7 +14,8 @@ import importlib
 import ipaddress
 import os
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -32,6 +33,14 @@ class Answer(NamedTuple):
 
     body: str
     headers: Mapping[str, str]
+
+
+class Passed(NamedTuple):
+    """A reply on its way, as the server sends it: any status, and the body piece by piece."""
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: AsyncIterator[bytes]
 
 
 class Client(Protocol):
@@ -58,6 +67,14 @@ class Client(Protocol):
 
     async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> Answer | None:
         """Send `body` to another path of the same server; returns and raises as `send` does."""
+        ...
+
+    def forward(self, body: bytes, timeout: float, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Passed]:
+        """Send a request as it is, and yield the reply; the block ends the exchange.
+
+        Raises:
+            ModelError: when the server cannot be reached, hangs up, moved, or refuses the key.
+        """
         ...
 
     async def close(self) -> None:
@@ -91,6 +108,7 @@ class OpenAIClient:
             limits=limits,
             auth=None if address.login is None else tuple(address.login.reveal().split(":", 1)),
         )
+        self._http = http
         self._client = openai.AsyncOpenAI(
             base_url=address.url, api_key=address.key.reveal(), max_retries=0, http_client=http
         )
@@ -138,6 +156,59 @@ class OpenAIClient:
             failure = without_frames(error)
         raise failure
 
+    @asynccontextmanager
+    async def forward(self, body: bytes, timeout: float, headers: Mapping[str, str]) -> AsyncIterator[Passed]:
+        """See Client."""
+        # Not compressed, so that what arrives is what is passed on.
+        own = {"content-type": "application/json", "accept-encoding": "identity"}
+        reply: httpx.Response | None = None
+        with self._translated(timeout):
+            request = self._http.build_request(
+                "POST",
+                f"{self.url}/chat/completions",
+                content=body,
+                headers={**own, "authorization": f"Bearer {self._address.key.reveal()}", **headers},
+                timeout=timeout,
+            )
+            async with asyncio.timeout(timeout):
+                reply = await self._http.send(request, stream=True, follow_redirects=False)
+        assert reply is not None
+        try:
+            pieces = self._pieces(reply, timeout)
+            if reply.status_code >= 300:  # servers do echo keys in their errors
+                text = self._address.redact(b"".join([piece async for piece in pieces]).decode("utf-8", "replace"))
+                if (moved := self._moved(reply)) is not None:
+                    raise moved
+                if reply.status_code in (401, 403):
+                    raise read_refusal(text).error(reply.status_code, reply.headers, f"{self.who} answered")
+                pieces = once(text.encode())
+            yield Passed(reply.status_code, reply.headers, pieces)
+        finally:
+            await reply.aclose()
+
+    async def _pieces(self, reply: httpx.Response, timeout: float) -> AsyncIterator[bytes]:
+        with self._translated(timeout):
+            async for piece in reply.aiter_raw():
+                yield piece
+
+    @contextlib.contextmanager
+    def _translated(self, timeout: float) -> Iterator[None]:
+        """Raise ModelErrors for the library's errors, which hold the request and its key."""
+        import httpx
+
+        failure: BaseException
+        try:
+            yield
+        except (httpx.TimeoutException, TimeoutError) as error:
+            failure = late(self.who, timeout, sent=not never_sent(error))
+        except httpx.HTTPError as error:
+            failure = self._disconnected(error, timeout, is_timeout=False)
+        except asyncio.CancelledError as error:
+            failure = without_frames(error)
+        else:
+            return
+        raise failure
+
     def _disconnected(self, error: Exception, timeout: float, *, is_timeout: bool) -> ModelError:
         """The error for a connection that brought no reply."""
         below: list[BaseException] = [error]
@@ -178,6 +249,11 @@ class OpenAIClient:
         """See Client."""
         await self._client.close()
         await asyncio.sleep(0)  # transports that were told to close do so in the loop's next round
+
+
+async def once(piece: bytes) -> AsyncIterator[bytes]:
+    """Yield a body that is already here."""
+    yield piece
 
 
 def late(who: str, timeout: float, *, sent: bool = True) -> EndpointUnavailable:
