@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, suppress
 from typing import Any
 
 from catlite.errors import CatliteError
@@ -19,8 +19,9 @@ from catlite.serving import replies
 from catlite.serving.chat import Chat, read_chat, read_fields
 from catlite.serving.gate import Send, send_json
 from catlite.serving.refusals import Refusal, refusal
-from catlite.serving.service import make_reference, sample_plain
+from catlite.serving.service import follow, make_reference, sample_plain
 from catlite.serving.settings import Settings
+from catlite.streaming import Done, Event, ReferenceText
 
 BEAT_SECONDS = 5.0
 _STREAM = [
@@ -80,17 +81,20 @@ class Exchange:
         await self._json(replies.completion(chat.name, reference))
 
     async def _stream(self, chat: Chat) -> None:
-        making = asyncio.ensure_future(make_reference(chat))
-        try:
-            while not (await asyncio.wait([making], timeout=BEAT_SECONDS))[0]:
-                await self._write(replies.comment(f"{chat.n} rollouts are under way"))
-            reference = making.result()
-        finally:
-            making.cancel()
-            with suppress(asyncio.CancelledError, CatliteError):
-                await making
-        self._log(chat, reference.total_usage.requests, reference.cost_usd)
-        await self._write(replies.as_stream(replies.completion(chat.name, reference), chat.include_usage), last=True)
+        """Send the reference as it is written, and comments before that."""
+        form, arrived = replies.Events(replies.head(chat.name), chat.include_usage), 0
+        async with aclosing(follow(chat)) as events:
+            async for event in _with_beats(events):
+                if isinstance(event, ReferenceText):
+                    await self._write(form.text(event.delta))
+                    continue
+                if isinstance(event, Done):
+                    self._log(chat, event.reference.total_usage.requests, event.reference.cost_usd)
+                    await self._write(form.end(event.reference), last=True)
+                    continue
+                arrived += event is not None
+                if event is None or event.rollout.usable or self._begun:  # else all may fail, with a status
+                    await self._write(replies.comment(f"{arrived} of {chat.n} rollouts"))
 
     async def _pass_on(self, chat: Chat, body: bytes) -> None:
         """Ask a plain model: its own server, with the request as it is, where it has one."""
@@ -136,3 +140,19 @@ class Exchange:
             self._begun = True
             await self._send({"type": "http.response.start", "status": 200, "headers": _STREAM})
         await self._send({"type": "http.response.body", "body": piece, "more_body": not last})
+
+
+async def _with_beats(events: AsyncGenerator[Event, None]) -> AsyncIterator[Event | None]:
+    """Yield `events` as they come, and None whenever none has come for BEAT_SECONDS."""
+    while True:
+        coming = asyncio.ensure_future(anext(events, None))
+        try:
+            while not (await asyncio.wait([coming], timeout=BEAT_SECONDS))[0]:
+                yield None
+            event = coming.result()
+        finally:
+            coming.cancel()
+            await asyncio.wait([coming])
+        if event is None:
+            return
+        yield event

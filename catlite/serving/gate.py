@@ -32,6 +32,7 @@ class Gate:
         self.inner, self.settings = inner, settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on to the app inside, or refuse it."""
         try:
             self._check(scope)
         except Refusal as refusal:

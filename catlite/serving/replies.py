@@ -21,21 +21,14 @@ _ENDINGS = {"content_filter", "length", "stop"}
 
 def completion(name: str, reference: Reference) -> dict[str, Any]:
     """Make the chat completion of a reference, by the model's `name` as the client writes it."""
-    about = {
-        "source": reference.source,
-        "answer": reference.answer,
-        "support": reference.support,
-        "notes": reference.notes,
-        "cost_usd": reference.cost_usd,
-    }
     choice = _choice(0, reference.text, reference.finish_reason)
-    return {**_head(name), "choices": [choice], "usage": _usage(reference.total_usage), "catlite": about}
+    return {**_whole(name, [choice], reference.total_usage), "catlite": _about(reference)}
 
 
 def rollouts(name: str, replies: Sequence[Rollout]) -> dict[str, Any]:
     """Make the chat completion of the replies of a model that has no server to pass a request on to."""
     choices = [_choice(i, reply.text, reply.finish_reason) for i, reply in enumerate(replies)]
-    return {**_head(name), "choices": choices, "usage": _usage(Usage.total(reply.usage for reply in replies))}
+    return _whole(name, choices, Usage.total(reply.usage for reply in replies))
 
 
 def as_stream(whole: Mapping[str, Any], include_usage: bool) -> bytes:
@@ -44,27 +37,42 @@ def as_stream(whole: Mapping[str, Any], include_usage: bool) -> bytes:
         {name: value for name, value in choice.items() if name != "message"} | {"delta": _delta(choice["message"])}
         for choice in whole["choices"]
     ]
-    head = {name: whole[name] for name in ("id", "created", "model") if name in whole}
-    more = {"catlite": whole["catlite"]} if "catlite" in whole else {}
-    return Events(head, include_usage).last(choices, whole.get("usage"), **more)
+    common = {name: whole[name] for name in ("id", "created", "model") if name in whole}
+    return Events(common, include_usage).last(choices, whole.get("usage"))
 
 
 class Events:
-    """The events of one stream; `head` is what all of them say."""
+    """The events of one stream; `common` is what all of them say."""
 
-    def __init__(self, head: Mapping[str, Any], include_usage: bool) -> None:
-        self.head = {**head, "object": "chat.completion.chunk"}
+    def __init__(self, common: Mapping[str, Any], include_usage: bool) -> None:
+        self.common = {**common, "object": "chat.completion.chunk"}
         self.include_usage = include_usage
+        self._begun = False
 
-    def piece(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
-        """One event."""
-        usage = {"usage": None} if self.include_usage else {}
-        return event({**self.head, "choices": choices, **usage, **more})
+    def text(self, delta: str) -> bytes:
+        """More of a reference's text."""
+        return self._piece([_part(self._opened(delta), None)])
+
+    def end(self, reference: Reference) -> bytes:
+        """The end of a reference, with all of its text where no part of it was sent."""
+        delta = {} if self._begun else self._opened(reference.text)
+        choice = _part(delta, reference.finish_reason)
+        return self.last([choice], _usage(reference.total_usage), catlite=_about(reference))
 
     def last(self, choices: list[dict[str, Any]], usage: Mapping[str, Any] | None, **more: Any) -> bytes:
         """The event with these choices, and those that end the stream."""
-        end = event({**self.head, "choices": [], "usage": usage}) if self.include_usage else b""
-        return self.piece(choices, **more) + end + DONE
+        end = event({**self.common, "choices": [], "usage": usage}) if self.include_usage else b""
+        return self._piece(choices, **more) + end + DONE
+
+    def _opened(self, text: str) -> dict[str, str]:
+        """A delta of `text`; the first of a stream says who speaks."""
+        role = {} if self._begun else {"role": "assistant"}
+        self._begun = True
+        return {**role, "content": text}
+
+    def _piece(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
+        usage = {"usage": None} if self.include_usage else {}
+        return event({**self.common, "choices": choices, **usage, **more})
 
 
 def event(fields: Mapping[str, Any]) -> bytes:
@@ -77,15 +85,38 @@ def comment(text: str) -> bytes:
     return f": {text}\n\n".encode()
 
 
-def _head(name: str) -> dict[str, Any]:
-    identity = f"chatcmpl-{secrets.token_hex(12)}"
-    return {"id": identity, "object": "chat.completion", "created": int(time.time()), "model": name}
+def head(name: str) -> dict[str, Any]:
+    """Make what all parts of a reply say."""
+    return {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": name}
+
+
+def _whole(name: str, choices: list[dict[str, Any]], usage: Usage) -> dict[str, Any]:
+    return {**head(name), "object": "chat.completion", "choices": choices, "usage": _usage(usage)}
 
 
 def _choice(index: int, text: str, ending: str | None) -> dict[str, Any]:
     message = {"role": "assistant", "content": text, "refusal": None}
-    ending = ending if ending in _ENDINGS else "stop"
-    return {"index": index, "message": message, "logprobs": None, "finish_reason": ending}
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": _ending(ending)}
+
+
+def _part(delta: Mapping[str, Any], ending: str | None) -> dict[str, Any]:
+    """The only choice of an event; an `ending` is that of the whole."""
+    return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": ending and _ending(ending)}
+
+
+def _ending(word: str | None) -> str:
+    return word if word in _ENDINGS else "stop"
+
+
+def _about(reference: Reference) -> dict[str, Any]:
+    """What is to be known of a reference beside its text."""
+    return {
+        "source": reference.source,
+        "answer": reference.answer,
+        "support": reference.support,
+        "notes": reference.notes,
+        "cost_usd": reference.cost_usd,
+    }
 
 
 def _delta(message: Mapping[str, Any]) -> dict[str, Any]:

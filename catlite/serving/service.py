@@ -1,38 +1,60 @@
-"""From a request to its reference: the same functions that a program in Python calls.
-
-Left out: streaming of a vote or a pick, whose text is one of the rollouts and comes whole.
-"""
+"""From a request to its reference: the same functions that a program in Python calls."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
 from catlite.api import asynthesize
 from catlite.data import Estimator, Example, Reference, Rollout
+from catlite.emitting import emitted
 from catlite.errors import ConfigError
 from catlite.models import ask
 from catlite.models.base import token_limit
 from catlite.references.selection import BestOfN
 from catlite.references.vote import MajorityVote
-from catlite.rollouts import keeping, noted, sample_group
+from catlite.rollouts import arriving, keeping, noted, sample_group
 from catlite.serving.chat import Chat
 from catlite.serving.refusals import Refusal
+from catlite.streaming import Done, Event, RolloutDone, astream
 
 
 async def make_reference(chat: Chat) -> Reference:
     """Make the reference that `chat` asks for; raises what `synthesize` raises."""
     if chat.way == "cat":
-        return await asynthesize(
-            chat.messages,
-            chat.model,
-            n=chat.n,
-            anchor=chat.anchor,
-            answer_format=chat.answer_format,
-            include_question=bool(chat.include_question),
-            progress=False,
-            **chat.sampling,
-        )
-    group = await sample_group(
-        chat.model, Example(chat.messages, answer_format=chat.answer_format), chat.n, **chat.sampling
-    )
+        return await asynthesize(**_synthesis(chat), progress=False)
+    return await _select(chat, None)
+
+
+def follow(chat: Chat) -> AsyncGenerator[Event, None]:
+    """Yield what happens while the reference of `chat` is made; a vote or a pick writes no text before it is Done."""
+    if chat.way == "cat":
+        return astream(**_synthesis(chat))
+
+    async def work(emit: Callable[[Event], None]) -> None:
+        emit(Done(await _select(chat, lambda place, rollout: emit(RolloutDone(rollout, place, chat.n)))))
+
+    return emitted(work)
+
+
+def _synthesis(chat: Chat) -> dict[str, Any]:
+    """The arguments of a synthesis."""
+    return {
+        "prompt": chat.messages,
+        "model": chat.model,
+        "n": chat.n,
+        "anchor": chat.anchor,
+        "answer_format": chat.answer_format,
+        "include_question": bool(chat.include_question),
+        **chat.sampling,
+    }
+
+
+async def _select(chat: Chat, arrive: Callable[[int, Rollout], None] | None) -> Reference:
+    """Make a reference that is one of the rollouts; `arrive` takes each of them as it comes."""
+    example = Example(chat.messages, answer_format=chat.answer_format)
+    with arriving(arrive, example):
+        group = await sample_group(chat.model, example, chat.n, **chat.sampling)
     with keeping(group):
         return await noted(await _estimator(chat)(group))
 

@@ -39,9 +39,9 @@ def post(front):
 
         async def send():
             transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-            async with app.router.lifespan_context(app):
-                async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8484") as client:
-                    return await client.post(path, content=content, **settings)
+            client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8484")
+            async with app.router.lifespan_context(app), client:
+                return await client.post(path, content=content, **settings)
 
         return asyncio.run(send())
 

@@ -6,7 +6,6 @@ import json
 import httpx
 import pytest
 from faults import hang, quota_exhausted, status
-from server import Server
 from serving_help import events, question
 
 import catlite
@@ -112,7 +111,7 @@ def test_a_model_by_another_name_and_with_defaults_gets_both(server, post):
 
 
 def test_a_model_that_is_no_endpoint_is_asked_for_text(post):
-    app = serving.app({"mine": ScriptedModel(["a", "b", "c"])})
+    app = serving.app({"mine": ScriptedModel(lambda prompt, i: "ab"[i])})
     reply = post(question("mine", n=2, temperature=1), app).json()
     assert [choice["message"]["content"] for choice in reply["choices"]] == ["a", "b"]
     assert "tools" in error(post(question("mine", tools=[{"type": "function"}]), app), 400)["message"]
@@ -163,7 +162,7 @@ def test_a_stream_has_the_text_what_is_known_of_it_and_its_usage(post):
 
 
 def test_a_stream_without_include_usage_says_none(post):
-    *pieces, done = events(post(question("vote/test-model", stream=True, catlite=BOXED)).text)
+    *pieces, _ = events(post(question("vote/test-model", stream=True, catlite=BOXED)).text)
     assert all("usage" not in piece for piece in pieces)
 
 
@@ -186,7 +185,7 @@ def test_a_server_that_does_not_stream_is_streamed_whole(server, post):
     server.objection = lambda body: None
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     server.reply = {"content": None, "tool_calls": [call], "finish_reason": "tool_calls"}
-    piece, done = events(post(question("test-model", stream=True)).text)
+    piece, _ = events(post(question("test-model", stream=True)).text)
     assert piece["choices"][0]["delta"]["tool_calls"] == [{"index": 0, **call}]
 
 
@@ -260,7 +259,10 @@ def test_models_lists_every_name_and_shows_one(front):
     async def get():
         transport = httpx.ASGITransport(app=front())
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return [await client.get(path) for path in ("/v1/models", "/v1/models/cat/test-model", "/v1/models/x", "/health")]
+            return [
+                await client.get(path)
+                for path in ("/v1/models", "/v1/models/cat/test-model", "/v1/models/x", "/health")
+            ]
 
     listed, shown, unknown, health = asyncio.run(get())
     names = [model["id"] for model in listed.json()["data"]]
