@@ -31,7 +31,9 @@ SERVED = "demo"
 def reply(body: dict, i: int) -> str:
     """A rollout, the sixth of which is wrong; or the synthesis."""
     text = body["messages"][-1]["content"]
-    if "<attempt" in text or "attempts" in text:
+    if '{"best":' in text:
+        return '{"best": 2}'
+    if text != QUESTION:
         return r"17 × 20 = 340 and 17 × 3 = 51. Together that is \boxed{391}."
     return r"17 × 23 is about \boxed{381}." if i == 5 else rf"17 × 23 = 17 × 20 + 17 × 3 = \boxed{{391}}. ({i + 1})"
 
@@ -112,15 +114,17 @@ def main() -> None:
         command += ["--port", "0", "--answer-format", "boxed"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
             url = re.search(r"at (http\S+/v1)", server.stderr.readline())[1]
-            if options.wait:
-                input(f"{url} until Enter ")
-            else:
-                curl(url)
-                openai_client(url)
-                if options.bin:
-                    llm(url, options.bin)
-                    inspect(url, options.bin)
-            server.terminate()
+            try:
+                if options.wait:
+                    input(f"{url} until Enter ")
+                else:
+                    curl(url)
+                    openai_client(url)
+                    if options.bin:
+                        llm(url, options.bin)
+                        inspect(url, options.bin)
+            finally:
+                server.terminate()
             show("catlite serve", re.sub(r"(?m)^\d\d:\d\d:\d\d ", "", server.stderr.read()))
 
 

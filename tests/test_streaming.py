@@ -66,7 +66,8 @@ def where(server):
 
 def test_rollouts_come_first_then_the_reference_then_the_end(where):
     events = list(catlite.stream("6 times 7?", n=3, **MATHS, **where))
-    assert kinds(events)[:3] == ["RolloutDone"] * 3
+    assert kinds(events)[:4] == ["RolloutDone"] * 3 + ["ReferenceText"]
+    assert kinds(events).count("ReferenceText") == 5
     assert kinds(events).count("Done") == 1
     assert isinstance(events[-1], Done)
     assert sorted((event.position, event.rollout.answer, event.n) for event in events[:3]) == [

@@ -90,6 +90,52 @@ def split_thinking(text: str) -> tuple[str, str | None]:
     return "".join(visible_parts), "\n".join(part.strip() for part in thought if part.strip())
 
 
+class WrittenText:
+    """A reply as it is written: gives its text, and holds back the thinking at its start.
+
+    Thinking that begins without a mark cannot be known for it, and is given as text.
+
+    Example:
+        >>> text = WrittenText()
+        >>> [text.add(piece) for piece in ("<thi", "nk>6 * 7", "</think>", "\\n42", " it is")]
+        ['', '', '', '42', ' it is']
+    """
+
+    def __init__(self) -> None:
+        self._held = ""  # not given yet
+        self._thinking: bool | None = None  # None until that is known
+        self._thought = False  # whether the text is what follows thinking, whose ends are stripped
+
+    def add(self, piece: str) -> str:
+        """Take what was written next; return the text that can be given by now."""
+        self._held += piece
+        if self._thinking is None:
+            start = self._held.lstrip()
+            marked = any(pattern.match(start) for pattern in (_MARK, _CHANNEL, _BARE_CHANNELS))
+            if not start or (not marked and _MARK_BEGUN.fullmatch(start)):
+                return ""
+            self._thinking = marked
+        if self._thinking:
+            if not _ENDS.search(self._held, max(0, len(self._held) - len(piece) - _LONGEST_MARK)):
+                return ""
+            if "<|channel|>" in self._held and not _FINAL.search(self._held):
+                return ""
+            text = split_thinking(self._held)[0].lstrip()
+            if not text:
+                return ""
+            self._thinking, self._thought, self._held = False, True, text
+        end = len(self._held.rstrip()) if self._thought else len(self._held)
+        text, self._held = self._held[:end], self._held[end:]
+        return text
+
+
+_LONGEST_MARK = 130
+_MARK_BEGUN = re.compile(r"<\|[^\n]{0,60}|[<\[◁][^>\]▷\n]{0,130}|a(?:n(?:a(?:l(?:y(?:s(?:is?)?)?)?)?)?)?")
+# What may end thinking; whether it does, split_thinking decides.
+_ENDS = re.compile(rf"</|\[/|◁/|<\|end|<channel|<unused95|<\|message\|>|{_BARE_FINAL}", re.IGNORECASE)
+_FINAL = re.compile(r"<\|channel\|>\s{0,3}final[^<\n]{0,60}<\|message\|>", re.IGNORECASE)
+
+
 def _split_channels(text: str) -> tuple[str, str | None]:
     """`split_thinking` for the channels of gpt-oss: only the final channel is visible, where there is one."""
     if "<|channel|>" not in text:

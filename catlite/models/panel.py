@@ -27,7 +27,7 @@ from catlite.models.base import (
     traits,
 )
 from catlite.models.http.endpoint import Endpoint
-from catlite.models.kept import wanted
+from catlite.models.kept import streamed, wanted
 from catlite.models.named import named
 from catlite.runs import session
 from catlite.text import short
@@ -115,7 +115,7 @@ class Panel:
 
     def stream(self, prompt: Prompt, **sampling: Any) -> AsyncGenerator[str | Rollout, None]:
         """One reply as it is written, of the member that has the first turn; raises as `sample` does."""
-        return ask.streamed(lambda: self.sample(prompt, 1, **sampling))
+        return streamed(lambda: self.sample(prompt, 1, **sampling))
 
     def _share(self, member: int, indices: range) -> tuple[int, list[int]]:
         """(the index of the member's own reply that comes first, the indices of the panel's replies that are its)."""

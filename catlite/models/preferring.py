@@ -145,7 +145,7 @@ class _Asking:
             if again is None or (again.failure is None and not again.empty and not again.answered):
                 break
             if again.answered:
-                last = again
+                last = again if session.current().write is None else last  # what was handed on stands
                 steps.pop()
             else:
                 sure = steps[-1][-1].name  # with a value of a list the larger ones before it
@@ -225,7 +225,8 @@ class _Asking:
     async def _again(self, settings: Mapping[str, Any]) -> _Try | None:
         """Make the request that was refused once more; None when its outcome tells nothing."""
         try:
-            return await self._try(settings, 1)
+            with session.changed(write=None):
+                return await self._try(settings, 1)
         except (ModelError, BudgetReached):
             return None
 

@@ -57,7 +57,7 @@ class Exchange:
 
     async def refuse(self, error: Refusal) -> None:
         """Send an error in place of a reply, or at the end of a stream."""
-        self.log = f"{self.log.partition(':')[0]}: {error.status} {error}"
+        self.log = f"{self.log.partition(':')[0]}: {error.status}, {' '.join(str(error).split())}"
         if self._begun:
             await self._write(replies.event(error.body), last=True)
         else:

@@ -1,13 +1,13 @@
 """A model behind an OpenAI-compatible chat API, through `openai`, or any provider's, through `litellm`.
 
 One request carries a whole group where the server takes `n` (its prompt is then evaluated once, not G times);
-what a server takes is learned from its answers and kept for the process. Left out: streaming, tools, images.
+what a server takes is learned from its answers and kept for the process. Left out: tools, images.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn, Self
 
@@ -23,7 +23,7 @@ from catlite.models.http.keys import Secret, hide_login, sealed
 from catlite.models.http.passing import passing
 from catlite.models.http.prices import Price
 from catlite.models.http.service import Service
-from catlite.models.kept import kept, wanted
+from catlite.models.kept import kept, streamed, wanted
 
 
 class Endpoint:
@@ -130,6 +130,25 @@ class Endpoint:
             if len(replies.kept) < n:
                 await Call(self._service, messages, request, replies).draw()
             return wire.remarked(replies.in_order(), messages, request)
+
+    def stream(self, prompt: Prompt, **sampling: Any) -> AsyncGenerator[str | Rollout, None]:
+        """Yield the text of one reply to `prompt` as it is written, and at the end the whole Rollout.
+
+        A server that does not stream gives it in one piece, as does a run that has it. What breaks off after the first
+        piece is not asked for again: the Rollout then has `.error`. Thinking is in `.reasoning` alone.
+
+        Args:
+            prompt: a question, or chat messages.
+            **sampling: parameters of this call, over the defaults of the endpoint.
+
+        Returns:
+            The pieces, and the Rollout; closing it ends the request. It raises what `sample` raises.
+
+        Example:
+            >>> async for piece in endpoint.stream("What is 6 times 7?"):
+            ...     print(piece if isinstance(piece, str) else "", end="")
+        """
+        return streamed(lambda: self.sample(prompt, 1, **sampling))
 
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
         """The natural log of the probability of each token of `text`, as the assistant's reply to `prompt`.

@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from catlite.training.lora import C, TrainablePolicy
+from catlite.training.config import C
+from catlite.training.lora import TrainablePolicy
 
 log = logging.getLogger("catlite.training")
 _SHARE = 0.4  # of the free memory: the loss, the gradients and the reference's forward pass need some, too

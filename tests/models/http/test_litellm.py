@@ -6,6 +6,7 @@ import types
 
 import pytest
 from asking import QUESTION
+from faults import delta, sse, status, stream
 
 from catlite import Endpoint
 from catlite.models.http import prices
@@ -55,6 +56,34 @@ def test_clients_of_a_loop_are_closed_when_it_ends_and_no_other_loop_gets_them(l
         asyncio.run(ask(Endpoint(f"{provider}/test-model")))
     assert len(seen) == 3
     assert [http(client).is_closed for client in seen] == [True] * 3
+
+
+CUT = stream(*sse(delta(content="It is ")))
+
+
+@pytest.mark.parametrize("provider", ["hosted_vllm", "openai"])
+def test_streams_are_read_and_what_litellm_makes_up_at_their_end_is_not(litellm, server, monkeypatch, hurry, provider):
+    """It ends a stream that broke off by "stop", and counts the tokens of one without usage by itself."""
+    monkeypatch.setenv(f"{provider.upper()}_API_BASE", server.url)
+    monkeypatch.setenv(f"{provider.upper()}_API_KEY", server.key)
+    endpoint = Endpoint(f"{provider}/test-model", timeout=5.0)
+    unpriced = stream(*sse(delta(content="<think>Six</think>4"), delta(content="2"), delta("stop"), "[DONE]"))
+    refusal = status(400, "Streaming is not supported by this model.")
+    server.script([None, unpriced, CUT, stream(*sse(delta(content="It is ")), ending="cut"), refusal])
+
+    async def ask():
+        return [[piece async for piece in endpoint.stream(QUESTION)] for _ in range(5)]
+
+    good, silent, cut, lost, refused = asyncio.run(ask())
+    *pieces, rollout = good
+    assert (len(pieces), rollout.text, rollout.usage.completion_tokens) == (2, "answer 0", 2)
+    assert silent[:-1] == ["4", "2"]
+    assert (silent[-1].reasoning, silent[-1].usage.completion_tokens) == ("Six", None)
+    for broken in (cut, lost):
+        assert broken[0] == "It is "
+        assert "was not asked for again" in broken[-1].error
+    assert refused[0] == refused[1].text == "answer 0"
+    assert len(server.requests) == 6
 
 
 def test_prices_read_from_litellms_file_are_those_litellm_gives(litellm):
