@@ -53,7 +53,9 @@ def curl(url: str) -> None:
         "messages": [{"role": "user", "content": QUESTION}],
         "catlite": {"n": 8, "answer_format": "boxed"},
     }
-    show("curl", json.dumps(json.loads(run(["curl", "-s", f"{url}/chat/completions", "-d", json.dumps(body)])), indent=2))
+    show(
+        "curl", json.dumps(json.loads(run(["curl", "-s", f"{url}/chat/completions", "-d", json.dumps(body)])), indent=2)
+    )
     show("curl, streamed", run(["curl", "-sN", f"{url}/chat/completions", "-d", json.dumps(body | {"stream": True})]))
 
 
@@ -83,7 +85,7 @@ def llm(url: str, bin_: Path) -> None:
         show("llm, not streamed", run([str(bin_ / "llm"), "--no-stream", "-m", "cat", QUESTION], **settings))
 
 
-TASK = r'''
+TASK = r"""
 from inspect_ai import Task, task
 from inspect_ai.dataset import Sample
 from inspect_ai.scorer import includes
@@ -92,7 +94,7 @@ from inspect_ai.solver import generate
 @task
 def product():
     return Task(dataset=[Sample(input="What is 17 × 23?", target="391")], solver=generate(), scorer=includes())
-'''
+"""
 
 
 def inspect(url: str, bin_: Path) -> None:

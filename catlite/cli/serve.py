@@ -11,6 +11,7 @@ import catlite
 from catlite.cli import options
 from catlite.models.base import Model
 from catlite.models.http.keys import sealed
+from catlite.runs.session import open_run
 from catlite.serving import process
 from catlite.text import visible
 
@@ -85,5 +86,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     def say(url: str) -> None:
         print(f"catlite: serving {visible(', '.join(models))} at {url}; Ctrl-C ends it", file=sys.stderr, flush=True)
 
-    with catlite.runs.session.open_run(arguments.run):  # its errors come before the server
-        return process.serve(app, process.listen(arguments.host, arguments.port), say)
+    try:
+        with open_run(arguments.run):  # its errors come before the server
+            return process.serve(app, process.listen(arguments.host, arguments.port), say)
+    finally:
+        log.removeHandler(handler)

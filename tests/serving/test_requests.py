@@ -181,10 +181,29 @@ def test_heart_beats_are_comments_and_an_error_after_them_is_an_event(server, po
     assert event["error"]["code"] == "insufficient_quota"
 
 
+def test_a_plain_stream_is_passed_on_as_it_comes(server, post):
+    server.reply = "a reply in pieces"
+    reply = post(question("test-model", stream=True, stream_options={"include_usage": True}))
+    *pieces, usage, done = events(reply.text)
+    assert "".join(piece["choices"][0]["delta"].get("content") or "" for piece in pieces) == "a reply in pieces"
+    assert (usage["usage"]["completion_tokens"], done) == (5, "[DONE]")
+    assert server.requests[0].body == question("test-model", stream=True, stream_options={"include_usage": True})
+
+
+def test_a_synthesis_goes_out_piece_by_piece_as_the_anchor_writes_it(server, post):
+    server.reply = "a reply in pieces"
+    *pieces, _ = events(post(question(stream=True)).text)
+    texts = [piece["choices"][0]["delta"].get("content") for piece in pieces]
+    assert len(texts) > 3
+    assert "".join(text or "" for text in texts) == "a reply in pieces"
+    assert [request.body.get("stream") for request in server.requests] == [None, True]
+
+
 def test_a_server_that_does_not_stream_is_streamed_whole(server, post):
-    server.objection = lambda body: None
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    server.reply = {"content": None, "tool_calls": [call], "finish_reason": "tool_calls"}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    server.script([status(200, body={"id": "c", "created": 1, "model": "test-model", "choices": [choice]})])
     piece, _ = events(post(question("test-model", stream=True)).text)
     assert piece["choices"][0]["delta"]["tool_calls"] == [{"index": 0, **call}]
 
