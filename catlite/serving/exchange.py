@@ -14,6 +14,7 @@ from typing import Any
 
 from catlite.errors import CatliteError
 from catlite.models.http.endpoint import Endpoint
+from catlite.models.http.passing import passing
 from catlite.runs import session
 from catlite.serving import replies
 from catlite.serving.chat import Chat, read_chat, read_fields
@@ -107,7 +108,8 @@ class Exchange:
                 await self._json(completion)
             return
         fields = {**chat.fields, **chat.sampling}
-        async with chat.model.forward(fields, body if fields == chat.fields else json.dumps(fields).encode()) as reply:
+        body = body if fields == chat.fields else json.dumps(fields).encode()
+        async with passing(chat.model.service, chat.model.sampling, fields, body) as reply:
             self._log(chat, status=reply.status)
             if reply.status == 200 and "event-stream" in reply.headers.get("content-type", ""):
                 async for piece in reply.pieces:

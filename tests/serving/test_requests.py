@@ -11,6 +11,7 @@ from serving_help import events, question
 import catlite
 from catlite import Budget, Endpoint, Panel, Price, serving
 from catlite.errors import ConfigError
+from catlite.models.http.clients import OpenAIClient
 from catlite.models.scripted import ScriptedModel
 
 BOXED = {"n": 4, "answer_format": "boxed"}
@@ -69,22 +70,21 @@ def test_an_anchor_is_another_served_model(server, endpoint, post):
     assert "What is 6 times 7?" in server.requests[1].body["messages"][0]["content"]
 
 
-def test_a_plain_model_gets_the_very_bytes_and_its_reply_comes_back_as_it_is(server, endpoint, post):
+def test_a_plain_model_gets_the_very_bytes_and_its_reply_comes_back_as_it_is(server, post, monkeypatch):
     body = (
         b'{ "model":"test-model", "messages": [{"role":"user","content":[{"type":"text","text":"\\u00e9 hi"}]}],\n'
         b' "tools": [{"type": "function", "function": {"name": "f"}}], "response_format": {"type": "json_object"},'
         b' "some_servers_own": 1.50, "n": 2}'
     )
     sent = []
-    forwarded = type(endpoint).forward
+    forward = OpenAIClient.forward
 
-    def forward(self, fields, body):
+    def spy(self, body, *rest):
         sent.append(body)
-        return forwarded(self, fields, body)
+        return forward(self, body, *rest)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(endpoint), "forward", forward)
-        reply = post(body)
+    monkeypatch.setattr(OpenAIClient, "forward", spy)
+    reply = post(body)
     assert sent == [body]
     assert server.requests[0].body == json.loads(body)
     assert [choice["message"]["content"] for choice in reply.json()["choices"]] == ["answer 0", "answer 1"]
@@ -439,3 +439,57 @@ def test_transient_faults_are_retried_for_a_reference(server, post, hurry):
 def test_a_server_that_does_not_say_what_it_used_makes_usage_null(server, post):
     server.usage = False
     assert post(question()).json()["usage"] is None
+
+
+# --- inside another app ---
+
+
+def test_an_app_is_mounted_in_another_one(server, front, post, tmp_path):
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    inner = front(run=tmp_path / "run")
+    outer = Starlette(routes=[Mount("/llm", inner)], lifespan=inner.router.lifespan_context)
+    for _ in range(2):
+        assert post(question(), outer, "/llm/v1/chat/completions").status_code == 200
+    assert len(server.requests) == 2  # the run has kept them
+    assert post({}, outer, "/llm/v1/other").json()["error"]["code"] == "unknown_url"
+
+
+def test_an_app_without_its_lifespan_has_a_budget_and_no_run(server, endpoint, front, tmp_path):
+    async def send(app):
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return [await client.post("/v1/chat/completions", json=question("test-model")) for _ in range(2)]
+
+    first, second = asyncio.run(send(front(budget=Budget(requests=1))))
+    assert (first.status_code, second.status_code) == (200, 429)
+    assert error(asyncio.run(send(front(run=tmp_path / "run")))[0], 500)["code"] == "internal"
+
+
+def test_a_plain_stream_is_booked_by_its_usage_or_at_the_most_it_can_cost(server, endpoint, post):
+    server.reply = "four"
+
+    def stream(budget, **more):
+        app = serving.app([endpoint], max_tokens=100, budget=Budget(tokens=budget))
+
+        async def send():
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                fields = question("test-model", stream=True, **more)
+                return [(await client.post("/v1/chat/completions", json=fields)).status_code for _ in range(3)]
+
+        return asyncio.run(send())
+
+    assert stream(600, stream_options={"include_usage": True}) == [200, 200, 200]
+    assert stream(600) == [200, 200, 429]
+
+
+def test_what_nobody_foresaw_is_a_500_without_its_words(post, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("sk-secret")
+
+    monkeypatch.setattr("catlite.serving.exchange.read_chat", broken)
+    reply = post(question())
+    assert error(reply, 500)["code"] == "internal"
+    assert "sk-secret" not in reply.text

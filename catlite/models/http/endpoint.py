@@ -6,9 +6,7 @@ what a server takes is learned from its answers and kept for the process. Left o
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
 from typing import Any, NoReturn, Self
 
 from catlite import concurrency
@@ -18,9 +16,7 @@ from catlite.errors import ConfigError
 from catlite.models.base import Traits, check_n, check_sampling, combined, sendable
 from catlite.models.http import likelihood, wire
 from catlite.models.http.calls import Call
-from catlite.models.http.clients import Passed
 from catlite.models.http.keys import Secret, hide_login, sealed
-from catlite.models.http.passing import passing
 from catlite.models.http.prices import Price
 from catlite.models.http.service import Service
 from catlite.models.kept import kept, streamed, wanted
@@ -74,6 +70,11 @@ class Endpoint:
     def _served(self, *settings: Any) -> Service:
         """Where the model is; the embedded one is served by a process of ours."""
         return Service(*settings)
+
+    @property
+    def service(self) -> Service:
+        """Where it is served, for what asks there beside `sample`."""
+        return self._service
 
     @property
     def name(self) -> str:
@@ -176,31 +177,6 @@ class Endpoint:
             raise likelihood.unable(f"model {self.model!r} through litellm")
         who = (await self._service.client()).who
         return await likelihood.Scorer(self._service, who, self.sampling).stored(messages, text)
-
-    def forward(self, fields: Mapping[str, Any], body: bytes) -> AbstractAsyncContextManager[Passed]:
-        """Pass a chat request on to the server, and yield the reply as it comes; booked in a budget.
-
-        The request is sent as it is where it names this model and the endpoint has no defaults to add. Through litellm
-        the reply comes whole, in the same form.
-
-        Args:
-            fields: what the request says.
-            body: the same as JSON.
-
-        Raises:
-            ModelError: when the server cannot be reached, hangs up, or refuses the key.
-            BudgetReached: when it could exceed the budget in force.
-
-        Example:
-            >>> async with endpoint.forward(fields, json.dumps(fields).encode()) as reply:
-            ...     print(reply.status, b"".join([piece async for piece in reply.pieces]))
-        """
-        request = combined(self.sampling, fields) | {"model": self.model}
-        headers = request.pop("extra_headers", None) or {}
-        request = {**(request.pop("extra_body", None) or {}), **request}
-        if request != fields:
-            body = json.dumps(request).encode()
-        return passing(self._service, request, body, headers)
 
     async def aclose(self) -> None:
         """Closes the connections of the running loop; the next call opens new ones, as do calls in flight."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from catlite.models.base import token_limit
+from catlite.models.base import combined, token_limit
 from catlite.models.booking import Booking, Books, cost_of_failure
 from catlite.models.http.clients import Passed
 from catlite.models.http.prices import counts
@@ -23,18 +23,32 @@ _TEMPLATE_TOKENS = 64  # what a chat template adds to a request, generously
 
 @asynccontextmanager
 async def passing(
-    service: Service, fields: Mapping[str, Any], body: bytes, headers: Mapping[str, str]
+    service: Service, defaults: Mapping[str, Any], fields: Mapping[str, Any], body: bytes
 ) -> AsyncIterator[Passed]:
-    """Send `body`, which says `fields`, and yield the reply, within the limits on connections and the budget.
+    """Pass a chat request on to a model's server, and yield the reply as it comes.
+
+    The request goes out as it is where it names this model and there are no defaults to add; within the limits on
+    connections and the budget. Through litellm the reply comes whole, in the same form.
+
+    Args:
+        service: where the model is.
+        defaults: the endpoint's sampling, for what the request does not say.
+        fields: what the request says.
+        body: the same as JSON.
 
     Raises:
         ModelError: when the server cannot be reached, or hangs up.
         BudgetReached: when it may not be sent.
     """
+    request = combined(defaults, fields) | {"model": service.model}
+    headers = request.pop("extra_headers", None) or {}
+    request = {**(request.pop("extra_body", None) or {}), **request}
+    if request != fields:
+        body = json.dumps(request).encode()
     client, books, sent = await service.client(), Books(service.model, service.price), bytearray()
 
     def most() -> tuple[int, int | None]:
-        limit, choices = token_limit(fields), fields.get("n") or 1
+        limit, choices = token_limit(request), request.get("n") or 1
         return len(body) + _TEMPLATE_TOKENS, limit and choices * limit  # a token is at least a byte
 
     async with service.connections.mine.slots, books.request(most) as booking:
