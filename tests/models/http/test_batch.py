@@ -261,7 +261,7 @@ def interrupted(server, **settings):
 
     async def stopped():
         task = asyncio.get_running_loop().create_task(work_in(settings))
-        while not (server.batches and server.batches[-1]["polls"]):
+        while not (server.batches and server.batches[-1]["polls"]):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         task.cancel()
         await asyncio.wait([task])
