@@ -253,7 +253,7 @@ class Batch:
         counts = state.get("request_counts")
         done = counts.get("completed") if isinstance(counts, Mapping) else None
         far = f", {done} of {len(self.lines)} requests" if isinstance(done, int) else ""
-        self._show(f"{self.name} {state['status']}{far}")
+        self._show(f"batch {state['status']}" + (f" {done}/{len(self.lines)}" if far else ""))  # an id is long
         _logger.info("%s %s%s", self.name, state["status"], far)
 
     def _show(self, text: str) -> None:
