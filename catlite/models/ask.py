@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from catlite.data import Message, Prompt, Rollout, as_messages
-from catlite.errors import ConfigError
+from catlite.errors import CatliteError, ConfigError
 from catlite.models.base import Model, Rates, Scores, sendable, token_limit, traits
 from catlite.models.booking import Books
 from catlite.models.kept import OWN, kept, kept_scores, wanted
@@ -37,9 +37,16 @@ async def sample(model: Model, prompt: Prompt, n: int = 1, **sampling: Any) -> l
         ConfigError: when a budget needs max_tokens, or a price (`Traits.price`).
     """
     tally = session.current().tally
-    if tally is None:
-        return await _sample(model, prompt, n, **sampling)
-    rollouts: list[Rollout] = await tally.sample(_sample, model, prompt, n, **sampling)
+    try:
+        with session.changed(costs=None):  # what it asks in turn, its replies tell
+            if tally is None:
+                rollouts = await _sample(model, prompt, n, **sampling)
+            else:
+                rollouts = await tally.sample(_sample, model, prompt, n, **sampling)
+    except CatliteError as error:
+        session.meter(*(rollout.usage for rollout in error.rollouts), *filter(None, [error.usage]))
+        raise
+    session.meter(*(rollout.usage for rollout in rollouts))
     return rollouts
 
 
