@@ -361,9 +361,8 @@ def _read(document: dict[str, Any]) -> Evaluation:
 
 def _read_row(fields: dict[str, Any], evaluation: Evaluation) -> Row:
     group = evaluation.group(fields["position"], fields.get("repeat", 0))
-    reference, judgement, judging = fields["reference"], fields.get("judgement"), fields.get("judging")
-    if judging is None and judgement is not None:  # of an earlier catlite
-        judging = judgement["usage"]
+    reference, judgement = fields["reference"], fields.get("judgement")
+    judging = fields.get("judging", judgement and judgement["usage"])  # an earlier catlite has the latter alone
     if reference is not None:
         reference = evaluation_file.read_reference(reference, group)
     if judgement is not None:

@@ -178,3 +178,14 @@ def test_what_grading_cost_is_told_whether_it_came_to_a_score_or_not(tmp_path, g
     assert (result.judging.requests, result.judging.cost_usd) == (requests, requests / 2)
     assert f"Judging, which is in no row: {requests} requests" in str(result)
     assert Evaluation.load(result.save(tmp_path)) == result
+
+
+def test_what_judging_cost_is_read_from_the_verdicts_of_an_evaluation_that_has_it_nowhere_else(tmp_path):
+    judge = ScriptedModel(lambda prompt, i: dear(names_it(prompt, i)), "judge")
+    result = evaluate(TASK, POLICY, grader=ExpertRubric(judge), n=2)
+    path = result.save(tmp_path)
+    document = json.loads(path.read_text("utf-8"))
+    for row in document["rows"]:
+        del row["judging"]
+    path.write_text(json.dumps(document), "utf-8")
+    assert Evaluation.load(path).judging == result.judging != Usage()
