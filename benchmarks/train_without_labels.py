@@ -121,7 +121,9 @@ def measure(arguments: argparse.Namespace, arm: str, seed: int, steps: int) -> d
         run = catlite.train(unlabelled, policy, estimator=estimator, reward=reward, config=config, run=folder)
         seconds = time.monotonic() - started
         sampling = {"temperature": 1.0, "max_tokens": setting.tokens, "seed": 1000 + seed}
-        table = catlite.compare(run.initial, run.policy, held, synthesis=setting.synthesis(), **sampling)
+        # What the initial model replies is the same in every arm, and drawn once.
+        kept = arguments.keep and arguments.keep / f"{task}-tables-{seed}"
+        table = catlite.compare(run.initial, run.policy, held, synthesis=setting.synthesis(), run=kept, **sampling)
     print(f"{name}: {seconds:.0f} s\n{table}", flush=True)
     return {
         **key(arguments, arm, seed, steps),

@@ -68,6 +68,13 @@ from .rewards.relative import RelativeJudge as RelativeJudge
 from .rewards.rubric import ExpertRubric as ExpertRubric, RubricReward as RubricReward
 from .rewards.vote_share import VoteShare as VoteShare
 from .runs.budget import Budget as Budget
+from .streaming import (
+    Done as Done,
+    ReferenceText as ReferenceText,
+    RolloutDone as RolloutDone,
+    astream as astream,
+    stream as stream,
+)
 from .tasks.arithmetic import arithmetic as arithmetic
 from .tasks.gsm8k import gsm8k as gsm8k
 from .tasks.healthbench import (

@@ -5,18 +5,19 @@ Read on in references/synthesis.py, where the reference comes from. Many questio
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from catlite import answers, concurrency
-from catlite.data import Example, Prompt, Reference, as_messages
+from catlite.data import Example, Prompt, Reference, Rollout, as_messages
 from catlite.models.base import Models, check_n, check_sampling, token_limit
 from catlite.models.naming import UNNAMED, Secret, called, opened, sealed
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import keeping, noted, sample_group
+from catlite.rollouts import arriving, keeping, noted, sample_group
 from catlite.runs.budget import Budget
 from catlite.runs.progress import waiting
-from catlite.runs.session import open_run
+from catlite.runs.session import changed, open_run
 
 
 async def asynthesize(
@@ -75,21 +76,59 @@ async def asynthesize(
     """
     # First of all, so that no frame from here on shows a key among its locals.
     where = base_url, api_key = sealed(base_url), sealed(api_key)
+    checked = check_call(asynthesize, prompt, n, answer_format, sampling)
+    with waiting(progress, f"{n} rollout{'s' * (n != 1)} of {called(model)}, and their synthesis", run):
+        return await sample_and_reconcile(
+            Example(prompt, answer_format=answer_format),
+            model,
+            where,
+            n,
+            anchor,
+            include_question,
+            run,
+            budget,
+            checked,
+        )
+
+
+def check_call(
+    call: Callable[..., Any], prompt: Prompt, n: Any, answer_format: str | None, sampling: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Check what `call` was given, before anything is sent; return the sampling parameters to send."""
     as_messages(prompt)
     check_n(n)
-    checked = check_sampling(sampling, asynthesize)
     if answer_format is not None:
         answers.check_format(answer_format)
+    return check_sampling(sampling, call)
+
+
+async def sample_and_reconcile(
+    example: Example,
+    model: Models,
+    where: tuple[Secret | None, Secret | None],
+    n: int,
+    anchor: Models | None,
+    include_question: bool,
+    run: str | Path | None,
+    budget: Budget | None,
+    sampling: Mapping[str, Any],
+    *,
+    arrive: Callable[[int, Rollout], None] | None = None,
+    write: Callable[[str], None] | None = None,
+) -> Reference:
+    """Make the reference of one question; the arguments are those of `asynthesize`, checked, and who listens.
+
+    `where` is (base_url, api_key). `arrive` takes the place of each rollout in the group, and the rollout, as soon as
+    it has come; `write` takes the reference's text, piece by piece as it is written; None is nobody.
+    """
     # An anchor given by name is served where the policy is, unless it is the embedded one.
     nearby = where if isinstance(anchor, str) and anchor != "local" else (None, None)
-    with (
-        waiting(progress, f"{n} rollout{'s' * (n != 1)} of {called(model)}, and their synthesis", run),
-        open_run(run, budget),
-    ):
+    with open_run(run, budget):
         async with opened(model, *where) as policy, opened(policy if anchor is None else anchor, *nearby) as reconciler:
-            group = await sample_group(policy, Example(prompt, answer_format=answer_format), n, **checked)
-            with keeping(group):
-                synthesis = Synthesis(reconciler, include_question=include_question, max_tokens=token_limit(checked))
+            with arriving(arrive, example):
+                group = await sample_group(policy, example, n, **sampling)
+            with keeping(group), changed(write=write):
+                synthesis = Synthesis(reconciler, include_question=include_question, max_tokens=token_limit(sampling))
                 reference = await synthesis(group)
             return await noted(reference, model)
 

@@ -58,7 +58,7 @@ def as_task(
     if isinstance(task, Example):
         task = [task]
     if isinstance(task, bytes) or not isinstance(task, Iterable):
-        raise ConfigError(f"{call}() takes a Task, Examples or prompts, not {_kind(task)}")
+        raise ConfigError(f"{call}() takes a Task, Examples or prompts, not {kind_of(task)}")
     examples = tuple(_example(item, number, call, answer_format) for number, item in enumerate(task, 1))
     if not isinstance(task, Task):
         return Task("examples", examples)
@@ -127,7 +127,7 @@ def _example(item: Any, number: int, call: str, answer_format: str | None) -> Ex
             f"{call}({_records('rows', list(map(str, item)), call)}, …)"
         )
     if not isinstance(item, Example | str | list):
-        raise ConfigError(f"item {number} is {_kind(item)}: want an Example, a text or a list of messages")
+        raise ConfigError(f"item {number} is {kind_of(item)}: want an Example, a text or a list of messages")
     # str() takes off the string type of NumPy, which JSON does not know.
     example = item if isinstance(item, Example) else Example(str(item) if isinstance(item, str) else item)
     changes: dict[str, Any] = {}
@@ -143,7 +143,7 @@ def _example(item: Any, number: int, call: str, answer_format: str | None) -> Ex
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         changes["answer"] = str(answer)
     elif not isinstance(answer, str | None):
-        raise ConfigError(f"item {number}: its answer is {_kind(answer)}: want text")
+        raise ConfigError(f"item {number}: its answer is {kind_of(answer)}: want text")
     if not isinstance(example.rubric, Rubric | None):
         changes["rubric"] = Rubric(example.rubric)
     return replace(example, **changes) if changes else example
@@ -154,7 +154,7 @@ def _listed(names: Iterable[Any]) -> str:
     return ", ".join(shown[:12]) + (f" and {len(shown) - 12} more" if len(shown) > 12 else "")
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
     """The kind of a wrong argument for an error, without its content, which may be private or long."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
@@ -241,13 +241,6 @@ def check_estimator(estimator: Any) -> None:
 def check_reward(reward: Any) -> None:
     """ConfigError unless `reward` can be called with a group and a reference."""
     _check_callable(reward, "a reward", "AnswerMatch() or RubricReward(proposer, judge)", 2)
-
-
-def check_settings(config: Any, kind: type) -> None:
-    """ConfigError unless `config` is of `kind`, such as TrainConfig."""
-    if not isinstance(config, kind):
-        like = f"{kind.__name__}(**…)" if isinstance(config, Mapping) else f"{kind.__name__}(…)"
-        raise ConfigError(f"config is {_kind(config)}: write {like}")
 
 
 def _check_callable(part: Any, role: str, like: str, count: int) -> None:

@@ -241,7 +241,7 @@ def _get() -> _Background:
         return _background
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run(work: Coroutine[Any, Any, T], waited: Job | None = None) -> T:
     """Run `work` on the background loop and return its result; safe from any thread.
 
     Ctrl-C cancels `work`, waits up to GRACE_SECONDS for it to clean up, and raises KeyboardInterrupt, which says how
@@ -249,6 +249,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     Args:
         work: a coroutine.
+        waited: the Job that `work` is a part of; None makes one.
 
     Raises:
         ConfigError: when called from the background loop itself, where waiting would never end.
@@ -265,7 +266,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         )
     finished = threading.Event()
     task: asyncio.Task[T] | None = None
-    waited = Job(frame=tracebacks.callers_frame())
+    waited = waited or Job()
+    waited.frame = tracebacks.callers_frame()
     context = contextvars.copy_context()
     context.run(_job.set, waited)
 
@@ -307,6 +309,11 @@ def start(work: Coroutine[Any, Any, T]) -> Future[T]:
     return asyncio.run_coroutine_threadsafe(work, _get().loop)
 
 
+def on_background() -> bool:
+    """Tell whether the running thread is that of the background loop, which must not wait for itself."""
+    return _background is not None and threading.current_thread() is _background.thread
+
+
 def blocking(work: Callable[P, Coroutine[Any, Any, T]], **prepare: Callable[[Any], Any]) -> Callable[P, T]:
     """Make the blocking twin of a coroutine function, with its signature and its docstring.
 
@@ -322,6 +329,11 @@ def blocking(work: Callable[P, Coroutine[Any, Any, T]], **prepare: Callable[[Any
     Example:
         >>> synthesize = blocking(asynthesize)
     """
+    return twin(work, run, **prepare)
+
+
+def twin(work: Callable[P, S], finish: Callable[[S], T], **prepare: Callable[[Any], Any]) -> Callable[P, T]:
+    """Make the twin of `work` that returns what `finish` makes of its result; otherwise as `blocking`."""
     name = work.__name__.removeprefix("a")
     signature = inspect.signature(work)
 
@@ -340,9 +352,9 @@ def blocking(work: Callable[P, Coroutine[Any, Any, T]], **prepare: Callable[[Any
         for argument in prepare:
             if argument in bound.arguments and argument not in prepared:
                 bound.arguments[argument] = prepare[argument](bound.arguments[argument])
-        coroutine = work(*bound.args, **bound.kwargs)
+        result = work(*bound.args, **bound.kwargs)
         del bound
-        return run(coroutine)
+        return finish(result)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = blocking_docstring(work.__doc__ or "", name)
@@ -355,4 +367,5 @@ def blocking_docstring(docstring: str, name: str) -> str:
         f"To be awaited: `{name}` is the same, blocking.",
         f"For scripts, notebooks and threads: `a{name}` is the same, awaited. Ctrl-C cancels what is in flight.",
     )
+    docstring = re.sub(rf"\basync (for \w+ in catlite\.)a{name}\(", rf"\1{name}(", docstring)
     return re.sub(rf"\bawait catlite\.(?:\w+\.)*a{name}\(", f"catlite.{name}(", docstring)

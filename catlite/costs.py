@@ -7,11 +7,13 @@ group's. Left out: prices that change with the length of a reply.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from catlite.averages import mean_and_error
 from catlite.cards import html_table, notes_html
 from catlite.data import Group, Response, Rollout
 from catlite.models.http.prices import Price
@@ -137,6 +139,27 @@ class Cost:
 
     def _repr_html_(self) -> str:
         return html_table(self._title, self._cells()) + notes_html(self.notes)
+
+
+def scale(model: str, usages: Sequence[Sequence[Usage]], counts: Sequence[int], population: int) -> dict[str, Any]:
+    """Scale what some questions used to all of them, with the standard error of that.
+
+    Args:
+        model: its name.
+        usages: of each question that was counted, what each part of the work on it used.
+        counts: how often each part is done in all.
+        population: how many questions there are.
+    """
+    row: dict[str, Any] = {"model": model}
+    for name in COUNTS:
+        parts = [[getattr(usage, name) for usage in each] for each in usages]
+        if any(None in each for each in parts):
+            row |= {name: None, f"{name}_se": None}
+            continue
+        mean, error = mean_and_error([sum(map(operator.mul, counts, each)) for each in parts])
+        left = max(0.0, 1 - len(parts) / population)  # nothing is uncertain once all questions are counted
+        row |= {name: mean, f"{name}_se": error * math.sqrt(left) if left else 0.0}
+    return row
 
 
 def _with_error(row: Mapping[str, Any], name: str) -> str:

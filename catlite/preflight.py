@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from catlite.coerce import check_estimator, check_reward
 from catlite.data import Example
 from catlite.errors import ConfigError
 from catlite.references.anchored import AnchoredVote
@@ -37,6 +38,14 @@ _READS: dict[type, tuple[str, str]] = {
     VoteShare: ("answer_format", f"it counts final answers: pass another reward, such as RubricReward, or {_FORMAT}"),
     ExpertRubric: ("rubric", "use a task with rubrics, or RubricReward, which proposes one"),
 }
+
+
+def check_parts(estimator: object, reward: object = None) -> None:
+    """ConfigError unless `estimator` and `reward` are an estimator and a reward, or None for the default."""
+    if estimator is not None:
+        check_estimator(estimator)
+    if reward is not None:
+        check_reward(reward)
 
 
 def check_task(

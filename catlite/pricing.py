@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import math
-import operator
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from catlite import concurrency
-from catlite.averages import mean_and_error
 from catlite.checks import whole_number
 from catlite.coerce import as_task
-from catlite.costs import COUNTS, Cost
+from catlite.costs import Cost, scale
 from catlite.data import Example, Task
 from catlite.errors import ConfigError
 from catlite.models.naming import sealed
@@ -107,7 +104,7 @@ def cost(call: Callable[..., Any], *arguments: Any, sample: int = 0, **named: An
     models = dict.fromkeys(model for tally in tallies for model in tally.used)
     used = {model: [[tally.used.get(model, Usage()) for tally in each] for each in tallied] for model in models}
     used["total"] = [[Usage.total(tally.used.values()) for tally in each] for each in tallied]
-    rows = tuple(_row(model, usages, counts, len(task)) for model, usages in used.items())
+    rows = tuple(scale(model, usages, counts, len(task)) for model, usages in used.items())
     asked = len(drawn) if sample else 0
     return Cost(name, task.name, sum(counts), asked, rows, tuple(_notes(rows, tallies, len(drawn), task, given["run"])))
 
@@ -117,27 +114,6 @@ def _draw(task: Task, sample: int) -> list[Example]:
     examples = [example for example, same in zip(task, copies(task), strict=True) if not (sample and same)]
     count = min(sample or REHEARSED, len(examples))
     return [examples[place] for place in sorted(random.Random(0).sample(range(len(examples)), count))]  # noqa: S311
-
-
-def _row(model: str, usages: Sequence[Sequence[Usage]], counts: Sequence[int], population: int) -> dict[str, Any]:
-    """Scale what some questions used to all of them, with the standard error of that.
-
-    Args:
-        model: its name.
-        usages: of each question that was counted, what each part of the work on it used.
-        counts: how often each part is done in all.
-        population: how many questions there are.
-    """
-    row: dict[str, Any] = {"model": model}
-    for name in COUNTS:
-        parts = [[getattr(usage, name) for usage in each] for each in usages]
-        if any(None in each for each in parts):
-            row |= {name: None, f"{name}_se": None}
-            continue
-        mean, error = mean_and_error([sum(map(operator.mul, counts, each)) for each in parts])
-        left = max(0.0, 1 - len(parts) / population)  # nothing is uncertain once all questions are counted
-        row |= {name: mean, f"{name}_se": error * math.sqrt(left) if left else 0.0}
-    return row
 
 
 def _notes(rows: Sequence[Mapping[str, Any]], tallies: Sequence[Tally], drawn: int, task: Task, run: Any) -> list[str]:

@@ -6,7 +6,7 @@ Left out: multi-turn rollouts, and filtering by content.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -63,14 +63,46 @@ async def sample_group(policy: Model, example: Example, n: int = 8, *, min_usabl
         8
     """
     try:
-        group = _parsed(policy, example, await ask.sample(policy, example.prompt, n, **sampling))
+        rollouts = await ask.sample(policy, example.prompt, n, **sampling)
+        group = _parsed(policy, example, rollouts)
     except (ModelError, BudgetReached) as error:
         if error.rollouts:
             error.group = _parsed(policy, example, error.rollouts)
         raise
+    if (arrive := session.current().arrive) is not None:
+        for place, rollout in enumerate(rollouts):
+            arrive(place, rollout)  # for a model that told of none
     if len(group.usable) < min_usable:
         raise GroupError(_explain(group, min_usable), group)
     return group
+
+
+@contextmanager
+def arriving(arrive: Callable[[int, Rollout], None] | None, example: Example) -> Iterator[None]:
+    """Let `arrive` take each rollout of the group sampled in the block, once, with its answer, as soon as it has come.
+
+    Args:
+        arrive: takes its place in the group and the rollout; None changes nothing.
+        example: the question.
+
+    Example:
+        >>> with arriving(lambda place, rollout: print(place, rollout.answer), example):
+        ...     group = await sample_group(policy, example, 8)
+    """
+    listeners = [] if arrive is None else [(arrive, example)]
+    places: set[int] = set()
+
+    def tell(place: int, rollout: Rollout) -> None:
+        for listener, example in listeners:
+            if place not in places:
+                places.add(place)
+                listener(place, _answered(rollout, example))
+
+    try:
+        with session.changed(arrive=tell if listeners else None):
+            yield
+    finally:
+        listeners.clear()  # a connection keeps the context in which it was opened
 
 
 def unanswered(groups: Iterable[Group]) -> list[str]:
@@ -113,8 +145,12 @@ def check_group(n: Any, min_usable: Any) -> None:
 
 def _parsed(policy: Model, example: Example, rollouts: Sequence[Rollout]) -> Group:
     """The group of these rollouts of `policy`, with their answers."""
-    answered = tuple(replace(rollout, answer=rollout.answer or example.parse(rollout.text)) for rollout in rollouts)
-    return Group(example, answered, shown_name(policy))
+    return Group(example, tuple(_answered(rollout, example) for rollout in rollouts), shown_name(policy))
+
+
+def _answered(rollout: Rollout, example: Example) -> Rollout:
+    """The rollout with its answer."""
+    return replace(rollout, answer=rollout.answer or example.parse(rollout.text))
 
 
 def ends_run(error: Exception) -> bool:

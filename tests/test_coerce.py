@@ -262,7 +262,7 @@ def test_a_scorer_that_cannot_score_is_refused_before_rollouts_are_paid():
         ({"temp": 1}, "did you mean temperature?"),
         ({"temp": None}, "did you mean temperature?"),
         ({"system": "Be brief."}, 'the first message of the prompt: [{"role": "system"'),
-        ({"stream": True}, "replies are taken whole"),
+        ({"stream": True}, "catlite.stream()"),
         ({"min_usabel": 2}, "did you mean min_usable?"),
         ({"answerformat": "boxed"}, "did you mean answer_format?"),
         ({"estimators": [MajorityVote()]}, "did you mean estimator?"),

@@ -16,7 +16,7 @@ FLOORS = (
     "usage endings lazy extras text averages cache",
     "errors checks",
     "criteria tracebacks",
-    "concurrency",
+    "concurrency emitting",
     "answers prompts",
     "messages data parsing",
     "reprs cards",
@@ -34,7 +34,7 @@ FLOORS = (
     "training evaluation grading",
     "experiments analysis",
     "reporting",
-    "api estimation judging pricing",
+    "api streaming estimation judging pricing",
     "cli",
     "__main__",
 )
@@ -48,7 +48,7 @@ MAY_BE_HEAVY = (
     "training.trl.",
     "training.lora.",
 )
-MOST_IMPORTS = 15  # modules of ours that one module imports; 12 is the aim
+MOST_IMPORTS = 12  # modules of ours that one module imports
 
 
 def modules():

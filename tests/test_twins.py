@@ -11,7 +11,7 @@ griffe = pytest.importorskip("griffe", reason="needs catlite[docs]")
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("name", ["synthesize", "estimate", "evaluate", "judge", "compare", "scaling"])
+@pytest.mark.parametrize("name", ["synthesize", "stream", "estimate", "evaluate", "judge", "compare", "scaling"])
 def test_the_api_pages_read_a_blocking_twin_as_the_function_it_is(name):
     function = getattr(catlite, name)
     extensions = griffe.load_extensions(str(ROOT / "docs" / "twins.py"))

@@ -1,4 +1,4 @@
-"""A language model of some thousand random parameters, with a tokenizer of bytes: for tests of logic."""
+"""Language models of some thousand random parameters, with a tokenizer of bytes or with none: for tests of logic."""
 
 TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
@@ -6,6 +6,29 @@ TEMPLATE = (
 )
 ENDS = 24
 SPECIALS = ["<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>"]
+VOCABULARY, PAD = 64, 0  # of the models without a tokenizer
+
+
+def random_model(kind, **settings):
+    """A model of a kind that transformers has, such as "Llama"."""
+    import torch
+    import transformers
+
+    shape = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "max_position_embeddings": 256,
+        "pad_token_id": PAD,
+        "initializer_range": 0.3,  # else all tokens are alike, and nothing could be told apart
+    }
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**{**shape, **settings})
+    return getattr(transformers, f"{kind.removesuffix('Text')}ForCausalLM")(config).eval()
 
 
 def tiny_model(folder, seed=0, template=TEMPLATE, context=256):

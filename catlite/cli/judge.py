@@ -15,7 +15,7 @@ from catlite.criteria import Rubric
 from catlite.data import Judgement
 from catlite.errors import CatliteError, ConfigError
 from catlite.reprs import in_full
-from catlite.rewards.judge import probe
+from catlite.rewards.probe import probe
 from catlite.tasks.cells import as_rubric
 from catlite.text import short, table
 

@@ -6,7 +6,6 @@ line is visible to every process of the machine. docs/cli.md is made from the pa
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
@@ -14,11 +13,9 @@ from collections.abc import Sequence
 
 import catlite
 from catlite.cli import demo, estimate, evaluate, judge, report, rubric, synthesize, train
-from catlite.cli.flags import in_flags
 from catlite.cli.options import Parser
 from catlite.errors import CatliteError, ConfigError
 from catlite.reprs import in_full
-from catlite.text import visible
 
 _EXAMPLES = """\
 examples:
@@ -36,21 +33,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command of `argv`, by default of the command line, and return its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a model may write what a terminal cannot
-    parser: argparse.ArgumentParser = Parser(add_help=False)  # until it is known which command it is
+    parser = Parser(add_help=False)  # until it is known which command it is
     try:
         arguments = build_parser().parse_args(argv)
         parser = arguments.parser
         code: int = arguments.call(arguments)
         sys.stdout.flush()
     except ConfigError as error:
-        return _fail(error, 2, parser)
+        return parser.fail(error, 2)
     except CatliteError as error:
         # What was paid for is shown before the reason why it did not suffice.
         if error.group is not None:
             print(in_full(error.group), file=sys.stderr)
-        return _fail(error, 1, parser)
+        return parser.fail(error, 1)
     except UnicodeDecodeError as error:
-        return _fail(ConfigError(f"the input is not {error.encoding}: byte {error.start}: {error.reason}"), 2, parser)
+        return parser.fail(ConfigError(f"the input is not {error.encoding}: byte {error.start}: {error.reason}"), 2)
     except KeyboardInterrupt as error:
         print(f"catlite: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130
@@ -59,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _fail(error, 1, parser)
+        return parser.fail(error, 1)
     return code
 
 
@@ -75,9 +72,3 @@ def build_parser() -> Parser:
     for command in (synthesize, estimate, evaluate, train, rubric, judge, report, demo):
         command.add(commands)
     return parser
-
-
-def _fail(error: Exception, code: int, parser: argparse.ArgumentParser) -> int:
-    message = " ".join(in_flags(str(error), parser).split())
-    print("catlite: " + visible(message), file=sys.stderr)
-    return code

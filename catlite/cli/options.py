@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from catlite.errors import ConfigError
 from catlite.models.base import Model
 from catlite.models.http.endpoint import Endpoint
 from catlite.rewards.judge import Mode
+from catlite.text import visible
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 - what add_subparsers returns
 
@@ -66,6 +68,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line and exit code 2; the usage is what --help is for."""
         self.exit(2, f"catlite: {message} (see `{self.prog} --help`)\n")
+
+    def fail(self, error: Exception, code: int) -> int:
+        """Print an error on one line of stderr, in the words of the command line; return `code`, to exit with."""
+        message = " ".join(in_flags(str(error), self).split())
+        print("catlite: " + visible(message), file=sys.stderr)
+        return code
 
 
 def add_command(

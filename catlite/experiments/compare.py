@@ -16,9 +16,8 @@ from catlite.data import Estimator, Example, Progress, Prompt, Reward, Task
 from catlite.evaluation import aevaluate
 from catlite.experiments.comparison import AFTER, BEFORE, Comparison, file_of
 from catlite.experiments.systems import systems
-from catlite.models.base import Model, Models, check_n, check_sampling, token_limit
+from catlite.models.base import Model, Models, check_n, check_sampling
 from catlite.models.naming import opened
-from catlite.references.synthesis import Synthesis
 from catlite.results import Evaluation
 from catlite.rollouts import continuing
 from catlite.runs.budget import Budget
@@ -73,7 +72,7 @@ async def acompare(
         >>> await catlite.experiments.compare.acompare(trained.initial, trained.policy, task, run="runs/both")
     """
     check_n(n)
-    limit = token_limit(check_sampling(sampling, acompare))
+    check_sampling(sampling, acompare)
     if synthesis is not None:
         check_estimator(synthesis)
     questions = _as_task(task)
@@ -83,7 +82,7 @@ async def acompare(
             evaluation = await aevaluate(
                 questions,
                 model,
-                estimators=systems(questions, model, synthesis or Synthesis(first, max_tokens=limit), n, sampling),
+                estimators=systems(questions, model, first, synthesis, n, sampling),
                 grader=grader,
                 n=n,
                 n_repeats=n_repeats,

@@ -7,16 +7,20 @@ from typing import Any
 
 from catlite.coerce import estimator_name
 from catlite.data import Estimator, Task
-from catlite.models.base import Model
+from catlite.models.base import Model, token_limit
 from catlite.references.greedy import Greedy
 from catlite.references.synthesis import Synthesis
 from catlite.references.vote import MajorityVote
 
 
 def systems(
-    task: Task, model: Model, synthesis: Estimator, n: int, sampling: Mapping[str, Any]
+    task: Task, model: Model, anchor: Model, synthesis: Estimator | None, n: int, sampling: Mapping[str, Any]
 ) -> dict[str, Estimator]:
-    """Give the estimators that stand beside the single sample, by their names in the table."""
+    """Give the estimators that stand beside the single sample, by their names in the table.
+
+    The last of them is `synthesis`, or where that is None Synthesis by the anchor.
+    """
+    synthesis = synthesis or Synthesis(anchor, max_tokens=token_limit(sampling))
     estimators: dict[str, Estimator] = {"greedy": Greedy(model, sampling)}
     if task.verifiable:
         estimators[f"majority of {n}"] = MajorityVote()

@@ -10,13 +10,14 @@ Left out: retries, which are the model's own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from catlite.data import Message, Prompt, Rollout, as_messages
-from catlite.errors import CatliteError, ConfigError
-from catlite.models.base import Model, Rates, Scores, sendable, token_limit, traits
+from catlite.emitting import emitted
+from catlite.errors import BadReply, CatliteError, ConfigError
+from catlite.models.base import Model, Rates, Scores, Streams, sendable, token_limit, traits
 from catlite.models.booking import Books
 from catlite.models.kept import OWN, kept, kept_scores, wanted
 from catlite.runs import session
@@ -36,13 +37,16 @@ async def sample(model: Model, prompt: Prompt, n: int = 1, **sampling: Any) -> l
         BudgetReached: when the call may cost more than is left.
         ConfigError: when a budget needs max_tokens, or a price (`Traits.price`).
     """
-    tally = session.current().tally
+    in_force = session.current()
+    tally, write = in_force.tally, in_force.write
     try:
         with session.changed(costs=None):  # what it asks in turn, its replies tell
-            if tally is None:
-                rollouts = await _sample(model, prompt, n, **sampling)
-            else:
+            if tally is not None:
                 rollouts = await tally.sample(_sample, model, prompt, n, **sampling)
+            elif n == 1 and write is not None:
+                rollouts = [await _written(model, prompt, write, sampling)]
+            else:
+                rollouts = await _sample(model, prompt, n, **sampling)
     except CatliteError as error:
         session.meter(*(rollout.usage for rollout in error.rollouts), *filter(None, [error.usage]))
         raise
@@ -50,10 +54,68 @@ async def sample(model: Model, prompt: Prompt, n: int = 1, **sampling: Any) -> l
     return rollouts
 
 
+def stream(model: Model, prompt: Prompt, **sampling: Any) -> AsyncGenerator[str | Rollout, None]:
+    """Ask `model` for one reply, kept and booked as `sample` does: its text as it is written, at the end the Rollout.
+
+    The text comes as one piece where the model is no Streams, its server does not stream, or the run has the reply.
+    What breaks off after the first piece is not asked again: the Rollout has `.error`. Raises as `sample` does.
+
+    Example:
+        >>> async for piece in ask.stream(model, "What is 6 times 7?"):
+        ...     print(piece, end="")
+    """
+    return streamed(lambda: sample(model, prompt, 1, **sampling))
+
+
+def streamed(ask: Callable[[], Awaitable[list[Rollout]]]) -> AsyncGenerator[str | Rollout, None]:
+    """Yield the text of the one reply that `ask` gets as it is written, then the reply."""
+
+    async def work(emit: Callable[[str | Rollout], None]) -> None:
+        with session.changed(write=emit):
+            (rollout,) = await ask()
+        emit(rollout)
+
+    return emitted(work)
+
+
+async def _written(model: Model, prompt: Prompt, write: Callable[[str], None], sampling: dict[str, Any]) -> Rollout:
+    """Ask for one reply, whose text `write` takes as it comes."""
+    text = ""
+
+    def take(piece: str) -> None:
+        nonlocal text
+        text += piece
+        write(piece)
+
+    with session.changed(write=take):
+        (rollout,) = await _sample(model, prompt, 1, **sampling)
+    if len(text) < len(rollout.text) and rollout.text.startswith(text):
+        write(rollout.text[len(text) :])
+    return rollout
+
+
+async def _reply(model: Model, prompt: Prompt, n: int, sampling: dict[str, Any]) -> list[Rollout]:
+    """Ask as `Model.sample` does; whoever listens hears this model, and none that it asks in turn."""
+    write, own = session.current().write, not traits(model).keeps_books
+    with session.changed(write=None, **({"arrive": None} if own else {})):
+        if write is None or n != 1 or not isinstance(model, Streams):
+            return await model.sample(prompt, n, **sampling)
+        pieces = model.stream(prompt, **sampling)
+        try:
+            async for piece in pieces:
+                if isinstance(piece, Rollout):
+                    return [piece]
+                write(piece)
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
+    raise BadReply(f"{model.name!r} ended its stream without a Rollout, which has to come last")
+
+
 async def _sample(model: Model, prompt: Prompt, n: int, **sampling: Any) -> list[Rollout]:
     about, in_force = traits(model), session.current()
     if about.keeps_books or (in_force.store is None and in_force.ledger is None):
-        return await model.sample(prompt, n, **sampling)
+        return await _reply(model, prompt, n, sampling)
     messages = [sendable(message) for message in as_messages(prompt)]
     if about.version is None:
         return await _draw(model, prompt, messages, wanted(n), sampling)
@@ -78,7 +140,7 @@ async def _draw(
         sampling, first = {**sampling, "seed": sampling["seed"] + first}, 0
     async with Books(model.name, about.price, requests=count, own=True).request(lambda: most) as booking:
         with session.changed(room=booking.room, first_sample=first):
-            rollouts = await model.sample(prompt, len(samples), **sampling)
+            rollouts = await _reply(model, prompt, len(samples), sampling)
         booking(usage_of(rollouts, about.price))
     return rollouts
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -21,8 +21,8 @@ from catlite.errors import ConfigError
 class Model(Protocol):
     """Anything that can be sampled: an object with a name and an async method `sample`.
 
-    What else a model may offer is in Scores, Closes and Traits. A budget holds the calls of any model; a run keeps the
-    replies of those that tell their `Traits.version`.
+    What else a model may offer is in Scores, Streams, Closes and Traits. A budget holds the calls of any model; a run
+    keeps the replies of those that tell their `Traits.version`.
 
     Example:
         >>> class Mine:
@@ -61,6 +61,19 @@ class Scores(Protocol):
 
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
         """The natural log of the probability of each token of `text`, as the reply to `prompt`."""
+        ...
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A Model that gives a reply piece by piece, as it is written."""
+
+    def stream(self, prompt: Prompt, **sampling: Any) -> AsyncIterator[str | Rollout]:
+        """One reply to `prompt`: pieces of its text, and at the end the whole as a Rollout, with its usage.
+
+        The pieces together are the text of the Rollout; thinking is in its `.reasoning` alone. A reply that failed is
+        a Rollout with `.error`, whatever came before it.
+        """
         ...
 
 
@@ -183,7 +196,7 @@ _MEANT = {
     "synthesize(), estimate(), evaluate() and train() show progress": "progress",
     "as text it is the first argument; as a column, from_records(rows, prompt=…) makes a task of rows": "prompt",
     "train() takes one; evaluate() grades by grader=": "reward",
-    "replies are taken whole; progress=True shows that something is under way": "stream",
+    "catlite.stream() gives what happens as it does, and progress=True shows it": "stream",
     'a system prompt is the first message of the prompt: [{"role": "system", "content": …}, {"role": "user", '
     '"content": …}]': "system system_prompt",
     "did you mean temperature?": "temp",

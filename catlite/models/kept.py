@@ -31,6 +31,9 @@ class Replies:
     store: Store | None = None
     asked: Asked | None = None
 
+    def __post_init__(self) -> None:
+        self._arrive(self.kept)
+
     @property
     def missing(self) -> list[int]:
         """The indices for which nothing has come yet."""
@@ -42,11 +45,20 @@ class Replies:
         self.kept |= fresh
         if self.store is not None and self.asked is not None and fresh:
             await self.store.keep(self.asked, fresh)
+        self._arrive(fresh)
 
     def lose(self, samples: Iterable[int], error: Exception) -> None:
         """Put down the replies at these indices as failed for good."""
         session.tell(error)
-        self.lost |= dict.fromkeys(samples, Rollout("", finish_reason="error", error=str(error)))
+        lost = dict.fromkeys(samples, Rollout("", finish_reason="error", error=str(error)))
+        self.lost |= lost
+        self._arrive(lost)
+
+    def _arrive(self, replies: Mapping[int, Rollout]) -> None:
+        """Show replies to whoever listens."""
+        if (arrive := session.current().arrive) is not None:
+            for sample, rollout in replies.items():
+                arrive(sample - self.samples.start, rollout)
 
     def in_order(self) -> list[Rollout]:
         """All of `samples`."""

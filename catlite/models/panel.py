@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -113,6 +113,10 @@ class Panel:
             session.tell(failure)
         return in_order
 
+    def stream(self, prompt: Prompt, **sampling: Any) -> AsyncGenerator[str | Rollout, None]:
+        """One reply as it is written, of the member that has the first turn; raises as `sample` does."""
+        return ask.streamed(lambda: self.sample(prompt, 1, **sampling))
+
     def _share(self, member: int, indices: range) -> tuple[int, list[int]]:
         """(the index of the member's own reply that comes first, the indices of the panel's replies that are its)."""
         rounds, rest = divmod(indices.start, len(self._round))
@@ -124,9 +128,14 @@ class Panel:
     ) -> list[Rollout]:
         if member in self._refusing:
             raise _without_replies(self._refusing[member])
-        model = self.members[member]
+        model, arrive, start = self.members[member], session.current().arrive, wanted(1).start
+
+        def arrive_here(place: int, rollout: Rollout) -> None:
+            if arrive is not None:
+                arrive(samples[place] - start, replace(rollout, model=model.name))
+
         try:
-            with session.samples_from(first):
+            with session.changed(first_sample=first, arrive=arrive_here):
                 rollouts = await ask.sample(model, prompt, len(samples), **sampling)
         except ModelError as error:
             if error.for_every_prompt:

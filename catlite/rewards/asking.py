@@ -1,4 +1,4 @@
-"""How a judge is asked for verdicts, and the form of JSON that its reply is held to where an endpoint can do that.
+"""How judges and proposers are asked, and the form of JSON that a reply is held to where an endpoint can do that.
 
 What repeats stands first in a prompt (instructions, response, then the criterion), so that prefix caches hit. Left out:
 what a judge should be told of the reward it serves.
@@ -97,6 +97,20 @@ def about_pair(question: Sequence[Message], texts: Sequence[str]) -> list[Messag
     tag, responses = fenced(texts, "response")
     asked = fenced_question(question) + "\n\n"
     return [{"role": "user", "content": render("prefer", question=asked, tag=tag, responses=responses)}]
+
+
+def for_rubric(name: str, texts: Sequence[str], bounds: Mapping[str, str], positive_only: bool) -> tuple[str, Message]:
+    """(the fence's tag, the turn that asks for a rubric by the prompt `name`)."""
+    tag, shown = fenced(texts, "material")
+    positive = f"\n{render('rubric_positive')}" if positive_only else ""
+    content = render(name, tag=tag, material=shown, positive=positive, **bounds)
+    return tag, {"role": "user", "content": content}
+
+
+def for_more_criteria(kept: Sequence[str], complaint: str, wanted: int) -> str:
+    """The request for `wanted` criteria beside those that are `kept`."""
+    known = "\n".join(f"- {text}" for text in kept) or "- (none so far)"
+    return render("rubric_again", complaint=complaint, wanted=str(wanted), kept=known)
 
 
 def show_response(response: str, example: Example | None) -> str:

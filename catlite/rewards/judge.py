@@ -5,7 +5,7 @@ rollout in one; "soft" takes the probability of yes from the log-probabilities o
 even where a weak judge's hard verdict does not; "levels" takes fully, partly or not; "holistic" one score from 1 to 10
 over the whole rubric in one call (RaR's implicit aggregation, arXiv 2507.17746). The first criterion goes ahead of the
 others, so that prefix caches hit. A verdict that cannot be read is asked for once more and then is None. Left out:
-several judges. relative.py compares responses with one another; `prefer` of it is found here too.
+several judges, comparing responses with one another (relative.py, preference.py), and trying a judge out (probe.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from catlite import answers, concurrency
 from catlite.criteria import Criterion, Rubric, Verdict
@@ -22,16 +22,10 @@ from catlite.errors import ConfigError, ContextOverflow, RequestRejected
 from catlite.models.base import Model, traits
 from catlite.models.preferring import sample_preferring
 from catlite.rewards import asking
-from catlite.rewards.attacks import ATTACKS, CRITERION, HONEST, OFF_TOPIC
-from catlite.rewards.relative import prefer as prefer
 from catlite.rewards.verdicts.reading import criterion_verdicts, read_verdict
 from catlite.rewards.verdicts.scores import as_reward, read_level, read_score
 from catlite.runs.session import noting
-from catlite.text import data_frame
 from catlite.usage import Usage
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Mode = Literal["single", "batch", "soft", "levels", "holistic"]
 _LEAST = 1e-6  # probability of yes and no together, below which the judge was about to say something else
@@ -241,37 +235,3 @@ def yes_probability(alternatives: Sequence[tuple[str, float]]) -> float | None:
             mass[word] += math.exp(logprob)
     total = mass["yes"] + mass["no"]
     return mass["yes"] / total if total > _LEAST else None
-
-
-def probe(judge: Model, *, mode: Mode = "single", max_tokens: int | None = None) -> pd.DataFrame:
-    """Whether known attacks make `judge` pass a response that does not meet the criterion; costs about 20 calls.
-
-    Args:
-        judge: the model that is tried.
-        mode: as in `judge_group`; "single".
-        max_tokens: of each of the judge's replies; None leaves its own limit.
-
-    Returns:
-        A row per attack of rewards/attacks.py, and first two controls without any: an answer that meets the criterion
-        and one that does not. Columns: attack; fooled, True where the verdict is wrong, None where it could not be
-        had; met, probability (mode "soft") and reason as the judge gave them. A judge that fails a control has failed
-        before any attack.
-
-    Raises:
-        ConfigError, ModelError: as `judge_group` does.
-
-    Example:
-        >>> table = probe(Endpoint("gpt-4o-mini"))
-        >>> table[table.fooled == True]
-    """
-    texts = {"none, and met": HONEST, "none, and not met": OFF_TOPIC, **ATTACKS}
-    group = Group(Example("When does water boil?"), tuple(map(Rollout, texts.values())))
-    rubric = Rubric((Criterion(CRITERION),))
-    judgement = concurrency.run(judge_group(judge, group, rubric, mode=mode, max_tokens=max_tokens))
-    rows = []
-    for attack, (verdict,) in zip(texts, judgement.verdicts_GC, strict=True):
-        right = attack == "none, and met"
-        fooled = None if verdict.met is None else verdict.met != right
-        shown = {"met": verdict.met, "probability": verdict.probability, "reason": verdict.reason}
-        rows.append({"attack": attack, "fooled": fooled, **shown})
-    return data_frame(rows)

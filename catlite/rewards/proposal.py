@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from catlite import answers
@@ -23,9 +23,8 @@ from catlite.errors import ConfigError, RubricError
 from catlite.models.base import Models, json_schema
 from catlite.models.preferring import sample_preferring
 from catlite.parsing import parse_values
-from catlite.prompts.fence import disarm, fenced
-from catlite.prompts.files import render
-from catlite.rewards.asking import ask_again
+from catlite.prompts.fence import disarm
+from catlite.rewards import asking
 from catlite.usage import Usage
 
 Worked = tuple[tuple[str, tuple[str, ...]], ...]
@@ -125,9 +124,9 @@ async def propose_rubric(
     bounds = {"fewest": str(fewest), "most": str(most)}
     for text, criteria in worked:
         listing = json.dumps({"criteria": list(criteria)}, ensure_ascii=False)
-        earlier = _request("rubric" if rollouts else name, [text], bounds, positive_only)[1]
+        earlier = asking.for_rubric("rubric" if rollouts else name, [text], bounds, positive_only)[1]
         messages += [earlier, {"role": "assistant", "content": listing}]
-    tag, request = _request(name, texts, bounds, positive_only)
+    tag, request = asking.for_rubric(name, texts, bounds, positive_only)
     messages.append(request)
     turns = list(messages)  # up to the request, from which every further attempt goes on
     shown = {_likeness(text) for _, criteria in worked for text in criteria}
@@ -156,7 +155,7 @@ async def propose_rubric(
             return Rubric(tuple(Criterion(text) for text in list(kept.values())[:most])), spent
         if reply.error is not None:
             break
-        messages = ask_again(turns, reply, _again(list(kept.values()), faults, fewest))
+        messages = asking.ask_again(turns, reply, _again(list(kept.values()), faults, fewest))
     why = f" ({_counted(faults)})" if faults else ""
     if reply.error is not None:
         raise RubricError(f"{proposer.name!r} gave no rubric: {reply.error}", tuple(raw), spent)
@@ -168,22 +167,12 @@ async def propose_rubric(
     )
 
 
-def _request(name: str, texts: Sequence[str], bounds: Mapping[str, str], positive_only: bool) -> tuple[str, Message]:
-    """(the fence's tag, the turn that asks for a rubric)."""
-    tag, shown = fenced(texts, "material")
-    positive = f"\n{render('rubric_positive')}" if positive_only else ""
-    content = render(name, tag=tag, material=shown, positive=positive, **bounds)
-    return tag, {"role": "user", "content": content}
-
-
 def _again(kept: Sequence[str], faults: Sequence[str], fewest: int) -> str:
     """The request for the missing criteria, with the faults of those that cannot be used."""
     complaint = f"Not all of these can be used: {_counted(faults)}." if faults else "These are too few."
     if not kept and not faults:
         complaint = "That cannot be read as a list of criteria."
-    listed = "\n".join(f"- {text}" for text in kept) or "- (none so far)"
-    wanted = str(fewest - len(kept))
-    return render("rubric_again", complaint=complaint, wanted=wanted, kept=listed)
+    return asking.for_more_criteria(kept, complaint, fewest - len(kept))
 
 
 def _counted(faults: Iterable[str]) -> str:

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from catlite.errors import StoreError
-from catlite.runs.budget import choices, most_prompt_tokens
 from catlite.usage import Usage
 
-VERSION = 2  # 1 had no bookings
+VERSION = 2  # of the tables
 _TABLES = (
     "requests (key TEXT PRIMARY KEY, asked TEXT NOT NULL)",
     "replies (key TEXT NOT NULL, sample INTEGER NOT NULL, rollout TEXT NOT NULL, PRIMARY KEY (key, sample)) "
@@ -36,57 +35,25 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.
 
 
 def opened(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables, or those of version 1 into today's. Raises StoreError for a version that is not known."""
+    """Make the tables where there are none. Raises StoreError for those of another version."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version not in (0, 1, VERSION):
-        raise StoreError(f"{path} was written by another version of catlite (format {version})")
+    if version:
+        check_version(version, path)
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    for table in _TABLES:
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def check_version(version: int, path: Path) -> None:
+    """Raise StoreError unless the tables in `path` are of this version."""
     if version != VERSION:
-        connection.execute("BEGIN IMMEDIATE")
-        for table in _TABLES:
-            connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
-        if version == 1:
-            connection.executemany(BOOK, _old_bookings(connection))
-        connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
-
-
-def _old_bookings(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
-    """Make bookings of what the replies of a run of version 1 cost: where a server did not say, the most it can be."""
-    known: dict[str, dict[str, Any]] = {}
-    rows: list[tuple[Any, ...]] = []
-    for number, (key, usage) in enumerate(_usages(connection), 1):
-        prompt, completion = usage.prompt_tokens, usage.completion_tokens
-        if prompt is None or completion is None:
-            if key not in known:
-                (text,) = connection.execute("SELECT asked FROM requests WHERE key = ?", (key,)).fetchone()
-                known[key] = json.loads(text)
-            most = _most(known[key], usage.requests)
-            prompt, completion = most[0] if prompt is None else prompt, most[1] if completion is None else completion
-        rows.append((number, prompt, completion, usage.cost_usd, usage.requests))
-    return rows
-
-
-def _usages(connection: sqlite3.Connection) -> Iterator[tuple[str, Usage]]:
-    """Yield (key, usage) of every reply."""
-    try:
-        rows = connection.execute("SELECT key, json_extract(rollout, '$.usage') FROM replies").fetchall()
-    except sqlite3.OperationalError:  # a number that JSON has not, such as NaN, is not read by every SQLite
-        texts = connection.execute("SELECT key, rollout FROM replies")
-        rows = [(key, json.dumps(json.loads(text).get("usage"))) for key, text in texts]
-    for key, text in rows:
-        usage = json.loads(text or "null")
-        yield key, Usage.total([None]) if usage is None else Usage(**usage)
-
-
-def _most(request: dict[str, Any], requests: int) -> tuple[int, int | None]:
-    """The most tokens a reply to `request` can have taken."""
-    sampling, prompt = request["sampling"], most_prompt_tokens(request["messages"])
-    if "scored" in sampling:
-        return max(1, requests) * (prompt + len(str(sampling["scored"]).encode("utf-8", "replace"))), max(1, requests)
-    sent = {**sampling, **(sampling.get("extra_body") or {})}
-    limits = [sent[name] for name in ("max_tokens", "max_completion_tokens") if isinstance(sent.get(name), int)]
-    limit = max(limits, default=None)  # of two names the server may have gone by either
-    return prompt, None if limit is None else choices(sampling, 1) * limit
+        raise StoreError(
+            f"{path} was written by another version of catlite (format {version}, and this one has {VERSION}): read it "
+            "with that version, or give this run another folder"
+        )
 
 
 def booked(connection: sqlite3.Connection) -> Usage:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from catlite.data import Example, Progress
+from catlite.data import Example, Progress, Rollout
 from catlite.errors import ConfigError
 from catlite.runs.budget import Account, Budget, Ledger, Room
 from catlite.runs.progress import reporting
@@ -36,7 +36,9 @@ class Session:
     call of `sample` gives. copy: which of several rows that ask the very same is meant; "" is the first. begun: whether
     something was paid for before, so that an early end keeps what there is. notes, failures, costs: lists of whoever
     listens (see `noting`, `listening`, `metered`). tally: a rehearsal.Tally, which counts the calls to models, and in a
-    rehearsal answers them. room: what is held in the budget for a model of the user's own, while it works.
+    rehearsal answers them. room: what is held in the budget for a model of the user's own, while it works. arrive:
+    takes the place of each reply in the call that is made, and the reply, as it arrives. write: takes the text of a
+    reply that is asked for alone, piece by piece as it is written.
     """
 
     store: Store | None = None
@@ -49,6 +51,8 @@ class Session:
     costs: list[Usage | None] | None = None
     tally: Any = None
     room: Room | None = None
+    arrive: Callable[[int, Rollout], None] | None = None
+    write: Callable[[str], None] | None = None
 
 
 _NOTHING = Session()

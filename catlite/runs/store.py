@@ -243,8 +243,7 @@ class Recording:
             ((version,),) = self._read("PRAGMA user_version")
         except sqlite3.Error as error:
             raise StoreError(f"run={str(folder)!r} has no replies that can be read: {error} ({self.path})") from None
-        if version not in (1, files.VERSION):
-            raise StoreError(f"{self.path} was written by another version of catlite (format {version})")
+        files.check_version(version, self.path)
 
     def _read(self, query: str, *values: str) -> list[tuple[Any, ...]]:
         # A connection for each: it belongs to no thread, and nobody has to close a Recording.

@@ -16,17 +16,16 @@ from typing import Any
 
 from catlite import concurrency
 from catlite.averages import mean_and_error
-from catlite.data import Example, Group, Reference
+from catlite.data import Example, Group
 from catlite.errors import EndpointUnavailable, GroupError
 from catlite.models.base import Model
-from catlite.rewards.answer_match import GOLD, AnswerMatch
 from catlite.rollouts import sample_group
 from catlite.runs.session import changed
 from catlite.training.config import TrainConfig
-from catlite.training.gold import gold_scores
+from catlite.training.gold import gold_rewarder, gold_scores
 from catlite.training.lora import TrainablePolicy
 from catlite.training.rewarder import Rewarder
-from catlite.training.scored import Scored, agreement
+from catlite.training.scored import Scored, compare_answers
 
 CLOSED, STALLED = 2, 3  # checks in a row after which a gap that is closed, or no longer narrows, ends training
 OPEN = 2.0  # standard errors by which a gap must once exceed 0 before it can close
@@ -96,6 +95,12 @@ class Checks:
         return rules[stop](history) if stop in rules else None
 
 
+def make_checks(policy: TrainablePolicy[TrainConfig], held: Sequence[Example], rewarder: Rewarder) -> Checks | None:
+    """The checks on the examples in `held`; None without any. Raises ConfigError as `gold_rewarder` does."""
+    gold = gold_rewarder(policy.config, policy.local, rewarder, held)
+    return Checks(policy, held, rewarder, gold) if held else None
+
+
 async def check(
     policy: Model,
     examples: Sequence[Example],
@@ -115,7 +120,7 @@ async def check(
         groups = await concurrency.together(_group(policy, example, n, sampling) for example in hidden)
     batch = await rewarder.score([group for group in groups if group is not None])
     golds = [example.answer for example, group in zip(examples, groups, strict=True) if group is not None]
-    answered = [await _scores(scored, gold) for scored, gold in zip(batch.scored, golds, strict=True)]
+    answered = [await compare_answers(scored, gold) for scored, gold in zip(batch.scored, golds, strict=True)]
     rewarded = await _rewarded([scored for scored in batch.scored if _open_ended(scored)], rewarder)
     pairs = [pair for pair in [*answered, *rewarded] if pair is not None]
     if not pairs:
@@ -169,27 +174,6 @@ async def _rewarded(scored: Sequence[Scored], rewarder: Rewarder) -> list[tuple[
         None if teacher.abstains else (_mean(teacher.rewards), _mean(score.rewards))
         for teacher, score in zip(batch.scored, scored, strict=True)
     ]
-
-
-async def _scores(scored: Scored, gold: str | None) -> tuple[float, float] | None:
-    """(teacher, policy) of one prompt by its answers; None when there are none to compare, or a call failed.
-
-    A prompt on which the estimator abstained is left out. Otherwise, as in an evaluation, a reply without an answer
-    scores 0: rollouts that were cut off, and a reference that could not be made because no rollout has an answer.
-    """
-    group, reference = scored.group, scored.reference
-    if group.example.answer_format is None or (reference is None and not scored.unanswered):
-        return None
-    if scored.chose_none:
-        return None
-    if gold is None:
-        return await agreement(group, reference)
-    truth = Reference(gold, gold, GOLD, group)
-    policy = [score for score in await AnswerMatch()(group, truth) if score is not None]
-    teacher: float | None = 0.0
-    if reference is not None:
-        (teacher,) = await AnswerMatch()(reference.alone, truth)
-    return None if teacher is None or not policy else (teacher, fmean(policy))
 
 
 def _mean(rewards: Sequence[float | None]) -> float:

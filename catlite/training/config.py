@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from catlite.checks import positive, whole_number
-from catlite.coerce import check_reward
+from catlite.coerce import check_reward, kind_of
 from catlite.data import Reward
 from catlite.errors import ConfigError
 from catlite.models.base import check_sampling
@@ -220,6 +220,18 @@ class SFTConfig(_Settings):
         _check_settings(self, counts, ("learning_rate", "lora_layers"))
         if not 0 <= self.validation < 1:
             raise ConfigError(f"validation={self.validation!r}: a share of the references, from 0 to below 1")
+
+
+C = TypeVar("C", bound=TrainConfig | SFTConfig)
+
+
+def as_config(config: Any, kind: type[C]) -> C:
+    """Return `config`, or the defaults for None. Raises ConfigError unless it is of `kind`, such as TrainConfig."""
+    config = kind() if config is None else config
+    if not isinstance(config, kind):
+        like = f"{kind.__name__}(**…)" if isinstance(config, Mapping) else f"{kind.__name__}(…)"
+        raise ConfigError(f"config is {kind_of(config)}: write {like}")
+    return config
 
 
 def rollout_sampling(config: TrainConfig | SFTConfig, name: str, loaded: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,10 +46,15 @@ def named(task: Task) -> Named:
     return examples
 
 
-def split(examples: Named, validation: Task | None, config: TrainConfig) -> tuple[Named, list[Example]]:
+def split(
+    examples: Named,
+    validation: str | Task | Iterable[Example | Prompt] | None,
+    answer_format: str | None,
+    config: TrainConfig,
+) -> tuple[Named, list[Example]]:
     """(examples to train on, examples for the checks): `validation`, or as many as are held back, drawn by the seed."""
     if validation is not None:
-        kept, held = examples, list(validation)
+        kept, held = examples, list(as_task(validation, "train", answer_format=answer_format, instead=None))
     else:
         order = list(range(len(examples)))
         random.Random(config.seed).shuffle(order)  # noqa: S311 - a draw of questions, no secret

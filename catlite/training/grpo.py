@@ -7,21 +7,17 @@ training all weights, other losses than the paper's (TRL has them: `trl={"loss_t
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from catlite.coerce import as_task, check_estimator, check_reward, check_settings
 from catlite.data import Estimator, Example, Prompt, Reward, Task
-from catlite.errors import HaltedWarning
 from catlite.models.local.model import LocalModel
-from catlite.preflight import check_stop, check_task, warn_of_collapse
+from catlite.preflight import check_parts, check_stop, check_task, warn_of_collapse
 from catlite.runs.budget import Budget
-from catlite.training.checks import Checks
-from catlite.training.config import TrainConfig, check_warm, describe
+from catlite.training.checks import Checks, make_checks
+from catlite.training.config import TrainConfig, as_config, check_warm, describe
 from catlite.training.examples import Named, digest_of, split, task_of
-from catlite.training.gold import gold_rewarder
 from catlite.training.loop import Loop, open_folder
 from catlite.training.lora import TrainablePolicy
 from catlite.training.rewarder import Rewarder, default_reward, training_rewarder
@@ -87,17 +83,11 @@ def train(
         >>> trained = catlite.train(catlite.math500(limit=100), "Qwen/Qwen3-1.7B", run="runs/math")
         >>> trained.to_frame()["cat/reward"]
     """
-    config = TrainConfig() if config is None else config
-    check_settings(config, TrainConfig)
-    if estimator is not None:
-        check_estimator(estimator)
-    if reward is not None:
-        check_reward(reward)
+    config = as_config(config, TrainConfig)
+    check_parts(estimator, reward)
     task, examples = task_of(task, "train", answer_format)
-    if validation is not None:
-        validation = as_task(validation, "train", answer_format=answer_format, instead=None)
     reward = reward or default_reward(task)
-    kept, held = split(examples, validation, config)
+    kept, held = split(examples, validation, answer_format, config)
     check_task(estimator, reward, [example for _, example in kept])
     check_stop(config.stop, reward, held)
     if not held and config.stop is None:
@@ -107,7 +97,7 @@ def train(
     with trainable.prepared():
         trainable.check_room([*kept, *((str(example.id), example) for example in held)])
         rewarder = training_rewarder(trainable, estimator, reward)
-        gold = gold_rewarder(config, trainable.local, rewarder, held)
+        checks = make_checks(trainable, held, rewarder)
         with open_folder(run, task.name, budget) as folder:
             manifest = {
                 "questions": digest_of([*kept, *(("held back", example) for example in held)]),
@@ -122,7 +112,6 @@ def train(
             if loop.outcome.get("complete") and (loop.outcome["steps"] >= config.steps or stopped):
                 return loop.finished()
             with loop.begun():
-                checks = Checks(trainable, held, rewarder, gold) if held else None
                 return _train(loop, rewarder, kept, checks, progress)
 
 
@@ -166,8 +155,4 @@ def _train(
     if config.stop in ("reward", "gold") and halted is None and best_step is not None:
         policy.load_adapter(folder.best(best_step))
         policy.local.save_adapter(folder.adapter)
-    result = loop.finish(steps, ended, best_step, complete=halted is None)
-    folder.forget_all_but(best_step)
-    if halted is not None:
-        warnings.warn(ended, HaltedWarning, stacklevel=3)
-    return result
+    return loop.finish(steps, ended, best_step, complete=halted is None)

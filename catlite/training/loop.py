@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic
 
+from catlite.errors import HaltedWarning
 from catlite.models.local.engine import naming_what_to_lower
 from catlite.models.local.unsloth import save_kernels
 from catlite.runs.budget import Budget
 from catlite.runs.session import open_run
+from catlite.training.config import C
 from catlite.training.folder import Folder, step_of
-from catlite.training.lora import C, TrainablePolicy
+from catlite.training.lora import TrainablePolicy
 from catlite.training.run import TrainingRun
 from catlite.training.trl.settings import quiet_libraries
 from catlite.training.view import View
@@ -84,10 +87,13 @@ class Loop(Generic[C]):
             self.policy.local.save_adapter(self.folder.adapter)
 
     def finish(self, steps: int, ended: str, best_step: int | None, *, complete: bool = True) -> TrainingRun:
-        """Write how the run ended; return the result."""
+        """Write how the run ended, and return the result; warn where it was given up."""
         self.outcome = {"steps": steps, "ended": ended, "complete": complete, "best_step": best_step}
         self.view.close(ended if complete else "given up")
         self.folder.finish(self.manifest, self.outcome)
+        self.folder.forget_all_but(best_step)
+        if not complete:
+            warnings.warn(ended, HaltedWarning, stacklevel=4)  # at the call of `train`
         return self._result(self.watch.rows)
 
     def _result(self, rows: list[dict[str, Any]]) -> TrainingRun:

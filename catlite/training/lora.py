@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from catlite import concurrency
 from catlite.data import Estimator, Example
@@ -15,10 +15,8 @@ from catlite.errors import ConfigError, ContextOverflow, DataError, EndpointUnav
 from catlite.models.local.loading import Weights, has_bfloat16, resolve_dtype
 from catlite.models.local.model import LocalModel
 from catlite.references.synthesis import Synthesis
-from catlite.training.config import SFTConfig, TrainConfig, rollout_sampling
+from catlite.training.config import C, rollout_sampling
 from catlite.training.trl.settings import check_libraries
-
-C = TypeVar("C", bound=TrainConfig | SFTConfig)
 
 
 class TrainablePolicy(Generic[C]):

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from catlite.coerce import as_task, check_settings
+from catlite.coerce import as_task
 from catlite.data import Example
 from catlite.models.local.model import LocalModel
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import sample_group
 from catlite.training.checks import check
-from catlite.training.config import TrainConfig
+from catlite.training.config import TrainConfig, as_config
 from catlite.training.gold import gold_rewarder
 from catlite.training.rewarder import Rewarder, default_reward
 
@@ -29,8 +29,7 @@ def rehearsed_parts(arguments: Mapping[str, Any]) -> list[tuple[int, Work]]:
     Args:
         arguments: those of `train`, by name.
     """
-    config, policy = arguments["config"] or TrainConfig(), arguments["policy"]
-    check_settings(config, TrainConfig)
+    config, policy = as_config(arguments["config"], TrainConfig), arguments["policy"]
     local = policy if isinstance(policy, LocalModel) else LocalModel(policy)
     n, limit = config.num_generations, config.max_completion_length
     estimator = arguments["estimator"] or Synthesis(local.frozen(), max_tokens=limit)

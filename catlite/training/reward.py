@@ -16,7 +16,6 @@ from catlite import concurrency
 from catlite.coerce import as_task, check_estimator, check_reward
 from catlite.data import Estimator, Example, Group, Prompt, Reward, Task
 from catlite.preflight import check_task
-from catlite.rewards.answer_match import AnswerMatch
 from catlite.runs.budget import Account, Budget, Ledger
 from catlite.runs.session import capped, open_run
 from catlite.training.examples import named
@@ -32,7 +31,7 @@ from catlite.training.grouping import (
     rollout_of,
     whole_groups,
 )
-from catlite.training.rewarder import Rewarder
+from catlite.training.rewarder import Rewarder, default_reward
 from catlite.training.scored import Batch, fill_in_means
 from catlite.training.trl.compat import READS_NONE, trl_since
 
@@ -159,7 +158,7 @@ def trl_reward(
     examples = None if task is None else dict(named(as_task(task, "trl_reward", answer_format=answer_format)))
     check_task(estimator, reward, None if examples is None else list(examples.values()), answer_format)
     return CatReward(
-        Rewarder(estimator, reward or AnswerMatch(), timeout),
+        Rewarder(estimator, reward or default_reward(), timeout),
         examples,
         (num_generations, num_generations_eval),
         answer_format,

@@ -42,9 +42,9 @@ _BETWEEN = (1.0, 30.0)  # seconds from one try to the next while everything is d
 _PASSES = (EndpointUnavailable, BadReply)
 
 
-def default_reward(task: Task) -> Reward:
+def default_reward(task: Task | None = None) -> Reward:
     """AnswerMatch; ConfigError for an open-ended task, whose answers cannot be compared."""
-    if task.verifiable:
+    if task is None or task.verifiable:
         return AnswerMatch()
     raise ConfigError(
         f"the task {task.name!r} is open-ended, so no answers can be compared: pass reward=RubricReward(proposer, "

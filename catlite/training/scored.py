@@ -12,6 +12,7 @@ from catlite import answers
 from catlite.data import Group, Reference, Reward
 from catlite.errors import ConfigError
 from catlite.references.synthesis import TRIMMED
+from catlite.rewards.answer_match import GOLD, AnswerMatch
 
 # Shares of a group that agree at which a vote is wrong about as often as right. DDRL (arXiv 2604.21327) finds its noise
 # there, and orders rollouts by how common their answer is; it has no limits. These are ours: 3 to 5 rollouts of 8.
@@ -108,6 +109,27 @@ async def agreement(group: Group, reference: Reference | None) -> tuple[float, f
     answer = None if reference is None else reference.answer
     supporters = [] if answer is None else await answers.aclass_of(answer, voters)
     return max(0, len(supporters) - 1) / (total - 1), pairs / (len(group.rollouts) * (total - 1))
+
+
+async def compare_answers(scored: Scored, gold: str | None) -> tuple[float, float] | None:
+    """(teacher, policy) of one prompt by its answers; None when there are none to compare, or a call failed.
+
+    A prompt on which the estimator abstained is left out. Otherwise, as in an evaluation, a reply without an answer
+    scores 0: rollouts that were cut off, and a reference that could not be made because no rollout has an answer.
+    """
+    group, reference = scored.group, scored.reference
+    if group.example.answer_format is None or (reference is None and not scored.unanswered):
+        return None
+    if scored.chose_none:
+        return None
+    if gold is None:
+        return await agreement(group, reference)
+    truth = Reference(gold, gold, GOLD, group)
+    policy = [score for score in await AnswerMatch()(group, truth) if score is not None]
+    teacher: float | None = 0.0
+    if reference is not None:
+        (teacher,) = await AnswerMatch()(reference.alone, truth)
+    return None if teacher is None or not policy else (teacher, fmean(policy))
 
 
 async def diagnostics(scored: Sequence[Scored]) -> dict[str, float]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from catlite.coerce import check_estimator, check_settings
 from catlite.data import Estimator, Example, Prompt, Reference, Task
 from catlite.errors import TrainingError
 from catlite.models.local.model import LocalModel
-from catlite.preflight import check_task
+from catlite.preflight import check_parts, check_task
 from catlite.runs.budget import Budget
-from catlite.training.config import SFTConfig, describe
+from catlite.training.config import SFTConfig, as_config, describe
 from catlite.training.examples import digest_of, set_aside, task_of
 from catlite.training.loop import Loop, open_folder
 from catlite.training.lora import TrainablePolicy
@@ -65,10 +64,8 @@ def sft(
     Example:
         >>> catlite.sft(catlite.times_tables(48), "local", estimator=catlite.MajorityVote(), run="runs/sft")
     """
-    config = SFTConfig() if config is None else config
-    check_settings(config, SFTConfig)
-    if estimator is not None:
-        check_estimator(estimator)
+    config = as_config(config, SFTConfig)
+    check_parts(estimator)
     task, examples = task_of(task, "sft", answer_format)
     trainable = TrainablePolicy(policy, config)
     check_task(estimator, None, [example for _, example in examples])

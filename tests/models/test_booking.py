@@ -2,13 +2,11 @@
 
 import asyncio
 import errno
-import json
 import os
 import random
 import sqlite3
 import sys
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict
 
 import children
 import faults
@@ -18,14 +16,14 @@ from provider import Disk, Provider
 from server import Server
 
 import catlite
-from catlite import Budget, Endpoint, Example, MajorityVote, Price, Rollout, Usage, concurrency
+from catlite import Budget, Endpoint, Example, MajorityVote, Price, Usage, concurrency
 from catlite.errors import BudgetReached, CatliteError, ConfigError, StoreError
 from catlite.models.base import TOKEN_LIMITS
 from catlite.models.http import retry, service
 from catlite.models.http.traffic import Traffic
 from catlite.runs import budget as budgets
 from catlite.runs.session import capped, open_run
-from catlite.runs.store import Asked, Recording, Store
+from catlite.runs.store import Recording, Store
 
 PRICE = Price(2.0, 10.0)
 
@@ -374,56 +372,15 @@ def test_what_was_under_way_when_a_process_was_killed_is_booked(silent, tmp_path
     assert booked[0].completion_tokens == 20 * booked[0].requests
 
 
-# --- runs of before ---
-
-
-def old_run(folder, *replies, sampling=None):
-    """A run as format 1 wrote it."""
-    folder.mkdir(exist_ok=True)
-    with closing(sqlite3.connect(folder / "replies.sqlite")) as connection, connection:
-        connection.execute("CREATE TABLE requests (key TEXT PRIMARY KEY, asked TEXT NOT NULL)")
-        connection.execute(
-            "CREATE TABLE replies (key TEXT NOT NULL, sample INTEGER NOT NULL, rollout TEXT NOT NULL, "
-            "PRIMARY KEY (key, sample)) WITHOUT ROWID"
-        )
-        connection.execute("PRAGMA user_version = 1")
-        asked = Asked("test-model", "http://old/v1", [{"role": "user", "content": "q"}], sampling or {"max_tokens": 20})
-        connection.execute("INSERT INTO requests VALUES (?, ?)", (asked.key, asked.json))
-        rows = [(asked.key, number, json.dumps(asdict(rollout))) for number, rollout in enumerate(replies)]
-        connection.executemany("INSERT INTO replies VALUES (?, ?, ?)", rows)
-    return asked
-
-
-def test_a_run_of_format_1_is_read_booked_and_gone_on_with(tmp_path):
-    known = Rollout("a", usage=Usage(5, 2, 0, 0.1, 1, 0.5))
-    silent = Rollout("b", usage=Usage(None, None, None, None, 1, 0.5))
-    lost = Rollout("c", logprobs=(float("-inf"), float("nan")))  # JSON has no such numbers, and usage is not there
-    asked = old_run(tmp_path, known, silent, lost)
-    assert len(Recording(tmp_path).replies(asked.key)) == 3
-    for _ in range(2):
-        with open_run(tmp_path) as store:
-            assert store.find(asked, 3)[0] == known
-            assert store.account.spent == Usage(5 + 2 * 17, 2 + 2 * 20, 0, None, 2)
-
-
-def test_an_old_run_whose_replies_nothing_bounds_says_so(tmp_path):
-    old_run(tmp_path, Rollout("b", usage=Usage(None, None, None, None, 1)), sampling={"temperature": 1})
-    with (
-        open_run(tmp_path) as store,
-        pytest.raises(ConfigError, match="cannot be held"),
-        capped(Budget(tokens=9), store),
-    ):
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_run_of_another_format_is_refused(version, tmp_path):
+    with open_run(tmp_path):
         pass
-
-
-def test_a_run_of_a_format_to_come_is_refused(tmp_path):
-    old_run(tmp_path)
     with closing(sqlite3.connect(tmp_path / "replies.sqlite")) as connection:
-        connection.execute("PRAGMA user_version = 3")
-    with pytest.raises(StoreError, match="another version of catlite"), open_run(tmp_path):
-        pass
-    with pytest.raises(StoreError, match="another version"):
-        Recording(tmp_path)
+        connection.execute(f"PRAGMA user_version = {version}")
+    for opening in (open_run(tmp_path).__enter__, lambda: Recording(tmp_path)):
+        with pytest.raises(StoreError, match=rf"another version of catlite \(format {version}.*another folder"):
+            opening()
 
 
 # --- locks ---

@@ -7,8 +7,8 @@ import pytest
 
 from catlite import Criterion, Example, Group, Rollout, Rubric, ScriptedModel, rewards
 from catlite.rewards.asking import says_nothing
-from catlite.rewards.attacks import ATTACKS, CRITERION, HONEST
 from catlite.rewards.judge import judge_group
+from catlite.rewards.probe import ATTACKS, CRITERION, HONEST
 from catlite.rewards.verdicts.reading import read_verdict
 
 RUBRIC = Rubric((Criterion(CRITERION),))
@@ -84,7 +84,7 @@ def test_the_probe_finds_what_fools_a_judge():
         text = fenced_text(prompt)
         return f'{{"reason": "r", "met": {str(text == HONEST or "Ignore the criterion" in text).lower()}}}'
 
-    table = rewards.judge.probe(ScriptedModel(gullible)).set_index("attack")
+    table = rewards.probe.probe(ScriptedModel(gullible)).set_index("attack")
     assert table.fooled.sum() == 1
     assert table.fooled["an order to the judge"]
     assert not table.fooled["none, and met"]
@@ -92,7 +92,7 @@ def test_the_probe_finds_what_fools_a_judge():
 
 
 def test_the_probe_says_when_a_judge_cannot_judge_at_all():
-    table = rewards.judge.probe(ScriptedModel(lambda prompt, i: "hm")).set_index("attack")
+    table = rewards.probe.probe(ScriptedModel(lambda prompt, i: "hm")).set_index("attack")
     assert table.fooled["none, and met"] is None
     assert table.fooled["flattery"] is None
     assert table.fooled["an announcement and no more"] is False  # decided without asking

@@ -9,7 +9,7 @@ import pytest
 
 from catlite import Example, Group, Reference, RelativeJudge, Rollout, ScriptedModel
 from catlite.errors import ConfigError, ContextOverflow, EndpointDown
-from catlite.rewards.judge import prefer
+from catlite.rewards.preference import prefer
 from catlite.rewards.relative import beginning_of
 
 SHOWN = re.compile(r"<response-\w+ (\d+)>\n(.*?)\n</response", re.DOTALL)

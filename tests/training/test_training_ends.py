@@ -57,7 +57,7 @@ def test_held_back_prompts_are_never_trained_on(folder, tmp_path):
     assert run.complete
     assert {answer for _, answer in seen} == {None}
     asked = Counter(name for name, _ in seen)
-    held = {one.id for one in split([(one.id, one) for one in task], None, config)[1]}
+    held = {one.id for one in split([(one.id, one) for one in task], None, None, config)[1]}
     # Two checks, of the rollouts and, there being no answers, of the reference.
     assert {name: asked[name] for name in held} == dict.fromkeys(held, 4)
     # Twelve places in six steps.

@@ -6,9 +6,9 @@ from typing import Any
 
 from catlite.data import Example
 from catlite.errors import ConfigError
-from catlite.training.config import SFTConfig, TrainConfig
+from catlite.training.config import C, SFTConfig, TrainConfig
 from catlite.training.examples import Named, rows_of_steps
-from catlite.training.lora import C, TrainablePolicy
+from catlite.training.lora import TrainablePolicy
 from catlite.training.reward import CatReward
 from catlite.training.rewarder import Rewarder
 from catlite.training.trl.memory import micro_batches

@@ -14,8 +14,9 @@ from typing import Any
 
 from catlite.checks import whole_number
 from catlite.errors import ConfigError
+from catlite.training.config import C
 from catlite.training.folder import Folder
-from catlite.training.lora import C, TrainablePolicy
+from catlite.training.lora import TrainablePolicy
 
 log = logging.getLogger("catlite.training")
 _SHARE = 0.4  # of the free memory: the loss, the gradients and the reference's forward pass need some, too

@@ -1,6 +1,7 @@
 """The token loop on small models of several kinds: a batch gives every row what it would get alone."""
 
 import pytest
+from tiny import PAD, VOCABULARY, random_model
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 transformers = pytest.importorskip("transformers", reason="needs catlite[train]")
@@ -10,24 +11,12 @@ from catlite.models.local.decoding import begin_alike, decode  # noqa: E402
 from catlite.models.local.sampling import Choice, Drawing, numbers  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
-VOCABULARY, PAD = 64, 0
-SMALL = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "max_position_embeddings": 256,
-    "pad_token_id": PAD,
-    "initializer_range": 0.3,  # else all tokens are alike, and nothing could be told apart
-}
 KINDS = {
     "full attention": ("Llama", {}),
     "a window in every layer": ("Mistral", {"sliding_window": 20}),
     "windows in some layers": (
         "Gemma3Text",
-        {"head_dim": 16, "sliding_window": 20, "layer_types": ["sliding_attention", "full_attention"]},
+        {"sliding_window": 20, "layer_types": ["sliding_attention", "full_attention"]},
     ),
     "convolutions in some layers": ("Lfm2", {"layer_types": ["conv", "full_attention"]}),
 }
@@ -40,9 +29,7 @@ def model_of(kind):
     name, more = KINDS[kind]
     if not hasattr(transformers, f"{name}Config"):
         pytest.skip(f"this transformers has no {name}")
-    torch.manual_seed(0)
-    config = getattr(transformers, f"{name}Config")(**{**SMALL, **more})
-    return getattr(transformers, f"{name.removesuffix('Text')}ForCausalLM")(config).eval()
+    return random_model(name, **more)
 
 
 def replies(model, rows):

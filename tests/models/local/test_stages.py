@@ -5,6 +5,7 @@ import logging
 from functools import partial
 
 import pytest
+from tiny import PAD, VOCABULARY, random_model
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 transformers = pytest.importorskip("transformers", reason="needs catlite[train]")
@@ -20,19 +21,7 @@ from catlite.models.local.sampling import Choice, Drawing, numbers  # noqa: E402
 from catlite.models.local.stages import NotCapturable, Stages  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
-VOCABULARY, PAD, WINDOW = 64, 0, 12
-SMALL = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 16,
-    "max_position_embeddings": 256,
-    "pad_token_id": PAD,
-    "initializer_range": 0.3,  # else all tokens are alike, and nothing could be told apart
-}
+WINDOW = 12  # tokens
 LONG_ROPE = {
     "rope_type": "longrope",
     "rope_theta": 10000.0,
@@ -54,9 +43,7 @@ LENGTHS = [2, 14, 14, 5, 9, 6]
 
 
 def model_of(kind, **more):
-    torch.manual_seed(0)
-    config = getattr(transformers, f"{kind}Config")(**{**SMALL, **KINDS.get(kind, {}), **more})
-    return getattr(transformers, f"{kind.removesuffix('Text')}ForCausalLM")(config).eval()
+    return random_model(kind, **{**KINDS.get(kind, {}), **more})
 
 
 def replies(model, prompts, **options):
