@@ -3,11 +3,12 @@
     python benchmarks/train_without_labels.py [--task last_word] [--arms vote anchored … gold] [--seeds 0 1 2]
         [--steps N] [--train N] [--held-out N] [--policy local] [--results FILE] [--keep FOLDER]
 
-An arm is an estimator and a reward; the settings are those of `catlite demo-train`. Of `last_word`, `larger` and
-`arithmetic` (which the embedded model cannot do: name a larger policy), 72 questions are trained on and 48 of another
-seed held out; of `times_tables` 64, and the 17 with a factor of 7, for 32 steps. Before and after, 8 rollouts a
-question: a single sample, pass@8, greedy, the majority, a synthesis by the initial model, and what the gain of the
-single sample is made of. The table has means over seeds, ± their standard error.
+An arm is an estimator and a reward; the settings are those of `catlite demo-train`. `orders` (of `larger` alone) asks
+for the two numbers in both orders, and takes the answer that holds in both. Of `last_word`, `larger` and `arithmetic`
+(which the embedded model cannot do: name a larger policy), 72 questions are trained on and 48 of another seed held out;
+of `times_tables` 64, and the 17 with a factor of 7, for 32 steps. Before and after, 8 rollouts a question: a single
+sample, pass@8, greedy, the majority, a synthesis by the initial model, and what the gain of the single sample is made
+of. The table has means over seeds, ± their standard error.
 
 Each result is a line of JSON in FILE and is not measured again; runs are kept in FOLDER and go on from their last
 checkpoint. Measure with OMP_NUM_THREADS=1 on a quiet core: a run of last_word takes about five minutes there.
@@ -18,8 +19,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -34,6 +37,7 @@ from catlite.cli.demo import DEMO
 from catlite.data import Estimator, Reward
 from catlite.rewards.answer_match import GOLD
 from catlite.rewards.controls import FormatReward, RandomReward
+from catlite.rollouts import sample_group
 from catlite.tasks import arithmetic, larger, last_word, times_tables
 
 STEPS = {"last_word": 24, "larger": 24, "arithmetic": 24, "times_tables": 32}
@@ -61,11 +65,44 @@ class Gold:
 
 
 @dataclass(frozen=True)
+class BothOrders:
+    """A vote that must hold in both orders of the two numbers: the harmonic mean of an answer's shares.
+
+    It is the score of Self-Harmony (arXiv 2511.01191), with the swapped question as the second view; the policy as it
+    is answers it.
+    """
+
+    policy: catlite.LocalModel
+    tokens: int
+
+    async def __call__(self, group: catlite.Group) -> catlite.Reference:
+        sampling = {"max_tokens": self.tokens, "temperature": 1.0, "seed": 7919}
+        swapped = await sample_group(self.policy, swap(group.example), **sampling)
+        shares = [Counter(rollout.answer for rollout in view.usable) for view in (group, swapped)]
+        scores = {
+            answer: 2 * first * second / (first + second)
+            for answer, first in shares[0].items()
+            if answer is not None and (second := shares[1][answer])
+        }
+        answer = max(scores, key=scores.__getitem__, default=None)
+        about = {"others": swapped.rollouts, "abstained": answer is None}
+        return catlite.Reference(answer or "", answer, "BothOrders", group, **about)
+
+
+def swap(example: catlite.Example) -> catlite.Example:
+    """Name the two numbers of a question of `larger` in the other order."""
+    *before, question = example.messages
+    first, second = re.findall(r"\d+", question["content"])
+    return replace(example, prompt=[*before, {**question, "content": f"Which is larger, {second} or {first}?"}])
+
+
+@dataclass(frozen=True)
 class Setting:
     """What an arm may build on."""
 
     task: str
     seed: int
+    policy: catlite.LocalModel
     anchor: catlite.LocalModel
     answers: dict[str, str]
 
@@ -86,6 +123,7 @@ ARMS: dict[str, Callable[[Setting], tuple[Estimator, Reward | None]]] = {
     "soft": lambda _: (catlite.MajorityVote(), catlite.VoteShare()),
     "abstain": lambda _: (catlite.MajorityVote(min_agreement=0.5), None),
     "synthesis": lambda setting: (setting.synthesis(), None),
+    "orders": lambda setting: (BothOrders(setting.policy, setting.tokens), None),
     "random": lambda setting: (catlite.MajorityVote(), RandomReward(setting.seed)),
     "format": lambda _: (catlite.MajorityVote(), FormatReward()),
     "gold": lambda setting: (Gold(setting.answers), None),
@@ -111,7 +149,7 @@ def measure(arguments: argparse.Namespace, arm: str, seed: int, steps: int) -> d
     questions, held = split(task, seed, arguments.train, arguments.held_out)
     unlabelled = catlite.Task(task, tuple(replace(example, answer=None) for example in questions))
     answers = {example.messages[-1]["content"]: str(example.answer) for example in questions}
-    setting = Setting(task, seed, policy.frozen(), answers)
+    setting = Setting(task, seed, policy, policy.frozen(), answers)
     estimator, reward = ARMS[arm](setting)
     settings = {"seed": seed, "steps": steps, "max_completion_length": setting.tokens}
     config = catlite.TrainConfig(**{**DEMO, **settings})

@@ -16,10 +16,7 @@ from catlite.references.vote import MajorityVote
 def systems(
     task: Task, model: Model, anchor: Model, synthesis: Estimator | None, n: int, sampling: Mapping[str, Any]
 ) -> dict[str, Estimator]:
-    """Give the estimators that stand beside the single sample, by their names in the table.
-
-    The last of them is `synthesis`, or where that is None Synthesis by the anchor.
-    """
+    """Give the estimators beside the single sample, by their names in the table; no synthesis: one by the anchor."""
     synthesis = synthesis or Synthesis(anchor, max_tokens=token_limit(sampling))
     estimators: dict[str, Estimator] = {"greedy": Greedy(model, sampling)}
     if task.verifiable:

@@ -107,8 +107,11 @@ def for_rubric(name: str, texts: Sequence[str], bounds: Mapping[str, str], posit
     return tag, {"role": "user", "content": content}
 
 
-def for_more_criteria(kept: Sequence[str], complaint: str, wanted: int) -> str:
-    """The request for `wanted` criteria beside those that are `kept`."""
+def for_more_criteria(kept: Sequence[str], faults: str, wanted: int) -> str:
+    """The request for `wanted` criteria beside those that are `kept`; `faults` are those of what cannot be used."""
+    complaint = "These are too few." if kept else "That cannot be read as a list of criteria."
+    if faults:
+        complaint = f"Not all of these can be used: {faults}."
     known = "\n".join(f"- {text}" for text in kept) or "- (none so far)"
     return render("rubric_again", complaint=complaint, wanted=str(wanted), kept=known)
 

@@ -155,7 +155,8 @@ async def propose_rubric(
             return Rubric(tuple(Criterion(text) for text in list(kept.values())[:most])), spent
         if reply.error is not None:
             break
-        messages = asking.ask_again(turns, reply, _again(list(kept.values()), faults, fewest))
+        more = asking.for_more_criteria(list(kept.values()), _counted(faults), fewest - len(kept))
+        messages = asking.ask_again(turns, reply, more)
     why = f" ({_counted(faults)})" if faults else ""
     if reply.error is not None:
         raise RubricError(f"{proposer.name!r} gave no rubric: {reply.error}", tuple(raw), spent)
@@ -165,14 +166,6 @@ async def propose_rubric(
         tuple(raw),
         spent,
     )
-
-
-def _again(kept: Sequence[str], faults: Sequence[str], fewest: int) -> str:
-    """The request for the missing criteria, with the faults of those that cannot be used."""
-    complaint = f"Not all of these can be used: {_counted(faults)}." if faults else "These are too few."
-    if not kept and not faults:
-        complaint = "That cannot be read as a list of criteria."
-    return asking.for_more_criteria(kept, complaint, fewest - len(kept))
 
 
 def _counted(faults: Iterable[str]) -> str:
