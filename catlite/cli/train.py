@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import catlite
@@ -102,6 +103,8 @@ def _train(arguments: argparse.Namespace) -> int:
     config = catlite.TrainConfig(**configured, trl={} if micro is None else {"per_device_train_batch_size": micro})
     task = options.read_task(arguments, options.own(arguments))
     policy = catlite.LocalModel(arguments.policy, backend=arguments.backend, load_in_4bit=arguments.load_in_4bit)
+    if arguments.save:
+        policy.weights.check_merged(Path(arguments.save).expanduser())
     settings: dict[str, Any] = {
         "estimator": _estimator(arguments.estimator or _usual_estimator(arguments, task), policy, config),
         "reward": _reward(arguments, policy, judge),

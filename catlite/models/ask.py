@@ -39,6 +39,7 @@ async def sample(model: Model, prompt: Prompt, n: int = 1, **sampling: Any) -> l
     """
     in_force = session.current()
     tally, write = in_force.tally, in_force.write
+    rollouts: list[Rollout]
     try:
         with session.changed(costs=None):  # what it asks in turn, its replies tell
             if tally is not None:

@@ -78,6 +78,25 @@ def test_train_takes_a_control_or_a_reward(folder, rows, capsys, options):
     assert "--control random is the reward: leave out --reward and --judge" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--save", "rows.jsonl"), "'rows.jsonl' is a file: give a folder for the merged model"),
+        (("--save", "model"), "'model' holds the model that is trained"),
+        (("--micro-batch", "3"), "--micro-batch 3 does not divide the 4 sequences of a step"),
+        (("--stop", "gap"), "needs prompts to check on: set --held-back 16\n"),
+        (("--prompt", "question"), "Did you mean --prompt prompt --answer-format"),
+    ],
+)
+def test_train_says_in_its_own_words_what_is_wrong_before_it_begins(
+    folder, rows, tmp_path, monkeypatch, capsys, options, why
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").symlink_to(folder)
+    assert main(["train", str(rows), "--answer-format", r"(\S)", "--policy", str(folder), *SMALL, *options]) in (1, 2)
+    assert why in capsys.readouterr().err
+
+
 def test_train_refuses_a_group_of_one_in_a_line(folder, rows, capsys):
     assert main(["train", str(rows), "--policy", str(folder), "--n", "1"]) == 2
     assert "a group of one" in capsys.readouterr().err
