@@ -2,8 +2,8 @@
 
 The library is imported on first use only. Its own retries are off (catlite's would multiply them) and its exceptions
 never leave this module: they hold the request with its key, and show it in tracebacks with locals. A proxy of the
-environment that httpx cannot read is an error with the variable's name. Left out: streaming, HTTP/2, SOCKS proxies and
-those of the operating system's own settings; other providers, which litellm_client.py reaches.
+environment that httpx cannot read is an error with the variable's name. Left out: HTTP/2, SOCKS proxies and those of
+the operating system's own settings; other providers, which litellm_client.py reaches.
 """
 
 from __future__ import annotations
@@ -14,17 +14,22 @@ import importlib
 import ipaddress
 import os
 import urllib.request
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from catlite.data import Message
 from catlite.errors import ConfigError, EndpointUnavailable, ModelError, RequestRejected, causes
+from catlite.models.http.chunks import Assembly, Write
 from catlite.models.http.keys import Address, Secret, hide_login, on_this_machine
 from catlite.models.http.refusals import prompt_text, read_refusal, snippet
 
 if TYPE_CHECKING:
     import httpx
+
+
+_LAST_BYTES_SECONDS = 0.1  # after which the server is taken to hold the connection open
 
 
 class Answer(NamedTuple):
@@ -43,13 +48,16 @@ class Client(Protocol):
     def __init__(self, model: str, address: Address, connections: int) -> None:
         """Import the library, which takes a while: call it in a thread."""
 
-    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> Answer | None:
+    async def send(
+        self, messages: list[Message], request: dict[str, Any], timeout: float, write: Write | None = None
+    ) -> Answer | None:
         """Ask for a chat completion; None when the provider's content filter refused it.
 
         Args:
             messages: the chat.
             request: the other fields of the request.
             timeout: seconds for the whole exchange.
+            write: takes the text as it comes, for a request with `stream`; see chunks.Assembly. The Answer is whole.
 
         Raises:
             ModelError: of the kind that the status and the words stand for.
@@ -86,6 +94,8 @@ class OpenAIClient:
             direct["transport"] = importlib.import_module("httpx_aiohttp").AiohttpTransport(limits=limits)
         else:
             check_proxies(address.url)
+        # aiohttp's advice for bodies above a megabyte, such as images: there they are written in some milliseconds.
+        warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
         http = openai.DefaultAioHttpClient(
             **direct,
             limits=limits,
@@ -95,15 +105,22 @@ class OpenAIClient:
             base_url=address.url, api_key=address.key.reveal(), max_retries=0, http_client=http
         )
 
-    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> Answer | None:
+    async def send(
+        self, messages: list[Message], request: dict[str, Any], timeout: float, write: Write | None = None
+    ) -> Answer | None:
         """See Client."""
         extra, headers = request.get("extra_body") or {}, request.get("extra_headers")
         plain = {name: value for name, value in request.items() if name not in ("extra_body", "extra_headers")}
         body = {"messages": messages, "model": self._model, **plain, **extra}
-        return await self.post("/chat/completions", body, timeout, headers)
+        return await self.post("/chat/completions", body, timeout, headers, write)
 
     async def post(
-        self, url: str, body: Mapping[str, Any], timeout: float, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        body: Mapping[str, Any],
+        timeout: float,
+        headers: Mapping[str, str] | None = None,
+        write: Write | None = None,
     ) -> Answer | None:
         """See Client."""
         import httpx
@@ -116,11 +133,16 @@ class OpenAIClient:
         try:
             # A deadline for the whole exchange: a server that drips bytes never runs into a read time-out.
             async with asyncio.timeout(timeout):
-                reply = await self._client.post(url, cast_to=httpx.Response, body=body, options=options)
+                text: str | None
+                if write is None:
+                    reply = await self._client.post(url, cast_to=httpx.Response, body=body, options=options)
+                    text = self._address.redact(reply.text)
+                else:
+                    reply, text = await self._streamed(url, body, options, write)
                 moved = self._moved(reply)
-                if moved is None:
-                    return Answer(self._address.redact(reply.text), reply.headers)
-                failure = moved
+                if moved is None and text is not None:
+                    return Answer(text, reply.headers)
+                failure = moved or lost(self.who, "the stream ended before the reply did", sent=True)
         except openai.APIStatusError as error:
             reply, status = error.response, error.status_code
             refusal = read_refusal(self._address.redact(reply.text), prompt_text(body.get("messages")))
@@ -130,13 +152,39 @@ class OpenAIClient:
             failure = moved or refusal.error(status, reply.headers, f"{self.who} answered {status}")
         except TimeoutError:
             failure = late(self.who, timeout)
-        except openai.APIConnectionError as error:
-            failure = self._disconnected(error, timeout, is_timeout=isinstance(error, openai.APITimeoutError))
+        except (openai.APIConnectionError, httpx.TransportError) as error:
+            is_timeout = isinstance(error, openai.APITimeoutError | httpx.TimeoutException)
+            failure = self._disconnected(error, timeout, is_timeout=is_timeout)
         except (TypeError, ValueError) as error:
             failure = ConfigError(f"the request cannot be written as JSON: {error}")
         except asyncio.CancelledError as error:
             failure = without_frames(error)
         raise failure
+
+    async def _streamed(
+        self, url: str, body: Mapping[str, Any], options: Any, write: Write
+    ) -> tuple[httpx.Response, str | None]:
+        """The response, and the body that its pieces make; None where it broke off."""
+        import openai
+
+        # openai's own reader would stop at the first error, and read nothing of a reply that is no stream.
+        stream = await self._client.post(
+            url, cast_to=object, body=body, options=options, stream=True, stream_cls=openai.AsyncStream[object]
+        )
+        assembly = Assembly(write, self._address.redact)
+        parts = stream.response.aiter_bytes()
+        try:
+            async for part in parts:
+                assembly.feed(part)
+                if assembly.finished:
+                    break
+            with contextlib.suppress(TimeoutError):  # a body that is read to its end leaves a connection to use again
+                async with asyncio.timeout(_LAST_BYTES_SECONDS):
+                    async for _ in parts:
+                        pass
+        finally:
+            await stream.close()
+        return stream.response, assembly.body()
 
     def _disconnected(self, error: Exception, timeout: float, *, is_timeout: bool) -> ModelError:
         """The error for a connection that brought no reply."""
