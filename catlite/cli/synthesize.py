@@ -16,6 +16,8 @@ from catlite.cli.flags import in_flags
 from catlite.cli.waiting import on_terminal, waiting
 from catlite.data import Message, Prompt, Reference
 from catlite.errors import ConfigError
+from catlite.models.base import Models
+from catlite.models.naming import called
 from catlite.reprs import in_full, models_text, support_text
 from catlite.runs.progress import Live
 from catlite.text import WIDTH, fitting, usage_text, visible
@@ -77,9 +79,9 @@ def _synthesize(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print_as_written(prompt: Prompt, model: str, *, n: int, progress: bool, **settings: Any) -> Reference:
+def _print_as_written(prompt: Prompt, model: Models, *, n: int, progress: bool, **settings: Any) -> Reference:
     """Print the reference on a terminal while it is written, and before that how many rollouts have arrived."""
-    view, written = Live(f"rollout{'s' * (n != 1)} of {model}", n), ""
+    view, written = Live(f"rollout{'s' * (n != 1)} of {called(model)}", n), ""
     reference: Reference | None = None
     with ExitStack() as line, closing(catlite.stream(prompt, model, n=n, **settings)) as events:
         if progress:
