@@ -13,6 +13,7 @@ from catlite import answers, concurrency
 from catlite.data import Example, Prompt, Reference, Rollout, as_messages
 from catlite.models.base import Models, check_n, check_sampling, token_limit
 from catlite.models.naming import UNNAMED, Secret, called, opened, sealed
+from catlite.preflight import check_images
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import arriving, keeping, noted, sample_group
 from catlite.runs.budget import Budget
@@ -128,10 +129,11 @@ async def sample_and_reconcile(
     nearby = where if isinstance(anchor, str) and anchor != "local" else (None, None)
     with open_run(run, budget):
         async with opened(model, *where) as policy, opened(policy if anchor is None else anchor, *nearby) as reconciler:
+            synthesis = Synthesis(reconciler, include_question=include_question, max_tokens=token_limit(sampling))
+            check_images([synthesis], [example])
             with arriving(arrive, example):
                 group = await sample_group(policy, example, n, **sampling)
             with keeping(group), changed(write=write):
-                synthesis = Synthesis(reconciler, include_question=include_question, max_tokens=token_limit(sampling))
                 reference = await synthesis(group)
             return await noted(reference, model)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import singledispatch
 
 from catlite.criteria import Criterion, Rubric, Verdict
-from catlite.data import Example, Group, Judgement, Reference, Response, Rollout
+from catlite.data import Example, Group, Judgement, Reference, Response, Rollout, text_of
 from catlite.text import fitted, plural, short, table, usage_text, visible
 
 
@@ -42,7 +42,7 @@ def _(rollout: Rollout) -> str:
 def _(example: Example) -> str:
     prompt = example.prompt
     last = prompt[-1] if isinstance(prompt, list) and prompt else prompt
-    content = last.get("content") if isinstance(last, Mapping) else last
+    content = text_of(last) if isinstance(last, Mapping) else last
     name = "" if example.id is None else f" {short(example.id, 30)}:"
     answer = "" if example.answer is None else f", answer {short(example.answer, 30)!r}"
     rubric = "" if example.rubric is None else f", {example.rubric!r}"

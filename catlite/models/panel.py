@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from catlite import concurrency
 from catlite.checks import whole_number
-from catlite.data import Prompt, Rollout
+from catlite.data import Prompt, Rollout, text_only
 from catlite.errors import ConfigError, ModelError
 from catlite.models import ask
 from catlite.models.base import (
@@ -117,6 +117,8 @@ class Panel:
         sharing = [member for member, (_, samples) in enumerate(shares) if samples]
         for member in sharing:
             _check_budget(self.members[member], sampling)
+            if traits(self.members[member]).text_only:
+                text_only(prompt, repr(self.members[member].name))
         answers = await asyncio.gather(
             *(self._ask(member, prompt, *shares[member], sampling) for member in sharing), return_exceptions=True
         )

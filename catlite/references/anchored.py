@@ -53,6 +53,7 @@ class AnchoredVote:
         >>> reference = await AnchoredVote(policy.frozen(), n=16)(group)
     """
 
+    shows_question: ClassVar = ("anchor", "")
     needs_usable: ClassVar = False  # an evaluation also calls it for a group that has no vote itself
 
     anchor: Model
