@@ -8,6 +8,7 @@ from . import (
     parsing as parsing,
     references as references,
     rewards as rewards,
+    serving as serving,
     tasks as tasks,
 )
 from .analysis.at_k import maj_at_k as maj_at_k, pass_at_k as pass_at_k

@@ -296,16 +296,17 @@ def opened(arguments: argparse.Namespace) -> Iterator[Model]:
     named = models(arguments)
     with ExitStack() as stack:
         if isinstance(named, str):
-            yield stack.enter_context(_endpoint(named, arguments.base_url, arguments.max_connections))
+            yield stack.enter_context(endpoint(named, arguments.base_url, arguments.max_connections))
             return
         members = []
         for name, count in named:
             where = None if name == "local" else arguments.base_url
-            members.append((stack.enter_context(_endpoint(name, where, arguments.max_connections)), count))
+            members.append((stack.enter_context(endpoint(name, where, arguments.max_connections)), count))
         yield catlite.Panel(members)
 
 
-def _endpoint(name: str, base_url: str | None, max_connections: int) -> Endpoint:
+def endpoint(name: str, base_url: str | None, max_connections: int) -> Endpoint:
+    """Make the Model of a name; the embedded one, which shares this CPU, has two connections at most."""
     if name == "local" and base_url is None:
         return catlite.embedded(max_connections=min(max_connections, 2))
     return catlite.Endpoint(name, base_url=base_url, max_connections=max_connections)

@@ -1,9 +1,8 @@
 """Clients of servers: their protocol, and the one for OpenAI-compatible servers, by `openai`.
 
 The library is imported on first use only. Its own retries are off (catlite's would multiply them) and its exceptions
-never leave this module: they hold the request with its key, and show it in tracebacks with locals. A proxy of the
-environment that httpx cannot read is an error with the variable's name. Left out: HTTP/2, SOCKS proxies and those of
-the operating system's own settings; other providers, which litellm_client.py reaches.
+never leave this module: they hold the request with its key, and show it in tracebacks with locals. Left out: HTTP/2;
+other providers, which litellm_client.py reaches.
 """
 
 from __future__ import annotations
@@ -11,18 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import ipaddress
-import os
-import urllib.request
 import warnings
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 from catlite.data import Message
 from catlite.errors import ConfigError, EndpointUnavailable, ModelError, RequestRejected, causes
 from catlite.models.http.chunks import Assembly, Write
 from catlite.models.http.keys import Address, Secret, hide_login, on_this_machine
+from catlite.models.http.proxies import check_proxies
 from catlite.models.http.refusals import prompt_text, read_refusal, snippet
 
 if TYPE_CHECKING:
@@ -37,6 +34,14 @@ class Answer(NamedTuple):
 
     body: str
     headers: Mapping[str, str]
+
+
+class Passed(NamedTuple):
+    """A reply on its way, as the server sends it: any status, and the body piece by piece."""
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: AsyncIterator[bytes]
 
 
 class Client(Protocol):
@@ -66,6 +71,14 @@ class Client(Protocol):
 
     async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> Answer | None:
         """Send `body` to another path of the same server; returns and raises as `send` does."""
+        ...
+
+    def forward(self, body: bytes, timeout: float, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Passed]:
+        """Send a request as it is, and yield the reply; the block ends the exchange.
+
+        Raises:
+            ModelError: when the server cannot be reached, hangs up, moved, or refuses the key.
+        """
         ...
 
     async def close(self) -> None:
@@ -101,6 +114,7 @@ class OpenAIClient:
             limits=limits,
             auth=None if address.login is None else tuple(address.login.reveal().split(":", 1)),
         )
+        self._http = http
         self._client = openai.AsyncOpenAI(
             base_url=address.url, api_key=address.key.reveal(), max_retries=0, http_client=http
         )
@@ -159,6 +173,59 @@ class OpenAIClient:
             failure = ConfigError(f"the request cannot be written as JSON: {error}")
         except asyncio.CancelledError as error:
             failure = without_frames(error)
+        raise failure
+
+    @asynccontextmanager
+    async def forward(self, body: bytes, timeout: float, headers: Mapping[str, str]) -> AsyncIterator[Passed]:
+        """See Client."""
+        # Not compressed, so that what arrives is what is passed on.
+        own = {"content-type": "application/json", "accept-encoding": "identity"}
+        reply: httpx.Response | None = None
+        with self._translated(timeout):
+            request = self._http.build_request(
+                "POST",
+                f"{self.url}/chat/completions",
+                content=body,
+                headers={**own, "authorization": f"Bearer {self._address.key.reveal()}", **headers},
+                timeout=timeout,
+            )
+            async with asyncio.timeout(timeout):
+                reply = await self._http.send(request, stream=True, follow_redirects=False)
+        assert reply is not None
+        try:
+            pieces = self._pieces(reply, timeout)
+            if reply.status_code >= 300:  # servers do echo keys in their errors
+                text = self._address.redact(b"".join([piece async for piece in pieces]).decode("utf-8", "replace"))
+                if (moved := self._moved(reply)) is not None:
+                    raise moved
+                if reply.status_code in (401, 403):
+                    raise read_refusal(text).error(reply.status_code, reply.headers, f"{self.who} answered")
+                pieces = once(text.encode())
+            yield Passed(reply.status_code, reply.headers, pieces)
+        finally:
+            await reply.aclose()
+
+    async def _pieces(self, reply: httpx.Response, timeout: float) -> AsyncIterator[bytes]:
+        with self._translated(timeout):
+            async for piece in reply.aiter_raw():
+                yield piece
+
+    @contextlib.contextmanager
+    def _translated(self, timeout: float) -> Iterator[None]:
+        """Raise ModelErrors for the library's errors, which hold the request and its key."""
+        import httpx
+
+        failure: BaseException
+        try:
+            yield
+        except (httpx.TimeoutException, TimeoutError) as error:
+            failure = late(self.who, timeout, sent=not never_sent(error))
+        except httpx.HTTPError as error:
+            failure = self._disconnected(error, timeout, is_timeout=False)
+        except asyncio.CancelledError as error:
+            failure = without_frames(error)
+        else:
+            return
         raise failure
 
     async def _streamed(
@@ -228,6 +295,11 @@ class OpenAIClient:
         await asyncio.sleep(0)  # transports that were told to close do so in the loop's next round
 
 
+async def once(piece: bytes) -> AsyncIterator[bytes]:
+    """Yield a body that is already here."""
+    yield piece
+
+
 def late(who: str, timeout: float, *, sent: bool = True) -> EndpointUnavailable:
     """The error for a reply that was not complete in time."""
     return EndpointUnavailable(f"{who} gave no complete reply within timeout={timeout:g} s", sent=sent)
@@ -258,70 +330,3 @@ def never_sent(error: BaseException) -> bool:
 def without_frames(error: asyncio.CancelledError) -> asyncio.CancelledError:
     """The same cancellation without its traceback, whose frames have the request's headers among their locals."""
     return asyncio.CancelledError(*error.args)
-
-
-def check_proxies(url: str = "") -> None:
-    """Raise ConfigError, with the variable's name, for a proxy or an exempt host that cannot be read.
-
-    Args:
-        url: the address of requests, for which the proxy must be one that can be used; "" where that is not known.
-    """
-    proxies = urllib.request.getproxies_environment()
-    exempt = [entry.strip() for entry in proxies.get("no", "").split(",") if entry.strip()]
-    if "*" in exempt:
-        return
-    target = urlsplit(url)
-    bypassed = bool(urllib.request.proxy_bypass(target.hostname or ""))
-    for kind in ("http", "https", "all"):
-        proxy = proxies.get(kind)
-        used = not bypassed and (kind == target.scheme or (kind == "all" and not proxies.get(target.scheme)))
-        if proxy and not _is_proxy(proxy if "://" in proxy else f"http://{proxy}", used=used):
-            name = _variable(f"{kind}_proxy")
-            raise ConfigError(
-                f"{name}={hide_login(Secret(proxy))!r} in the environment is no proxy that can be used: want one such "
-                f"as http://proxy:8080. Change {name}, or unset it for this program"
-            )
-    for entry in exempt:
-        if not _is_pattern(entry):
-            name = _variable("no_proxy")
-            raise ConfigError(
-                f"{name} in the environment has {entry!r}, which the HTTP client cannot read: want names and addresses "
-                f"such as example.org,10.0.0.1,::1. Take that entry out of {name} for this program"
-            )
-
-
-def _is_proxy(proxy: str, *, used: bool) -> bool:
-    """Whether httpx can read a proxy's address and, if the proxy is used, can speak to it: not to a SOCKS proxy."""
-    import httpx
-
-    try:
-        scheme = httpx.Proxy(proxy).url.scheme
-    except (ValueError, httpx.InvalidURL):
-        return False
-    return scheme in ("http", "https") or not used
-
-
-def _is_pattern(entry: str) -> bool:
-    """Whether httpx can make a pattern of URLs out of an entry of NO_PROXY."""
-    import httpx
-
-    version = 0  # of no address
-    with contextlib.suppress(ValueError):
-        version = ipaddress.ip_address(entry.split("/")[0]).version
-    if "://" in entry:
-        pattern = entry
-    elif version == 6:
-        pattern = f"all://[{entry}]"
-    else:
-        pattern = f"all://{entry}" if version == 4 or entry.lower() == "localhost" else f"all://*{entry}"
-    try:
-        httpx.Client(transport=httpx.BaseTransport(), mounts={pattern: None}).close()
-    except (ValueError, httpx.InvalidURL):
-        return False
-    return True
-
-
-def _variable(name: str) -> str:
-    """The variable's name as the environment spells it; in lower case where both spellings are there."""
-    spellings = [spelling for spelling in os.environ if spelling.lower() == name and os.environ[spelling]]
-    return min(spellings, key=lambda spelling: spelling != name, default=name.upper())

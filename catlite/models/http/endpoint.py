@@ -72,6 +72,11 @@ class Endpoint:
         return Service(*settings)
 
     @property
+    def service(self) -> Service:
+        """Where it is served, for what asks there beside `sample`."""
+        return self._service
+
+    @property
     def name(self) -> str:
         """The model's name."""
         return self.model

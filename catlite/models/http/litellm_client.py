@@ -11,15 +11,25 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from copy import deepcopy
 from typing import Any
 
 from catlite.data import Message
-from catlite.errors import AuthenticationFailed, BadReply, ConfigError, MissingExtra
+from catlite.errors import AuthenticationFailed, BadReply, ConfigError, MissingExtra, RequestRejected
 from catlite.models.http.chunks import Assembly, Write
-from catlite.models.http.clients import Answer, check_proxies, late, lost, never_sent, without_frames
+from catlite.models.http.clients import (
+    Answer,
+    Passed,
+    late,
+    lost,
+    never_sent,
+    once,
+    without_frames,
+)
 from catlite.models.http.keys import Address, Secret
+from catlite.models.http.proxies import check_proxies
 from catlite.models.http.refusals import prompt_text, snippet, status_error
 
 # What litellm and the libraries below it say when there is no key, at times as a 500 or a lost connection.
@@ -115,6 +125,17 @@ class LiteLLMClient:
     async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> Answer | None:  # noqa: ARG002
         """See Client. litellm has chat completions only."""
         raise ConfigError(f"{self.who} is reached through litellm, which has no {url}")
+
+    @asynccontextmanager
+    async def forward(self, body: bytes, timeout: float, headers: Mapping[str, str]) -> AsyncIterator[Passed]:
+        """See Client. The reply comes whole, in the form of a chat completion, also where a stream is asked for."""
+        fields = json.loads(body)
+        messages = fields.pop("messages")
+        request = {name: value for name, value in fields.items() if name not in ("model", "stream", "stream_options")}
+        answer = await self.send(messages, request | ({"extra_headers": headers} if headers else {}), timeout)
+        if answer is None:
+            raise RequestRejected(f"{self.who}: the provider's content filter refused the prompt", status=400)
+        yield Passed(200, {"content-type": "application/json"}, once(answer.body.encode()))
 
     async def close(self) -> None:
         """See Client. There is nothing to close before the loop ends."""
