@@ -66,6 +66,6 @@ clean:
 
 # Unsloth runs on a GPU only; a test reads its source, to see that our calls into it fit.
 .venv/with-dev: .venv/bin/python $(INPUTS)
-	$(BIN)/python -m pip install --quiet --editable '.[local,notebooks,docs,dev,train]'
+	$(BIN)/python -m pip install --quiet --editable '.[local,serve,notebooks,docs,dev,train]'
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target .venv/unsloth-source unsloth unsloth_zoo
 	@touch $@

@@ -13,7 +13,7 @@ from catlite.data import Estimator, Example, Group, Progress, Prompt, Reference,
 from catlite.errors import BudgetReached, EmbeddedModelError, EstimationError, GroupError, ModelError
 from catlite.models.base import Models, check_sampling, shown_name, token_limit
 from catlite.models.naming import UNNAMED, Secret, notes_on, opened, sealed
-from catlite.preflight import check_readable
+from catlite.preflight import check_policy, check_readable
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import check_group, ends_run, keeping, noted, raise_if_nothing_came, sample_group, under_way
@@ -79,6 +79,7 @@ async def aestimate(
     check_readable([] if estimator is None else [estimator], examples)
     async with opened(model, *where) as policy:
         estimating = estimator or Synthesis(policy, max_tokens=token_limit(checked))
+        check_policy([estimating], policy)
         stops: list[Exception] = []
         same = copies(examples)  # rows with the same prompt are questions of their own
 

@@ -48,6 +48,22 @@ def short(text: str, width: int = 60) -> str:
     return line if len(line) <= width and len(text) <= 4 * width else line[: width - 1] + "…"
 
 
+def fitting(text: str, columns: int, *, ending: bool = False) -> str:
+    """Cut `text` to one line of at most `columns` columns of a terminal: to its beginning, or to its ending."""
+    size = 4 * columns
+    part = text[-size:] if ending else text[:size]
+    line = " ".join(visible(part).split())
+    if len(part) == len(text) and width_of(line) <= columns:
+        return line
+    kept, room = "", columns - 1
+    for character in reversed(line) if ending else line:
+        room -= width_of(character)
+        if room < 0:
+            break
+        kept = character + kept if ending else kept + character
+    return "…" + kept if ending else kept + "…"
+
+
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Align `rows`, the first of them headings, as text; columns in `right` are set flush right."""
     widths = [max(width_of(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -5,7 +5,7 @@ real one (`content`, `usage`, `no_choices`), or something done to the connection
 `fault.later(0.2)` strikes only after that time. A script is an iterable with an item for each completion
 asked for (`None` answers normally, and so does its end) or a callable `(number, body) -> Fault | None`.
 
-Error texts are those providers send. Left out: faults below TCP, TLS, and anything about streaming.
+Error texts are those providers send. Left out: faults below TCP, TLS.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from http.client import responses
 from typing import Any, Literal
 
-Kind = Literal["answer", "edit", "truncate", "cut", "drip", "hangup", "reset", "close", "hang"]
+Kind = Literal["answer", "edit", "truncate", "cut", "drip", "hangup", "reset", "close", "hang", "stream"]
 RetryAfter = Literal["seconds", "date", "ms"]
 Dialect = Literal["openai", "vllm", "vllm-0.16", "llama.cpp"]
 
@@ -35,7 +35,8 @@ class Fault:
     form: RetryAfter = "seconds"
     edit: Callable[[dict[str, Any]], Any] | None = None  # may change its argument; what it returns is sent
     part: float = 0.0  # share of the bytes sent before a reset or a cut
-    interval: float = 0.0  # seconds between dripped bytes
+    interval: float = 0.0  # seconds between dripped bytes, and between the events of a stream
+    ending: Literal["end", "cut", "hang"] = "end"  # of a stream
     delay: float = 0.0
 
     def later(self, seconds: float) -> Fault:
@@ -274,6 +275,43 @@ def hang() -> Fault:
     return Fault("hang")
 
 
+# Streams
+
+
+def sse(*events: Any) -> list[bytes]:
+    """Server-sent events: a str goes out as it stands, anything else as JSON."""
+    return [f"data: {event if isinstance(event, str) else json.dumps(event)}\n\n".encode() for event in events]
+
+
+def delta(finish_reason: str | None = None, index: int = 0, **fields: Any) -> dict[str, Any]:
+    """A chunk of a chat completion with these fields in its delta."""
+    choice = {"index": index, "delta": fields, "finish_reason": finish_reason}
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [choice]}
+
+
+def stream(
+    *parts: bytes, interval: float = 0.0, ending: Literal["end", "cut", "hang"] = "end", kind: str = "text/event-stream"
+) -> Fault:
+    """A 200 whose body comes in these parts; then it ends, the connection is lost, or nothing more comes."""
+    return Fault("stream", 200, list(parts), f"{kind}; charset=utf-8", interval=interval, ending=ending)
+
+
+def streamed(completion: dict[str, Any], usage: bool) -> list[bytes]:
+    """The events of a completion: a few characters each, then why it ended, then what it used."""
+    events: list[Any] = []
+    for choice in completion["choices"]:
+        message, index = choice["message"], choice["index"]
+        events.append(delta(index=index, role="assistant", content=""))
+        for name in ("reasoning_content", "reasoning", "refusal", "content"):
+            text = message.get(name) or ""
+            events += [delta(index=index, **{name: text[at : at + 4]}) for at in range(0, len(text), 4)]
+        events.append(delta(choice["finish_reason"], index))
+        events[-1]["choices"][0]["logprobs"] = choice.get("logprobs")
+    if usage:
+        events.append({"id": "chatcmpl-1", "choices": [], "usage": completion.get("usage")})
+    return sse(*events, "[DONE]")
+
+
 # Rules and weather
 
 
@@ -285,6 +323,7 @@ class Rules:
     echo_key: bool = False  # the 401 quotes the key it was sent, as some gateways do
     models: Collection[str] | None = ("test-model",)  # None serves any name
     max_n: int | None = None  # 400 beyond it; 1 rejects n > 1
+    streams: bool = True
     rejects: Collection[str] = ()  # parameters answered with 400, such as max_tokens or temperature
     context: int | None = None  # in tokens
     dialect: Dialect = "openai"
@@ -303,7 +342,7 @@ class Rules:
         if self.models is not None and model not in self.models:
             message = f"The model `{model}` does not exist or you do not have access to it."
             return status(404, message, error_code="model_not_found")
-        if body.get("stream"):
+        if body.get("stream") and not self.streams:
             return status(400, "This server does not stream.", param="stream")
         for name in self.rejects:
             if body.get(name) is not None and (name, body[name]) != ("temperature", 1):

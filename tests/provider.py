@@ -55,7 +55,7 @@ class Provider:
         if self.kill is not None and self.requests == self.kill[0]:
             self.kill[1]()
 
-    async def send(self, messages, request, timeout):
+    async def send(self, messages, request, timeout, write=None):
         await self.hops()
         trouble = self.drawn.choice(TURNED_AWAY) if self.drawn.random() < self.troubles / 2 else None
         if trouble == "unreachable":

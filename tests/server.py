@@ -6,7 +6,7 @@
 It runs in a thread of the test process, or alone for benchmarks: `python tests/server.py --latency 0.2`. One
 asyncio.Protocol a connection and timers in place of tasks keep it cheap enough to measure a client against.
 
-Left out: streaming, chunked request bodies, TLS.
+Left out: chunked request bodies, TLS.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from http.client import responses
 from typing import Any
 
-from faults import Fault, RateLimit, Rules, Script, lognormal, status, tokens, with_usage
+from faults import Fault, RateLimit, Rules, Script, lognormal, status, stream, streamed, tokens, with_usage
 
 Body = dict[str, Any]
 Reply = Callable[[Body, int], str | dict[str, Any]] | str | dict[str, Any]
@@ -63,6 +63,7 @@ class Server(Rules):
     most_choices: int | None = None  # silently returns no more than this
     usage: Any = True  # as in faults.usage: False, None or a dict to merge
     routes: Mapping[str, Callable[[Body], Any]] = field(default_factory=dict)  # more POST paths
+    piece_s: float = 0.0  # seconds between the pieces of a streamed reply
     keep: bool = True  # False forgets requests: for long benchmarks
     port: int = 0
 
@@ -160,7 +161,7 @@ class Server(Rules):
         if self.limit is not None and not self.limit.take():
             return self.limit.refusal, 0.0
         fault = request.fault = self._fault(request.number or 0, body if isinstance(body, dict) else {})
-        if fault is not None and fault.kind in ("answer", "close", "hang"):
+        if fault is not None and fault.kind in ("answer", "close", "hang", "stream"):
             return fault, fault.delay
         refusal = self.unauthorized(request.headers) or self.objection(body)
         if refusal is not None:
@@ -169,6 +170,9 @@ class Server(Rules):
         n = n if self.most_choices is None else min(n, self.most_choices)
         completion: Any = with_usage(self._completion(body, n), self.usage)
         delay = self.latency(body, n) if callable(self.latency) else self.latency
+        if fault is None and body.get("stream"):
+            options = body.get("stream_options") or {}
+            return stream(*streamed(completion, options.get("include_usage", False)), interval=self.piece_s), delay
         if fault is None:
             return Fault("edit", body=completion), delay
         if fault.edit is not None:
@@ -316,6 +320,11 @@ class _Connection(asyncio.Protocol):
             self.finish(None)
             self.close(reset=kind == "reset")
             return
+        if kind == "stream":
+            head = f"HTTP/1.1 200 OK\r\ncontent-type: {answer.content_type}\r\ntransfer-encoding: chunked\r\n\r\n"
+            self.transport.write(head.encode())
+            self.stream(answer, 0, self.server.loop.time())
+            return
         sent = answer.payload()
         head = _head(answer.status, answer.headers(), sent, answer.content_type)
         if kind == "drip":
@@ -337,6 +346,23 @@ class _Connection(asyncio.Protocol):
         else:
             self.timer = None
             self.finish(answer.status)
+
+    def stream(self, answer: Fault, at: int, began: float) -> None:
+        """Send the parts of a stream from `at` on, each at its time after `began`."""
+        self.timer = None
+        while at < len(answer.body):
+            part, at = answer.body[at], at + 1
+            self.transport.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+            if answer.interval:
+                due = began + at * answer.interval
+                self.timer = self.server.loop.call_at(due, self.stream, answer, at, began)
+                return
+        if answer.ending == "end":
+            self.finish(answer.status)
+            self.transport.write(b"0\r\n\r\n")
+        elif answer.ending == "cut":
+            self.finish(answer.status)
+            self.close(reset=False)
 
     def finish(self, code: int | None) -> None:
         assert self.request is not None

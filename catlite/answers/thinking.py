@@ -10,6 +10,7 @@ mention them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 _MARK = re.compile(
     r"(?<!`)(?:"
@@ -88,6 +89,78 @@ def split_thinking(text: str) -> tuple[str, str | None]:
         thinking = not closes
     (thought if thinking else visible_parts).append(visible[start:])
     return "".join(visible_parts), "\n".join(part.strip() for part in thought if part.strip())
+
+
+_Closing = Callable[[str, int], re.Match[str] | None]
+
+
+class WrittenText:
+    """A reply as it is written: gives its text, and holds back the thinking at its start.
+
+    Thinking that begins without a mark cannot be known for it, and is given as text.
+
+    Example:
+        >>> text = WrittenText()
+        >>> [text.add(piece) for piece in ("<thi", "nk>6 * 7", "</think>", "\\n42", " it is")]
+        ['', '', '', '42', ' it is']
+    """
+
+    def __init__(self) -> None:
+        self._held = ""  # not given yet
+        self._closing: _Closing | None = None  # finds the end of the thinking under way
+        self._begun = False  # whether the text has
+        self._thought = False  # whether thinking stood before it: then its ends are stripped
+        self._channels = False
+
+    def add(self, piece: str) -> str:
+        """Take what was written next; return the text that can be given by now."""
+        self._held += piece
+        while not self._begun:
+            if self._closing is None and not self._start():
+                return ""
+            if self._closing is not None:
+                mark = self._closing(self._held, max(0, len(self._held) - len(piece) - _LONGEST_MARK))
+                if mark is None:
+                    self._held = self._held[-_LONGEST_MARK:]
+                    return ""
+                self._held, self._closing, self._thought = self._held[mark.end() :].lstrip(), None, True
+        text = re.split(r"<(?=\||$)", self._held, maxsplit=1)[0] if self._channels else self._held
+        text = text.rstrip() if self._thought else text
+        self._held = self._held[len(text) :]
+        return text
+
+    def _start(self) -> bool:
+        """Find out whether text or thinking begins; False until that is known."""
+        start = self._held.lstrip()
+        if self._thought:
+            self._held = start
+        if not start:
+            return False
+        if self._channels:
+            self._begun = True
+        elif _CHANNEL.match(start):
+            self._channels, self._closing = True, _FINAL.search
+        elif _MARK.match(start):
+            self._closing = _closing
+        elif _BARE_CHANNELS.match(start):
+            self._closing = re.compile(_BARE_FINAL).search
+        elif _MARK_BEGUN.fullmatch(start):
+            return False
+        else:
+            self._begun = True
+        return True
+
+
+_LONGEST_MARK = 200
+_MARK_BEGUN = re.compile(r"<\|[^\n]{0,60}|[<\[◁][^>\]▷\n]{0,130}|a(?:n(?:a(?:l(?:y(?:s(?:is?)?)?)?)?)?)?")
+_FINAL = re.compile(
+    r"<\|channel\|>\s{0,3}final[^<\n]{0,60}(?:<\|constrain\|>[^<\n]{0,60})?<\|message\|>", re.IGNORECASE
+)
+
+
+def _closing(text: str, start: int) -> re.Match[str] | None:
+    """The first mark at or after `start` that ends thinking."""
+    return next((mark for mark in _MARK.finditer(text, start) if any(mark.groupdict().values())), None)
 
 
 def _split_channels(text: str) -> tuple[str, str | None]:

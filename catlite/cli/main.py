@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import catlite
-from catlite.cli import demo, estimate, evaluate, judge, report, rubric, synthesize, train
+from catlite.cli import demo, estimate, evaluate, judge, report, rubric, serve, synthesize, train
 from catlite.cli.options import Parser
 from catlite.errors import CatliteError, ConfigError
 from catlite.reprs import in_full
@@ -69,6 +69,6 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"catlite {catlite.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command in (synthesize, estimate, evaluate, train, rubric, judge, report, demo):
+    for command in (synthesize, estimate, evaluate, train, rubric, judge, serve, report, demo):
         command.add(commands)
     return parser

@@ -10,16 +10,15 @@ Left out: retries, which are the model's own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from catlite.data import Message, Prompt, Rollout, as_messages
-from catlite.emitting import emitted
+from catlite.data import Message, Prompt, Rollout, as_messages, text_only
 from catlite.errors import BadReply, ConfigError
 from catlite.models.base import Model, Rates, Scores, Streams, sendable, token_limit, traits
 from catlite.models.booking import Books
-from catlite.models.kept import OWN, kept, kept_scores, wanted
+from catlite.models.kept import OWN, hand_on, kept, kept_scores, streamed, wanted
 from catlite.runs import session
 from catlite.runs.budget import choices, most_prompt_tokens
 from catlite.usage import Usage
@@ -35,12 +34,15 @@ async def sample(model: Model, prompt: Prompt, n: int = 1, **sampling: Any) -> l
 
     Raises:
         BudgetReached: when the call may cost more than is left.
-        ConfigError: when a budget needs max_tokens, or a price (`Traits.price`).
+        ConfigError: when a budget needs max_tokens, or a price (`Traits.price`), and for a prompt with an image where
+            the model takes text alone (`Traits.text_only`).
     """
+    if traits(model).text_only:
+        prompt = text_only(prompt, repr(model.name))
     in_force = session.current()
     tally, write = in_force.tally, in_force.write
     if tally is None and n == 1 and write is not None:
-        return [await _written(model, prompt, write, sampling)]
+        return [await hand_on(write, lambda: _sample(model, prompt, 1, **sampling))]
     if tally is None:
         return await _sample(model, prompt, n, **sampling)
     rollouts: list[Rollout] = await tally.sample(_sample, model, prompt, n, **sampling)
@@ -60,37 +62,10 @@ def stream(model: Model, prompt: Prompt, **sampling: Any) -> AsyncGenerator[str 
     return streamed(lambda: sample(model, prompt, 1, **sampling))
 
 
-def streamed(ask: Callable[[], Awaitable[list[Rollout]]]) -> AsyncGenerator[str | Rollout, None]:
-    """Yield the text of the one reply that `ask` gets as it is written, then the reply."""
-
-    async def work(emit: Callable[[str | Rollout], None]) -> None:
-        with session.changed(write=emit):
-            (rollout,) = await ask()
-        emit(rollout)
-
-    return emitted(work)
-
-
-async def _written(model: Model, prompt: Prompt, write: Callable[[str], None], sampling: dict[str, Any]) -> Rollout:
-    """Ask for one reply, whose text `write` takes as it comes."""
-    text = ""
-
-    def take(piece: str) -> None:
-        nonlocal text
-        text += piece
-        write(piece)
-
-    with session.changed(write=take):
-        (rollout,) = await _sample(model, prompt, 1, **sampling)
-    if len(text) < len(rollout.text) and rollout.text.startswith(text):
-        write(rollout.text[len(text) :])
-    return rollout
-
-
 async def _reply(model: Model, prompt: Prompt, n: int, sampling: dict[str, Any]) -> list[Rollout]:
-    """Ask as `Model.sample` does; whoever listens hears this model, and none that it asks in turn."""
-    write, own = session.current().write, not traits(model).keeps_books
-    with session.changed(write=None, **({"arrive": None} if own else {})):
+    """Ask a model without books of its own; whoever listens hears it, and none that it asks in turn."""
+    write = session.current().write
+    with session.changed(write=None, arrive=None):
         if write is None or n != 1 or not isinstance(model, Streams):
             return await model.sample(prompt, n, **sampling)
         pieces = model.stream(prompt, **sampling)
@@ -107,7 +82,9 @@ async def _reply(model: Model, prompt: Prompt, n: int, sampling: dict[str, Any])
 
 async def _sample(model: Model, prompt: Prompt, n: int, **sampling: Any) -> list[Rollout]:
     about, in_force = traits(model), session.current()
-    if about.keeps_books or (in_force.store is None and in_force.ledger is None):
+    if about.keeps_books:
+        return await model.sample(prompt, n, **sampling)
+    if in_force.store is None and in_force.ledger is None:
         return await _reply(model, prompt, n, sampling)
     messages = [sendable(message) for message in as_messages(prompt)]
     if about.version is None:
@@ -128,7 +105,7 @@ async def _draw(
     about, first = traits(model), samples.start
     limits = {**about.sampling, **sampling, **(sampling.get("extra_body") or {})}
     count, limit = choices(sampling, len(samples)), token_limit(limits)
-    most = most_prompt_tokens(messages), None if limit is None else count * limit
+    most = most_prompt_tokens(messages, model.name), None if limit is None else count * limit
     if isinstance(sampling.get("seed"), int):
         sampling, first = {**sampling, "seed": sampling["seed"] + first}, 0
     async with Books(model.name, about.price, requests=count, own=True).request(lambda: most) as booking:

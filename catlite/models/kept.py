@@ -6,12 +6,13 @@ What a call costs is booked beside it (booking.py). Left out: replies that faile
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from catlite.data import Message, Rollout
+from catlite.emitting import emitted
 from catlite.errors import ConfigError
 from catlite.runs import session
 from catlite.runs.store import Asked, Store
@@ -30,6 +31,11 @@ class Replies:
     lost: dict[int, Rollout] = field(default_factory=dict)
     store: Store | None = None
     asked: Asked | None = None
+
+    @property
+    def write(self) -> Callable[[str], None] | None:
+        """What takes the text of a reply as it is written: of one that is asked for alone, where somebody listens."""
+        return session.current().write if len(self.samples) == 1 else None
 
     def __post_init__(self) -> None:
         self._arrive(self.kept)
@@ -129,3 +135,31 @@ async def kept_scores(
     (rollout,) = replies.in_order()
     session.meter(rollout.usage)
     return list(rollout.logprobs or ())
+
+
+def streamed(ask: Callable[[], Awaitable[list[Rollout]]]) -> AsyncGenerator[str | Rollout, None]:
+    """Yield the text of the one reply that `ask` gets as it is written, then the reply."""
+
+    async def work(emit: Callable[[str | Rollout], None]) -> None:
+        emit(await hand_on(emit, ask))
+
+    return emitted(work)
+
+
+async def hand_on(write: Callable[[str], None], ask: Callable[[], Awaitable[list[Rollout]]]) -> Rollout:
+    """Get the one reply of `ask`; `write` takes its text as it is written, and at the end what is left of it."""
+    pieces: list[str] = []
+
+    def take(piece: str) -> None:
+        pieces.append(piece)
+        write(piece)
+
+    try:
+        with session.changed(write=take):
+            (rollout,) = await ask()
+        text = "".join(pieces)
+        if len(text) < len(rollout.text) and rollout.text.startswith(text):
+            write(rollout.text[len(text) :])
+        return rollout
+    finally:
+        pieces.clear()  # a connection keeps the context in which it was opened

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from catlite.data import Message, Rollout, counted
+from catlite.data import Message, Rollout, counted, text_of
 from catlite.errors import AuthenticationFailed, BudgetReached, ContextOverflow, ModelError, RequestRejected
 from catlite.models import ask
 from catlite.models.base import Model, traits
@@ -110,7 +110,7 @@ class _Asking:
         self.refused, self.taken = self.traits.refused, self.traits.taken
         if session.rehearsing():  # made-up replies come in every form
             self.refused, self.taken = set(), set()
-        self.texts = [message["content"] for message in self.messages]
+        self.texts = [text_of(message) for message in self.messages]
 
     def not_refused(self, preferred: Mapping[str, Any]) -> dict[str, Any]:
         """Leave out the settings that are known to be refused; of a tuple, the values that are."""
@@ -145,7 +145,7 @@ class _Asking:
             if again is None or (again.failure is None and not again.empty and not again.answered):
                 break
             if again.answered:
-                last = again
+                last = again if session.current().write is None else last  # what was handed on stands
                 steps.pop()
             else:
                 sure = steps[-1][-1].name  # with a value of a list the larger ones before it
@@ -225,7 +225,8 @@ class _Asking:
     async def _again(self, settings: Mapping[str, Any]) -> _Try | None:
         """Make the request that was refused once more; None when its outcome tells nothing."""
         try:
-            return await self._try(settings, 1)
+            with session.changed(write=None):
+                return await self._try(settings, 1)
         except (ModelError, BudgetReached):
             return None
 

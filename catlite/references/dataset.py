@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from catlite import cards
-from catlite.data import Reference
+from catlite.data import Reference, text_of
 from catlite.models.http.keys import Secret, sealed
 from catlite.references import files, hub
 from catlite.references.files import Layout
@@ -231,7 +231,7 @@ class References(list[Reference]):
             rows.append(
                 [
                     str(number),
-                    short(reference.group.example.messages[-1]["content"], 60),
+                    short(text_of(reference.group.example.messages[-1]), 60),
                     short(reference.text if reference.answer is None else reference.answer, 60),
                     "" if support is None else f"{support[0]}/{support[1]}",
                     short("; ".join(reference.notes) if reference.error is None else reference.error, 80),

@@ -1,9 +1,8 @@
 """Clients of servers: their protocol, and the one for OpenAI-compatible servers, by `openai`.
 
 The library is imported on first use only. Its own retries are off (catlite's would multiply them) and its exceptions
-never leave this module: they hold the request with its key, and show it in tracebacks with locals. A proxy of the
-environment that httpx cannot read is an error with the variable's name. Left out: streaming, HTTP/2, SOCKS proxies and
-those of the operating system's own settings; other providers, which litellm_client.py reaches.
+never leave this module: they hold the request with its key, and show it in tracebacks with locals. Left out: HTTP/2;
+other providers, which litellm_client.py reaches.
 """
 
 from __future__ import annotations
@@ -11,20 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import ipaddress
-import os
-import urllib.request
-from collections.abc import Mapping
+import warnings
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 from catlite.data import Message
 from catlite.errors import ConfigError, EndpointUnavailable, ModelError, RequestRejected, causes
+from catlite.models.http.chunks import Assembly, Write
 from catlite.models.http.keys import Address, Secret, hide_login, on_this_machine
+from catlite.models.http.proxies import check_proxies
 from catlite.models.http.refusals import prompt_text, read_refusal, snippet
 
 if TYPE_CHECKING:
     import httpx
+
+
+_LAST_BYTES_SECONDS = 0.1  # after which the server is taken to hold the connection open
 
 
 class Answer(NamedTuple):
@@ -32,6 +34,14 @@ class Answer(NamedTuple):
 
     body: str
     headers: Mapping[str, str]
+
+
+class Passed(NamedTuple):
+    """A reply on its way, as the server sends it: any status, and the body piece by piece."""
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: AsyncIterator[bytes]
 
 
 class Client(Protocol):
@@ -43,13 +53,16 @@ class Client(Protocol):
     def __init__(self, model: str, address: Address, connections: int) -> None:
         """Import the library, which takes a while: call it in a thread."""
 
-    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> Answer | None:
+    async def send(
+        self, messages: list[Message], request: dict[str, Any], timeout: float, write: Write | None = None
+    ) -> Answer | None:
         """Ask for a chat completion; None when the provider's content filter refused it.
 
         Args:
             messages: the chat.
             request: the other fields of the request.
             timeout: seconds for the whole exchange.
+            write: takes the text as it comes, for a request with `stream`; see chunks.Assembly. The Answer is whole.
 
         Raises:
             ModelError: of the kind that the status and the words stand for.
@@ -58,6 +71,14 @@ class Client(Protocol):
 
     async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> Answer | None:
         """Send `body` to another path of the same server; returns and raises as `send` does."""
+        ...
+
+    def forward(self, body: bytes, timeout: float, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Passed]:
+        """Send a request as it is, and yield the reply; the block ends the exchange.
+
+        Raises:
+            ModelError: when the server cannot be reached, hangs up, moved, or refuses the key.
+        """
         ...
 
     async def close(self) -> None:
@@ -86,24 +107,34 @@ class OpenAIClient:
             direct["transport"] = importlib.import_module("httpx_aiohttp").AiohttpTransport(limits=limits)
         else:
             check_proxies(address.url)
+        # aiohttp's advice for bodies above a megabyte, such as images: there they are written in some milliseconds.
+        warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
         http = openai.DefaultAioHttpClient(
             **direct,
             limits=limits,
             auth=None if address.login is None else tuple(address.login.reveal().split(":", 1)),
         )
+        self._http = http
         self._client = openai.AsyncOpenAI(
             base_url=address.url, api_key=address.key.reveal(), max_retries=0, http_client=http
         )
 
-    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> Answer | None:
+    async def send(
+        self, messages: list[Message], request: dict[str, Any], timeout: float, write: Write | None = None
+    ) -> Answer | None:
         """See Client."""
         extra, headers = request.get("extra_body") or {}, request.get("extra_headers")
         plain = {name: value for name, value in request.items() if name not in ("extra_body", "extra_headers")}
         body = {"messages": messages, "model": self._model, **plain, **extra}
-        return await self.post("/chat/completions", body, timeout, headers)
+        return await self.post("/chat/completions", body, timeout, headers, write)
 
     async def post(
-        self, url: str, body: Mapping[str, Any], timeout: float, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        body: Mapping[str, Any],
+        timeout: float,
+        headers: Mapping[str, str] | None = None,
+        write: Write | None = None,
     ) -> Answer | None:
         """See Client."""
         import httpx
@@ -116,11 +147,16 @@ class OpenAIClient:
         try:
             # A deadline for the whole exchange: a server that drips bytes never runs into a read time-out.
             async with asyncio.timeout(timeout):
-                reply = await self._client.post(url, cast_to=httpx.Response, body=body, options=options)
+                text: str | None
+                if write is None:
+                    reply = await self._client.post(url, cast_to=httpx.Response, body=body, options=options)
+                    text = self._address.redact(reply.text)
+                else:
+                    reply, text = await self._streamed(url, body, options, write)
                 moved = self._moved(reply)
-                if moved is None:
-                    return Answer(self._address.redact(reply.text), reply.headers)
-                failure = moved
+                if moved is None and text is not None:
+                    return Answer(text, reply.headers)
+                failure = moved or lost(self.who, "the stream ended before the reply did", sent=True)
         except openai.APIStatusError as error:
             reply, status = error.response, error.status_code
             refusal = read_refusal(self._address.redact(reply.text), prompt_text(body.get("messages")))
@@ -130,13 +166,92 @@ class OpenAIClient:
             failure = moved or refusal.error(status, reply.headers, f"{self.who} answered {status}")
         except TimeoutError:
             failure = late(self.who, timeout)
-        except openai.APIConnectionError as error:
-            failure = self._disconnected(error, timeout, is_timeout=isinstance(error, openai.APITimeoutError))
+        except (openai.APIConnectionError, httpx.TransportError) as error:
+            is_timeout = isinstance(error, openai.APITimeoutError | httpx.TimeoutException)
+            failure = self._disconnected(error, timeout, is_timeout=is_timeout)
         except (TypeError, ValueError) as error:
             failure = ConfigError(f"the request cannot be written as JSON: {error}")
         except asyncio.CancelledError as error:
             failure = without_frames(error)
         raise failure
+
+    @asynccontextmanager
+    async def forward(self, body: bytes, timeout: float, headers: Mapping[str, str]) -> AsyncIterator[Passed]:
+        """See Client."""
+        # Not compressed, so that what arrives is what is passed on.
+        own = {"content-type": "application/json", "accept-encoding": "identity"}
+        reply: httpx.Response | None = None
+        with self._translated(timeout):
+            request = self._http.build_request(
+                "POST",
+                f"{self.url}/chat/completions",
+                content=body,
+                headers={**own, "authorization": f"Bearer {self._address.key.reveal()}", **headers},
+                timeout=timeout,
+            )
+            async with asyncio.timeout(timeout):
+                reply = await self._http.send(request, stream=True, follow_redirects=False)
+        assert reply is not None
+        try:
+            pieces = self._pieces(reply, timeout)
+            if reply.status_code >= 300:  # servers do echo keys in their errors
+                text = self._address.redact(b"".join([piece async for piece in pieces]).decode("utf-8", "replace"))
+                if (moved := self._moved(reply)) is not None:
+                    raise moved
+                if reply.status_code in (401, 403):
+                    raise read_refusal(text).error(reply.status_code, reply.headers, f"{self.who} answered")
+                pieces = once(text.encode())
+            yield Passed(reply.status_code, reply.headers, pieces)
+        finally:
+            await reply.aclose()
+
+    async def _pieces(self, reply: httpx.Response, timeout: float) -> AsyncIterator[bytes]:
+        with self._translated(timeout):
+            async for piece in reply.aiter_raw():
+                yield piece
+
+    @contextlib.contextmanager
+    def _translated(self, timeout: float) -> Iterator[None]:
+        """Raise ModelErrors for the library's errors, which hold the request and its key."""
+        import httpx
+
+        failure: BaseException
+        try:
+            yield
+        except (httpx.TimeoutException, TimeoutError) as error:
+            failure = late(self.who, timeout, sent=not never_sent(error))
+        except httpx.HTTPError as error:
+            failure = self._disconnected(error, timeout, is_timeout=False)
+        except asyncio.CancelledError as error:
+            failure = without_frames(error)
+        else:
+            return
+        raise failure
+
+    async def _streamed(
+        self, url: str, body: Mapping[str, Any], options: Any, write: Write
+    ) -> tuple[httpx.Response, str | None]:
+        """The response, and the body that its pieces make; None where it broke off."""
+        import openai
+
+        # openai's own reader would stop at the first error, and read nothing of a reply that is no stream.
+        stream = await self._client.post(
+            url, cast_to=object, body=body, options=options, stream=True, stream_cls=openai.AsyncStream[object]
+        )
+        assembly = Assembly(write, self._address.redact)
+        parts = stream.response.aiter_bytes()
+        try:
+            async for part in parts:
+                assembly.feed(part)
+                if assembly.finished:
+                    break
+            with contextlib.suppress(TimeoutError):  # a body that is read to its end leaves a connection to use again
+                async with asyncio.timeout(_LAST_BYTES_SECONDS):
+                    async for _ in parts:
+                        pass
+        finally:
+            await stream.close()
+        return stream.response, assembly.body()
 
     def _disconnected(self, error: Exception, timeout: float, *, is_timeout: bool) -> ModelError:
         """The error for a connection that brought no reply."""
@@ -180,6 +295,11 @@ class OpenAIClient:
         await asyncio.sleep(0)  # transports that were told to close do so in the loop's next round
 
 
+async def once(piece: bytes) -> AsyncIterator[bytes]:
+    """Yield a body that is already here."""
+    yield piece
+
+
 def late(who: str, timeout: float, *, sent: bool = True) -> EndpointUnavailable:
     """The error for a reply that was not complete in time."""
     return EndpointUnavailable(f"{who} gave no complete reply within timeout={timeout:g} s", sent=sent)
@@ -210,70 +330,3 @@ def never_sent(error: BaseException) -> bool:
 def without_frames(error: asyncio.CancelledError) -> asyncio.CancelledError:
     """The same cancellation without its traceback, whose frames have the request's headers among their locals."""
     return asyncio.CancelledError(*error.args)
-
-
-def check_proxies(url: str = "") -> None:
-    """Raise ConfigError, with the variable's name, for a proxy or an exempt host that cannot be read.
-
-    Args:
-        url: the address of requests, for which the proxy must be one that can be used; "" where that is not known.
-    """
-    proxies = urllib.request.getproxies_environment()
-    exempt = [entry.strip() for entry in proxies.get("no", "").split(",") if entry.strip()]
-    if "*" in exempt:
-        return
-    target = urlsplit(url)
-    bypassed = bool(urllib.request.proxy_bypass(target.hostname or ""))
-    for kind in ("http", "https", "all"):
-        proxy = proxies.get(kind)
-        used = not bypassed and (kind == target.scheme or (kind == "all" and not proxies.get(target.scheme)))
-        if proxy and not _is_proxy(proxy if "://" in proxy else f"http://{proxy}", used=used):
-            name = _variable(f"{kind}_proxy")
-            raise ConfigError(
-                f"{name}={hide_login(Secret(proxy))!r} in the environment is no proxy that can be used: want one such "
-                f"as http://proxy:8080. Change {name}, or unset it for this program"
-            )
-    for entry in exempt:
-        if not _is_pattern(entry):
-            name = _variable("no_proxy")
-            raise ConfigError(
-                f"{name} in the environment has {entry!r}, which the HTTP client cannot read: want names and addresses "
-                f"such as example.org,10.0.0.1,::1. Take that entry out of {name} for this program"
-            )
-
-
-def _is_proxy(proxy: str, *, used: bool) -> bool:
-    """Whether httpx can read a proxy's address and, if the proxy is used, can speak to it: not to a SOCKS proxy."""
-    import httpx
-
-    try:
-        scheme = httpx.Proxy(proxy).url.scheme
-    except (ValueError, httpx.InvalidURL):
-        return False
-    return scheme in ("http", "https") or not used
-
-
-def _is_pattern(entry: str) -> bool:
-    """Whether httpx can make a pattern of URLs out of an entry of NO_PROXY."""
-    import httpx
-
-    version = 0  # of no address
-    with contextlib.suppress(ValueError):
-        version = ipaddress.ip_address(entry.split("/")[0]).version
-    if "://" in entry:
-        pattern = entry
-    elif version == 6:
-        pattern = f"all://[{entry}]"
-    else:
-        pattern = f"all://{entry}" if version == 4 or entry.lower() == "localhost" else f"all://*{entry}"
-    try:
-        httpx.Client(transport=httpx.BaseTransport(), mounts={pattern: None}).close()
-    except (ValueError, httpx.InvalidURL):
-        return False
-    return True
-
-
-def _variable(name: str) -> str:
-    """The variable's name as the environment spells it; in lower case where both spellings are there."""
-    spellings = [spelling for spelling in os.environ if spelling.lower() == name and os.environ[spelling]]
-    return min(spellings, key=lambda spelling: spelling != name, default=name.upper())

@@ -1,16 +1,17 @@
 """A model behind an OpenAI-compatible chat API, through `openai`, or any provider's, through `litellm`.
 
 One request carries a whole group where the server takes `n` (its prompt is then evaluated once, not G times);
-what a server takes is learned from its answers and kept for the process. Left out: streaming, tools, images.
+what a server takes is learned from its answers and kept for the process. Left out: tools.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Any, NoReturn, Self
 
 from catlite import concurrency
 from catlite.checks import positive, whole_number
-from catlite.data import Prompt, Rollout, as_messages
+from catlite.data import Prompt, Rollout, as_messages, text_only
 from catlite.errors import ConfigError
 from catlite.models.base import Traits, check_n, check_sampling, combined, sendable
 from catlite.models.http import likelihood, wire
@@ -18,7 +19,7 @@ from catlite.models.http.calls import Call
 from catlite.models.http.keys import Secret, hide_login, sealed
 from catlite.models.http.prices import Price
 from catlite.models.http.service import Service
-from catlite.models.kept import kept, wanted
+from catlite.models.kept import kept, streamed, wanted
 
 
 class Endpoint:
@@ -71,6 +72,11 @@ class Endpoint:
         return Service(*settings)
 
     @property
+    def service(self) -> Service:
+        """Where it is served, for what asks there beside `sample`."""
+        return self._service
+
+    @property
     def name(self) -> str:
         """The model's name."""
         return self.model
@@ -93,6 +99,7 @@ class Endpoint:
             max_connections=self.max_connections,
             price=self.price,
             sampling=self.sampling,
+            version=self._service.shown_address(),
             keeps_books=True,
             refused=learned.refused,
             taken=learned.taken,
@@ -126,6 +133,25 @@ class Endpoint:
                 await Call(self._service, messages, request, replies).draw()
             return wire.remarked(replies.in_order(), messages, request)
 
+    def stream(self, prompt: Prompt, **sampling: Any) -> AsyncGenerator[str | Rollout, None]:
+        """Yield the text of one reply to `prompt` as it is written, and at the end the whole Rollout.
+
+        A server that does not stream gives it in one piece, as does a run that has it. What breaks off after the first
+        piece is not asked for again: the Rollout then has `.error`. Thinking is in `.reasoning` alone.
+
+        Args:
+            prompt: a question, or chat messages.
+            **sampling: parameters of this call, over the defaults of the endpoint.
+
+        Returns:
+            The pieces, and the Rollout; closing it ends the request. It raises what `sample` raises.
+
+        Example:
+            >>> async for piece in endpoint.stream("What is 6 times 7?"):
+            ...     print(piece if isinstance(piece, str) else "", end="")
+        """
+        return streamed(lambda: self.sample(prompt, 1, **sampling))
+
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
         """The natural log of the probability of each token of `text`, as the assistant's reply to `prompt`.
 
@@ -140,13 +166,13 @@ class Endpoint:
             One number per token of `text`.
 
         Raises:
-            ConfigError: when the server cannot score.
+            ConfigError: when the server cannot score, and for a prompt with images.
             EndpointUnavailable, BadReply: when retries are used up; otherwise as `sample` does.
 
         Example:
             >>> sum(await endpoint.logprobs("What is 6 times 7?", "42"))
         """
-        messages = [sendable(message) for message in as_messages(prompt)]
+        messages = [sendable(message) for message in as_messages(text_only(prompt, f"scoring by {self.name!r}"))]
         text = sendable({"content": likelihood.check_text(text)})["content"]
         if self._service.via_litellm:
             raise likelihood.unable(f"model {self.model!r} through litellm")

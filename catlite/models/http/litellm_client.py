@@ -7,16 +7,29 @@ anything but chat completions.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from copy import deepcopy
 from typing import Any
 
 from catlite.data import Message
-from catlite.errors import AuthenticationFailed, BadReply, ConfigError, MissingExtra
-from catlite.models.http.clients import Answer, check_proxies, late, lost, never_sent, without_frames
+from catlite.errors import AuthenticationFailed, BadReply, ConfigError, MissingExtra, RequestRejected
+from catlite.models.http.chunks import Assembly, Write
+from catlite.models.http.clients import (
+    Answer,
+    Passed,
+    late,
+    lost,
+    never_sent,
+    once,
+    without_frames,
+)
 from catlite.models.http.keys import Address, Secret
+from catlite.models.http.proxies import check_proxies
 from catlite.models.http.refusals import prompt_text, snippet, status_error
 
 # What litellm and the libraries below it say when there is no key, at times as a 500 or a lost connection.
@@ -42,7 +55,9 @@ class LiteLLMClient:
         self._model = model
         self._address = address
 
-    async def send(self, messages: list[Message], request: dict[str, Any], timeout: float) -> Answer | None:
+    async def send(
+        self, messages: list[Message], request: dict[str, Any], timeout: float, write: Write | None = None
+    ) -> Answer | None:
         """See Client."""
         import litellm
         import openai
@@ -52,14 +67,19 @@ class LiteLLMClient:
             async with asyncio.timeout(timeout):
                 reply = await litellm.acompletion(
                     model=self._model,
-                    messages=messages,
+                    messages=deepcopy(messages),  # which some of its providers change
                     timeout=timeout,
                     num_retries=0,
                     max_retries=0,
                     api_key=self._address.key.reveal() or None,
                     **request,
                 )
-                return Answer(self._redact(json.dumps(reply.model_dump(mode="json"))), {})
+                if write is None or not isinstance(reply, litellm.CustomStreamWrapper):
+                    return Answer(self._redact(json.dumps(reply.model_dump(mode="json"))), {})
+                whole = await self._assembled(reply, write)
+                if whole is not None:
+                    return Answer(whole, {})
+                failure = lost(self.who, "the stream ended before the reply did", sent=True)
         except (TimeoutError, openai.APITimeoutError):
             failure = late(self.who, timeout)
         except asyncio.CancelledError as error:
@@ -90,9 +110,32 @@ class LiteLLMClient:
                 failure = BadReply(f"{self.who} gave no reply litellm can read: {snippet(text)}")
         raise failure
 
+    async def _assembled(self, reply: Any, write: Write) -> str | None:
+        """The body that a stream's chunks make; None where it broke off, which litellm hides by a reason of its own."""
+        assembly = Assembly(write)
+        async with contextlib.aclosing(reply):
+            async for chunk in reply:
+                fields = json.loads(self._redact(json.dumps(chunk.model_dump(mode="json"))))
+                # Where no chunk of the provider's had a usage, litellm counts with a tokenizer of its own.
+                told = any(raw.model_dump().get("usage") for raw in reply.chunks) if fields.get("usage") else True
+                assembly.take(fields if told else fields | {"usage": None})
+        ended = reply.received_finish_reason or reply.intermittent_finish_reason
+        return assembly.body() if ended else None
+
     async def post(self, url: str, body: Mapping[str, Any], timeout: float) -> Answer | None:  # noqa: ARG002
         """See Client. litellm has chat completions only."""
         raise ConfigError(f"{self.who} is reached through litellm, which has no {url}")
+
+    @asynccontextmanager
+    async def forward(self, body: bytes, timeout: float, headers: Mapping[str, str]) -> AsyncIterator[Passed]:
+        """See Client. The reply comes whole, in the form of a chat completion, also where a stream is asked for."""
+        fields = json.loads(body)
+        messages = fields.pop("messages")
+        request = {name: value for name, value in fields.items() if name not in ("model", "stream", "stream_options")}
+        answer = await self.send(messages, request | ({"extra_headers": headers} if headers else {}), timeout)
+        if answer is None:
+            raise RequestRejected(f"{self.who}: the provider's content filter refused the prompt", status=400)
+        yield Passed(200, {"content-type": "application/json"}, once(answer.body.encode()))
 
     async def close(self) -> None:
         """See Client. There is nothing to close before the loop ends."""

@@ -36,15 +36,16 @@ class Learned:
 
     most_choices: the most choices of one request, None for as many as are asked for. tokens_name: the name under which
     it takes the token limit, once the other was refused. no_limit: why no token limit is in force, once that was seen.
-    scoring: how it scores texts: "llama.cpp", "vLLM" or "not at all". refused, taken: settings that were seen to be
-    refused, and to work; as "temperature=0.0". contact, traffic: whether it ever answered, and how fast it is asked on
-    each event loop.
+    scoring: how it scores texts: "llama.cpp", "vLLM" or "not at all". streaming: the first of chunks.STREAMING that it
+    takes. refused, taken: settings that were seen to be refused, and to work; as "temperature=0.0". contact, traffic:
+    whether it ever answered, and how fast it is asked on each event loop.
     """
 
     most_choices: int | None
     tokens_name: str | None = None
     no_limit: str | None = None
     scoring: str | None = None
+    streaming: int = 0
     refused: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
     contact: Contact = field(default_factory=Contact)

@@ -16,17 +16,17 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from catlite.answers import split_thinking
-from catlite.data import Message, Rollout
+from catlite.data import Message, Rollout, text_of
 from catlite.endings import ending
 from catlite.errors import BadReply, ModelError
 from catlite.models.http.prices import Price, counts
-from catlite.models.http.refusals import WRONG_ADDRESS, error_in_reply, snippet, status_error
+from catlite.models.http.refusals import WRONG_ADDRESS, error_in_reply, prompt_text, snippet, status_error
 from catlite.usage import Usage
 
-__all__ = ["parse", "rollouts", "snippet", "status_error"]
+__all__ = ["parse", "prompt_text", "rollouts", "snippet", "status_error"]
 
 _ERROR_FIELDS = ("message", "msg", "detail", "error_msg", "error_code", "errors")
-_THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 _ROUNDING = 0.01  # by which half precision takes a log-probability above 0
 _LONG = 4000  # characters; in shorter prompts a chat template weighs too much
 _CHARACTERS_PER_TOKEN = 7  # more than any tokenizer reaches over a whole prompt: prose has 4 to 5
@@ -50,16 +50,24 @@ def parse(body: str, who: str, headers: Mapping[str, str] | None = None, prompt:
     choices = reply.get("choices")
     if isinstance(choices, list) and choices and not _means_something(reply.get("error")):
         return reply
-    named = any(reply.get(name) for name in _ERROR_FIELDS) or reply.get("object") == "error"
-    base = reply.get("base_resp")  # MiniMax's
-    failed = isinstance(base, dict) and bool(base.get("status_code"))
     failure: ModelError | None = None
     why = "without choices"
-    if named or failed or _means_something(reply.get("error")):
+    if holds_error(reply):
         failure, why = error_in_reply(reply, headers or {}, who, prompt), "with an error"
     failure = failure or BadReply(f"{who} answered 200 {why}: {snippet(_error_text(reply, body))}")
     failure.usage = _billed(reply)
     raise failure
+
+
+def holds_error(reply: Mapping[str, Any]) -> bool:
+    """Tell whether a reply, or one chunk of it, has an error in the place of choices, or beside them."""
+    if _means_something(reply.get("error")):
+        return True
+    if reply.get("choices"):
+        return False
+    named = any(reply.get(name) for name in _ERROR_FIELDS) or reply.get("object") == "error"
+    base = reply.get("base_resp")  # MiniMax's
+    return named or (isinstance(base, dict) and bool(base.get("status_code")))
 
 
 def _means_something(error: Any) -> bool:
@@ -139,7 +147,7 @@ def _read(choice: Any, who: str) -> _Choice | ModelError:
     message = choice.get("message")
     if not isinstance(message, dict):
         return BadReply(f"{who} returned a choice without a message: {snippet(json.dumps(choice))}")
-    content, thoughts = message.get("content"), [_joined(message[name]) for name in _THOUGHTS if message.get(name)]
+    content, thoughts = message.get("content"), [_joined(message[name]) for name in THOUGHTS if message.get(name)]
     if isinstance(content, list) and all(isinstance(part, dict | str) for part in content):
         parts = [_part(part) for part in content]
         content = "".join(text for text, _ in parts)
@@ -155,6 +163,13 @@ def _read(choice: Any, who: str) -> _Choice | ModelError:
     spoken = entries if reasoning is None else _tail(entries, text)
     tokens = None if entries is None else len(entries)
     return _Choice(text, finish_reason, reasoning, _logprobs(spoken), _alternatives(spoken), tokens)
+
+
+def content_text(content: Any) -> str:
+    """The text of a content, which may be in parts."""
+    if isinstance(content, list):
+        return "".join(_part(part)[0] for part in content if isinstance(part, dict | str))
+    return content if isinstance(content, str) else ""
 
 
 def _part(part: Any) -> tuple[str, str]:
@@ -273,9 +288,9 @@ def remarked(rollouts: list[Rollout], messages: Sequence[Message], request: Mapp
 
 def _cut(rollouts: Sequence[Rollout], messages: Sequence[Message]) -> str | None:
     """A note when the server counted far fewer tokens than the prompt's characters make."""
-    if sum(len(message["content"]) for message in messages) < _LONG:
+    if sum(len(text_of(message)) for message in messages) < _LONG:
         return None
-    characters = sum(len(" ".join(message["content"].split())) for message in messages)
+    characters = sum(len(" ".join(text_of(message).split())) for message in messages)
     counts = [rollout.usage.prompt_tokens for rollout in rollouts if rollout.usage and rollout.usage.requests == 1]
     tokens = min((count for count in counts if count), default=None)
     if tokens is None or characters < _LONG or tokens * _CHARACTERS_PER_TOKEN > characters:

@@ -22,6 +22,8 @@ _CALLED = {
     "response_format": r"response[_ ]?(?:format|schema)|json[_ ]?schema|structured[_ ]?outputs?|guided[_ ](?:decoding|"
     r"json|generation)|json[_ ](?:mode|object)|grammars?|constrained (?:decoding|generation)|samplers?|schema",
     "temperature": r"temperature|greedy",
+    "stream": r"stream(?:ing|ed)?",
+    "stream_options": r"stream[_ ]?options?|include[_ ]?usage",
     "top_logprobs": r"(?:top[_ ]?)?log[_ ]?prob(?:s|abilities)",
 }
 _ANY_SETTING = re.compile(

@@ -1,0 +1,279 @@
+"""What `catlite serve` adds to calling `asynthesize`, how soon its streams begin, and what it loses when servers fail.
+
+    python benchmarks/serve.py [--rounds 3] [--part overhead first faults] [--optillm BIN/optillm]
+
+All on one machine, in turns, against the scripted server of the tests; no run is kept.
+
+* overhead: 64 questions under way, 8 rollouts and a synthesis each, one request a rollout. CPU is that of the process
+  that synthesizes: a program that awaits asynthesize, or the server. To reach: at most 5 ms and 3% of a core a request.
+* first: how long after the anchor's first token a client of the stream has it. To reach: 20 ms.
+* faults: 2,000 questions, a server behind that fails 15% of its requests. None may be lost or answered twice, and no
+  request or socket may be left.
+* optillm (pip install optillm==0.4.0, in an environment of its own): best of 8 and self-consistency of 5, 16 at once.
+  It rates each reply by a request of its own, one after the other, where `best/` asks a judge once; and it draws the
+  samples of self-consistency one after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from faults import mix, reset, status, truncated_json
+from server import Server
+
+AT_ONCE, N = 64, 8
+KEY = "sk-benchmark-0123456789"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_s(pid: int) -> float:
+    """The CPU seconds of a process and of the children that it has waited for."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / TICKS
+
+
+def sockets(pid: int) -> int:
+    """How many sockets a process has open."""
+    links = Path(f"/proc/{pid}/fd").iterdir()
+    count = 0
+    for link in links:
+        with contextlib.suppress(OSError):
+            count += str(link.readlink()).startswith("socket:")
+    return count
+
+
+@contextlib.contextmanager
+def serving(behind: Server, *arguments: str):
+    """`catlite serve` in front of a server; yields (its URL, its process id)."""
+    command = [sys.executable, "-m", "catlite", "serve", "demo", "--base-url", behind.url, "--port", "0", *arguments]
+    environment = {**os.environ, "OPENAI_API_KEY": KEY}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            url = re.search(r"at (http\S+/v1)", process.stderr.readline())[1]
+            log = threading.Thread(target=process.stderr.read, daemon=True)
+            log.start()
+            yield url, process.pid
+        finally:
+            process.terminate()
+
+
+def chat(model: str, text: str, **more) -> dict:
+    return {"model": model, "messages": [{"role": "user", "content": text}], **more}
+
+
+async def ask_all(url: str, requests: list[dict], at_once: int, timeout: float = 600) -> tuple[list, list[float]]:
+    """(the replies in order, the seconds that each took)."""
+    slots, seconds = asyncio.Semaphore(at_once), [0.0] * len(requests)
+    limits = httpx.Limits(max_connections=at_once)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(limits=limits, timeout=timeout, headers=headers) as client:
+
+        async def ask(number: int, fields: dict) -> httpx.Response:
+            async with slots:
+                started = time.perf_counter()
+                reply = await client.post(f"{url}/chat/completions", json=fields)
+                seconds[number] = time.perf_counter() - started
+                return reply
+
+        return await asyncio.gather(*(ask(number, fields) for number, fields in enumerate(requests))), seconds
+
+
+# --- overhead ---
+
+
+def direct(url: str, count: int) -> None:
+    """Run in a process of its own: `count` questions through asynthesize."""
+    import catlite
+
+    async def work() -> None:
+        model = catlite.Endpoint("demo", base_url=url, api_key=KEY, max_connections=AT_ONCE * N)
+        slots, seconds = asyncio.Semaphore(AT_ONCE), []
+
+        async def ask(number: int) -> None:
+            async with slots:
+                started = time.perf_counter()
+                await catlite.asynthesize(f"question {number}", model, n=N, progress=False)
+                seconds.append(time.perf_counter() - started)
+
+        await asyncio.gather(*map(ask, range(AT_ONCE)))  # connections and imports
+        seconds.clear()
+        cpu = time.process_time()
+        await asyncio.gather(*map(ask, range(count)))
+        print(json.dumps({"cpu": time.process_time() - cpu, "latency": statistics.fmean(seconds)}))
+
+    asyncio.run(work())
+
+
+def overhead(rounds: int, count: int) -> None:
+    calls = count * (N + 1)
+    arms: dict[str, list[dict[str, float]]] = {"direct": [], "serve": []}
+    with Server("a reply", models=None, key=KEY, takes_n=False, latency=2.0, keep=False) as behind:
+        for _ in range(rounds):
+            command = [sys.executable, __file__, "--direct", behind.url, "--count", str(count)]
+            arms["direct"].append(
+                json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            )
+            with serving(behind, "--max-connections", str(AT_ONCE * N)) as (url, pid):
+                questions = [chat("cat/demo", f"question {number}", catlite={"n": N}) for number in range(count)]
+                asyncio.run(ask_all(url, questions[:AT_ONCE], AT_ONCE))
+                cpu = cpu_s(pid)
+                _, seconds = asyncio.run(ask_all(url, questions, AT_ONCE))
+                arms["serve"].append({"cpu": cpu_s(pid) - cpu, "latency": statistics.fmean(seconds)})
+    pairs = list(zip(arms["direct"], arms["serve"], strict=True))
+    for name, results in arms.items():
+        cpu = [1e3 * result["cpu"] / calls for result in results]
+        print(f"{name:7} {statistics.median(cpu):.3f} ms CPU a request ({min(cpu):.3f} to {max(cpu):.3f})")
+    ratios = [serve["cpu"] / plain["cpu"] for plain, serve in pairs]
+    added = [1e3 * (serve["latency"] - plain["latency"]) / (N + 1) for plain, serve in pairs]
+    print(f"CPU, serve / direct: {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
+    more = [1e3 * (serve["cpu"] - plain["cpu"]) / calls for plain, serve in pairs]
+    print(f"added a request: {statistics.median(more):.3f} ms CPU, {statistics.median(added):.2f} ms")
+
+
+# --- first token ---
+
+
+def first(count: int) -> None:
+    latency, delays = 0.3, []
+    behind = Server("a reply of some length, in pieces", models=None, key=KEY, latency=latency, piece_s=0.05)
+    with behind, serving(behind) as (url, _), httpx.Client(timeout=60) as client:
+        for number in range(count + 2):
+            fields = chat("cat/demo", f"question {number}", stream=True, catlite={"n": N})
+            with client.stream("POST", f"{url}/chat/completions", json=fields) as reply:
+                for line in reply.iter_lines():
+                    if line.startswith("data: ") and '"content"' in line:
+                        seen = time.monotonic()
+                        break
+            anchor = next(request for request in reversed(behind.requests) if request.body.get("stream"))
+            delays.append(1e3 * (seen - anchor.arrived - latency))
+    delays = sorted(delays[2:])
+    print(f"first token: {statistics.median(delays):.1f} ms after the anchor's, at most {delays[-1]:.1f} of {count}")
+
+
+# --- faults ---
+
+
+def faults(count: int) -> None:
+    def reply(body: dict, _: int) -> str:
+        return f"about {body['messages'][0]['content'].split()[-1]}"
+
+    weather = mix((0.05, status(500)), (0.05, reset()), (0.05, truncated_json()), seed=1)
+    behind = Server(reply, models=None, key=KEY, latency=0.05, keep=False)
+    arguments = "--answer-format", r"about (\d+)", "--max-connections", "64"
+    with behind, serving(behind, *arguments) as (url, pid):
+        asyncio.run(ask_all(url, [chat("vote/demo", "question 0")], 1))
+        before = sockets(pid)
+        behind.script(weather)
+        questions = [chat("vote/demo", f"question {number}", catlite={"n": 2}) for number in range(count)]
+        started = time.perf_counter()
+        replies, _ = asyncio.run(ask_all(url, questions, AT_ONCE))
+        wall = time.perf_counter() - started
+        answers = [reply.json().get("catlite", {}).get("answer") for reply in replies]
+        health = url.removesuffix("/v1") + "/health"
+        end = time.monotonic() + 30
+        while (left := sockets(pid)) > before and time.monotonic() < end:
+            time.sleep(0.2)
+        print(
+            f"faults: {count} questions in {wall:.1f} s; answered right "
+            f"{sum(answer == str(number) for number, answer in enumerate(answers))}, "
+            f"under way {httpx.get(health).json()['under_way']}, sockets {before} before and {left} after"
+        )
+
+
+# --- optillm ---
+
+
+def answer(body: dict, i: int) -> str:
+    text = body["messages"][-1]["content"]
+    if '{"best":' in text:
+        return '{"best": 2}'
+    return "7" if "rate" in text.lower() else rf"The answer is \boxed{{{42 + (i == 3)}}}."
+
+
+@contextlib.contextmanager
+def optillm(behind: Server, program: str, port: int):
+    command = [program, "--base-url", behind.url, "--best-of-n", str(N), "--port", str(port), "--log", "error"]
+    environment = {**os.environ, "OPENAI_API_KEY": KEY, "PYTHONPATH": ""}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
+        try:
+            end = time.monotonic() + 300
+            while time.monotonic() < end:
+                with contextlib.suppress(httpx.HTTPError):
+                    httpx.get(f"http://127.0.0.1:{port}/health", timeout=1)
+                    break
+                time.sleep(0.5)
+            yield f"http://127.0.0.1:{port}/v1", process.pid
+        finally:
+            process.kill()
+
+
+def against_optillm(rounds: int, program: str, count: int) -> None:
+    kinds = {
+        "best of 8": ("best/demo", {"n": N}, "bon-demo"),
+        "self-consistency of 5": ("vote/demo", {"n": 5, "answer_format": "boxed"}, "self_consistency-demo"),
+    }
+    behind = Server(answer, models=None, key=KEY, latency=0.1, keep=False)
+    with behind, serving(behind) as (ours, our_pid), optillm(behind, program, 8493) as (theirs, their_pid):
+        for title, (model, options, other) in kinds.items():
+            results: dict[str, list[tuple[float, float, int]]] = {"catlite": [], "optillm": []}
+            for _ in range(rounds + 1):
+                for name, url, pid, fields in (
+                    ("catlite", ours, our_pid, {"model": model, "catlite": options}),
+                    ("optillm", theirs, their_pid, {"model": other}),
+                ):
+                    questions = [chat("", f"question {number}") | fields for number in range(count)]
+                    cpu, asked, started = cpu_s(pid), behind.completions, time.perf_counter()
+                    replies, _ = asyncio.run(ask_all(url, questions, 16))
+                    wall = time.perf_counter() - started
+                    assert all(reply.status_code == 200 for reply in replies), replies[0].text
+                    results[name].append((wall, cpu_s(pid) - cpu, behind.completions - asked))
+            print(f"{title}, {count} questions, 16 at once, median of {rounds} rounds after one to warm up")
+            for name, runs in results.items():
+                wall, cpu, asked = (statistics.median(values) for values in zip(*runs[1:], strict=True))
+                print(f"  {name}: {wall:.2f} s wall, {cpu:.2f} s CPU, {asked / count:.0f} requests a question")
+            pairs = list(zip(results["catlite"][1:], results["optillm"][1:], strict=True))
+            for place, what in enumerate(("wall", "CPU")):
+                ratios = [mine[place] / theirs[place] for mine, theirs in pairs]
+                print(f"  {what}, catlite / optillm: {statistics.median(ratios):.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=128, help="questions of a round")
+    parser.add_argument("--part", nargs="*", default=["overhead", "first", "faults"])
+    parser.add_argument("--optillm", help="its command; also compares with it")
+    parser.add_argument("--direct", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.direct:
+        direct(options.direct, options.count)
+        return
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    print(f"{machine}, load {os.getloadavg()[0]:.1f}")
+    if "overhead" in options.part:
+        overhead(options.rounds, options.count)
+    if "first" in options.part:
+        first(20)
+    if "faults" in options.part:
+        faults(2000)
+    if options.optillm:
+        against_optillm(options.rounds, options.optillm, 32)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""A server process: one port, one app, until it is told to stop; then it finishes what is under way.
+
+uvicorn is imported when it runs. A second signal does not wait. Left out: several processes, and TLS, which belongs to
+a proxy before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from catlite.errors import ConfigError, MissingExtra
+from catlite.extras import install
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+_KEEP_ALIVE_SECONDS = 30  # longer than clients keep an idle connection, which would else send into a closed one
+
+
+def check_host(host: str, has_key: bool) -> None:
+    """Raise ConfigError for a host that others can reach, when no key keeps them out."""
+    try:
+        is_local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_local = host == "localhost"
+    if not is_local and not has_key:
+        raise ConfigError(
+            f"host={host!r} lets other machines spend what this one pays for: set CATLITE_SERVE_KEY to a key that "
+            "clients have to send, or stay on 127.0.0.1"
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port; raises OSError, with what to do, when another program has it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise OSError(f"{host}:{port} is in use by another program: stop it, or choose another port=…") from None
+        raise OSError(f"{host}:{port} cannot be listened on: {os.strerror(error.errno or 0)}") from None
+
+
+def serve(app: Starlette, listener: socket.socket, ready: Callable[[str], object]) -> int:
+    """Serve `app` until SIGTERM or SIGINT.
+
+    Args:
+        app: the ASGI app.
+        listener: the socket, from `listen`.
+        ready: called with the server's URL once it answers.
+
+    Returns:
+        The exit code: 0 after SIGTERM, 130 after SIGINT, 1 when the app could not start.
+    """
+    try:
+        import uvicorn
+    except ImportError:
+        raise MissingExtra(f"serving needs starlette and uvicorn: {install('serve')}") from None
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    # uvicorn's own would raise the signal again at the end, and the process would die of it.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
+    received: list[int] = []
+
+    def stop(number: int) -> None:
+        received.append(number)
+        server.handle_exit(number, None)
+        server.force_exit = len(received) > 1
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop, number)
+        serving = loop.create_task(server.serve(sockets=[listener]))
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        if server.started:
+            host, port = listener.getsockname()[:2]
+            ready(f"http://{f'[{host}]' if ':' in host else host}:{port}/v1")
+        await serving
+
+    asyncio.run(run())
+    if not received:
+        return 1
+    return 130 if received[0] == signal.SIGINT else 0
