@@ -47,6 +47,7 @@ from .models.local.model import LocalModel as LocalModel
 from .models.panel import Panel as Panel
 from .models.replay import Replay as Replay
 from .models.scripted import ScriptedModel as ScriptedModel
+from .parts import image as image
 from .pricing import cost as cost
 from .references.anchored import AnchoredVote as AnchoredVote
 from .references.dataset import References as References

@@ -13,10 +13,11 @@ from catlite import answers, concurrency
 from catlite.data import Example, Prompt, Reference, Rollout, as_messages
 from catlite.models.base import Models, check_n, check_sampling, token_limit
 from catlite.models.naming import UNNAMED, Secret, called, opened, sealed
+from catlite.preflight import check_images
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import arriving, keeping, noted, sample_group
 from catlite.runs.budget import Budget
-from catlite.runs.progress import waiting
+from catlite.runs.progress import live
 from catlite.runs.session import changed, open_run
 
 
@@ -53,8 +54,9 @@ async def asynthesize(
         include_question: shows the anchor the question too; False, as in the paper.
         run: a folder in which every reply is kept as it arrives; the same call again asks only for what is missing.
         budget: a hard cap on requests, tokens or dollars; None for none.
-        progress: a line that counts the seconds; True at once, None after two of them in a terminal or a notebook,
-            False never.
+        progress: a line that shows the rollouts that have arrived and what they answer, then the reference as it is
+            written; in a notebook a card. True at once, None after two seconds in a terminal or a notebook, False
+            never.
         base_url: where a model given by name is served.
         api_key: its key; never shown, logged or kept.
         **sampling: temperature, top_p, max_tokens, … of the rollouts; the anchor is held to the same max_tokens.
@@ -77,7 +79,7 @@ async def asynthesize(
     # First of all, so that no frame from here on shows a key among its locals.
     where = base_url, api_key = sealed(base_url), sealed(api_key)
     checked = check_call(asynthesize, prompt, n, answer_format, sampling)
-    with waiting(progress, f"{n} rollout{'s' * (n != 1)} of {called(model)}, and their synthesis", run):
+    with live(progress, f"rollout{'s' * (n != 1)} of {called(model)}", n, run) as view:
         return await sample_and_reconcile(
             Example(prompt, answer_format=answer_format),
             model,
@@ -88,6 +90,8 @@ async def asynthesize(
             run,
             budget,
             checked,
+            arrive=None if view is None else view.arrive,
+            write=None if view is None else view.write,
         )
 
 
@@ -125,10 +129,11 @@ async def sample_and_reconcile(
     nearby = where if isinstance(anchor, str) and anchor != "local" else (None, None)
     with open_run(run, budget):
         async with opened(model, *where) as policy, opened(policy if anchor is None else anchor, *nearby) as reconciler:
+            synthesis = Synthesis(reconciler, include_question=include_question, max_tokens=token_limit(sampling))
+            check_images([synthesis], [example])
             with arriving(arrive, example):
                 group = await sample_group(policy, example, n, **sampling)
             with keeping(group), changed(write=write):
-                synthesis = Synthesis(reconciler, include_question=include_question, max_tokens=token_limit(sampling))
                 reference = await synthesis(group)
             return await noted(reference, model)
 

@@ -12,7 +12,8 @@ from functools import singledispatch
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from catlite.data import Group, Judgement, Reference, Response, Rollout
+from catlite.data import Example, Group, Judgement, Reference, Response, Rollout
+from catlite.parts import previews
 from catlite.reprs import ended, good, mark, models_text, reward_text, support_text, worth
 from catlite.text import plural, short, usage_text, visible
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 
 _LONG = 20_000  # characters of one text in a notebook card; the object keeps all of them
+
+_WRITTEN = 1_500  # of a text that is being written, whose end is what one reads
 
 # What keeps MathJax 3 (JupyterLab, Notebook 7) and MathJax 2 (older viewers) from typesetting "$3.50 … $2.20".
 PLAIN = 'class="mathjax_ignore tex2jax_ignore"'
@@ -52,13 +55,33 @@ def _(reference: Reference) -> str:
     if reference.error is not None:
         error = f'<div style="{_SCROLL}">{escaped(reference.error)}</div>'
         failure = f'<div style="{RED}"><b>No reference</b>{error}</div>{warnings(reference.notes)}'
-        return card(failure, _origin(reference), _rollouts(reference.group))
+        return card(failure, images(reference.group.example), _origin(reference), _rollouts(reference.group))
     answer = [] if reference.group.example.answer_format is None else ["<b>Answer</b> none found"]
     if reference.answer is not None:
         answer = [f"<b>Answer</b> <code>{escaped(reference.answer)}</code>"]
     first = " · ".join([*answer, escaped(support_text(reference))])
     text = f'<div style="{_SCROLL}">{escaped(reference.text)}</div>'
-    return card(f"<div>{first}</div>", warnings(reference.notes), text, _origin(reference), _rollouts(reference.group))
+    asked, rollouts = images(reference.group.example), _rollouts(reference.group)
+    return card(f"<div>{first}</div>", warnings(reference.notes), asked, text, _origin(reference), rollouts)
+
+
+def images(example: Example) -> str:
+    """Show the images of a question small, and the rest of what is no text by its kind; nothing where all is text."""
+    shown = previews(example.prompt)
+    pictures = "".join(
+        f'<img src="{escape(part["source"])}" alt="{escape(part["text"])}" title="{escape(part["text"])}" '
+        'style="max-width:12em;max-height:12em;margin:.2em">'
+        if "source" in part
+        else f'<span style="{FAINT}">[{escaped(part["text"], 200)}] </span>'
+        for part in shown
+    )
+    return f"<div>{pictures}</div>" if shown else ""
+
+
+def live_card(state: str, text: str) -> str:
+    """Draw a reference that is being made: how far its rollouts are, and the end of what is written of it."""
+    shown = f"… {text[-_WRITTEN:]}" if len(text) > _WRITTEN else text
+    return card(f"<div>{escaped(state)}</div>", f'<div style="{_SCROLL}">{escaped(shown)}</div>' if text else "")
 
 
 def card(*parts: str) -> str:
@@ -128,7 +151,7 @@ def _(judgement: Judgement) -> str:
         f'{warnings(judgement.notes)}<div style="{FAINT}">judge {escaped(judgement.judge)} · '
         f"{escaped(usage_text(judgement.usage))} · faint: tells no two rollouts apart</div>"
         f"<details><summary>reasons</summary><ul>{reasons}</ul></details>"
-        f"{_rollouts(judgement.group)}</div>"
+        f"{images(judgement.group.example)}{_rollouts(judgement.group)}</div>"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from catlite.errors import ConfigError
@@ -40,3 +41,17 @@ def share(name: str, value: Any) -> None:
     """ConfigError unless `value` is a share, a number from 0 to 1."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
         raise ConfigError(f"{name}={value!r}: want a share, from 0 to 1")
+
+
+def weights(name: str, value: Any) -> None:
+    """ConfigError unless `value` maps names to finite numbers of 0 or more, one of them above 0; None passes."""
+    if value is None:
+        return
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ConfigError(f'{name}={value!r:.60}: want a mapping from models to weights, such as {{"gpt-4o-mini": 2}}')
+    for key, weight in value.items():
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not number or not 0 <= weight < math.inf:
+            raise ConfigError(f"{name}: the weight of {key!r} is {weight!r}: want a number of 0 or more")
+    if not any(value.values()):
+        raise ConfigError(f"{name}={value!r:.60}: one weight at least is above 0")

@@ -18,7 +18,7 @@ from catlite import answers
 from catlite.criteria import Rubric
 from catlite.data import Estimator, Example, Task, as_messages
 from catlite.errors import CatliteError, ConfigError
-from catlite.models.base import Model
+from catlite.models.base import Model, traits
 from catlite.models.naming import resolve
 from catlite.tasks.records import USUAL
 
@@ -185,6 +185,11 @@ def hold_models(owner: Any, *roles: str) -> None:
         model = getattr(owner, field.name)
         if field.name in roles and (model is not None or field.default is not None):
             object.__setattr__(owner, field.name, as_model(model, f"{type(owner).__name__}: {field.name}"))
+
+
+def sees_images(model: Any) -> bool:
+    """Tell whether a model may be shown an image: all but those that say that they take text alone."""
+    return not traits(model).text_only
 
 
 def as_model(model: Any, role: str) -> Model:

@@ -14,7 +14,14 @@ from catlite.criteria import Rubric, Verdict
 from catlite.endings import Ended
 from catlite.errors import ConfigError
 from catlite.lazy import calling
-from catlite.messages import Message as Message, Prompt as Prompt, as_messages as as_messages
+from catlite.messages import (
+    Message as Message,
+    Prompt as Prompt,
+    as_messages as as_messages,
+    media as media,
+    text_of as text_of,
+    text_only as text_only,
+)
 from catlite.text import data_frame
 from catlite.usage import Usage
 
@@ -76,7 +83,7 @@ class Example:
     """One question: a prompt, and what is known about its answer.
 
     Args:
-        prompt: text, or chat messages [{"role": …, "content": …}].
+        prompt: text, or chat messages [{"role": …, "content": …}], whose content may be in parts (catlite.image).
         answer: the right answer; None when it is not known.
         rubric: criteria for a reply; None without any.
         answer_format: how a reply writes its final answer: "boxed" (the last `\\boxed{}`), a regular expression with

@@ -6,7 +6,7 @@ The work is a task of its own, so that it has one context from beginning to end,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import wait
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -50,7 +50,7 @@ async def emitted(work: Callable[[Callable[[T], None]], Coroutine[Any, Any, obje
         await asyncio.wait([task])
 
 
-def iterate(results: AsyncGenerator[T, None]) -> Iterator[T]:
+def iterate(results: AsyncGenerator[T, None]) -> Generator[T, None, None]:
     """Yield `results`, made on the background loop, to a thread that waits; closing the iterator closes them."""
     waited = concurrency.Job()
 
@@ -70,7 +70,7 @@ async def _close(results: AsyncGenerator[Any, None]) -> None:
     await results.aclose()
 
 
-def iterating(work: Callable[P, AsyncGenerator[T, None]]) -> Callable[P, Iterator[T]]:
+def iterating(work: Callable[P, AsyncGenerator[T, None]]) -> Callable[P, Generator[T, None, None]]:
     """Make the blocking twin of a function that returns an asynchronous generator, as `concurrency.blocking` does.
 
     Example:

@@ -13,7 +13,7 @@ from catlite.data import Estimator, Example, Group, Progress, Prompt, Reference,
 from catlite.errors import BudgetReached, EmbeddedModelError, EstimationError, GroupError, ModelError
 from catlite.models.base import Models, check_sampling, shown_name, token_limit
 from catlite.models.naming import UNNAMED, Secret, notes_on, opened, sealed
-from catlite.preflight import check_readable
+from catlite.preflight import check_policy, check_readable
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import check_group, ends_run, keeping, noted, raise_if_nothing_came, sample_group, under_way
@@ -56,9 +56,9 @@ async def aestimate(
         **sampling: temperature, top_p, max_tokens, … of the rollouts; a synthesis is held to the same max_tokens.
 
     Returns:
-        A list of one Reference per example, in order, that shows itself as a table and has `to_frame()`. One that
-        failed, or was left undone because a budget was reached, no credit was left, the key was revoked or the endpoint
-        is down, has `.error` and no text.
+        A list of one Reference per example, in order, that shows itself as a table and goes on as a DataFrame, a
+        dataset, a Parquet file or a dataset of the Hub. One that failed, or was left undone because a budget was
+        reached, no credit was left, the key was revoked or the endpoint is down, has `.error` and no text.
 
     Raises:
         ConfigError: for wrong arguments, before anything is sent.
@@ -67,17 +67,19 @@ async def aestimate(
 
     Example:
         >>> references = await catlite.estimation.aestimate(["What is 6 times 7?"], answer_format="boxed")
-        >>> references.to_frame()[["prompt", "answer", "agree"]]
+        >>> references.to_frame()[["prompt", "answer", "agreement"]]
     """
     where = base_url, api_key = sealed(base_url), sealed(api_key)
     check_group(n, min_usable)
     checked = check_sampling(sampling, aestimate)
     if estimator is not None:
         check_estimator(estimator)
-    examples = as_task(task, "estimate", answer_format=answer_format).examples
+    task = as_task(task, "estimate", answer_format=answer_format)
+    examples = task.examples
     check_readable([] if estimator is None else [estimator], examples)
     async with opened(model, *where) as policy:
         estimating = estimator or Synthesis(policy, max_tokens=token_limit(checked))
+        check_policy([estimating], policy)
         stops: list[Exception] = []
         same = copies(examples)  # rows with the same prompt are questions of their own
 
@@ -106,7 +108,7 @@ async def aestimate(
         with working(run, budget, progress, len(examples)) as (_, tell):
             references = await concurrency.each(estimate_one, range(len(examples)), under_way(policy))
         raise_if_nothing_came(stops, any(reference.group.replies for reference in references))
-        return References(references, notes_on(model))
+        return References(references, notes_on(model), task.name, checked)
 
 
 estimate = concurrency.blocking(aestimate, base_url=sealed, api_key=sealed, task=lambda task: as_task(task, "estimate"))

@@ -95,7 +95,7 @@ async def aevaluate(
     task = _as_task(task, answer_format)
     grading = Grading.of(task, as_estimators(estimators), grader)
     async with opened(policy, *where) as model:
-        grading.warn_of_own_judge(model)
+        grading.check_policy(model)
         started = time.monotonic()
         # All questions before the next repeat: a run store lets the same question be asked once at a time only.
         items = [(position, example, repeat) for repeat in range(n_repeats) for position, example in enumerate(task)]

@@ -22,7 +22,7 @@ from catlite.errors import (
     RubricError,
 )
 from catlite.models.base import Model, traits
-from catlite.preflight import check_readable
+from catlite.preflight import check_images, check_policy, check_readable
 from catlite.results import SINGLE, Row
 from catlite.rewards.answer_match import GOLD
 from catlite.rewards.protocol import audited, grader_of, warn_own_judge
@@ -45,10 +45,13 @@ class Grading:
         if SINGLE in estimators:
             raise ConfigError(f"an estimator cannot be called {SINGLE!r}: that is what a rollout alone is called")
         check_readable(estimators.values(), task.examples)
-        return cls(estimators, grader_of(task, grader))
+        grader = grader_of(task, grader)
+        check_images([grader], task.examples)
+        return cls(estimators, grader)
 
-    def warn_of_own_judge(self, policy: Model) -> None:
-        """Warn where the policy judges its own replies."""
+    def check_policy(self, policy: Model) -> None:
+        """Check that votes have a weight for each model of the policy; warn where it judges its own replies."""
+        check_policy(self.estimators.values(), policy)
         warn_own_judge(policy, self.grader)
 
     @property

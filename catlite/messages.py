@@ -1,19 +1,30 @@
-"""Prompts as chat messages, checked before anything is sent. Left out: contents in parts, such as images."""
+"""Prompts as chat messages, checked before anything is sent; a message's content is text, or parts as OpenAI has them.
+
+Parts are passed on as they are given. Left out: what a part holds, beyond its shape and size; parts.py makes images.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from catlite.errors import ConfigError
 
-Message = dict[str, str]
+Message = dict[str, Any]  # its content is text, or a list of parts such as {"type": "text", "text": …}
 Prompt = str | list[Message]
+MOST_CHARACTERS = 28_000_000  # of one text in a part: an image of 20 MB as base64, more than most providers take
+_LABELS = {"image_url": "image", "input_audio": "audio", "video_url": "video"}
+_REMOTE = re.compile(r"(?:https?|gs|s3)://\S", re.IGNORECASE)  # addresses that a server or litellm fetches from
+_DATA = re.compile(r"data:image/[\w.+-]+;base64,\S", re.IGNORECASE)
+_ADVICE = "catlite.image(…) makes a part of a file, of bytes or of a PIL image"
 
 
 def as_messages(prompt: Prompt) -> list[Message]:
     """Make chat messages of a prompt.
 
-    Raises ConfigError for an empty prompt, a message without role or content, or any other shape.
+    Raises ConfigError for an empty prompt, a message without role or content, a part that cannot be sent, or any other
+    shape.
     """
     if isinstance(prompt, str):
         if not prompt.strip():
@@ -26,17 +37,134 @@ def as_messages(prompt: Prompt) -> list[Message]:
     for number, message in enumerate(prompt):
         if not isinstance(message, Mapping):
             raise ConfigError(f'message {number} is {type(message).__name__}: want {{"role": …, "content": …}}')
-        for part in ("role", "content"):
-            if part == "content" and isinstance(message.get(part), list | tuple):
+        for key in ("role", "content"):
+            if key == "content" and isinstance(message.get(key), list | tuple):
+                _check_parts(message[key], f"message {number}")
+            elif not isinstance(message.get(key), str):
                 raise ConfigError(
-                    f"message {number} has its content in parts, and only text is sent to a model: give one text. An "
-                    "estimator that shows the prompt to no model, such as a vote, works with images"
-                )
-            if not isinstance(message.get(part), str):
-                raise ConfigError(
-                    f"message {number} has no {part!r} that is a string: "
+                    f"message {number} has no {key!r} that is a string: "
                     f'want {{"role": "user", "content": …}}, got keys {sorted(map(str, message))}'
                 )
-    if not any(message["content"].strip() for message in prompt):
+    if not any(text_of(message).strip() for message in prompt):
         raise ConfigError("every message of the prompt is empty")
     return [dict(message) for message in prompt]
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """Give the text of a message; a part that is no text is a line such as "[image]"."""
+    content = message.get("content")
+    if not isinstance(content, list | tuple):
+        return content if isinstance(content, str) else ""
+    text = ""
+    for part in content:
+        if _is_text(part):
+            text += part["text"]
+        else:
+            kind = part.get("type") if isinstance(part, Mapping) else None
+            text += ("\n" if text and text[-1] != "\n" else "") + f"[{_LABELS.get(str(kind), kind)}]\n"
+    return text
+
+
+def media(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Give the parts of `messages` that are no text, such as images, in their order."""
+    contents = [message["content"] for message in messages]
+    return [part for content in contents if not isinstance(content, str) for part in content if not _is_text(part)]
+
+
+def with_media(text: str, messages: Sequence[Mapping[str, Any]]) -> str | list[dict[str, Any]]:
+    """Give the content of a message that says `text` and shows the images of `messages` after it, where there are any.
+
+    It is how a judge or an anchor sees a question: `text_of` marks in its text where the images stood.
+    """
+    return extended(text, media(messages))
+
+
+def extended(content: str | list[dict[str, Any]], more: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """Append a paragraph of text, or parts, to the content of a message; it stays text where both are."""
+    if not more:
+        return content
+    if isinstance(content, str) and isinstance(more, str):
+        return f"{content}\n\n{more}"
+    parts = ([{"type": "text", "text": item}] if isinstance(item, str) else item for item in (content, more))
+    return [part for side in parts for part in side]
+
+
+def text_only(prompt: Prompt, who: str) -> Prompt:
+    """Join the parts of each message, for a model that takes text alone.
+
+    Raises ConfigError, with the name of the model, for a part that is no text.
+    """
+    if isinstance(prompt, str):
+        return prompt
+    messages = as_messages(prompt)
+    for number, message in enumerate(messages):
+        for part in media([message]):
+            raise ConfigError(
+                f"{who} takes text alone, and message {number} has a part of the type {part['type']!r}: ask a model "
+                "that takes such parts through Endpoint, or leave the part out"
+            )
+    return [{**message, "content": text_of(message)} for message in messages]
+
+
+def mapped(value: Any, change: Any) -> Any:
+    """Rebuild `value`, a tree of dicts and lists, with `change` applied to each text in it."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: mapped(item, change) for key, item in value.items()}
+    return [mapped(item, change) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str)
+
+
+def _check_parts(parts: Sequence[Any], where: str) -> None:
+    """Raise ConfigError for a content in parts that no server can read."""
+    if not parts:
+        raise ConfigError(f"{where} has an empty list of parts as its content: give a text, or at least one part")
+    for number, part in enumerate(parts):
+        place = f"part {number} of {where}"
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if not isinstance(kind, str) or not kind:
+            given = f"keys {sorted(map(str, part))}" if isinstance(part, Mapping) else f"{type(part).__name__}"
+            raise ConfigError(f'{place} has no "type": want {{"type": "text", "text": …}} or an image, got {given}')
+        if kind == "text" and not isinstance(part.get("text"), str):
+            raise ConfigError(f'{place} is of the type "text" and has none: want {{"type": "text", "text": …}}')
+        for leaf in _leaves(part):
+            if not isinstance(leaf, str | int | float | None):
+                raise ConfigError(f"{place} holds {type(leaf).__name__}, which cannot be sent as JSON: {_ADVICE}")
+            if isinstance(leaf, str) and len(leaf) > MOST_CHARACTERS:
+                raise ConfigError(
+                    f"{place} holds {len(leaf):,} characters, and {MOST_CHARACTERS:,} (20 MB as base64) are the most "
+                    "that is sent in one part: make the image smaller"
+                )
+        if kind == "image_url":
+            _check_image(part.get("image_url"), place)
+        elif kind == "image" and "source" not in part:
+            raise ConfigError(f'{place} is of the type "image", which OpenAI\'s API calls "image_url": {_ADVICE}')
+
+
+def _check_image(image: Any, place: str) -> None:
+    url = image.get("url") if isinstance(image, Mapping) else None
+    if not isinstance(url, str):
+        raise ConfigError(f'{place} has no address: want {{"type": "image_url", "image_url": {{"url": …}}}}; {_ADVICE}')
+    if _REMOTE.match(url) or _DATA.match(url):
+        return
+    if url[:5].lower() == "data:":
+        raise ConfigError(
+            f"{place} has a data URL that is no image in base64, {url[:40]!r}: want data:image/png;base64,…; {_ADVICE}"
+        )
+    path = url.removeprefix("file://")[:100]
+    raise ConfigError(
+        f"{place} has {url[:100]!r} as the address of its image, which a server cannot read: give an https address, or "
+        f"send the file with catlite.image({path!r})"
+    )
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _leaves(item)
+    else:
+        yield value

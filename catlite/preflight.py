@@ -10,8 +10,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from catlite.coerce import check_estimator, check_reward
-from catlite.data import Example
+from catlite.coerce import check_estimator, check_reward, sees_images
+from catlite.data import Example, media
 from catlite.errors import ConfigError
 from catlite.references.anchored import AnchoredVote
 from catlite.references.vote import MajorityVote
@@ -62,6 +62,13 @@ def check_task(
     Raises:
         ConfigError: when no example has what one of them reads; where only some lack it, a warning says how many.
     """
+    for part in (*_parts(estimator), *_parts(reward)):
+        if isinstance(part, MajorityVote | AnchoredVote | VoteShare) and part.weights is not None:
+            raise ConfigError(
+                f"{type(part).__name__} with weights=, which are for the members of a Panel: a training samples one "
+                "policy. Leave them out"
+            )
+    check_images([estimator, reward], examples or ())
     if examples is None:
         for part in _parts(estimator):
             if isinstance(part, MajorityVote | AnchoredVote) and answer_format is None:
@@ -106,10 +113,38 @@ def check_stop(stop: str | None, reward: object, held: Sequence[Example]) -> Non
 
 def check_readable(estimators: Iterable[object], examples: Sequence[Example]) -> None:
     """ConfigError when no example has what one of `estimators` reads, so that all that is paid would be for nothing."""
+    estimators = list(estimators)
+    check_images(estimators, examples)
     for part in (part for estimator in estimators for part in _parts(estimator)):
         needed, remedy, lacking = _missing(part, examples)
         if lacking and lacking == len(examples):
             raise ConfigError(f"{type(part).__name__} needs the {needed} of an example, and none has one: {remedy}")
+
+
+def check_policy(estimators: Iterable[object], policy: Any) -> None:
+    """ConfigError when one of `estimators` votes with weights, and has none for a model that writes the rollouts."""
+    for part in (part for estimator in estimators for part in _parts(estimator)):
+        if isinstance(part, MajorityVote | AnchoredVote):
+            part.check_policy(policy)
+
+
+def check_images(parts: Iterable[object], examples: Iterable[Example]) -> None:
+    """ConfigError when a question has an image, and an estimator or a reward would show it to a model that sees none.
+
+    Their `shows_question` names the field with that model, and the one that says whether it is shown the question.
+    """
+    if not any(media(example.messages) for example in examples):
+        return
+    for part in (inner for outer in parts for inner in _parts(outer)):
+        role, shows = getattr(part, "shows_question", ("", ""))
+        model = getattr(part, role, None)
+        if model is not None and getattr(part, shows, True) and (role == "scorer" or not sees_images(model)):
+            remedy = f"leave {shows} out" if shows else "use another estimator or reward"
+            why = "scoring reads text alone" if role == "scorer" else f"{model.name!r} takes text alone"
+            raise ConfigError(
+                f"{type(part).__name__} shows the question to its {role}, and a question has an image: {why}. Give a "
+                f"{role} that sees images, or {remedy}"
+            )
 
 
 def _missing(part: object, examples: Sequence[Example]) -> tuple[str, str, int]:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from catlite.data import Message, Prompt, Rollout, as_messages
+from catlite.data import Message, Prompt, Rollout, as_messages, media, text_of
 from catlite.errors import BudgetReached, ModelError
 from catlite.models.ask import usage_of
 from catlite.models.base import Model, check_sampling, combined, token_limit, traits
@@ -23,6 +23,7 @@ from catlite.models.kept import wanted
 from catlite.models.local.model import LocalModel
 from catlite.models.panel import Panel
 from catlite.models.replay import Replay
+from catlite.parts import most_tokens
 from catlite.rollouts import ends_run
 from catlite.runs import session
 from catlite.usage import Usage
@@ -89,7 +90,7 @@ class Tally:
                 values = await ask(model, prompt, text)
         else:
             values = [-1.0] * max(1, _tokens(text))
-            spent = [_usage(model, _prompt_tokens(as_messages(prompt)) + len(values), 0)]
+            spent = [_usage(model, _prompt_tokens(as_messages(prompt), model) + len(values), 0)]
         for usage in spent:
             session.meter(usage)
         used = Usage.total(spent)
@@ -105,7 +106,7 @@ class Tally:
         limit, form = token_limit(request), request.get("response_format")
         self.unlimited |= limit is None
         tokens = min(limit or FORM_TOKENS, FORM_TOKENS) if form else limit or REPLY_TOKENS
-        first, other = _usage(model, _prompt_tokens(messages), tokens), _usage(model, 0, tokens, requests=0)
+        first, other = _usage(model, _prompt_tokens(messages, model), tokens), _usage(model, 0, tokens, requests=0)
         return [
             Rollout(
                 _fill_in(form, messages) if form else _text(i, messages, tokens),
@@ -129,8 +130,9 @@ def _tokens(text: str) -> int:
     return math.ceil(len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN)
 
 
-def _prompt_tokens(messages: Sequence[Message]) -> int:
-    return sum(_tokens(message["content"]) + _PER_MESSAGE for message in messages)
+def _prompt_tokens(messages: Sequence[Message], model: Model) -> int:
+    texts = sum(_tokens(text_of(message)) + _PER_MESSAGE for message in messages)
+    return texts + sum(most_tokens(part, model.name) for part in media(messages))
 
 
 def _text(number: int, messages: Sequence[Message], tokens: int) -> str:
@@ -142,7 +144,7 @@ def _text(number: int, messages: Sequence[Message], tokens: int) -> str:
 def _fill_in(form: Mapping[str, Any], messages: Sequence[Message]) -> str:
     """Write a reply that fits a `response_format`."""
     schema = form.get("json_schema", {}).get("schema", {})
-    entries = max(len(start.findall(messages[-1]["content"])) for start in _NUMBERED)
+    entries = max(len(start.findall(text_of(messages[-1]))) for start in _NUMBERED)
     return json.dumps(_value(schema, entries, 1))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import singledispatch
 
 from catlite.criteria import Criterion, Rubric, Verdict
-from catlite.data import Example, Group, Judgement, Reference, Response, Rollout
+from catlite.data import Example, Group, Judgement, Reference, Response, Rollout, text_of
 from catlite.text import fitted, plural, short, table, usage_text, visible
 
 
@@ -42,7 +42,7 @@ def _(rollout: Rollout) -> str:
 def _(example: Example) -> str:
     prompt = example.prompt
     last = prompt[-1] if isinstance(prompt, list) and prompt else prompt
-    content = last.get("content") if isinstance(last, Mapping) else last
+    content = text_of(last) if isinstance(last, Mapping) else last
     name = "" if example.id is None else f" {short(example.id, 30)}:"
     answer = "" if example.answer is None else f", answer {short(example.answer, 30)!r}"
     rubric = "" if example.rubric is None else f", {example.rubric!r}"
@@ -91,11 +91,14 @@ def _(reference: Reference) -> str:
 @in_full.register
 def _(group: Group) -> str:
     with_answers = group.example.answer_format is not None
-    head = ["#", *(["answer"] if with_answers else []), "ended", "text"]
+    writers = [rollout.model if isinstance(rollout, Rollout) else None for rollout in group.rollouts]
+    of_panel = any(writers)
+    head = ["#", *(["member"] if of_panel else []), *(["answer"] if with_answers else []), "ended", "text"]
     rows = [head]
-    for number, rollout in enumerate(group.rollouts, 1):
+    for number, (writer, rollout) in enumerate(zip(writers, group.rollouts, strict=True), 1):
+        member = [short(writer or "–", 20)] if of_panel else []
         answer = [short(rollout.answer or "–", 20)] if with_answers else []
-        rows.append([str(number), *answer, ended(rollout), short(rollout.error or rollout.text, 80)])
+        rows.append([str(number), *member, *answer, ended(rollout), short(rollout.error or rollout.text, 80)])
     return table(fitted(rows, [len(head) - 1]), right=(0,))
 
 

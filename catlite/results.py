@@ -18,17 +18,19 @@ from catlite import cards
 from catlite.averages import mean_and_error, relative_gain
 from catlite.data import Group, Judgement, Reference
 from catlite.errors import ConfigError
+from catlite.members import Sampled, count_members, member_cells
 from catlite.references.synthesis import SPARED
 from catlite.rollouts import unanswered
 from catlite.runs import evaluation_file
 from catlite.runs.session import distinct
-from catlite.text import WIDTH, count, data_frame, dollars, plural, rounded, short, table, usage_text, width_of
+from catlite.text import WIDTH, count, data_frame, dollars, fitted, plural, rounded, short, table, usage_text, width_of
 from catlite.usage import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SINGLE = "single sample"
+_MEMBERS = "Members of the panel; own, others: share of pairs of replies with equal answers"
 _HEAD = ("task", "policy", "n", "seconds", "stopped", "n_repeats")  # what a file says of an evaluation once
 
 
@@ -106,6 +108,13 @@ class Evaluation:
             return self.groups[repeat * (len(self.groups) // self.n_repeats) + position]
         references = (row.reference for row in self.rows if (row.position, row.repeat) == (position, repeat))
         return next((reference.group for reference in references if reference is not None), None)
+
+    @property
+    def sampled(self) -> list[Sampled]:
+        """The groups of rollouts, with the score of each rollout."""
+        singles = (row for row in self.rows if row.system == SINGLE)
+        groups = ((row, self.group(row.position, row.repeat)) for row in singles)
+        return [Sampled(row.position, group, row.scores) for row, group in groups if group is not None]
 
     def scores(self, system: str, *, abstained: bool = True) -> dict[int, float]:
         """Give the system's score on every question that was graded, by position: the mean over repeats.
@@ -238,10 +247,16 @@ class Evaluation:
         head, *rows = _cells(totals, narrow=True)
         room = WIDTH - sum(2 + max(map(len, column)) for column in list(zip(head, *rows, strict=True))[1:])
         shown = [head, *([_shortened(name, room), *cells] for name, *cells in rows)]
-        return "\n".join([title, table(shown, right=range(1, len(head))), *self.notes])
+        parts = [title, table(shown, right=range(1, len(head)))]
+        if members := count_members(self.sampled, at_once=True):
+            cells = fitted(member_cells(members, narrow=True), [0])
+            parts += [f"\n{_MEMBERS}:", table(cells, right=range(1, len(cells[0])))]
+        return "\n".join([*parts, *self.notes])
 
     def _repr_html_(self) -> str:
-        return cards.html_table(self._title, _cells(self._totals())) + cards.notes_html(self.notes)
+        members = count_members(self.sampled, at_once=True)
+        shares = cards.html_table(_MEMBERS, member_cells(members)) if members else ""
+        return cards.html_table(self._title, _cells(self._totals())) + shares + cards.notes_html(self.notes)
 
     @property
     def _title(self) -> str:
@@ -262,6 +277,10 @@ class Evaluation:
                 "an answer."
             )
         notes += unanswered(self.groups)
+        for member in count_members(self.sampled, at_once=True):
+            if member["failed"]:
+                lost = f"{member['failed']:,} of {plural(member['rollouts'], 'reply', 'replies')}"
+                notes.append(f"{short(member['model'])} failed to give {lost}: {short(member['error'], 200)}")
         for system in self.systems:
             scored = [row for row in self.rows if row.system == system and row.score is not None]
             without = sum(row.error is not None for row in scored)

@@ -16,6 +16,7 @@ from catlite.emitting import emitted, iterating
 from catlite.models.base import Models
 from catlite.models.naming import UNNAMED, Secret, sealed
 from catlite.runs.budget import Budget
+from catlite.runs.progress import tell_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ def astream(
     example = Example(prompt, answer_format=answer_format)
 
     async def work(emit: Callable[[Event], None]) -> None:
+        tell_job(run)
         reference = await sample_and_reconcile(
             example,
             model,

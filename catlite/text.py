@@ -30,16 +30,38 @@ def data_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Make a DataFrame of `rows`; lone surrogates are written out, since pandas with pyarrow refuses them."""
     import pandas as pd
 
-    def writable(value: Any) -> Any:
-        return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+    return pd.DataFrame([writable(row) for row in rows])
 
-    return pd.DataFrame([{name: writable(value) for name, value in row.items()} for row in rows])
+
+def writable(value: Any) -> Any:
+    """Write lone surrogates out in a text, or in all texts of a list or a mapping: UTF-8 has no bytes for them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {writable(name): writable(part) for name, part in value.items()}
+    return [writable(part) for part in value] if isinstance(value, list) else value
 
 
 def short(text: str, width: int = 60) -> str:
     """Cut `text` to one line of at most `width` characters."""
     line = " ".join(visible(text[: 4 * width]).split())
     return line if len(line) <= width and len(text) <= 4 * width else line[: width - 1] + "…"
+
+
+def fitting(text: str, columns: int, *, ending: bool = False) -> str:
+    """Cut `text` to one line of at most `columns` columns of a terminal: to its beginning, or to its ending."""
+    size = 4 * columns
+    part = text[-size:] if ending else text[:size]
+    line = " ".join(visible(part).split())
+    if len(part) == len(text) and width_of(line) <= columns:
+        return line
+    kept, room = "", columns - 1
+    for character in reversed(line) if ending else line:
+        room -= width_of(character)
+        if room < 0:
+            break
+        kept = character + kept if ending else kept + character
+    return "…" + kept if ending else kept + "…"
 
 
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:

@@ -27,7 +27,7 @@ class BlockingTwins(griffe.Extension):
             work = mod.members[f"a{name}"]
             assert isinstance(work, griffe.Function)
             assert work.docstring is not None
-            returns = re.sub(r"AsyncGenerator\[(\w+), None\]", r"Iterator[\1]", str(work.returns))
+            returns = re.sub(r"AsyncGenerator\[(\w+), None\]", r"Generator[\1]", str(work.returns))
             twin = griffe.Function(
                 name, parameters=work.parameters, returns=returns, lineno=work.lineno, endlineno=member.endlineno
             )

@@ -323,7 +323,7 @@ class _Connection(asyncio.Protocol):
         if kind == "stream":
             head = f"HTTP/1.1 200 OK\r\ncontent-type: {answer.content_type}\r\ntransfer-encoding: chunked\r\n\r\n"
             self.transport.write(head.encode())
-            self.stream(answer, 0)
+            self.stream(answer, 0, self.server.loop.time())
             return
         sent = answer.payload()
         head = _head(answer.status, answer.headers(), sent, answer.content_type)
@@ -347,14 +347,15 @@ class _Connection(asyncio.Protocol):
             self.timer = None
             self.finish(answer.status)
 
-    def stream(self, answer: Fault, at: int) -> None:
-        """Send the parts of a stream from `at` on."""
+    def stream(self, answer: Fault, at: int, began: float) -> None:
+        """Send the parts of a stream from `at` on, each at its time after `began`."""
         self.timer = None
         while at < len(answer.body):
             part, at = answer.body[at], at + 1
             self.transport.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
             if answer.interval:
-                self.timer = self.server.loop.call_later(answer.interval, self.stream, answer, at)
+                due = began + at * answer.interval
+                self.timer = self.server.loop.call_at(due, self.stream, answer, at, began)
                 return
         if answer.ending == "end":
             self.finish(answer.status)

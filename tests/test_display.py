@@ -204,10 +204,11 @@ def test_estimate_gives_a_list_that_shows_itself_as_a_table():
     assert type(found[:1]) is References
     assert [reference.group.example.id for reference in found.failed] == ["b"]
     frame = found.to_frame()
-    assert list(frame.prompt) == ["good?", "bad?"]
+    assert [prompt[-1]["content"] for prompt in frame.prompt] == ["good?", "bad?"]
     assert (frame.answer[0], frame.answer.isna().tolist()) == ("7", [False, True])
-    assert frame.text.isna().tolist() == [False, True]
-    assert list(frame.agree) == [2, 0]
+    assert frame.reference.isna().tolist() == [False, True]
+    assert list(frame.support) == [[2, 2], [0, 2]]
+    assert list(frame.agreement) == [1.0, 0.0]
     assert "good?" in found._repr_html_()
     assert "2 references (1 failed)" in str(found)
 

@@ -150,6 +150,8 @@ def test_endpoint_example_runs_against_a_server(page, line, kind, code, printed,
 
 @pytest.mark.parametrize(BLOCK, runs("recipe"))
 def test_recipe_prints_what_its_page_shows(page, line, kind, code, printed, tmp_path):
+    if "parquet" in code:
+        pytest.importorskip("pyarrow", reason="needs catlite[data]")
     for name, text in FILES.findall(page.read_text("utf-8")):
         (tmp_path / name).write_text(text, "utf-8")
     with Server(scripted, models=None) as server:

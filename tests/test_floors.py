@@ -15,10 +15,10 @@ ROOT = Path(catlite.__file__).parent
 FLOORS = (
     "usage endings lazy extras text averages cache",
     "errors checks",
-    "criteria tracebacks",
+    "criteria tracebacks messages parts",
     "concurrency emitting",
     "answers prompts",
-    "messages data parsing",
+    "data parsing",
     "reprs cards",
     "runs",
     "tasks models.base",
@@ -28,7 +28,7 @@ FLOORS = (
     "models.named",
     "models.panel",
     "models.naming",
-    "coerce rollouts costs rehearsal",
+    "coerce rollouts members costs rehearsal",
     "references rewards",
     "preflight results",
     "training evaluation grading",
@@ -36,7 +36,7 @@ FLOORS = (
     "reporting",
     "api streaming estimation judging pricing",
     "serving",
-    "cli",
+    "cli llm_plugin",
     "__main__",
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}

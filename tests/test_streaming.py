@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
 import threading
+import weakref
 
 import pytest
+from faults import delta, sse, status, stream
 
 import catlite
 from catlite import Done, ReferenceText, Rollout, RolloutDone, ScriptedModel
@@ -218,3 +221,58 @@ def test_an_own_models_stream_is_kept_and_booked(tmp_path):
     begun, first, done = once()
     assert (begun, first) == (1, r"It is \boxed{7}.")
     assert once() == (0, first, done)
+
+
+def test_what_was_shown_stands_when_a_refusal_has_passed(where, server):
+    """A setting that was refused without words is tried once more: that reply is not the reference."""
+    server.reply = lambda body, i: "greedy" if "temperature" in body else "sampled"
+    refusals = iter([None, *[status(400, "no")] * 3])
+    server.script(lambda number, body: next(refusals, None))
+    events = list(catlite.stream("q", n=1, **where))
+    assert text(events) == events[-1].reference.text == "sampled"
+    assert [request.body.get("temperature") for request in server.requests] == [None, 0.0, 0.0, 0.0, None, 0.0]
+
+
+def test_a_broken_reference_is_an_estimation_error_that_keeps_the_rollouts(where, server, tmp_path):
+    server.script([None, stream(*sse(delta(content="To")), ending="cut")])
+    events = []
+    with pytest.raises(EstimationError, match="2 characters of the reply had come and were handed on") as caught:
+        events.extend(catlite.stream("q", n=2, run=tmp_path, **where))
+    assert kinds(events) == ["RolloutDone"] * 2 + ["ReferenceText"]
+    assert len(caught.value.group.rollouts) == 2
+    assert list(catlite.stream("q", n=2, run=tmp_path, **where))[-1].reference.text == r"Together: \boxed{42}"
+    assert len(server.requests) == 3
+
+
+def test_rollouts_of_several_requests_are_told_one_by_one(where, server):
+    server.most_choices = 1
+    server.latency = lambda body, n: 0.05 * (server.completions % 3)
+    events = list(catlite.stream("q", n=3, **where))
+    assert sorted(event.position for event in events[:3]) == [0, 1, 2]
+    assert kinds(events)[3:].count("RolloutDone") == 0
+
+
+def test_a_rollout_that_failed_is_told_too(where, server, hurry):
+    server.most_choices = 1
+    server.script(lambda number, body: status(400, "filtered") if number == 2 else None)
+    events = list(catlite.stream("q", n=3, **where))
+    errors = {event.position: event.rollout.error for event in events if isinstance(event, RolloutDone)}
+    assert len(errors) == 3
+    assert sum(error is not None for error in errors.values()) == 1
+
+
+def test_nothing_large_stays_with_an_open_connection(where):
+    """A connection keeps the context in which it was opened."""
+    prompt = "q" * 1000
+
+    class Big(str):
+        pass
+
+    big = Big(prompt)
+    kept = weakref.ref(big)
+    where = {name: value for name, value in where.items() if name != "model"}
+    with catlite.Endpoint("test-model", **where) as model:
+        assert kinds(list(catlite.stream(big, model, n=2)))[-1] == "Done"
+        del big
+        gc.collect()
+        assert kept() is None

@@ -1,25 +1,26 @@
-"""What each member of a Panel gave: replies, cost, and how often its answers agree with its own and the others'."""
+"""What each member of a Panel gave, how often members agree, and the weights for a vote that follow from it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from catlite import answers
-from catlite.averages import mean_and_error
-from catlite.data import Group, Reference, Response, Rollout
+from catlite.averages import over_questions
+from catlite.data import Reference
 from catlite.errors import ConfigError
+from catlite.members import Sampled, agreement as agree, count_members, members_of, votes_of
 from catlite.results import Evaluation, as_evaluation
 from catlite.text import data_frame
-from catlite.usage import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Results = str | Path | Evaluation | Iterable[Reference]
 
-def members(results: str | Path | Evaluation | Iterable[Reference]) -> pd.DataFrame:
+
+def members(results: Results) -> pd.DataFrame:
     """List what each member of a Panel gave.
 
     Two replies agree when their answers are equal; those without an answer are not compared.
@@ -29,9 +30,10 @@ def members(results: str | Path | Evaluation | Iterable[Reference]) -> pd.DataFr
 
     Returns:
         A DataFrame with a row per member. Columns: model; rollouts; failed, of which the call failed; no_answer, of the
-        others; own, the share of pairs of its own replies to a question that agree, with own_se; others, the share of
-        pairs of a reply of its and one of another member, with others_se; both are means over questions with standard
-        errors, nan for open-ended text; prompt_tokens, completion_tokens, cost_usd.
+        others; score, of a single reply in an evaluation, with score_se; own, the share of pairs of its own replies to
+        a question that agree, with own_se; others, the share of pairs of a reply of its and one of another member, with
+        others_se; prompt_tokens, completion_tokens, cost_usd; error, why the first call that failed did. Means and
+        standard errors are over questions; nan without any, as for the agreement of open-ended text.
 
     Raises:
         ConfigError: when the rollouts are not a Panel's, or the evaluation was made without them.
@@ -39,62 +41,72 @@ def members(results: str | Path | Evaluation | Iterable[Reference]) -> pd.DataFr
     Example:
         >>> members(catlite.estimate(prompts, ["gpt-4o-mini", "gpt-4o"], answer_format="boxed"))
     """
+    return data_frame(count_members(_sampled(results)))
+
+
+def agreement(results: Results) -> pd.DataFrame:
+    """Tell for each two members of a Panel how often a reply of the one and a reply of the other agree.
+
+    Args:
+        results: as in `members`.
+
+    Returns:
+        A square DataFrame by member: the share of pairs of replies to a question whose answers are equal, mean over
+        questions; on the diagonal of two replies of the same member. nan where no pair was given.
+
+    Raises:
+        ConfigError: as in `members`.
+
+    Example:
+        >>> agreement("runs/panel").loc["gpt-4o-mini", "gpt-4o"]
+        0.81
+    """
+    sampled = _sampled(results)
+    names = members_of(sampled)
+    votes = [(sample.question, votes_of(sample) or {}) for sample in sampled]
+    rows = [{"model": name} | {other: agree(votes, name, [other])[0] for other in names} for name in names]
+    return data_frame(rows).set_index("model")
+
+
+def vote_weights(results: Results) -> dict[str, float]:
+    """Weigh each member of a Panel by how often it agrees with the plain vote, without labels, for a second vote.
+
+    This is Worker Agreement with Aggregate, as Crowd-Kit has it (arXiv 2109.08584). A member that gives many of the
+    replies agrees with itself, so give members the same number. Left out of it are questions whose vote is tied.
+
+    Args:
+        results: as in `members`, with answers that can be compared.
+
+    Returns:
+        By member the share of its answers that are the majority's, mean over questions: `weights` of MajorityVote.
+
+    Raises:
+        ConfigError: as in `members`, and when a member has no answer to a question whose vote is decided.
+
+    Example:
+        >>> weights = vote_weights("runs/panel")
+        >>> catlite.reestimate("runs/panel", catlite.MajorityVote(weights=weights))
+    """
+    sampled = _sampled(results)
+    shares: dict[str, list[tuple[object, float]]] = {name: [] for name in members_of(sampled)}
+    for sample in sampled:
+        votes = votes_of(sample) or {}
+        most = Counter(number for numbers in votes.values() for number in numbers).most_common(2)
+        if not most or (len(most) > 1 and most[0][1] == most[1][1]):
+            continue
+        for name, of_member in shares.items():
+            of_member += [(sample.question, float(number == most[0][0])) for number in votes.get(name, ())]
+    if silent := [name for name, of_member in shares.items() if not of_member]:
+        raise ConfigError(f"{silent[0]!r} gave no answer to a question whose vote is decided: its weight is unknown")
+    return {name: over_questions(of_member)[0] for name, of_member in shares.items()}
+
+
+def _sampled(results: Results) -> list[Sampled]:
+    """The groups behind `results`; ConfigError where no Panel gave them."""
     if isinstance(results, str | Path | Evaluation):
-        groups = list(as_evaluation(results).groups)
+        sampled = as_evaluation(results).sampled
     else:
-        groups = [reference.group for reference in results]
-    names = dict.fromkeys(
-        name for group in groups for rollout in group.rollouts if (name := _member(rollout)) is not None
-    )
-    if not names:
-        raise ConfigError("no rollout says which model gave it: members() is for what a Panel has sampled")
-    return data_frame([_row(name, groups) for name in names])
-
-
-def _member(rollout: Response) -> str | None:
-    return rollout.model if isinstance(rollout, Rollout) else None
-
-
-def _row(name: str, groups: Iterable[Group]) -> dict[str, Any]:
-    own: list[float] = []
-    others: list[float] = []
-    replies: list[Response] = []
-    for group in groups:
-        replies += [rollout for rollout in group.rollouts if _member(rollout) == name]
-        same, different = _agreements(name, group)
-        own += same
-        others += different
-    usage = Usage.total(rollout.usage for rollout in replies)
-    own_mean, own_error = mean_and_error(own)
-    mean, error = mean_and_error(others)
-    answered = [rollout for rollout in replies if rollout.defect != "failed"]
-    return {
-        "model": name,
-        "rollouts": len(replies),
-        "failed": len(replies) - len(answered),
-        "no_answer": sum(rollout.answer is None for rollout in answered),
-        "own": own_mean,
-        "own_se": own_error,
-        "others": mean,
-        "others_se": error,
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "cost_usd": usage.cost_usd,
-    }
-
-
-def _agreements(name: str, group: Group) -> tuple[list[float], list[float]]:
-    """(the share of pairs of the member's own answers that agree, of pairs with another's), none where no pair is."""
-    voters = [rollout for rollout in group.usable if rollout.answer is not None]
-    if group.example.answer_format is None:
-        return [], []
-    classes = answers.classes([str(voter.answer) for voter in voters])
-    place: Mapping[int, int] = {voter: number for number, voted in enumerate(classes) for voter in voted}
-    kinds = [place[at] for at, voter in enumerate(voters) if _member(voter) == name]
-    rest = [place[at] for at, voter in enumerate(voters) if _member(voter) != name]
-    pairs = math.comb(len(kinds), 2)
-    equal = sum(math.comb(kinds.count(kind), 2) for kind in set(kinds))
-    same = [equal / pairs] if pairs else []
-    across = len(kinds) * len(rest)
-    different = [sum(kinds.count(kind) * rest.count(kind) for kind in set(kinds)) / across] if across else []
-    return same, different
+        sampled = [Sampled(number, reference.group) for number, reference in enumerate(results)]
+    if not members_of(sampled):
+        raise ConfigError("no rollout says which model gave it: this is for what a Panel has sampled")
+    return sampled

@@ -10,6 +10,7 @@ mention them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 _MARK = re.compile(
     r"(?<!`)(?:"
@@ -90,6 +91,9 @@ def split_thinking(text: str) -> tuple[str, str | None]:
     return "".join(visible_parts), "\n".join(part.strip() for part in thought if part.strip())
 
 
+_Closing = Callable[[str, int], re.Match[str] | None]
+
+
 class WrittenText:
     """A reply as it is written: gives its text, and holds back the thinking at its start.
 
@@ -103,37 +107,60 @@ class WrittenText:
 
     def __init__(self) -> None:
         self._held = ""  # not given yet
-        self._thinking: bool | None = None  # None until that is known
-        self._thought = False  # whether the text is what follows thinking, whose ends are stripped
+        self._closing: _Closing | None = None  # finds the end of the thinking under way
+        self._begun = False  # whether the text has
+        self._thought = False  # whether thinking stood before it: then its ends are stripped
+        self._channels = False
 
     def add(self, piece: str) -> str:
         """Take what was written next; return the text that can be given by now."""
         self._held += piece
-        if self._thinking is None:
-            start = self._held.lstrip()
-            marked = any(pattern.match(start) for pattern in (_MARK, _CHANNEL, _BARE_CHANNELS))
-            if not start or (not marked and _MARK_BEGUN.fullmatch(start)):
+        while not self._begun:
+            if self._closing is None and not self._start():
                 return ""
-            self._thinking = marked
-        if self._thinking:
-            if not _ENDS.search(self._held, max(0, len(self._held) - len(piece) - _LONGEST_MARK)):
-                return ""
-            if "<|channel|>" in self._held and not _FINAL.search(self._held):
-                return ""
-            text = split_thinking(self._held)[0].lstrip()
-            if not text:
-                return ""
-            self._thinking, self._thought, self._held = False, True, text
-        end = len(self._held.rstrip()) if self._thought else len(self._held)
-        text, self._held = self._held[:end], self._held[end:]
+            if self._closing is not None:
+                mark = self._closing(self._held, max(0, len(self._held) - len(piece) - _LONGEST_MARK))
+                if mark is None:
+                    self._held = self._held[-_LONGEST_MARK:]
+                    return ""
+                self._held, self._closing, self._thought = self._held[mark.end() :].lstrip(), None, True
+        text = re.split(r"<(?=\||$)", self._held, maxsplit=1)[0] if self._channels else self._held
+        text = text.rstrip() if self._thought else text
+        self._held = self._held[len(text) :]
         return text
 
+    def _start(self) -> bool:
+        """Find out whether text or thinking begins; False until that is known."""
+        start = self._held.lstrip()
+        if self._thought:
+            self._held = start
+        if not start:
+            return False
+        if self._channels:
+            self._begun = True
+        elif _CHANNEL.match(start):
+            self._channels, self._closing = True, _FINAL.search
+        elif _MARK.match(start):
+            self._closing = _closing
+        elif _BARE_CHANNELS.match(start):
+            self._closing = re.compile(_BARE_FINAL).search
+        elif _MARK_BEGUN.fullmatch(start):
+            return False
+        else:
+            self._begun = True
+        return True
 
-_LONGEST_MARK = 130
+
+_LONGEST_MARK = 200
 _MARK_BEGUN = re.compile(r"<\|[^\n]{0,60}|[<\[◁][^>\]▷\n]{0,130}|a(?:n(?:a(?:l(?:y(?:s(?:is?)?)?)?)?)?)?")
-# What may end thinking; whether it does, split_thinking decides.
-_ENDS = re.compile(rf"</|\[/|◁/|<\|end|<channel|<unused95|<\|message\|>|{_BARE_FINAL}", re.IGNORECASE)
-_FINAL = re.compile(r"<\|channel\|>\s{0,3}final[^<\n]{0,60}<\|message\|>", re.IGNORECASE)
+_FINAL = re.compile(
+    r"<\|channel\|>\s{0,3}final[^<\n]{0,60}(?:<\|constrain\|>[^<\n]{0,60})?<\|message\|>", re.IGNORECASE
+)
+
+
+def _closing(text: str, start: int) -> re.Match[str] | None:
+    """The first mark at or after `start` that ends thinking."""
+    return next((mark for mark in _MARK.finditer(text, start) if any(mark.groupdict().values())), None)
 
 
 def _split_channels(text: str) -> tuple[str, str | None]:

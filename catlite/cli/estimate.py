@@ -1,14 +1,21 @@
-"""`catlite estimate`: a file of questions in, a JSON line per reference out."""
+"""`catlite estimate`: a file of questions in, a JSON line per reference out, or a file of them."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 import catlite
 from catlite.cli import options
 from catlite.cli.flags import in_flags
+from catlite.data import Reference
+from catlite.errors import StoreError
+from catlite.references import files
+from catlite.references.dataset import References
+from catlite.text import plural
 
 
 def add(commands: options.Commands) -> None:
@@ -22,22 +29,32 @@ def add(commands: options.Commands) -> None:
         examples="""
             catlite estimate questions.csv --prompt question --model gpt-4o-mini
             catlite estimate questions.jsonl --model gpt-4o-mini --run runs/q \\
-                --max-tokens 800 --budget-usd 2 > references.jsonl
+                --max-tokens 800 --budget-usd 2 --out references.parquet
             catlite estimate sums.csv --answer-format boxed --ask \\
                 --estimator majority --model gpt-4o-mini
         """,
     )
-    parser.add_argument("file", help="a CSV, TSV, JSONL or JSON file with one question a row")
+    parser.add_argument("file", help="a CSV, TSV, JSONL, JSON or Parquet file with one question a row")
     options.add_own(parser)
     options.add_limit(parser)
     options.add_estimator(parser)
     options.add_model(parser)
     options.add_run(parser)
+    options.add_option(
+        parser,
+        "--out",
+        "FILE",
+        "write the references to this file, with the columns that trainers read: Parquet, JSONL or CSV by its ending, "
+        "without questions that have none",
+    )
     options.add_dry_run(parser)
 
 
 def _estimate(arguments: argparse.Namespace) -> int:
     options.check_names([arguments.estimator])
+    out = None if arguments.out is None else Path(arguments.out)
+    if out is not None:
+        files.check_path(out)
     task = catlite.from_records(arguments.file, **options.own(arguments), **options.drawn(arguments))
     with options.opened(arguments) as model:
         chosen = options.estimator(arguments.estimator, model, arguments)
@@ -45,11 +62,34 @@ def _estimate(arguments: argparse.Namespace) -> int:
         if arguments.dry_run is not None:
             return options.print_cost(arguments, catlite.estimate, task, model, **settings)
         references = catlite.estimate(task, model, **settings)
+    if out is None:
+        _print(references)
+    else:
+        _save(references, out)
     failed = [reference for reference in references if reference.error is not None]
-    for example, reference in zip(task, references, strict=True):
-        line = {"id": example.id, "text": reference.text, "answer": reference.answer, "support": reference.support}
-        print(json.dumps(line | {"notes": reference.notes, "error": reference.error}))
     if failed:
         reason = in_flags(" ".join(str(failed[0].error).split()), arguments.parser)
         print(f"catlite: {len(failed)} of {len(references)} questions have no reference: {reason}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _print(references: Iterable[Reference]) -> None:
+    for reference in references:
+        line = {name: getattr(reference, name) for name in ("text", "answer", "support", "notes", "error")}
+        print(json.dumps({"id": reference.group.example.id} | line))
+
+
+def _save(references: References, out: Path) -> None:
+    """Write the usable references to `out` and tell how many; where that fails, print all, since they are paid for."""
+    rows = [row for row in files.rows(references) if row["completion"] is not None]
+    incomplete = len(references) - len(references.failed) - len(rows)
+    if incomplete:
+        print(f"catlite: {incomplete} of {len(references)} left out: cut off, or abstained", file=sys.stderr)
+    if not rows:
+        print(f"catlite: no reference, so {out} is not written", file=sys.stderr)
+        return
+    try:
+        print(f"{files.save(rows, out)}: {plural(len(rows), 'reference')}")
+    except StoreError:
+        _print(references)
+        raise

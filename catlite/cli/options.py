@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, get_args
 
@@ -76,6 +78,19 @@ class Parser(argparse.ArgumentParser):
         return code
 
 
+class Once(argparse.Action):
+    """An option that names the one model for a role, where a second would be taken for a member of a panel."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        """Store the name; refuse another."""
+        if getattr(namespace, self.dest) not in (None, self.default):
+            parser.error(
+                f"{option_string} is given twice, and takes one model: several share the rollouts as --model of "
+                "synthesize, estimate and evaluate alone"
+            )
+        setattr(namespace, self.dest, values)
+
+
 def add_command(
     commands: Commands,
     name: str,
@@ -118,8 +133,13 @@ def own(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_model(parser: argparse.ArgumentParser, *, rollouts: bool = True) -> None:
-    """Add the options that name a model; with `rollouts` also those of the group that it samples."""
-    add_option(parser, "--model", "NAME", f"the model: {_NAMED} (default: local)", default="local")
+    """Add the options that name a model; with `rollouts` also several of a panel, and those of the group to sample."""
+    called = f"the model: {_NAMED} (default: local)"
+    if rollouts:
+        several = "given several times, models that share the rollouts, as in --model a=4 --model b=4; where = is part "
+        add_option(parser, "--model", "NAME", f"{called}; {several}of a name, write a count after it", action="append")
+    else:
+        add_option(parser, "--model", "NAME", called, default="local", action=Once)
     add_option(parser, "--base-url", "URL", f"where the model is served, {_SUCH_AS}")
     add_option(parser, "--max-tokens", "N", "the most tokens of a reply")
     parser.set_defaults(max_connections=32)
@@ -142,7 +162,7 @@ def drawn(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def add_task(parser: argparse.ArgumentParser) -> None:
     """Add the name of a task, or of a file of the user's own, and where the file of a named one is."""
-    parser.add_argument("task", help=f"{', '.join(TASKS)}, or a CSV, TSV, JSONL or JSON file of your own")
+    parser.add_argument("task", help=f"{', '.join(TASKS)}, or a CSV, TSV, JSONL, JSON or Parquet file of your own")
     add_option(parser, "--path", "FILE", "where the file of a named task is, if it is on this machine already")
 
 
@@ -158,7 +178,9 @@ def add_run(parser: argparse.ArgumentParser, *, connections: bool = True) -> Non
     """Add the options that say where replies are kept, and what the run may cost; with `connections` how wide it is."""
     add_option(parser, "--run", "FOLDER", "keep every reply in this folder, and go on from there")
     if connections:
-        add_option(parser, "--max-connections", "N", "the most requests at once (default: 32)", default=32)
+        add_option(
+            parser, "--max-connections", "N", "the most requests at once, to each model (default: 32)", default=32
+        )
     add_option(parser, "--budget-usd", "USD", "stop before spending more US dollars")
     add_option(parser, "--budget-tokens", "N", "stop before using more tokens")
     add_option(parser, "--budget-requests", "N", "stop before sending more requests")
@@ -203,7 +225,7 @@ def print_cost(arguments: argparse.Namespace, call: Callable[..., Any], *given: 
 
 def add_judge(parser: argparse._ActionsContainer, prefix: str = "", default: str | None = None) -> None:
     """Add the options that name a judge; `prefix` sets them apart from those of the model that is judged."""
-    add_option(parser, "--judge", "NAME", f"the model that judges: {_NAMED}", default=default)
+    add_option(parser, "--judge", "NAME", f"the model that judges: {_NAMED}", default=default, action=Once)
     elsewhere = "default: where --model is served" if prefix else _SUCH_AS
     add_option(parser, f"--{prefix}base-url", "URL", f"where the judge is served ({elsewhere})", dest="judge_base_url")
     parser.add_argument(
@@ -247,11 +269,47 @@ def of_run(arguments: argparse.Namespace, names: Sequence[str] = ()) -> dict[str
     }
 
 
-def opened(arguments: argparse.Namespace) -> Endpoint:
-    """Open the policy, with its connections limited; to be closed."""
-    if arguments.model == "local" and arguments.base_url is None:
-        return catlite.embedded(max_connections=min(arguments.max_connections, 2))
-    return catlite.Endpoint(arguments.model, base_url=arguments.base_url, max_connections=arguments.max_connections)
+def models(arguments: argparse.Namespace) -> str | list[tuple[str, int]]:
+    """Read --model: one name, or the names of a panel with their counts."""
+    if isinstance(arguments.model, str | None):
+        return arguments.model or "local"
+    pairs = [_counted(text) for text in arguments.model]
+    return pairs if len(pairs) > 1 else pairs[0][0]
+
+
+def _counted(text: str) -> tuple[str, int]:
+    """Read NAME or NAME=COUNT; what follows the last = is the count."""
+    name, equals, count = text.rpartition("=")
+    if not equals:
+        return text, 1
+    if not name or not re.fullmatch("0*[1-9][0-9]*", count):
+        raise ConfigError(
+            f"--model {text}: {count!r} is no count of replies. Write --model {name or 'NAME'}=4 for 4 replies in a "
+            f"round, or --model {text}=1 where = belongs to the name"
+        )
+    return name, int(count)
+
+
+@contextmanager
+def opened(arguments: argparse.Namespace) -> Iterator[Model]:
+    """Open the policy for the block, a panel where several models are named, with the connections of each limited."""
+    named = models(arguments)
+    with ExitStack() as stack:
+        if isinstance(named, str):
+            yield stack.enter_context(endpoint(named, arguments.base_url, arguments.max_connections))
+            return
+        members = []
+        for name, count in named:
+            where = None if name == "local" else arguments.base_url
+            members.append((stack.enter_context(endpoint(name, where, arguments.max_connections)), count))
+        yield catlite.Panel(members)
+
+
+def endpoint(name: str, base_url: str | None, max_connections: int) -> Endpoint:
+    """Make the Model of a name; the embedded one, which shares this CPU, has two connections at most."""
+    if name == "local" and base_url is None:
+        return catlite.embedded(max_connections=min(max_connections, 2))
+    return catlite.Endpoint(name, base_url=base_url, max_connections=max_connections)
 
 
 def read_task(arguments: argparse.Namespace, columns: Mapping[str, Any]) -> Task:

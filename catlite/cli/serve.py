@@ -67,7 +67,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     names = arguments.models or ["local"]
     models: dict[str, Model] = {}
     for name in names:
-        models[name] = options.opened(argparse.Namespace(**{**vars(arguments), "model": name}))
+        where = None if name == "local" and len(names) > 1 else arguments.base_url
+        models[name] = options.endpoint(name, where, arguments.max_connections)
     if arguments.panel is not None:
         models[arguments.panel] = catlite.Panel(list(models.values()))
     caps = arguments.budget_usd, arguments.budget_tokens, arguments.budget_requests

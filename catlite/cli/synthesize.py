@@ -6,17 +6,21 @@ import argparse
 import json
 import re
 import sys
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from typing import Any
 
 import catlite
 from catlite.cli import options
 from catlite.cli.flags import in_flags
-from catlite.cli.waiting import on_terminal
+from catlite.cli.waiting import on_terminal, waiting
 from catlite.data import Message, Prompt, Reference
 from catlite.errors import ConfigError
+from catlite.models.base import Models
+from catlite.models.naming import called
 from catlite.reprs import in_full, models_text, support_text
-from catlite.text import usage_text, visible
+from catlite.runs.progress import Live
+from catlite.text import WIDTH, fitting, usage_text, visible
 
 
 def add(commands: options.Commands) -> None:
@@ -35,12 +39,15 @@ def add(commands: options.Commands) -> None:
             cat question.txt | catlite synthesize - --json | jq .answer
             catlite synthesize "Why is the sky blue?" --model gpt-4o-mini \\
                 --run runs/sky --max-tokens 800 --budget-usd 0.05
+            catlite synthesize "Why is the sky blue?" --model gpt-4o-mini=4 \\
+                --model anthropic/claude-haiku-4-5=4
             catlite synthesize "Say hello."  # the embedded model, which knows little
         """,
     )
     parser.add_argument("prompt", help="the question; - reads it from stdin; a JSON list of messages is a conversation")
     options.add_model(parser)
-    options.add_option(parser, "--anchor", "NAME", "the model that reconciles (default: the same as --model)")
+    anchor = "the model that reconciles (default: the same as --model)"
+    options.add_option(parser, "--anchor", "NAME", anchor, action=options.Once)
     options.add_answer_format(parser)
     options.add_run(parser, connections=False)
     parser.add_argument("--include-question", action="store_true", help="also show the question to the anchor")
@@ -49,22 +56,20 @@ def add(commands: options.Commands) -> None:
 
 
 def _synthesize(arguments: argparse.Namespace) -> int:
-    prompt = _prompt(arguments.prompt)
-    reference = catlite.synthesize(
-        prompt,
-        arguments.model,
-        anchor=arguments.anchor,
-        answer_format=arguments.answer_format,
-        include_question=arguments.include_question,
-        base_url=arguments.base_url,
+    settings = {
+        "anchor": arguments.anchor,
+        "answer_format": arguments.answer_format,
+        "include_question": arguments.include_question,
+        "base_url": arguments.base_url,
         **options.of_run(arguments),
-    )
-    if arguments.json:
-        print(json.dumps(_as_json(reference), indent=2))
-    elif arguments.rollouts:
-        print(in_full(reference))
+    }
+    prompt = _prompt(arguments.prompt)
+    if sys.stdout.isatty() and not (arguments.json or arguments.rollouts):
+        reference = _print_as_written(prompt, options.models(arguments), **settings)
     else:
-        print(visible(reference.text) if sys.stdout.isatty() else reference.text)
+        reference = catlite.synthesize(prompt, options.models(arguments), **settings)
+        text = in_full(reference) if arguments.rollouts else reference.text
+        print(json.dumps(_as_json(reference), indent=2) if arguments.json else text)
     if not arguments.rollouts:
         for note in reference.notes:
             print(f"catlite: note: {in_flags(note, arguments.parser)}", file=sys.stderr)
@@ -72,6 +77,31 @@ def _synthesize(arguments: argparse.Namespace) -> int:
             parts = [support_text(reference), models_text(reference), usage_text(reference.total_usage)]
             print("catlite: " + "; ".join(part for part in parts if part), file=sys.stderr)
     return 0
+
+
+def _print_as_written(prompt: Prompt, model: Models, *, n: int, progress: bool, **settings: Any) -> Reference:
+    """Print the reference on a terminal while it is written, and before that how many rollouts have arrived."""
+    view, written = Live(f"rollout{'s' * (n != 1)} of {called(model)}", n), ""
+    reference: Reference | None = None
+    with ExitStack() as line, closing(catlite.stream(prompt, model, n=n, **settings)) as events:
+        if progress:
+            line.enter_context(waiting(lambda: fitting(view.state(), WIDTH - 20)))
+        try:
+            for event in events:
+                if isinstance(event, catlite.RolloutDone):
+                    view.arrive(event.position, event.rollout)
+                elif isinstance(event, catlite.ReferenceText):
+                    line.close()
+                    written += event.delta
+                    print(visible(event.delta), end="", flush=True)
+                else:
+                    reference = event.reference
+        finally:
+            print(end="\n" * bool(written))
+    assert reference is not None
+    if written != reference.text:  # its thinking was not marked as such before it was over
+        print(visible(reference.text))
+    return reference
 
 
 def _prompt(argument: str) -> Prompt:

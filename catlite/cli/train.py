@@ -44,7 +44,8 @@ def add(commands: options.Commands) -> None:
     options.add_task(parser)
     options.add_own(parser.add_argument_group("a file of your own"))
     options.add_limit(parser)
-    add_option(parser, "--policy", "NAME", 'a folder, a name on the Hugging Face hub, or "local"', default="local")
+    policy = 'a folder, a name on the Hugging Face hub, or "local"'
+    add_option(parser, "--policy", "NAME", policy, default="local", action=options.Once)
     parser.add_argument(
         "--backend",
         default="auto",
@@ -68,7 +69,7 @@ def add(commands: options.Commands) -> None:
         "--seed, format rewards any answer that can be read",
     )
     named = "the model that judges rubrics: a name your endpoint serves, or provider/name"
-    add_option(parser, "--judge", "MODEL", named)
+    add_option(parser, "--judge", "MODEL", named, action=options.Once)
     add_option(parser, "--base-url", "URL", "where the judge is served")
     add_option(parser, "--steps", "N", "the most steps of the optimizer (default: 100)")
     add_option(parser, "--prompts-per-step", "N", "questions, and so groups, of one step (default: 8)")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """A line on the terminal that counts the seconds."""
+def waiting(what: str | Callable[[], str]) -> Iterator[None]:
+    """Show on the terminal what is waited for, which may change, and count the seconds."""
     if not on_terminal():
         yield
         return
@@ -20,7 +20,9 @@ def waiting(what: str) -> Iterator[None]:
 
     def count() -> None:
         while not over.wait(0.5):
-            print(f"\rcatlite: {what} … {time.monotonic() - started:.0f} s", end="", file=sys.stderr, flush=True)
+            text = what if isinstance(what, str) else what()
+            line = f"\rcatlite: {text} … {time.monotonic() - started:.0f} s\x1b[K"
+            print(line, end="", file=sys.stderr, flush=True)
 
     thread = threading.Thread(target=count, daemon=True)
     thread.start()

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from catlite.data import Message, Prompt, Rollout, as_messages
+from catlite.data import Message, Prompt, Rollout, as_messages, text_only
 from catlite.errors import BadReply, ConfigError
 from catlite.models.base import Model, Rates, Scores, Streams, sendable, token_limit, traits
 from catlite.models.booking import Books
@@ -34,8 +34,11 @@ async def sample(model: Model, prompt: Prompt, n: int = 1, **sampling: Any) -> l
 
     Raises:
         BudgetReached: when the call may cost more than is left.
-        ConfigError: when a budget needs max_tokens, or a price (`Traits.price`).
+        ConfigError: when a budget needs max_tokens, or a price (`Traits.price`), and for a prompt with an image where
+            the model takes text alone (`Traits.text_only`).
     """
+    if traits(model).text_only:
+        prompt = text_only(prompt, repr(model.name))
     in_force = session.current()
     tally, write = in_force.tally, in_force.write
     if tally is None and n == 1 and write is not None:
@@ -102,7 +105,7 @@ async def _draw(
     about, first = traits(model), samples.start
     limits = {**about.sampling, **sampling, **(sampling.get("extra_body") or {})}
     count, limit = choices(sampling, len(samples)), token_limit(limits)
-    most = most_prompt_tokens(messages), None if limit is None else count * limit
+    most = most_prompt_tokens(messages, model.name), None if limit is None else count * limit
     if isinstance(sampling.get("seed"), int):
         sampling, first = {**sampling, "seed": sampling["seed"] + first}, 0
     async with Books(model.name, about.price, requests=count, own=True).request(lambda: most) as booking:

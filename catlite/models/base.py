@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from catlite.checks import whole_number
 from catlite.data import Message, Prompt, Rollout
 from catlite.errors import ConfigError
+from catlite.messages import mapped
 
 
 @runtime_checkable
@@ -105,9 +106,11 @@ class Traits:
         sampling: the defaults of its calls.
         caches_per_slot: whether prompts that begin alike gain only when they come one after the other; False.
         version: what tells the model from others of its class and name, such as its weights and how it words a prompt.
-            A run keeps the replies of a model that tells it, and finds them again by it; None: they are not kept.
+            A run keeps the replies of a model that tells it, and finds them again by it; None: they are not kept. Of an
+            Endpoint it is the address, by which a Panel also tells two of one name apart.
         keeps_books: whether it keeps its replies in the run in force and holds itself within the budget; False leaves
             both to catlite/models/ask.py.
+        text_only: whether it takes text alone; then a question with an image is refused before anything is paid. False.
         refused, taken: settings it was seen to refuse and to work under, as "temperature=0.0"; whoever learns of one
             adds it.
 
@@ -123,6 +126,7 @@ class Traits:
     caches_per_slot: bool = False
     version: str | None = None
     keeps_books: bool = False
+    text_only: bool = False
     refused: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
 
@@ -268,11 +272,9 @@ def json_schema(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sendable(message: Message) -> Message:
-    """Replace lone surrogates in a message, which JSON over UTF-8 cannot carry."""
-    return {
-        key: value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
-        for key, value in message.items()
-    }
+    """Replace lone surrogates in a message, which JSON over UTF-8 cannot carry; its parts are copies."""
+    sent: Message = mapped(message, lambda text: text if text.isascii() else text.encode("utf-8", "replace").decode())
+    return sent
 
 
 def token_limit(sampling: Mapping[str, Any]) -> int | None:

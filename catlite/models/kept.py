@@ -148,18 +148,18 @@ def streamed(ask: Callable[[], Awaitable[list[Rollout]]]) -> AsyncGenerator[str 
 
 async def hand_on(write: Callable[[str], None], ask: Callable[[], Awaitable[list[Rollout]]]) -> Rollout:
     """Get the one reply of `ask`; `write` takes its text as it is written, and at the end what is left of it."""
-    text = ""
+    pieces: list[str] = []
 
     def take(piece: str) -> None:
-        nonlocal text
-        text += piece
+        pieces.append(piece)
         write(piece)
 
     try:
         with session.changed(write=take):
             (rollout,) = await ask()
+        text = "".join(pieces)
         if len(text) < len(rollout.text) and rollout.text.startswith(text):
             write(rollout.text[len(text) :])
         return rollout
     finally:
-        text = ""  # a connection keeps the context in which it was opened
+        pieces.clear()  # a connection keeps the context in which it was opened

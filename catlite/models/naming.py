@@ -42,12 +42,7 @@ def resolve(model: Models, *, base_url: str | Secret | None = None, api_key: str
     if isinstance(model, str):
         return named(model, base_url, api_key)
     if isinstance(model, Mapping | list | tuple):
-        if (base_url, api_key) != (None, None):
-            raise ConfigError(
-                "base_url= and api_key= go with one model's name, and a panel has several models: write each of them "
-                "as Endpoint(name, base_url=…)"
-            )
-        return Panel(model)
+        return Panel(model, base_url=base_url, api_key=api_key)
     if isinstance(model, type):
         raise ConfigError(
             f"a model is a string or an object, and {model.__name__} is a class: write {model.__name__}(…)"

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
+from catlite import concurrency
 from catlite.checks import whole_number
-from catlite.data import Prompt, Rollout
+from catlite.data import Prompt, Rollout, text_only
 from catlite.errors import ConfigError, ModelError
 from catlite.models import ask
 from catlite.models.base import (
@@ -27,45 +29,68 @@ from catlite.models.base import (
     traits,
 )
 from catlite.models.http.endpoint import Endpoint
+from catlite.models.http.keys import Secret, sealed
 from catlite.models.kept import streamed, wanted
 from catlite.models.named import named
 from catlite.runs import session
-from catlite.text import short
+from catlite.usage import Usage
+
+_MOST = 1_000  # replies of one member in a round
 
 
 class Panel:
-    """A Model made of models: the rollouts of a group are split among its members.
+    """A Model made of models; usable as a context manager, which closes the members that were given by name.
 
-    Reply by reply, members take turns in proportion to their counts, the one with the larger count first, so
-    `n` equal to the sum of the counts gives each exactly its own. Asked for one reply, as an anchor is, the first to
-    have a turn gives it. `Rollout.model` is the name of the member. A member that fails loses its replies only; one
-    that refuses for every prompt (a wrong key, no credit) is not asked again. When all fail, the error is raised.
+    The rollouts of a group are split among the members. Reply by reply, they take turns in proportion to their counts,
+    the one with the larger count first, so `n` equal to the sum of the counts gives each exactly its own. Asked for one
+    reply, as an anchor is, the first to have a turn gives it. `Rollout.model` is the name of the member; where members
+    at two addresses have one name, it is "name at address". A member that fails loses its replies only; one that
+    refuses for every prompt (a wrong key, no credit) is not asked again. When all fail, the error is raised.
 
     Args:
         members: models or their names, with the replies that each gives in a round: a mapping, or a list of models and
             of (model, count) pairs; 1 where no count is written.
+        base_url: where the members given by name are served; None is where each is by itself.
+        api_key: their key there, with base_url= only; never shown, logged or kept.
 
     Raises:
-        ConfigError: for fewer than two members, two of one name, or a count below 1.
+        ConfigError: for fewer than two members, one that is there twice, or a count that is not from 1 to 1,000.
 
     Example:
         >>> panel = catlite.Panel({"gpt-4o-mini": 4, "anthropic/claude-haiku-4-5": 4})
         >>> catlite.synthesize("What is 6 times 7?", panel, n=8)
     """
 
-    def __init__(self, members: Mapping[str, int] | Iterable[str | Model | tuple[str | Model, int]]) -> None:
+    def __init__(
+        self,
+        members: Mapping[str, int] | Iterable[str | Model | tuple[str | Model, int]],
+        *,
+        base_url: str | Secret | None = None,
+        api_key: str | Secret | None = None,
+    ) -> None:
+        # First of all: from here on no frame of ours has a key among its locals.
+        base_url, api_key = sealed(base_url), sealed(api_key)
         pairs = list(_pairs(members))
         if len(pairs) < 2:
             raise ConfigError(f"a panel of {len(pairs)}: want at least two models; one alone is given as it is")
-        names = [model if isinstance(model, str) else model.name for model, _ in pairs]
         self.counts = tuple(
-            whole_number(f"the count of {name!r}", pair[1]) for name, pair in zip(names, pairs, strict=True)
+            whole_number(f"the count of {(model if isinstance(model, str) else model.name)!r}", count, most=_MOST)
+            for model, count in pairs
         )
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ConfigError(f"a panel has {twice[0]!r} twice: write it once, with the sum of its counts")
         self._own = [isinstance(model, str) for model, _ in pairs]
-        self.members: tuple[Model, ...] = tuple(named(m) if isinstance(m, str) else m for m, _ in pairs)
-        self.name = " + ".join(f"{count} {name}" for name, count in zip(names, self.counts, strict=True))
+        if base_url is None and api_key is not None:
+            raise ConfigError(
+                "api_key= without base_url=: the members of a panel may be at several providers, each with its own "
+                "key. Write them as Endpoint(name, api_key=…)"
+            )
+        if base_url is not None and not any(self._own):
+            raise ConfigError("base_url= goes with members given by name: a Model object already has its own")
+        self.members: tuple[Model, ...] = tuple(
+            model if isinstance(model, Model) else named(model) if model == "local" else named(model, base_url, api_key)
+            for model, _ in pairs
+        )
+        self.names = _told_apart(self.members)
+        self.name = " + ".join(f"{count} {name}" for name, count in zip(self.names, self.counts, strict=True))
         self._round = _turns(self.counts)
         self._refusing: dict[int, ModelError] = {}  # by member, what it answers to every prompt
 
@@ -73,7 +98,10 @@ class Panel:
     def traits(self) -> Traits:
         """As many connections as its members take together; each keeps its own replies and books."""
         connections = sum(traits(member).max_connections for member in self.members)
-        shown = " + ".join(short(traits(member).shown_name or member.name) for member in self.members)
+        shown = " + ".join(
+            name if name != member.name else traits(member).shown_name or name
+            for name, member in zip(self.names, self.members, strict=True)
+        )
         return Traits(shown_name=f"panel of {shown}", max_connections=connections, keeps_books=True)
 
     async def sample(self, prompt: Prompt, n: int = 1, **sampling: Any) -> list[Rollout]:
@@ -89,6 +117,8 @@ class Panel:
         sharing = [member for member, (_, samples) in enumerate(shares) if samples]
         for member in sharing:
             _check_budget(self.members[member], sampling)
+            if traits(self.members[member]).text_only:
+                text_only(prompt, repr(self.members[member].name))
         answers = await asyncio.gather(
             *(self._ask(member, prompt, *shares[member], sampling) for member in sharing), return_exceptions=True
         )
@@ -132,7 +162,7 @@ class Panel:
 
         def arrive_here(place: int, rollout: Rollout) -> None:
             if arrive is not None:
-                arrive(samples[place] - start, replace(rollout, model=model.name))
+                arrive(samples[place] - start, replace(rollout, model=self.names[member]))
 
         try:
             with session.changed(first_sample=first, arrive=arrive_here):
@@ -141,20 +171,39 @@ class Panel:
             if error.for_every_prompt:
                 self._refusing[member] = _without_replies(error)
             raise
-        return [replace(rollout, model=model.name) for rollout in rollouts]
+        return [replace(rollout, model=self.names[member]) for rollout in rollouts]
 
     def _lost(self, member: int, error: BaseException, count: int) -> list[Rollout]:
         """The replies of a member that failed: those it had before, and the rest with the error."""
-        model = self.members[member].name
+        model = self.names[member]
         earlier = [replace(rollout, model=model) for rollout in getattr(error, "rollouts", ())][:count]
-        lost = Rollout("", finish_reason="error", error=f"{model}: {error}", model=model)
+        # What refuses every prompt has done no work for this one: it cost nothing, which is not unknown.
+        usage = Usage() if isinstance(error, ModelError) and error.for_every_prompt else None
+        lost = Rollout("", finish_reason="error", usage=usage, error=f"{model}: {error}", model=model)
         return earlier + [lost] * (count - len(earlier))
 
     async def aclose(self) -> None:
-        """Close the members that were given by name."""
-        for member, own in zip(self.members, self._own, strict=True):
-            if own and isinstance(member, Closes):
-                await member.aclose()
+        """Close the members that were given by name; the next call opens them again."""
+        async with AsyncExitStack() as stack:  # which closes the others also where one raises
+            for member, own in zip(self.members, self._own, strict=True):
+                if own and isinstance(member, Closes):
+                    stack.push_async_callback(member.aclose)
+
+    def close(self) -> None:
+        """Close what blocking calls have opened of the members that were given by name."""
+        concurrency.run(self.aclose())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     def __repr__(self) -> str:
         listed = ", ".join(f"({member!r}, {count})" for member, count in zip(self.members, self.counts, strict=True))
@@ -172,6 +221,21 @@ def _pairs(members: Any) -> Iterator[tuple[str | Model, Any]]:
         if not isinstance(model, str | Model):
             raise ConfigError(f"a member of a panel is a model or its name, not {model!r:.60}")
         yield model, count
+
+
+def _told_apart(members: Sequence[Model]) -> tuple[str, ...]:
+    """Name each member: by its name, and where several have that, by its address or version as well."""
+    names = [member.name for member in members]
+    apart = [
+        name if names.count(name) == 1 or (version := traits(member).version) is None else f"{name} at {version}"
+        for name, member in zip(names, members, strict=True)
+    ]
+    if twice := [name for name, other in zip(names, apart, strict=True) if apart.count(other) > 1]:
+        raise ConfigError(
+            f"a panel has {twice[0]!r} twice: write it once, with the sum of its counts. Models of one name are told "
+            "apart where they are Endpoints of different addresses"
+        )
+    return tuple(apart)
 
 
 def _check_budget(member: Model, sampling: Mapping[str, Any]) -> None:

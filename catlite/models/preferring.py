@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from catlite.data import Message, Rollout, counted
+from catlite.data import Message, Rollout, counted, text_of
 from catlite.errors import AuthenticationFailed, BudgetReached, ContextOverflow, ModelError, RequestRejected
 from catlite.models import ask
 from catlite.models.base import Model, traits
@@ -110,7 +110,7 @@ class _Asking:
         self.refused, self.taken = self.traits.refused, self.traits.taken
         if session.rehearsing():  # made-up replies come in every form
             self.refused, self.taken = set(), set()
-        self.texts = [message["content"] for message in self.messages]
+        self.texts = [text_of(message) for message in self.messages]
 
     def not_refused(self, preferred: Mapping[str, Any]) -> dict[str, Any]:
         """Leave out the settings that are known to be refused; of a tuple, the values that are."""

@@ -15,6 +15,7 @@ from catlite.data import Message, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError, RequestRejected
 from catlite.models.base import Traits, check_n, check_sampling, sendable
 from catlite.models.kept import OWN, SCORED, wanted
+from catlite.parts import folded
 from catlite.runs import session
 from catlite.runs.store import Recording
 
@@ -112,4 +113,4 @@ class Replay:
 
 
 def _text(messages: Sequence[Message]) -> str:
-    return json.dumps(list(messages), sort_keys=True)
+    return json.dumps(folded(list(messages)), sort_keys=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from catlite.data import Message, Prompt, Rollout, as_messages
+from catlite.data import Message, Prompt, Rollout, as_messages, text_of
 from catlite.models.base import Traits, check_n, check_sampling
 from catlite.models.kept import wanted
 from catlite.usage import Usage
@@ -45,7 +45,7 @@ class ScriptedModel:
         messages = as_messages(prompt)
         self.calls.append((messages, check_n(n), check_sampling(sampling)))
         await asyncio.sleep(0)
-        words = sum(len(message["content"].split()) for message in messages)
+        words = sum(len(text_of(message).split()) for message in messages)
         replies: list[Rollout] = []
         for i in wanted(n):
             reply = self.reply(prompt, i)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from catlite.messages import extended as extended, text_of, with_media as with_media
 from catlite.prompts.files import render
 
 # Chat templates' own marks. Some servers turn them into control tokens wherever they stand.
@@ -32,9 +34,9 @@ def fenced(texts: Sequence[str], label: str) -> tuple[str, str]:
     return tag, "\n".join(blocks)
 
 
-def fenced_question(messages: Sequence[Mapping[str, str]]) -> str:
-    """The question of `messages` in a fence, with a line that introduces it."""
-    tag, asked = fenced(["\n\n".join(message["content"] for message in messages)], "question")
+def fenced_question(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The question of `messages` in a fence, with a line that introduces it; `with_media` shows its images."""
+    tag, asked = fenced(["\n\n".join(map(text_of, messages))], "question")
     return render("question", tag=tag, asked=asked)
 
 

@@ -2,7 +2,7 @@
 
 The reference of CaT comes from the initial policy (arXiv 2509.14234 §3.1). That of TTRL (arXiv 2504.16084) is a vote of
 the policy as it is, which training moves: once a wrong answer has the majority it is rewarded, and keeps it. This is
-the vote of TTRL held to CaT's anchor; neither paper has it. Left out: weights for the two.
+the vote of TTRL held to CaT's anchor; neither paper has it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from catlite import answers
-from catlite.checks import share
+from catlite import answers, checks
 from catlite.coerce import hold_models
-from catlite.data import Group, Reference
+from catlite.data import Group, Reference, Rollout
 from catlite.errors import BudgetReached, EstimationError, GroupError, ModelError
+from catlite.members import check_weighed, writers
 from catlite.models.base import Model, check_n, check_sampling, combined, shown_name
 from catlite.references.vote import MajorityVote
 from catlite.rollouts import sample_group
@@ -41,9 +41,11 @@ class AnchoredVote:
         sampling: further parameters, such as top_p; in training best all that the policy is sampled with.
         min_agreement: as in MajorityVote, a share of the rollouts of both; 0.0, never abstain.
         min_margin: as in MajorityVote, a share of the rollouts of both; 0.0, none.
+        weights: as in MajorityVote, for the policy and the anchor by name, and for the members of either that is a
+            Panel; not in training, whose rollouts do not tell their model. None, 1 for each rollout.
 
     Raises:
-        ConfigError: for n below 1, a wrong parameter, or a threshold that is no share.
+        ConfigError: for n below 1, a wrong parameter, a threshold that is no share, or an anchor without a weight.
         EstimationError: when called, for an example without an answer format, or when none of the anchor's rollouts
             can be used. It keeps the group.
 
@@ -51,6 +53,7 @@ class AnchoredVote:
         >>> reference = await AnchoredVote(policy.frozen(), n=16)(group)
     """
 
+    shows_question: ClassVar = ("anchor", "")
     needs_usable: ClassVar = False  # an evaluation also calls it for a group that has no vote itself
 
     anchor: Model
@@ -61,17 +64,24 @@ class AnchoredVote:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     min_agreement: float = 0.0
     min_margin: float = 0.0
+    weights: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         hold_models(self, "anchor")
-        share("min_agreement", self.min_agreement)
-        share("min_margin", self.min_margin)
+        checks.share("min_agreement", self.min_agreement)
+        checks.share("min_margin", self.min_margin)
+        checks.weights("weights", self.weights)
+        check_weighed(self.weights, writers(self.anchor))
         check_n(self.n)
         check_sampling(self.sampling)
 
+    def check_policy(self, policy: Model) -> None:
+        """ConfigError unless each model that writes the rollouts of `policy` has a weight."""
+        check_weighed(self.weights, writers(policy))
+
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; n rollouts of the anchor."""
-        alone = await MajorityVote()(group)
+        alone = await MajorityVote(weights=self.weights)(group)
         own = check_sampling({"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed})
         sampling = combined(check_sampling(self.sampling), own)
         try:
@@ -84,8 +94,13 @@ class AnchoredVote:
             error.usage = Usage.total([error.usage or Usage(), *(rollout.usage for rollout in error.rollouts)])
             error.group = group
             raise
-        everyone = Group(group.example, (*group.rollouts, *anchored.rollouts))
-        together = await MajorityVote(self.min_agreement, self.min_margin)(everyone)
+        signed = (
+            replace(rollout, model=rollout.model or anchored.policy)
+            for rollout in anchored.rollouts
+            if isinstance(rollout, Rollout)
+        )
+        everyone = Group(group.example, (*group.rollouts, *signed), group.policy)
+        together = await MajorityVote(self.min_agreement, self.min_margin, self.weights)(everyone)
         notes = [*alone.notes, f"{self.n} rollouts of the anchor voted, too"]
         if together.abstained:
             notes.insert(0, together.notes[0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import ClassVar
 
 from catlite import concurrency
 from catlite.checks import whole_number
@@ -42,6 +43,8 @@ class RecursiveSynthesis:
     Example:
         >>> reference = await RecursiveSynthesis(anchor, width=4)(group)
     """
+
+    shows_question: ClassVar = ("anchor", "include_question")
 
     anchor: Model
     width: int = 4

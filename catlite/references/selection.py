@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 from catlite import answers, concurrency
 from catlite.coerce import hold_models
@@ -21,7 +21,7 @@ from catlite.errors import BadReply, ConfigError, EndpointDown, EndpointUnavaila
 from catlite.models import ask
 from catlite.models.base import Model, Scores, json_schema
 from catlite.models.preferring import sample_preferring
-from catlite.prompts.fence import fenced, fenced_question
+from catlite.prompts.fence import fenced, fenced_question, with_media
 from catlite.prompts.files import render
 from catlite.runs.session import metered, noting
 from catlite.usage import Usage
@@ -47,6 +47,8 @@ class BestOfN:
     Example:
         >>> reference = await BestOfN(judge)(group)
     """
+
+    shows_question: ClassVar = ("judge", "include_question")
 
     judge: Model
     seed: int = 0
@@ -87,9 +89,11 @@ class BestOfN:
 
     def messages(self, group: Group, texts: Sequence[str]) -> list[Message]:
         """The judge's prompt for `texts`, in the order they are shown."""
-        question = fenced_question(group.example.messages) + "\n" if self.include_question else ""
+        asked = group.example.messages if self.include_question else []
+        question = fenced_question(asked) + "\n" if asked else ""
         tag, responses = fenced(texts, "response")
-        return [{"role": "user", "content": render("best_of_n", question=question, tag=tag, responses=responses)}]
+        text = render("best_of_n", question=question, tag=tag, responses=responses)
+        return [{"role": "user", "content": with_media(text, asked)}]
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,8 @@ class MinPerplexity:
     Example:
         >>> reference = await MinPerplexity()(await sample_group(policy, example, 8, logprobs=True))
     """
+
+    shows_question: ClassVar = ("scorer", "")
 
     scorer: Model | None = None
 

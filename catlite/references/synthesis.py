@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from catlite import answers
 from catlite.coerce import hold_models
@@ -17,7 +18,7 @@ from catlite.data import Group, Message, Reference, Rollout
 from catlite.errors import ConfigError, ContextOverflow, EstimationError
 from catlite.models.base import Model, shown_name
 from catlite.models.preferring import sample_preferring
-from catlite.prompts.fence import fenced, fenced_question
+from catlite.prompts.fence import fenced, fenced_question, with_media
 from catlite.prompts.files import render
 from catlite.references.vote import MajorityVote
 from catlite.rollouts import advice
@@ -57,6 +58,8 @@ class Synthesis:
         >>> reference = await Synthesis(anchor)(group)
         >>> print(reference.text)
     """
+
+    shows_question: ClassVar = ("anchor", "include_question")
 
     anchor: Model
     include_question: bool = False
@@ -180,6 +183,8 @@ class Synthesis:
             turns.append({"role": "assistant", "content": reference})
         turns.append({"role": "user", "content": _attempts(texts, product, self._question(group), agreeing)})
         turns[0]["content"] = f"{instructions}\n\n{turns[0]['content']}"
+        if self.include_question:
+            turns[-1]["content"] = with_media(turns[-1]["content"], group.example.messages)
         return turns
 
     def _question(self, group: Group) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from catlite.analysis.at_k import maj_at_k, pass_at_k
 from catlite.analysis.comparing import differences, disagreement
 from catlite.analysis.traces import traces
+from catlite.members import agreement, count_members, votes_of
 from catlite.reporting import figures
 from catlite.reporting.rendering import finite
 from catlite.results import SINGLE, Evaluation
@@ -60,6 +61,8 @@ def analyze(evaluation: Evaluation, systems: list[dict[str, Any]]) -> dict[str, 
         # Synthesis is what the paper asks this about; without it, the first estimator.
         main = next((name for name in estimators if "synthesis" in name.casefold()), estimators[0])
         drawings["disagreement"] = {"system": main, **_disagreement(drawn, main)}
+    if members := _members(evaluation, drawn):
+        drawings["members"] = members
     if evaluation.references:
         drawings["traces"] = _traces(evaluation)
     return drawings
@@ -72,6 +75,18 @@ def _drawn(evaluation: Evaluation) -> Evaluation:
         return evaluation
     kept = set(random.Random(0).sample(positions, COMPARED))  # noqa: S311 - a draw of questions, no secret
     return replace(evaluation, rows=tuple(row for row in evaluation.rows if row.position in kept))
+
+
+def _members(evaluation: Evaluation, drawn: Evaluation) -> list[dict[str, Any]]:
+    """List what each member of a Panel gave, and how often it agrees with each of them on the questions `drawn`."""
+    rows = count_members(evaluation.sampled, at_once=True)
+    votes = [(sample.question, votes_of(sample) or {}) for sample in (drawn.sampled if rows else ())]
+    names = [row["model"] for row in rows]
+    return [
+        {name: finite(value) for name, value in row.items()}
+        | {"agrees": [finite(agreement(votes, row["model"], [other])[0]) for other in names]}
+        for row in rows
+    ]
 
 
 _WHO = ("right", "other_right", "neither")

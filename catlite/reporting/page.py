@@ -15,7 +15,7 @@ from typing import Any
 from jinja2.utils import htmlsafe_json_dumps
 
 from catlite.criteria import Rubric, Verdict
-from catlite.data import Example, Group, Response
+from catlite.data import Example, Group, Response, Rollout, text_of
 from catlite.reporting import analyses, figures, rendering
 from catlite.reporting.rendering import finite, render
 from catlite.reporting.training_page import write_page
@@ -90,7 +90,9 @@ def _data(evaluation: Evaluation) -> tuple[str, int]:
         rows.setdefault(row.position, {}).setdefault(row.repeat, {})[row.system] = row
     systems = evaluation.systems
     scores = [evaluation.scores(system) for system in systems]
-    text = ""
+    text, first = "", {position: evaluation.group(position, min(repeats)) for position, repeats in sorted(rows.items())}
+    asked = {position: group.example.prompt for position, group in first.items() if group is not None}
+    pictures = dict(zip(asked, rendering.pictures(asked.values()), strict=True))
     for limit in _possible_limits(evaluation):
 
         def cut(value: str | None, limit: int = limit) -> Any:
@@ -102,6 +104,7 @@ def _data(evaluation: Evaluation) -> tuple[str, int]:
         questions = [
             _question(evaluation, position, repeats, systems, cut)
             | {"scores": [finite(of_system.get(position)) for of_system in scores]}
+            | ({"images": pictures[position]} if pictures.get(position) else {})
             for position, repeats in sorted(rows.items())
         ]
         data = {"systems": [visible(name[:200]) for name in systems], "questions": questions}
@@ -130,7 +133,7 @@ def _question(
     return {
         "position": position,
         "id": visible(next(iter(next(iter(rows.values())).values())).id[:200]),
-        "prompt": [{"role": cut(m["role"]), "text": cut(m["content"])} for m in example.messages],
+        "prompt": [{"role": cut(m["role"]), "text": cut(text_of(m))} for m in example.messages],
         "gold": cut(example.answer),
         "repeats": [_repeat(groups[repeat], by_system, systems, cut) for repeat, by_system in sorted(rows.items())],
     }
@@ -198,6 +201,8 @@ def _rollout(rollout: Response, score: float | None, cut: Cut) -> dict[str, Any]
         "text": cut(rollout.error or rollout.text),
         "tokens": rollout.usage.completion_tokens if rollout.usage is not None else None,
     }
+    if isinstance(rollout, Rollout) and rollout.model is not None:
+        fields["member"] = cut(rollout.model)
     return fields | ({"reasoning": cut(rollout.reasoning)} if rollout.reasoning else {})
 
 

@@ -15,15 +15,16 @@ from typing import Any, TypeVar
 
 from catlite import answers
 from catlite.criteria import Criterion
-from catlite.data import Example, Message, Rollout
+from catlite.data import Example, Message, Rollout, text_of
 from catlite.errors import RequestRejected
 from catlite.models.base import Model, json_schema
 from catlite.models.preferring import sample_preferring
-from catlite.prompts.fence import disarm, fenced, fenced_question
+from catlite.prompts.fence import disarm, extended, fenced, fenced_question, with_media
 from catlite.prompts.files import render
 from catlite.usage import Usage
 
 T = TypeVar("T")
+Shown = str | list[dict[str, Any]]  # a response as a judge sees it; with parts where its conversation has images
 
 _VERDICT = {"reason": {"type": "string"}, "met": {"type": "boolean"}}
 _ENTRY = json_schema("entry", {"criterion": {"type": "integer"}, **_VERDICT})["json_schema"]["schema"]
@@ -46,27 +47,27 @@ _ANNOUNCEMENT = re.compile(
 _MARKDOWN = "*_`~|=+<>^#"
 
 
-def about_criterion(shown: str, criterion: Criterion) -> list[Message]:
+def about_criterion(shown: Shown, criterion: Criterion) -> list[Message]:
     """The question whether a shown response meets one criterion, answered as VERDICT."""
     return _user(shown, render("judge_single", criterion=worded(criterion), form=render("verdict_form")))
 
 
-def about_criteria(shown: str, criteria: Sequence[Criterion]) -> list[Message]:
+def about_criteria(shown: Shown, criteria: Sequence[Criterion]) -> list[Message]:
     """The question which of the criteria a shown response meets, answered as VERDICTS."""
     return _user(shown, render("judge_batch", criteria=listed(criteria)))
 
 
-def about_rubric(shown: str, criteria: Sequence[Criterion]) -> list[Message]:
+def about_rubric(shown: Shown, criteria: Sequence[Criterion]) -> list[Message]:
     """The question how good a shown response is by all criteria together, answered as SCORE."""
     return _user(shown, render("judge_holistic", criteria=listed(criteria)))
 
 
-def about_level(shown: str, criterion: Criterion) -> list[Message]:
+def about_level(shown: Shown, criterion: Criterion) -> list[Message]:
     """The question how far a shown response meets one criterion, answered as LEVEL."""
     return _user(shown, render("judge_levels", criterion=worded(criterion)))
 
 
-def for_one_word(shown: str, criterion: Criterion) -> list[Message]:
+def for_one_word(shown: Shown, criterion: Criterion) -> list[Message]:
     """The question whether a shown response meets one criterion, answered by yes or no."""
     return _user(shown, render("judge_soft", criterion=worded(criterion)))
 
@@ -89,14 +90,16 @@ def about_group(question: Sequence[Message], texts: Sequence[str], reference: st
         if text.strip():
             label, shown = fenced([text], name)
             fields[name] = render(f"relative_{name}", tag=label, **{name: shown}) + "\n\n"
-    return [{"role": "user", "content": render("relative", tag=tag, responses=responses, **fields)}]
+    text = render("relative", tag=tag, responses=responses, **fields)
+    return [{"role": "user", "content": with_media(text, question)}]
 
 
 def about_pair(question: Sequence[Message], texts: Sequence[str]) -> list[Message]:
     """The question which of two responses is better, answered as CHOICE."""
     tag, responses = fenced(texts, "response")
     asked = fenced_question(question) + "\n\n"
-    return [{"role": "user", "content": render("prefer", question=asked, tag=tag, responses=responses)}]
+    text = render("prefer", question=asked, tag=tag, responses=responses)
+    return [{"role": "user", "content": with_media(text, question)}]
 
 
 def for_rubric(name: str, texts: Sequence[str], bounds: Mapping[str, str], positive_only: bool) -> tuple[str, Message]:
@@ -116,15 +119,15 @@ def for_more_criteria(kept: Sequence[str], faults: str, wanted: int) -> str:
     return render("rubric_again", complaint=complaint, wanted=str(wanted), kept=known)
 
 
-def show_response(response: str, example: Example | None) -> str:
+def show_response(response: str, example: Example | None) -> Shown:
     """The beginning of every question about a response: instructions, the response, the example's conversation."""
-    conversation = ""
-    if example is not None:
-        turns = [f"{message['role']}: {message['content']}" for message in example.messages]
+    conversation, messages = "", [] if example is None else example.messages
+    if messages:
+        turns = [f"{message['role']}: {text_of(message)}" for message in messages]
         tag, shown = fenced(["\n\n".join(turns)], "conversation")
         conversation = render("judge_conversation", tag=tag, conversation=shown) + "\n\n"
     tag, shown = fenced([response], "response")
-    return render("judge", conversation=conversation, tag=tag, response=shown)
+    return with_media(render("judge", conversation=conversation, tag=tag, response=shown), messages)
 
 
 def listed(criteria: Sequence[Criterion]) -> str:
@@ -138,8 +141,8 @@ def worded(criterion: Criterion) -> str:
     return text if criterion.points == 1 else f"[{criterion.points:g}] {text}"
 
 
-def _user(shown: str, question: str) -> list[Message]:
-    return [{"role": "user", "content": f"{shown}\n\n{question}"}]
+def _user(shown: Shown, question: str) -> list[Message]:
+    return [{"role": "user", "content": extended(shown, question)}]
 
 
 def ask_again(messages: Sequence[Message], reply: Rollout, request: str | None = None) -> list[Message]:
@@ -164,7 +167,7 @@ def ask_again(messages: Sequence[Message], reply: Rollout, request: str | None =
     if answers.without_thinking(reply.text).strip():
         return [*messages, {"role": "assistant", "content": reply.text}, {"role": "user", "content": request}]
     *before, last = messages
-    return [*before, {**last, "content": f"{last['content']}\n\n{request}"}]
+    return [*before, {**last, "content": extended(last["content"], request)}]
 
 
 async def ask_twice(

@@ -144,7 +144,7 @@ class _Inquiry:
             reason = f"the rollout does not fit the judge's context: {error}"
             return tuple(Verdict(criterion, None, reason) for criterion in criteria)
 
-    async def _ask_about(self, shown: str, criterion: Criterion) -> Verdict:
+    async def _ask_about(self, shown: asking.Shown, criterion: Criterion) -> Verdict:
         """One verdict; None where the judge refuses this request, as a content filter does."""
         try:
             if self.mode == "soft":
@@ -158,7 +158,7 @@ class _Inquiry:
             return Verdict(criterion, met, reason)
         return Verdict(criterion, met > 0.5, reason, met)
 
-    async def _ask_for_verdict(self, shown: str, criterion: Criterion) -> tuple[float | None, str]:
+    async def _ask_for_verdict(self, shown: asking.Shown, criterion: Criterion) -> tuple[float | None, str]:
         """The verdict of the reply, or of a second one where the first has none that can be read."""
         if self.mode == "holistic":
             messages, form, read = asking.about_rubric(shown, self.asked.criteria), asking.SCORE, _read_degree
@@ -176,7 +176,7 @@ class _Inquiry:
             return verdict
         return second if second[0] is not None else verdict
 
-    async def _ask_all(self, shown: str) -> list[Verdict]:
+    async def _ask_all(self, shown: asking.Shown) -> list[Verdict]:
         """All criteria in one call; those it leaves without a verdict in one more."""
         criteria = self.criteria
         verdicts = [Verdict(criterion, None, "") for criterion in criteria]
@@ -201,7 +201,7 @@ class _Inquiry:
         self.spent.append(reply.usage)
         return reply
 
-    async def _ask_for_word(self, shown: str, criterion: Criterion) -> Verdict:
+    async def _ask_for_word(self, shown: asking.Shown, criterion: Criterion) -> Verdict:
         """The verdict by the probability of yes against no as the first word of the reply."""
         messages = asking.for_one_word(shown, criterion)
         preferred = {"top_logprobs": _ALTERNATIVES, "temperature": self.temperature}

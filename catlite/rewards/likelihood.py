@@ -71,6 +71,7 @@ class ReferenceLikelihood:
         >>> rewards = await reward(group, await MajorityVote()(group))
     """
 
+    shows_question: ClassVar = ("scorer", "")
     grades_by: ClassVar = "answer"
 
     scorer: Model

@@ -18,12 +18,12 @@ from catlite import answers
 from catlite.checks import whole_number
 from catlite.coerce import as_model
 from catlite.criteria import Criterion, Rubric
-from catlite.data import Message, Prompt, Rollout, as_messages
+from catlite.data import Message, Prompt, Rollout, as_messages, text_of
 from catlite.errors import ConfigError, RubricError
 from catlite.models.base import Models, json_schema
 from catlite.models.preferring import sample_preferring
 from catlite.parsing import parse_values
-from catlite.prompts.fence import disarm
+from catlite.prompts.fence import disarm, with_media
 from catlite.rewards import asking
 from catlite.usage import Usage
 
@@ -112,7 +112,7 @@ async def propose_rubric(
     if question is None:
         name, material = "rubric", answers.without_thinking(reference).strip() or reference.strip()
     else:
-        name, material = "rubric_question", "\n\n".join(message["content"] for message in as_messages(question))
+        name, material = "rubric_question", "\n\n".join(map(text_of, as_messages(question)))
     texts = [material, *(text for rollout in rollouts if (text := answers.without_thinking(rollout).strip()))]
     if len(texts) > 1:
         if question is not None:
@@ -127,6 +127,8 @@ async def propose_rubric(
         earlier = asking.for_rubric("rubric" if rollouts else name, [text], bounds, positive_only)[1]
         messages += [earlier, {"role": "assistant", "content": listing}]
     tag, request = asking.for_rubric(name, texts, bounds, positive_only)
+    if question is not None:
+        request["content"] = with_media(request["content"], as_messages(question))
     messages.append(request)
     turns = list(messages)  # up to the request, from which every further attempt goes on
     shown = {_likeness(text) for _, criteria in worked for text in criteria}

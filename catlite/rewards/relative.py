@@ -48,6 +48,7 @@ class RelativeJudge(Audited):
         >>> rewards = await reward(group, reference)
     """
 
+    shows_question: ClassVar = ("judge", "")
     compares: ClassVar = True  # the rollouts of one group
 
     judge: Model

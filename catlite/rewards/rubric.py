@@ -8,6 +8,7 @@ meets. ExpertRubric judges by the rubric an example comes with, as HealthBench d
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import math
 from collections.abc import AsyncIterator
@@ -73,6 +74,8 @@ class RubricReward(Audited):
         >>> reward = RubricReward(anchor, judge)
         >>> rewards = await reward(group, reference)
     """
+
+    shows_question: ClassVar = ("proposer", "from_question")
 
     proposer: Model
     judge: Model
@@ -149,7 +152,8 @@ class RubricReward(Audited):
         question = group.example.messages if self.from_question else None
         usable = reference.group.usable if self.from_rollouts else ()
         rollouts = list(dict.fromkeys(rollout.text for rollout in usable))[: self.from_rollouts]
-        key = json.dumps([reference.text, question, rollouts])
+        about = json.dumps([reference.text, question, rollouts])  # megabytes, where the question has images
+        key = hashlib.sha256(about.encode()).hexdigest()
         rubrics: dict[str, Rubric] = memory(self, self.rubrics)
         async with self._turn(key):
             if key in rubrics:
@@ -207,6 +211,7 @@ class ExpertRubric(Audited):
         >>> print(evaluation)
     """
 
+    shows_question: ClassVar = ("judge", "")
     grades_by: ClassVar = "rubric"
 
     judge: Model

@@ -7,14 +7,14 @@ Left out of RESTRAIN: the bell curve that shapes shares into weights, one normal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from catlite import answers
-from catlite.checks import share
+from catlite import answers, checks
 from catlite.data import Group, Reference
 from catlite.errors import ConfigError
+from catlite.members import weigh
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,11 @@ class VoteShare:
     Args:
         min_agreement: the smallest share of the rollouts that the most common answer must have; 0.0, none.
         penalty: what is subtracted from the advantages of a group below that (RESTRAIN's δ), 0 or more; 0.0.
+        weights: as in MajorityVote: shares are then of the weight of all rollouts that came. None, 1 for each.
 
     Raises:
-        ConfigError: for a share or a penalty that cannot be, or a penalty without min_agreement.
+        ConfigError: for a share, a penalty or weights that cannot be, or a penalty without min_agreement; when called,
+            for a rollout without a weight.
 
     Example:
         >>> await VoteShare()(group, await MajorityVote()(group))
@@ -47,9 +49,11 @@ class VoteShare:
 
     min_agreement: float = 0.0
     penalty: float = 0.0
+    weights: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        share("min_agreement", self.min_agreement)
+        checks.share("min_agreement", self.min_agreement)
+        checks.weights("weights", self.weights)
         number = isinstance(self.penalty, int | float) and not isinstance(self.penalty, bool)
         if not number or not 0 <= self.penalty < float("inf"):
             raise ConfigError(f"penalty={self.penalty!r}: want a number of 0 or more")
@@ -60,14 +64,19 @@ class VoteShare:
 
     async def __call__(self, group: Group, reference: Reference) -> list[float | None]:
         """Rewards of shape (len(group.rollouts),)."""
-        everyone = (*group.rollouts, *reference.others)
-        came = [rollout for rollout in everyone if rollout.defect != "failed"]
-        voters = [rollout for rollout in came if rollout.answer is not None]
-        partition = await answers.aclasses([rollout.answer or "" for rollout in voters])
+        others = [rollout for rollout in reference.others if rollout.defect != "failed"]
+        came = [*group.replies, *others]
+        weights = [
+            *weigh(group.replies, self.weights, group.policy),
+            *weigh(others, self.weights, reference.anchor),
+        ]
+        voters = [at for at, rollout in enumerate(came) if rollout.answer is not None]
+        partition = await answers.aclasses([came[at].answer or "" for at in voters])
         shares: dict[str | None, float] = {}
         for members in partition:
-            votes = sum(voters[member].usable for member in members)
-            shares |= {voters[member].answer: votes / len(came) for member in members}
+            votes = sum(weights[voters[member]] for member in members if came[voters[member]].usable)
+            share = float(votes / sum(weights)) if votes else 0.0
+            shares |= {came[voters[member]].answer: share for member in members}
         most = max(shares.values(), default=0.0)
         if not most or reference.abstained:
             return [None] * len(group.rollouts)

@@ -1,9 +1,10 @@
 """A hard cap on what a run may spend, checked before anything is sent.
 
-A request is let through only when the most it can cost still fits: prompt tokens are at most the bytes of the prompt,
-completion tokens at most max_tokens for each choice. What it really cost is booked when it is back (models/booking.py).
-A request that would fit once others are back waits for them. The first to a model goes alone: some servers use more
-than they were allowed (thinking that max_tokens does not limit), and what the first one used tells by how much.
+A request is let through only when the most it can cost still fits: prompt tokens are at most the bytes of the prompt
+(of its images what parts.py says), completion tokens at most max_tokens for each choice. What it really cost is booked
+when it is back (models/booking.py). A request that would fit once others are back waits for them. The first to a model
+goes alone: some servers use more than they were allowed (thinking that max_tokens does not limit), and what the first
+one used tells by how much.
 Left out: caps per model, and per unit of time.
 """
 
@@ -16,8 +17,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from catlite.data import Message
 from catlite.errors import BudgetReached, ConfigError
+from catlite.messages import Message, media, text_of
+from catlite.parts import most_tokens
 from catlite.usage import Usage
 
 _TEMPLATE_TOKENS = 16  # per message: what a chat template adds around its text, generously
@@ -203,9 +205,10 @@ class Ledger:
         return None
 
 
-def most_prompt_tokens(messages: Sequence[Message]) -> int:
-    """The most tokens `messages` can take: a token is at least a byte."""
-    return sum(len(message["content"].encode("utf-8", "replace")) + _TEMPLATE_TOKENS for message in messages)
+def most_prompt_tokens(messages: Sequence[Message], model: str = "") -> int:
+    """The most tokens `messages` can take: a token is at least a byte; for images see parts.most_tokens."""
+    texts = sum(len(text_of(message).encode("utf-8", "replace")) + _TEMPLATE_TOKENS for message in messages)
+    return texts + sum(most_tokens(part, model) for part in media(messages))
 
 
 def choices(sampling: Mapping[str, Any], n: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from catlite.criteria import Criterion, Rubric, Verdict
 from catlite.data import Example, Group, Judgement, Reference, Rollout
 from catlite.errors import StoreError
+from catlite.parts import folded, unfolded
 from catlite.runs.atomic import write
 from catlite.usage import Usage
 
@@ -55,6 +56,8 @@ def load(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
         document = json.loads(text)
         if (version := document["catlite_evaluation"]) != _VERSION:
             raise StoreError(f"{file} was written by another version of catlite (format {version})")
+        for group in document["groups"] if (parts := document.get("parts")) else ():
+            group["example"]["prompt"] = unfolded(group["example"]["prompt"], parts)
         return read(document)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         raise StoreError(f"{file} is not an evaluation that catlite wrote, or it was changed since") from None
@@ -62,10 +65,11 @@ def load(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
 
 def _lines(head: dict[str, Any], groups: Iterable[Group], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Yield the JSON document, one question or row at a time: the whole of it may be large."""
+    parts: dict[str, str] = {}  # data of images, which the groups have by digest
     yield _json({"catlite_evaluation": _VERSION} | head)[:-1]
-    yield from _list("groups", map(group_fields, groups))
+    yield from _list("groups", (group_fields(group, parts) for group in groups))
     yield from _list("rows", rows)
-    yield "}\n"
+    yield f',\n"parts": {_json(parts)}}}\n' if parts else "}\n"
 
 
 def _list(name: str, items: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -91,9 +95,11 @@ def plain(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def group_fields(group: Group) -> dict[str, Any]:
-    """Convert a group to what JSON takes."""
+def group_fields(group: Group, parts: dict[str, str] | None = None) -> dict[str, Any]:
+    """Convert a group to what JSON takes; `parts` takes the data of the images in its prompt, for `parts.unfolded`."""
     example = plain(group.example) | {"metadata": dict(group.example.metadata)}
+    if parts is not None:
+        example["prompt"] = folded(group.example.prompt, parts)
     return {"example": example, "rollouts": [plain(rollout) for rollout in group.rollouts], "policy": group.policy}
 
 

@@ -26,6 +26,7 @@ _TABLES = (
     "WITHOUT ROWID",
     "bookings (id INTEGER PRIMARY KEY, prompt_tokens INTEGER, completion_tokens INTEGER, cost_usd REAL, "
     "requests INTEGER NOT NULL)",
+    "parts (name TEXT PRIMARY KEY, content TEXT NOT NULL)",  # of prompts; see parts.folded
 )
 BOOK = "INSERT OR REPLACE INTO bookings VALUES (?, ?, ?, ?, ?)"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
@@ -35,13 +36,12 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.
 
 
 def opened(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the tables where there are none. Raises StoreError for those of another version."""
+    """Make the tables that are missing. Raises StoreError for those of another version."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version:
         check_version(version, path)
-        return
     connection.execute("BEGIN IMMEDIATE")
-    for table in _TABLES:
+    for table in _TABLES:  # a run of before there were images lacks the last
         connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")

@@ -1,7 +1,8 @@
 """Show, while somebody waits, how many questions are done, how fast, at what cost, how long still.
 
-It is a line that is rewritten, on a terminal or below a notebook's cell, and gone when the work is done. Nothing is
-shown where nobody looks. Left out: bars for several calls at once.
+It is a line that is rewritten, on a terminal or below a notebook's cell, and gone when the work is done; for a single
+question it shows the rollouts that have arrived, then the reference as it is written (in a notebook on a card). Nothing
+is shown where nobody looks. Left out: bars for several calls at once.
 """
 
 from __future__ import annotations
@@ -10,19 +11,23 @@ import shutil
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from catlite import concurrency, tracebacks
-from catlite.data import Progress
+from catlite.cards import live_card
+from catlite.data import Progress, Rollout
 from catlite.errors import ConfigError
-from catlite.text import count, dollars, short
+from catlite.text import count, dollars, fitting, short, width_of
 from catlite.usage import Usage
 
 DELAY_SECONDS = 2.0  # work that is done sooner needs no line
-_REDRAW_SECONDS = 0.1
+_REDRAW_SECONDS = 0.125
+_KEPT = 4_000  # characters of a reference that is being written, whose end is shown
+_ANSWERS = 6  # of the rollouts that a line names, the most frequent
 
 
 def on_terminal(line: str) -> None:
@@ -33,6 +38,8 @@ def on_terminal(line: str) -> None:
 class Notebook:
     """A line below a notebook's cell."""
 
+    form = "text/plain"
+
     def __init__(self) -> None:
         self._handle: Any = None
 
@@ -40,12 +47,18 @@ class Notebook:
         """Put `line` in place of the one before; "" takes it away."""
         from IPython.display import display
 
-        data = {"text/plain": line} if line else {"text/plain": "", "text/html": ""}
+        data = {"text/plain": "", self.form: line} if line else {"text/plain": "", "text/html": ""}
         if self._handle is not None:
             self._handle.update(data, raw=True)
         elif line:
             show: Any = display  # IPython's is without types
             self._handle = show(data, raw=True, display_id=True)
+
+
+class NotebookCard(Notebook):
+    """A card below a notebook's cell, as HTML."""
+
+    form = "text/html"
 
 
 def in_notebook() -> bool:
@@ -100,15 +113,68 @@ class Line:
                 self._drawn, self._shown = now, line
 
 
+@dataclass(eq=False)
+class Live:
+    """What has come of one question so far: its rollouts, then the reference's text; `changed` is called after each."""
+
+    what: str  # such as "rollouts of gpt-4o-mini"
+    n: int
+    changed: Callable[[], None] = lambda: None
+    answers: Counter[str] = field(default_factory=Counter)
+    arrived: int = 0
+    failed: int = 0
+    text: str = ""
+
+    def arrive(self, place: int, rollout: Rollout) -> None:  # noqa: ARG002
+        """Count a rollout, and what it answers."""
+        self.arrived += 1
+        self.failed += rollout.error is not None
+        if rollout.answer is not None:
+            self.answers[rollout.answer] += 1
+        self.changed()
+
+    def write(self, delta: str) -> None:
+        """Add to the reference's text."""
+        self.text = (self.text + delta)[-_KEPT:]
+        self.changed()
+
+    def state(self) -> str:
+        """Say how many rollouts there are, and what they answer."""
+        failed = f", {self.failed} failed" if self.failed else ""
+        answers = [answer + f" ×{votes}" * (votes > 1) for answer, votes in self.answers.most_common(_ANSWERS)]
+        more = ["…"] if len(self.answers) > _ANSWERS else []
+        state = f"{self.arrived} of {self.n}{f' {self.what}' * (not self.text)}{failed}"
+        return state + (f" · {', '.join(answers + more)}" if answers else "")
+
+    def line(self, seconds: float) -> str:
+        """Write the state on one line of the terminal: one that wraps cannot be rewritten."""
+        columns, clock = _columns(), f" … {seconds:.0f} s"
+        if not self.text:
+            return f"catlite: {fitting(self.state(), max(20, columns - 10 - len(clock)))}{clock}"
+        state = f"catlite: {fitting(self.state(), max(10, columns // 2 - 9))} → "
+        return state + fitting(self.text, max(10, columns - width_of(state) - 1), ending=True)
+
+    def card(self, seconds: float) -> str:
+        """Draw the state for a notebook."""
+        return live_card(f"{self.state()} · {seconds:.0f} s", self.text)
+
+
+def _is_shown(progress: bool | None) -> bool:
+    return progress is True or (progress is None and somebody_looks())
+
+
 @contextmanager
-def _line(progress: bool | None, text: Callable[[float], str]) -> Iterator[Callable[[], None]]:
-    """Show `text` while the block runs; yield what is to be called when the text has changed."""
+def _line(
+    progress: bool | None, text: Callable[[float], str], card: Callable[[float], str] | None = None
+) -> Iterator[Callable[[], None]]:
+    """Show `text`, in a notebook `card`, while the block runs; yield what is to be called when it has changed."""
     job = concurrency.job()
-    if progress is False or (progress is None and not somebody_looks()):
+    if not _is_shown(progress):
         yield _nothing
         return
     notebook = in_notebook()
-    line = Line(text, 0.0 if progress else DELAY_SECONDS, Notebook() if notebook else on_terminal)
+    show = on_terminal if not notebook else Notebook() if card is None else NotebookCard()
+    line = Line(card if notebook and card is not None else text, 0.0 if progress else DELAY_SECONDS, show)
     if job is not None:
         job.views.append(line.draw)
     # A notebook takes what another thread shows for the output of another cell.
@@ -126,32 +192,55 @@ def _nothing() -> None:
 
 
 @contextmanager
-def waiting(progress: bool | None, what: str, run: object | None = None) -> Iterator[None]:
-    """Show a line that says `what` is waited for, and counts the seconds.
+def waiting(progress: bool | None, what: str) -> Iterator[None]:
+    """Show a line that says `what` is waited for, such as "verdicts of gpt-4o-mini", and counts the seconds.
+
+    `progress` is that of `live`.
+    """
+    _check(progress)
+    if not tell_job(None):
+        yield
+        return
+    with _line(progress, lambda seconds: f"catlite: {short(what, max(20, _columns() - 20))} … {seconds:.0f} s"):
+        yield
+
+
+@contextmanager
+def live(progress: bool | None, what: str, n: int, run: object | None) -> Iterator[Live | None]:
+    """Show how one question comes on; yield what is to be told of it, None where nothing is shown.
 
     Args:
         progress: True shows it at once, None after DELAY_SECONDS where somebody looks, False never.
-        what: such as "8 rollouts of gpt-4o-mini".
+        what: such as "rollouts of gpt-4o-mini".
+        n: rollouts.
         run: the folder in which replies are kept, for what an interrupt says; None when none are.
 
     Raises:
         ConfigError: for any other `progress`.
     """
+    _check(progress)
+    if not tell_job(run) or not _is_shown(progress):
+        yield None
+        return
+    view = Live(what, n)
+    with _line(progress, view.line, view.card) as view.changed:
+        yield view
+
+
+def _check(progress: bool | None) -> None:
     if progress not in (True, False, None):
         raise ConfigError(f"progress={progress!r}: want True (show at once), False (never) or None (after 2 s)")
+
+
+def tell_job(run: object | None) -> bool:
+    """Say where replies are kept, for an interrupt; False inside of an evaluation, say, which shows how far it is."""
     job = concurrency.job()
-    if job is not None and job.kept_known:  # inside of an evaluation, say, which shows how far it is
-        yield
-        return
-    if job is not None:
+    if job is None:
+        return True
+    first = not job.kept_known
+    if first:
         job.kept, job.kept_known = None if run is None else str(run), True
-
-    def text(seconds: float) -> str:
-        # A line that wraps cannot be rewritten.
-        return f"catlite: {short(what, max(20, _columns() - 20))} … {seconds:.0f} s"
-
-    with _line(progress, text):
-        yield
+    return first
 
 
 @contextmanager

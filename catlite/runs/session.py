@@ -22,6 +22,7 @@ from typing import Any
 
 from catlite.data import Example, Progress, Rollout
 from catlite.errors import ConfigError
+from catlite.parts import folded
 from catlite.runs.budget import Account, Budget, Ledger, Room
 from catlite.runs.progress import reporting
 from catlite.runs.store import Store
@@ -184,7 +185,7 @@ def copies(examples: Iterable[Example]) -> list[int]:
     seen: Counter[str] = Counter()
     numbers = []
     for example in examples:
-        text = json.dumps(example.messages, sort_keys=True)
+        text = json.dumps(folded(example.messages), sort_keys=True)
         numbers.append(seen[text])
         seen[text] += 1
     return numbers

@@ -1,11 +1,11 @@
 """The run store: every reply that was paid for, on disk before it is used, and never asked for again.
 
-One SQLite file per run (WAL, synchronous=FULL: a reply survives `kill -9` and a power cut), JSON only, no pickle,
-mode 0600; beside it a lock and a journal of requests under way (files.py). A reply is found again by what was
-asked: model, address, messages, sampling parameters, its index among the samples and, where the same prompt stands in
-several rows of a task, which of them; a changed prompt or model finds nothing. Replies that failed or were cut off by
-the transport are not kept, but what they cost is. One process at a time may write a run. Left out: sharing a run
-between machines.
+One SQLite file per run (WAL, synchronous=FULL: a reply survives `kill -9` and a power cut), JSON only, no pickle, mode
+0600; beside it a lock and a journal of requests under way (files.py). A reply is found again by what was asked: model,
+address, messages, sampling parameters, its index among the samples and, where the same prompt stands in several rows of
+a task, which of them; a changed prompt or model finds nothing. Images are part of that by their digest, and kept once
+(parts.folded). Replies that failed or were cut off by the transport are not kept, but what they cost is. One process at
+a time may write a run. Left out: sharing a run between machines.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from catlite.data import Message, Rollout
 from catlite.errors import StoreError
+from catlite.parts import folded
 from catlite.runs import files
 from catlite.runs.budget import Account
 from catlite.usage import Usage
@@ -45,6 +46,7 @@ class Asked:
     messages: Sequence[Message]
     sampling: Mapping[str, Any]
     copy: str = ""  # which of several that ask the same; see session.copy_of
+    parts: dict[str, str] = field(default_factory=dict, init=False)  # data of images, which `json` has by digest
 
     @cached_property
     def json(self) -> str:
@@ -53,7 +55,8 @@ class Asked:
         for name, value in sampling.items():
             if isinstance(value, float) and value.is_integer():
                 sampling[name] = int(value)  # a temperature of 1.0 is the same as one of 1
-        request = {"model": self.model, "address": self.address, "messages": list(self.messages), "sampling": sampling}
+        messages = folded(list(self.messages), self.parts)
+        request = {"model": self.model, "address": self.address, "messages": messages, "sampling": sampling}
         request |= {"copy": self.copy} if self.copy else {}
         return json.dumps(request, sort_keys=True, separators=(",", ":"), default=repr)
 
@@ -67,8 +70,7 @@ class Asked:
 class _Job:
     """Replies for the writer thread, as (sample, JSON); `done` is told when they are on disk."""
 
-    key: str
-    asked: str
+    asked: Asked
     replies: list[tuple[int, str]]
     done: asyncio.Future[None]  # of the loop that waits
 
@@ -145,7 +147,7 @@ class Store:
     async def keep(self, asked: Asked, replies: Mapping[int, Rollout]) -> None:
         """Return when `replies`, by sample index, are on disk. Raises StoreError when they cannot be."""
         rows = [(sample, json.dumps(rollout, default=_fields)) for sample, rollout in replies.items()]
-        job = _Job(asked.key, asked.json, rows, asyncio.get_running_loop().create_future())
+        job = _Job(asked, rows, asyncio.get_running_loop().create_future())
         self._waiting.put(job)
         await job.done  # a cancelled caller loses its reply, but the row that is being written is still written
 
@@ -188,8 +190,10 @@ class Store:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(files.BOOK, bookings)
             for job in batch:
-                connection.execute("INSERT OR IGNORE INTO requests VALUES (?, ?)", (job.key, job.asked))
-                rows = [(job.key, sample, text) for sample, text in job.replies]
+                asked = job.asked
+                connection.execute("INSERT OR IGNORE INTO requests VALUES (?, ?)", (asked.key, asked.json))
+                connection.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?)", asked.parts.items())
+                rows = [(asked.key, sample, text) for sample, text in job.replies]
                 connection.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", rows)
             connection.execute("COMMIT")
         except sqlite3.Error as error:

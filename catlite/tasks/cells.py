@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from catlite.criteria import Criterion, Rubric
-from catlite.data import Prompt, as_messages
+from catlite.data import Prompt, as_messages, text_of
 from catlite.errors import DataError
+from catlite.messages import extended
+from catlite.parts import image
 
 
 def plain(value: Any) -> Any:
@@ -36,15 +38,8 @@ def as_prompt(value: Any, column: str) -> Prompt:
     if not isinstance(value, (str, list, tuple)):
         raise DataError(f"the prompt in {column!r} is {kind_of(value)}: want text or a list of messages")
     chat = _chat(value) if isinstance(value, str) else list(value)
-    if chat is not None:  # datasets fill the keys a message lacks with None, which is not for servers
-        chat = [
-            {key: value for key, value in message.items() if value is not None}
-            if isinstance(message, Mapping)
-            else message
-            for message in chat
-        ]
-    prompt = str(value) if chat is None else as_messages(chat)
-    for text in [prompt] if isinstance(prompt, str) else [message["content"] for message in prompt]:
+    prompt = str(value) if chat is None else as_messages(_filled(chat))
+    for text in [prompt] if isinstance(prompt, str) else map(text_of, prompt):
         try:
             text.encode()
         except UnicodeEncodeError as error:
@@ -52,8 +47,35 @@ def as_prompt(value: Any, column: str) -> Prompt:
     return prompt
 
 
+def _filled(value: Any) -> Any:
+    """Drop the keys that datasets fill with None, since a message or a part lacks them: they are not for servers."""
+    value = plain(value)
+    if isinstance(value, Mapping):
+        return {key: _filled(item) for key, item in value.items() if item is not None}
+    return [_filled(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def with_images(prompt: Prompt, value: Any, column: str) -> Prompt:
+    """Put the images of a cell before the user's first text; DataError for a prompt without a message of the user."""
+    value = plain(value)
+    cells = [cell for cell in (value if isinstance(value, list | tuple) else [value]) if cell is not None]
+    # As a dataset has them that does not decode its images: {"bytes": …, "path": …}.
+    sources = [(cell.get("bytes") or cell.get("path")) if isinstance(cell, Mapping) else cell for cell in cells]
+    images = [image(source) for source in sources]
+    messages = as_messages(prompt)
+    place = next((place for place, message in enumerate(messages) if message["role"] == "user"), None)
+    if not images:
+        return prompt
+    if place is None:
+        raise DataError(f"no message of the prompt is the user's: the images in {column!r} have no place")
+    messages[place]["content"] = extended(images, messages[place]["content"])
+    return messages
+
+
 def _chat(text: str) -> list[Any] | None:
-    """The messages a text is the JSON of, None for any other text."""
+    """The messages a text is the JSON of, None for any other text; DataError for the Python text of messages."""
+    if text.startswith(("[{'role': ", "[{'content': ")):
+        raise DataError("the prompt is Python's text of messages, as DataFrame.to_csv writes lists: write them as JSON")
     if not text.lstrip().startswith("["):
         return None
     try:

@@ -24,7 +24,7 @@ from catlite.data import Example, Prompt, Task
 from catlite.errors import ConfigError, DataError
 from catlite.prompts.files import render
 from catlite.tasks import tables
-from catlite.tasks.cells import as_prompt, as_rubric, as_text, plain
+from catlite.tasks.cells import as_prompt, as_rubric, as_text, plain, with_images
 from catlite.tasks.tables import Row
 
 # Usual names of such columns: for a hint, never for a guess.
@@ -47,13 +47,14 @@ class Layout:
     id: str | None = None
     rubric: str | None = None
     answer_format: str | None = None
+    images: str | None = None
     private: bool = False  # errors quote only a row's place and its keys
 
     @property
     def columns(self) -> dict[str, str]:
         """The columns by role, without the roles that have none."""
-        roles = {"prompt": self.prompt, "answer": self.answer, "id": self.id, "rubric": self.rubric}
-        return {role: column for role, column in roles.items() if column is not None}
+        roles = ("prompt", "answer", "id", "rubric", "images")
+        return {role: column for role in roles if (column := getattr(self, role)) is not None}
 
 
 def from_records(
@@ -63,6 +64,7 @@ def from_records(
     answer: str | None = None,
     id: str | None = None,  # noqa: A002 - the word users have for it
     rubric: str | None = None,
+    images: str | None = None,
     answer_format: str | None = None,
     ask: bool = False,
     name: str | None = None,
@@ -75,11 +77,13 @@ def from_records(
     Empty cells, null and NaN are missing, which an answer and a rubric may be.
 
     Args:
-        rows: the path of a CSV, TSV, JSONL or JSON file (or .gz of one), a DataFrame, a dataset, or mappings.
+        rows: the path of a CSV, TSV, JSONL, JSON (or .gz of one) or Parquet file, a DataFrame, a dataset, or mappings.
         prompt: the column with the question: text, or messages [{role, content}, …], also as the JSON text of them.
         answer: the column with the right answer: text; a column of numbers throughout is written out as text.
         id: the column with a name for the question; None takes the row's number, from 1.
         rubric: the column with criteria: a list of texts, or of {criterion, points, tags}.
+        images: the column with an image of the question, or a list of them, in any form that `catlite.image` takes, or
+            as a dataset has them; they go before its text. All are read at once, paths as this process sees them.
         answer_format: how a reply writes its final answer, "boxed" or a regular expression with one group; None for
             open-ended text.
         ask: appends to every prompt the request to end with the answer in \boxed{}, for prompts that do not ask.
@@ -99,7 +103,7 @@ def from_records(
         >>> task = catlite.from_records("sums.csv", prompt="sum", answer="result", answer_format="boxed", ask=True)
         >>> catlite.evaluate(task, "gpt-4o-mini", estimators=catlite.MajorityVote())
     """
-    layout = Layout(prompt, answer, id, rubric, answer_format)
+    layout = Layout(prompt, answer, id, rubric, answer_format, images)
     if ask and answer_format != "boxed":
         raise ConfigError('ask=True asks for \\boxed{}: give answer_format="boxed" with it')
     finish = asking if ask else None
@@ -145,7 +149,16 @@ def asking(example: Example) -> Example:
     if not users:
         raise DataError("no message of the prompt is the user's: ask=True has nowhere to ask")
     messages = list(example.prompt)
-    messages[users[-1]] = {**messages[users[-1]], "content": boxed(messages[users[-1]]["content"])}
+    content = messages[users[-1]]["content"]
+    if isinstance(content, str):
+        content = boxed(content)
+    else:  # the last of its texts asks
+        texts = [place for place, part in enumerate(content) if part["type"] == "text"]
+        if not texts:
+            raise DataError("the question is an image without a text: ask=True has nothing to ask with")
+        content = list(content)
+        content[texts[-1]] = {**content[texts[-1]], "text": boxed(content[texts[-1]]["text"])}
+    messages[users[-1]] = {**messages[users[-1]], "content": content}
     return replace(example, prompt=messages)
 
 
@@ -272,8 +285,9 @@ def _example(
     name = str(number) if layout.id is None else as_text(row[layout.id], layout.id, where, kinds)
     if name is None:
         raise DataError(f"{layout.id!r} is empty: every row needs an id")
+    prompt = as_prompt(row[layout.prompt], layout.prompt)
     return Example(
-        as_prompt(row[layout.prompt], layout.prompt),
+        prompt if layout.images is None else with_images(prompt, row[layout.images], layout.images),
         None if layout.answer is None else as_text(row[layout.answer], layout.answer, where, kinds),
         None if layout.rubric is None else as_rubric(row[layout.rubric], layout.rubric),
         layout.answer_format,

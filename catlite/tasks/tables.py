@@ -1,8 +1,8 @@
-"""Rows out of files: CSV, TSV, JSONL and JSON (.gz too), each with the place it begins at.
+"""Rows out of files: CSV, TSV, JSONL and JSON (.gz too), and Parquet, each with the place it begins at.
 
 Read as a stream, so that a file costs the memory of what is kept of it; a JSON array has to be parsed whole.
-Left out: Excel and Parquet, which pandas reads and `from_records` takes from it; dialects of CSV other than
-commas or tabs with double quotes.
+Left out: Excel, which pandas reads and `from_records` takes from it; dialects of CSV other than commas or tabs with
+double quotes.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from catlite.errors import ConfigError, DataError
+from catlite.errors import ConfigError, DataError, MissingExtra
+from catlite.extras import install
 
 Row = tuple[str, Mapping[str, Any]]  # ("line 7", {"prompt": …})
 LINE_LIMIT = 10_000_000  # characters of a line or of a CSV cell; a longer one is a broken file
 
-_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 _ELSEWHERE = {
-    ".parquet": "pandas.read_parquet(path)",
     ".xlsx": "pandas.read_excel(path)",
     ".xls": "pandas.read_excel(path)",
     ".arrow": "datasets.Dataset.from_file(path)",
@@ -36,9 +36,11 @@ def read(path: Path, encoding: str = "utf-8") -> Iterator[Row]:
     """Read the rows of a file by its suffix, as they are asked for.
 
     Raises DataError at once for a file of another kind and later for a line that cannot be read, ConfigError for an
-    unknown encoding.
+    unknown encoding, MissingExtra for Parquet without catlite[data].
     """
     kind = _kind(path)
+    if kind == ".parquet":
+        return _parquet(path)
     encoding = _encoding(encoding)
     if kind in (".csv", ".tsv"):
         return _separated(path, encoding, "\t" if kind == ".tsv" else ",")
@@ -165,6 +167,20 @@ def _array(path: Path, encoding: str) -> Iterator[Row]:
         if not isinstance(row, dict):
             raise DataError(f"{path}, row {number}: a JSON {type(row).__name__}, not an object {{…}}")
         yield f"row {number}", row
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise MissingExtra(f"{path} is Parquet, which needs catlite[data]: {install('data')}") from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            rows = (row for batch in file.iter_batches() for row in batch.to_pylist())
+            for number, row in enumerate(rows, 1):
+                yield f"row {number}", row
+    except (OSError, ArrowException) as error:
+        raise DataError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]:.200}") from None
 
 
 def _fault(error: Exception) -> str:

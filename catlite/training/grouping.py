@@ -1,7 +1,7 @@
 """Make groups of what TRL sends a reward: by id or by prompt, of as many rollouts as this call was drawn with.
 
-Messages may have their content in parts, as those of models that see images have. Left out: the images themselves. An
-estimator or reward that asks a model about such a prompt is refused; one that reads only the rollouts works.
+Messages may have their content in parts, as those of models that see images have: TRL puts images of PIL there, which
+become parts as OpenAI's API takes them. Left out: audio and video.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from catlite.checks import whole_number
 from catlite.data import Example, Prompt, Rollout
 from catlite.errors import ConfigError
+from catlite.parts import folded, image
 from catlite.usage import Usage
 
 ID = "qid"  # the column that says which question a row is
@@ -90,10 +91,10 @@ def ids_of(prompts: Sequence[Any], columns: Mapping[str, Any]) -> Sequence[Any]:
     if columns.get(ID) is not None:
         ids: Sequence[Any] = columns[ID]
         return ids
-    rows = [[prompt] for prompt in prompts]
+    rows = [[folded(prompt)] for prompt in prompts]
     for images in (columns[name] for name in _IMAGES if columns.get(name) is not None):
-        for row, image in zip(rows, images, strict=True):
-            row.append(image)
+        for row, of_row in zip(rows, images, strict=True):
+            row.append(of_row)
     return [json.dumps(row[0] if len(row) == 1 else row, sort_keys=True, default=_content) for row in rows]
 
 
@@ -109,24 +110,50 @@ def check_group(num_generations: Any, name: str = "num_generations", fewest: int
     whole_number(name, num_generations, fewest, hint=": an advantage compares rollouts" if fewest > 1 else "")
 
 
-def example_of(name: str, prompt: Any, examples: dict[str, Example] | None, answer_format: str | None) -> Example:
+def images_of(columns: Mapping[str, Any], at: int) -> list[Any]:
+    """The images of a row, from the columns in which TRL takes them."""
+    for name in _IMAGES:
+        if columns.get(name) is not None and (images := columns[name][at]) is not None:
+            return list(images) if isinstance(images, list | tuple) else [images]
+    return []
+
+
+def example_of(
+    name: str, prompt: Any, images: Sequence[Any], examples: dict[str, Example] | None, answer_format: str | None
+) -> Example:
     """The example of a row, without its gold answer, which training must not see."""
     if examples is None:
-        return Example(text_prompt(prompt), answer_format=answer_format, id=name)
+        return Example(sendable_prompt(prompt, images), answer_format=answer_format, id=name)
     if name not in examples:
         raise ConfigError(f"{ID}={name!r} is in the dataset and not in the task: make the dataset from that task")
     known = examples[name]
     return Example(known.prompt, rubric=known.rubric, answer_format=known.answer_format, id=name)
 
 
-def text_prompt(prompt: Any) -> Prompt:
-    """`prompt` with the parts of each content joined when all are text; a content with an image stays as it is."""
+def sendable_prompt(prompt: Any, images: Sequence[Any] = ()) -> Prompt:
+    """`prompt` with the parts of each content joined when all are text, and with its images as OpenAI's API takes them.
+
+    A part {"type": "image"} without an image takes the next of `images`, as in TRL; what is no image of PIL stays.
+    """
     if not isinstance(prompt, list):
         return prompt  # type: ignore[no-any-return]
+    rest = iter(images)
+
+    def sendable(part: Any) -> Any:
+        if isinstance(part, str):
+            return {"type": "text", "text": part}
+        if not isinstance(part, Mapping) or part.get("type") != "image" or "source" in part:
+            return part
+        picture = part["image"] if part.get("image") is not None else next(rest, None)
+        return image(picture) if hasattr(picture, "save") else part
+
+    def content(parts: Any) -> Any:
+        if not isinstance(parts, list | tuple):
+            return parts
+        return text_of(parts) if _all_text(parts) else [sendable(part) for part in parts]
+
     return [
-        {**message, "content": text_of(message["content"])}
-        if isinstance(message, Mapping) and _all_text(message.get("content"))
-        else message
+        {**message, "content": content(message.get("content"))} if isinstance(message, Mapping) else message
         for message in prompt
     ]
 

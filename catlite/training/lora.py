@@ -80,12 +80,18 @@ class TrainablePolicy(Generic[C]):
                 weights.trained_in = trained_in
             raise
 
-    def check_room(self, examples: Sequence[tuple[str, Example]]) -> None:
-        """Raise DataError for questions whose prompts leave rollouts less than `max_completion_length` tokens."""
+    def check_room(self, examples: Sequence[tuple[str, Example]], replies: Sequence[str] | None = None) -> None:
+        """Raise DataError for questions whose prompts leave less than `max_completion_length` tokens for a rollout.
+
+        Or, where the `replies` that are trained on exist already, less than these have.
+        """
+        rooms = [self.config.max_completion_length] * len(examples)
+        if replies is not None:
+            rooms = [len(self.local.tokenizer(text)["input_ids"]) for text in replies]
         too_long: list[tuple[str, ContextOverflow]] = []
-        for name, example in examples:
+        for (name, example), room in zip(examples, rooms, strict=True):
             try:
-                self.local.room(len(self.local.tokens(example.messages)), self.config.max_completion_length)
+                self.local.room(len(self.local.tokens(example.messages)), room)
             except ContextOverflow as error:
                 too_long.append((name, error))
         if too_long:

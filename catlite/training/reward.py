@@ -28,6 +28,7 @@ from catlite.training.grouping import (
     example_of,
     group_size,
     ids_of,
+    images_of,
     rollout_of,
     whole_groups,
 )
@@ -71,7 +72,8 @@ class CatReward:
         tokens: Sequence[list[int] | None] = completion_ids or [None] * len(texts)
         groups, places = [], []
         for name, members in whole_groups(ids, size):
-            example = example_of(name, prompts[members[0]], self.examples, self.answer_format)
+            first = members[0]
+            example = example_of(name, prompts[first], images_of(columns, first), self.examples, self.answer_format)
             rollouts = tuple(rollout_of(example, texts[at], tokens[at], *self.cut_at) for at in members)
             groups.append(Group(example, rollouts))
             places += members
@@ -117,8 +119,8 @@ def trl_reward(
 ) -> CatReward:
     """Make a reward function for any TRL GRPOTrainer, from an estimator and a reward (arXiv 2509.14234, Algorithm 1).
 
-    Messages may have their content in parts, as `[{"type": "text", "text": …}]`. A prompt with images works with what
-    reads the rollouts alone, such as a vote; what asks a model about it abstains, because only text is sent. A group
+    A prompt may have images, as TRL gives them (the dataset's column `images`): what asks an endpoint about the prompt
+    sends them along, and a model that takes text alone is refused. No policy that sees images was trained here. A group
     that cannot be judged gets None for each rollout; so does every group once the budget is reached. TRL before 1.6
     reads None as 0, so there a single rollout without a reward gets its group's mean. Its `last` is the Batch of the
     latest call, with references and faults.

@@ -1,7 +1,8 @@
 """CaT-SFT, the paper's baseline (arXiv 2509.14234 §4.4): fine-tuning on references of the initial policy.
 
 Rollouts and references come from the initial policy, once; then TRL's SFT with LoRA, cosine schedule and early stop on
-validation loss. Left out: filtering references. A prompt without a reference is not trained on, and counted.
+validation loss. References that exist already are taken as they are. Left out: filtering references. A prompt without a
+reference is not trained on, and counted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from catlite.training.config import SFTConfig, as_config, describe
 from catlite.training.examples import digest_of, set_aside, task_of
 from catlite.training.loop import Loop, open_folder
 from catlite.training.lora import TrainablePolicy
-from catlite.training.references import fault_of, references_of
+from catlite.training.references import Existing, fault_of, references_of, with_references
 from catlite.training.run import TrainingRun
 from catlite.training.trl.build import sft_trainer
 
@@ -26,7 +27,7 @@ _LOWER = 'trl={"per_device_train_batch_size": …}, then batch_size'
 
 
 def sft(
-    task: str | Task | Iterable[Example | Prompt],
+    task: str | Path | Task | Iterable[Example | Prompt | Reference],
     policy: str | Path | LocalModel,
     *,
     estimator: Estimator | None = None,
@@ -41,7 +42,8 @@ def sft(
     A reference that failed or was cut off is left out.
 
     Args:
-        task: a Task, Examples or prompts, as in `train`.
+        task: a Task, Examples or prompts, as in `train`; or references that exist already, as `estimate` returns them
+            or as the Parquet file that they wrote. Then no rollouts are drawn.
         policy: a LocalModel, which is trained in place, or what LocalModel takes.
         estimator: what makes a reference of a group; None is Synthesis by the policy itself.
         answer_format: how rollouts write a final answer, as in `synthesize`, for the examples that do not say it.
@@ -62,17 +64,19 @@ def sft(
         MissingExtra: without catlite[train].
 
     Example:
+        >>> catlite.sft("references.parquet", "Qwen/Qwen3-0.6B", run="runs/sft")
         >>> catlite.sft(catlite.times_tables(48), "local", estimator=catlite.MajorityVote(), run="runs/sft")
     """
     config = as_config(config, SFTConfig)
     check_parts(estimator)
-    task, examples = task_of(task, "sft", answer_format)
+    questions, estimator = with_references(task, estimator)
+    made, examples = task_of(questions, "sft", answer_format)
     trainable = TrainablePolicy(policy, config)
     check_task(estimator, None, [example for _, example in examples])
     with trainable.prepared():
-        trainable.check_room(examples)
+        trainable.check_room(examples, estimator.texts() if isinstance(estimator, Existing) else None)
         estimator = estimator or trainable.synthesis()
-        with open_folder(run, task.name, budget) as folder:
+        with open_folder(run, made.name, budget) as folder:
             manifest = {
                 "questions": digest_of(examples),
                 "estimator": describe(estimator),

@@ -87,6 +87,19 @@ def test_a_dry_run_before_the_file_is_told_where_it_goes(run):
     assert "'sums.csv' is no number of questions: write --dry-run after the task or the file" in err
 
 
+def test_several_models_share_the_rollouts(run, server, file):
+    server.models, server.reply = None, r"\boxed{7}"
+    questions = str(file("q.csv", "prompt,answer\nWhat?,7\n"))
+    several = ("--model", "org/a=2", "--model", "b=1", "--n", "3", "--base-url", server.url, "--answer-format", "boxed")
+    for command in (("synthesize", "q", "--json"), ("estimate", questions), ("evaluate", questions)):
+        server.requests.clear()
+        assert run(*command, *several)[0] == 0
+        asked = [(request.body["model"], request.body.get("n", 1)) for request in server.requests]
+        assert sorted(asked) == ([("b", 1), ("org/a", 1), ("org/a", 2)])  # the anchor is the first to have a turn
+    code, _, err = run("synthesize", "q", "--model", "a", "--model", "a=3")
+    assert (code, "has 'a' twice: write it once" in err) == (2, True)
+
+
 def test_failure_is_one_line_and_exit_code_1(run):
     code, out, err = run("synthesize", "q", "--model", "gpt-9")
     assert (code, out) == (1, "")

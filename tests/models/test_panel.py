@@ -1,12 +1,17 @@
 """Panels: who gives which reply, and what becomes of a member that fails."""
 
 import asyncio
+import math
 
 import pytest
+from server import Server
 
 import catlite
-from catlite.analysis.panels import members
+from catlite.analysis.panels import agreement, members, vote_weights
 from catlite.errors import AuthenticationFailed, BudgetReached, ConfigError, EndpointUnavailable, QuotaExhausted
+from catlite.members import Sampled, count_members
+from catlite.models import panel as module
+from catlite.models.base import traits
 from catlite.models.naming import resolve
 from catlite.models.panel import Panel
 from catlite.runs import session
@@ -122,9 +127,83 @@ def test_a_single_sample_of_a_panel_costs_the_mean_over_its_rollouts(server):
     assert row.usage.cost_usd == pytest.approx((7 * alone[0] + alone[1]) / 8)
 
 
-def test_an_address_goes_with_one_model():
-    with pytest.raises(ConfigError, match="a panel has several models: write each of them as Endpoint"):
-        resolve(["gpt-4o-mini", "gpt-4o"], base_url="http://127.0.0.1:9/v1")
+def test_an_address_is_that_of_the_members_given_by_name():
+    other = scripted("other")
+    panel = resolve(["org/a", ("org/b", 2), other], base_url="http://127.0.0.1:9/v1", api_key="none")
+    assert panel.name == "1 org/a + 2 org/b + 1 other"
+    assert [traits(member).version for member in panel.members] == ["http://127.0.0.1:9/v1"] * 2 + [None]
+    with pytest.raises(ConfigError, match="a Model object already has its own"):
+        resolve([scripted("a"), scripted("b")], base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(ConfigError, match="each with its own key"):
+        resolve(["gpt-4o", "anthropic/claude-haiku-4-5"], api_key="sk-1234567890")
+
+
+def test_two_servers_of_one_name_are_told_apart_by_their_addresses(tmp_path):
+    with Server(lambda body, i: f"first {i}") as first, Server(lambda body, i: f"second {i}") as second:
+        members = [catlite.Endpoint("default", base_url=server.url, api_key=server.key) for server in (first, second)]
+        names = [f"default at {server.url}" for server in (first, second)]
+        for server in (first, second):
+            server.models = None
+        for asked in (2, 2):  # the second time they are found in the run
+            panel = Panel(members)
+            with catlite.runs.session.open_run(tmp_path):
+                rollouts = sample(panel, 4)
+            assert [(rollout.model, rollout.text) for rollout in rollouts] == [
+                *[(names[0], "first 0"), (names[1], "second 0"), (names[0], "first 1"), (names[1], "second 1")]
+            ]
+            assert [sum(request.body.get("n", 1) for request in server.requests) for server in (first, second)] == [
+                asked,
+                asked,
+            ]
+        assert panel.name == f"1 {names[0]} + 1 {names[1]}"
+        with pytest.raises(ConfigError, match="has 'default' twice"):
+            Panel([*members, catlite.Endpoint("default", base_url=first.url, api_key=first.key)])
+
+
+def test_closing_a_panel_closes_the_members_given_by_name_alone(monkeypatch):
+    closed = []
+
+    class Open(catlite.Endpoint):
+        async def aclose(self):
+            closed.append(self.name)
+            if self.name == "a":
+                raise OSError("cannot be closed")
+
+    monkeypatch.setattr(module, "named", lambda name, *where: Open(name, base_url="http://127.0.0.1:9/v1"))
+    with Panel(["b", "c", Open("mine", base_url="http://127.0.0.1:9/v1")]):
+        pass
+    assert sorted(closed) == ["b", "c"]
+    closed.clear()
+
+    async def go():
+        async with Panel(["b", "a", "c"]):
+            pass
+
+    with pytest.raises(OSError, match="cannot be closed"):
+        asyncio.run(go())
+    assert sorted(closed) == ["a", "b", "c"]
+
+
+def test_a_member_with_a_wrong_key_is_told_beside_the_others_replies(server, tmp_path):
+    server.models = None
+    good, bad = (
+        catlite.Endpoint(name, base_url=server.url, api_key=key, price=catlite.Price(1, 1))
+        for name, key in (("good", server.key), ("bad", "sk-wrong-1234567"))
+    )
+    task = [catlite.Example(f"{a} + 2?", "4", answer_format="boxed") for a in range(3)]
+    server.reply = r"\boxed{4}"
+    budget = catlite.Budget(usd=1)
+    result = catlite.evaluate(
+        task, Panel([good, bad]), estimators=catlite.MajorityVote(), n=4, max_tokens=9, run=tmp_path, budget=budget
+    )
+    assert result.score("MajorityVote")[0] == 1
+    table = members(result).set_index("model")
+    assert table["failed"].to_dict() == {"good": 0, "bad": 6}
+    assert table["cost_usd"]["bad"] == 0  # a refusal is not an unknown cost
+    assert sum(row.usage.cost_usd for row in result.rows[1::2]) == pytest.approx(table["cost_usd"]["good"])
+    assert "bad failed to give 6 of 6 replies: bad: " in str(result)
+    assert "1234567" not in str(result)
+    assert "1234567" not in repr(result.groups)
 
 
 def test_the_failure_of_all_members_is_an_error():
@@ -145,12 +224,14 @@ def test_a_budget_that_is_reached_ends_the_call_and_keeps_what_came():
         (["gpt-4o-mini"], "a panel of 1"),
         (["gpt-4o-mini", "gpt-4o-mini"], "has 'gpt-4o-mini' twice"),
         ({"gpt-4o-mini": 0, "gpt-4o": 1}, "the count of 'gpt-4o-mini'=0"),
+        ({"gpt-4o-mini": 10**9, "gpt-4o": 1}, "want a whole number from 1 to 1000"),
         ({"gpt-4o-mini": 1.5, "gpt-4o": 1}, r"the count of 'gpt-4o-mini'=1\.5"),
         ("gpt-4o-mini", "a panel is a mapping or a list"),
         (["gpt-4o-mini", 3], "not 3"),
     ],
 )
-def test_a_panel_that_makes_no_sense_is_refused(members, complaint):
+def test_a_panel_that_makes_no_sense_is_refused(monkeypatch, members, complaint):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
     with pytest.raises(ConfigError, match=complaint):
         Panel(members)
 
@@ -193,10 +274,60 @@ def test_members_are_told_apart_in_table_and_card():
     assert table["no_answer"].to_dict() == {"a": 1, "b": 0}
     assert table["own"].to_dict() == pytest.approx({"a": 1 / 3, "b": 2 / 6})  # 1/2 and 0.5 agree
     assert table["others"].to_dict() == pytest.approx({"a": 4 / 12, "b": 4 / 12})
+    assert agreement(references).to_numpy().tolist() == [pytest.approx([1 / 3, 1 / 3]), pytest.approx([1 / 3, 1 / 3])]
     card = references[0]._repr_html_()
     assert "1 · a · complete" in card
     assert "2 · b · complete" in card
     assert "policy panel of a + b" in repr(references)
+
+
+def evaluated(repeats=1):
+    a = voting("a", *["4"] * 8)
+    b = voting("b", *["4", "5", "", "4"] * 2)
+    task = [catlite.Example(f"{name}?", "4", answer_format="boxed") for name in "pq"]
+    estimators = catlite.MajorityVote()
+    return catlite.evaluate(task, Panel([(a, 2), (b, 2)]), estimators=estimators, n=4, n_repeats=repeats)
+
+
+def test_an_evaluation_has_the_score_of_each_member_and_its_table_shows_them():
+    result = evaluated(repeats=2)
+    table = members(result).set_index("model")
+    assert table["score"].to_dict() == {"a": 1, "b": 0.5}
+    assert table["score_se"].to_dict() == {"a": 0, "b": 0}  # over two questions, not four groups
+    assert table["others"].to_dict() == {"a": 0.75, "b": 0.75}  # 1/2 and 1, mean over repeats
+    text = str(result)
+    assert "Members of the panel" in text
+    assert "b 0.500 ± 0.000 0.00 0.75 8 4 18 $0" in [" ".join(line.split()) for line in text.splitlines()]
+    assert '<td style="text-align:left">b</td>' in result._repr_html_()
+
+
+def test_what_no_panel_sampled_has_no_table_of_members():
+    task = [catlite.Example("2 + 2?", "4", answer_format="boxed")]
+    assert "Members" not in str(catlite.evaluate(task, voting("a", "4", "4"), n=2))
+
+
+HARD = catlite.Example("q", answer_format="boxed")
+
+
+def test_a_table_does_not_wait_for_answers_that_take_long_to_compare():
+    squares = (catlite.Rollout("x", answer, model=name) for name, answer in (("a", "(x+1)^2"), ("b", "x^2+2x+1")))
+    (row, _) = count_members([Sampled("q", catlite.Group(HARD, tuple(squares)))], at_once=True)
+    assert (row["rollouts"], math.isnan(row["others"])) == (1, True)
+
+
+def test_weights_are_how_often_a_member_agrees_with_the_vote():
+    # The first two questions are decided, 4 to 2 and 3 to 2; the last is tied and tells nothing.
+    votes = {"a": ["11", "11", "12"], "b": ["11", "12", "12"], "c": ["22", "32", "12"]}
+    groups = [
+        catlite.Group(HARD, tuple(catlite.Rollout("x", vote, model=name) for name in votes for vote in votes[name][at]))
+        for at in range(3)
+    ]
+    references = [catlite.Reference("", None, "x", group) for group in groups]
+    assert vote_weights(references) == {"a": 1, "b": 0.75, "c": 0}
+    weights = vote_weights(references)
+    assert asyncio.run(catlite.MajorityVote(weights=weights)(groups[2])).answer == "1"
+    with pytest.raises(ConfigError, match="'a' gave no answer to a question whose vote is decided"):
+        vote_weights(references[2:])
 
 
 def test_members_of_what_no_panel_sampled_are_refused():

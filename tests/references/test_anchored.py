@@ -16,6 +16,7 @@ from catlite import (
     Rollout,
     ScriptedModel,
     Task,
+    VoteShare,
     evaluate,
     from_records,
     train,
@@ -171,3 +172,18 @@ def test_its_own_limit_replaces_one_in_extra_body_of_its_sampling():
     voted(anchor, "2", max_tokens=20, sampling={"extra_body": {"max_tokens": 500, "mirostat": 2}})
     ((_, _, sampling),) = anchor.calls
     assert (sampling["max_tokens"], sampling["extra_body"]) == (20, {"mirostat": 2})
+
+
+def test_policy_and_anchor_may_weigh_differently():
+    policy = Group(BOXED, (Rollout("so 1", "1"), Rollout("so 1", "1")), "policy")
+    for weight, answer in ((1, "1"), (2, "1"), (3, "2")):
+        vote = AnchoredVote(saying("2"), n=1, weights={"policy": 1, "anchor": weight})
+        reference = asyncio.run(vote(policy))
+        assert reference.answer == answer
+        assert [rollout.model for rollout in reference.others] == [None]
+        shares = asyncio.run(VoteShare(weights=vote.weights)(policy, reference))
+        assert shares == [2 / (2 + weight)] * 2
+    with pytest.raises(ConfigError, match="and not 'anchor'"):
+        AnchoredVote(saying("2"), weights={"policy": 1})
+    with pytest.raises(EstimationError, match="and not 'policy'"):
+        asyncio.run(AnchoredVote(saying("2"), weights={"anchor": 1})(policy))

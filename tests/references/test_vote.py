@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
-from catlite import AnswerMatch, Example, Group, MajorityVote, Reference, Rollout
+import catlite
+from catlite import AnswerMatch, Example, Group, MajorityVote, Reference, Rollout, VoteShare
 from catlite.errors import ConfigError, EstimationError
+from catlite.preflight import check_task
 
 BOXED = Example("q", answer_format="boxed")
 
@@ -130,3 +132,116 @@ def test_where_nobody_says_how_answers_are_written_nothing_is_punished():
 
 def test_a_comparison_out_of_time_has_no_reward():
     assert rewards(group("3^{2^{28}}"), "5") == [None]
+
+
+# Weights by member
+
+
+def members(*votes):
+    """A group of rollouts of (member, answer)."""
+    rollouts = (Rollout(f"so {answer}", answer, model=model) for model, answer in votes)
+    return Group(BOXED, tuple(rollouts))
+
+
+def weighted(votes, weights, **thresholds):
+    return asyncio.run(MajorityVote(weights=weights, **thresholds)(members(*votes)))
+
+
+SPLIT = (("a", "1"), ("a", "1"), ("b", "2"))
+
+
+@pytest.mark.parametrize(
+    ("weights", "answer"),
+    [
+        ({"a": 1, "b": 1}, "1"),
+        ({"a": 1, "b": 2}, "1"),  # a tie goes to the answer sampled first
+        ({"a": 1, "b": 2.5, "unused": 9}, "2"),
+        ({"a": 0, "b": 0.01}, "2"),
+        ({"a": 1e-300, "b": 1e300}, "2"),
+    ],
+)
+def test_a_vote_counts_as_much_as_its_member_weighs(weights, answer):
+    reference = weighted(SPLIT, weights)
+    assert reference.answer == answer
+    assert reference.notes == (() if answer == "1" else ("without weights the answer would be '1'",))
+    assert reference.support == ((2, 3) if answer == "1" else (1, 3))  # which counts rollouts
+
+
+def test_weights_that_add_up_alike_are_a_tie():
+    votes = (("c", "3"), ("a", "1"), ("b", "1"))
+    assert weighted(votes, {"a": 0.1, "b": 0.2, "c": 0.3}).answer == "3"
+
+
+def test_equal_weights_are_the_plain_vote():
+    for answers in (("2", "1", "1", "2"), ("50%", "50", "0.5", "50"), (None, None), ("1/2", "0.5", "7", None)):
+        plain = vote(*answers)
+        votes = [(name, answer) for name, answer in zip("abab", answers, strict=False)]
+        reference = weighted(votes, {"a": 0.7, "b": 0.7})
+        assert (reference.text, reference.answer, reference.notes) == (plain.text, plain.answer, plain.notes)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "doubt"),
+    [
+        ({"min_agreement": 0.5}, None),
+        ({"min_agreement": 0.6}, "abstained: 2 of 4 agree by weight, min_agreement=0.6"),
+        ({"min_margin": 0.25}, "abstained: 2 of 4 agree by weight against 2, min_margin=0.25"),
+    ],
+)
+def test_thresholds_are_shares_of_the_weight(thresholds, doubt):
+    reference = weighted(SPLIT, {"a": 1, "b": 2}, **thresholds)
+    assert reference.abstained == (doubt is not None)
+    assert doubt is None or reference.notes == (doubt,)
+
+
+def test_a_threshold_is_met_on_it_whatever_the_rounding():
+    votes = [("a", "1"), *(("b", str(number)) for number in range(2, 11))]
+    assert not weighted(votes, {"a": 0.1, "b": 0.1}, min_agreement=0.1).abstained
+
+
+def test_what_no_vote_was_given_to_does_not_vote_and_is_no_abstention():
+    reference = weighted((("a", "1"), ("b", None)), {"a": 0, "b": 1}, min_agreement=0.5)
+    assert (reference.answer, reference.abstained) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("group", "complaint"),
+    [
+        (members(("a", "1"), ("c", "1")), "weights= has 'a', 'b', and not 'c', which writes rollouts: add it"),
+        (members(("a", "1"), (None, "1")), "these rollouts do not tell theirs"),
+    ],
+)
+def test_a_rollout_without_a_weight_is_an_error_that_keeps_the_group(group, complaint):
+    with pytest.raises(EstimationError, match=complaint) as caught:
+        asyncio.run(MajorityVote(weights={"a": 1, "b": 1})(group))
+    assert caught.value.group is group
+
+
+def test_a_failed_call_needs_no_weight():
+    group = Group(BOXED, (*members(("a", "1")).rollouts, Rollout("", error="HTTP 500", model="b")))
+    assert asyncio.run(MajorityVote(weights={"a": 1})(group)).answer == "1"
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [[("a", 1)], {"a": -1}, {"a": float("nan")}, {"a": float("inf")}, {"a": True}, {"a": "2"}, {1: 2}, {}, {"a": 0}],
+)
+def test_weights_that_cannot_be_are_refused(weights):
+    with pytest.raises(ConfigError, match="weights"):
+        MajorityVote(weights=weights)
+
+
+@pytest.mark.parametrize("call", [catlite.estimate, catlite.evaluate])
+@pytest.mark.parametrize("weights", [{"a": 1}, {"a": 1, "c": 2}])
+def test_a_member_without_a_weight_is_told_before_anything_is_asked(call, weights):
+    panel = [catlite.ScriptedModel(lambda prompt, i: "1", name) for name in "ab"]
+    settings = {"estimator" if call is catlite.estimate else "estimators": MajorityVote(weights=weights)}
+    with pytest.raises(ConfigError, match="and not 'b'"):
+        call([Example("q", "1", answer_format="boxed")], panel, **settings)
+    assert [model.calls for model in panel] == [[], []]
+
+
+def test_a_training_has_no_members_to_weigh():
+    for part in (MajorityVote(weights={"a": 1}), VoteShare(weights={"a": 1})):
+        with pytest.raises(ConfigError, match="a training samples one policy"):
+            check_task(part, part, [Example("q", answer_format="boxed")])

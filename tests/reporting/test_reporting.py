@@ -6,10 +6,22 @@ import shutil
 from urllib.parse import urlencode
 
 import pytest
-from pages import HOSTILE, TASK, browser, data, dumped, made, shown
+from pages import HOSTILE, TASK, browser, data, dumped, made, policy, shown
 
 import catlite
-from catlite import Evaluation, Example, MajorityVote, Reference, Rollout, ScriptedModel, Task, Usage, evaluate, report
+from catlite import (
+    Evaluation,
+    Example,
+    MajorityVote,
+    Panel,
+    Reference,
+    Rollout,
+    ScriptedModel,
+    Task,
+    Usage,
+    evaluate,
+    report,
+)
 from catlite.cli.main import main
 from catlite.errors import EstimationError
 from catlite.evaluation import Row
@@ -72,6 +84,22 @@ def test_repeats_of_a_question_are_one_row_with_their_mean(tmp_path):
     assert [[one["score"] for one in repeat["systems"]] for repeat in first["repeats"]] == [[0.5, 0.0], [1.0, 1.0]]
     assert [len(repeat["rollouts"]) for repeat in first["repeats"]] == [2, 2]
     assert "sampled 2 times" in page
+
+
+def test_a_panel_has_a_section_with_its_members(tmp_path):
+    def failing(prompt, i):
+        return Rollout("", finish_reason="error", error=f"down {HOSTILE}") if i else policy(prompt, i)
+
+    panel = Panel([(ScriptedModel(policy, "gpt-x"), 4), (ScriptedModel(failing, HOSTILE), 2)])
+    result = evaluate(TASK, panel, estimators=MajorityVote(), n=6)
+    page = report(result, tmp_path / "r.html").read_text("utf-8")
+    text = " ".join(re.sub(r"<[^>]+>", " ", shown(page)).split())
+    assert "1 · gpt-x 0.562 ± 0.188 16 0 0 4 48 $0 0.625 0.438" in text
+    assert "0.000 ± 0.000 8 4 0 ? ? price unknown 0.438 ?" in text
+    assert "a call failed because down &lt;/script&gt;" in page
+    assert page.count(HOSTILE) == 0
+    assert [rollout["member"] for rollout in data(page)["questions"][0]["repeats"][0]["rollouts"]].count("gpt-x") == 4
+    assert "Members of the panel" not in report(made(), tmp_path / "r.html").read_text("utf-8")
 
 
 def captions(page):

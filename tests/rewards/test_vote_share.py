@@ -44,6 +44,18 @@ def test_the_rollouts_of_an_anchor_vote():
     assert rewards("1", "2", others=("2", "2", None)) == [0.2, 0.6]
 
 
+def test_shares_may_be_of_weights():
+    def by(model, answer):
+        return Rollout(f"so {answer}", answer, model=model)
+
+    soft = VoteShare(weights={"a": 1, "b": 3, "test": 1}, min_agreement=0.7)
+    assert rewards(by("a", "1"), by("a", "2"), by("b", "2"), FAILED, reward=soft) == [0.2, 0.8, 0.8, None]
+    assert rewards(by("a", "1"), by("b", "2"), by("b", None), reward=soft) == [0.0] * 3  # no consensus
+    assert rewards(by("a", "1"), by("b", "2"), reward=VoteShare(weights={"a": 1, "b": 0})) == [1.0, 0.0]
+    with pytest.raises(ConfigError, match="and not 'c'"):
+        rewards(by("a", "1"), by("c", "2"), reward=soft)
+
+
 def test_the_shares_do_not_depend_on_the_reference_but_on_an_abstention():
     group = Group(BOXED, rolled(("1", "2")))
     synthesized = Reference("so 7", "7", "Synthesis", group)

@@ -15,7 +15,9 @@ import pytest
 import catlite
 from catlite import Example, MajorityVote, Reference, ScriptedModel, Task, concurrency
 from catlite.errors import ConfigError
+from catlite.models.base import Traits
 from catlite.runs import progress
+from catlite.text import width_of
 
 MODEL = ScriptedModel(lambda prompt, i: r"\boxed{1}", "scripted")
 TASK = Task("t", tuple(Example(f"q{number}", "1", answer_format="boxed") for number in range(3)))
@@ -56,7 +58,7 @@ def test_estimate_and_synthesize_tell_a_terminal_too(terminal):
     assert "/3 [" in terminal.getvalue()
     terminal.truncate(0)
     catlite.synthesize("hi", MODEL, n=3)
-    assert "catlite: 3 rollouts of scripted, and their synthesis … 0 s" in terminal.getvalue()
+    assert "catlite: 0 of 3 rollouts of scripted … 0 s" in terminal.getvalue()
     assert terminal.getvalue().endswith("\r\x1b[K")
 
 
@@ -220,3 +222,129 @@ def test_a_judge_that_is_waited_for_is_named(terminal):
     judge = ScriptedModel(lambda prompt, i: '{"met": true}', "judge")
     catlite.judge(["Take zinc."], ["Names zinc."], judge)
     assert "catlite: verdicts of judge … 0 s" in terminal.getvalue()
+
+
+# --- one question ---
+
+
+class Anchor:
+    """Writes in pieces, with a pause that lets them be shown."""
+
+    name = "anchor"
+
+    def __init__(self, *pieces, end=None):
+        self.pieces, self.end = pieces, end
+
+    async def sample(self, prompt, n=1, **sampling):
+        return [catlite.Rollout("".join(self.pieces))]
+
+    async def stream(self, prompt, **sampling):
+        for piece in self.pieces:
+            await asyncio.sleep(0.01)
+            yield piece
+        if self.end is not None:
+            await self.end()
+        yield catlite.Rollout("".join(self.pieces))
+
+
+def lines(terminal):
+    return [part.partition("\x1b")[0] for part in terminal.getvalue().split("\r")]
+
+
+@pytest.fixture
+def every_change(monkeypatch):
+    monkeypatch.setattr(progress, "_REDRAW_SECONDS", 0.0)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def test_rollouts_are_counted_with_their_answers_then_the_reference_is_shown_as_it_is_written(terminal, every_change):
+    model = ScriptedModel(lambda prompt, i: rf"\boxed{{{40 + (i > 1)}}}", "scripted")
+    catlite.synthesize("hi", model, n=4, anchor=Anchor("It is\n", "\x1b[2J ", r"\boxed{41}"), answer_format="boxed")
+    shown = [line.split(" … ")[0] for line in lines(terminal)]
+    assert [line for line in shown if line.startswith("catlite: 4")] == [
+        "catlite: 4 of 4 rollouts of scripted · 40 ×2, 41 ×2",
+        "catlite: 4 of 4 · 40 ×2, 41 ×2 → It is",
+        r"catlite: 4 of 4 · 40 ×2, 41 ×2 → It is \x1b[2J",
+        r"catlite: 4 of 4 · 40 ×2, 41 ×2 → It is \x1b[2J \boxed{41}",
+    ]
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize("text", ["words " * 100, "数学" * 200, "\n" * 500, "\x00" * 300, "🙂" * 99])
+def test_a_live_line_never_wraps(text, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    live = progress.Live("rollouts of a model " * 9, 8)
+    for answer in (text, "b", text, *"cdefgh"):
+        live.arrive(0, catlite.Rollout(text, answer))
+    for delta in ("", text, text):
+        live.write(delta)
+        assert width_of(live.line(12.0)) <= 40
+
+
+def test_failed_rollouts_are_said_to_have_failed():
+    live = progress.Live("rollouts of m", 3)
+    live.arrive(0, catlite.Rollout("", finish_reason="error", error="503"))
+    live.arrive(1, catlite.Rollout("It is."))
+    assert live.state() == "2 of 3 rollouts of m, 1 failed"
+
+
+def test_a_notebook_has_a_card_on_which_model_text_is_text(monkeypatch):
+    shown = []
+
+    class Card:
+        def __call__(self, html):
+            shown.append((threading.current_thread(), html))
+
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(progress, "NotebookCard", Card)
+    monkeypatch.setattr(concurrency, "TICK_SECONDS", 0.005)
+    monkeypatch.setattr(progress, "_REDRAW_SECONDS", 0.0)
+    hostile = "<script>alert(1)</script>$x$"
+    model = ScriptedModel(lambda prompt, i: rf"\boxed{{{hostile}}}", "<b>m</b>")
+    catlite.synthesize("q", model, n=2, anchor=Anchor(hostile, *"abcdef"), answer_format="boxed", progress=True)
+    assert {thread for thread, _ in shown} == {threading.main_thread()}
+    assert shown[-1][1] == ""
+    assert any("2 of 2" in html and "&lt;script&gt;" in html for _, html in shown)
+    assert not any("<script" in html or "<b>m" in html for _, html in shown)
+    assert all("mathjax_ignore" in html for _, html in shown[:-1])
+
+
+def test_a_card_is_drawn_at_most_eight_times_a_second():
+    drawn = []
+    line = progress.Line(lambda seconds: f"{len(drawn)}", 0.0, drawn.append)
+    for _ in range(1000):
+        line.draw()
+    assert len(drawn) == 1
+    assert progress._REDRAW_SECONDS >= 1 / 8
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_interrupt_in_the_middle_of_the_reference_keeps_the_rollouts(terminal, tmp_path, streamed):
+    asked = []
+
+    class Policy:
+        name, traits = "policy", Traits(version="1")
+
+        async def sample(self, prompt, n=1, **sampling):
+            asked.append(n)
+            return [catlite.Rollout("x")] * n
+
+    async def interrupt():
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(60)
+
+    def call(anchor):
+        if streamed:
+            return list(catlite.stream("q", Policy(), n=3, anchor=anchor, run=tmp_path))[-1].reference
+        return catlite.synthesize("q", Policy(), n=3, anchor=anchor, run=tmp_path)
+
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt, match=f"kept in {str(tmp_path)!r}, the same call goes on"):
+            call(Anchor("Be", end=interrupt))
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert terminal.getvalue() == "" if streamed else terminal.getvalue().endswith("\r\x1b[K")
+    assert call(Anchor("Better")).text == "Better"
+    assert asked == [3]

@@ -304,3 +304,9 @@ def test_limit_and_seed_are_checked(options):
 def test_more_than_there_is_cannot_be_drawn(seed):
     with pytest.raises(ConfigError, match="limit=6: generator has 5 rows"):
         from_records(numbered(5), limit=6, seed=seed)
+
+
+def test_messages_that_pandas_wrote_as_python_are_not_taken_for_a_question(tmp_path):
+    path = tmp_path / "chats.csv"
+    pd.DataFrame({"prompt": [CHAT]}).to_csv(path, index=False)
+    assert "write them as JSON" in refused(path)

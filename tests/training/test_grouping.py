@@ -3,11 +3,13 @@
 from types import SimpleNamespace
 
 import pytest
+from asking import on
+from pictures import png
 
 import catlite
 from catlite import Example, Reference, ScriptedModel, trl_reward
 from catlite.errors import ConfigError
-from catlite.training.grouping import completion_text, group_size, ids_of, text_prompt
+from catlite.training.grouping import completion_text, group_size, ids_of, sendable_prompt
 
 FORMAT = r"is (\w+)"
 
@@ -126,7 +128,7 @@ def test_a_prompt_in_parts_of_text_is_asked_as_text():
     anchored = catlite.AnchoredVote(model, n=2)
     assert trl_reward(anchored, num_generations=2, answer_format=FORMAT)(**sent) == [1.0, 0.0]
     assert {prompt[0]["content"] for prompt in seen} == {"What is it?"}
-    assert text_prompt("What?") == "What?"
+    assert sendable_prompt("What?") == "What?"
 
 
 def test_prompts_with_images_are_voted_on():
@@ -143,14 +145,55 @@ def test_rows_with_the_same_words_and_other_images_are_other_questions():
     assert first == third != second
 
 
+def painted(number):
+    """An image of PIL, read anew."""
+    pil = pytest.importorskip("PIL.Image", reason="needs Pillow")
+    return pil.new("RGB", (2, 2), (number, 0, 0))
+
+
+def test_images_as_trl_gives_them_reach_a_model_that_is_shown_the_prompt(server):
+    data_utils = pytest.importorskip("trl.data_utils", reason="needs catlite[train]")
+    prepare = getattr(data_utils, "prepare_multimodal_messages", None)
+    if prepare is None:
+        pytest.skip("this TRL prepares its messages elsewhere")
+    images = [[painted(number)] for number in (1, 2, 1, 2)]
+    prompts = [prepare([{"role": "user", "content": "What?"}], images=row) for row in images]
+    server.reply = "it is a"
+    replies = ["it is a", "it is a", "it is b", "it is b"]
+    with on(server) as model:
+        anchored = catlite.AnchoredVote(model, n=2)
+        function = trl_reward(anchored, num_generations=2, answer_format=FORMAT)
+        assert function(prompts=prompts, completions=replies, images=images) == [1.0, 1.0, 0.0, 0.0]
+    asked = [request.body["messages"][0]["content"] for request in server.requests]
+    wanted = [[catlite.image(painted(number)), *text("What?")] for number in (1, 2)]
+    assert sorted(asked, key=str) == sorted(wanted, key=str)
+
+
+def test_a_place_for_an_image_takes_it_from_the_column():
+    prompt = asking(*text("This:"), {"type": "image"}, {"type": "image"}, *text("or?"))
+    first, second = (catlite.image(painted(number)) for number in (1, 2))
+    wanted = asking(*text("This:"), first, second, *text("or?"))
+    assert sendable_prompt(prompt, [painted(1), painted(2)]) == wanted
+    assert sendable_prompt(prompt, [painted(1)])[0]["content"][2] == {"type": "image"}
+    given = asking({"type": "image", "image": painted(2)}, {"type": "image"}, "or?")
+    assert sendable_prompt(given, [painted(1)]) == asking(second, first, *text("or?"))
+
+
+def test_data_urls_of_a_dataset_are_grouped_by_digest():
+    prompts = [asking(catlite.image(png(64, 64, seed)), *text("What?")) for seed in (1, 2, 1)]
+    first, second, third = ids_of(prompts, {})
+    assert first == third != second
+    assert len(first) < 300
+
+
 def test_what_would_show_an_image_to_a_model_is_refused_by_what_it_is():
     model = ScriptedModel(lambda prompt, i: "it is a", "anchor")
     prompt = asking({"type": "image", "image": Picture(b"x")}, *text("What?"))
     function = trl_reward(catlite.AnchoredVote(model, n=2), num_generations=2, answer_format=FORMAT)
-    with pytest.raises(ConfigError, match="content in parts, and only text is sent to a model"):
+    with pytest.raises(ConfigError, match=r"holds Picture, which cannot be sent as JSON: catlite\.image"):
         function(prompts=[prompt] * 2, completions=["it is a"] * 2)
     assert model.calls == []
-    with pytest.raises(ConfigError, match="content in parts"):
+    with pytest.raises(ConfigError, match="holds Picture"):
         _ = Example(prompt).messages
 
 

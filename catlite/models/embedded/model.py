@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from catlite.data import Prompt, Rollout, text_only
 from catlite.errors import EmbeddedModelError, MissingExtra
 from catlite.models.base import Traits
 from catlite.models.embedded import weights
@@ -191,7 +192,12 @@ class Embedded(Endpoint):
         The prefix cache is that of a slot: prompts that begin alike gain from it one after the other, not side by side.
         """
         file = self.gguf or os.environ.get("CATLITE_GGUF") or weights.FILE
-        return replace(super().traits, shown_name=f"{self.name} ({Path(file).stem})", caches_per_slot=True)
+        name = f"{self.name} ({Path(file).stem})"
+        return replace(super().traits, shown_name=name, caches_per_slot=True, text_only=True)
+
+    async def sample(self, prompt: Prompt, n: int = 1, **sampling: Any) -> list[Rollout]:
+        """As Endpoint.sample; ConfigError for a prompt with images, which this model cannot see."""
+        return await super().sample(text_only(prompt, repr(self.name)), n, **sampling)
 
     def __enter__(self) -> Self:
         self._server.address()

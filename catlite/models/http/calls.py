@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catlite import concurrency
-from catlite.data import Message, Rollout
+from catlite.data import Message, Rollout, text_of
 from catlite.errors import (
     AuthenticationFailed,
     BadReply,
@@ -175,7 +175,7 @@ class Call:
 
     def _step(self, error: ModelError, request: Mapping[str, Any]) -> int:
         """How far to go in STREAMING after a refusal: 0 where it is about something else."""
-        texts = [message["content"] for message in self.messages]
+        texts = [text_of(message) for message in self.messages]
         for name, step in (("stream_options", 1), ("stream", 2)):
             if words.refuses(error, name, texts):
                 return step
@@ -215,4 +215,5 @@ class Call:
 
     def _most(self, k: int) -> tuple[int, int | None]:
         """The most tokens of prompt and replies that a request for `k` can be billed for."""
-        return most_prompt_tokens(self.messages), self.limit and choices(self.request, k) * self.limit
+        prompt = most_prompt_tokens(self.messages, self.service.model)
+        return prompt, self.limit and choices(self.request, k) * self.limit

@@ -119,7 +119,7 @@ class Assembly:
         apart = ("index", "delta", "message", "logprobs")
         whole |= {name: value for name, value in choice.items() if name not in apart and value is not None}
         if index == 0 and isinstance(piece, dict) and any(piece.get(name) for name in _IN_PIECES):
-            self._write(self._text.add(wire.text_of(piece.get("content"))))
+            self._write(self._text.add(wire.content_text(piece.get("content"))))
 
 
 def _joined(before: Any, piece: Any) -> Any:

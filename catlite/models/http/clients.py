@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -106,6 +107,8 @@ class OpenAIClient:
             direct["transport"] = importlib.import_module("httpx_aiohttp").AiohttpTransport(limits=limits)
         else:
             check_proxies(address.url)
+        # aiohttp's advice for bodies above a megabyte, such as images: there they are written in some milliseconds.
+        warnings.filterwarnings("ignore", "Sending a large body directly", ResourceWarning)
         http = openai.DefaultAioHttpClient(
             **direct,
             limits=limits,

@@ -1,7 +1,7 @@
 """A model behind an OpenAI-compatible chat API, through `openai`, or any provider's, through `litellm`.
 
 One request carries a whole group where the server takes `n` (its prompt is then evaluated once, not G times);
-what a server takes is learned from its answers and kept for the process. Left out: tools, images.
+what a server takes is learned from its answers and kept for the process. Left out: tools.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Self
 
 from catlite import concurrency
 from catlite.checks import positive, whole_number
-from catlite.data import Prompt, Rollout, as_messages
+from catlite.data import Prompt, Rollout, as_messages, text_only
 from catlite.errors import ConfigError
 from catlite.models.base import Traits, check_n, check_sampling, combined, sendable
 from catlite.models.http import likelihood, wire
@@ -99,6 +99,7 @@ class Endpoint:
             max_connections=self.max_connections,
             price=self.price,
             sampling=self.sampling,
+            version=self._service.shown_address(),
             keeps_books=True,
             refused=learned.refused,
             taken=learned.taken,
@@ -165,13 +166,13 @@ class Endpoint:
             One number per token of `text`.
 
         Raises:
-            ConfigError: when the server cannot score.
+            ConfigError: when the server cannot score, and for a prompt with images.
             EndpointUnavailable, BadReply: when retries are used up; otherwise as `sample` does.
 
         Example:
             >>> sum(await endpoint.logprobs("What is 6 times 7?", "42"))
         """
-        messages = [sendable(message) for message in as_messages(prompt)]
+        messages = [sendable(message) for message in as_messages(text_only(prompt, f"scoring by {self.name!r}"))]
         text = sendable({"content": likelihood.check_text(text)})["content"]
         if self._service.via_litellm:
             raise likelihood.unable(f"model {self.model!r} through litellm")

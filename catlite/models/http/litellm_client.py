@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from typing import Any
 
 from catlite.data import Message
@@ -66,7 +67,7 @@ class LiteLLMClient:
             async with asyncio.timeout(timeout):
                 reply = await litellm.acompletion(
                     model=self._model,
-                    messages=messages,
+                    messages=deepcopy(messages),  # which some of its providers change
                     timeout=timeout,
                     num_retries=0,
                     max_retries=0,

@@ -24,6 +24,7 @@ from catlite.errors import (
     QuotaExhausted,
     RequestRejected,
 )
+from catlite.messages import text_of
 from catlite.models.http import words
 from catlite.models.http.prices import whole
 from catlite.models.http.retry import duration_in, retry_after
@@ -358,7 +359,7 @@ def error_in_reply(
 
 def prompt_text(messages: Any) -> str:
     """All texts of chat messages as one, for finding quotations of them in an error."""
-    return "\n".join(str(message.get("content")) for message in messages or () if isinstance(message, dict))
+    return "\n".join(text_of(message) for message in messages or () if isinstance(message, dict))
 
 
 def snippet(text: str) -> str:

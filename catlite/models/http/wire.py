@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from catlite.answers import split_thinking
-from catlite.data import Message, Rollout
+from catlite.data import Message, Rollout, text_of
 from catlite.endings import ending
 from catlite.errors import BadReply, ModelError
 from catlite.models.http.prices import Price, counts
@@ -165,7 +165,7 @@ def _read(choice: Any, who: str) -> _Choice | ModelError:
     return _Choice(text, finish_reason, reasoning, _logprobs(spoken), _alternatives(spoken), tokens)
 
 
-def text_of(content: Any) -> str:
+def content_text(content: Any) -> str:
     """The text of a content, which may be in parts."""
     if isinstance(content, list):
         return "".join(_part(part)[0] for part in content if isinstance(part, dict | str))
@@ -288,9 +288,9 @@ def remarked(rollouts: list[Rollout], messages: Sequence[Message], request: Mapp
 
 def _cut(rollouts: Sequence[Rollout], messages: Sequence[Message]) -> str | None:
     """A note when the server counted far fewer tokens than the prompt's characters make."""
-    if sum(len(message["content"]) for message in messages) < _LONG:
+    if sum(len(text_of(message)) for message in messages) < _LONG:
         return None
-    characters = sum(len(" ".join(message["content"].split())) for message in messages)
+    characters = sum(len(" ".join(text_of(message).split())) for message in messages)
     counts = [rollout.usage.prompt_tokens for rollout in rollouts if rollout.usage and rollout.usage.requests == 1]
     tokens = min((count for count in counts if count), default=None)
     if tokens is None or characters < _LONG or tokens * _CHARACTERS_PER_TOKEN > characters:

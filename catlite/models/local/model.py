@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from catlite.checks import whole_number
-from catlite.data import Message, Prompt, Rollout, as_messages
+from catlite.data import Message, Prompt, Rollout, as_messages, text_only
 from catlite.errors import ConfigError, ContextOverflow, RequestRejected
 from catlite.models.base import TOKEN_LIMITS, Traits, check_n, check_sampling, combined, sendable, token_limit
 from catlite.models.booking import Books
@@ -99,7 +99,7 @@ class LocalModel:
     @property
     def traits(self) -> Traits:
         """What the pipeline wants to know of it; 64 questions are under way, enough to fill a batch."""
-        return Traits(max_connections=32, price=_FREE, sampling=self.sampling, keeps_books=True)
+        return Traits(max_connections=32, price=_FREE, sampling=self.sampling, keeps_books=True, text_only=True)
 
     @property
     def backend(self) -> str:
@@ -132,7 +132,7 @@ class LocalModel:
         when the prompt, and `max_tokens` where they are given, are more than the context, OutOfMemory when not even one
         reply fits.
         """
-        messages = [sendable(message) for message in as_messages(prompt)]
+        messages = [sendable(message) for message in as_messages(text_only(prompt, repr(self.name)))]
         request = combined(self.sampling, check_sampling(sampling))
         samples = wanted(check_n(n))
         unknown = [name for name in request if name not in _TAKEN]
@@ -146,7 +146,7 @@ class LocalModel:
 
     async def logprobs(self, prompt: Prompt, text: str) -> list[float]:
         """The natural log of the probability of each token of `text`, as the reply to `prompt`; its end aside."""
-        messages = [sendable(message) for message in as_messages(prompt)]
+        messages = [sendable(message) for message in as_messages(text_only(prompt, repr(self.name)))]
         text = sendable({"content": check_text(text)})["content"]
         template = {name: value for name, value in self.sampling.items() if name == "chat_template_kwargs" and value}
 
@@ -214,7 +214,7 @@ class LocalModel:
 
     def tokens(self, messages: list[Message], request: Mapping[str, Any] | None = None) -> list[int]:
         """`messages` in the model's chat template, up to where its reply begins; `request` may tell the template."""
-        tokenizer = self.tokenizer
+        tokenizer, messages = self.tokenizer, as_messages(text_only(messages, repr(self.name)))
         options = {**self.weights.template, **((request or {}).get("chat_template_kwargs") or {})}
         text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options)
         ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]

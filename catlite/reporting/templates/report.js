@@ -152,6 +152,10 @@
     for (const message of question.prompt) {
       parts.push(el("div", { class: "card" }, el("span", { class: "faint" }, plain(message.role)), block(message.text)));
     }
+    for (const { text, source } of question.images || []) {
+      const safe = /^data:image\/(png|jpeg|gif|webp);base64,/.test(source || "");
+      parts.push(safe ? el("img", { class: "small", src: source, alt: text, title: text }) : el("p", { class: "faint" }, `[${text}]`));
+    }
     if (question.gold !== null) parts.push(el("h3", null, "Expected answer"), block(question.gold));
     question.repeats.forEach((repeat, i) => {
       if (question.repeats.length > 1) parts.push(el("h2", null, `Repeat ${i + 1}`));
@@ -226,7 +230,7 @@
   function rolloutCard(place, rollout) {
     const tokens = rollout.tokens === null ? null : `${rollout.tokens.toLocaleString("en")} token${rollout.tokens === 1 ? "" : "s"}`;
     const score = `score ${number(rollout.score)}`;
-    const made = el("div", { class: "card" }, facts(`#${place}`, score, answered(rollout.answer), plain(rollout.ended), tokens));
+    const made = el("div", { class: "card" }, facts(`#${place}`, short(rollout.member, 100), score, answered(rollout.answer), plain(rollout.ended), tokens));
     if (rollout.reasoning) {
       made.append(el("details", null, el("summary", null, "thinking"), block(rollout.reasoning)));
     }

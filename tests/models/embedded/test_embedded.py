@@ -87,6 +87,18 @@ def test_temperature_zero_repeats_itself(model):
     assert first == again
 
 
+def test_a_streamed_reply_is_the_reply(model):
+    async def read():
+        return [piece async for piece in model.stream("What is 2 times 3?", temperature=0, seed=1, **SHORT)]
+
+    *pieces, rollout = concurrency.run(read())
+    whole = sample(model, temperature=0, seed=1)[0]
+    assert len(pieces) > 1
+    assert "".join(pieces) == rollout.text == whole.text
+    assert (rollout.finish_reason, rollout.usage.prompt_tokens) == (whole.finish_reason, whole.usage.prompt_tokens)
+    assert rollout.usage.completion_tokens == whole.usage.completion_tokens == len(rollout.logprobs)
+
+
 def test_a_prompt_beyond_the_context_is_an_overflow_with_its_figures(model):
     with pytest.raises(ContextOverflow) as caught:
         sample(model, "word " * (module.CONTEXT + 100))

@@ -7,8 +7,9 @@ import types
 import pytest
 from asking import QUESTION
 from faults import delta, sse, status, stream
+from pictures import question
 
-from catlite import Endpoint
+from catlite import Endpoint, concurrency
 from catlite.models.http import prices
 from catlite.models.http.keys import Address, Secret
 from catlite.models.http.litellm_client import LiteLLMClient
@@ -98,3 +99,15 @@ def test_prices_read_from_litellms_file_are_those_litellm_gives(litellm):
 def test_prices_come_from_litellm_itself_where_its_file_is_gone(litellm, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: types.SimpleNamespace(submodule_search_locations=[]))
     assert prices._price_map.__wrapped__()["gpt-4o-mini"]["input_cost_per_token"] > 0
+
+
+@pytest.mark.parametrize("provider", ["hosted_vllm", "openai"])
+def test_a_prompt_with_an_image_travels_as_it_is_and_is_not_changed(litellm, server, monkeypatch, provider):
+    monkeypatch.setenv(f"{provider.upper()}_API_BASE", server.url)
+    monkeypatch.setenv(f"{provider.upper()}_API_KEY", server.key)
+    prompt = question()
+    with Endpoint(f"{provider}/test-model") as endpoint:
+        (rollout,) = concurrency.run(endpoint.sample(prompt))
+    assert rollout.error is None
+    assert [request.body["messages"] for request in server.requests] == [prompt]
+    assert prompt == question()

@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("peft", reason="needs catlite[train]")
+from pictures import question  # noqa: E402
 from tiny import tiny_model  # noqa: E402
 
 import catlite  # noqa: E402
@@ -619,3 +620,15 @@ def test_a_budget_in_tokens_stops_weights_in_this_process(model):
         with pytest.raises(BudgetReached):
             ask(model, "Say 2.", max_tokens=60)
         assert 0 < ledger.spent.total_tokens < 60
+
+
+def test_a_prompt_with_an_image_is_refused_and_parts_of_text_are_joined(folder):
+    words = [{"type": "text", "text": "What "}, {"type": "text", "text": "is it?"}]
+    model, with_image = LocalModel(folder), question()
+    for refused in (model.sample(with_image), model.logprobs(with_image, "A cat.")):
+        with pytest.raises(ConfigError, match="takes text alone"):
+            concurrency.run(refused)
+    with pytest.raises(ConfigError, match="takes text alone"):
+        model.tokens(with_image)
+    parts = model.tokens([{"role": "user", "content": words}])
+    assert parts == model.tokens([{"role": "user", "content": "What is it?"}])
