@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
@@ -27,7 +27,7 @@ from catlite.results import SINGLE, Row
 from catlite.rewards.answer_match import GOLD
 from catlite.rewards.protocol import audited, grader_of, warn_own_judge
 from catlite.rollouts import ends_run, keeping, sample_group
-from catlite.runs.session import noting, samples_from
+from catlite.runs.session import metered, noting, samples_from
 from catlite.usage import Usage
 
 
@@ -94,8 +94,8 @@ class Grading:
         """
         rows = await self._rows(group, single)
         references = [row.reference.usage for row in rows if row.reference is not None]
-        judgements = [row.judgement.usage for row in rows if row.judgement is not None]
-        tell(Usage.total([group.usage, *references, *judgements]))
+        judging = [row.judging for row in rows if row.judging is not None]
+        tell(Usage.total([group.usage, *references, *judging]))
         return rows
 
     async def _rows(self, group: Group, single: Row) -> list[Row]:
@@ -138,12 +138,12 @@ class Grading:
     async def _grade(self, row: Row, rollouts: Group, group: Group) -> Row:
         """Give `row` the mean score of `rollouts`, or why there is none."""
         gold = Reference(group.example.answer or "", group.example.answer, GOLD, group)
-        try:
-            with noting() as remarks:
+        with noting() as remarks, metered() as costs:
+            try:
                 scores, judgement = await audited(self.grader, rollouts, gold)
-        except (BudgetReached, ModelError, RubricError) as error:
-            self._note(error)
-            return replace(row, error=f"not graded: {error}")
+            except (BudgetReached, ModelError, RubricError) as error:
+                self._note(error)
+                return replace(row, judging=_total(costs), error=f"not graded: {error}")
         if len(scores) != len(rollouts.rollouts):
             raise ConfigError(
                 f"the grader gave {len(scores)} scores for {len(rollouts.rollouts)} rollouts: want one each"
@@ -153,7 +153,7 @@ class Grading:
             for score, rollout in zip(scores, rollouts.rollouts, strict=True)
         ]
         known = [score for score in scores if score is not None]
-        row = replace(row, scores=tuple(scores), judgement=judgement, notes=tuple(remarks))
+        row = replace(row, scores=tuple(scores), judgement=judgement, judging=_total(costs), notes=tuple(remarks))
         return replace(row, score=fmean(known)) if known else replace(row, error="could not be graded")
 
     def _note(self, error: CatliteError) -> None:
@@ -177,3 +177,8 @@ def _broke_off(single: Row, group: Group) -> bool:
 def _alone(row: Row, group: Group, price: Any) -> Row:
     """Give `row` what one rollout of `group` takes."""
     return replace(row, generations=group.usage.generations / len(group.replies), usage=of_one(group, price))
+
+
+def _total(costs: Sequence[Usage | None]) -> Usage | None:
+    """Add up what judging cost; None where no judge was asked."""
+    return Usage.total(costs) if costs else None

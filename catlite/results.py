@@ -52,6 +52,7 @@ class Row:
     error: str | None = None
     scores: tuple[float | None, ...] = ()  # of each rollout that was graded; of the reference alone for an estimator
     judgement: Judgement | None = field(default=None, repr=False)  # the verdicts behind the score, by a rubric
+    judging: Usage | None = field(default=None, repr=False)  # what grading cost, failed or not; None without a judge
     repeat: int = 0  # which of the question's groups of rollouts
     notes: tuple[str, ...] = ()  # on the grading, for a reader of the table
 
@@ -93,8 +94,8 @@ class Evaluation:
 
     @property
     def judging(self) -> Usage | None:
-        """The usage of the verdicts behind the scores, which no system's cost includes; None without a rubric."""
-        judged = [row.judgement.usage for row in self.rows if row.judgement is not None]
+        """The usage of grading, failed attempts included, which no system's cost includes; None without a judge."""
+        judged = [row.judging for row in self.rows if row.judging is not None]
         return Usage.total(judged) if judged else None
 
     @property
@@ -380,6 +381,7 @@ def _read(document: dict[str, Any]) -> Evaluation:
 def _read_row(fields: dict[str, Any], evaluation: Evaluation) -> Row:
     group = evaluation.group(fields["position"], fields.get("repeat", 0))
     reference, judgement = fields["reference"], fields.get("judgement")
+    judging = fields.get("judging", judgement and judgement["usage"])  # an earlier catlite has the latter alone
     if reference is not None:
         reference = evaluation_file.read_reference(reference, group)
     if judgement is not None:
@@ -389,4 +391,5 @@ def _read_row(fields: dict[str, Any], evaluation: Evaluation) -> Row:
             raise KeyError("groups")
         judgement = evaluation_file.read_judgement(judgement, scored)
     parts = {"usage": Usage(**fields["usage"]), "scores": tuple(fields["scores"]), "reference": reference}
-    return Row(**fields | parts | {"judgement": judgement, "notes": tuple(fields.get("notes", ()))})
+    graded = {"judgement": judgement, "judging": None if judging is None else Usage(**judging)}
+    return Row(**fields | parts | graded | {"notes": tuple(fields.get("notes", ()))})

@@ -39,7 +39,7 @@ def run(server, monkeypatch, home):
     return run
 
 
-def test_a_model_of_llm_answers_with_a_synthesis(run, server):
+def test_a_model_of_llm_answers_with_a_synthesis_and_a_conversation_goes_on(run, server):
     options = ("-o", "n", "3", "-o", "answer_format", "boxed", "-o", "temperature", "0.5")
     assert run("-m", "cat/gpt-4o-mini", *options, "-s", "Be brief.", QUESTION) == (0, "It is \\boxed{42}.\n")
     rollouts, synthesis = (request.body for request in server.requests)
@@ -50,13 +50,9 @@ def test_a_model_of_llm_answers_with_a_synthesis(run, server):
     assert logged["response_json"]["catlite"]["answer"] == "42"
     assert logged["response_json"]["catlite"]["support"] == [3, 3]
     assert logged["input_tokens"] > 0
-
-
-def test_a_conversation_goes_on(run, server):
-    run("-m", "cat/gpt-4o-mini", "-o", "n", "1", QUESTION)
     assert run("-c", "-o", "n", "1", "And twice that?")[0] == 0
     roles = [message["role"] for message in server.requests[2].body["messages"]]
-    assert roles == ["user", "assistant", "user"]
+    assert roles == ["system", "user", "assistant", "user"]
 
 
 def test_it_can_be_awaited(run, server):

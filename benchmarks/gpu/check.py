@@ -166,7 +166,7 @@ def demo_steps(policy: catlite.LocalModel, small: bool) -> Figures:
     """Seconds of some steps of the demo; raises where the anchor is not the base before them, or not afterwards."""
     base = scores(policy)
     assert distance(base, scores(policy.frozen())) < 1e-3, "frozen() is not the base before training"
-    demo = {**DEMO, "steps": 3 if small else 7, "check_every": 10, "learning_rate": 1e-3, "trl": {}}
+    demo = {**DEMO, "steps": 3 if small else 7, "check_every": 10, "learning_rate": 1e-3}
     run, figures = train(policy, **demo)
     apart, moved = distance(base, scores(run.initial)), distance(base, scores(run.policy))
     assert apart < 1e-3, f"frozen() differs from the base by {apart} after training"
@@ -236,7 +236,7 @@ def resume(small: bool) -> Figures:
             raise catlite.errors.BudgetReached("a halt, for the sake of the check")
         return await nothing(group)
 
-    config = catlite.TrainConfig(**{**DEMO, "steps": 4, "check_every": 1, "trl": {}})
+    config = catlite.TrainConfig(**{**DEMO, "steps": 4, "check_every": 1})
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
 
@@ -257,7 +257,7 @@ def demo(small: bool) -> Figures:
         raise Skipped("the embedded model is not here")
     if small:
         raise Skipped("--small")
-    config = catlite.TrainConfig(**{**DEMO, "steps": 20, "trl": {}})
+    config = catlite.TrainConfig(**{**DEMO, "steps": 20})
     policy = catlite.LocalModel("local", backend="transformers")
     with tempfile.TemporaryDirectory() as folder:
         estimator = catlite.AnchoredVote(policy.frozen(), max_tokens=DEMO["max_completion_length"])

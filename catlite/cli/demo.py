@@ -24,7 +24,6 @@ DEMO: dict[str, Any] = {
     "lora_layers": 0.5,  # a third less of the backward pass, for much the same result
     "beta": 0.0,
     "check_every": 12,
-    "trl": {"per_device_train_batch_size": 24},  # three groups at once: small matrices leave a CPU waiting for memory
 }
 
 

@@ -14,6 +14,7 @@ _ALIASES = {
     "--n": ("num_generations",),
     "--max-tokens": ("max_completion_tokens", "max_completion_length"),
     "--limit": ("count",),
+    "--micro-batch": ("per_device_train_batch_size",),
     "--dry-run": ("sample",),
     "--questions": ("limit",),
 }
@@ -29,6 +30,7 @@ _SAYINGS = (
     (re.compile(r" or evaluate\(…, run=[^()]*\)"), ""),
     (re.compile(r"reward=RubricReward\([^()]*\)"), "--reward rubric"),
     (re.compile(r", or None for [\w ]+"), ""),
+    (re.compile(r",? or pass validation=(?: with answers)?"), ""),
     (re.compile(r"the same call with\b"), "the same command with"),
     (re.compile(r"\bthe same call\b"), "the same command"),
 )

@@ -17,7 +17,7 @@ from catlite.errors import CatliteError, ConfigError
 from catlite.reprs import in_full
 from catlite.rewards.probe import probe
 from catlite.tasks.cells import as_rubric
-from catlite.text import short, table
+from catlite.text import short, table, visible
 
 
 def add(commands: Commands) -> None:
@@ -45,6 +45,8 @@ def add(commands: Commands) -> None:
 def _judge(arguments: argparse.Namespace) -> int:
     mode, limit = arguments.judge_mode, arguments.judge_max_tokens
     if arguments.probe:
+        if arguments.rubric is not None:
+            raise ConfigError("--probe tries the judge on responses of its own: leave out the rubric and the responses")
         with judge(arguments) as model, waiting(f"attacks on {arguments.judge}"):
             probed = probe(model, mode=mode, max_tokens=limit)
         if arguments.json:
@@ -56,11 +58,17 @@ def _judge(arguments: argparse.Namespace) -> int:
         return 1 if any(fooled is None or fooled for fooled in probed.fooled) else 0
     if not arguments.responses:
         raise ConfigError("give a rubric and at least one response, or --probe")
+    if arguments.responses.count("-") > 1:
+        raise ConfigError("two responses are -, and stdin can be read once: give the others as text")
     rubric = _read(Path(arguments.rubric).expanduser())
     texts = [sys.stdin.read() if text == "-" else text for text in arguments.responses]
     with judge(arguments) as model:
         judgement = catlite.judge(texts, rubric, model, mode=mode, max_tokens=limit, progress=on_terminal())
     print(json.dumps(_as_json(judgement), indent=2, ensure_ascii=False) if arguments.json else in_full(judgement))
+    verdicts = [verdict for verdicts in judgement.verdicts_GC for verdict in verdicts]
+    if all(verdict.met is None for verdict in verdicts):
+        print(f"catlite: no verdict could be had: {visible(short(verdicts[0].reason, 300))}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -70,6 +78,8 @@ def _read(path: Path) -> Rubric:
         text = path.read_text("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"the rubric {str(path)!r} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the rubric {str(path)!r} is not UTF-8: byte {error.start}: {error.reason}") from None
     try:
         content = json.loads(text)
     except ValueError:
@@ -80,12 +90,13 @@ def _read(path: Path) -> Rubric:
         content = [line.strip() for line in text.splitlines() if line.strip()]
     if isinstance(content, dict) and "criteria" in content:
         content = content["criteria"]
+    if not content:
+        raise ConfigError(f"{str(path)!r} is empty: write a criterion on each line")
     try:
         rubric = as_rubric(content, "criteria")
     except CatliteError as error:
         raise ConfigError(f"{str(path)!r} is no rubric: {error}") from None
-    if rubric is None:
-        raise ConfigError(f"{str(path)!r} is empty: write a criterion on each line")
+    assert rubric is not None
     return rubric
 
 

@@ -11,6 +11,7 @@ from catlite import concurrency
 from catlite.cli.options import Commands, add_command, add_model, add_option, opened
 from catlite.cli.waiting import on_terminal, waiting
 from catlite.errors import ConfigError
+from catlite.rewards.proposal import MOST
 from catlite.text import usage_text
 
 
@@ -39,7 +40,7 @@ def _rubric(arguments: argparse.Namespace) -> int:
         raise ConfigError("give the text of a good response, or --question and the text of the question")
     reference = sys.stdin.read() if arguments.reference == "-" else arguments.reference or ""
     with opened(arguments) as model, waiting(f"criteria from {arguments.model}"):
-        limits = {"fewest": arguments.fewest, "max_tokens": arguments.max_tokens}
+        limits = {"fewest": arguments.fewest, "most": max(MOST, arguments.fewest), "max_tokens": arguments.max_tokens}
         proposing = catlite.propose_rubric(reference, model, question=arguments.question, **limits)
         rubric, usage = concurrency.run(proposing)
     print(json.dumps([criterion.text for criterion in rubric.criteria], indent=2, ensure_ascii=False))

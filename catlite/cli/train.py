@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import catlite
@@ -14,7 +15,7 @@ from catlite.data import Estimator, Reward, Task
 from catlite.errors import ConfigError, HaltedWarning
 from catlite.rewards.controls import FormatReward, RandomReward
 
-_REWARDS = ("answer", "rubric")
+_REWARDS = ("answer", "vote-share", "rubric")
 _CONTROLS = ("random", "format")
 # What a reason says, and what it is called here.
 _OPTIONS = {
@@ -55,12 +56,13 @@ def add(commands: options.Commands) -> None:
     parser.add_argument(
         "--load-in-4bit", action="store_true", help="load the weights in 4 bits, for a GPU with little memory"
     )
-    default = "default: synthesis; with --control majority, where the task has answers"
+    default = "default: synthesis; with --control or vote-share majority, where the task has answers"
     options.add_estimator(parser, None, default)
     parser.add_argument(
         "--reward",
         choices=_REWARDS,
-        help="answer: agreement with the reference (default); rubric: criteria of the reference, by a --judge",
+        help="answer: agreement with the reference (default); vote-share: the share of its group that has a rollout's "
+        "answer; rubric: criteria of the reference, by a --judge",
     )
     parser.add_argument(
         "--control",
@@ -102,6 +104,8 @@ def _train(arguments: argparse.Namespace) -> int:
     config = catlite.TrainConfig(**configured, trl={} if micro is None else {"per_device_train_batch_size": micro})
     task = options.read_task(arguments, options.own(arguments))
     policy = catlite.LocalModel(arguments.policy, backend=arguments.backend, load_in_4bit=arguments.load_in_4bit)
+    if arguments.save:
+        policy.weights.check_merged(Path(arguments.save).expanduser())
     settings: dict[str, Any] = {
         "estimator": _estimator(arguments.estimator or _usual_estimator(arguments, task), policy, config),
         "reward": _reward(arguments, policy, judge),
@@ -145,7 +149,7 @@ def exit_code(trained: catlite.TrainingRun) -> int:
 def _judge(arguments: argparse.Namespace) -> catlite.Endpoint | None:
     if arguments.control is not None and (arguments.reward, arguments.judge) != (None, None):
         raise ConfigError(f"--control {arguments.control} is the reward: leave out --reward and --judge")
-    if arguments.reward in (None, "answer"):
+    if arguments.reward != "rubric":
         if arguments.judge is not None:
             raise ConfigError("--judge goes with --reward rubric: final answers are compared without one")
         return None
@@ -157,12 +161,15 @@ def _judge(arguments: argparse.Namespace) -> catlite.Endpoint | None:
 def _reward(arguments: argparse.Namespace, policy: catlite.LocalModel, judge: catlite.Endpoint | None) -> Reward | None:
     if arguments.control is not None:
         return RandomReward(arguments.seed or 0) if arguments.control == "random" else FormatReward()
+    if arguments.reward == "vote-share":
+        return catlite.VoteShare()
     return None if judge is None else catlite.RubricReward(policy.frozen(), judge)
 
 
 def _usual_estimator(arguments: argparse.Namespace, task: Task) -> str:
-    """The default: no control looks at the reference, so one that costs nothing will do there."""
-    return "majority" if arguments.control is not None and task.verifiable else "synthesis"
+    """Choose the default: a control and the share of votes need no reference, so one that costs nothing will do."""
+    free = arguments.control is not None or arguments.reward == "vote-share"
+    return "majority" if free and task.verifiable else "synthesis"
 
 
 def _estimator(name: str, policy: catlite.LocalModel, config: catlite.TrainConfig) -> Estimator:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from catlite.data import Message, Prompt, Rollout, as_messages, text_only
-from catlite.errors import BadReply, ConfigError
+from catlite.errors import BadReply, CatliteError, ConfigError
 from catlite.models.base import Model, Rates, Scores, Streams, sendable, token_limit, traits
 from catlite.models.booking import Books
 from catlite.models.kept import OWN, hand_on, kept, kept_scores, streamed, wanted
@@ -41,11 +41,19 @@ async def sample(model: Model, prompt: Prompt, n: int = 1, **sampling: Any) -> l
         prompt = text_only(prompt, repr(model.name))
     in_force = session.current()
     tally, write = in_force.tally, in_force.write
-    if tally is None and n == 1 and write is not None:
-        return [await hand_on(write, lambda: _sample(model, prompt, 1, **sampling))]
-    if tally is None:
-        return await _sample(model, prompt, n, **sampling)
-    rollouts: list[Rollout] = await tally.sample(_sample, model, prompt, n, **sampling)
+    rollouts: list[Rollout]
+    try:
+        with session.changed(costs=None):  # what it asks in turn, its replies tell
+            if tally is not None:
+                rollouts = await tally.sample(_sample, model, prompt, n, **sampling)
+            elif n == 1 and write is not None:
+                rollouts = [await hand_on(write, lambda: _sample(model, prompt, 1, **sampling))]
+            else:
+                rollouts = await _sample(model, prompt, n, **sampling)
+    except CatliteError as error:
+        session.meter(*(rollout.usage for rollout in error.rollouts), *filter(None, [error.usage]))
+        raise
+    session.meter(*(rollout.usage for rollout in rollouts))
     return rollouts
 
 

@@ -29,6 +29,9 @@ def called(model: Models) -> str:
     """Name a model in a sentence."""
     if isinstance(model, _Unnamed):
         return "the embedded model (name one with model=)"
+    if isinstance(model, Mapping | list | tuple):
+        names = (member[0] if isinstance(member, tuple) and member else member for member in model)
+        return f"panel of {' + '.join(map(called, names))}"
     return shown_name(model) if isinstance(model, Model) else str(model)
 
 

@@ -4,7 +4,8 @@ As in RLPR (arXiv 2506.18254), VeriFree (2505.21493) and JEPO (2503.19618), the 
 the reference's, and a model says how likely that is there: the mean probability of its tokens, RLPR's choice, which one
 unlikely token does not ruin. What is likely without any reasoning is subtracted. Other than in RLPR the difference is
 not cut off at 0, and an answer after which the reply would go on ("4" where the reasoning says 42) counts for little.
-Left out: open-ended text, where reasoning and answer are one.
+Left out: open-ended text, where reasoning and answer are one, and whether an answer that ends the reply would go on: a
+scorer of texts does not tell how likely the end of a reply is.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ _NEGATIVE = re.compile(
 
 def check_bounds(fewest: int, most: int) -> None:
     """ConfigError unless a rubric can have between `fewest` and `most` criteria."""
-    whole_number("most", most, whole_number("fewest", fewest), hint=", which is fewest")
+    if whole_number("fewest", fewest) > whole_number("most", most):
+        raise ConfigError(f"fewest={fewest} is more than most={most}: raise most, or lower fewest")
 
 
 async def propose_rubric(

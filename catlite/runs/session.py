@@ -35,7 +35,7 @@ class Session:
 
     store: where replies are kept. ledger: the budget and its account. first_sample: the index of the first reply that a
     call of `sample` gives. copy: which of several rows that ask the very same is meant; "" is the first. begun: whether
-    something was paid for before, so that an early end keeps what there is. notes, failures, scores: lists of whoever
+    something was paid for before, so that an early end keeps what there is. notes, failures, costs: lists of whoever
     listens (see `noting`, `listening`, `metered`). tally: a rehearsal.Tally, which counts the calls to models, and in a
     rehearsal answers them. room: what is held in the budget for a model of the user's own, while it works. arrive:
     takes the place of each reply in the call that is made, and the reply, as it arrives. write: takes the text of a
@@ -49,7 +49,7 @@ class Session:
     begun: bool = False
     notes: list[str] | None = None
     failures: list[Exception] | None = None
-    scores: list[Usage | None] | None = None
+    costs: list[Usage | None] | None = None
     tally: Any = None
     room: Room | None = None
     arrive: Callable[[int, Rollout], None] | None = None
@@ -257,17 +257,14 @@ def tell(failure: Exception) -> None:
 
 @contextmanager
 def metered() -> Iterator[list[Usage | None]]:
-    """Collect what each score asked for in the block has cost, those a run has kept included.
-
-    `logprobs` returns numbers alone.
-    """
-    scores: list[Usage | None] = []
-    with changed(scores=scores):
-        yield scores
+    """Collect what each reply and each score asked for in the block has cost, those a run has kept included."""
+    costs: list[Usage | None] = []
+    with changed(costs=costs):
+        yield costs
 
 
-def meter(usage: Usage | None) -> None:
-    """Add the cost of a score to the list of whoever meters; None is an unknown cost."""
-    scores = current().scores
-    if scores is not None:
-        scores.append(usage)
+def meter(*usages: Usage | None) -> None:
+    """Add the cost of replies or of a score to the list of whoever meters; None is an unknown cost."""
+    costs = current().costs
+    if costs is not None:
+        costs.extend(usages)

@@ -265,7 +265,8 @@ def _check_columns(row: Mapping[str, Any], label: str, layout: Layout) -> None:
         rows = f"{label!r}" if " " in label or "." in label or "/" in label else "rows"
         if layout.answer_format is not None:
             call["answer_format"] = layout.answer_format
-        options = [f"{role}={column!r}" for role, column in call.items() if (role, column) != ("prompt",) * 2]
+        left_out = () if "prompt" in wrong else ("prompt", "prompt")
+        options = [f"{role}={column!r}" for role, column in call.items() if (role, column) != left_out]
         hint = f" Did you mean from_records({', '.join([rows, *options])})?"
     raise DataError(f"{label} has {missing}. Its columns: {_listed(columns)}.{hint}")
 

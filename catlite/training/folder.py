@@ -154,12 +154,14 @@ class Lines:
         self.path = path
 
     def read(self, until: int | None = None) -> list[dict[str, Any]]:
-        """The lines up to step `until`; a torn last line is left out."""
+        """The lines up to step `until`; a torn last line, and any other that is none of ours, is left out."""
         rows = []
         for line in self.path.read_text("utf-8").splitlines() if self.path.exists() else ():
             try:
                 row = json.loads(line)
             except ValueError:
+                continue
+            if not isinstance(row, dict) or not isinstance(row.get("step"), int):
                 continue
             if until is None or row["step"] <= until:
                 rows.append(row)

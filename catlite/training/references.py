@@ -63,8 +63,11 @@ def with_references(task: Any, estimator: Estimator | None) -> tuple[Any, Estima
     if estimator is not None:
         raise ConfigError("estimator= makes references, and these are made already: leave it out")
     name = task.task or name if isinstance(task, References) else name
-    examples = Task(name, tuple(reference.group.example for reference in task))
-    return examples, Existing({name: reference for (name, _), reference in zip(named(examples), task, strict=True)})
+    # Numbered as in a file of them, so that a run goes on from either.
+    examples = [reference.group.example for reference in task]
+    ids = [str(number) if example.id is None else example.id for number, example in enumerate(examples, 1)]
+    made = Task(name, tuple(Example(example.prompt, id=id_) for id_, example in zip(ids, examples, strict=True)))
+    return made, Existing({name: reference for (name, _), reference in zip(named(made), task, strict=True)})
 
 
 def _reference(example: Example, file: str) -> Reference:

@@ -136,6 +136,9 @@ class TrainingRun:
         Returns:
             The folder, which LocalModel, transformers and vLLM load.
 
+        Raises:
+            ConfigError: for a file, or the folder of the model that was trained.
+
         Example:
             >>> LocalModel(trained.merge_and_save("merged"))
         """

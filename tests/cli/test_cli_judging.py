@@ -92,3 +92,35 @@ def test_healthbench_without_a_judge_is_wrong_use(run, server, file):
     assert code == 2
     assert "--judge is missing" in err
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--probe", "rubric.txt", "zinc"), "leave out the rubric and the responses"),
+        (("rubric.txt", "-", "-"), "stdin can be read once"),
+        (("empty.txt", "zinc"), "'empty.txt' is empty: write a criterion on each line"),
+        (("latin.txt", "zinc"), "'latin.txt' is not UTF-8: byte 1"),
+    ],
+)
+def test_what_cannot_be_judged_is_said_before_anything_is_sent(run, server, tmp_path, monkeypatch, arguments, why):
+    monkeypatch.chdir(tmp_path)
+    for name, content in (("rubric.txt", b"It names zinc."), ("empty.txt", b" \n"), ("latin.txt", b"f\xfcnf")):
+        (tmp_path / name).write_bytes(content)
+    code, _, err = run("judge", *arguments, "--judge", "test-model")
+    assert (code, server.requests) == (2, [])
+    assert why in err
+
+
+def test_a_judge_that_gives_no_verdict_at_all_is_a_failure(run, server, file):
+    server.reply = "Hard to say."
+    code, out, err = run("judge", str(file("rubric.txt", "It names zinc.")), "zinc", "--judge", "test-model")
+    assert code == 1
+    assert "1 of 1 verdicts could not be had" in out
+    assert "catlite: no verdict could be had: " in err
+
+
+def test_more_criteria_may_be_asked_for_than_a_rubric_usually_has(run, server):
+    server.reply = json.dumps([f"The response names the part of zinc with number {number}." for number in range(25)])
+    code, out, _ = run("rubric", "Zinc.", "--model", "test-model", "--fewest", "21")
+    assert (code, len(json.loads(out))) == (0, 21)

@@ -44,14 +44,29 @@ def test_train_with_rubrics_wants_a_judge(folder, rows, capsys):
     assert "--judge" in capsys.readouterr().err
 
 
+def test_the_share_of_votes_wants_no_judge_and_no_open_ended_task(folder, rows, capsys):
+    arguments = ["train", str(rows), "--policy", str(folder), "--reward", "vote-share"]
+    assert main([*arguments, "--judge", "gpt-4o"]) == 2
+    assert "--judge goes with --reward rubric" in capsys.readouterr().err
+    assert main([*arguments, *SMALL]) == 2
+    assert "VoteShare needs the --answer-format" in capsys.readouterr().err
+
+
 def test_train_of_an_open_ended_task_by_answers_is_wrong_use(folder, rows, capsys):
     assert main(["train", str(rows), "--policy", str(folder), *SMALL]) == 2
     assert "pass --reward rubric with a judge" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("control", "reward"), [("random", "RandomReward(seed=3)"), ("format", "FormatReward()")])
-def test_train_with_a_control_takes_the_free_estimator(folder, rows, tmp_path, control, reward):
-    arguments = ["train", str(rows), "--answer-format", r"(\S)", "--policy", str(folder), "--control", control]
+@pytest.mark.parametrize(
+    ("option", "reward"),
+    [
+        (("--control", "random"), "RandomReward(seed=3)"),
+        (("--control", "format"), "FormatReward()"),
+        (("--reward", "vote-share"), repr(catlite.VoteShare())),
+    ],
+)
+def test_train_takes_the_free_estimator_for_a_reward_without_a_reference(folder, rows, tmp_path, option, reward):
+    arguments = ["train", str(rows), "--answer-format", r"(\S)", "--policy", str(folder), *option]
     assert main([*arguments, "--seed", "3", "--run", str(tmp_path / "run"), *SMALL]) == 0
     manifest = json.loads((tmp_path / "run" / "training.json").read_text())
     assert (manifest["estimator"], manifest["reward"]) == (repr(catlite.MajorityVote()), reward)
@@ -61,6 +76,25 @@ def test_train_with_a_control_takes_the_free_estimator(folder, rows, tmp_path, c
 def test_train_takes_a_control_or_a_reward(folder, rows, capsys, options):
     assert main(["train", str(rows), "--policy", str(folder), "--control", "random", *options]) == 2
     assert "--control random is the reward: leave out --reward and --judge" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--save", "rows.jsonl"), "'rows.jsonl' is a file: give a folder for the merged model"),
+        (("--save", "model"), "'model' holds the model that is trained"),
+        (("--micro-batch", "3"), "--micro-batch 3 does not divide the 4 sequences of a step"),
+        (("--stop", "gap"), "needs prompts to check on: set --held-back 16\n"),
+        (("--prompt", "question"), "Did you mean --prompt prompt --answer-format"),
+    ],
+)
+def test_train_says_in_its_own_words_what_is_wrong_before_it_begins(
+    folder, rows, tmp_path, monkeypatch, capsys, options, why
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").symlink_to(folder)
+    assert main(["train", str(rows), "--answer-format", r"(\S)", "--policy", str(folder), *SMALL, *options]) in (1, 2)
+    assert why in capsys.readouterr().err
 
 
 def test_train_refuses_a_group_of_one_in_a_line(folder, rows, capsys):

@@ -12,7 +12,7 @@ from catlite.errors import AuthenticationFailed, BudgetReached, ConfigError, End
 from catlite.members import Sampled, count_members
 from catlite.models import panel as module
 from catlite.models.base import traits
-from catlite.models.naming import resolve
+from catlite.models.naming import called, resolve
 from catlite.models.panel import Panel
 from catlite.runs import session
 
@@ -240,6 +240,16 @@ def test_a_list_or_a_mapping_is_a_panel_wherever_a_model_is_taken(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     assert resolve(["gpt-4o-mini", "gpt-4o"]).name == "1 gpt-4o-mini + 1 gpt-4o"
     assert resolve({"gpt-4o-mini": 4, "gpt-4o": 2}).counts == (4, 2)
+
+
+def test_models_are_named_in_a_sentence():
+    assert (
+        called([("gpt-4o", 4), scripted("b"), "c"])
+        == called({"gpt-4o": 4, "b": 1, "c": 1})
+        == "panel of gpt-4o + b + c"
+    )
+    with pytest.raises(ConfigError, match="a member of a panel is a model or its name, not 3"):
+        catlite.synthesize("q", ["gpt-4o", 3], api_key="none", base_url="http://127.0.0.1:9/v1")
 
 
 def test_a_run_of_a_panel_asks_each_member_once_and_goes_on(server, tmp_path):

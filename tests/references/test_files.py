@@ -107,6 +107,7 @@ def test_a_prompt_with_more_than_texts_is_kept_as_json(tmp_path):
     rows = [{"id": "1", "prompt": messages}, {"id": "2", "prompt": CHAT}]
     assert [json.loads(prompt) for prompt in files.table(rows)["prompt"].to_pylist()] == [messages, CHAT]
     assert files.table(rows[1:])["prompt"].to_pylist() == [CHAT]
+    assert from_records(files.save(rows, tmp_path / "images.parquet")).examples[0].prompt == messages
     named = [{"role": "user", "content": "Hi", "name": "Ann"}]
     path = files.save([{"id": "1", "prompt": named}], tmp_path / "named.parquet")
     assert from_records(path).examples[0].prompt == named

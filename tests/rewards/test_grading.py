@@ -26,7 +26,7 @@ from catlite import (
     report,
 )
 from catlite.analysis.official import official
-from catlite.errors import BudgetReached, ConfigError, OwnJudgeWarning
+from catlite.errors import BudgetReached, ConfigError, EndpointUnavailable, OwnJudgeWarning
 
 ZINC = Rubric((Criterion("names zinc", 3), Criterion("names iron", -1)))
 TASK = Task("health", (Example("Zinc?", rubric=ZINC, id="a"), Example("Iron?", rubric=ZINC, id="b")))
@@ -147,3 +147,45 @@ def test_a_gain_over_a_negative_score_is_not_told():
     summary = evaluate(TASK, policy, estimators=[Synthesis(ANCHOR)], grader=grader, n=1).summary
     assert summary["score"]["single sample"] < 0
     assert math.isnan(summary["relative_gain"]["Synthesis"])
+
+
+def dear(text):
+    return Rollout(text, usage=Usage(10, 5, 0, 0.5, 1, 0.1))
+
+
+def stopping(prompt, i):
+    raise EndpointUnavailable("503")
+
+
+DOWN = ScriptedModel(stopping, "judge")
+SUMS = Task("sums", (Example("1+1?", "2", answer_format="boxed", id="a"), Example("2+2?", "4", answer_format="boxed")))
+
+
+@pytest.mark.parametrize(
+    ("grader", "requests"),
+    [
+        # No criteria can be read in any of three replies, for either question and each of two systems.
+        (RubricReward(ScriptedModel(lambda *_: dear("no list"), "anchor"), ANCHOR, fewest=2), 12),
+        # The proposer is asked once a question; the judge ends every call.
+        (RubricReward(ScriptedModel(lambda *_: dear('["The response names zinc."]'), "anchor"), DOWN, fewest=1), 2),
+        # Without a rubric: two rollouts and a synthesis of each question.
+        (ModelAsJudge(ScriptedModel(lambda *_: dear("yes"), "judge")), 6),
+    ],
+)
+def test_what_grading_cost_is_told_whether_it_came_to_a_score_or_not(tmp_path, grader, requests):
+    policy = ScriptedModel(lambda *_: r"\boxed{2}", "policy")
+    result = evaluate(SUMS, policy, estimators=[Synthesis(ANCHOR)], grader=grader, n=2)
+    assert (result.judging.requests, result.judging.cost_usd) == (requests, requests / 2)
+    assert f"Judging, which is in no row: {requests} requests" in str(result)
+    assert Evaluation.load(result.save(tmp_path)) == result
+
+
+def test_what_judging_cost_is_read_from_the_verdicts_of_an_evaluation_that_has_it_nowhere_else(tmp_path):
+    judge = ScriptedModel(lambda prompt, i: dear(names_it(prompt, i)), "judge")
+    result = evaluate(TASK, POLICY, grader=ExpertRubric(judge), n=2)
+    path = result.save(tmp_path)
+    document = json.loads(path.read_text("utf-8"))
+    for row in document["rows"]:
+        del row["judging"]
+    path.write_text(json.dumps(document), "utf-8")
+    assert Evaluation.load(path).judging == result.judging != Usage()

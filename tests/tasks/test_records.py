@@ -178,7 +178,7 @@ def test_a_missing_prompt_column_names_the_call_to_write(file):
 def test_a_misspelt_column_is_suggested():
     rows = [{"prompt": "a", "solution": "b"}]
     assert "mean from_records(rows, answer='solution')?" in refused(rows, answer="solutoin")
-    assert "mean from_records(rows)?" in refused(rows, prompt="question")
+    assert "mean from_records(rows, prompt='prompt')?" in refused(rows, prompt="question")
 
 
 def test_nothing_is_suggested_where_nothing_is_close():

@@ -1,6 +1,6 @@
 """What References write is what trainers read: `sft`, TRL's SFTTrainer and SDFTTrainer, and verl's datasets."""
 
-import json
+import dataclasses
 
 import pytest
 
@@ -15,7 +15,16 @@ from catlite.errors import ConfigError, DataError, TrainingError
 from catlite.training.trl import build
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
-REFERENCES = References([reference("Say 1", "aaaa"), FAILED, open_ended("Say 2", "bbbb"), open_ended("Say 3", "cccc")])
+
+
+def named(name, made):
+    return dataclasses.replace(
+        made, group=dataclasses.replace(made.group, example=dataclasses.replace(made.group.example, id=name))
+    )
+
+
+MADE = (reference("Say 1", "aaaa"), FAILED, open_ended("Say 2", "bbbb"), open_ended("Say 3", "cccc"))
+REFERENCES = References(named(f"q{number}", made) for number, made in enumerate(MADE))
 SMALL = SFTConfig(epochs=1, batch_size=2, lora_rank=8, validation=0.0, max_completion_length=16)
 
 
@@ -42,23 +51,16 @@ def rows(monkeypatch):
     return taken
 
 
-@pytest.mark.parametrize("form", ["list", "file"])
-def test_sft_takes_references_as_they_are(form, folder, rows, tmp_path):
-    task = REFERENCES if form == "list" else REFERENCES.to_parquet(tmp_path / "refs.parquet", unusable=True)
-    run = sft(task, LocalModel(folder), config=SMALL, run=tmp_path / "run")
+def test_sft_takes_references_and_their_file_as_the_same_run(folder, rows, tmp_path):
+    run = sft(REFERENCES, LocalModel(folder), config=SMALL, run=tmp_path / "run")
     assert [(row["prompt"][-1]["content"], row["completion"][0]["content"]) for row in rows] == [
         *(("Say 1", "aaaa"), ("Say 2", "bbbb"), ("Say 3", "cccc")),
     ]
     assert "3 references, 1 prompts had none" in run.ended
-    assert "references " in json.loads((tmp_path / "run" / "training.json").read_text())["estimator"]
-
-
-def test_the_list_and_its_file_are_the_same_run(folder, tmp_path):
-    named = catlite.estimate([catlite.Example("Say 1", id="a")], catlite.ScriptedModel(lambda *_: "aaaa"), n=1)
-    sft(named, LocalModel(folder), config=SMALL, run=tmp_path / "run")
-    again = sft(named.to_parquet(tmp_path / "refs.parquet"), LocalModel(folder), config=SMALL, run=tmp_path / "run")
-    assert again.steps == 1
-    other = References([open_ended("Say 1", "zzzz")])
+    path = REFERENCES.to_parquet(tmp_path / "refs.parquet", unusable=True)
+    assert sft(path, LocalModel(folder), config=SMALL, run=tmp_path / "run").steps == run.steps
+    assert len(rows) == 3  # it was not trained again
+    other = References([dataclasses.replace(REFERENCES[0], text="zzzz"), *REFERENCES[1:]])
     with pytest.raises(ConfigError, match="goes on as it was begun"):
         sft(other, LocalModel(folder), config=SMALL, run=tmp_path / "run")
 
@@ -136,7 +138,7 @@ def test_verls_layout_has_what_its_datasets_read(folder, tmp_path):
     row = rl[0]
     assert len(tokenizer.apply_chat_template(row["prompt"], add_generation_prompt=True)) > 0
     assert (row["data_source"], row["reward_model"]["ground_truth"]) == ("catlite", "42")
-    assert row["extra_info"].get("index", 0) == 0
+    assert row["extra_info"] == {"index": 0, "id": "q0"}
     assert not {"images", "videos", "audios", "tools"} & row.keys()
     frame = pandas.read_parquet(path, dtype_backend="pyarrow")
     messages = list(frame["messages"].iloc[1])

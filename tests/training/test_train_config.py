@@ -59,6 +59,12 @@ def test_settings_that_cannot_be_are_refused(changes, said):
     ("changes", "said"),
     [
         ({"trl": {"per_device_train_batch_size": 3}}, "does not divide the 8 sequences of a step.*such as 4"),
+        ({"trl": {"per_device_train_batch_size": True}}, "per_device_train_batch_size=True: want a whole number"),
+        ({"trl": {"per_device_train_batch_size": 8.0}}, "per_device_train_batch_size=8.0: want a whole number"),
+        # TRL would train on one micro-batch a step, and on half of the rollouts that the config has.
+        ({"trl": {"gradient_accumulation_steps": 1}}, r"prompts_per_step \(or batch_size\), cut by per_device"),
+        ({"trl": {"per_device_train_batch_size": 4, "steps_per_generation": 1}}, "for 4 .* and a step has 8"),
+        ({"trl": {"generation_batch_size": 4, "per_device_train_batch_size": 2}}, "for 4 .* and a step has 8"),
         ({"trl": {"max_completion_length": 9}}, "that is what max_completion_length is for"),
         ({"trl": {"temperature": 0.5}}, "that is what sampling is for"),
         ({"trl": {"output_dir": "x"}}, "that is what run= is for"),

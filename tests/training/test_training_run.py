@@ -16,6 +16,7 @@ from trainings import adapter_of, constant, open_task, small, trained, vowels  #
 import catlite  # noqa: E402
 from catlite import LocalModel, SFTConfig, TrainingRun, concurrency, sft, train  # noqa: E402
 from catlite.errors import ConfigError, StoreError  # noqa: E402
+from catlite.training.folder import Lines  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
@@ -167,3 +168,10 @@ def test_a_report_of_a_run_that_was_given_up_warns_and_shows_its_text_as_text(ru
 def test_a_loaded_run_plots(run):
     pytest.importorskip("matplotlib", reason="needs catlite[notebooks]")
     assert len(TrainingRun.load(run.folder).plot().axes) == 6
+
+
+def test_a_line_of_metrics_that_is_none_of_ours_is_left_out(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nnot json\n[1]\n"x"\n{"step": "2"}\n{}\n{"step": 3}\n{"st')
+    lines = Lines(tmp_path / "metrics.jsonl")
+    assert lines.read() == [{"step": 1}, {"step": 3}]
+    assert lines.read(2) == [{"step": 1}]

@@ -161,8 +161,19 @@ class Weights:
         """Put `model`, which wraps or changes the one that was loaded, in its place."""
         self.engine.model = model
 
+    def check_merged(self, folder: Path) -> None:
+        """Raise ConfigError where a merged model cannot be written, or would take the place of its base."""
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"{str(folder)!r} is a file: give a folder for the merged model")
+        if folder.exists() and folder.resolve() == Path(self.path).expanduser().resolve():
+            raise ConfigError(
+                f"{str(folder)!r} holds the model that is trained, which the adapter needs: give the merged model "
+                "another folder"
+            )
+
     def save_merged(self, adapter: Path, folder: Path) -> Path:
         """Write the base, loaded once more in its own precision, with `adapter` merged into it; return `folder`."""
+        self.check_merged(folder)
         from peft import PeftModel
         from transformers import AutoModelForCausalLM
 

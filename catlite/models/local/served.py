@@ -42,6 +42,7 @@ _CLEARLY = 5  # standard errors
 _SECONDS = 3600.0  # for one reply, time in the server's queue included
 _PATIENCE, _PAUSE = 120.0, 0.5  # seconds: for a server that is gone, and between two looks for it
 _ATTEMPTS = 8  # for one request
+_RESTART = 10.0  # seconds that vLLM needs at least to be started again
 _ROOM = 2**30  # bytes that the memory's file system must have free to be used
 _logger = logging.getLogger("catlite")
 
@@ -137,6 +138,8 @@ class Served:
         async with self._beside_its_kind(adapter=adapter):
             started = time.monotonic()
             name = await self._renewed() if adapter else self.base[0]
+            if started - self._answered > _RESTART:
+                self._scored.pop(self.base[0], None)  # it may have another base by now
             pairs = list(zip(prompts, indices, strict=True))
             replies = await concurrency.together(self._reply(name, prompt, drawing, index) for prompt, index in pairs)
             await self._check(name, prompts, replies, adapter=adapter)
@@ -310,8 +313,9 @@ class Served:
     ) -> None:
         """Score some of the replies here; raise ConfigError when the server's log-probabilities are not ours.
 
-        That is done for the base once, and for the adapter's versions 1, 2, 4, 8 and so on: the more it was trained,
-        the clearer it shows whether the server draws with it.
+        That is done for the base once, and again where the server was silent for _RESTART seconds, and for the
+        adapter's versions 1, 2, 4, 8 and so on: the more it was trained, the clearer it shows whether the server draws
+        with it.
         """
         if adapter and self._scored and name not in self._scored and self._version & (self._version - 1):
             return

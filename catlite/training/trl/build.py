@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from catlite.data import Example
@@ -12,7 +11,7 @@ from catlite.training.examples import Named, rows_of_steps
 from catlite.training.lora import TrainablePolicy
 from catlite.training.reward import CatReward
 from catlite.training.rewarder import Rewarder
-from catlite.training.trl.memory import choose_micro_batch, unchosen
+from catlite.training.trl.memory import micro_batches
 from catlite.training.trl.rollouts import rollout_drawer
 from catlite.training.trl.settings import trl_arguments
 from catlite.training.watch import Watch
@@ -30,7 +29,7 @@ def grpo_trainer(policy: TrainablePolicy[TrainConfig], rewarder: Rewarder, examp
 
     ours = {
         **_common(policy, watch),
-        **_micro_batches(policy, watch, config.sequences, config.num_generations, longest),
+        **micro_batches(policy, watch.folder, config.sequences, config.num_generations, longest),
         "max_steps": config.steps,
         "num_generations": config.num_generations,
         "max_completion_length": config.max_completion_length,
@@ -56,6 +55,11 @@ def grpo_trainer(policy: TrainablePolicy[TrainConfig], rewarder: Rewarder, examp
     from catlite.training.trl.trainer import CatGRPOTrainer
 
     arguments = trl_arguments(GRPOConfig, ours, config.trl)
+    if arguments.steps_per_generation % arguments.gradient_accumulation_steps:
+        raise ConfigError(
+            f"trl={dict(config.trl)}: rollouts would be drawn for {arguments.generation_batch_size} sequences at a "
+            f"time, and a step has {config.sequences}: want a multiple of that, or leave it out"
+        )
     model, adapter = policy.add_adapter()
     trainer = CatGRPOTrainer(
         model=model,
@@ -94,7 +98,7 @@ def sft_trainer(
         tokens, tokenizer = policy.local.tokens, policy.local.tokenizer
         return max(len(tokens(example.messages)) + len(tokenizer(text)["input_ids"]) for example, text in kept)
 
-    common = {**_common(policy, watch), **_micro_batches(policy, watch, batch, usual, longest)}
+    common = {**_common(policy, watch), **micro_batches(policy, watch.folder, batch, usual, longest)}
     from datasets import Dataset
     from transformers import EarlyStoppingCallback
     from trl import SFTConfig as TRLConfig
@@ -140,31 +144,6 @@ def conversations(references: list[tuple[Example, str]], template: dict[str, Any
         {"prompt": example.messages, "completion": [{"role": "assistant", "content": text}], **settings}
         for example, text in references
     ]
-
-
-def _micro_batches(
-    policy: TrainablePolicy[C], watch: Watch, whole: int, usual: int, longest: Callable[[], int]
-) -> dict[str, Any]:
-    """TRL's settings that cut the `whole` sequences of a step into micro-batches, over which gradients are summed.
-
-    The user's size, or what `choose_micro_batch` says when the run begins and the run's manifest afterwards, since the
-    same run goes on alike whatever memory is free then. A run from before there was a choice goes on with `usual`.
-    """
-    users = policy.config.trl.get("per_device_train_batch_size")
-    if users is not None and (not isinstance(users, int) or users < 1 or whole % users):
-        raise ConfigError(
-            f"per_device_train_batch_size={users!r} does not divide the {whole} sequences of a step: take a divisor, "
-            f"such as {usual}"
-        )
-
-    def choose() -> dict[str, Any]:
-        return choose_micro_batch(policy, users or whole, users or usual, longest)
-
-    chosen = watch.folder.choice("micro_batch", choose) or unchosen(policy, usual)
-    size = users or chosen["per_device_train_batch_size"]
-    if whole % size:  # of another number of references
-        size = usual
-    return {**chosen, "per_device_train_batch_size": size, "gradient_accumulation_steps": whole // size}
 
 
 def _common(policy: TrainablePolicy[C], watch: Watch) -> dict[str, Any]:

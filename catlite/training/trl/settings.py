@@ -16,6 +16,7 @@ from catlite.extras import install
 _OWN = {
     "output_dir": "run=",
     "max_steps": "steps (or epochs)",
+    "gradient_accumulation_steps": "prompts_per_step (or batch_size), cut by per_device_train_batch_size,",
     "num_generations": "num_generations",
     "max_completion_length": "max_completion_length",
     **dict.fromkeys(("temperature", "top_p", "top_k", "min_p", "chat_template_kwargs"), "sampling"),

@@ -307,12 +307,23 @@ def test_a_server_that_comes_back_with_another_base_is_refused(model, vllm, hast
         ask(model, "Another prompt.", n=8)
 
 
+def test_a_server_that_was_started_again_between_two_draws_with_another_base_is_refused(model, vllm, monkeypatch):
+    monkeypatch.setattr(served, "_RESTART", 0.0)
+    ask(model, n=8)
+    ask(model, n=8)
+    for value in vllm.model.parameters():
+        value.data.mul_(4)
+    with pytest.raises(ConfigError, match="does not serve the model that is loaded here"):
+        ask(model, "Another prompt.", n=8)
+
+
 def test_short_replies_are_judged_together_and_no_longer_than_needed(model, vllm, monkeypatch):
     def shifted(answer):
         (number,) = answer["choices"][0]["logprobs"]["token_logprobs"]
         return with_choice(answer, logprobs={"token_logprobs": [number - 0.15]})
 
     monkeypatch.setattr(served, "_ENOUGH", 4)
+    monkeypatch.setattr(served, "_RESTART", 1e9)
     scored, score = [], model.weights.engine.score
     model.weights.engine.score = lambda *row, **kind: scored.append(row) or score(*row, **kind)
     for _ in range(6):

@@ -91,8 +91,13 @@ def test_layers_that_are_not_trained_leave_room_for_more(monkeypatch):
     assert chosen(monkeypatch, "Qwen3-1.7B", "H100", 1224, half) == (8, False)
 
 
-def test_a_cpu_and_unsloth_keep_one_group(monkeypatch):
-    assert chosen(monkeypatch, "SmolLM2-135M", "H100", 80, on_gpu=False) == (8, False)
+@pytest.mark.parametrize(("tokens", "prompts", "size"), [(75, 6, 24), (75, 2, 16), (75, 5, 8), (1224, 8, 8)])
+def test_a_cpu_takes_groups_of_2000_tokens_and_at_least_one(monkeypatch, tokens, prompts, size):
+    config = TrainConfig(prompts_per_step=prompts)
+    assert chosen(monkeypatch, "SmolLM2-135M", "T4", tokens, config, on_gpu=False) == (size, False)
+
+
+def test_unsloth_keeps_one_group(monkeypatch):
     assert chosen(monkeypatch, "SmolLM2-135M", "H100", 80, backend="unsloth") == (8, True)
 
 
@@ -104,7 +109,7 @@ def choosing(monkeypatch, size, log=None):
             log.append((whole, usual, longest()))
         return {"per_device_train_batch_size": size, "gradient_checkpointing": False}
 
-    monkeypatch.setattr(build, "choose_micro_batch", choose)
+    monkeypatch.setattr(memory, "choose_micro_batch", choose)
 
 
 def interrupted(folder, run):
@@ -154,6 +159,7 @@ def test_a_run_goes_on_with_the_micro_batches_it_was_begun_with(folder, tmp_path
 
 
 def test_a_run_of_an_earlier_version_goes_on_by_its_rule(folder, tmp_path, monkeypatch, sizes):
+    choosing(monkeypatch, 4)
     interrupted(folder, tmp_path)
     older = {name: value for name, value in manifest(tmp_path).items() if name != "micro_batch"}
     (tmp_path / "training.json").write_text(json.dumps(older), "utf-8")
