@@ -41,6 +41,7 @@ from .experiments.scaling import scaling as scaling
 from .judging import ajudge as ajudge, judge as judge
 from .models.base import Model as Model
 from .models.embedded.model import embedded as embedded
+from .models.http.batch import BatchEndpoint as BatchEndpoint
 from .models.http.endpoint import Endpoint as Endpoint
 from .models.http.prices import Price as Price
 from .models.local.model import LocalModel as LocalModel

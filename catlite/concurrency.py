@@ -168,6 +168,7 @@ class Job:
     total: int | None = None  # questions; None where there is only one
     kept: str | None = None  # the folder in which replies are kept as they arrive
     kept_known: bool = False  # whether `kept` says so: training keeps replies elsewhere
+    waits_for: str = ""  # what takes long, for whoever shows how far it is
     views: list[Callable[[], None]] = field(default_factory=list)  # called again and again by the thread that waits
 
     def show(self) -> None:

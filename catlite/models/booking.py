@@ -36,6 +36,7 @@ class Booking:
 
     room: Room | None = None  # what the budget holds for it
     used: Usage | None = None
+    number: int = 0  # of its row in the run
 
     def __call__(self, usage: Usage) -> None:
         """Take what was used."""
@@ -88,7 +89,7 @@ class Books:
 
         async with ledger.room_for(self.line, bound, exact) as room:
             number = store.begin(room.most) if store else 0
-            booking, cost = Booking(room), room.most
+            booking, cost = Booking(room, number=number), room.most
             try:
                 yield booking
             except BaseException as error:
@@ -108,6 +109,27 @@ class Books:
                     if store.account is not ledger.account:
                         store.account.book(cost)
                     store.settle(number, cost)
+
+    @asynccontextmanager
+    async def request_again(self, number: int, most: Usage) -> AsyncIterator[Booking]:
+        """Book what a request did cost that was sent before this call, in place of the `most` it was booked at.
+
+        Args:
+            number: the row of the run that has `most`.
+            most: what stands there.
+        """
+        store, booking, cost = self.store, Booking(number=number), most
+        assert store is not None
+        try:
+            yield booking
+        except BaseException as error:
+            cost = cost_of_failure(error, most)
+            raise
+        finally:
+            cost = cost if booking.used is None else filled(booking.used, most)
+            if cost != most:
+                store.account.correct(most, cost)
+                store.settle(number, cost)
 
     def _dollars(self, prompt: int, completion: int | None) -> float | None:
         if self.price is not None:

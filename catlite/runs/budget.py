@@ -24,6 +24,7 @@ from catlite.usage import Usage
 
 _TEMPLATE_TOKENS = 16  # per message: what a chat template adds around its text, generously
 _POLL_SECONDS = 0.02
+_LONG_POLL_SECONDS = 1.0
 # The most a request can cost, if replies go beyond their bounds by so many prompt tokens and completion tokens times.
 Bound = Callable[[int, float], Usage]
 
@@ -78,6 +79,11 @@ class Account:
         """Add what a request cost."""
         with self.lock:
             self.spent += usage
+
+    def correct(self, booked: Usage, cost: Usage) -> None:
+        """Put what a request did cost in place of what it was booked at."""
+        with self.lock:
+            self.spent += _known(booked, -1) + cost
 
     def learn(self, used: Usage, bound: Bound) -> None:
         """Widen the bounds of all requests to what a server said that one used, where that is more than its `bound`."""
@@ -158,13 +164,16 @@ class Ledger:
         Args:
             model: its name.
             bound: the most the request can cost.
-            exact: the bound holds as it is, so that nothing has to be learned of it.
+            exact: the bound holds as it is, so that nothing has to be learned of it. Thousands of these may wait for
+                hours, for a batch, and look ever less often.
 
         Raises:
             BudgetReached: when there will be no room.
         """
-        while (room := self._reserve(model, bound, exact)) is None:  # noqa: ASYNC110 - an Event belongs to one loop only
-            await asyncio.sleep(_POLL_SECONDS)
+        pause = _POLL_SECONDS
+        while (room := self._reserve(model, bound, exact)) is None:  # an Event belongs to one loop only
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONG_POLL_SECONDS) if exact else pause
         try:
             yield room
         finally:

@@ -272,7 +272,7 @@ def reporting(
 
         # In dollars where every price is known, else in tokens.
         cost = dollars(spent.cost_usd) if spent.cost_usd else f"{count(spent.total_tokens)} tokens"
-        shown = cost if done else None
+        shown = "; ".join(filter(None, (cost if done else "", job.waits_for if job is not None else ""))) or None
         return tqdm.format_meter(done, total, seconds, ncols=_columns(), unit="question", postfix=shown)
 
     with _line(False if callable(progress) else progress, bar) as changed:
