@@ -26,13 +26,12 @@ _TOOLS = ("tools", "functions", "tool_choice", "function_call")
 # What a client may not say: these are ours, and would go to the server behind beside the key.
 _OURS = {"extra_body", "extra_headers"}
 # All that a client may say to litellm, which takes other fields for its own settings: `api_base` is where a key goes.
-_OPENAIS = frozenset(
-    """
-    audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens messages modalities
-    model n parallel_tool_calls prediction presence_penalty reasoning_effort response_format seed service_tier stop store
-    stream stream_options temperature tool_choice tools top_k top_logprobs top_p user verbosity web_search_options
-    """.split()
-)
+_OPENAIS = """
+audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens messages modalities
+model n parallel_tool_calls prediction presence_penalty reasoning_effort response_format seed service_tier stop store
+stream stream_options temperature tool_choice tools top_logprobs top_p user verbosity web_search_options
+"""
+_THROUGH_LITELLM = frozenset(_OPENAIS.split())
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ def _read_plain(model: Model, fields: Mapping[str, Any], settings: Settings) -> 
     if not isinstance(fields.get("messages"), list):
         raise Refusal(400, "the request has no messages", param="messages")
     if isinstance(model, Endpoint) and model.service.via_litellm:
-        for name in sorted(fields.keys() - _OPENAIS):
+        for name in sorted(fields.keys() - _THROUGH_LITELLM):
             message = f"{name}: not a field of OpenAI's chat requests, which alone are passed on through litellm"
             raise Refusal(400, message, param=name)
     # What else it says is for the model's own server to judge.

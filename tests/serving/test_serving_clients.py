@@ -9,10 +9,10 @@ import time
 import httpx
 import openai
 import pytest
-from faults import hang, mix, reset, status, truncated_json
+from faults import delta, hang, mix, reset, sse, status, stream, truncated_json
 from serving_help import question
 
-from catlite import Endpoint, serving
+from catlite import Budget, Endpoint, serving
 
 ASK = question(catlite={"n": 3})
 
@@ -69,6 +69,20 @@ def test_a_client_that_hangs_up_cancels_what_it_asked_for(server, front, served,
         while httpx.get(url.removesuffix("/v1") + "/health").json()["under_way"]:
             assert time.monotonic() < end
             time.sleep(0.01)
+
+
+def test_a_client_that_leaves_at_the_end_of_a_stream_pays_what_it_was_told(server, endpoint, served):
+    counts = {"prompt_tokens": 1, "completion_tokens": 2}
+    end = [delta("stop"), {"choices": [], "usage": counts}, "[DONE]"]
+    server.script([stream(*sse(delta(content="42"), *end), ending="hang")])
+    app = serving.app([endpoint], max_tokens=500, budget=Budget(tokens=1000))
+    fields = question("test-model", stream=True, stream_options={"include_usage": True})
+    with served(app) as url:
+        with httpx.stream("POST", f"{url}/chat/completions", json=fields) as reply:
+            assert "data: [DONE]" in reply.iter_lines()
+        server.wait(lambda server: server.aborted)
+        # At the most that the first may cost there would be no room for the second.
+        assert httpx.post(f"{url}/chat/completions", json=question("test-model")).status_code == 200
 
 
 def test_many_at_once_are_answered_or_told_to_come_back(server, front, served):

@@ -56,7 +56,12 @@ async def passing(
             if booking.room is None:
                 yield reply
                 return
-            yield reply._replace(pieces=_copied(reply.pieces, sent))
+            try:
+                yield reply._replace(pieces=_copied(reply.pieces, sent))
+            except BaseException:
+                if sent.rstrip().endswith(b"data: [DONE]"):  # a client may leave as soon as it has read that
+                    _book(booking, reply, bytes(sent), service)
+                raise
         _book(booking, reply, bytes(sent), service)
 
 
