@@ -175,6 +175,8 @@ class Panel:
             if error.for_every_prompt:
                 self._refusing[member] = _without_replies(error)
             raise
+        for place, rollout in enumerate(rollouts):
+            arrive_here(place, rollout)  # for a member that told of none
         return [replace(rollout, model=self.names[member]) for rollout in rollouts]
 
     def _lost(self, member: int, error: BaseException, count: int) -> list[Rollout]:
