@@ -97,7 +97,7 @@ class TrainConfig(_Settings):
                 f"num_generations={self.num_generations}: a group of one has nothing to compare its rollout with, so "
                 "its advantage is always 0. Use at least 2; the paper uses 8"
             )
-        if not self.beta >= 0:
+        if not isinstance(self.beta, int | float) or not self.beta >= 0:
             raise ConfigError(f"beta={self.beta!r}: the weight of the KL penalty is 0 or more")
         if self.stop not in STOPS:
             raise ConfigError(f'stop={self.stop!r}: want None (fixed steps), "gap", "reward", "flips" or "gold"')
@@ -268,6 +268,9 @@ def _check_settings(config: TrainConfig | SFTConfig, whole: tuple[str, ...], abo
         whole_number(name, getattr(config, name))
     for name in above_zero:
         positive(name, getattr(config, name))
+    whole_number("seed", config.seed, 0, 2**32 - 1)
+    if not isinstance(config.trl, Mapping):
+        raise ConfigError(f"trl={config.trl!r:.60}: want a mapping from settings of TRL's config to their values")
     if config.lora_layers > 1:
         raise ConfigError(f"lora_layers={config.lora_layers}: a share of the layers, from above 0 to 1")
     for name in check_sampling(config.sampling or {}):

@@ -30,8 +30,9 @@ class Collector:
         self._size = 0
         self._timer: asyncio.TimerHandle | None = None
         self._pending: dict[tuple[str, int], Line] = {}
-        for path in sorted(self._folder.glob("*.json")) if self._folder else ():
-            for line in _load(service, path).lines.values():
+        batches = [_load(service, path) for path in (self._folder.glob("*.json") if self._folder else ())]
+        for batch in sorted(batches, key=lambda batch: batch.created):  # a line that was asked again: the later one
+            for line in batch.lines.values():
                 self._pending[line.key, line.samples[0]] = line
 
     def pending(self, key: str, missing: list[int]) -> list[tuple[int, ...]]:
@@ -119,7 +120,7 @@ def _load(service: Exchanges, path: Path) -> Batch:
     """Read the record of a batch. Raises StoreError."""
     try:
         record = json.loads(path.read_text("utf-8"))
-        batch = Batch(service, {}, path, record["file"], record["id"], record["created"])
+        batch = Batch(service, {}, path, record["file"], record["id"], float(record["created"]))
         batch.lines = {name: Line.load(batch, saved) for name, saved in record["lines"].items()}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise StoreError(

@@ -330,6 +330,38 @@ def test_a_process_that_ended_before_the_batch_was_created_creates_it_of_the_sam
     assert (len(server.batches), sum(request == ("POST", "/files") for request in server.requests)) == (1, 1)
 
 
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_a_process_that_ended_while_a_line_was_asked_again_takes_the_later_batch(server, tmp_path, names):
+    server.ends, questions = ["expired"], QUESTIONS[:2]
+    server.row = lambda body, number: (
+        without_answer("batch_expired") if number == 0 and "1" in body["messages"][-1]["content"] else None
+    )
+    server.fault = lambda method, path: setattr(server, "held", len(server.batches) == 2)
+
+    async def sample_all():
+        async with on(server, gather_seconds=0.5, max_tokens=7) as model:
+            return await concurrency.together(model.sample(question) for question in questions)
+
+    async def stopped():
+        task = asyncio.get_running_loop().create_task(sample_all())
+        while not (len(server.batches) == 2 and server.batches[1]["polls"]):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        task.cancel()
+        await asyncio.wait([task])
+
+    with session.open_run(tmp_path):
+        concurrency.run(stopped())
+    in_time = sorted(records(tmp_path), key=lambda path: json.loads(path.read_text())["created"])
+    for path, name in zip(in_time, names, strict=True):
+        path.rename(path.with_name(f"{name}.json"))
+    server.fault = lambda method, path: setattr(server, "held", False)
+    with session.open_run(tmp_path):
+        replies = concurrency.run(sample_all())
+    assert [reply.error for (reply,) in replies] == [None, None]
+    assert [len(server.lines(number)) for number in range(len(server.batches))] == [2, 1]
+    assert spent(tmp_path).completion_tokens == 10
+
+
 def test_a_record_that_cannot_be_read_is_an_error_with_its_path(server, tmp_path):
     interrupted(server, run=tmp_path)
     (path,) = records(tmp_path)
