@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,7 +52,7 @@ def weights(name: str, value: Any) -> None:
         raise ConfigError(f'{name}={value!r:.60}: want a mapping from models to weights, such as {{"gpt-4o-mini": 2}}')
     for key, weight in value.items():
         number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not number or not 0 <= weight < math.inf:
+        if not number or not 0 <= weight <= sys.float_info.max:
             raise ConfigError(f"{name}: the weight of {key!r} is {weight!r}: want a number of 0 or more")
     if not any(value.values()):
         raise ConfigError(f"{name}={value!r:.60}: one weight at least is above 0")

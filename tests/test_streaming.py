@@ -124,6 +124,25 @@ def test_a_panel_says_who_wrote_and_where_it_stands():
     assert set(arrived.values()) == {"a", "writer"}
 
 
+def test_a_quick_member_of_a_panel_is_told_while_a_slow_one_works():
+    told = asyncio.Event()
+
+    class Slow(Writer):
+        async def sample(self, prompt, n=1, **sampling):
+            await asyncio.wait_for(told.wait(), 30)
+            return await super().sample(prompt, n, **sampling)
+
+    async def places():
+        order = []
+        async for event in catlite.astream("q", catlite.Panel([(Slow(), 1), (scripted("a"), 1)]), n=2):
+            if isinstance(event, RolloutDone):
+                order.append(event.rollout.model)
+                told.set()
+        return order
+
+    assert asyncio.run(places()) == ["a", "writer"]
+
+
 def test_a_panel_as_the_anchor_streams_its_first_member():
     panel = catlite.Panel([(Writer(), 2), (scripted("b"), 1)])
     events = list(catlite.stream("q", scripted("x"), anchor=panel, n=2))

@@ -81,7 +81,7 @@ def vote_weights(results: Results) -> dict[str, float]:
         By member the share of its answers that are the majority's, mean over questions: `weights` of MajorityVote.
 
     Raises:
-        ConfigError: as in `members`, and when a member has no answer to a question whose vote is decided.
+        ConfigError: as in `members`, when no vote is decided, and when a member has no answer where one is.
 
     Example:
         >>> weights = vote_weights("runs/panel")
@@ -96,6 +96,8 @@ def vote_weights(results: Results) -> dict[str, float]:
             continue
         for name, of_member in shares.items():
             of_member += [(sample.question, float(number == most[0][0])) for number in votes.get(name, ())]
+    if not any(shares.values()):
+        raise ConfigError("no question has a vote that is decided: all are tied, or without an answer")
     if silent := [name for name, of_member in shares.items() if not of_member]:
         raise ConfigError(f"{silent[0]!r} gave no answer to a question whose vote is decided: its weight is unknown")
     return {name: over_questions(of_member)[0] for name, of_member in shares.items()}

@@ -87,7 +87,7 @@ async def kept(
 ) -> AsyncIterator[Replies]:
     """Yield what the run in force has of one call; whoever asks for the rest hands it to `Replies.keep`.
 
-    The same question is asked once at a time, so that the second finds what the first has paid for.
+    The same reply is asked for once at a time, so that the second finds what the first has paid for.
 
     Args:
         model: its name.
@@ -109,7 +109,7 @@ async def kept(
         yield Replies(samples)
         return
     asked = Asked(model, await address(), messages, sampling, in_force.copy)
-    async with store.turn(asked):
+    async with store.turn(asked, samples):
         replies = store.find(asked, len(samples), samples.start)
         if outer is not None:
             outer.inner += Usage.total(reply.usage for reply in replies.values())  # paid for in an earlier part

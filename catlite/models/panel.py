@@ -16,7 +16,7 @@ from typing import Any, Self
 from catlite import concurrency
 from catlite.checks import whole_number
 from catlite.data import Prompt, Rollout, text_only
-from catlite.errors import ConfigError, ModelError
+from catlite.errors import BadReply, ConfigError, ModelError
 from catlite.models import ask
 from catlite.models.base import (
     Closes,
@@ -167,10 +167,16 @@ class Panel:
         try:
             with session.changed(first_sample=first, arrive=arrive_here):
                 rollouts = await ask.sample(model, prompt, len(samples), **sampling)
+            if len(rollouts) != len(samples):
+                error = BadReply(f"{self.names[member]!r} gave {len(rollouts)} replies where {len(samples)} were asked")
+                error.rollouts = tuple(rollouts)
+                raise error
         except ModelError as error:
             if error.for_every_prompt:
                 self._refusing[member] = _without_replies(error)
             raise
+        for place, rollout in enumerate(rollouts):
+            arrive_here(place, rollout)  # for a member that told of none
         return [replace(rollout, model=self.names[member]) for rollout in rollouts]
 
     def _lost(self, member: int, error: BaseException, count: int) -> list[Rollout]:

@@ -15,7 +15,7 @@ from catlite import answers, checks
 from catlite.coerce import hold_models
 from catlite.data import Group, Reference, Rollout
 from catlite.errors import BudgetReached, EstimationError, GroupError, ModelError
-from catlite.members import check_weighed, writers
+from catlite.members import check_vote, check_weighed, writers
 from catlite.models.base import Model, check_n, check_sampling, combined, shown_name
 from catlite.references.vote import MajorityVote
 from catlite.rollouts import sample_group
@@ -76,8 +76,8 @@ class AnchoredVote:
         check_sampling(self.sampling)
 
     def check_policy(self, policy: Model) -> None:
-        """ConfigError unless each model that writes the rollouts of `policy` has a weight."""
-        check_weighed(self.weights, writers(policy))
+        """ConfigError unless each model that votes has a weight, and one more than 0."""
+        check_vote(self.weights, (*writers(policy), *writers(self.anchor)))
 
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; n rollouts of the anchor."""

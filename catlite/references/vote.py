@@ -14,7 +14,7 @@ from fractions import Fraction
 from catlite import answers, checks
 from catlite.data import Group, Reference
 from catlite.errors import ConfigError, EstimationError
-from catlite.members import check_weighed, weigh, writers
+from catlite.members import check_vote, weigh, writers
 from catlite.models.base import Model
 
 
@@ -62,8 +62,8 @@ class MajorityVote:
         checks.weights("weights", self.weights)
 
     def check_policy(self, policy: Model) -> None:
-        """ConfigError unless each model that writes the rollouts of `policy` has a weight."""
-        check_weighed(self.weights, writers(policy))
+        """ConfigError unless each model that writes the rollouts of `policy` has a weight, and one more than 0."""
+        check_vote(self.weights, writers(policy))
 
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; costs nothing."""
@@ -87,6 +87,7 @@ class MajorityVote:
             notes.append(f"{len(group.rollouts) - len(voters)} of {len(group.rollouts)} rollouts gave no answer")
         notes += group.oddities()
         if not any(sizes):
+            notes += [f"{len(voters)} of {len(group.rollouts)} rollouts have votes that weigh 0"] if voters else []
             return Reference("", None, "MajorityVote", group, notes=tuple(notes))
         if (doubt := self._doubt(sorted(sizes, reverse=True), total)) is not None:
             return Reference("", None, "MajorityVote", group, notes=(doubt, *notes), abstained=True)

@@ -86,7 +86,7 @@ class Store:
         self.path = folder / "replies.sqlite"
         self._lock = files.Lock(folder)
         self._reading = threading.Lock()
-        self._turns: dict[tuple[int, str], tuple[asyncio.Lock, int]] = {}
+        self._turns: dict[tuple[int, str], list[tuple[range, asyncio.Event]]] = {}
         try:
             self._reader = self._connect()
             files.opened(self._reader, self.path)
@@ -126,22 +126,23 @@ class Store:
         return {sample: _rollout(text) for sample, text in rows}
 
     @asynccontextmanager
-    async def turn(self, asked: Asked) -> AsyncIterator[None]:
-        """Let one caller at a time ask the same question: the second finds what the first has paid for.
+    async def turn(self, asked: Asked, samples: range) -> AsyncIterator[None]:
+        """Let one caller at a time ask for the same reply: the second finds what the first has paid for.
 
         This holds on each event loop; two loops that ask the same at the same moment both pay, and the first reply is
         kept.
         """
         key = (id(asyncio.get_running_loop()), asked.key)
-        lock, users = self._turns.get(key, (asyncio.Lock(), 0))
-        self._turns[key] = (lock, users + 1)
+        while ends := [end for other, end in self._turns.get(key, ()) if _overlap(other, samples)]:
+            await ends[0].wait()
+        own = samples, asyncio.Event()
+        self._turns.setdefault(key, []).append(own)
         try:
-            async with lock:
-                yield
+            yield
         finally:
-            lock, users = self._turns[key]
-            self._turns[key] = (lock, users - 1)
-            if users == 1:
+            own[1].set()
+            self._turns[key].remove(own)
+            if not self._turns[key]:
                 del self._turns[key]
 
     async def keep(self, asked: Asked, replies: Mapping[int, Rollout]) -> None:
@@ -216,6 +217,10 @@ class Store:
         self._reader.close()
         self._journal.close()
         self._lock.release()
+
+
+def _overlap(first: range, second: range) -> bool:
+    return max(first.start, second.start) < min(first.stop, second.stop)
 
 
 def _tell(batch: list[_Job], failure: StoreError | None) -> None:

@@ -15,6 +15,7 @@ from catlite.checks import whole_number
 from catlite.data import Prompt, as_messages
 from catlite.errors import ConfigError
 from catlite.models.base import TOKEN_LIMITS, Model, check_sampling, token_limit
+from catlite.models.http.endpoint import Endpoint
 from catlite.serving.refusals import Refusal, refusal
 from catlite.serving.settings import WAYS, Settings
 
@@ -24,6 +25,14 @@ _UNSENT = {"store", "parallel_tool_calls"}  # fields that change nothing about a
 _TOOLS = ("tools", "functions", "tool_choice", "function_call")
 # What a client may not say: these are ours, and would go to the server behind beside the key.
 _OURS = {"extra_body", "extra_headers"}
+# All that a client may say to litellm, which takes other fields for its own settings: `api_base` is where a key goes.
+_OPENAIS = frozenset(
+    """
+    audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens messages modalities
+    model n parallel_tool_calls prediction presence_penalty reasoning_effort response_format seed service_tier stop store
+    stream stream_options temperature tool_choice tools top_k top_logprobs top_p user verbosity web_search_options
+    """.split()
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,8 @@ def find_model(name: Any, settings: Settings) -> tuple[str, Model]:
 def read_chat(fields: Mapping[str, Any], headers: Mapping[str, str], settings: Settings) -> Chat:
     """Make a Chat of a request's fields and headers; raises Refusal for what cannot be answered."""
     way, model = find_model(fields.get("model"), settings)
+    for name in sorted(_OURS & fields.keys()):
+        raise Refusal(400, f"{name}: not a field of a chat request", param=name)
     try:
         if way:
             return _read_way(way, model, fields, _options(fields, headers), settings)
@@ -154,7 +165,7 @@ def _read_way(way: str, model: Model, fields: Mapping[str, Any], options: dict[s
         answer_format,
         include_question,
         _messages(fields),
-        _limited(check_sampling(_known(sampling)), settings),
+        _limited(check_sampling(sampling), settings),
         *_streaming(fields),
         fields,
     )
@@ -169,6 +180,10 @@ def _read_plain(model: Model, fields: Mapping[str, Any], settings: Settings) -> 
     whole_number("n", n := 1 if fields.get("n") is None else fields["n"], most=settings.max_n)
     if not isinstance(fields.get("messages"), list):
         raise Refusal(400, "the request has no messages", param="messages")
+    if isinstance(model, Endpoint) and model.service.via_litellm:
+        for name in sorted(fields.keys() - _OPENAIS):
+            message = f"{name}: not a field of OpenAI's chat requests, which alone are passed on through litellm"
+            raise Refusal(400, message, param=name)
     # What else it says is for the model's own server to judge.
     limits = _limited({name: fields[name] for name in TOKEN_LIMITS if fields.get(name) is not None}, settings)
     return Chat(
@@ -227,12 +242,6 @@ def _of_header(name: str, text: str) -> Any:
     if name == "include_question":
         return {"true": True, "false": False}.get(text.lower(), text)
     return text
-
-
-def _known(sampling: dict[str, Any]) -> dict[str, Any]:
-    for name in _OURS & sampling.keys():
-        raise Refusal(400, f"{name}: not a field of a chat request", param=name)
-    return sampling
 
 
 def _limited(sampling: dict[str, Any], settings: Settings) -> dict[str, Any]:

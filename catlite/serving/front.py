@@ -24,6 +24,7 @@ from catlite.serving.exchange import Exchange
 from catlite.serving.gate import Gate, HungUp, Receive, Scope, Send, read_body, unless_gone
 from catlite.serving.refusals import Refusal, busy, internal
 from catlite.serving.settings import Settings, read_models
+from catlite.text import visible
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -167,7 +168,7 @@ class Front:
                     await unless_gone(exchange.answer(body), receive)
             finally:
                 self.under_way -= 1
-        _logger.info("%s in %.1f s", exchange.log, time.monotonic() - started)
+        _logger.info("%s in %.1f s", visible(exchange.log), time.monotonic() - started)
 
     @property
     def _current(self) -> session.Session:

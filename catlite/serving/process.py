@@ -16,6 +16,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from catlite.checks import whole_number
 from catlite.errors import ConfigError, MissingExtra
 from catlite.extras import install
 
@@ -39,14 +40,16 @@ def check_host(host: str, has_key: bool) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take the port; raises OSError, with what to do, when another program has it."""
+    """Take the port; raises OSError, with what to do, when another program has it, and ConfigError for a wrong one."""
+    whole_number("port", port, 0, most=65_535)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise OSError(f"{host}:{port} is in use by another program: stop it, or choose another port=…") from None
-        raise OSError(f"{host}:{port} cannot be listened on: {os.strerror(error.errno or 0)}") from None
+        why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise OSError(f"{host}:{port} cannot be listened on: {why}") from None
 
 
 def serve(app: Starlette, listener: socket.socket, ready: Callable[[str], object]) -> int:

@@ -8,9 +8,9 @@ from typing import Any
 from catlite.api import asynthesize
 from catlite.data import Estimator, Example, Reference, Rollout
 from catlite.emitting import emitted
-from catlite.errors import ConfigError
+from catlite.errors import ConfigError, EstimationError
 from catlite.models import ask
-from catlite.models.base import token_limit
+from catlite.models.base import check_sampling, token_limit
 from catlite.references.selection import BestOfN
 from catlite.references.vote import MajorityVote
 from catlite.rollouts import arriving, keeping, noted, sample_group
@@ -56,7 +56,10 @@ async def _select(chat: Chat, arrive: Callable[[int, Rollout], None] | None) -> 
     with arriving(arrive, example):
         group = await sample_group(chat.model, example, chat.n, **chat.sampling)
     with keeping(group):
-        return await noted(await _estimator(chat)(group))
+        reference = await noted(await _estimator(chat)(group))
+        if not reference.text:
+            raise EstimationError(f"there is no vote: {'; '.join(reference.notes)}", group, unanswered=True)
+        return reference
 
 
 def _estimator(chat: Chat) -> Estimator:
@@ -76,7 +79,7 @@ async def sample_plain(chat: Chat) -> list[Rollout]:
     form = {"model", "messages", "stream", "stream_options", "n", "store"}
     sampling = {name: value for name, value in chat.fields.items() if name not in form}
     try:
-        rollouts = await ask.sample(chat.model, chat.messages, chat.n, **{**sampling, **chat.sampling})
+        rollouts = await ask.sample(chat.model, chat.messages, chat.n, **check_sampling({**sampling, **chat.sampling}))
     except ConfigError as error:
         raise Refusal(400, f"{error} ({chat.name!r} is not behind a URL, so only text is passed on)") from None
     if failed := [rollout.error for rollout in rollouts if rollout.error is not None]:

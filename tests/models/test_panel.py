@@ -75,6 +75,21 @@ def test_a_member_that_fails_loses_its_own_replies_only_and_is_asked_once_where_
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_member_that_gives_another_number_of_replies_loses_only_its_own(count):
+    class Other:
+        name = "other"
+
+        async def sample(self, prompt, n=1, **sampling):
+            return [catlite.Rollout("mine")] * count
+
+    rollouts = sample(Panel([scripted("good"), Other()]), 4)
+    assert [rollout.error for rollout in rollouts if rollout.model == "good"] == [None, None]
+    own = [rollout for rollout in rollouts if rollout.model == "other"]
+    assert [rollout.text for rollout in own] == ["mine", "mine" if count > 1 else ""]
+    assert count > 1 or own[1].error == "other: 'other' gave 1 replies where 2 were asked"
+
+
 def test_a_member_that_refuses_gives_its_earlier_replies_to_their_own_prompt_only():
     class Empty:
         name = "empty"
@@ -336,8 +351,11 @@ def test_weights_are_how_often_a_member_agrees_with_the_vote():
     assert vote_weights(references) == {"a": 1, "b": 0.75, "c": 0}
     weights = vote_weights(references)
     assert asyncio.run(catlite.MajorityVote(weights=weights)(groups[2])).answer == "1"
-    with pytest.raises(ConfigError, match="'a' gave no answer to a question whose vote is decided"):
+    with pytest.raises(ConfigError, match="no question has a vote that is decided"):
         vote_weights(references[2:])
+    silent = catlite.Group(HARD, (*groups[0].rollouts[:2], catlite.Rollout("x", model="b")))
+    with pytest.raises(ConfigError, match="'b' gave no answer to a question whose vote is decided"):
+        vote_weights([catlite.Reference("", None, "x", silent)])
 
 
 def test_members_of_what_no_panel_sampled_are_refused():

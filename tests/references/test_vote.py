@@ -202,6 +202,7 @@ def test_a_threshold_is_met_on_it_whatever_the_rounding():
 def test_what_no_vote_was_given_to_does_not_vote_and_is_no_abstention():
     reference = weighted((("a", "1"), ("b", None)), {"a": 0, "b": 1}, min_agreement=0.5)
     assert (reference.answer, reference.abstained) == (None, False)
+    assert "1 of 2 rollouts have votes that weigh 0" in reference.notes
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,18 @@ def test_a_failed_call_needs_no_weight():
 
 @pytest.mark.parametrize(
     "weights",
-    [[("a", 1)], {"a": -1}, {"a": float("nan")}, {"a": float("inf")}, {"a": True}, {"a": "2"}, {1: 2}, {}, {"a": 0}],
+    [
+        [("a", 1)],
+        {"a": -1},
+        {"a": float("nan")},
+        {"a": float("inf")},
+        {"a": True},
+        {"a": "2"},
+        {1: 2},
+        {},
+        {"a": 0},
+        {"a": 10**400},
+    ],
 )
 def test_weights_that_cannot_be_are_refused(weights):
     with pytest.raises(ConfigError, match="weights"):
@@ -232,11 +244,18 @@ def test_weights_that_cannot_be_are_refused(weights):
 
 
 @pytest.mark.parametrize("call", [catlite.estimate, catlite.evaluate])
-@pytest.mark.parametrize("weights", [{"a": 1}, {"a": 1, "c": 2}])
-def test_a_member_without_a_weight_is_told_before_anything_is_asked(call, weights):
+@pytest.mark.parametrize(
+    ("weights", "complaint"),
+    [
+        ({"a": 1}, "and not 'b'"),
+        ({"a": 1, "c": 2}, "and not 'b'"),
+        ({"a": 0, "b": 0, "c": 2}, "weights= has 0 for 'a', 'b'"),
+    ],
+)
+def test_weights_that_leave_a_member_out_or_nobody_in_are_told_before_anything_is_asked(call, weights, complaint):
     panel = [catlite.ScriptedModel(lambda prompt, i: "1", name) for name in "ab"]
     settings = {"estimator" if call is catlite.estimate else "estimators": MajorityVote(weights=weights)}
-    with pytest.raises(ConfigError, match="and not 'b'"):
+    with pytest.raises(ConfigError, match=complaint):
         call([Example("q", "1", answer_format="boxed")], panel, **settings)
     assert [model.calls for model in panel] == [[], []]
 

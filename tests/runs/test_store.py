@@ -132,6 +132,27 @@ def test_samples_from_an_index_are_fresh_and_found_by_a_larger_group(model, serv
     assert [(request.body["n"], request.body["seed"]) for request in server.requests] == [(2, 5), (2, 7)]
 
 
+def test_callers_of_the_same_reply_take_turns_and_those_of_others_do_not_wait(tmp_path):
+    order = []
+
+    async def go(store):
+        others_are_let_in = asyncio.Event()
+
+        async def ask(name, samples):
+            async with store.turn(Asked("m", "a", [], {}), samples):
+                if name == "others":
+                    others_are_let_in.set()
+                await others_are_let_in.wait()
+                order.append(name)
+
+        async with asyncio.timeout(60):
+            await asyncio.gather(ask("first", range(2)), ask("again", range(1, 3)), ask("others", range(3, 5)))
+
+    with open_run(tmp_path) as store:
+        asyncio.run(go(store))
+    assert order.index("first") < order.index("again")
+
+
 def test_the_same_question_at_the_same_time_is_asked_once(model, server, tmp_path):
     server.latency = 0.05
 

@@ -97,6 +97,7 @@ def test_an_address_of_another_machine_is_told():
         (["--base-url", "http://127.0.0.1:9/v1?key=sk-0123456789"], "has a query"),
         (["--n", "65"], "--n 65"),
         (["--port", "x"], "--port"),
+        (["--port", "70000"], "--port 70000: want a whole number from 0 to 65535"),
     ],
 )
 def test_wrong_use_is_told(monkeypatch, capsys, arguments, word):

@@ -115,6 +115,22 @@ def test_a_model_that_is_no_endpoint_is_asked_for_text(post):
     reply = post(question("mine", n=2, temperature=1), app).json()
     assert [choice["message"]["content"] for choice in reply["choices"]] == ["a", "b"]
     assert "tools" in error(post(question("mine", tools=[{"type": "function"}]), app), 400)["message"]
+    assert "prompt" in error(post(question("mine", prompt="x"), app), 400)["message"]
+
+
+def test_a_model_behind_litellm_takes_no_settings_of_litellms_from_a_client(server, post, monkeypatch):
+    """They say where the key goes, and what costs nothing."""
+    monkeypatch.setenv("OPENAI_API_KEY", server.key)
+    app = serving.app(["openai/test-model"])
+    for name, value in {"api_base": server.url, "base_url": server.url, "mock_response": "free"}.items():
+        assert error(post(question("openai/test-model", **{name: value}), app), 400)["param"] == name
+    assert server.requests == []
+
+
+def test_a_vote_without_answers_is_an_error_that_says_so(server, post):
+    fields = error(post(question("vote/test-model", catlite=BOXED)), 502)
+    assert (fields["code"], len(server.requests)) == ("no_reference", 1)
+    assert fields["message"].startswith("there is no vote: 4 of 4 rollouts gave no answer; no final answer found")
 
 
 def test_a_panel_is_served_under_a_name(server, endpoint, post):
@@ -161,7 +177,8 @@ def test_a_stream_has_the_text_what_is_known_of_it_and_its_usage(post):
     assert done == "[DONE]"
 
 
-def test_a_stream_without_include_usage_says_none(post):
+def test_a_stream_without_include_usage_says_none(server, post):
+    server.reply = r"\boxed{42}"
     *pieces, _ = events(post(question("vote/test-model", stream=True, catlite=BOXED)).text)
     assert all("usage" not in piece for piece in pieces)
 
@@ -257,6 +274,8 @@ def test_a_server_that_does_not_stream_is_streamed_whole(server, post):
         (question("vote/test-model", catlite=BOXED | {"anchor": "test-model"}), 400, "no anchor"),
         (question("test-model", catlite={"n": 8}), 400, "cat/test-model"),
         (question("test-model", n=65), 400, "from 1 to 64"),
+        (question("test-model", extra_headers={"authorization": "Bearer x"}), 400, "extra_headers"),
+        (question("test-model", extra_body={"n": 1000}), 400, "extra_body"),
         (question() | {"messages": [{"role": "tool", "content": "4", "tool_call_id": "c"}]}, 400, "tool calls"),
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, bytes | dict) else None,

@@ -72,7 +72,7 @@ def test_a_client_that_hangs_up_cancels_what_it_asked_for(server, front, served,
 
 
 def test_many_at_once_are_answered_or_told_to_come_back(server, front, served):
-    server.latency = 0.3
+    server.latency, server.reply = 0.3, r"\boxed{42}"
 
     async def ask_all(url):
         limits = httpx.Limits(max_connections=None)

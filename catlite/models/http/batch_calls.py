@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from catlite import concurrency
-from catlite.errors import BadReply, EndpointDown, EndpointUnavailable, ModelError
+from catlite.errors import BadReply, EndpointDown, EndpointUnavailable, ModelError, StoreError
 from catlite.models.booking import Booking, Books, MostTokens
 from catlite.models.http.batch_client import BatchClient, answering
 from catlite.models.http.batch_files import Collector
@@ -142,7 +142,12 @@ class _Books(Books):
                 async with super().request(most_tokens, exact=exact) as booking:
                     line.number = booking.number
                     line.most = line.most if booking.room is None else booking.room.most
-                    yield booking
+                    try:
+                        yield booking
+                    except StoreError:
+                        if line.batch is not None and line.batch.id is not None:  # which runs, whatever was recorded
+                            booking(line.most)
+                        raise
         finally:
             answering.reset(token)
 

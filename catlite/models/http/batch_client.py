@@ -109,6 +109,7 @@ class BatchClient(OpenAIClient):
         if code == "batch_expired":
             raise EndpointUnavailable(f"{who} expired before it came to this request", sent=False)
         if code in ("batch_cancelled", "batch_failed"):
-            advice = "run again to ask for what is missing" if code == "batch_cancelled" else "nothing was paid"
-            raise Refused(f"{who} was {code.removeprefix('batch_')}: {words}; {advice}", status=400)
+            cancelled = "was cancelled", "run again to ask for what is missing"
+            end, advice = cancelled if code == "batch_cancelled" else ("failed", "nothing was paid")
+            raise Refused(f"{who} {end}: {words}; {advice}", status=400)
         raise EndpointUnavailable(f"{who} has no answer to this request: {words}")

@@ -28,6 +28,7 @@ from catlite.runs.atomic import write
 from catlite.usage import Usage
 
 _ENDS = frozenset({"completed", "failed", "expired", "cancelled"})
+_GONE = frozenset({404, 410})
 _LONGEST_PAUSE = 300.0  # seconds between two looks at a batch
 _PATIENCE = 26 * 3600.0  # seconds after which a batch that cannot be looked at is given up; providers promise 24 h
 _GOODBYE = 5.0  # seconds for cancelling a batch
@@ -181,7 +182,7 @@ class Batch:
         try:
             self.id = await self._create(again)
         except ModelError as error:
-            if not isinstance(error, EndpointUnavailable):  # there is no batch for sure
+            if not isinstance(error, EndpointUnavailable | BadReply):  # there is no batch for sure
                 self.file = None
                 if self.path is not None:
                     self.path.unlink(missing_ok=True)
@@ -203,7 +204,7 @@ class Batch:
                 return known
             try:
                 return str(_object(await self.service.exchange("CREATE", "/batches", request))["id"])
-            except EndpointUnavailable as error:
+            except (EndpointUnavailable, BadReply) as error:
                 if again:
                     raise
                 _logger.warning("%s; looking whether the batch was created", error)
@@ -267,11 +268,15 @@ class Batch:
             if not state.get(name):
                 continue
             text = (await self.service.exchange("GET", f"/files/{state[name]}/content")).body
-            for line in text.split("\n"):  # not splitlines, which takes some characters within texts for ends
+            # Not splitlines, which takes some characters within texts for ends.
+            for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+                row = None
                 with suppress(ValueError):
                     row = json.loads(line)
-                    if isinstance(row, dict) and isinstance(row.get("custom_id"), str):
-                        rows[row["custom_id"]] = row
+                if isinstance(row, dict) and isinstance(row.get("custom_id"), str):
+                    rows[row["custom_id"]] = row
+                elif line.strip():
+                    _logger.warning("%s: line %s of %s cannot be read", self.name, f"{number:,}", state[name])
         return rows
 
     async def _cancel(self) -> None:
@@ -289,10 +294,20 @@ class Batch:
                 # The batch may be running: it is booked at the most until it is found again.
                 own.status = None
                 if self.path is not None:
-                    own.args = (f"{own}. What is known of {self.name} is in {self.path}; the same call goes on there",)
+                    dropped = self.id is not None and isinstance(error, ModelError) and error.status in _GONE
+                    own.args = (f"{own}. {self._advice(dropped)}",)
             if isinstance(own, EndpointUnavailable):
                 own.sent = self.file is not None
             line.result.set_exception(own)
+
+    def _advice(self, dropped: bool) -> str:
+        """What to do about an error while the batch may be running; `dropped`: the provider does not know it."""
+        if not dropped:
+            return f"What is known of {self.name} is in {self.path}; the same call goes on there"
+        return (
+            f"The provider has dropped {self.name} or its files, or knows them by another key: delete {self.path} to "
+            "ask, and pay, for its replies again"
+        )
 
 
 def _final(error: Exception) -> Exception:

@@ -49,6 +49,12 @@ class Assembly:
         self.finished = False  # the server has said so
         self._ended = False
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the server has ended the stream, or every choice in it."""
+        choices = self._choices.values()
+        return self.finished or (bool(choices) and all(choice.get("finish_reason") for choice in choices))
+
     def feed(self, sent: bytes) -> None:
         """Take the bytes that came next; a character or a line may come in parts."""
         *lines, self._line = re.split(rb"\r\n|\n|\r(?!\Z)", self._line + sent)
@@ -64,8 +70,7 @@ class Assembly:
         if not self._reply and not self._choices and not self.finished:
             return "\n".join(self._strange)
         choices = [self._choices[index] for index in sorted(self._choices)]
-        whole = self.finished or (choices and all(choice.get("finish_reason") for choice in choices))
-        return json.dumps(self._reply | {"choices": choices}) if whole else None
+        return json.dumps(self._reply | {"choices": choices}) if self.is_whole else None
 
     def _read(self, line: str) -> None:
         """Read one line of the stream: https://html.spec.whatwg.org/multipage/server-sent-events.html."""

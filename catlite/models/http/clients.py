@@ -232,6 +232,7 @@ class OpenAIClient:
         self, url: str, body: Mapping[str, Any], options: Any, write: Write
     ) -> tuple[httpx.Response, str | None]:
         """The response, and the body that its pieces make; None where it broke off."""
+        import httpx
         import openai
 
         # openai's own reader would stop at the first error, and read nothing of a reply that is no stream.
@@ -249,6 +250,9 @@ class OpenAIClient:
                 async with asyncio.timeout(_LAST_BYTES_SECONDS):
                     async for _ in parts:
                         pass
+        except httpx.TransportError:
+            if not assembly.is_whole:
+                raise
         finally:
             await stream.close()
         return stream.response, assembly.body()

@@ -173,6 +173,7 @@ class Service:
     most_choices: int | None = None
     connections: Connections = field(init=False)
     fixed: Address | None = None  # unless the environment has a part in it, which may change
+    own_url: str | None = None  # of base_url
 
     def __post_init__(self) -> None:
         self.connections = Connections(self.max_connections)
@@ -181,6 +182,7 @@ class Service:
         else:
             where = address(self.base_url, self.api_key)
             self.fixed = where if self.base_url and self.api_key else None
+            self.own_url = where.url if self.base_url else None
 
     @property
     def via_litellm(self) -> bool:
@@ -240,7 +242,10 @@ class Service:
         return await retrying(request, self.retry_seconds, self.connections.mine.slots, self.traffic)
 
     def _url(self) -> str:
-        return self.fixed.url if self.fixed else address(self.base_url, Secret("unused")).url
+        if self.own_url is not None:
+            return self.own_url
+        # Asked for several times in each request, so that the environment is read, and a URL taken apart only then.
+        return address(None, Secret("unused")).url if os.environ.get("OPENAI_BASE_URL") else OPENAI_URL
 
     def _make(self, where: Address) -> Client:
         _ = self.price  # reads a large file, once

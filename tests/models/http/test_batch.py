@@ -22,7 +22,7 @@ from catlite.errors import (
     StoreError,
 )
 from catlite.models.http import batches
-from catlite.runs import session
+from catlite.runs import atomic, session
 
 QUESTION = "What is six times seven?"
 QUESTIONS = [f"What is {number} times 7?" for number in range(5)]
@@ -178,7 +178,7 @@ def test_a_line_without_a_reply_is_asked_again_in_the_next_batch_and_is_never_a_
     assert len(server.batches) == 2
 
 
-def test_rows_of_other_requests_are_not_taken(server):
+def test_rows_of_other_requests_are_not_taken(server, caplog):
     good = server._go_on
 
     def swap(batch, number):
@@ -189,13 +189,34 @@ def test_rows_of_other_requests_are_not_taken(server):
     server._go_on = swap
     assert ask(server)[0].error is None
     assert len(server.batches) == 2
+    lines = [f"batch batch_0: line {number} of output_file_id-0 cannot be read" for number in (2, 3)]
+    assert [record.message for record in caplog.records if "cannot be read" in record.message] == lines
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_loses_no_line(server):
+    good = server._go_on
+
+    def marked(batch, number):
+        good(batch, number)
+        if "output_file_id" in batch:
+            server.files[batch["output_file_id"]] = "\ufeff".encode() + server.files[batch["output_file_id"]]
+
+    server._go_on = marked
+    assert ask(server)[0].error is None
+    assert len(server.batches) == 1
+
+
+def test_repeats_of_an_evaluation_are_one_batch_also_in_a_run(server, tmp_path):
+    task = [catlite.Example(QUESTION, "42", answer_format="boxed")]
+    with on(server, gather_seconds=0.5) as model:
+        result = catlite.evaluate(task, model, n=2, n_repeats=3, run=tmp_path, progress=False)
+    assert [len(server.lines(number)) for number in range(len(server.batches))] == [3]
+    assert [len(group.rollouts) for group in result.groups] == [2, 2, 2]
 
 
 def test_a_batch_that_fails_validation_ends_the_run_with_the_reason_and_is_not_sent_again(server, tmp_path):
     server.ends, server.errors = ["failed"], [{"code": "invalid", "message": "The model `x` is not there", "line": 1}]
-    with pytest.raises(
-        RequestRejected, match=r"batch_0, was failed: line 1: The model `x` is not there; nothing was paid"
-    ):
+    with pytest.raises(RequestRejected, match=r"batch_0, failed: line 1: The model `x` is not there; nothing was paid"):
         ask(server, 8, run=tmp_path)
     assert len(server.batches) == 1
     assert records(tmp_path) == []
@@ -317,6 +338,39 @@ def test_a_record_that_cannot_be_read_is_an_error_with_its_path(server, tmp_path
         ask(server, 2, run=tmp_path, max_tokens=7)
 
 
+@pytest.mark.parametrize("gone", ["/batches/batch_0", "/files/output_file_id-0/content"])
+def test_a_batch_that_the_provider_has_dropped_names_the_record_to_delete(server, tmp_path, gone):
+    interrupted(server, run=tmp_path)
+    (path,) = records(tmp_path)
+    server.fault = lambda method, path: 404 if path == gone else None
+    with pytest.raises(
+        RequestRejected, match=f"has dropped batch batch_0 or its files.* delete {path} to ask, and pay"
+    ):
+        ask(server, 2, run=tmp_path, max_tokens=7)
+    assert spent(tmp_path).completion_tokens == 14  # the most: it may have been answered
+    path.unlink()
+    assert len(ask(server, 2, run=tmp_path, max_tokens=7)) == 2
+    assert len(server.batches) == 2
+
+
+def test_a_record_that_cannot_be_written_makes_no_batch_free(server, tmp_path, monkeypatch):
+    written = []
+
+    def full(path, parts):
+        written.append(path)
+        if len(written) == 2:  # with the id
+            raise StoreError(f"{path} cannot be written: No space left on device")
+        return atomic.write(path, parts)
+
+    monkeypatch.setattr(batches, "write", full)
+    with pytest.raises(StoreError, match="No space left"):
+        ask(server, 2, run=tmp_path, max_tokens=7)
+    assert spent(tmp_path).completion_tokens == 14
+    assert len(ask(server, 2, run=tmp_path, max_tokens=7)) == 2
+    assert len(server.batches) == 1
+    assert spent(tmp_path).completion_tokens == 5
+
+
 # --- connections ---
 
 
@@ -325,6 +379,18 @@ def test_a_creation_with_an_unknown_end_makes_no_second_batch(server, fault, hur
     faults = [fault]
     server.fault = lambda method, path: faults.pop() if (method, path) == ("POST", "/batches") and faults else None
     assert ask(server)[0].error is None
+    assert len(server.batches) == 1
+
+
+def test_a_creation_with_an_answer_that_cannot_be_read_makes_no_second_batch(server, tmp_path):
+    answer = server._answer
+
+    def garbled(method, path, content):
+        status, known = answer(method, path, content)
+        return status, b"<html>gateway</html>" if (method, path) == ("POST", "/batches") else known
+
+    server._answer = garbled
+    assert ask(server, run=tmp_path)[0].error is None
     assert len(server.batches) == 1
 
 

@@ -146,6 +146,13 @@ def test_either_end_will_do(endpoint, server, end):
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("end", [DONE, sse(delta("stop"))])
+def test_a_connection_that_breaks_after_the_end_takes_nothing_back(endpoint, server, end):
+    server.script([stream(*sse(delta(content="42")), *end, ending="cut", interval=0.01)])
+    assert ask_for(endpoint)[1].text == "42"
+    assert len(server.requests) == 1
+
+
 def test_a_server_that_holds_the_connection_after_the_end_is_not_waited_for(endpoint, server):
     server.script([stream(*GOOD, ending="hang")])
     assert ask_for(endpoint)[1].usage.completion_tokens == 4

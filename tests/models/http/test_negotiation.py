@@ -319,9 +319,11 @@ def test_what_a_judge_that_compares_was_asked_without_is_noted_on_the_evaluation
             task, policy, n=2, estimators=[MajorityVote()], grader=ModelAsJudge(judge, scale=scale), progress=False
         )
     note = "Grading: 'test-model' was asked without temperature=0.0, which it does not take."
-    assert evaluation.notes == [note]
+    first, judging = evaluation.notes
+    assert first == note
+    assert judging.startswith("Judging, which is in no row: 6 requests")
     evaluation.save(tmp_path / "kept")
-    assert catlite.Evaluation.load(tmp_path / "kept").notes == [note]
+    assert catlite.Evaluation.load(tmp_path / "kept").notes[0] == note
 
 
 def test_what_a_rubrics_judge_was_asked_without_is_noted_on_the_evaluation_too(server):

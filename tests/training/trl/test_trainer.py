@@ -214,5 +214,5 @@ def test_a_micro_batch_is_a_group_where_that_is_only_rounding(folder, monkeypatc
         return loss(self, model, inputs, *rest, **more)
 
     monkeypatch.setattr(GRPOTrainer, "compute_loss", spy)
-    trained(folder, config=small(steps=2, trl=trl))
+    trained(folder, config=small(steps=2, trl={**trl, "per_device_train_batch_size": 4}))
     assert (set(prompts) == {1}) == whole
