@@ -1,7 +1,7 @@
 """Models of the command `llm` (https://llm.datasette.io), as "cat/<model>": the answer is a synthesis of n replies.
 
 Every chat model that llm reaches by OpenAI's API has one; so have "local", the embedded model, and the names, separated
-by commas, in CATLITE_LLM_MODELS. Left out: attachments, schemas, tools, and servers that want headers of their own.
+by commas, in CATLITE_LLM_MODELS. Left out: schemas, tools, and servers that want headers of their own.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class _Cat:
         max_tokens: int | None = None
 
     def __init__(self, model: Chat | Responses) -> None:
-        self.model, self.model_id = model, f"cat/{model.model_id}"
+        self.model, self.model_id, self.attachment_types = model, f"cat/{model.model_id}", model.attachment_types
         self.needs_key, self.key_env_var = model.needs_key, model.key_env_var
 
     def _call(self, prompt: Any, conversation: Any, key: str | None) -> dict[str, Any]:
-        """Collect the arguments of `catlite.stream`."""
+        """Collect the arguments of `catlite.stream`; a server without a key in llm must not see OPENAI_API_KEY."""
         options = {name: value for name, value in prompt.options if value is not None}
-        where = {"base_url": self.model.api_base, "api_key": key}
+        where = {"base_url": self.model.api_base, "api_key": key or (self.model.api_base and "none")}
         messages = Chat("").build_messages(prompt, conversation)
         return {"prompt": messages, "model": self.model.model_name or self.model.model_id, **where, **options}
 

@@ -5,8 +5,10 @@ Parts are passed on as they are given. Left out: what a part holds, beyond its s
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import string
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from catlite.errors import ConfigError
@@ -16,7 +18,9 @@ Prompt = str | list[Message]
 MOST_CHARACTERS = 28_000_000  # of one text in a part: an image of 20 MB as base64, more than most providers take
 _LABELS = {"image_url": "image", "input_audio": "audio", "video_url": "video"}
 _REMOTE = re.compile(r"(?:https?|gs|s3)://\S", re.IGNORECASE)  # addresses that a server or litellm fetches from
-_DATA = re.compile(r"data:image/[\w.+-]+;base64,\S", re.IGNORECASE)
+_DATA = re.compile(r"data:image/[\w.+-]+;base64,[^=]", re.IGNORECASE)
+_BASE64 = f"{string.ascii_letters}{string.digits}+/".encode()
+_DEEPEST = 50  # lists and objects within each other in one part
 _ADVICE = "catlite.image(…) makes a part of a file, of bytes or of a PIL image"
 
 
@@ -45,6 +49,7 @@ def as_messages(prompt: Prompt) -> list[Message]:
                     f"message {number} has no {key!r} that is a string: "
                     f'want {{"role": "user", "content": …}}, got keys {sorted(map(str, message))}'
                 )
+        _check_values({key: value for key, value in message.items() if key != "content"}, f"message {number}")
     if not any(text_of(message).strip() for message in prompt):
         raise ConfigError("every message of the prompt is empty")
     return [dict(message) for message in prompt]
@@ -131,14 +136,7 @@ def _check_parts(parts: Sequence[Any], where: str) -> None:
             raise ConfigError(f'{place} has no "type": want {{"type": "text", "text": …}} or an image, got {given}')
         if kind == "text" and not isinstance(part.get("text"), str):
             raise ConfigError(f'{place} is of the type "text" and has none: want {{"type": "text", "text": …}}')
-        for leaf in _leaves(part):
-            if not isinstance(leaf, str | int | float | None):
-                raise ConfigError(f"{place} holds {type(leaf).__name__}, which cannot be sent as JSON: {_ADVICE}")
-            if isinstance(leaf, str) and len(leaf) > MOST_CHARACTERS:
-                raise ConfigError(
-                    f"{place} holds {len(leaf):,} characters, and {MOST_CHARACTERS:,} (20 MB as base64) are the most "
-                    "that is sent in one part: make the image smaller"
-                )
+        _check_values(part, place)
         if kind == "image_url":
             _check_image(part.get("image_url"), place)
         elif kind == "image" and "source" not in part:
@@ -149,7 +147,11 @@ def _check_image(image: Any, place: str) -> None:
     url = image.get("url") if isinstance(image, Mapping) else None
     if not isinstance(url, str):
         raise ConfigError(f'{place} has no address: want {{"type": "image_url", "image_url": {{"url": …}}}}; {_ADVICE}')
-    if _REMOTE.match(url) or _DATA.match(url):
+    if _REMOTE.match(url):
+        return
+    # Deleting all digits of base64 takes a fifth of the time of a regular expression over megabytes.
+    data = url.partition(",")[2].encode("ascii", "replace")
+    if _DATA.match(url) and data.translate(None, _BASE64) in (b"", b"=", b"=="):
         return
     if url[:5].lower() == "data:":
         raise ConfigError(
@@ -162,9 +164,21 @@ def _check_image(image: Any, place: str) -> None:
     )
 
 
-def _leaves(value: Any) -> Iterator[Any]:
+def _check_values(value: Any, place: str, depth: int = 0) -> None:
+    """Raise ConfigError for what JSON does not have, and for a text that is too long to send."""
     if isinstance(value, Mapping | list | tuple):
+        if depth > _DEEPEST:
+            raise ConfigError(f"{place} has more than {_DEEPEST} lists and objects within each other, or holds itself")
+        for key in value if isinstance(value, Mapping) else ():
+            if not isinstance(key, str):
+                raise ConfigError(f"{place} has the key {key!r:.60}, which is no text: it cannot be sent as JSON")
         for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _leaves(item)
-    else:
-        yield value
+            _check_values(item, place, depth + 1)
+    elif not isinstance(value, str | int | float | None) or (isinstance(value, float) and not math.isfinite(value)):
+        kind = value if isinstance(value, float) else type(value).__name__
+        raise ConfigError(f"{place} holds {kind}, which cannot be sent as JSON: {_ADVICE}")
+    elif isinstance(value, str) and len(value) > MOST_CHARACTERS:
+        raise ConfigError(
+            f"{place} holds {len(value):,} characters, and {MOST_CHARACTERS:,} (20 MB as base64) are the most that is "
+            "sent in one part: make it smaller"
+        )

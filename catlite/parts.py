@@ -55,6 +55,8 @@ def image(source: Any, detail: Literal["low", "high", "auto"] | None = None) -> 
     url = source if address else _data_url(source)
     part = {"type": "image_url", "image_url": {"url": url} | ({} if detail is None else {"detail": detail})}
     as_messages([{"role": "user", "content": [part]}])
+    if url[:5].lower() == "data:" and media_type(_first_bytes(url)) is None:
+        raise ConfigError(f"the data URL {url[:40]!r} holds no PNG, JPEG, GIF or WebP image: convert it first")
     return part
 
 
@@ -92,9 +94,20 @@ def _data_url(source: Any) -> str:
 def _png(picture: Any) -> bytes:
     """Write an image of PIL as PNG, which all servers read."""
     target = io.BytesIO()
-    plain = picture.mode in ("1", "L", "LA", "P", "RGB", "RGBA")
-    (picture if plain else picture.convert("RGB")).save(target, "PNG", compress_level=1)
+    plain = picture.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # the last has 16 bits, which RGB cuts
+    try:
+        (picture if plain else picture.convert("RGB")).save(target, "PNG", compress_level=1)
+    except (OSError, ValueError) as error:  # a file that was cut off, an image without pixels
+        raise ConfigError(f"the image {picture!r:.100} cannot be written as PNG: {error}") from None
     return target.getvalue()
+
+
+def _first_bytes(url: str) -> bytes:
+    """Decode as much of a data URL as tells its type; nothing where that is not base64."""
+    try:
+        return base64.b64decode(url.partition(",")[2][:64], validate=True)
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def media_type(content: bytes) -> str | None:

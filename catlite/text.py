@@ -26,11 +26,16 @@ def visible(text: str) -> str:
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def data_frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Make a DataFrame of `rows`; lone surrogates are written out, since pandas with pyarrow refuses them."""
+def data_frame(rows: Sequence[Mapping[str, Any]], columns: list[str] | None = None) -> pd.DataFrame:
+    """Make a DataFrame of `rows`; lone surrogates are written out, since pandas with pyarrow refuses them.
+
+    Args:
+        rows: the columns of each.
+        columns: all of them, where there may be no rows; None takes those of the rows.
+    """
     import pandas as pd
 
-    return pd.DataFrame([writable(row) for row in rows])
+    return pd.DataFrame([writable(row) for row in rows], columns=columns)
 
 
 def writable(value: Any) -> Any:
@@ -39,7 +44,7 @@ def writable(value: Any) -> Any:
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, Mapping):
         return {writable(name): writable(part) for name, part in value.items()}
-    return [writable(part) for part in value] if isinstance(value, list) else value
+    return [writable(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def short(text: str, width: int = 60) -> str:

@@ -1,6 +1,7 @@
 """Images in prompts: made of files, refused where no server could read them, shown small."""
 
 import base64
+import io
 
 import pytest
 from pages import data
@@ -16,6 +17,10 @@ from catlite.reporting import rendering
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 GIF = b"GIF89a\x01\0\x01\0\0\0\0;"
+
+
+HOLDS_ITSELF = {"type": "x"}
+HOLDS_ITSELF["again"] = [HOLDS_ITSELF]
 
 
 # What is a prompt
@@ -51,16 +56,29 @@ def test_parts_stay_as_they_are_given():
         ([{"type": "image_url"}], "has no address"),
         ([part("data:image/png,rawbytes")], "no image in base64"),
         ([part("data:text/html;base64,PGI+")], "no image in base64"),
+        ([part("data:image/png;base64,@@@@")], "no image in base64"),
+        ([part("data:image/png;base64,iVBO\nRw0K")], "no image in base64"),
+        ([part("data:image/png;base64,====")], "no image in base64"),
         ([part("javascript:alert(1)")], "cannot read"),
         ([part("data:image/png;base64," + "A" * MOST_CHARACTERS)], "28,000,000 .20 MB"),
         ([{"type": "input_audio", "input_audio": {"data": b"\0"}}], "holds bytes, which cannot be sent"),
         ([{"type": "image", "image": object()}], r"holds object.*catlite\.image"),
         ([{"type": "image"}], 'calls "image_url"'),
+        ([{"type": "x", "y": float("nan")}], "holds nan, which cannot be sent"),
+        ([{"type": "x", 1: "y"}], "the key 1, which is no text"),
+        ([HOLDS_ITSELF], "more than 50 lists"),
+        ([words("x" * (MOST_CHARACTERS + 1))], "make it smaller"),
     ],
 )
 def test_a_part_that_no_server_can_read_is_refused(parts, why):
     with pytest.raises(ConfigError, match=why):
         as_messages([{"role": "user", "content": parts}])
+
+
+@pytest.mark.parametrize("value", [b"bytes", float("inf"), {1: "one"}])
+def test_a_field_beside_the_content_is_checked_as_well(value):
+    with pytest.raises(ConfigError, match="message 0 "):
+        as_messages([{"role": "user", "content": "What?", "extra": value}])
 
 
 def test_text_stays_text_and_parts_are_added_to():
@@ -97,6 +115,11 @@ def test_an_image_of_pil_is_made_png():
     for mode in ("RGB", "RGBA", "L", "CMYK", "I"):
         url = catlite.image(pil.new(mode, (3, 2)))["image_url"]["url"]
         assert media_type(base64.b64decode(url.partition(",")[2])) == "image/png"
+    deep = pil.new("I;16", (1, 1), 40_000)
+    content = base64.b64decode(catlite.image(deep)["image_url"]["url"].partition(",")[2])
+    assert pil.open(io.BytesIO(content)).getpixel((0, 0)) == 40_000  # not cut at 255, which is white
+    with pytest.raises(ConfigError, match="cannot be written as PNG"):
+        catlite.image(pil.new("RGB", (0, 0)))
 
 
 @pytest.mark.parametrize(
@@ -107,6 +130,8 @@ def test_an_image_of_pil_is_made_png():
         (b"", "no PNG"),
         ("missing.png", "no such file"),
         ("data:image/svg+xml,<svg>", "no image in base64"),
+        (data_url(SVG, "image/svg+xml"), "holds no PNG"),
+        (data_url(SVG), "holds no PNG"),
         ("file:///tmp/a.png", r"catlite\.image\('/tmp/a\.png'\)"),
         (b"\x89PNG\r\n\x1a\n" + bytes(21_000_000), "are the most"),
         (7, "not int"),
@@ -189,11 +214,15 @@ def test_a_small_image_is_shown_as_it_is_and_a_large_one_smaller():
         (data_url(SVG, "image/svg+xml"), "image that is not shown"),
         (data_url(SVG, "image/png"), "image that is not shown"),
         (data_url(b"\x89PNG\r\n", "image/png"), "image that is not shown"),
-        ('data:image/png;base64,AA"><script>alert(1)</script>', "image that cannot be read"),
+        ("data:image/png;base64,AAAAA", "image that cannot be read"),
     ],
 )
 def test_what_is_not_an_image_of_pixels_is_never_a_source(url, text):
     assert previews([{"role": "user", "content": [part(url), words("?")]}]) == [{"text": text}]
+
+
+def test_a_prompt_that_no_model_is_asked_has_no_image_on_a_page():
+    assert previews([{"role": "user", "content": [part('data:image/png;base64,AA"><script>alert(1)</script>')]}]) == []
 
 
 def test_an_image_that_pillow_cannot_read_is_only_named():
@@ -250,12 +279,12 @@ def test_rows_have_images_in_every_form(file):
         {"question": "What?", "image": {"bytes": png(), "path": None}},
         {"question": "What?", "image": [{"bytes": None, "path": str(path)}]},
         {"question": [{"role": "system", "content": "Look."}, {"role": "user", "content": "What?"}], "image": path},
-        {"question": "No picture here.", "image": None},
+        *({"question": "No picture here.", "image": image} for image in (None, "", [], {"bytes": None, "path": None})),
     ]
     task = catlite.from_records(rows, prompt="question", images="image")
     expected = {"role": "user", "content": [catlite.image(path), words("What?")]}
     assert [example.messages[-1] for example in task.examples[:5]] == [expected] * 5
-    assert task.examples[5].prompt == "No picture here."
+    assert {example.prompt for example in task.examples[5:]} == {"No picture here."}
     assert task.examples[0].metadata == {}
 
 
@@ -268,6 +297,8 @@ def test_parts_in_a_row_lose_the_keys_that_a_dataset_fills_in():
 def test_an_image_that_cannot_be_read_is_an_error_with_its_row():
     with pytest.raises(DataError, match=r"row 2: the image 'gone\.png' cannot be read"):
         catlite.from_records([{"prompt": "a", "i": png()}, {"prompt": "b", "i": "gone.png"}], images="i")
+    with pytest.raises(DataError, match="not dict"):
+        catlite.from_records([{"prompt": "a", "i": {"url": "https://example.org/a.png"}}], images="i")
     with pytest.raises(DataError, match="have no place"):
         catlite.from_records([{"prompt": [{"role": "system", "content": "a"}], "i": png()}], images="i")
     with pytest.raises(DataError, match="no column 'picture' for the images"):

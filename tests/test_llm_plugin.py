@@ -9,7 +9,9 @@ llm = pytest.importorskip("llm", reason="needs catlite[llm]")
 from click.testing import CliRunner  # noqa: E402
 from llm.cli import cli  # noqa: E402
 from llm.plugins import load_plugins, pm  # noqa: E402
+from pictures import png, words  # noqa: E402
 
+import catlite  # noqa: E402
 from catlite import llm_plugin  # noqa: E402
 
 QUESTION = "What is 6 times 7?"
@@ -75,6 +77,25 @@ def test_other_models_are_named_in_the_environment_or_in_llms_own_file(run, serv
     names = llm.get_model_aliases()
     assert "cat/local" in names
     assert "cat/headed" not in names
+
+
+def test_a_server_that_llm_has_no_key_for_gets_none(run, server, monkeypatch, home):
+    lines = ["- model_id: open", f"  api_base: {server.url}", "  model_name: m", "  vision: true"]
+    (home / "extra-openai-models.yaml").write_text("\n".join(lines))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai-0123456789")
+    assert run("-m", "cat/open", "-o", "n", "1", QUESTION)[0] == 1
+    assert server.requests[-1].headers["authorization"] == "Bearer none"
+
+
+def test_attachments_travel_where_the_model_takes_them(run, server):
+    picture = llm.Attachment(type="image/png", content=png())
+    run("models", "list")  # registers them
+    assert llm.get_model("cat/gpt-4o").prompt("What?", attachments=[picture], n=1).text() == r"It is \boxed{42}."
+    assert server.requests[0].body["messages"] == [
+        {"role": "user", "content": [words("What?"), catlite.image(png())]},
+    ]
+    with pytest.raises(ValueError, match="attachments"):
+        llm.get_model("cat/gpt-3.5-turbo").prompt("What?", attachments=[picture])
 
 
 def test_the_key_is_in_no_log_and_no_message(run, server, home):

@@ -12,7 +12,7 @@ import catlite
 from catlite.cli import options
 from catlite.cli.flags import in_flags
 from catlite.data import Reference
-from catlite.errors import StoreError
+from catlite.errors import ConfigError, StoreError
 from catlite.references import files
 from catlite.references.dataset import References
 from catlite.text import plural
@@ -55,6 +55,8 @@ def _estimate(arguments: argparse.Namespace) -> int:
     out = None if arguments.out is None else Path(arguments.out)
     if out is not None:
         files.check_path(out)
+        if out.exists() and Path(arguments.file).exists() and out.samefile(arguments.file):
+            raise ConfigError(f"--out {out} is the file of questions: give another one to write")
     task = catlite.from_records(arguments.file, **options.own(arguments), **options.drawn(arguments))
     with options.opened(arguments) as model:
         chosen = options.estimator(arguments.estimator, model, arguments)
@@ -64,13 +66,12 @@ def _estimate(arguments: argparse.Namespace) -> int:
         references = catlite.estimate(task, model, **settings)
     if out is None:
         _print(references)
-    else:
-        _save(references, out)
+    written = out is None or _save(references, out)
     failed = [reference for reference in references if reference.error is not None]
     if failed:
         reason = in_flags(" ".join(str(failed[0].error).split()), arguments.parser)
         print(f"catlite: {len(failed)} of {len(references)} questions have no reference: {reason}", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if failed or not written else 0
 
 
 def _print(references: Iterable[Reference]) -> None:
@@ -79,17 +80,21 @@ def _print(references: Iterable[Reference]) -> None:
         print(json.dumps({"id": reference.group.example.id} | line))
 
 
-def _save(references: References, out: Path) -> None:
-    """Write the usable references to `out` and tell how many; where that fails, print all, since they are paid for."""
+def _save(references: References, out: Path) -> bool:
+    """Write the usable references to `out` and tell how many; return whether there are any.
+
+    Where that fails, print all, since they are paid for.
+    """
     rows = [row for row in files.rows(references) if row["completion"] is not None]
     incomplete = len(references) - len(references.failed) - len(rows)
     if incomplete:
         print(f"catlite: {incomplete} of {len(references)} left out: cut off, or abstained", file=sys.stderr)
     if not rows:
         print(f"catlite: no reference, so {out} is not written", file=sys.stderr)
-        return
+        return False
     try:
         print(f"{files.save(rows, out)}: {plural(len(rows), 'reference')}")
     except StoreError:
         _print(references)
         raise
+    return True

@@ -85,7 +85,7 @@ class References(list[Reference]):
         Example:
             >>> references.to_frame()[["id", "answer", "agreement"]]
         """
-        return data_frame(files.rows(self))
+        return data_frame(files.rows(self), files.COLUMNS)
 
     def to_dataset(self, layout: Layout = "trl", *, unusable: bool = False) -> datasets.Dataset:
         """Make a Hugging Face dataset with the columns of `to_frame`, for a trainer.

@@ -21,6 +21,10 @@ from catlite.text import writable
 
 Row = dict[str, Any]
 Layout = Literal["trl", "sdft", "verl"]
+COLUMNS = [
+    *("id", "prompt", "completion", "answer", "reference", "rubric", "support", "agreement", "rollouts", "source"),
+    *("model", "anchor", "notes", "error", "prompt_tokens", "completion_tokens", "cost_usd"),
+]
 ENDINGS = (".parquet", ".jsonl", ".csv")
 
 
@@ -156,7 +160,7 @@ def save(rows: Sequence[Row], path: Path) -> Path:
     if ending == ".jsonl":
         return atomic.write(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     file = io.StringIO(newline="")
-    lines = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    lines = csv.DictWriter(file, list(rows[0]))  # with \r\n, which has texts with either of them quoted
     lines.writeheader()
     lines.writerows({column: _cell(value) for column, value in row.items()} for row in rows)
     return atomic.write(path, [file.getvalue()])

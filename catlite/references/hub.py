@@ -14,7 +14,7 @@ import catlite
 from catlite.data import Reference
 from catlite.errors import ConfigError, MissingExtra, StoreError
 from catlite.extras import install
-from catlite.models.http.keys import Secret
+from catlite.models.http.keys import Secret, check_key
 from catlite.text import count, dollars, plural, short
 from catlite.usage import Usage
 
@@ -102,6 +102,7 @@ def push(repo: str, content: bytes, readme: str, *, private: bool, token: Secret
         from huggingface_hub import CommitOperationAdd, HfApi, errors as hub
     except ImportError:
         raise MissingExtra(f"the Hub needs catlite[data]: {install('data')}") from None
+    check_key(token)
     api = HfApi(token=token and token.reveal())
     try:
         api.whoami()

@@ -35,10 +35,10 @@ def check_writable(path: Path) -> None:
 def _beside(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
     """Yield the resolved path and a temporary file in its folder, which is gone at the end unless it was renamed."""
     path = path.expanduser().resolve()
-    if path.exists() and not path.is_file():
-        raise ConfigError(f"{path} is not a file: give the path of one to write")
     temporary = None
     try:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path} is not a file: give the path of one to write")
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:40]}.", delete=False) as file:
             temporary = Path(file.name)

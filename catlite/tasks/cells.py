@@ -58,10 +58,10 @@ def _filled(value: Any) -> Any:
 def with_images(prompt: Prompt, value: Any, column: str) -> Prompt:
     """Put the images of a cell before the user's first text; DataError for a prompt without a message of the user."""
     value = plain(value)
-    cells = [cell for cell in (value if isinstance(value, list | tuple) else [value]) if cell is not None]
+    cells = value if isinstance(value, list | tuple) else [value]
     # As a dataset has them that does not decode its images: {"bytes": …, "path": …}.
-    sources = [(cell.get("bytes") or cell.get("path")) if isinstance(cell, Mapping) else cell for cell in cells]
-    images = [image(source) for source in sources]
+    sources = [(cell["bytes"] or cell["path"]) if _is_undecoded(cell) else cell for cell in cells]
+    images = [image(source) for source in sources if source is not None and source != ""]
     messages = as_messages(prompt)
     place = next((place for place, message in enumerate(messages) if message["role"] == "user"), None)
     if not images:
@@ -70,6 +70,10 @@ def with_images(prompt: Prompt, value: Any, column: str) -> Prompt:
         raise DataError(f"no message of the prompt is the user's: the images in {column!r} have no place")
     messages[place]["content"] = extended(images, messages[place]["content"])
     return messages
+
+
+def _is_undecoded(cell: Any) -> bool:
+    return isinstance(cell, Mapping) and cell.keys() == {"bytes", "path"}
 
 
 def _chat(text: str) -> list[Any] | None:

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from catlite.coerce import as_task
-from catlite.data import Example, Prompt, Task
+from catlite.data import Example, Prompt, Task, text_only
 from catlite.errors import ConfigError, DataError
+from catlite.models.base import sendable
 from catlite.training.config import SFTConfig, TrainConfig
 from catlite.training.grouping import ID
 
@@ -22,12 +23,23 @@ Named = list[tuple[str, Example]]  # each example with its id
 def task_of(
     task: str | Task | Iterable[Example | Prompt], caller: str, answer_format: str | None
 ) -> tuple[Task, Named]:
-    """The task and its examples by id. Raises DataError for a task without examples."""
+    """The task and its examples by id, their prompts as the policy is asked them.
+
+    Raises DataError for a task without examples, ConfigError for a part that is no text.
+    """
     made = as_task(task, caller, answer_format=answer_format, instead=None)
-    examples = named(made)
+    examples = [
+        (name, dataclasses.replace(example, prompt=_asked(example.prompt, caller))) for name, example in named(made)
+    ]
     if not examples:
         raise DataError(f"the task {made.name!r} has no examples to train on")
     return made, examples
+
+
+def _asked(prompt: Prompt, caller: str) -> Prompt:
+    """Join parts of text and replace lone surrogates, as LocalModel does."""
+    asked: Prompt = sendable({"content": text_only(prompt, f"{caller}()")})["content"]
+    return asked
 
 
 def named(task: Task) -> Named:

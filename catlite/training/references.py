@@ -25,6 +25,7 @@ from catlite.errors import (
 from catlite.references.dataset import References
 from catlite.rollouts import is_hopeless, sample_group, under_way
 from catlite.tasks.records import from_records
+from catlite.text import writable
 from catlite.training.config import SFTConfig
 from catlite.training.examples import Named, named
 from catlite.training.lora import TrainablePolicy
@@ -63,11 +64,14 @@ def with_references(task: Any, estimator: Estimator | None) -> tuple[Any, Estima
     if estimator is not None:
         raise ConfigError("estimator= makes references, and these are made already: leave it out")
     name = task.task or name if isinstance(task, References) else name
-    # Numbered as in a file of them, so that a run goes on from either.
+    # Numbered, and lone surrogates written out, as in a file of them, so that a run goes on from either.
     examples = [reference.group.example for reference in task]
     ids = [str(number) if example.id is None else example.id for number, example in enumerate(examples, 1)]
-    made = Task(name, tuple(Example(example.prompt, id=id_) for id_, example in zip(ids, examples, strict=True)))
-    return made, Existing({name: reference for (name, _), reference in zip(named(made), task, strict=True)})
+    made = Task(
+        name, tuple(Example(writable(example.prompt), id=id_) for id_, example in zip(ids, examples, strict=True))
+    )
+    texts = [dataclasses.replace(reference, text=writable(reference.text)) for reference in task]
+    return made, Existing({name: reference for (name, _), reference in zip(named(made), texts, strict=True)})
 
 
 def _reference(example: Example, file: str) -> Reference:

@@ -44,7 +44,7 @@ def test_a_run_that_ended_early_is_written_as_far_as_it_came(run, questions, ser
 def test_a_reference_that_was_cut_off_is_left_out_and_told(run, questions, server, tmp_path):
     server.reply = lambda body, i: {"content": "half", "finish_reason": "length" if "n" not in body else "stop"}
     code, shown, err = run("estimate", questions, *PAID, "--out", str(tmp_path / "refs.jsonl"))
-    assert (code, shown) == (0, "")
+    assert (code, shown) == (1, "")
     assert err.splitlines() == [
         "catlite: 3 of 3 left out: cut off, or abstained",
         f"catlite: no reference, so {tmp_path / 'refs.jsonl'} is not written",
@@ -57,6 +57,7 @@ def test_a_reference_that_was_cut_off_is_left_out_and_told(run, questions, serve
         ("refs.xlsx", 2, ".parquet, .jsonl, .csv"),
         ("folder.csv", 2, "not a file"),
         ("questions.csv/refs.csv", 1, "written"),
+        ("questions.csv", 2, "is the file of questions"),
     ],
 )
 def test_a_path_that_cannot_be_written_is_told_before_anything_is_sent(

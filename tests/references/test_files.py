@@ -18,10 +18,6 @@ pd = pytest.importorskip("pandas")
 
 CHAT = [{"role": "system", "content": "Kürz — 简"}, {"role": "user", "content": "Why?\n'\"<b>"}]
 RUBRIC = Rubric([Criterion("Names zinc.", 5, ("axis:a",)), Criterion("Says iron.", -4.5)])
-COLUMNS = [
-    *("id", "prompt", "completion", "answer", "reference", "rubric", "support", "agreement", "rollouts", "source"),
-    *("model", "anchor", "notes", "error", "prompt_tokens", "completion_tokens", "cost_usd"),
-]
 
 
 ABSTAINED = reference(text="", answer=None, abstained=True, notes=("abstained: 2 of 8 agree",))
@@ -33,7 +29,7 @@ def test_a_row_has_the_columns_that_trainers_read_and_no_right_answer():
     example = dataclasses.replace(gold.group.example, answer="GOLD", rubric=RUBRIC, metadata={"secret": "GOLD"})
     gold = dataclasses.replace(gold, group=dataclasses.replace(gold.group, example=example))
     row = files.rows([gold])[0]
-    assert list(row) == COLUMNS
+    assert list(row) == files.COLUMNS
     assert "GOLD" not in json.dumps(row)
     assert row["prompt"] == [{"role": "user", "content": "What is 6 times 7?"}]
     assert row["completion"] == [{"role": "assistant", "content": r"It is \boxed{42}."}]
@@ -50,7 +46,7 @@ def test_the_frame_has_every_reference_and_a_dataset_those_with_a_whole_text(tmp
     references = References([reference(), FAILED, ABSTAINED, CUT_OFF, open_ended()])
     assert [reference.text for reference in references.usable] == [r"It is \boxed{42}.", "Because."]
     frame = references.to_frame()
-    assert list(frame.columns) == COLUMNS
+    assert list(frame.columns) == files.COLUMNS
     assert frame.completion.isna().tolist() == [False, True, True, True, False]
     assert frame.reference[3] == "Because the"
     path = references.to_parquet(tmp_path / "refs.parquet")
@@ -58,6 +54,11 @@ def test_the_frame_has_every_reference_and_a_dataset_those_with_a_whole_text(tmp
     whole = pd.read_parquet(references.to_parquet(tmp_path / "all.parquet", unusable=True))
     assert whole.completion.isna().tolist() == [False, True, True, True, False]
     assert whole.error[1] == "the server is down"
+
+
+def test_the_frame_of_no_reference_has_the_columns_as_well():
+    assert References([reference()]).failed.to_frame()[["id", "error"]].empty
+    assert list(References().to_frame().columns) == files.COLUMNS
 
 
 def test_slices_and_parts_keep_what_the_card_tells():
@@ -115,12 +116,19 @@ def test_a_prompt_with_more_than_texts_is_kept_as_json(tmp_path):
 
 @pytest.mark.parametrize("ending", [".parquet", ".jsonl", ".csv"])
 def test_every_ending_is_read_back_alike(ending, tmp_path):
-    rows = files.rows([reference(CHAT, rubric=RUBRIC), open_ended("a, \"b\"\r\n'c'")])
+    chat = [{"role": "user", "content": ({"type": "text", "text": "half \ud800"},)}]
+    rows = files.rows(
+        [
+            *(reference(CHAT, rubric=RUBRIC), open_ended("a, \"b\"\r\n'c'"), open_ended(chat)),
+            *(open_ended("Old", text) for text in ("Mac\rlines", "Unix\nlines", "\r\n", " ")),
+        ]
+    )
     path = files.save(rows, tmp_path / f"refs{ending}")
     task = from_records(path, answer="answer", rubric="rubric", id="id")
     assert [example.prompt for example in task] == [row["prompt"] for row in rows]
-    assert [example.answer for example in task] == ["42", None]
-    assert [example.rubric for example in task] == [RUBRIC, None]
+    assert [example.answer for example in task] == ["42"] + [None] * 6
+    assert [example.rubric for example in task] == [RUBRIC] + [None] * 6
+    assert [example.metadata["reference"] for example in task] == [row["reference"] for row in rows]
 
 
 def test_a_layout_adds_the_columns_of_its_trainer():
@@ -145,6 +153,8 @@ def test_a_path_is_checked_before_there_is_anything_to_write(tmp_path):
         files.check_path(tmp_path / "folder.jsonl")
     with pytest.raises(StoreError, match="cannot be written"):
         files.check_path(tmp_path / "file" / "refs.csv")
+    with pytest.raises(StoreError, match="cannot be written: File name too long"):
+        files.check_path(tmp_path / f"{'x' * 300}.csv")
     files.check_path(tmp_path / "new" / "refs.parquet")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder.jsonl", "new"]
 
@@ -191,7 +201,7 @@ def test_a_parquet_file_given_as_a_task_is_an_error_that_names_its_columns(tmp_p
 def test_a_dataset_has_the_columns_as_they_are():
     pytest.importorskip("datasets", reason="needs catlite[data]")
     dataset = References([reference(CHAT, rubric=RUBRIC), FAILED, open_ended()]).to_dataset()
-    assert dataset.column_names == COLUMNS
+    assert dataset.column_names == files.COLUMNS
     assert dataset[0]["prompt"] == CHAT
     assert dataset[0]["rubric"][1] == {"criterion": "Says iron.", "points": -4.5, "tags": []}
     assert dataset[1]["answer"] is None

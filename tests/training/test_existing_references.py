@@ -65,6 +65,21 @@ def test_sft_takes_references_and_their_file_as_the_same_run(folder, rows, tmp_p
         sft(other, LocalModel(folder), config=SMALL, run=tmp_path / "run")
 
 
+def test_parts_of_text_and_half_surrogates_are_trained_on(folder, rows, tmp_path):
+    parts = [{"role": "user", "content": [{"type": "text", "text": "Say "}, {"type": "text", "text": "1"}]}]
+    made = References([open_ended(parts, "aaaa"), open_ended("Say \ud800", "b\udc00")])
+    run = sft(made, LocalModel(folder), config=SMALL, run=tmp_path / "run")
+    assert [(row["prompt"], row["completion"][0]["content"]) for row in rows] == [
+        ([{"role": "user", "content": "Say 1"}], "aaaa"),
+        ([{"role": "user", "content": "Say \\ud800"}], "b\\udc00"),
+    ]
+    path = made.to_parquet(tmp_path / "refs.parquet")
+    assert sft(path, LocalModel(folder), config=SMALL, run=tmp_path / "run").steps == run.steps
+    image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}]}]
+    with pytest.raises(ConfigError, match=r"sft\(\) takes text alone"):
+        sft(References([open_ended(image)]), LocalModel(folder), config=SMALL)
+
+
 def test_rows_of_another_hand_are_taken_or_refused_by_name(folder, rows, tmp_path):
     pandas = pytest.importorskip("pandas")
     path = tmp_path / "own.parquet"
