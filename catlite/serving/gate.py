@@ -53,7 +53,8 @@ class Gate:
 
     def _check_key(self, sent: bytes) -> None:
         assert self.settings.key is not None
-        if not hmac.compare_digest(sent, b"Bearer " + self.settings.key.reveal().encode()):
+        scheme, _, key = sent.partition(b" ")
+        if not (hmac.compare_digest(key, self.settings.key.reveal().encode()) and scheme.lower() == b"bearer"):
             why = "is wrong" if sent else "is missing"
             message = f"the key of this server {why}: send it as Authorization: Bearer …"
             raise Refusal(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
