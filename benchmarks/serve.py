@@ -249,7 +249,7 @@ def against_optillm(rounds: int, program: str, count: int) -> None:
                 print(f"  {name}: {wall:.2f} s wall, {cpu:.2f} s CPU, {asked / count:.0f} requests a question")
             pairs = list(zip(results["catlite"][1:], results["optillm"][1:], strict=True))
             for place, what in enumerate(("wall", "CPU")):
-                ratios = [mine[place] / theirs[place] for mine, theirs in pairs]
+                ratios = [own[place] / peer[place] for own, peer in pairs]
                 print(f"  {what}, catlite / optillm: {statistics.median(ratios):.2f}")
 
 

@@ -132,8 +132,8 @@ def _check_parts(parts: Sequence[Any], where: str) -> None:
         place = f"part {number} of {where}"
         kind = part.get("type") if isinstance(part, Mapping) else None
         if not isinstance(kind, str) or not kind:
-            given = f"keys {sorted(map(str, part))}" if isinstance(part, Mapping) else f"{type(part).__name__}"
-            raise ConfigError(f'{place} has no "type": want {{"type": "text", "text": …}} or an image, got {given}')
+            shape = f"keys {sorted(map(str, part))}" if isinstance(part, Mapping) else f"{type(part).__name__}"
+            raise ConfigError(f'{place} has no "type": want {{"type": "text", "text": …}} or an image, got {shape}')
         if kind == "text" and not isinstance(part.get("text"), str):
             raise ConfigError(f'{place} is of the type "text" and has none: want {{"type": "text", "text": …}}')
         _check_values(part, place)

@@ -10,8 +10,9 @@ import inspect
 import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
+from catlite import concurrency
 from catlite.checks import whole_number
 from catlite.data import Message, Prompt, Rollout
 from catlite.errors import ConfigError
@@ -85,6 +86,30 @@ class Closes(Protocol):
     async def aclose(self) -> None:
         """Close it; the next call opens it again."""
         ...
+
+
+class InBlocks:
+    """Closes a model at the end of a `with` or `async with` block, or by `close()`, each by its `aclose`."""
+
+    async def aclose(self) -> None:
+        """Close it; the next call opens it again."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close what blocking calls have opened."""
+        concurrency.run(self.aclose())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
 
 class Rates(Protocol):

@@ -11,15 +11,15 @@ import copy
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
-from catlite import concurrency
 from catlite.checks import whole_number
 from catlite.data import Prompt, Rollout, text_only
 from catlite.errors import BadReply, ConfigError, ModelError
 from catlite.models import ask
 from catlite.models.base import (
     Closes,
+    InBlocks,
     Model,
     Traits,
     check_n,
@@ -38,7 +38,7 @@ from catlite.usage import Usage
 _MOST = 1_000  # replies of one member in a round
 
 
-class Panel:
+class Panel(InBlocks):
     """A Model made of models; usable as a context manager, which closes the members that were given by name.
 
     The rollouts of a group are split among the members. Reply by reply, they take turns in proportion to their counts,
@@ -194,22 +194,6 @@ class Panel:
             for member, own in zip(self.members, self._own, strict=True):
                 if own and isinstance(member, Closes):
                     stack.push_async_callback(member.aclose)
-
-    def close(self) -> None:
-        """Close what blocking calls have opened of the members that were given by name."""
-        concurrency.run(self.aclose())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     def __repr__(self) -> str:
         listed = ", ".join(f"({member!r}, {count})" for member, count in zip(self.members, self.counts, strict=True))

@@ -223,10 +223,10 @@ def _options(fields: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str,
         text = headers.get("x-catlite-" + name.replace("_", "-"))
         if text is not None:
             options[name] = _of_header(name, text)
-    given = fields.get("catlite") or {}
-    if not isinstance(given, dict):
+    extra = fields.get("catlite") or {}
+    if not isinstance(extra, dict):
         raise Refusal(400, 'catlite: want an object such as {"n": 8}', param="catlite")
-    for name, value in given.items():
+    for name, value in extra.items():
         if name not in _OPTIONS:
             message = f"catlite.{name}: there are {', '.join(_OPTIONS)}"
             raise Refusal(400, message, param=f"catlite.{name}")

@@ -57,11 +57,11 @@ class BatchService(Service):
         running = asyncio.get_running_loop()
         for ended in [loop for loop in list(self._collectors) if loop.is_closed()]:
             self._collectors.pop(ended, None)
-        mine = self._collectors.setdefault(running, weakref.WeakKeyDictionary())
+        collectors = self._collectors.setdefault(running, weakref.WeakKeyDictionary())
         owner = self if store is None else store
-        if owner not in mine:
-            mine[owner] = Collector(self, None if store is None else store.folder)
-        return mine[owner]
+        if owner not in collectors:
+            collectors[owner] = Collector(self, None if store is None else store.folder)
+        return collectors[owner]
 
     async def retrying(self, request: Callable[[], Awaitable[T]]) -> T:
         """The result of `request`, made again in another batch when its line has failed for now."""
@@ -162,8 +162,8 @@ class BatchCall(Call):
         super().__post_init__()
         self.write = None  # a batch streams nothing
         self.books = _Books(self.service.model, self.service.price)
-        store, asked = self.replies.store, self.replies.asked
-        self.key = uuid.uuid4().hex if asked is None else asked.key
+        store, question = self.replies.store, self.replies.asked
+        self.key = uuid.uuid4().hex if question is None else question.key
         self.collector = self.service.collector(store)
         if self.learned.tokens_name is None and self.service.shown_address() == OPENAI_URL:
             self.learned.tokens_name = "max_completion_tokens"  # all of its models know it

@@ -7,13 +7,12 @@ what a server takes is learned from its answers and kept for the process. Left o
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
-from catlite import concurrency
 from catlite.checks import positive, whole_number
 from catlite.data import Prompt, Rollout, as_messages, text_only
 from catlite.errors import ConfigError
-from catlite.models.base import Traits, check_n, check_sampling, combined, sendable
+from catlite.models.base import InBlocks, Traits, check_n, check_sampling, combined, sendable
 from catlite.models.http import likelihood, wire
 from catlite.models.http.calls import Call
 from catlite.models.http.keys import Secret, hide_login, sealed
@@ -22,7 +21,7 @@ from catlite.models.http.service import Service
 from catlite.models.kept import kept, streamed, wanted
 
 
-class Endpoint:
+class Endpoint(InBlocks):
     """A model served over HTTP; usable as a context manager, which closes its connections.
 
     Args:
@@ -182,22 +181,6 @@ class Endpoint:
     async def aclose(self) -> None:
         """Closes the connections of the running loop; the next call opens new ones, as do calls in flight."""
         await self._service.connections.close()
-
-    def close(self) -> None:
-        """Closes the connections that blocking calls have opened."""
-        concurrency.run(self.aclose())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     def __reduce__(self) -> NoReturn:
         raise ConfigError(
