@@ -217,6 +217,9 @@ class Panel(InBlocks):
                 if own and isinstance(member, Closes):
                     stack.push_async_callback(member.aclose)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_refusing": {}}
+
     def __repr__(self) -> str:
         listed = ", ".join(f"({member!r}, {count})" for member, count in zip(self.members, self.counts, strict=True))
         return f"Panel([{listed}])"

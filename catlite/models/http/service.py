@@ -15,11 +15,12 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from types import AsyncGeneratorType
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from catlite import concurrency
+from catlite.errors import ConfigError
 from catlite.models.http.clients import Client, OpenAIClient
-from catlite.models.http.keys import OPENAI_URL, Address, Secret, address, check_key
+from catlite.models.http.keys import OPENAI_URL, Address, Secret, address, check_key, sealed
 from catlite.models.http.litellm_client import LiteLLMClient
 from catlite.models.http.prices import Price, published
 from catlite.models.http.retry import retrying
@@ -184,6 +185,34 @@ class Service:
             where = address(self.base_url, self.api_key)
             self.fixed = where if self.base_url and self.api_key else None
             self.own_url = where.url if self.base_url else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give the settings and the address; key, connections and what was learned stay in this process."""
+        if self.api_key is not None:
+            raise ConfigError(
+                f"Endpoint({self.model!r}) is not pickled or copied, since api_key= was given by hand: leave that out "
+                "and set OPENAI_API_KEY (through litellm, the provider's own variable) here and where it is unpickled; "
+                "a server that wants no key needs neither"
+            )
+        state = {name: value for name, value in vars(self).items() if name != "connections"}
+        if self.via_litellm:
+            return state
+        where = address(self.base_url, Secret("unused"))
+        if where.login is not None and self.base_url is not None:
+            raise ConfigError(
+                f"Endpoint({self.model!r}) is not pickled or copied, since its base_url={where.url!r} has a user and a "
+                "password: leave base_url= out and set OPENAI_BASE_URL here and where it is unpickled"
+            )
+        return state | {"base_url": None if where.login else where.url, "own_url": where.url}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, base_url=sealed(state["base_url"]))
+        self.__post_init__()
+        if not self.via_litellm and self._url() != state["own_url"]:
+            raise ConfigError(
+                f"Endpoint({self.model!r}) is at {state['own_url']}, with the user and password of OPENAI_BASE_URL, "
+                f"which here leads to {self._url()}: set it in this process as in the one that the Endpoint is from"
+            )
 
     @property
     def via_litellm(self) -> bool:
