@@ -1,4 +1,4 @@
-"""More than one machine: catlite inside engines that spread work over processes and nodes."""
+"""Beyond one machine: what spreads the work of catlite over many nodes."""
 
 from catlite.lazy import submodules
 

@@ -1,16 +1,19 @@
 """CaT as a reward function of TRL (arXiv 2509.14234, Algorithm 1): group by id → estimator → reward → floats or None.
 
 For a trainer of your own: `reward_funcs=trl_reward(estimator, reward)`. The calls of all groups run at once, and gold
-answers are never read. Left out: groups that are split over processes, which are refused.
+answers are never read. Where several processes train, rank 0 rewards the groups of all, also those that are split over
+them (trl/ranks.py). A trainer that awaits its rewards does so, and one that has them scored in a process of its own
+(TRL's AsyncGRPOTrainer) can send ours there.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Coroutine, Generator, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from catlite import concurrency
 from catlite.coerce import as_task, check_estimator, check_reward
@@ -23,23 +26,68 @@ from catlite.training.flips import Flips
 from catlite.training.grouping import (
     LogExtra,
     LogMetric,
+    Row,
     check_group,
-    completion_text,
     example_of,
     group_size,
-    ids_of,
-    images_of,
     rollout_of,
+    rows_of,
     whole_groups,
 )
 from catlite.training.rewarder import Rewarder, default_reward
-from catlite.training.scored import Batch, fill_in_means
-from catlite.training.trl.compat import READS_NONE, trl_since
+from catlite.training.scored import Batch, rewards_for_trl
+from catlite.training.trl import ranks
+
+Rewarded = tuple[float | None, float, str | None]  # reward, offset of the advantage, and the reference that is shown
+
+
+class Rewards(Sequence[float | None]):
+    """The rewards of a call on an event loop: scored once they are awaited, or else as soon as the list is read."""
+
+    def __init__(
+        self, score: Callable[[], Coroutine[Any, Any, Batch]], take: Callable[[Batch], list[float | None]]
+    ) -> None:
+        self._score, self._take = score, take
+        self._rewards: list[float | None] | None = None
+
+    def read(self) -> list[float | None]:
+        """Score unless that is done, which blocks."""
+        if self._rewards is None:
+            self._rewards = self._take(concurrency.run(self._score()))
+        return self._rewards
+
+    def __await__(self) -> Generator[Any, None, list[float | None]]:
+        if self._rewards is None:
+            batch = yield from asyncio.wrap_future(concurrency.start(self._score())).__await__()
+            self._rewards = self._take(batch)
+        return self._rewards
+
+    def __len__(self) -> int:
+        return len(self.read())
+
+    @overload
+    def __getitem__(self, index: int) -> float | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[float | None]: ...
+    def __getitem__(self, index: int | slice) -> float | list[float | None] | None:
+        return self.read()[index]
+
+    def __eq__(self, other: object) -> bool:
+        return self.read() == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self.read())
 
 
 @dataclass
 class CatReward:
-    """A reward function of TRL's, as `trl_reward` makes it."""
+    """A reward function of TRL's, as `trl_reward` makes it.
+
+    It is pickled as its settings, when estimator and reward are: what was seen in this process stays here. What is
+    spent of a budget goes along, and with `run` it is in that folder.
+    """
 
     rewarder: Rewarder
     examples: dict[str, Example] | None  # by id; None takes the dataset's prompts
@@ -51,9 +99,15 @@ class CatReward:
     flips: Flips = field(default_factory=Flips)
     offsets: list[float] = field(default_factory=list, init=False)  # for each rollout's advantage, of the latest call
     on_batch: Callable[[Batch, float], None] | None = None  # called with each Batch and when its call began
+    awaited: bool = False  # whether a trainer that can await rewards does so
     last: Batch = field(default_factory=lambda: Batch([], 0.0), init=False)  # of the latest call
     _ledger: Ledger | None = field(default=None, init=False)  # from the first call on: the cap is over all steps
     __name__ = "cat"  # TRL's metrics are called by it
+
+    def __post_init__(self) -> None:
+        if self.awaited:
+            # TRL takes for a coroutine function what has one as its attribute `__call__`; Python calls the class's own.
+            vars(self)["__call__"] = self._acall
 
     def __call__(
         self,
@@ -63,44 +117,99 @@ class CatReward:
         log_extra: LogExtra | None = None,
         log_metric: LogMetric | None = None,
         **columns: Any,
-    ) -> list[float | None]:
-        """One float or None per completion, in order; what TRL calls."""
+    ) -> Sequence[float | None]:
+        """One float or None per completion, in order; what TRL calls.
+
+        On a running event loop, which must not stand still, the list can be awaited; it is scored as soon as it is
+        awaited or read.
+        """
         began = time.monotonic()
-        ids = ids_of(prompts, columns)
-        size = group_size(ids, *self.sizes, log_metric)
-        texts = [completion_text(completion) for completion in completions]
-        tokens: Sequence[list[int] | None] = completion_ids or [None] * len(texts)
+
+        def rows() -> list[Row]:
+            return rows_of(prompts, completions, completion_ids, columns)
+
+        def take(rewarded: list[Rewarded], metrics: dict[str, float]) -> list[float | None]:
+            self.offsets = [offset for _, offset, _ in rewarded]
+            if log_metric is not None:
+                for name, value in metrics.items():
+                    log_metric(name, value)
+            if log_extra is not None:
+                log_extra("reference", [shown for _, _, shown in rewarded])
+            return [reward for reward, _, _ in rewarded]
+
+        if _on_a_loop() and ranks.world_size() == 1:
+            groups, places = self._groups(rows(), log_metric)
+            self.last = Batch([], 0.0)
+            return Rewards(lambda: self._score(groups), lambda batch: take(*self._note(batch, places, began)))
+
+        def reward(rows: Sequence[Row]) -> tuple[list[Rewarded], dict[str, float]]:
+            groups, places = self._groups(rows, log_metric)
+            return self._note(concurrency.run(self._score(groups)), places, began)
+
+        dial = self.rewarder.wait_dial
+        return take(*ranks.work_on_first(rows, reward, self.rewarder.patience, dial))
+
+    async def _acall(self, *args: Any, **kwargs: Any) -> Sequence[float | None]:
+        rewards = self(*args, **kwargs)
+        return await rewards if isinstance(rewards, Rewards) else rewards
+
+    def _groups(self, rows: Sequence[Row], log_metric: LogMetric | None) -> tuple[list[Group], list[int]]:
+        """(the groups that `rows` make, the place of each of their rollouts among the rows)."""
+        ids = [row.id for row in rows]
         groups, places = [], []
-        for name, members in whole_groups(ids, size):
-            first = members[0]
-            example = example_of(name, prompts[first], images_of(columns, first), self.examples, self.answer_format)
-            rollouts = tuple(rollout_of(example, texts[at], tokens[at], *self.cut_at) for at in members)
+        for name, members in whole_groups(ids, group_size(ids, *self.sizes, log_metric)):
+            first = rows[members[0]]
+            example = example_of(name, first.prompt, first.images, self.examples, self.answer_format)
+            rollouts = tuple(rollout_of(example, rows[at].text, rows[at].tokens, *self.cut_at) for at in members)
             groups.append(Group(example, rollouts))
             places += members
+        return groups, places
+
+    async def _score(self, groups: Sequence[Group]) -> Batch:
         with open_run(self.run) as store:
             if self._ledger is None and self.budget is not None:
                 self._ledger = Ledger(self.budget, store.account if store else Account())
             with capped(self._ledger):
-                batch = concurrency.run(self.rewarder.score(groups))
+                return await self.rewarder.score(groups)
+
+    def _note(self, batch: Batch, places: Sequence[int], began: float) -> tuple[list[Rewarded], dict[str, float]]:
+        """Keep `batch` as the latest; return what each row gets, and the metrics of all."""
         batch.metrics |= self.flips.note(batch.scored)
-        rewards: list[float | None] = [None] * len(texts)
-        for at, reward in zip(places, batch.rewards if trl_since(READS_NONE) else fill_in_means(batch), strict=True):
-            rewards[at] = reward
-        self.offsets = [0.0] * len(texts)
-        if (offset := getattr(self.rewarder.reward, "offset", None)) is not None:
-            each = ((reward, offset(score.rewards)) for score in batch.scored for reward in score.rewards)
-            for at, (reward, value) in zip(places, each, strict=True):
-                self.offsets[at] = 0.0 if reward is None else value
-        if log_metric is not None:
-            for name, value in batch.metrics.items():
-                log_metric(name, value)
-        if log_extra is not None:
-            shown = [scored.shown for scored in batch.scored for _ in scored.rewards]
-            log_extra("reference", [text for _, text in sorted(zip(places, shown, strict=True))])
         self.last = batch
         if self.on_batch is not None:
             self.on_batch(batch, began)
-        return rewards
+        offset = getattr(self.rewarder.reward, "offset", lambda _: 0.0)
+        each = [
+            (0.0 if reward is None else offset(scored.rewards), scored.shown)
+            for scored in batch.scored
+            for reward in scored.rewards
+        ]
+        in_order = sorted(zip(places, rewards_for_trl(batch), each, strict=True), key=lambda row: row[0])
+        return [(reward, *more) for _, reward, more in in_order], batch.metrics
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = vars(self) | {
+            "rewarder": replace(self.rewarder, has_rewarded=False),
+            "run": None if self.run is None else Path(self.run).expanduser().resolve(),
+            "flips": Flips(),
+            "offsets": [],
+            "last": Batch([], 0.0),
+            "_ledger": self._ledger if self.run is None else None,
+        }
+        state.pop("__call__", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.__post_init__()
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def trl_reward(
@@ -125,6 +234,9 @@ def trl_reward(
     reads None as 0, so there a single rollout without a reward gets its group's mean. Its `last` is the Batch of the
     latest call, with references and faults.
 
+    Where torchrun or accelerate has started several processes, each of them must call it for every batch, as TRL does.
+    Rank 0 then rewards the groups of all, with one `run` and one `budget`; the other ranks have no `last`.
+
     Args:
         estimator: what makes a reference of a group, such as MajorityVote().
         reward: what scores rollouts against it; None is AnswerMatch.
@@ -136,7 +248,7 @@ def trl_reward(
         max_completion_length: as in GRPOConfig, tokens, to tell which rollouts were cut off; None does not tell.
         eos_token_ids: the tokenizer's, for the same.
         timeout: seconds for one call, within which a judge that is down is waited for; 600.0.
-        run: a folder in which replies are kept; give each of several processes one of its own. None keeps nothing.
+        run: a folder in which replies are kept; None keeps nothing.
         budget: a hard cap over all steps; None for none.
 
     Returns:
@@ -144,7 +256,9 @@ def trl_reward(
 
     Raises:
         ConfigError: for a vote without an answer format, for groups that are not whole, with the setting to change,
-            and, until a group had a reward, for a reward that returns something other than floats and None.
+            and, until a group had a reward, for a reward that returns something other than floats and None; for a
+            WORLD_SIZE of several processes that are not connected.
+        TrainingError: when another process has ended, or has not called within `timeout` and two minutes.
         StoreError: when another process writes into `run`.
 
     Example:
@@ -167,4 +281,5 @@ def trl_reward(
         (max_completion_length, eos_token_ids),
         run,
         budget,
+        awaited=True,
     )
