@@ -75,6 +75,9 @@ class Account:
     # By model, whether the first request is back: what it used is reckoned with before others are sent.
     first_is_back: dict[str, bool] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[type[Account], tuple[Usage]]:
+        return Account, (self.spent,)  # requests under way are not those of another process
+
     def book(self, usage: Usage) -> None:
         """Add what a request cost."""
         with self.lock:

@@ -127,6 +127,26 @@ def test_a_model_behind_litellm_takes_no_settings_of_litellms_from_a_client(serv
     assert server.requests == []
 
 
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        ["hi"],
+        [{"content": "hi"}],
+        [{"role": "user", "content": 7}],
+        [{"role": "user", "content": ["hi"]}],
+        [{"role": "assistant", "tool_calls": 7}],
+    ],
+    ids=str,
+)
+def test_messages_that_litellm_cannot_read_are_the_clients_fault(server, post, monkeypatch, messages):
+    monkeypatch.setenv("OPENAI_API_KEY", server.key)
+    monkeypatch.setenv("OPENAI_API_BASE", server.url)
+    app = serving.app(["openai/test-model"])
+    assert error(post(question("openai/test-model") | {"messages": messages}, app), 400)["param"] == "messages"
+    assert server.requests == []
+
+
 def test_a_vote_without_answers_is_an_error_that_says_so(server, post):
     fields = error(post(question("vote/test-model", catlite=BOXED)), 502)
     assert (fields["code"], len(server.requests)) == ("no_reference", 1)
