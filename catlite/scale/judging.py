@@ -51,7 +51,12 @@ class Judge:
         check_reward(made)
         self.reward: Reward = made
         self.answer_format = answer_format
-        models = [part for layer in layers(made) for part in getattr(layer, "__dict__", {}).values() if isinstance(part, Model)]
+        models = [
+            part
+            for layer in layers(made)
+            for part in getattr(layer, "__dict__", {}).values()
+            if isinstance(part, Model)
+        ]
         self._part = Part(run, 2 * max([traits(model).max_connections for model in models], default=32))
         self._stops: list[Exception] = []
 

@@ -248,8 +248,8 @@ class LeasedLedger(Ledger):
 
     def _wake(self) -> None:
         """Let as many look again as there are calls free."""
-        for _ in range(max(1, self.calls - self.in_flight)):
-            if self._waiting and not (turn := self._waiting.popleft()).done():
+        for _ in range(min(len(self._waiting), max(1, self.calls - self.in_flight))):
+            if not (turn := self._waiting.popleft()).done():
                 turn.set_result(None)
 
     def exchange(self, wanted: Usage | None = None) -> None:

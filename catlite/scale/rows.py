@@ -61,15 +61,13 @@ def example_of(row: Row, answer_format: str | None = None) -> Example:
 
 def rubric_of(row: Row) -> Rubric | None:
     """Make the rubric of a row, a list of texts or of {criterion, points, tags}."""
-    criteria = row.get("rubric")
-    if not criteria:
-        return None
-    return Rubric(
-        tuple(
-            item if isinstance(item, str) else Criterion(item["criterion"], item["points"], tuple(item["tags"] or ()))
-            for item in criteria
-        )
-    )
+    criteria = [
+        Criterion(item)
+        if isinstance(item, str)
+        else Criterion(item["criterion"], item["points"], tuple(item["tags"] or ()))
+        for item in row.get("rubric") or ()
+    ]
+    return Rubric(tuple(criteria)) if criteria else None
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,8 @@ def graded_of(row: Row, answer_format: str | None = None) -> Graded:
     """
     example = example_of(row, answer_format)
     several = row.get("completions") is not None
-    replies = row["completions"] if several else [row.get("completion")]
-    texts = [reply[-1]["content"] if isinstance(reply, list) and reply else reply for reply in replies]
+    replies: list[Any] = row["completions"] if several else [row.get("completion")]
+    texts: list[Any] = [reply[-1]["content"] if isinstance(reply, list) and reply else reply for reply in replies]
     if not texts or not all(isinstance(text, str) for text in texts):
         raise ConfigError(f"the row has no completion, a text, nor completions, a list of texts: {', '.join(row)}")
     group = Group(example, tuple(Rollout(text, example.parse(text)) for text in texts))
