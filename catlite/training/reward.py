@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Coroutine, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Generic, TypeVar, overload
 
 from catlite import concurrency
 from catlite.coerce import as_task, check_estimator, check_reward
@@ -38,15 +38,14 @@ from catlite.training.rewarder import Rewarder, default_reward
 from catlite.training.scored import Batch, rewards_for_trl
 from catlite.training.trl import ranks
 
+T = TypeVar("T")
 Rewarded = tuple[float | None, float, str | None]  # reward, offset of the advantage, and the reference that is shown
 
 
-class Rewards(Sequence[float | None]):
+class Rewards(Generic[T], Sequence[float | None]):
     """The rewards of a call on an event loop: scored once they are awaited, or else as soon as the list is read."""
 
-    def __init__(
-        self, score: Callable[[], Coroutine[Any, Any, Batch]], take: Callable[[Batch], list[float | None]]
-    ) -> None:
+    def __init__(self, score: Callable[[], Coroutine[Any, Any, T]], take: Callable[[T], list[float | None]]) -> None:
         self._score, self._take = score, take
         self._rewards: list[float | None] | None = None
 
@@ -58,8 +57,8 @@ class Rewards(Sequence[float | None]):
 
     def __await__(self) -> Generator[Any, None, list[float | None]]:
         if self._rewards is None:
-            batch = yield from asyncio.wrap_future(concurrency.start(self._score())).__await__()
-            self._rewards = self._take(batch)
+            scored = yield from asyncio.wrap_future(concurrency.start(self._score())).__await__()
+            self._rewards = self._take(scored)
         return self._rewards
 
     def __len__(self) -> int:
@@ -71,11 +70,6 @@ class Rewards(Sequence[float | None]):
     def __getitem__(self, index: slice) -> list[float | None]: ...
     def __getitem__(self, index: int | slice) -> float | list[float | None] | None:
         return self.read()[index]
-
-    def __eq__(self, other: object) -> bool:
-        return self.read() == other
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return repr(self.read())
@@ -137,17 +131,18 @@ class CatReward:
                 log_extra("reference", [shown for _, _, shown in rewarded])
             return [reward for reward, _, _ in rewarded]
 
-        if _on_a_loop() and ranks.world_size() == 1:
-            groups, places = self._groups(rows(), log_metric)
-            self.last = Batch([], 0.0)
-            return Rewards(lambda: self._score(groups), lambda batch: take(*self._note(batch, places, began)))
-
         def reward(rows: Sequence[Row]) -> tuple[list[Rewarded], dict[str, float]]:
             groups, places = self._groups(rows, log_metric)
             return self._note(concurrency.run(self._score(groups)), places, began)
 
-        dial = self.rewarder.wait_dial
-        return take(*ranks.work_on_first(rows, reward, self.rewarder.patience, dial))
+        on_a_loop = _on_a_loop()
+        if on_a_loop and ranks.world_size() == 1:
+            groups, places = self._groups(rows(), log_metric)
+            self.last = Batch([], 0.0)
+            return Rewards(lambda: self._score(groups), lambda batch: take(*self._note(batch, places, began)))
+        # Ranks wait for one another here, so that several rewards come in the same order on all of them.
+        rewards = take(*ranks.work_on_first(rows, reward, self.rewarder.patience, self.rewarder.wait_dial))
+        return Rewards(_nothing, lambda _: rewards) if on_a_loop else rewards
 
     async def _acall(self, *args: Any, **kwargs: Any) -> Sequence[float | None]:
         rewards = self(*args, **kwargs)
@@ -178,6 +173,8 @@ class CatReward:
         self.last = batch
         if self.on_batch is not None:
             self.on_batch(batch, began)
+        elif (fault := next((score.fault for score in batch.scored if score.over), None)) is not None:
+            concurrency.warn(f"groups get no rewards: {fault}", UserWarning)  # a trainer may not show why
         offset = getattr(self.rewarder.reward, "offset", lambda _: 0.0)
         each = [
             (0.0 if reward is None else offset(scored.rewards), scored.shown)
@@ -202,6 +199,9 @@ class CatReward:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self.__post_init__()
+
+
+async def _nothing() -> None: ...
 
 
 def _on_a_loop() -> bool:

@@ -22,7 +22,8 @@ def test_rewards_on_several_ranks_are_those_of_one_and_errors_reach_all(tmp_path
             assert [value for notes in seen for value in notes[name][part]] == alone[part], name
         assert all(notes[name]["metrics"] == alone["metrics"] for notes in seen), name
         assert [notes[f"{name}, groups"] for notes in seen] == [QUESTIONS] + [0] * (count - 1)
-    assert [reward for notes in seen for reward in notes["slow"]] == alone["rewards"]
+    for name in ("awaited", "slow"):
+        assert [reward for notes in seen for reward in notes[name]] == alone["rewards"], name
 
     first, *others = seen
     for notes in seen:
