@@ -93,15 +93,9 @@ class CatReward:
     flips: Flips = field(default_factory=Flips)
     offsets: list[float] = field(default_factory=list, init=False)  # for each rollout's advantage, of the latest call
     on_batch: Callable[[Batch, float], None] | None = None  # called with each Batch and when its call began
-    awaited: bool = False  # whether a trainer that can await rewards does so
     last: Batch = field(default_factory=lambda: Batch([], 0.0), init=False)  # of the latest call
     _ledger: Ledger | None = field(default=None, init=False)  # from the first call on: the cap is over all steps
     __name__ = "cat"  # TRL's metrics are called by it
-
-    def __post_init__(self) -> None:
-        if self.awaited:
-            # TRL takes for a coroutine function what has one as its attribute `__call__`; Python calls the class's own.
-            vars(self)["__call__"] = self._acall
 
     def __call__(
         self,
@@ -144,10 +138,6 @@ class CatReward:
         rewards = take(*ranks.work_on_first(rows, reward, self.rewarder.patience, self.rewarder.wait_dial))
         return Rewards(_nothing, lambda _: rewards) if on_a_loop else rewards
 
-    async def _acall(self, *args: Any, **kwargs: Any) -> Sequence[float | None]:
-        rewards = self(*args, **kwargs)
-        return await rewards if isinstance(rewards, Rewards) else rewards
-
     def _groups(self, rows: Sequence[Row], log_metric: LogMetric | None) -> tuple[list[Group], list[int]]:
         """(the groups that `rows` make, the place of each of their rollouts among the rows)."""
         ids = [row.id for row in rows]
@@ -185,7 +175,7 @@ class CatReward:
         return [(reward, *more) for _, reward, more in in_order], batch.metrics
 
     def __getstate__(self) -> dict[str, Any]:
-        state = vars(self) | {
+        return vars(self) | {
             "rewarder": replace(self.rewarder, has_rewarded=False),
             "run": None if self.run is None else Path(self.run).expanduser().resolve(),
             "flips": Flips(),
@@ -193,12 +183,20 @@ class CatReward:
             "last": Batch([], 0.0),
             "_ledger": self._ledger if self.run is None else None,
         }
-        state.pop("__call__", None)
-        return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self.__post_init__()
+
+class AwaitedReward(CatReward):
+    """A CatReward that TRL's trainers await: those that can look whether `reward.__call__` is a coroutine function.
+
+    A call itself is that of CatReward, so other trainers get their list.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        return super().__getattribute__("_acall" if name == "__call__" else name)
+
+    async def _acall(self, *args: Any, **kwargs: Any) -> Sequence[float | None]:
+        rewards = self(*args, **kwargs)
+        return await rewards if isinstance(rewards, Rewards) else rewards
 
 
 async def _nothing() -> None: ...
@@ -233,6 +231,10 @@ def trl_reward(
     that cannot be judged gets None for each rollout; so does every group once the budget is reached. TRL before 1.6
     reads None as 0, so there a single rollout without a reward gets its group's mean. Its `last` is the Batch of the
     latest call, with references and faults.
+
+    A trainer that can await rewards does so (TRL from 1.15 on): its loop goes on, and several rewards are asked for at
+    once. On a running event loop, as in a notebook, a call gives its list when it is awaited or read. The function is
+    pickled as its settings, when estimator and reward are: without weights (a LocalModel), with keys in the environment.
 
     Where torchrun or accelerate has started several processes, each of them must call it for every batch, as TRL does.
     Rank 0 then rewards the groups of all, with one `run` and one `budget`; the other ranks have no `last`.
@@ -273,7 +275,7 @@ def trl_reward(
         check_group(num_generations_eval, "num_generations_eval", fewest=1)
     examples = None if task is None else dict(named(as_task(task, "trl_reward", answer_format=answer_format)))
     check_task(estimator, reward, None if examples is None else list(examples.values()), answer_format)
-    return CatReward(
+    return AwaitedReward(
         Rewarder(estimator, reward or default_reward(), timeout),
         examples,
         (num_generations, num_generations_eval),
@@ -281,5 +283,4 @@ def trl_reward(
         (max_completion_length, eos_token_ids),
         run,
         budget,
-        awaited=True,
     )

@@ -1,6 +1,7 @@
 """trl_reward where rewards are awaited: on event loops, by TRL's trainers, and in a worker process of theirs."""
 
 import asyncio
+import functools
 import itertools
 import json
 import math
@@ -144,12 +145,33 @@ def test_a_copy_has_the_settings_and_nothing_that_was_seen():
     function = trl_reward(VOTE, task=task, num_generations=3, num_generations_eval=2, timeout=5, eos_token_ids=[9])
     function(**batch("a", "a", "b"), qid=["x"] * 3)
     again = pickle.loads(pickle.dumps(function))
-    names = ("examples", "sizes", "answer_format", "cut_at", "run", "budget", "awaited")
+    names = ("examples", "sizes", "answer_format", "cut_at", "run", "budget")
     assert [getattr(again, name) for name in names] == [getattr(function, name) for name in names]
     assert (again.rewarder.timeout, again.rewarder.has_rewarded) == (5, False)
     assert (again.flips.answers, again.last.scored, again.offsets) == ({}, [], [])
     assert again(**batch("a", "b"), qid=["x"] * 2) == [1.0, 0.0]  # an evaluation with its own number
     assert function.flips.answers == {"x": "a"}
+
+
+class Picture:
+    """As an image of PIL: read anew for each row, and equal by its bytes."""
+
+    def __init__(self, content):
+        self.content = content
+
+    def tobytes(self):
+        return self.content
+
+
+def test_images_and_an_evaluations_own_number_are_grouped_alike_when_awaited():
+    function = trl_reward(VOTE, num_generations=4, num_generations_eval=2, answer_format=FORMAT)
+    columns = {"images": [[Picture(name)] for name in (b"x", b"x", b"y", b"y")]}
+
+    async def work():
+        return await function(**batch("a", "b", "c", "c"), **columns)
+
+    assert function(**batch("a", "b", "c", "c"), **columns) == asyncio.run(work()) == [1.0, 0.0, 1.0, 1.0]
+    assert [len(score.group.rollouts) for score in function.last.scored] == [2, 2]
 
 
 def test_what_cannot_travel_is_refused_with_advice(server):
@@ -180,6 +202,7 @@ def test_trl_takes_it_for_a_function_to_await_and_so_in_another_process():
     function = trl_reward(VOTE, answer_format=FORMAT)
     assert is_async_callable(function)
     assert is_async_callable(pickle.loads(pickle.dumps(function)))
+    assert not is_async_callable(functools.wraps(function)(lambda **rows: function(**rows)))
 
 
 def test_trls_trainer_awaits_two_rewards_at_once(folder, tmp_path):
