@@ -91,11 +91,11 @@ def test_many_at_once_are_answered_or_told_to_come_back(server, front, served):
     requests = [question("vote/test-model", f"question {number}", catlite={"n": 2}) for number in range(1000)]
     with served(front(answer_format="boxed", max_requests=20)) as url:
         replies = asyncio.run(ask_at_once(url, requests))
-    statuses = collections.Counter(status for status, _, _ in replies)
+    statuses = collections.Counter(code for code, _, _ in replies)
     assert statuses.keys() == {200, 429}
     assert statuses[200] >= 20
-    for number, (status, headers, fields) in enumerate(replies):
-        if status == 200:
+    for number, (code, headers, fields) in enumerate(replies):
+        if code == 200:
             assert fields["catlite"]["answer"] == str(number)
         else:
             assert (headers["retry-after"], fields["error"]["code"]) == ("1", "rate_limit_exceeded")
