@@ -65,7 +65,7 @@ class Way:
     replicas: int = 1
     requests_per_min: float = math.inf
     tokens_per_min: float = math.inf
-    pacing: float = 0.9  # the share of a rate limit that catlite uses
+    pacing: float = 0.93  # the share of a rate limit that catlite uses
     prompt_usd: float = 0.0  # per million tokens
     reply_usd: float = 0.0
     replica_usd_hour: float = 0.0

@@ -63,7 +63,7 @@ def test_the_frame_of_no_reference_has_the_columns_as_well():
 
 def test_slices_and_parts_keep_what_the_card_tells():
     references = References([reference(), FAILED], ("a note",), "sums", {"temperature": 0.7})
-    for part in (references[:1], references.usable, references.failed, references.copy(), references + []):
+    for part in (references[:1], references.usable, references.failed, references.copy(), references + references[:0]):
         assert (type(part), part.notes, part.task, part.sampling) == (
             *(References, ("a note",), "sums", {"temperature": 0.7}),
         )
@@ -76,7 +76,8 @@ def test_lists_that_are_joined_tell_what_both_have():
         *(References, 2, ("a", "b", "c"), "sums", {"temperature": 0.7}),
     )
     assert (first + References([FAILED], task="others")).task is None
-    assert (type(first + [FAILED]), type(first + ["text"])) == (References, list)
+    failed, texts = [FAILED], ["text"]
+    assert (type(first + failed), type(first + texts)) == (References, list)
 
 
 def test_estimate_tells_the_task_and_the_sampling():

@@ -57,6 +57,9 @@ def join_ranks() -> int:
         import torch
         from accelerate import PartialState
 
+        if not torch.cuda.is_available():
+            # accelerate would call it cpu:0, which torch.load does not know when a checkpoint is read again.
+            os.environ.setdefault("ACCELERATE_TORCH_DEVICE", "cpu")
         PartialState(cpu=not torch.cuda.is_available())
     return world_size()
 
