@@ -20,6 +20,7 @@ from verl_model import replies_of
 
 import catlite
 from catlite import Example, References, Task
+from catlite.errors import ConfigError, TrainingError
 
 pytestmark = pytest.mark.filterwarnings("default")  # what verl and its friends warn about is not ours
 ROOT = Path(catlite.__file__).parents[1]
@@ -239,6 +240,36 @@ def test_a_prompt_has_as_many_rollouts_as_verl_says_and_a_lone_one_is_no_group(w
     assert sorted(worker.store.rows) == ["uid0_0_0", "uid0_1_0", "uid0_2_0"]
 
 
+def test_settings_that_make_no_groups_are_refused(config):
+    from omegaconf import OmegaConf
+
+    from catlite.scale.verl import GroupRewardManager
+
+    for change, message in (
+        ({"catlite": None}, r"\+\+catlite\.path"),
+        ({"actor_rollout_ref": {"rollout": {"n": 1}}}, "n=1"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            GroupRewardManager(OmegaConf.merge(config, change), None)
+
+
+def test_no_prompt_is_sent_once_no_group_can_be_rewarded_but_validation_is(monkeypatch):
+    from catlite.scale import verl as ours
+
+    sent = []
+    scorer = ours.GroupScorer(catlite.trl_reward(catlite.MajorityVote(), answer_format="boxed"))
+    manager = object.__new__(ours.GroupRewardManager)
+    manager._scorer = SimpleNamespace(check=SimpleNamespace(remote=scorer.check))
+    monkeypatch.setattr(ours.ray, "get", lambda value: value)
+    monkeypatch.setattr(ours.AgentLoopManagerTQ, "generate_sequences", lambda self, prompts: sent.append(prompts))
+    manager.generate_sequences({})
+    scorer.end = "the budget is reached"
+    with pytest.raises(TrainingError, match="budget is reached"):
+        manager.generate_sequences({})
+    manager.generate_sequences({"validate": True})
+    assert sent == [{}, {"validate": True}]
+
+
 def test_references_are_data_that_verl_reads_keeps_and_scores(worker, config, tmp_path):
     """From the Parquet file through verl's dataset, agent loop and store to its reward manager."""
     from example_references import FAILED, open_ended, reference
@@ -262,7 +293,10 @@ def test_references_are_data_that_verl_reads_keeps_and_scores(worker, config, tm
     manager = get_reward_manager_cls("naive")(config, worker.tokenizer, names["compute_score"])
     scores = []
     for key, row in worker.store.rows.items():
-        tensors = {"responses": row["responses"][None], "attention_mask": torch.ones(1, len(row["responses"]))}
+        tensors = {
+            "responses": row["responses"][None],
+            "attention_mask": torch.ones(1, len(row["responses"]), dtype=torch.int64),
+        }
         more = {name: np.array([row[name]], dtype=object) for name in ("data_source", "reward_model", "extra_info")}
         result = manager.loop.run_until_complete(manager.run_single(DataProto.from_dict(tensors, more)))
         text = worker.tokenizer.decode(row["responses"], skip_special_tokens=True)
@@ -292,4 +326,4 @@ def test_a_training_through_ray_and_verls_store_scores_in_one_place(trainer, clu
 
 def test_validation_is_verls_own_with_gold_answers(trainer):
     metrics = trainer._validate()
-    assert metrics["val-core/HuggingFaceH4/MATH-500/reward/mean@1"] == 1.0
+    assert metrics["val-core/HuggingFaceH4/MATH-500/acc/mean@1"] == 1.0
