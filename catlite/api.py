@@ -12,7 +12,7 @@ from typing import Any
 from catlite import answers, concurrency
 from catlite.data import Example, Prompt, Reference, Rollout, as_messages
 from catlite.models.base import Models, check_n, check_sampling, token_limit
-from catlite.models.naming import UNNAMED, Secret, called, opened, sealed
+from catlite.models.naming import UNNAMED, BaseURL, Secret, called, opened, sealed, sealed_url
 from catlite.preflight import check_images
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import arriving, keeping, noted, sample_group
@@ -32,7 +32,7 @@ async def asynthesize(
     run: str | Path | None = None,
     budget: Budget | None = None,
     progress: bool | None = None,
-    base_url: str | Secret | None = None,
+    base_url: BaseURL = None,
     api_key: str | Secret | None = None,
     **sampling: Any,
 ) -> Reference:
@@ -77,7 +77,7 @@ async def asynthesize(
         >>> reference.answer, reference.support
     """
     # First of all, so that no frame from here on shows a key among its locals.
-    where = base_url, api_key = sealed(base_url), sealed(api_key)
+    where = base_url, api_key = sealed_url(base_url), sealed(api_key)
     checked = check_call(asynthesize, prompt, n, answer_format, sampling)
     with live(progress, f"rollout{'s' * (n != 1)} of {called(model)}", n, run) as view:
         return await sample_and_reconcile(
@@ -109,7 +109,7 @@ def check_call(
 async def sample_and_reconcile(
     example: Example,
     model: Models,
-    where: tuple[Secret | None, Secret | None],
+    where: tuple[BaseURL, Secret | None],
     n: int,
     anchor: Models | None,
     include_question: bool,

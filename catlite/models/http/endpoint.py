@@ -15,7 +15,8 @@ from catlite.errors import ConfigError
 from catlite.models.base import InBlocks, Traits, check_n, check_sampling, combined, sendable
 from catlite.models.http import likelihood, wire
 from catlite.models.http.calls import Call
-from catlite.models.http.keys import Secret, hide_login, sealed
+from catlite.models.http.fleet import Fleet
+from catlite.models.http.keys import BaseURL, Secret, sealed, sealed_url, shown_url
 from catlite.models.http.prices import Price
 from catlite.models.http.service import Service
 from catlite.models.kept import kept, streamed, wanted
@@ -26,9 +27,10 @@ class Endpoint(InBlocks):
 
     Args:
         model: the server's name for it, or litellm's "provider/name", when no base_url is given.
-        base_url: the address up to `/v1`; None is OPENAI_BASE_URL, or OpenAI's own.
+        base_url: the address up to `/v1`; None is OPENAI_BASE_URL, or OpenAI's own. A list is a fleet: replicas of one
+            model, among which calls are spread.
         api_key: None is OPENAI_API_KEY. Key and address are never shown, logged or pickled.
-        max_connections: requests in flight per event loop, further ones wait; 32.
+        max_connections: requests in flight per event loop, to each replica, further ones wait; 32.
         timeout: seconds for one whole reply; 600.
         retry_seconds: how long transient failures are retried, in seconds; 300.
         price: US dollars per million tokens; None is the published price on OpenAI's own endpoint and through litellm,
@@ -47,7 +49,7 @@ class Endpoint(InBlocks):
         self,
         model: str,
         *,
-        base_url: str | Secret | None = None,
+        base_url: BaseURL = None,
         api_key: str | Secret | None = None,
         max_connections: int = 32,
         timeout: float = 600.0,
@@ -56,7 +58,7 @@ class Endpoint(InBlocks):
         **sampling: Any,
     ) -> None:
         # First of all: from here on no frame of ours has a key among its locals.
-        base_url, api_key = sealed(base_url), sealed(api_key)
+        base_url, api_key = sealed_url(base_url), sealed(api_key)
         if not isinstance(model, str) or not model.strip():
             raise ConfigError(f"model={model!r}: give the name the endpoint serves the model under")
         whole_number("max_connections", max_connections)
@@ -68,7 +70,7 @@ class Endpoint(InBlocks):
 
     def _served(self, *settings: Any) -> Service:
         """Where the model is; the embedded one is served by a process of ours."""
-        return Service(*settings)
+        return Fleet(*settings) if isinstance(settings[1], tuple) else Service(*settings)
 
     @property
     def service(self) -> Service:
@@ -82,7 +84,7 @@ class Endpoint(InBlocks):
 
     @property
     def max_connections(self) -> int:
-        """Requests in flight per event loop."""
+        """Requests in flight per event loop, to all replicas together."""
         return self._service.max_connections
 
     @property
@@ -176,11 +178,11 @@ class Endpoint(InBlocks):
         if self._service.via_litellm:
             raise likelihood.unable(f"model {self.model!r} through litellm")
         who = (await self._service.client()).who
-        return await likelihood.Scorer(self._service, who, self.sampling).stored(messages, text)
+        return await likelihood.Scorer(self._service, who, self.sampling, messages).stored(messages, text)
 
     async def aclose(self) -> None:
         """Closes the connections of the running loop; the next call opens new ones, as do calls in flight."""
-        await self._service.connections.close()
+        await self._service.close()
 
     def __reduce__(self) -> NoReturn:
         raise ConfigError(
@@ -193,5 +195,5 @@ class Endpoint(InBlocks):
         known = vars(self)
         shown = {name: value for name, value in known.get("sampling", {}).items() if not name.startswith("extra_")}
         settings = "".join(f", {name}={value!r}" for name, value in shown.items())
-        where = f", base_url={hide_login(known['_base_url'])!r}" if known.get("_base_url") else ""
+        where = f", base_url={shown_url(known['_base_url'])!r}" if known.get("_base_url") else ""
         return f"{type(self).__name__}({known.get('model')!r}{where}{settings})"

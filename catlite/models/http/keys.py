@@ -7,12 +7,14 @@ import ipaddress
 import os
 import re
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from catlite.errors import ConfigError
 
+BaseURL: TypeAlias = "str | Secret | Sequence[str | Secret] | None"  # a list is a fleet's
 OPENAI_URL = "https://api.openai.com/v1"
 _HIDDEN = "[key hidden]"
 
@@ -69,6 +71,19 @@ def sealed(value: str | Secret | None) -> Secret | None:
     return Secret(value.strip()) if value and value.strip() else None
 
 
+def sealed_url(value: BaseURL) -> Secret | tuple[Secret, ...] | None:
+    """Make a Secret of an address, as `sealed` does, and a tuple of them of the list of a fleet's."""
+    if not isinstance(value, list | tuple):
+        return sealed(value)  # type: ignore[arg-type]  # other sequences are refused there
+    urls = tuple(sealed(url) for url in value)
+    if not urls or None in urls:
+        raise ConfigError(
+            'base_url=[…]: list the addresses of the replicas, such as ["http://a:8000/v1", "http://b:8000/v1"]; for '
+            "OpenAI's own or through litellm leave it out"
+        )
+    return tuple(url for url in urls if url is not None)
+
+
 def check_key(key: Secret | None) -> None:
     """Raise ConfigError when `key` cannot stand in an HTTP header; libraries would quote it in their error."""
     if key is not None and not (key.reveal().isascii() and key.reveal().isprintable()):
@@ -119,6 +134,11 @@ def on_this_machine(url: str) -> bool:
 def hide_login(url: Secret) -> str:
     """The URL without user, password and query, for showing."""
     return _split_login(url)[0].partition("?")[0]
+
+
+def shown_url(url: Secret | tuple[Secret, ...]) -> str | list[str]:
+    """An address for showing, or the list of them."""
+    return hide_login(url) if isinstance(url, Secret) else [hide_login(each) for each in url]
 
 
 def _parts(url: str) -> SplitResult | None:
