@@ -91,13 +91,32 @@ def split_thinking(text: str) -> tuple[str, str | None]:
     return "".join(visible_parts), "\n".join(part.strip() for part in thought if part.strip())
 
 
+def begins_thinking(text: str) -> bool:
+    """Tell whether a reply begins within its thinking, as where the chat template has opened it.
+
+    Args:
+        text: the reply as the server sent it.
+
+    Returns:
+        True when the first mark in it closes thinking.
+
+    Example:
+        >>> begins_thinking("6 * 7</think>42")
+        True
+    """
+    mark = _MARK.search(text)
+    return mark is not None and any(mark.groupdict().values())
+
+
 _Closing = Callable[[str, int], re.Match[str] | None]
 
 
 class WrittenText:
     """A reply as it is written: gives its text, and holds back the thinking at its start.
 
-    Thinking that begins without a mark cannot be known for it, and is given as text.
+    Args:
+        thinking: whether the reply begins within its thinking, which no mark in it tells. Without that, what stands
+            before the closing mark is given as text; with it, a reply that does not think is held back; False.
 
     Example:
         >>> text = WrittenText()
@@ -105,9 +124,9 @@ class WrittenText:
         ['', '', '', '42', ' it is']
     """
 
-    def __init__(self) -> None:
+    def __init__(self, thinking: bool = False) -> None:
         self._held = ""  # not given yet
-        self._closing: _Closing | None = None  # finds the end of the thinking under way
+        self._closing: _Closing | None = _closing if thinking else None  # finds the end of the thinking under way
         self._begun = False  # whether the text has
         self._thought = False  # whether thinking stood before it: then its ends are stripped
         self._channels = False

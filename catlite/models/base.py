@@ -156,19 +156,11 @@ class Traits:
     taken: set[str] = field(default_factory=set)
 
 
-@runtime_checkable
-class HasTraits(Protocol):
-    """A Model that tells its Traits."""
-
-    @property
-    def traits(self) -> Traits:
-        """What is known of the model."""
-        ...
-
-
 def traits(model: Any) -> Traits:
     """The Traits of a model; the defaults where it tells none."""
-    return model.traits if isinstance(model, HasTraits) else Traits()
+    # Asked several times a call: isinstance with a Protocol would make the Traits three times each.
+    known: Traits | None = getattr(model, "traits", None)
+    return Traits() if known is None else known
 
 
 # The names of the token limit, the one that counts first.

@@ -36,6 +36,7 @@ from catlite.runs import session
 from catlite.usage import Usage
 
 _MOST = 1_000  # replies of one member in a round
+_SPARE = 1_000_000  # the number of a member's first reply in the place of another's: none is given twice
 
 
 class Panel(InBlocks):
@@ -43,7 +44,8 @@ class Panel(InBlocks):
 
     The rollouts of a group are split among the members. Reply by reply, they take turns in proportion to their counts,
     the one with the larger count first, so `n` equal to the sum of the counts gives each exactly its own. Asked for one
-    reply, as an anchor is, the first to have a turn gives it. `Rollout.model` is the name of the member; where members
+    reply, as an anchor is, the first to have a turn gives it, or the next where that one refuses for every prompt; a
+    note says so. `Rollout.model` is the name of the member; where members
     at two addresses have one name, it is "name at address". A member that fails loses its replies only; one that
     refuses for every prompt (a wrong key, no credit) is not asked again. When all fail, the error is raised.
 
@@ -113,12 +115,12 @@ class Panel(InBlocks):
         """
         check_sampling(sampling)
         indices = wanted(check_n(n))
+        if n == 1:
+            return [await self._sample_one(prompt, indices, sampling)]
         shares = [self._share(member, indices) for member in range(len(self.members))]
         sharing = [member for member, (_, samples) in enumerate(shares) if samples]
         for member in sharing:
-            _check_budget(self.members[member], sampling)
-            if traits(self.members[member]).text_only:
-                text_only(prompt, repr(self.members[member].name))
+            _check_call(self.members[member], prompt, sampling)
         answers = await asyncio.gather(
             *(self._ask(member, prompt, *shares[member], sampling) for member in sharing), return_exceptions=True
         )
@@ -142,6 +144,26 @@ class Panel(InBlocks):
             assert isinstance(failure, ModelError)
             session.tell(failure)
         return in_order
+
+    async def _sample_one(self, prompt: Prompt, indices: range, sampling: Mapping[str, Any]) -> Rollout:
+        """One reply, of the first member in the order of turns that does not refuse for every prompt."""
+        place = indices.start % len(self._round)
+        refusals: dict[str, ModelError] = {}
+        for member in dict.fromkeys(self._round[place:] + self._round[:place]):
+            _check_call(self.members[member], prompt, sampling)
+            first = _SPARE + indices.start if refusals else self._share(member, indices)[0]
+            try:
+                (rollout,) = await self._ask(member, prompt, first, indices, sampling)
+            except ModelError as error:
+                if not error.for_every_prompt:
+                    raise
+                refusals[self.names[member]] = error
+                continue
+            for error in refusals.values():
+                session.tell(error)
+            notes = (f"{name!r} refuses, so {self.names[member]!r} answered: {why}" for name, why in refusals.items())
+            return replace(rollout, notes=(*rollout.notes, *notes))
+        raise next(iter(refusals.values()))
 
     def stream(self, prompt: Prompt, **sampling: Any) -> AsyncGenerator[str | Rollout, None]:
         """One reply as it is written, of the member that has the first turn; raises as `sample` does."""
@@ -195,6 +217,9 @@ class Panel(InBlocks):
                 if own and isinstance(member, Closes):
                     stack.push_async_callback(member.aclose)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_refusing": {}}
+
     def __repr__(self) -> str:
         listed = ", ".join(f"({member!r}, {count})" for member, count in zip(self.members, self.counts, strict=True))
         return f"Panel([{listed}])"
@@ -228,9 +253,11 @@ def _told_apart(members: Sequence[Model]) -> tuple[str, ...]:
     return tuple(apart)
 
 
-def _check_budget(member: Model, sampling: Mapping[str, Any]) -> None:
-    """Raise ConfigError, before any member is asked, where this one cannot be held within the budget in force."""
+def _check_call(member: Model, prompt: Prompt, sampling: Mapping[str, Any]) -> None:
+    """Raise ConfigError, before it is asked, where a member cannot be held within the budget or take the prompt."""
     ledger, about = session.current().ledger, traits(member)
+    if about.text_only:
+        text_only(prompt, repr(member.name))
     if ledger is not None and (isinstance(member, Endpoint) or not about.keeps_books):
         ledger.check(member.name, token_limit(combined(about.sampling, sampling)), about.price is not None)
 

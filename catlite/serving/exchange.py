@@ -78,8 +78,9 @@ class Exchange:
 
     async def _complete(self, chat: Chat) -> None:
         reference = await make_reference(chat)
-        self._log(chat, reference.total_usage.requests, reference.cost_usd)
-        await self._json(replies.completion(chat.name, reference))
+        usage = reference.total_usage
+        self._log(chat, usage.requests, usage.cost_usd)
+        await self._json(replies.completion(chat.name, reference, usage))
 
     async def _stream(self, chat: Chat) -> None:
         """Send the reference as it is written, and comments before that."""
@@ -90,8 +91,9 @@ class Exchange:
                     await self._write(form.text(event.delta))
                     continue
                 if isinstance(event, Done):
-                    self._log(chat, event.reference.total_usage.requests, event.reference.cost_usd)
-                    await self._write(form.end(event.reference), last=True)
+                    usage = event.reference.total_usage
+                    self._log(chat, usage.requests, usage.cost_usd)
+                    await self._write(form.end(event.reference, usage), last=True)
                     continue
                 arrived += event is not None
                 if event is None or event.rollout.usable or self._begun:  # else all may fail, with a status

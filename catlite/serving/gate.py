@@ -7,6 +7,7 @@ names another host (DNS rebinding) or comes from a page of another origin is ref
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
 import json
 import re
@@ -42,7 +43,8 @@ class Gate:
 
     def _check(self, scope: Scope) -> None:
         headers = dict(scope["headers"])
-        for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
+        query = scope["query_string"].decode("latin-1")
+        for name, _ in parse_qsl(query, keep_blank_values=True) if query else ():
             if _KEY_IN_URL.search(name):
                 message = "a key goes into the header Authorization, never into a URL, which servers log"
                 raise Refusal(400, f"{message}; take this one out of use", code="key_in_url")
@@ -61,7 +63,7 @@ class Gate:
 
     def _check_source(self, headers: Mapping[bytes, bytes]) -> None:
         host = headers.get(b"host", b"").decode("latin-1")
-        if not on_this_machine(f"http://{host}"):
+        if not _is_local(host):
             raise Refusal(403, f"without a key only this machine is answered, and not for {host!r:.100}", code="host")
         origin = headers.get(b"origin", b"").decode("latin-1")
         if origin and urlsplit(origin).netloc != host and not {origin, "*"} & set(self.settings.allow_origins):
@@ -71,16 +73,20 @@ class Gate:
             raise Refusal(403, message, code="origin")
 
 
+@functools.lru_cache(maxsize=64)  # nearly every request names the same one
+def _is_local(host: str) -> bool:
+    return on_this_machine(f"http://{host}")
+
+
 class HungUp(Exception):
     """The client has gone before its request was whole."""
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], most: int) -> bytes:
     """Read the body of a request; raises Refusal for one of more than `most` bytes, or one that does not come."""
-    large = Refusal(413, f"the request is larger than the {most:,} bytes that are taken", code="request_too_large")
     length = headers.get("content-length", "")
     if length.isdigit() and int(length) > most:
-        raise large
+        raise _too_large(most)
     body = bytearray()
     try:
         async with asyncio.timeout(_BODY_SECONDS):
@@ -90,11 +96,15 @@ async def read_body(receive: Receive, headers: Mapping[str, str], most: int) -> 
                     raise HungUp
                 body += message.get("body", b"")
                 if len(body) > most:
-                    raise large
+                    raise _too_large(most)
                 if not message.get("more_body"):
                     return bytes(body)
     except TimeoutError:
         raise Refusal(408, f"the request was not here within {_BODY_SECONDS:g} s") from None
+
+
+def _too_large(most: int) -> Refusal:
+    return Refusal(413, f"the request is larger than the {most:,} bytes that are taken", code="request_too_large")
 
 
 async def refuse(refusal: Refusal, send: Send) -> None:
@@ -113,16 +123,21 @@ async def send_json(status: int, body: bytes, headers: Mapping[str, str], send: 
 async def unless_gone(work: Awaitable[None], receive: Receive) -> None:
     """Do `work`, which is cancelled as soon as the client hangs up."""
 
-    async def gone() -> None:
+    task, gone = asyncio.current_task(), False
+    assert task is not None
+
+    async def watch() -> None:
+        nonlocal gone
         while (await receive())["type"] != "http.disconnect":
             pass
+        gone = True
+        task.cancel()
 
-    tasks = [asyncio.ensure_future(work), asyncio.ensure_future(gone())]
+    watcher = asyncio.create_task(watch())
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await work
+    except asyncio.CancelledError:
+        if not gone or task.uncancel() > 0:  # then somebody else cancelled it
+            raise
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    if not tasks[0].cancelled():
-        tasks[0].result()
+        watcher.cancel()

@@ -19,10 +19,10 @@ DONE = b"data: [DONE]\n\n"
 _ENDINGS = {"content_filter", "length", "stop"}
 
 
-def completion(name: str, reference: Reference) -> dict[str, Any]:
+def completion(name: str, reference: Reference, usage: Usage) -> dict[str, Any]:
     """Make the chat completion of a reference, by the model's `name` as the client writes it."""
     choice = _choice(0, reference.text, reference.finish_reason)
-    return {**_whole(name, [choice], reference.total_usage), "catlite": _about(reference)}
+    return {**_whole(name, [choice], usage), "catlite": _about(reference, usage)}
 
 
 def rollouts(name: str, replies: Sequence[Rollout]) -> dict[str, Any]:
@@ -53,11 +53,11 @@ class Events:
         """More of a reference's text."""
         return self._piece([_part(self._opened(delta), None)])
 
-    def end(self, reference: Reference) -> bytes:
+    def end(self, reference: Reference, usage: Usage) -> bytes:
         """The end of a reference, with all of its text where no part of it was sent."""
         delta = {} if self._begun else self._opened(reference.text)
         choice = _part(delta, reference.finish_reason)
-        return self.last([choice], _usage(reference.total_usage), catlite=_about(reference))
+        return self.last([choice], _usage(usage), catlite=_about(reference, usage))
 
     def last(self, choices: list[dict[str, Any]], usage: Mapping[str, Any] | None, **more: Any) -> bytes:
         """The event with these choices, and those that end the stream."""
@@ -108,14 +108,14 @@ def _ending(word: str | None) -> str:
     return word if word in _ENDINGS else "stop"
 
 
-def _about(reference: Reference) -> dict[str, Any]:
+def _about(reference: Reference, usage: Usage) -> dict[str, Any]:
     """What is to be known of a reference beside its text."""
     return {
         "source": reference.source,
         "answer": reference.answer,
         "support": reference.support,
         "notes": reference.notes,
-        "cost_usd": reference.cost_usd,
+        "cost_usd": usage.cost_usd,
     }
 
 

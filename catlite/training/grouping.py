@@ -1,5 +1,7 @@
 """Make groups of what TRL sends a reward: by id or by prompt, of as many rollouts as this call was drawn with.
 
+Where several processes train, the rows of all of them are put together first (trl/ranks.py).
+
 Messages may have their content in parts, as those of models that see images have: TRL puts images of PIL there, which
 become parts as OpenAI's API takes them. Left out: audio and video.
 """
@@ -8,12 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from catlite.checks import whole_number
 from catlite.data import Example, Prompt, Rollout
@@ -25,9 +25,34 @@ ID = "qid"  # the column that says which question a row is
 _IMAGES = ("image", "images")  # columns in which TRL takes them
 _SPLIT = (
     "a group is split, or drawn in another size. Give trl_reward the num_generations of GRPOConfig, and its "
-    "num_generations_eval where evaluation draws another number; on several processes make "
-    "per_device_train_batch_size a multiple of num_generations, so that each process gets whole groups"
+    "num_generations_eval where evaluation draws another number"
 )
+
+
+class Row(NamedTuple):
+    """A completion as a trainer sends it."""
+
+    id: str  # of its question
+    prompt: Any
+    images: list[Any]
+    text: str
+    tokens: list[int] | None
+
+
+def rows_of(
+    prompts: Sequence[Any],
+    completions: Sequence[Any],
+    completion_ids: Sequence[list[int]] | None,
+    columns: Mapping[str, Any],
+) -> list[Row]:
+    """The completions of one call, with what is in the dataset's columns."""
+    ids = ids_of(prompts, columns)
+    return [
+        Row(str(ids[at]), prompts[at], images_of(columns, at), completion_text(completion), tokens)
+        for at, (completion, tokens) in enumerate(
+            zip(completions, completion_ids or [None] * len(completions), strict=True)
+        )
+    ]
 
 
 def whole_groups(ids: Sequence[Any], size: int) -> Iterator[tuple[str, list[int]]]:
@@ -49,15 +74,14 @@ def group_size(ids: Sequence[Any], training: int, evaluation: int | None, log_me
     """How many rollouts a group of this call has.
 
     TRL's trainer, which `log_metric` is a method of, knows. Otherwise it is the first of `training` and `evaluation`
-    that divides the rollouts of every question; if neither does, in a single process, where no group can be split, it
-    is the number of rollouts that all questions have alike.
+    that divides the rollouts of every question; if neither does, it is the number that all questions have alike.
     """
     counts = list(Counter(map(str, ids)).values())
     for size in (*_sizes_of_trainer(log_metric), training, evaluation):
         if size is not None and all(count % size == 0 for count in counts):
             return size
     alike = counts[0] if counts and len(set(counts)) == 1 else 0
-    return alike if alike > 1 and not _several_processes() else training
+    return alike if alike > 1 else training
 
 
 def _sizes_of_trainer(log_metric: Any) -> list[int]:
@@ -68,15 +92,6 @@ def _sizes_of_trainer(log_metric: Any) -> list[int]:
     trains = getattr(getattr(trainer, "model", None), "training", True)
     sizes = (training, evaluation) if trains else (evaluation, training)
     return [size for size in sizes if isinstance(size, int) and size > 0]
-
-
-def _several_processes() -> bool:
-    if os.environ.get("WORLD_SIZE", "1") != "1":
-        return True
-    distributed = getattr(sys.modules.get("torch"), "distributed", None)
-    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
-        return False
-    return bool(distributed.get_world_size() > 1)
 
 
 def _positions(ids: Sequence[Any]) -> dict[str, list[int]]:

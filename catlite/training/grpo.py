@@ -154,5 +154,5 @@ def _train(
     best_step = None if watch.best is None else watch.best.step
     if config.stop in ("reward", "gold") and halted is None and best_step is not None:
         policy.load_adapter(folder.best(best_step))
-        policy.local.save_adapter(folder.adapter)
+        loop.save_adapter()
     return loop.finish(steps, ended, best_step, complete=halted is None)

@@ -1,4 +1,7 @@
-"""What `train` and `sft` share: a run's folder, from its manifest over the last checkpoint to the outcome."""
+"""What `train` and `sft` share: a run's folder, from its manifest over the last checkpoint to the outcome.
+
+Where several processes train (trl/ranks.py), rank 0 alone writes into the folder and keeps replies and budget.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,13 @@ from typing import Any, Generic
 
 from catlite.errors import HaltedWarning
 from catlite.models.local.engine import naming_what_to_lower
-from catlite.models.local.unsloth import save_kernels
 from catlite.runs.budget import Budget
 from catlite.runs.session import open_run
 from catlite.training.config import C
 from catlite.training.folder import Folder, step_of
 from catlite.training.lora import TrainablePolicy
 from catlite.training.run import TrainingRun
+from catlite.training.trl import ranks
 from catlite.training.trl.settings import quiet_libraries
 from catlite.training.view import View
 from catlite.training.watch import Watch
@@ -26,9 +29,14 @@ from catlite.training.watch import Watch
 @contextlib.contextmanager
 def open_folder(run: str | Path | None, task: str, budget: Budget | None) -> Iterator[Folder]:
     """The run's folder, in which replies are kept inside, under `budget`; a temporary one when `run` is None."""
-    folder = Folder(tempfile.mkdtemp(prefix=f"catlite-{task}-") if run is None else run)
-    with open_run(folder.path, budget):
-        yield folder
+    with contextlib.ExitStack() as stack:
+
+        def open_here() -> Folder:
+            folder = Folder(tempfile.mkdtemp(prefix=f"catlite-{task}-") if run is None else run)
+            stack.enter_context(open_run(folder.path, budget))
+            return folder
+
+        yield ranks.ask_first(open_here)
 
 
 class Loop(Generic[C]):
@@ -41,7 +49,7 @@ class Loop(Generic[C]):
         self.policy = policy
         self.folder = folder
         self.manifest = {"model": policy.digest, **manifest}
-        self.before = folder.open(self.manifest, {"policy": policy.whereabouts()})
+        self.before = ranks.ask_first(lambda: folder.open(self.manifest, {"policy": policy.whereabouts()}))
         self.outcome: dict[str, Any] = self.before.get("outcome", {})
 
     def finished(self) -> TrainingRun:
@@ -61,16 +69,24 @@ class Loop(Generic[C]):
         """Go on from the last checkpoint, of at most `steps` steps; `watching` is what Watch takes."""
         self.view = View(steps, progress)
         self.watch = Watch(self.folder, self.view, **watching)
-        self.folder.remove_torn()
-        self.last = self.folder.last_checkpoint()
-        step = step_of(self.last)
-        self.watch.resume(self.folder.metrics.keep(step), self.folder.answers.keep(step))
+        self.last, *lines = ranks.ask_first(self._clean)
+        self.watch.resume(*lines)
         return self.watch
+
+    def _clean(self) -> tuple[Path | None, list[dict[str, Any]], list[dict[str, Any]]]:
+        """Remove what the last checkpoint knows nothing of; return that, and the lines of both files up to it."""
+        self.folder.remove_torn()
+        last = self.folder.last_checkpoint()
+        return last, self.folder.metrics.keep(step_of(last)), self.folder.answers.keep(step_of(last))
 
     @property
     def saved_step(self) -> int:
         """The step of the last checkpoint; -1 without one."""
-        return step_of(self.folder.last_checkpoint())
+        return ranks.ask_first(lambda: step_of(self.folder.last_checkpoint()))
+
+    def save_adapter(self) -> None:
+        """Write the policy's adapter as that of the run."""
+        ranks.ask_first(lambda: self.policy.local.save_adapter(self.folder.adapter))
 
     @contextlib.contextmanager
     def training(self, lower: str) -> Iterator[None]:
@@ -82,19 +98,22 @@ class Loop(Generic[C]):
             except BaseException:
                 self.view.close("interrupted")
                 raise
-            finally:
-                save_kernels()
-            self.policy.local.save_adapter(self.folder.adapter)
+            self.save_adapter()
 
     def finish(self, steps: int, ended: str, best_step: int | None, *, complete: bool = True) -> TrainingRun:
         """Write how the run ended, and return the result; warn where it was given up."""
         self.outcome = {"steps": steps, "ended": ended, "complete": complete, "best_step": best_step}
         self.view.close(ended if complete else "given up")
-        self.folder.finish(self.manifest, self.outcome)
-        self.folder.forget_all_but(best_step)
-        if not complete:
+
+        def write() -> list[dict[str, Any]]:
+            self.folder.finish(self.manifest, self.outcome)
+            self.folder.forget_all_but(best_step)
+            return self.watch.rows
+
+        rows = ranks.ask_first(write)
+        if not complete and ranks.rank() == 0:
             warnings.warn(ended, HaltedWarning, stacklevel=4)  # at the call of `train`
-        return self._result(self.watch.rows)
+        return self._result(rows)
 
     def _result(self, rows: list[dict[str, Any]]) -> TrainingRun:
         return TrainingRun(self.folder.path, self.policy.local, metrics=tuple(rows), **self.outcome)

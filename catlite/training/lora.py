@@ -14,26 +14,25 @@ from catlite.data import Estimator, Example
 from catlite.errors import ConfigError, ContextOverflow, DataError, EndpointUnavailable
 from catlite.models.local.loading import Weights, has_bfloat16, resolve_dtype
 from catlite.models.local.model import LocalModel
+from catlite.models.local.unsloth import save_kernels
 from catlite.references.synthesis import Synthesis
-from catlite.training.config import C, rollout_sampling
+from catlite.training.config import C, SFTConfig, TrainConfig, rollout_sampling
+from catlite.training.trl import ranks
 from catlite.training.trl.settings import check_libraries
 
 
 class TrainablePolicy(Generic[C]):
     """The policy of one call of `train` or `sft`: weights in this process, which get an adapter as `config` says.
 
-    Raises ConfigError for a frozen view, for anything that is not a LocalModel, for a model with an adapter, and in one
-    of several processes; MissingExtra without catlite[train].
+    Joins the other processes where torchrun has started several. Raises ConfigError for a frozen view, for anything
+    that is not a LocalModel, for a model with an adapter, and for what several processes cannot share; MissingExtra
+    without catlite[train].
     """
 
     def __init__(self, policy: str | Path | LocalModel, config: C) -> None:
         check_libraries()
-        if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
-            raise ConfigError(
-                f"this is one of {processes} processes (WORLD_SIZE), and training here is for one device: start it "
-                "with python, not with accelerate launch or torchrun; trl_reward is for a trainer of your own on "
-                "several"
-            )
+        if (several := ranks.join_ranks()) > 1:
+            _check_split(config, several)
         local = LocalModel(policy) if isinstance(policy, str | Path) else policy
         if not isinstance(local, LocalModel):
             raise ConfigError(
@@ -46,6 +45,11 @@ class TrainablePolicy(Generic[C]):
             raise ConfigError(
                 f"{local!r} has an adapter already, and the anchor, which is the model without one, would not be the "
                 "policy training starts from: merge it first (TrainingRun.merge_and_save) and train the merged folder"
+            )
+        if several > 1 and local.backend != "transformers":
+            raise ConfigError(
+                f"{local!r} trains with Unsloth, which is for one process, and this is one of {several}: load it with "
+                'LocalModel(…, backend="transformers"), or start a single process'
             )
         self.local = local
         self.config = config
@@ -66,7 +70,10 @@ class TrainablePolicy(Generic[C]):
 
     @contextlib.contextmanager
     def prepared(self) -> Iterator[None]:
-        """Have the chat template told what rollouts are sampled with; undo that when the call is refused."""
+        """Have the chat template told what rollouts are sampled with; undo that when the call is refused.
+
+        Kernels that Unsloth has compiled meanwhile are kept.
+        """
         weights = self.local.weights
         template, trained_in = weights.template, weights.trained_in
         model = weights.engine.model if weights.loaded else None
@@ -79,6 +86,8 @@ class TrainablePolicy(Generic[C]):
             if now is model or (model is None and not hasattr(now, "peft_config")):  # the adapter is as it was
                 weights.trained_in = trained_in
             raise
+        finally:
+            save_kernels()
 
     def check_room(self, examples: Sequence[tuple[str, Example]], replies: Sequence[str] | None = None) -> None:
         """Raise DataError for questions whose prompts leave less than `max_completion_length` tokens for a rollout.
@@ -192,6 +201,29 @@ class TrainablePolicy(Generic[C]):
     def load_adapter(self, folder: Path) -> None:
         """Put the adapter in `folder` in place of the one that is on."""
         load_adapter(self.local, folder)
+
+
+def _check_split(config: TrainConfig | SFTConfig, several: int) -> None:
+    """Raise ConfigError for a training that `several` ranks cannot share."""
+    if isinstance(config, SFTConfig):
+        raise ConfigError(f"this is one of {several} processes (WORLD_SIZE), and sft runs in one: start it with python")
+    split = [name for name in ("FSDP", "DEEPSPEED") if os.environ.get(f"ACCELERATE_USE_{name}") == "true"]
+    if split:
+        raise ConfigError(
+            f"accelerate is set up for {split[0]}, which splits the model, and each process draws from a whole one "
+            "here: start it with torchrun, or with distributed_type: MULTI_GPU"
+        )
+    if config.sequences % several:
+        raise ConfigError(
+            f"the {config.sequences} rollouts of a step ({config.prompts_per_step} prompts_per_step × "
+            f"{config.num_generations} num_generations) cannot be split over {several} processes: take a multiple of "
+            f"{several}, such as prompts_per_step={several * max(1, round(config.prompts_per_step / several))}"
+        )
+    import torch
+
+    gpus, here = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if 0 < gpus < here:
+        raise ConfigError(f"{here} processes run on a machine with {gpus} GPUs: start it with --nproc_per_node {gpus}")
 
 
 def load_adapter(policy: LocalModel, folder: Path) -> None:

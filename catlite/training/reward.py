@@ -1,7 +1,8 @@
 """CaT as a reward function of TRL (arXiv 2509.14234, Algorithm 1): group by id → estimator → reward → floats or None.
 
 For a trainer of your own: `reward_funcs=trl_reward(estimator, reward)`. The calls of all groups run at once, and gold
-answers are never read. Left out: groups that are split over processes, which are refused.
+answers are never read. Where several processes train, rank 0 rewards the groups of all, also those that are split over
+them (trl/ranks.py).
 """
 
 from __future__ import annotations
@@ -23,18 +24,17 @@ from catlite.training.flips import Flips
 from catlite.training.grouping import (
     LogExtra,
     LogMetric,
+    Row,
     check_group,
-    completion_text,
     example_of,
     group_size,
-    ids_of,
-    images_of,
     rollout_of,
+    rows_of,
     whole_groups,
 )
 from catlite.training.rewarder import Rewarder, default_reward
-from catlite.training.scored import Batch, fill_in_means
-from catlite.training.trl.compat import READS_NONE, trl_since
+from catlite.training.scored import Batch, rewards_for_trl
+from catlite.training.trl import ranks
 
 
 @dataclass
@@ -65,16 +65,32 @@ class CatReward:
         **columns: Any,
     ) -> list[float | None]:
         """One float or None per completion, in order; what TRL calls."""
+        rewarded, metrics = ranks.work_on_first(
+            lambda: rows_of(prompts, completions, completion_ids, columns),
+            lambda rows: self._reward(rows, log_metric),
+            self.rewarder.patience,
+            self.rewarder.wait_dial,
+        )
+        rewards = [reward for reward, _, _ in rewarded]
+        self.offsets = [offset for _, offset, _ in rewarded]
+        if log_metric is not None:
+            for name, value in metrics.items():
+                log_metric(name, value)
+        if log_extra is not None:
+            log_extra("reference", [shown for _, _, shown in rewarded])
+        return rewards
+
+    def _reward(
+        self, rows: Sequence[Row], log_metric: LogMetric | None
+    ) -> tuple[list[tuple[float | None, float, str | None]], dict[str, float]]:
+        """(reward, offset of the advantage and shown reference of each row, the metrics of all)."""
         began = time.monotonic()
-        ids = ids_of(prompts, columns)
-        size = group_size(ids, *self.sizes, log_metric)
-        texts = [completion_text(completion) for completion in completions]
-        tokens: Sequence[list[int] | None] = completion_ids or [None] * len(texts)
+        ids = [row.id for row in rows]
         groups, places = [], []
-        for name, members in whole_groups(ids, size):
-            first = members[0]
-            example = example_of(name, prompts[first], images_of(columns, first), self.examples, self.answer_format)
-            rollouts = tuple(rollout_of(example, texts[at], tokens[at], *self.cut_at) for at in members)
+        for name, members in whole_groups(ids, group_size(ids, *self.sizes, log_metric)):
+            first = rows[members[0]]
+            example = example_of(name, first.prompt, first.images, self.examples, self.answer_format)
+            rollouts = tuple(rollout_of(example, rows[at].text, rows[at].tokens, *self.cut_at) for at in members)
             groups.append(Group(example, rollouts))
             places += members
         with open_run(self.run) as store:
@@ -83,24 +99,17 @@ class CatReward:
             with capped(self._ledger):
                 batch = concurrency.run(self.rewarder.score(groups))
         batch.metrics |= self.flips.note(batch.scored)
-        rewards: list[float | None] = [None] * len(texts)
-        for at, reward in zip(places, batch.rewards if trl_since(READS_NONE) else fill_in_means(batch), strict=True):
-            rewards[at] = reward
-        self.offsets = [0.0] * len(texts)
-        if (offset := getattr(self.rewarder.reward, "offset", None)) is not None:
-            each = ((reward, offset(score.rewards)) for score in batch.scored for reward in score.rewards)
-            for at, (reward, value) in zip(places, each, strict=True):
-                self.offsets[at] = 0.0 if reward is None else value
-        if log_metric is not None:
-            for name, value in batch.metrics.items():
-                log_metric(name, value)
-        if log_extra is not None:
-            shown = [scored.shown for scored in batch.scored for _ in scored.rewards]
-            log_extra("reference", [text for _, text in sorted(zip(places, shown, strict=True))])
         self.last = batch
         if self.on_batch is not None:
             self.on_batch(batch, began)
-        return rewards
+        offset = getattr(self.rewarder.reward, "offset", lambda _: 0.0)
+        each = [
+            (0.0 if reward is None else offset(scored.rewards), scored.shown)
+            for scored in batch.scored
+            for reward in scored.rewards
+        ]
+        in_order = sorted(zip(places, rewards_for_trl(batch), each, strict=True), key=lambda row: row[0])
+        return [(reward, *more) for _, reward, more in in_order], batch.metrics
 
 
 def trl_reward(
@@ -125,6 +134,9 @@ def trl_reward(
     reads None as 0, so there a single rollout without a reward gets its group's mean. Its `last` is the Batch of the
     latest call, with references and faults.
 
+    Where torchrun or accelerate has started several processes, each of them must call it for every batch, as TRL does.
+    Rank 0 then rewards the groups of all, with one `run` and one `budget`; the other ranks have no `last`.
+
     Args:
         estimator: what makes a reference of a group, such as MajorityVote().
         reward: what scores rollouts against it; None is AnswerMatch.
@@ -136,7 +148,7 @@ def trl_reward(
         max_completion_length: as in GRPOConfig, tokens, to tell which rollouts were cut off; None does not tell.
         eos_token_ids: the tokenizer's, for the same.
         timeout: seconds for one call, within which a judge that is down is waited for; 600.0.
-        run: a folder in which replies are kept; give each of several processes one of its own. None keeps nothing.
+        run: a folder in which replies are kept; None keeps nothing.
         budget: a hard cap over all steps; None for none.
 
     Returns:
@@ -144,7 +156,9 @@ def trl_reward(
 
     Raises:
         ConfigError: for a vote without an answer format, for groups that are not whole, with the setting to change,
-            and, until a group had a reward, for a reward that returns something other than floats and None.
+            and, until a group had a reward, for a reward that returns something other than floats and None; for a
+            WORLD_SIZE of several processes that are not connected.
+        TrainingError: when another process has ended, or has not called within `timeout` and two minutes.
         StoreError: when another process writes into `run`.
 
     Example:

@@ -36,6 +36,7 @@ from catlite.runs.session import distinct, listening, noting
 from catlite.training.config import TrainConfig
 from catlite.training.lora import TrainablePolicy
 from catlite.training.scored import Batch, Scored, check_rewards, diagnostics
+from catlite.training.trl import ranks
 
 log = logging.getLogger("catlite.training")
 _BETWEEN = (1.0, 30.0)  # seconds from one try to the next while everything is down: doubled from the first
@@ -165,6 +166,11 @@ class Rewarder:
             notes = f" ({'; '.join(reference.notes)})" if reference.notes else ""
             return f"there is no reference: {reference.source} found no answer among the rollouts{notes}"
         return None
+
+    @property
+    def patience(self) -> float:
+        """Seconds that other processes wait for a call of `score`."""
+        return self.timeout + ranks.SLACK if self._waits else ranks.DAY
 
     @property
     def _waits(self) -> bool:

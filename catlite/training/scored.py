@@ -13,6 +13,7 @@ from catlite.data import Group, Reference, Reward
 from catlite.errors import ConfigError
 from catlite.references.synthesis import TRIMMED
 from catlite.rewards.answer_match import GOLD, AnswerMatch
+from catlite.training.trl.compat import READS_NONE, trl_since
 
 # Shares of a group that agree at which a vote is wrong about as often as right. DDRL (arXiv 2604.21327) finds its noise
 # there, and orders rollouts by how common their answer is; it has no limits. These are ours: 3 to 5 rollouts of 8.
@@ -176,8 +177,14 @@ async def _spread(scored: Sequence[Scored]) -> dict[str, float]:
     }
 
 
-def fill_in_means(batch: Batch) -> list[float | None]:
-    """Rewards in which a rollout without one has its group's mean, and so no advantage; a silent group stays None."""
+def rewards_for_trl(batch: Batch) -> list[float | None]:
+    """The rewards as the installed TRL takes them.
+
+    One before 1.6 reads None as 0: there a rollout without a reward has its group's mean, and so no advantage; a silent
+    group stays None.
+    """
+    if trl_since(READS_NONE):
+        return batch.rewards
     filled: list[float | None] = []
     for score in batch.scored:
         judged = [reward for reward in score.rewards if reward is not None]

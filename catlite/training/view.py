@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from catlite.tracebacks import interrupted
+from catlite.training.trl import ranks
 
 _SHOWN = {
     "cat/reward": "reward",
@@ -30,10 +31,11 @@ def line(metrics: Mapping[str, Any]) -> str:
 
 
 class View:
-    """Shows each of at most `steps` steps; `show=None` shows them when a person seems to look."""
+    """Shows each of at most `steps` steps, on rank 0; `show=None` shows them when a person seems to look."""
 
     def __init__(self, steps: int, show: bool | None) -> None:
         self.steps = steps
+        show = show if ranks.rank() == 0 else False
         self._step, self._figures = 0, ""
         self._notebook: Any = _notebook() if show is None or show else None
         self._bar: Any = None

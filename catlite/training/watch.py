@@ -1,7 +1,7 @@
 """What a run keeps of its steps: seconds of each part, metrics, checks, and when to stop.
 
 A step whose groups all abstain is given up before the weights move, unless an estimator chose to abstain; `halted` says
-why. Left out: several processes.
+why. Where several processes train, rank 0 makes checks, writes and decides, and tells the others.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from catlite.training.checks import Check
 from catlite.training.flips import Flips
 from catlite.training.folder import Folder
 from catlite.training.scored import Batch
+from catlite.training.trl import ranks
 from catlite.training.view import View
 
 
@@ -86,10 +87,27 @@ class Watch:
             self.halted = f"no group had a reward: {'; '.join(batch.faults[:3])}"
             self.passes = not all(scored.final for scored in batch.scored)
 
+    def _on_first(self, work: Callable[[], object]) -> None:
+        """Do `work` on rank 0, and have all ranks know what was decided."""
+
+        def decisions() -> tuple[Any, ...]:
+            work()
+            return self.best, self.ended, self.halted, self.passes
+
+        self.best, self.ended, self.halted, self.passes = ranks.ask_first(decisions)
+
+    def says_halt(self) -> str | None:
+        """Why the step is given up, on every rank; None when it has rewards."""
+        self._on_first(lambda: None)
+        return self.halted
+
     # What the trainer reports, in this order.
 
     def begin(self, step: int) -> None:
         """Check the initial policy, once, before the first step."""
+        self._on_first(lambda: self._begin(step))
+
+    def _begin(self, step: int) -> None:
         if step == 0 and self.check is not None and not self.history:
             self.rows.clear()  # a run halted in its first step may have tried before
             self.folder.metrics.keep(-1)
@@ -104,6 +122,10 @@ class Watch:
 
     def end_step(self, step: int, *, last: bool) -> bool:
         """Note the seconds of each part, and check when a check is due; return whether training may end."""
+        self._on_first(lambda: self._end_step(step, last=last))
+        return self.ended is not None
+
+    def _end_step(self, step: int, *, last: bool) -> None:
         now, times = time.monotonic(), self._times
         self._figures["seconds/step"] = now - times["step"]
         if times["generated"] > times["step"]:  # in SFT nothing is generated
@@ -116,7 +138,6 @@ class Watch:
         if self.check is not None and (step % self.every == 0 or last):
             self._check(step)
         self.ended = self.reason_to_stop()
-        return self.ended is not None
 
     def reason_to_stop(self) -> str | None:
         """Why training may end after what is known now; None to go on."""
@@ -131,6 +152,8 @@ class Watch:
 
     def write_log(self, log: Mapping[str, Any]) -> None:
         """Write a line of metrics from what TRL logged of a step; of a validation, keep the loss for that line."""
+        if ranks.rank() > 0:
+            return
         if "loss" not in log:
             self._figures |= {name: _plain(value) for name, value in log.items() if name == "eval_loss"}
             return

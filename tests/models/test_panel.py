@@ -60,6 +60,24 @@ def test_one_reply_is_of_the_member_with_the_larger_count():
     assert sample(Panel([(scripted("a"), 1), (scripted("b"), 3)]), 1)[0].model == "b"
 
 
+def test_one_reply_is_of_the_first_member_that_does_not_refuse_for_every_prompt():
+    panel = Panel([(scripted("bad", AuthenticationFailed("wrong key", status=401)), 3), scripted("good")])
+    for _ in range(2):
+        reference = catlite.synthesize("Who?", panel, n=4)
+        assert [rollout.error for rollout in reference.rollouts] == [*["bad: wrong key"] * 2, None, "bad: wrong key"]
+        assert any("'bad' refuses, so 'good' answered: wrong key" in note for note in reference.notes)
+    replies = [sample(panel, 1, first)[0] for first in range(4)]
+    assert [reply.model for reply in replies] == ["good"] * 4
+    assert len({reply.text for reply in replies}) == 4  # none is given twice
+    with pytest.raises(EndpointUnavailable):  # another prompt may be answered
+        sample(Panel([(scripted("down", EndpointUnavailable("down")), 2), scripted("good")]), 1)
+
+
+def test_one_reply_is_an_error_where_all_refuse():
+    with pytest.raises(AuthenticationFailed, match="first"):
+        sample(Panel([scripted(name, AuthenticationFailed(name, status=401)) for name in ("first", "second")]), 1)
+
+
 def test_a_member_that_fails_loses_its_own_replies_only_and_is_asked_once_where_its_key_is_wrong():
     calls = []
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -48,6 +49,9 @@ class _Server:
         self._pid = 0
         self._address: Address | None = None
         self.contexts = 0  # `with embedded()` blocks that are open
+
+    def __reduce__(self) -> tuple[Callable[[Path | None], _Server], tuple[Path | None]]:
+        return _server_of, (self.gguf,)
 
     def address(self) -> Address:
         """Start the child unless it is running, with the file as it is now; return its URL and key."""
@@ -145,6 +149,12 @@ _servers: dict[Path | None, _Server] = {}
 _servers_lock = threading.Lock()
 
 
+def _server_of(gguf: Path | None) -> _Server:
+    """Give the server of this process for a file."""
+    with _servers_lock:
+        return _servers.setdefault(gguf, _Server(gguf))
+
+
 class _Service(Service):
     """The child process, whose address is another one every time it starts."""
 
@@ -176,8 +186,7 @@ class Embedded(Endpoint):
         # counts the tokens of one choice only and they let us count the rest.
         defaults = {"max_tokens": 512, "logprobs": True, "top_logprobs": 1}
         settings = {"max_connections": CONNECTIONS, "price": Price(0.0, 0.0), **defaults, **settings}
-        with _servers_lock:
-            self._server = _servers.setdefault(self.gguf, _Server(self.gguf))
+        self._server = _server_of(self.gguf)
         super().__init__("local", base_url="http://127.0.0.1", **settings)
 
     def _served(self, *settings: Any) -> Service:

@@ -34,7 +34,7 @@ class BatchEndpoint(Endpoint):
     Args:
         model: the server's name for it.
         base_url: the address up to `/v1`; None is OPENAI_BASE_URL, or OpenAI's own.
-        api_key: None is OPENAI_API_KEY. Key and address are never shown, logged, pickled or written to a file.
+        api_key: None is OPENAI_API_KEY. A key is never shown, logged, pickled or written to a file; see Endpoint.
         timeout: seconds for one upload, download or look at a batch; 600.
         retry_seconds: how long transient failures of those are retried, in seconds; 300.
         price: US dollars per million tokens outside of batches; None is the published price on OpenAI's own endpoint,

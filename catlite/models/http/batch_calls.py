@@ -43,6 +43,9 @@ class BatchService(Service):
         default_factory=dict
     )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_collectors": {}}
+
     @property
     def price(self) -> Price | None:
         """US dollars per million tokens in a batch, None when unknown."""

@@ -23,7 +23,7 @@ from catlite.errors import (
 from catlite.models.base import TOKEN_LIMITS, renamed, token_limit
 from catlite.models.booking import Books
 from catlite.models.http import wire, words
-from catlite.models.http.chunks import STREAMING, Write
+from catlite.models.http.chunks import STREAMING, Write, without_thinking
 from catlite.models.http.service import Service
 from catlite.models.kept import Replies
 from catlite.runs.budget import choices, most_prompt_tokens
@@ -195,6 +195,8 @@ class Call:
                 service.traffic.heard(answer.headers)
                 reply = wire.parse(answer.body, client.who, answer.headers, wire.prompt_text(self.messages))
                 rollouts = wire.rollouts(reply, client.who, service.price, time.monotonic() - started)
+                thinks = any(rollout.reasoning for rollout in rollouts)
+                self.learned.begins_thinking = thinks and wire.thinks_unmarked(reply)
             except ModelError as error:
                 if error.usage is not None or self.begun:  # a server that had begun was at work, whatever it says now
                     booking(error.usage or Usage(None, None, None, None, 1))
@@ -205,7 +207,7 @@ class Call:
     def _listen(self, request: Mapping[str, Any]) -> Write | None:
         """What takes the text of this request's reply as it comes; None where the reply comes whole."""
         self.begun = False
-        return self._take if "stream" in request else None
+        return without_thinking(self._take, self.learned.begins_thinking) if "stream" in request else None
 
     def _take(self, piece: str) -> None:
         self.begun = True

@@ -1,6 +1,6 @@
 """A streamed reply: its events are read, its text is handed on, and the whole is put together as if it came at once.
 
-What is put together is read by wire.py, as any other reply. Kept apart from the text: thinking, however it comes.
+What is put together is read by wire.py, as any other reply.
 Left out: retries of a stream that broke off, since what was handed on cannot be taken back.
 """
 
@@ -24,6 +24,17 @@ STREAMING: tuple[Mapping[str, Any], ...] = (
 _IN_PIECES = ("content", "refusal", *wire.THOUGHTS)  # other fields of a message come whole
 
 
+def without_thinking(write: Write, thinking: bool) -> Write:
+    """Make what takes a text as it comes of what takes the text beside its thinking.
+
+    Args:
+        write: takes the text without thinking; "" where nothing of a piece can be given yet.
+        thinking: whether the reply begins within its thinking, as the ones before it did.
+    """
+    text = WrittenText(thinking)
+    return lambda piece: write(text.add(piece))
+
+
 class Assembly:
     """The reply that the pieces of a stream make.
 
@@ -45,7 +56,6 @@ class Assembly:
         self._reply: dict[str, Any] = {}  # all but its choices
         self._choices: dict[int, dict[str, Any]] = {}
         self._failure: str | None = None  # an error, or an event that cannot be read
-        self._text = WrittenText()
         self.finished = False  # the server has said so
         self._ended = False
 
@@ -124,7 +134,7 @@ class Assembly:
         apart = ("index", "delta", "message", "logprobs")
         whole |= {name: value for name, value in choice.items() if name not in apart and value is not None}
         if index == 0 and isinstance(piece, dict) and any(piece.get(name) for name in _IN_PIECES):
-            self._write(self._text.add(wire.content_text(piece.get("content"))))
+            self._write(wire.content_text(piece.get("content")))
 
 
 def _joined(before: Any, piece: Any) -> Any:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _LAST_BYTES_SECONDS = 0.1  # after which the server is taken to hold the connection open
+_LAST_EVENTS_SECONDS = 5.0  # for what follows the end of the text: the usage, and [DONE], which some servers leave out
 
 
 class Answer(NamedTuple):
@@ -242,10 +243,14 @@ class OpenAIClient:
         assembly = Assembly(write, self._address.redact)
         parts = stream.response.aiter_bytes()
         try:
-            async for part in parts:
-                assembly.feed(part)
-                if assembly.finished:
-                    break
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None) as patience:
+                    async for part in parts:
+                        assembly.feed(part)
+                        if assembly.finished:
+                            break
+                        if assembly.is_whole and patience.when() is None:
+                            patience.reschedule(asyncio.get_running_loop().time() + _LAST_EVENTS_SECONDS)
             with contextlib.suppress(TimeoutError):  # a body that is read to its end leaves a connection to use again
                 async with asyncio.timeout(_LAST_BYTES_SECONDS):
                     async for _ in parts:

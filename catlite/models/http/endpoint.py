@@ -7,7 +7,7 @@ what a server takes is learned from its answers and kept for the process. Left o
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any, NoReturn
+from typing import Any
 
 from catlite.checks import positive, whole_number
 from catlite.data import Prompt, Rollout, as_messages, text_only
@@ -16,7 +16,7 @@ from catlite.models.base import InBlocks, Traits, check_n, check_sampling, combi
 from catlite.models.http import likelihood, wire
 from catlite.models.http.calls import Call
 from catlite.models.http.fleet import Fleet
-from catlite.models.http.keys import BaseURL, Secret, sealed, sealed_url, shown_url
+from catlite.models.http.keys import BaseURL, Secret, may_hold_key, sealed, sealed_url, shown_url
 from catlite.models.http.prices import Price
 from catlite.models.http.service import Service
 from catlite.models.kept import kept, streamed, wanted
@@ -29,7 +29,8 @@ class Endpoint(InBlocks):
         model: the server's name for it, or litellm's "provider/name", when no base_url is given.
         base_url: the address up to `/v1`; None is OPENAI_BASE_URL, or OpenAI's own. A list is a fleet: replicas of one
             model, among which calls are spread.
-        api_key: None is OPENAI_API_KEY. Key and address are never shown, logged or pickled.
+        api_key: None is OPENAI_API_KEY. A key is never shown, logged or pickled: without one here, a pickled Endpoint
+            finds OPENAI_API_KEY where it arrives; with one it is not pickled.
         max_connections: requests in flight per event loop, to each replica, further ones wait; 32.
         timeout: seconds for one whole reply; 600.
         retry_seconds: how long transient failures are retried, in seconds; 300.
@@ -64,7 +65,7 @@ class Endpoint(InBlocks):
         whole_number("max_connections", max_connections)
         positive("timeout", timeout, "seconds", infinite=True)
         positive("retry_seconds", retry_seconds, "seconds", infinite=True)
-        self.model, self._base_url = model, base_url
+        self.model, self._shown_url = model, shown_url(base_url) if base_url else None
         self.sampling = check_sampling(sampling)
         self._service = self._served(model, base_url, api_key, max_connections, timeout, retry_seconds, price)
 
@@ -184,16 +185,18 @@ class Endpoint(InBlocks):
         """Closes the connections of the running loop; the next call opens new ones, as do calls in flight."""
         await self._service.close()
 
-    def __reduce__(self) -> NoReturn:
-        raise ConfigError(
-            f"{self!r} is not pickled or copied: it holds connections and a key. Make it anew where it is needed, "
-            "with the key from the environment"
-        )
+    def __getstate__(self) -> dict[str, Any]:
+        if (name := may_hold_key(self.sampling)) is not None:
+            raise ConfigError(
+                f"Endpoint({self.model!r}) is not pickled or copied, since {name} may hold a key: leave it out here, or "
+                "make the Endpoint where it is needed, in an estimator that is a function of your own module, say"
+            )
+        return vars(self)
 
     def __repr__(self) -> str:
         # Half-built as well: a traceback with locals shows the endpoint whose settings were refused.
         known = vars(self)
         shown = {name: value for name, value in known.get("sampling", {}).items() if not name.startswith("extra_")}
         settings = "".join(f", {name}={value!r}" for name, value in shown.items())
-        where = f", base_url={shown_url(known['_base_url'])!r}" if known.get("_base_url") else ""
+        where = f", base_url={known['_shown_url']!r}" if known.get("_shown_url") else ""
         return f"{type(self).__name__}({known.get('model')!r}{where}{settings})"

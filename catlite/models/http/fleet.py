@@ -9,7 +9,7 @@ import json
 import time
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from catlite.data import Prompt
 from catlite.errors import BadReply, ConfigError, EndpointUnavailable
@@ -79,6 +79,13 @@ class Fleet(Service):
         urls = [replica.shown_address() for replica in self.replicas]
         if twice := sorted({url for url in urls if urls.count(url) > 1}):
             raise ConfigError(f"base_url=[…] has {twice[0]} twice: list each replica once")
+        self._start()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_pools", "_kept")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._start()
 
     def __repr__(self) -> str:

@@ -7,9 +7,9 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from catlite.errors import ConfigError
@@ -17,6 +17,8 @@ from catlite.errors import ConfigError
 BaseURL: TypeAlias = "str | Secret | Sequence[str | Secret] | None"  # a list is a fleet's
 OPENAI_URL = "https://api.openai.com/v1"
 _HIDDEN = "[key hidden]"
+_NAMES_KEY = re.compile(r"(?<!cache_)key|token(?!s|_id)|secret|passw|pwd|auth|credential|cookie", re.IGNORECASE)
+_LOOKS_LIKE_KEY = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
 
 class Secret:
@@ -112,6 +114,24 @@ def address(base_url: Secret | None, api_key: Secret | None) -> Address:
     check_key(key)
     # Local servers want no key, but the client insists on one.
     return Address(url, key or Secret("none"), login)
+
+
+def may_hold_key(settings: Any, name: str = "") -> str | None:
+    """Name the first of `settings`, however deep, that may hold a key: a header, or a text called or written like one.
+
+    Pickles are written to files and logs of other programs, so this would rather refuse a long name with digits.
+    """
+    if isinstance(settings, str):
+        hidden = settings and (_NAMES_KEY.search(name.rpartition(".")[2]) or _LOOKS_LIKE_KEY.search(settings))
+        return name if hidden else None
+    if isinstance(settings, bytes) or (settings and name == "extra_headers"):
+        return name
+    inner: Iterable[tuple[str, Any]] = ()
+    if isinstance(settings, Mapping):
+        inner = [(f"{name}.{key}".lstrip("."), value) for key, value in settings.items()]
+    elif isinstance(settings, Iterable):
+        inner = [(name, value) for value in settings]
+    return next((hit for where, value in inner if (hit := may_hold_key(value, where)) is not None), None)
 
 
 def on_this_machine(url: str) -> bool:

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from catlite.errors import EndpointUnavailable, RequestRejected
+from catlite.errors import ConfigError, EndpointUnavailable, RequestRejected
 from catlite.models.http.chunks import Write
 from catlite.models.http.clients import Answer, OpenAIClient, lost
-from catlite.models.http.keys import Address
+from catlite.models.http.keys import Address, Secret, address
 from catlite.models.http.service import Service
 from catlite.models.http.traffic import Traffic
 
@@ -81,6 +81,14 @@ class Replica(Service):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.accounts: dict[asyncio.AbstractEventLoop, Traffic] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        if address(self.base_url, Secret("unused")).login is not None:
+            raise ConfigError(
+                f"Endpoint({self.model!r}) is not pickled or copied, since {self.shown_address()} has a user and a "
+                "password: make the Endpoint where it is needed"
+            )
+        return {name: value for name, value in super().__getstate__().items() if name != "accounts"}
 
     @property
     def traffic(self) -> Traffic:

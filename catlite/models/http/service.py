@@ -15,12 +15,13 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from types import AsyncGeneratorType
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from catlite import concurrency
 from catlite.data import Prompt
+from catlite.errors import ConfigError
 from catlite.models.http.clients import Client, OpenAIClient
-from catlite.models.http.keys import OPENAI_URL, Address, Secret, address, check_key
+from catlite.models.http.keys import OPENAI_URL, Address, Secret, address, check_key, sealed
 from catlite.models.http.litellm_client import LiteLLMClient
 from catlite.models.http.prices import Price, published
 from catlite.models.http.retry import retrying
@@ -38,7 +39,7 @@ class Learned:
     most_choices: the most choices of one request, None for as many as are asked for. tokens_name: the name under which
     it takes the token limit, once the other was refused. no_limit: why no token limit is in force, once that was seen.
     scoring: how it scores texts: "llama.cpp", "vLLM" or "not at all". streaming: the first of chunks.STREAMING that it
-    takes. refused, taken: settings that were seen to be refused, and to work; as "temperature=0.0". contact, traffic:
+    takes. begins_thinking: whether its last reply began within its thinking, which the chat template had opened. refused, taken: settings that were seen to be refused, and to work; as "temperature=0.0". contact, traffic:
     whether it ever answered, and how fast it is asked on each event loop.
     """
 
@@ -47,6 +48,7 @@ class Learned:
     no_limit: str | None = None
     scoring: str | None = None
     streaming: int = 0
+    begins_thinking: bool = False
     refused: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
     contact: Contact = field(default_factory=Contact)
@@ -184,6 +186,34 @@ class Service:
             where = address(self.base_url, self.api_key)
             self.fixed = where if self.base_url and self.api_key else None
             self.own_url = where.url if self.base_url else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give the settings and the address; key, connections and what was learned stay in this process."""
+        if self.api_key is not None:
+            raise ConfigError(
+                f"Endpoint({self.model!r}) is not pickled or copied, since api_key= was given by hand: leave that out "
+                "and set OPENAI_API_KEY (through litellm, the provider's own variable) here and where it is unpickled; "
+                "a server that wants no key needs neither"
+            )
+        state = {name: value for name, value in vars(self).items() if name != "connections"}
+        if self.via_litellm:
+            return state
+        where = address(self.base_url, Secret("unused"))
+        if where.login is not None and self.base_url is not None:
+            raise ConfigError(
+                f"Endpoint({self.model!r}) is not pickled or copied, since its base_url={where.url!r} has a user and a "
+                "password: leave base_url= out and set OPENAI_BASE_URL here and where it is unpickled"
+            )
+        return state | {"base_url": None if where.login else where.url, "own_url": where.url}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, base_url=sealed(state["base_url"]))
+        self.__post_init__()
+        if not self.via_litellm and self._url() != state["own_url"]:
+            raise ConfigError(
+                f"Endpoint({self.model!r}) is at {state['own_url']}, with the user and password of OPENAI_BASE_URL, "
+                f"which here leads to {self._url()}: set it in this process as in the one that the Endpoint is from"
+            )
 
     @property
     def via_litellm(self) -> bool:

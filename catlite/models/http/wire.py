@@ -16,6 +16,7 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 from catlite.answers import split_thinking
+from catlite.answers.thinking import begins_thinking
 from catlite.data import Message, Rollout, text_of
 from catlite.endings import ending
 from catlite.errors import BadReply, ModelError
@@ -163,6 +164,13 @@ def _read(choice: Any, who: str) -> _Choice | ModelError:
     spoken = entries if reasoning is None else _tail(entries, text)
     tokens = None if entries is None else len(entries)
     return _Choice(text, finish_reason, reasoning, _logprobs(spoken), _alternatives(spoken), tokens)
+
+
+def thinks_unmarked(reply: Mapping[str, Any]) -> bool:
+    """Tell whether a choice of what `parse` returned begins within its thinking, of which only the end is marked."""
+    messages = [choice.get("message") for choice in reply["choices"] if isinstance(choice, dict)]
+    contents = [message.get("content") for message in messages if isinstance(message, dict)]
+    return any(begins_thinking(content_text(content)) for content in contents)
 
 
 def content_text(content: Any) -> str:

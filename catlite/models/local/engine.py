@@ -122,6 +122,10 @@ class Engine:
             pass
 
     def _serve(self, line: _Line) -> None:
+        if self.model.device.type == "cuda":
+            import torch
+
+            torch.cuda.set_device(self.model.device)  # a thread begins with the first
         waiting: list[_Row] = []
         while True:
             arrived, closed = _arrived(line, wait=not waiting)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -151,7 +152,8 @@ class Weights:
                 load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=half
             )
         if torch.cuda.is_available():
-            options["device_map"] = {"": 0}
+            # Of several processes on this machine, as torchrun starts them, each has a GPU.
+            options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()}
         with _without_bars():
             # No pickled weights: loading those runs what is in them.
             model = AutoModelForCausalLM.from_pretrained(self.folder, use_safetensors=True, **options)

@@ -263,7 +263,10 @@ class LocalModel:
                 await self.weights.served.aclose()
 
     def __reduce__(self) -> NoReturn:
-        raise ConfigError(f"{self!r} is not pickled or copied: it holds weights. Load it where it is needed")
+        raise ConfigError(
+            f"{self!r} is not pickled or copied: it holds weights. Load it where it is needed, or serve it "
+            "(`catlite serve`, vLLM) and take Endpoint(name, base_url=…), which travels"
+        )
 
     def __repr__(self) -> str:
         adapter = "" if self.adapter is None else f", adapter={str(self.adapter)!r}"

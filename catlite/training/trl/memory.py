@@ -1,5 +1,7 @@
 """How many rollouts one backward pass takes: on a GPU as many as memory has room for, since each pass costs the same.
 
+Of several processes each takes its share of a step, in micro-batches of the size that rank 0 chooses.
+
 A backward pass needs what the forward pass leaves behind ("activations"). Checkpointing keeps less and computes it
 again, which takes a third longer, and a prompt cannot be read once for its group then: only where a whole group does
 not fit. A CPU needs 17% less time for 24 short rollouts at once than for 8 at a time, and for 48 no less. Left out:
@@ -9,6 +11,7 @@ measuring; a count by the model's shape is within a third of what was measured, 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +20,7 @@ from catlite.errors import ConfigError
 from catlite.training.config import C
 from catlite.training.folder import Folder
 from catlite.training.lora import TrainablePolicy
+from catlite.training.trl import ranks
 
 log = logging.getLogger("catlite.training")
 _SHARE = 0.4  # of the free memory: the loss, the gradients and the reference's forward pass need some, too
@@ -34,24 +38,28 @@ def micro_batches(
     Args:
         policy: the policy, whose model is loaded.
         folder: of the run.
-        whole: sequences of a step.
+        whole: sequences of a step, of all processes.
         usual: sequences to take at least, such as a group.
         longest: says how many tokens a sequence may have.
 
     Raises:
         ConfigError: for a size of the user's that does not divide a step.
     """
+    several = ranks.world_size()
+    whole //= several
+    usual = math.gcd(usual, whole)
     users = policy.config.trl.get("per_device_train_batch_size")
     if users is not None and whole % whole_number("per_device_train_batch_size", users):
         raise ConfigError(
-            f"per_device_train_batch_size={users!r} does not divide the {whole} sequences of a step: take a divisor, "
-            f"such as {usual}"
+            f"per_device_train_batch_size={users!r} does not divide the {whole} sequences of a step"
+            + (f" that each of {several} processes has" if several > 1 else "")
+            + f": take a divisor, such as {usual}"
         )
 
     def choose() -> dict[str, Any]:
         return choose_micro_batch(policy, users or whole, users or usual, longest)
 
-    chosen = folder.choice("micro_batch", choose) or unchosen(policy, usual)
+    chosen = ranks.ask_first(lambda: folder.choice("micro_batch", choose)) or unchosen(policy, usual)
     size = users or chosen["per_device_train_batch_size"]
     if whole % size:  # of another number of references
         size = usual

@@ -1,9 +1,9 @@
 """TRL's rollouts, drawn by what draws everything else here: checks, comparisons, the anchor.
 
 A prompt is read once for its whole group, where TRL's own loop reads it again for every rollout; a batch that does not
-fit in memory is halved; and what is drawn depends on the run's seed, the step and the place in it only. A vLLM server
-that has gone is waited for. Left out: with Unsloth and no vLLM, or with settings of generation that only TRL knows,
-TRL generates.
+fit in memory is halved; and what is drawn depends on the run's seed, the step and the place in it only, however many
+processes share the step. A vLLM server that has gone is waited for; of several processes rank 0 asks it for all. Left
+out: with Unsloth and no vLLM, or with settings of generation that only TRL knows, TRL generates.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from catlite.errors import ConfigError, EndpointUnavailable
 from catlite.models.local.sampling import Drawing, Drawn
 from catlite.training.config import TrainConfig
 from catlite.training.lora import TrainablePolicy
+from catlite.training.trl import ranks
 from catlite.training.trl.compat import CALLS_US, trl_since
 
 # In `trl={…}` these say how to generate, which is then for TRL to do.
@@ -50,6 +51,11 @@ def rollout_drawer(policy: TrainablePolicy[TrainConfig]) -> Callable[[list[list[
     settings = {name: policy.sampling[name] for name in names if policy.sampling.get(name) is not None}
 
     def draw(prompts: list[list[int]], step: int) -> list[list[int]]:
+        if local.weights.url is not None:
+            return ranks.work_on_first(lambda: prompts, lambda all_prompts: (draw_from(0, all_prompts, step), None))[0]
+        return ranks.work_on_all(lambda: draw_from(ranks.rank() * len(prompts), prompts, step))
+
+    def draw_from(first: int, prompts: list[list[int]], step: int) -> list[list[int]]:
         drawing = Drawing(max_tokens=config.max_completion_length, seed=seed_of(step, config), **settings)
         patient = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(EndpointUnavailable),
@@ -59,7 +65,8 @@ def rollout_drawer(policy: TrainablePolicy[TrainConfig]) -> Callable[[list[list[
             reraise=True,
         )
         # By the place in the step, so that two questions with the same words do not get the same rollouts.
-        rollouts: list[Drawn] = patient(lambda: concurrency.run(local.draw(prompts, drawing, range(len(prompts)))))
+        places = range(first, first + len(prompts))
+        rollouts: list[Drawn] = patient(lambda: concurrency.run(local.draw(prompts, drawing, places)))
         return [drawn.tokens + ([] if drawn.end is None else [drawn.end]) for drawn in rollouts]
 
     return draw

@@ -4,9 +4,9 @@ TRL 1.15 computes its losses from `model(…, labels=…, fused_lm_head=True)`: 
 rollouts, and its language-model head is a Triton kernel, which runs on a GPU only. A `Scorer` takes the model's place
 in that call. It reads equal prompts once, with their gradients, and lets the rollouts attend to their keys and values:
 the same log-probabilities and gradients up to rounding, from P + G × C tokens instead of G × (P + C). Without a GPU it
-computes what the kernel would in torch. Left out: tiles over the vocabulary; training by several processes, whose
-wrapper of the model a Scorer would go around; sharing prompts under gradient checkpointing, which keeps no keys
-and values, and for models whose cache is more than those.
+computes what the kernel would in torch. Where several processes train, it goes around the wrapper that averages their
+gradients, and the trainer does that. Left out: tiles over the vocabulary; sharing prompts under gradient checkpointing,
+which keeps no keys and values, and for models whose cache is more than those.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@
 | the same | the penalty of VoteShare is subtracted from advantages: in rewards, a group's mean would undo it |
 | `_prepare_inputs` | a step is cut into micro-batches group by group, not shuffled, so that prompts are shared |
 | `_get_per_token_logps_and_entropies`, for SFT `compute_loss` | a prompt is read once; a CPU will do (scoring.py) |
+| `training_step` | where scoring.py reads the model, processes average their gradients here, once a step |
 | `log` | a run's metrics have the checks and the seconds, and dashboards are told them |
 
 tests/training/trl/test_trainer.py reads what TRL declares and calls for each, so that another TRL fails there first.
@@ -28,6 +29,7 @@ from trl import GRPOTrainer, SFTTrainer
 from trl.trainer.utils import split_tensor_dict
 
 from catlite.errors import ConfigError, EndpointUnavailable
+from catlite.training.trl import ranks
 from catlite.training.trl.compat import CALLS_US, trl_since
 from catlite.training.trl.scoring import Scorer
 from catlite.training.watch import Watch
@@ -62,16 +64,27 @@ class _Events(TrainerCallback):  # type: ignore[misc]
 class _Watched:
     """A trainer of TRL's whose steps a Watch follows. Without one it prints and logs as TRL does."""
 
-    def __init__(self, *positional: Any, watch: Watch | None = None, **named: Any) -> None:
+    def __init__(self, *positional: Any, watch: Watch | None = None, share_prompts: bool = False, **named: Any) -> None:
         super().__init__(*positional, **named)
-        if trl_since(CALLS_US) and not torch.cuda.is_available() and self.accelerator.num_processes > 1:  # type: ignore[attr-defined]
-            raise ConfigError("several processes train on GPUs only: without one, start a single process")
+        splits = self.accelerator.distributed_type not in ("NO", "MULTI_GPU", "MULTI_CPU")  # type: ignore[attr-defined]
+        self._share_prompts = share_prompts and trl_since(CALLS_US) and not splits
+        # Whether a Scorer reads the model itself, and no wrapper of it that would average gradients.
+        self._scores = self._share_prompts or (trl_since(CALLS_US) and not torch.cuda.is_available())
+        if self._scores and splits:
+            raise ConfigError("a model that is split over processes is trained on GPUs only: without one, use torchrun")
         self.watch = watch
         if watch is not None:
             self._events = _Events(watch)
             self.add_callback(self._events)  # type: ignore[attr-defined]
             for printing in (PrinterCallback, ProgressCallback):
                 self.remove_callback(printing)  # type: ignore[attr-defined]
+
+    def training_step(self, *positional: Any, **named: Any) -> Any:
+        """Add up the gradients of a micro-batch; after the last one of a step, the mean over all processes."""
+        loss = super().training_step(*positional, **named)  # type: ignore[misc]
+        if self._scores and self.accelerator.num_processes > 1 and self.accelerator.sync_gradients:  # type: ignore[attr-defined]
+            ranks.average_gradients(self.model.parameters())  # type: ignore[attr-defined]
+        return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log TRL's figures with the Watch's, and write a step's line of metrics."""
@@ -88,13 +101,13 @@ class CatGRPOTrainer(_Watched, GRPOTrainer):  # type: ignore[misc]
     Args:
         watch: what follows the steps; None for a trainer of your own.
         draw: what draws rollouts; None leaves that to TRL.
-        share_prompts: whether the prompt of a group is read once in the loss, where that can be: in training by one
-            process, since the wrapper of several averages their gradients in its own forward pass; True.
+        share_prompts: whether the prompt of a group is read once in the loss, where that can be: not with FSDP or
+            DeepSpeed; True.
 
     Everything else is TRL's.
 
     Raises:
-        ConfigError: for several processes without a GPU.
+        ConfigError: for FSDP or DeepSpeed without a GPU.
 
     Example:
         >>> CatGRPOTrainer(model, reward_funcs=trl_reward(MajorityVote()), args=arguments, train_dataset=rows).train()
@@ -108,9 +121,8 @@ class CatGRPOTrainer(_Watched, GRPOTrainer):  # type: ignore[misc]
         share_prompts: bool = True,
         **named: Any,
     ) -> None:
-        super().__init__(*positional, watch=watch, **named)
+        super().__init__(*positional, watch=watch, share_prompts=share_prompts, **named)
         self._draw = draw
-        self._share_prompts = share_prompts and trl_since(CALLS_US) and self.accelerator.num_processes == 1
         self._scorer: Scorer | None = None
         self._buffered_inputs: Any  # TRL's: the micro-batches of the step that is under way
 
@@ -145,8 +157,8 @@ class CatGRPOTrainer(_Watched, GRPOTrainer):  # type: ignore[misc]
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         batch = super()._generate_and_score_completions(inputs)
-        if self.watch is not None and self.watch.halted is not None:
-            raise Halt(self.watch.halted)
+        if self.watch is not None and (halted := self.watch.says_halt()) is not None:
+            raise Halt(halted)
         for reward in self.reward_funcs:
             if any(offsets := getattr(reward, "offsets", ())):
                 batch["advantages"] = batch["advantages"] + batch["advantages"].new_tensor(offsets)
@@ -176,7 +188,8 @@ class CatGRPOTrainer(_Watched, GRPOTrainer):  # type: ignore[misc]
         return self._buffered_inputs[self._step % parts]
 
     def _get_per_token_logps_and_entropies(self, model: Any, *positional: Any, **named: Any) -> Any:
-        if trl_since(CALLS_US) and (self._share_prompts or not torch.cuda.is_available()):
+        if self._scores:
+            model = self.accelerator.unwrap_model(model)
             if self._scorer is None or self._scorer.model is not model:
                 self._scorer = Scorer(model, self.temperature, share_prompts=self._share_prompts)
             model = self._scorer
@@ -188,8 +201,8 @@ class CatSFTTrainer(_Watched, SFTTrainer):  # type: ignore[misc]
 
     def compute_loss(self, model: Any, inputs: Any, *positional: Any, **named: Any) -> Any:
         """TRL's loss, from log-probabilities that need no GPU."""
-        if trl_since(CALLS_US) and not torch.cuda.is_available():
-            model = Scorer(model, share_prompts=False)
+        if self._scores:
+            model = Scorer(self.accelerator.unwrap_model(model), share_prompts=False)
         return super().compute_loss(model, inputs, *positional, **named)
 
 

@@ -124,6 +124,29 @@ def test_thinking_is_kept_apart(endpoint, server, thought, spoken):
     assert rollout.reasoning == "Six sevens."
 
 
+def test_thinking_that_the_template_opens_is_known_from_the_reply_before(endpoint, server):
+    server.reply = "Six sevens.</think>\n\n42"
+    asyncio.run(endpoint.sample(QUESTION))
+    server.script([stream(*sse(delta(content="Six "), delta(content="sevens.</thi"), delta(content="nk>")), *GOOD)])
+    pieces, rollout = ask_for(endpoint)
+    assert pieces == ["It is", " 42."]
+    assert (rollout.text, rollout.reasoning) == ("It is 42.", "Six sevens.")
+    server.script([stream(*GOOD)])  # a reply without thinking comes in one piece, and whole
+    assert ask_for(endpoint)[0] == ["It is 42."]
+    server.script([stream(*GOOD)])
+    assert ask_for(endpoint)[0] == ["It is ", "42."]
+
+
+@pytest.mark.parametrize("usage", [True, False])
+def test_a_whole_stream_whose_connection_stays_open_is_a_reply(endpoint, server, monkeypatch, usage):
+    monkeypatch.setattr("catlite.models.http.clients._LAST_EVENTS_SECONDS", 0.05)
+    server.script([stream(*GOOD[: 4 if usage else 3], ending="hang")])
+    pieces, rollout = ask_for(endpoint)
+    assert (pieces, rollout.error, rollout.finish_reason) == (["It is ", "42."], None, "stop")
+    assert rollout.usage.completion_tokens == (4 if usage else None)
+    assert len(server.requests) == 1
+
+
 def test_usage_may_come_with_every_chunk_and_the_last_counts(endpoint, server):
     def used(count, **chunk):
         return delta(**chunk) | {"usage": {"prompt_tokens": 9, "completion_tokens": count}}

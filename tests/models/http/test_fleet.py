@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import pickle
 import threading
 import time
 from collections import Counter
@@ -256,7 +257,7 @@ def test_when_all_are_down_the_error_names_each(quick):
 def test_when_all_die_midway_what_came_is_kept(quick, tmp_path):
     with serving(2, latency=0.05) as servers:
         for server in servers:
-            server.script(lambda number, body: faults.status(503) if sum(counts(servers)) > 20 else None)
+            server.script(lambda number, body: faults.status(500) if sum(counts(servers)) > 20 else None)
         with fleet(servers, max_connections=2, retry_seconds=0.2) as model, open_run(tmp_path):
             rollouts = ask_all(model, questions(40))
         assert sum(rollout.usable for rollout in rollouts) == 20
@@ -399,6 +400,23 @@ def test_logins_are_shown_nowhere():
     with model:
         (rollout,) = concurrency.run(model.sample(QUESTION))
     assert "secret-1" not in f"{rollout.error} {model.traits} {vars(model)}"
+
+
+def test_a_fleet_is_pickled_as_its_settings(servers, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", servers[0].key)
+    model = fleet(servers, api_key=None, max_connections=5, temperature=0.5)
+    with model:
+        ask_all(model, questions(3))
+        again = pickle.loads(pickle.dumps(model))
+    assert servers[0].key.encode() not in pickle.dumps(model)
+    assert (repr(again), again.max_connections) == (repr(model), 15)
+    with again:
+        assert ask_all(again, questions(3))[0].usable
+    with pytest.raises(ConfigError, match="is not pickled or copied, since api_key="):
+        pickle.dumps(fleet(servers))
+    with pytest.raises(ConfigError, match="http://a:1/v1 has a user and a password") as caught:
+        pickle.dumps(Endpoint("m", base_url=["http://b:1/v1", "http://user:secret-1@a:1/v1"]))
+    assert "secret-1" not in str(caught.value)
 
 
 # In a run

@@ -203,14 +203,103 @@ def test_the_repr_of_an_estimator_has_no_key(server):
     assert KEY not in repr(catlite.Synthesis(endpoint))
 
 
-def test_a_secret_and_an_endpoint_are_not_pickled(server):
+def test_a_secret_and_an_endpoint_with_a_key_are_not_pickled(server):
     endpoint = Endpoint("test-model", base_url=server.url, api_key=KEY)
-    for one in (endpoint, Secret(KEY), catlite.Synthesis(endpoint), catlite.embedded()):
+    panel = catlite.Panel([endpoint, Endpoint("other", base_url=server.url)])
+    for holder in (endpoint, Secret(KEY), catlite.Synthesis(endpoint), panel):
         with pytest.raises(ConfigError, match="is not pickled") as caught:
-            pickle.dumps(one)
+            pickle.dumps(holder)
         assert KEY not in shown(caught.value)
-    with pytest.raises(ConfigError, match="is not pickled or copied"):
+    with pytest.raises(ConfigError, match=r"is not pickled or copied, since api_key=.* set OPENAI_API_KEY"):
         copy.deepcopy(endpoint)
+
+
+LOGIN = f"http://somebody:{PASSWORD}@example.org/v1"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"base_url": LOGIN},
+        {"model": "hosted_vllm/test-model", "base_url": None, "api_key": KEY},
+        {"extra_headers": {"X-Anything": PASSWORD}},
+        {"extra_body": {"deep": [{"api_key": PASSWORD}]}},
+        {"extra_body": {"deep": {"harmless": [1, f"Bearer {KEY}"]}}},
+        {"extra_body": {"harmless": KEY.encode()}},
+        {"metadata": {"session_token": PASSWORD}},
+        {"user": KEY},
+    ],
+)
+@pytest.mark.parametrize("kind", [Endpoint, catlite.BatchEndpoint])
+def test_an_endpoint_with_a_secret_among_its_settings_is_not_pickled(kind, settings):
+    if kind is catlite.BatchEndpoint and ("/" in settings.get("model", "") or "extra_headers" in settings):
+        pytest.skip("which it refuses when it is made")
+    endpoint = kind(**{"model": "test-model", "base_url": "http://127.0.0.1:9/v1", **settings})
+    with pytest.raises(ConfigError, match="is not pickled or copied, since") as caught:
+        pickle.dumps(endpoint)
+    assert KEY not in str(caught.value)
+    assert PASSWORD not in str(caught.value)
+
+
+def test_a_key_of_the_environment_stays_there_and_is_found_again(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("HOSTED_VLLM_API_BASE", server.url)
+    monkeypatch.setenv("HOSTED_VLLM_API_KEY", KEY)
+    body = {"chat_template_kwargs": {"enable_thinking": False}, "stop_token_ids": [7], "order": ["Qwen/Qwen3-4B"]}
+    for model, base_url in (("test-model", server.url), ("hosted_vllm/test-model", None)):
+        price = catlite.Price(1.0, 2.0)
+        endpoint = Endpoint(model, base_url=base_url, max_connections=3, price=price, top_p=0.5, extra_body=body)
+        ask(endpoint)  # so that there are a connection, a pace and what was learned
+        pickled = pickle.dumps(endpoint)
+        assert KEY.encode() not in pickled
+        for again in (pickle.loads(pickled), copy.deepcopy(endpoint)):
+            assert repr(again) == repr(endpoint)
+            assert (again.max_connections, again.price, again.sampling) == (3, price, endpoint.sampling)
+            ask(again)
+    assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
+    assert len(server.requests) == 6
+
+
+def test_the_address_of_the_environment_travels_but_its_password_does_not(monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://example.org/v1")
+    plain = pickle.dumps(Endpoint("test-model"))
+    monkeypatch.setenv("OPENAI_BASE_URL", LOGIN)
+    with_login = pickle.dumps(Endpoint("test-model"))
+    assert PASSWORD.encode() not in with_login
+    here = pickle.loads(with_login)
+    assert asyncio.run(here.service.address()).login.reveal() == f"somebody:{PASSWORD}"
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere/v1")
+    again = pickle.loads(plain)
+    assert (again.service.shown_address(), repr(again)) == ("http://example.org/v1", "Endpoint('test-model')")
+    with pytest.raises(ConfigError, match=r"is at http://example.org/v1, .* leads to http://elsewhere/v1: set it"):
+        pickle.loads(with_login)
+
+
+def test_an_endpoint_that_arrives_without_its_key_says_so(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    pickled = pickle.dumps(Endpoint("gpt-4o-mini"))
+    assert KEY.encode() not in pickled
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere/v1")
+    assert pickle.loads(pickled).service.shown_address() == "https://api.openai.com/v1"
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(ConfigError, match="set OPENAI_API_KEY"):
+        pickle.loads(pickled)
+
+
+def test_panels_batches_and_the_embedded_model_are_pickled_as_their_settings(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    batch = catlite.BatchEndpoint("batch-model", base_url=server.url, poll_seconds=1.0, discount=0.4, max_requests=9)
+    panel = catlite.Panel([(Endpoint("test-model", base_url=server.url), 2), batch])
+    panel._refusing[0] = AuthenticationFailed("then")
+    local = catlite.embedded(temperature=0.5)
+    pickled = pickle.dumps([panel, catlite.Synthesis(local)])
+    assert KEY.encode() not in pickled
+    again, synthesis = pickle.loads(pickled)
+    assert repr(again) == repr(panel)
+    assert (again.counts, again._refusing, again.members[1].max_connections) == ((2, 1), {}, 9)
+    assert again.members[1].service.discount == 0.4
+    assert synthesis.anchor._server is local._server  # one server for the file, in each process
+    assert synthesis.anchor.sampling == local.sampling
 
 
 @pytest.mark.parametrize("kind", [GroupError, EstimationError])
