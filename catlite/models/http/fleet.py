@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from catlite.data import Prompt
-from catlite.errors import BadReply, ConfigError, EndpointUnavailable
+from catlite.errors import ConfigError, EndpointUnavailable
 from catlite.models.http.clients import Client
 from catlite.models.http.keys import Secret
 from catlite.models.http.pool import Member, Pool
@@ -78,7 +78,7 @@ class Fleet(Service):
         self.max_connections = max_connections * len(self.replicas)
         urls = [replica.shown_address() for replica in self.replicas]
         if twice := sorted({url for url in urls if urls.count(url) > 1}):
-            raise ConfigError(f"base_url=[…] has {twice[0]} twice: list each replica once")
+            raise ConfigError(f"{twice[0]} is in base_url twice: list each replica once")
         self._start()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -160,13 +160,11 @@ class Fleet(Service):
         """See Service."""
         async with _Route(self.traffic, prompt) as member:
             member.in_line -= 1  # whoever wrote the request has a pace of their own
-            sent = time.monotonic()
             try:
                 yield member.replica
-            except (EndpointUnavailable, BadReply) as error:
-                member.failed(error, sent)
+            except EndpointUnavailable as error:
+                member.failed(error, time.monotonic())
                 raise
-            member.answered(sent)
 
     async def close(self) -> None:
         """Close the connections of the running loop."""

@@ -54,6 +54,7 @@ async def passing(
     async with service.lent(messages or "") as server, books.request(most) as booking:
         client = await server.client()
         async with client.forward(body, service.timeout, headers) as reply:
+            server.passed_on(reply.status)
             if booking.room is None:
                 yield reply
                 return

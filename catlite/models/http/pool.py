@@ -207,7 +207,7 @@ class Member(Traffic):
                 self._leave_out(str(error), gone=refused)
 
     def _leave_out(self, trouble: str, *, gone: bool) -> None:
-        if trouble != self.trouble:
+        if not self.trouble:
             _logger.warning("%s; this replica is left out until it answers", trouble)
         self.trouble, self.is_open, self._gone = trouble, False, gone or self._gone
         self._due = time.monotonic() + self._pause
@@ -236,6 +236,7 @@ class Member(Traffic):
         except CatliteError as error:
             if not isinstance(error, EndpointUnavailable):
                 self.pool.object(error)
+                self.trouble = self.trouble if self.trouble == str(error) else ""  # so that it is told
             self._leave_out(str(error), gone=True)
         else:
             self._take_back()

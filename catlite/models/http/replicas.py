@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -94,6 +95,14 @@ class Replica(Service):
     def traffic(self) -> Traffic:
         """The pace of requests on the running loop."""
         return self.accounts[asyncio.get_running_loop()]
+
+    def passed_on(self, status: int) -> None:
+        """See Service."""
+        if status == 429 or status >= 500:
+            failure = EndpointUnavailable(f"{self.traffic.who} answered {status}", status=status)
+            self.traffic.failed(failure, time.monotonic())
+        else:
+            self.traffic.answered(time.monotonic())
 
     def cut(self) -> None:
         """End the requests of the running loop that are under way."""

@@ -282,6 +282,9 @@ class Service:
         async with self.connections.mine.slots:
             yield self
 
+    def passed_on(self, status: int) -> None:
+        """Take note of the status of a request that `lent` was for; a fleet leaves out replicas that only fail."""
+
     async def close(self) -> None:
         """Close the connections of the running loop."""
         await self.connections.close()
