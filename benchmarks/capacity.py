@@ -11,8 +11,8 @@ Every limit and price is an argument, since these change. The defaults, as read 
 $0.15 and $0.60 per million tokens (price list of litellm 1.106), usage tier 2 with 5,000 requests and 2,000,000 tokens
 a minute and 20,000,000 prompt tokens in the batch queue (OpenAI's page of that model), 59 tokens a second (a post in
 OpenAI's forum, 2025); vLLM on one H100 with a model of 8 billion parameters at 128 × 45 tokens a second (Red Hat's
-MLPerf 5.1 entry, 2025: 5,777 in all), rented at $2.69 an hour (RunPod, May 2026). Left out: failures, and the time
-until a rented machine answers.
+MLPerf 5.1 entry, 2025: 5,777 in all), rented at $2.69 an hour (RunPod, May 2026). Left out: failures, what a GPU
+server takes to read prompts, and the time until a rented one answers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 
 import loopback
 
-SYNTHESIS_TOKENS = 300  # of its own instructions, and of the tags around eight rollouts
+SYNTHESIS_TOKENS = 300  # beside the rollouts: its instructions, and a tag around each of eight
 SIMULATED = 2000  # questions, at least; twice as many are simulated, the rest is continued
 
 
@@ -65,7 +65,7 @@ class Way:
     replicas: int = 1
     requests_per_min: float = math.inf
     tokens_per_min: float = math.inf
-    pacing: float = 0.9  # the share of a rate limit that catlite uses
+    pacing: float = 0.93  # the share of a rate limit that catlite uses
     prompt_usd: float = 0.0  # per million tokens
     reply_usd: float = 0.0
     replica_usd_hour: float = 0.0
@@ -211,6 +211,10 @@ def ways(options: argparse.Namespace) -> list[Way]:
     ]
 
 
+def short(number: float) -> str:
+    return f"{number:,.2f}" if number < 100 else f"{number:,.0f}"
+
+
 def print_table(options: argparse.Namespace) -> None:
     works = [
         Work(prompts, options.n, options.prompt_tokens, options.reply_tokens, options.spread)
@@ -220,7 +224,7 @@ def print_table(options: argparse.Namespace) -> None:
     print(f"|---|{'---|' * len(works)}---|")
     for way in ways(options):
         outcomes = [outcome(work, way) for work in works]
-        cells = [f"{each.hours:,.2f} h, ${each.dollars:,.2f}" for each in outcomes]
+        cells = [f"{short(each.hours)} h, ${short(each.dollars)}" for each in outcomes]
         print(f"| {' | '.join([way.name, *cells, outcomes[-1].bound_by])} |")
 
 

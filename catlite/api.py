@@ -6,6 +6,7 @@ Read on in references/synthesis.py, where the reference comes from. Many questio
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,20 +80,10 @@ async def asynthesize(
     # First of all, so that no frame from here on shows a key among its locals.
     where = base_url, api_key = sealed_url(base_url), sealed(api_key)
     checked = check_call(asynthesize, prompt, n, answer_format, sampling)
+    example = Example(prompt, answer_format=answer_format)
+    question = Question(example, model, where, n, anchor, include_question, run, budget, checked)
     with live(progress, f"rollout{'s' * (n != 1)} of {called(model)}", n, run) as view:
-        return await sample_and_reconcile(
-            Example(prompt, answer_format=answer_format),
-            model,
-            where,
-            n,
-            anchor,
-            include_question,
-            run,
-            budget,
-            checked,
-            arrive=None if view is None else view.arrive,
-            write=None if view is None else view.write,
-        )
+        return await (question.answer() if view is None else question.answer(view.arrive, view.write))
 
 
 def check_call(
@@ -106,36 +97,45 @@ def check_call(
     return check_sampling(sampling, call)
 
 
-async def sample_and_reconcile(
-    example: Example,
-    model: Models,
-    where: tuple[BaseURL, Secret | None],
-    n: int,
-    anchor: Models | None,
-    include_question: bool,
-    run: str | Path | None,
-    budget: Budget | None,
-    sampling: Mapping[str, Any],
-    *,
-    arrive: Callable[[int, Rollout], None] | None = None,
-    write: Callable[[str], None] | None = None,
-) -> Reference:
-    """Make the reference of one question; the arguments are those of `asynthesize`, checked, and who listens.
+@dataclass(frozen=True)
+class Question:
+    """One question, checked; the fields are the arguments of `asynthesize`, and `where` is (base_url, api_key)."""
 
-    `where` is (base_url, api_key). `arrive` takes the place of each rollout in the group, and the rollout, as soon as
-    it has come; `write` takes the reference's text, piece by piece as it is written; None is nobody.
-    """
-    # An anchor given by name is served where the policy is, unless it is the embedded one.
-    nearby = where if isinstance(anchor, str) and anchor != "local" else (None, None)
-    with open_run(run, budget):
-        async with opened(model, *where) as policy, opened(policy if anchor is None else anchor, *nearby) as reconciler:
-            synthesis = Synthesis(reconciler, include_question=include_question, max_tokens=token_limit(sampling))
-            check_images([synthesis], [example])
-            with arriving(arrive, example):
-                group = await sample_group(policy, example, n, **sampling)
-            with keeping(group), changed(write=write):
-                reference = await synthesis(group)
-            return await noted(reference, model)
+    example: Example
+    model: Models
+    where: tuple[BaseURL, Secret | None]
+    n: int
+    anchor: Models | None
+    include_question: bool
+    run: str | Path | None
+    budget: Budget | None
+    sampling: Mapping[str, Any]
+
+    async def answer(
+        self,
+        arrive: Callable[[int, Rollout], None] | None = None,
+        write: Callable[[str], None] | None = None,
+    ) -> Reference:
+        """Sample the rollouts and reconcile them.
+
+        `arrive` takes the place of each rollout in the group, and the rollout, as soon as it has come; `write` takes
+        the reference's text, piece by piece as it is written; None is nobody.
+        """
+        anchor, limit = self.anchor, token_limit(self.sampling)
+        # An anchor given by name is served where the policy is, unless it is the embedded one.
+        nearby = self.where if isinstance(anchor, str) and anchor != "local" else (None, None)
+        with open_run(self.run, self.budget):
+            async with (
+                opened(self.model, *self.where) as policy,
+                opened(policy if anchor is None else anchor, *nearby) as reconciler,
+            ):
+                synthesis = Synthesis(reconciler, include_question=self.include_question, max_tokens=limit)
+                check_images([synthesis], [self.example])
+                with arriving(arrive, self.example):
+                    group = await sample_group(policy, self.example, self.n, **self.sampling)
+                with keeping(group), changed(write=write):
+                    reference = await synthesis(group)
+                return await noted(reference, self.model)
 
 
 synthesize = concurrency.blocking(asynthesize)

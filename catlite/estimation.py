@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from catlite import concurrency
 from catlite.coerce import as_task, check_estimator, estimator_name
 from catlite.data import Estimator, Example, Group, Progress, Prompt, Reference, Task
 from catlite.errors import BudgetReached, EmbeddedModelError, EstimationError, GroupError, ModelError
-from catlite.models.base import Models, check_sampling, shown_name, token_limit
+from catlite.models.base import Model, Models, check_sampling, shown_name, token_limit
 from catlite.models.naming import UNNAMED, BaseURL, Secret, notes_on, opened, sealed, sealed_url
 from catlite.preflight import check_policy, check_readable
 from catlite.references.dataset import References
@@ -19,6 +19,54 @@ from catlite.references.synthesis import Synthesis
 from catlite.rollouts import check_group, ends_run, keeping, noted, raise_if_nothing_came, sample_group, under_way
 from catlite.runs.budget import Budget
 from catlite.runs.session import copies, copy_of, working
+
+
+@dataclass
+class Estimating:
+    """How every question of a task gets its reference, and why no further one is begun.
+
+    Args:
+        policy: writes the rollouts.
+        estimator: makes a reference of a group; None is Synthesis by the policy itself.
+        n: rollouts of a question.
+        min_usable: a question with fewer usable rollouts fails.
+        sampling: parameters of the rollouts, checked.
+
+    Raises:
+        ConfigError: where a vote has no weight for a model of the policy.
+    """
+
+    policy: Model
+    estimator: Estimator | None
+    n: int
+    min_usable: int
+    sampling: dict[str, Any]
+    stops: list[Exception] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self.estimator = self.estimator or Synthesis(self.policy, max_tokens=token_limit(self.sampling))
+        check_policy([self.estimator], self.policy)
+
+    async def estimate(self, example: Example) -> Reference:
+        """Make the reference of one question; one that failed, or was not begun, has `.error`."""
+        assert self.estimator is not None
+        group, name = Group(example, (), shown_name(self.policy)), estimator_name(self.estimator)
+        if self.stops:
+            return Reference("", None, name, group, error=f"not done: {self.stops[0]}")
+        try:
+            group = await sample_group(self.policy, example, self.n, min_usable=self.min_usable, **self.sampling)
+            with keeping(group):
+                reference = await self.estimator(group)
+        except EmbeddedModelError:
+            raise
+        except (GroupError, EstimationError, BudgetReached, ModelError) as error:
+            if ends_run(error):
+                self.stops.append(error)
+            group = group if group.rollouts else error.group or group
+            reference = Reference("", None, name, group, error=str(error))
+            if error.usage is not None:
+                reference = replace(reference, usage=error.usage)
+        return await noted(reference)
 
 
 async def aestimate(
@@ -78,36 +126,20 @@ async def aestimate(
     examples = task.examples
     check_readable([] if estimator is None else [estimator], examples)
     async with opened(model, *where) as policy:
-        estimating = estimator or Synthesis(policy, max_tokens=token_limit(checked))
-        check_policy([estimating], policy)
-        stops: list[Exception] = []
+        estimating = Estimating(policy, estimator, n, min_usable, checked)
         same = copies(examples)  # rows with the same prompt are questions of their own
 
         async def estimate_one(position: int) -> Reference:
-            example = examples[position]
-            group, name = Group(example, (), shown_name(policy)), estimator_name(estimating)
-            if stops:
-                return Reference("", None, name, group, error=f"not done: {stops[0]}")
-            try:
-                with copy_of(same[position]):
-                    group = await sample_group(policy, example, n, min_usable=min_usable, **checked)
-                    with keeping(group):
-                        reference = await estimating(group)
-            except EmbeddedModelError:
-                raise
-            except (GroupError, EstimationError, BudgetReached, ModelError) as error:
-                if ends_run(error):
-                    stops.append(error)
-                group = group if group.rollouts else error.group or group
-                reference = Reference("", None, name, group, error=str(error))
-                if error.usage is not None:
-                    reference = replace(reference, usage=error.usage)
-            tell(reference.total_usage)
-            return await noted(reference)
+            begun = not estimating.stops
+            with copy_of(same[position]):
+                reference = await estimating.estimate(examples[position])
+            if begun:
+                tell(reference.total_usage)
+            return reference
 
         with working(run, budget, progress, len(examples)) as (_, tell):
             references = await concurrency.each(estimate_one, range(len(examples)), under_way(policy))
-        raise_if_nothing_came(stops, any(reference.group.replies for reference in references))
+        raise_if_nothing_came(estimating.stops, any(reference.group.replies for reference in references))
         return References(references, notes_on(model), task.name, checked)
 
 

@@ -93,6 +93,11 @@ def _data_url(source: Any) -> str:
 
 def _png(picture: Any) -> bytes:
     """Write an image of PIL as PNG, which all servers read."""
+    if picture.mode in ("I", "F"):  # PIL would cut its values at 0 and 255
+        raise ConfigError(
+            f"{picture!r:.100} has the mode {picture.mode!r}, whose values have no known range: bring them to 0 to 255 "
+            'and pass picture.convert("L")'
+        )
     target = io.BytesIO()
     plain = picture.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # the last has 16 bits, which RGB cuts
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from catlite.api import check_call, sample_and_reconcile
+from catlite.api import Question, check_call
 from catlite.data import Example, Prompt, Reference, Rollout
 from catlite.emitting import emitted, iterating
 from catlite.models.base import Models
@@ -125,19 +125,11 @@ def astream(
     where = base_url, api_key = sealed_url(base_url), sealed(api_key)
     checked = check_call(astream, prompt, n, answer_format, sampling)
     example = Example(prompt, answer_format=answer_format)
+    question = Question(example, model, where, n, anchor, include_question, run, budget, checked)
 
     async def work(emit: Callable[[Event], None]) -> None:
         tell_job(run)
-        reference = await sample_and_reconcile(
-            example,
-            model,
-            where,
-            n,
-            anchor,
-            include_question,
-            run,
-            budget,
-            checked,
+        reference = await question.answer(
             arrive=lambda place, rollout: emit(RolloutDone(rollout, place, n)),
             write=lambda delta: emit(ReferenceText(delta)),
         )

@@ -57,6 +57,18 @@ class Usage:
             self.generations + other.generations,
         )
 
+    def __sub__(self, part: Usage) -> Usage:
+        """What is left of a total without one of its parts; unknown where either is."""
+        return Usage(
+            _minus(self.prompt_tokens, part.prompt_tokens),
+            _minus(self.completion_tokens, part.completion_tokens),
+            _minus(self.cached_tokens, part.cached_tokens),
+            _minus(self.cost_usd, part.cost_usd),
+            self.requests - part.requests,
+            self.seconds - part.seconds,
+            self.generations - part.generations,
+        )
+
     @classmethod
     def total(cls, parts: Iterable[Usage | None]) -> Usage:
         """Add up `parts`; a part that is None makes tokens and cost unknown."""
@@ -65,3 +77,7 @@ class Usage:
 
 def _plus(a: _Number | None, b: _Number | None) -> _Number | None:
     return None if a is None or b is None else a + b
+
+
+def _minus(a: _Number | None, b: _Number | None) -> _Number | None:
+    return None if a is None or b is None else a - b

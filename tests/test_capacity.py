@@ -106,6 +106,18 @@ def test_the_table_has_a_row_for_each_way(capacity, monkeypatch, capsys):
     ]
 
 
+def test_the_check_compares_with_what_was_measured(capacity, monkeypatch, capsys):
+    measured = {"seconds": 20.0, "cpu_ms": 1.0, "requests": 2700}
+    monkeypatch.setattr(capacity, "measure", lambda number, slow: measured)
+    monkeypatch.setattr(capacity, "CHECKED", [replace(capacity.QUICK, requests_per_min=6000.0)])
+    monkeypatch.setattr(sys, "argv", ["capacity.py", "--only", "check", "--slow", "2"])
+    capacity.main()
+    *_, row = capsys.readouterr().out.splitlines()
+    simulated, ratio = float(row.split(" | ")[2]), float(row.split(" | ")[4])
+    assert 2700 / 50 / 0.93 <= simulated <= 2700 / 50 / 0.93 + 3  # half as many requests a minute, and a last reply
+    assert ratio == pytest.approx(simulated / 20.0, abs=0.001)
+
+
 @pytest.mark.parametrize("value", ["0", "-5", "many"])
 def test_prompts_that_are_no_number_above_zero_are_refused(capacity, monkeypatch, capsys, value):
     monkeypatch.setattr(sys, "argv", ["capacity.py", "--prompts", value])

@@ -35,6 +35,7 @@ FLOORS = (
     "experiments analysis",
     "reporting",
     "api streaming estimation judging pricing",
+    "scale",
     "serving",
     "cli llm_plugin",
     "__main__",

@@ -112,7 +112,7 @@ def test_an_image_is_made_of_a_path_of_bytes_and_of_an_address(file):
 
 def test_an_image_of_pil_is_made_png():
     pil = pytest.importorskip("PIL.Image", reason="needs Pillow")
-    for mode in ("RGB", "RGBA", "L", "CMYK", "I"):
+    for mode in ("RGB", "RGBA", "L", "CMYK"):
         url = catlite.image(pil.new(mode, (3, 2)))["image_url"]["url"]
         assert media_type(base64.b64decode(url.partition(",")[2])) == "image/png"
     deep = pil.new("I;16", (1, 1), 40_000)
@@ -120,6 +120,19 @@ def test_an_image_of_pil_is_made_png():
     assert pil.open(io.BytesIO(content)).getpixel((0, 0)) == 40_000  # not cut at 255, which is white
     with pytest.raises(ConfigError, match="cannot be written as PNG"):
         catlite.image(pil.new("RGB", (0, 0)))
+    for mode in ("I", "F"):  # PIL would cut 40,000 and -1 without a word
+        with pytest.raises(ConfigError, match=f"has the mode '{mode}', whose values have no known range"):
+            catlite.image(pil.new(mode, (1, 1), 40_000))
+
+
+def test_the_digits_of_an_image_are_read_once(monkeypatch):
+    url = data_url(png())
+    monkeypatch.setattr("catlite.messages._images", set())
+    as_messages([{"role": "user", "content": [part(url)]}])
+    monkeypatch.setattr("catlite.messages._BASE64", b"")  # a second reading would find it wrong
+    as_messages([{"role": "user", "content": [part(url)]}])
+    with pytest.raises(ConfigError, match="no image in base64"):
+        as_messages([{"role": "user", "content": [part(url + "A")]}])
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     if arguments.panel is not None:
         models[arguments.panel] = catlite.Panel(list(models.values()))
     caps = arguments.budget_usd, arguments.budget_tokens, arguments.budget_requests
-    taken = ("n", "answer_format", "max_n", "max_tokens", "max_requests", "max_body", "run", "allow_origins")
+    taken = ("n", "answer_format", "max_n", "max_tokens", "max_requests", "max_body", "allow_origins")
     app = catlite.serving.app(
         models,
         key=key,
@@ -89,7 +89,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         print(f"catlite: serving {visible(', '.join(models))} at {url}; Ctrl-C ends it", file=sys.stderr, flush=True)
 
     try:
-        with open_run(arguments.run):  # its errors come before the server
+        with open_run(arguments.run):  # which the app has in force; its errors come before the server
             return process.serve(app, process.listen(arguments.host, arguments.port), say)
     finally:
         log.removeHandler(handler)

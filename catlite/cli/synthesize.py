@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from typing import Any
@@ -16,6 +17,7 @@ from catlite.cli.flags import in_flags
 from catlite.cli.waiting import on_terminal, waiting
 from catlite.data import Message, Prompt, Reference
 from catlite.errors import ConfigError
+from catlite.messages import as_messages, extended
 from catlite.models.base import Models
 from catlite.models.naming import called
 from catlite.reprs import in_full, models_text, support_text
@@ -41,10 +43,14 @@ def add(commands: options.Commands) -> None:
                 --run runs/sky --max-tokens 800 --budget-usd 0.05
             catlite synthesize "Why is the sky blue?" --model gpt-4o-mini=4 \\
                 --model anthropic/claude-haiku-4-5=4
+            catlite synthesize "Which bar is the highest?" --image chart.png \\
+                --model gpt-4o-mini
             catlite synthesize "Say hello."  # the embedded model, which knows little
         """,
     )
     parser.add_argument("prompt", help="the question; - reads it from stdin; a JSON list of messages is a conversation")
+    image = "an image that goes with the question, a file or an https address; may be repeated"
+    options.add_option(parser, "--image", "FILE", image, action="append", default=[], dest="images")
     options.add_model(parser)
     anchor = "the model that reconciles (default: the same as --model)"
     options.add_option(parser, "--anchor", "NAME", anchor, action=options.Once)
@@ -63,7 +69,7 @@ def _synthesize(arguments: argparse.Namespace) -> int:
         "base_url": arguments.base_url,
         **options.of_run(arguments),
     }
-    prompt = _prompt(arguments.prompt)
+    prompt = _prompt(arguments.prompt, arguments.images)
     if sys.stdout.isatty() and not (arguments.json or arguments.rollouts):
         reference = _print_as_written(prompt, options.models(arguments), **settings)
     else:
@@ -104,7 +110,16 @@ def _print_as_written(prompt: Prompt, model: Models, *, n: int, progress: bool, 
     return reference
 
 
-def _prompt(argument: str) -> Prompt:
+def _prompt(argument: str, images: Sequence[str]) -> Prompt:
+    """Read the prompt, with the images before the text of its last message."""
+    prompt = _read(argument)
+    if not images:
+        return prompt
+    *earlier, last = as_messages(prompt)
+    return [*earlier, {**last, "content": extended([catlite.image(image) for image in images], last["content"])}]
+
+
+def _read(argument: str) -> Prompt:
     """Read the prompt: as it was typed, from stdin, or as a JSON conversation."""
     text = sys.stdin.read() if argument == "-" else argument
     if re.match(r"\s*\[\s*\{", text):

@@ -14,6 +14,7 @@ from catlite.cli.options import SUCH_AS, Gather, add_option
 from catlite.data import Estimator, Reward, Task
 from catlite.errors import ConfigError, HaltedWarning
 from catlite.rewards.controls import FormatReward, RandomReward
+from catlite.training.trl import ranks
 
 _REWARDS = ("answer", "vote-share", "rubric")
 _CONTROLS = ("random", "format")
@@ -120,6 +121,8 @@ def _train(arguments: argparse.Namespace) -> int:
     finally:
         if judge is not None:
             judge.close()
+    if ranks.rank() > 0:  # of several processes the first tells, and saves
+        return int(not trained.complete)
     if trained.complete:
         print(trained)
     if arguments.save:

@@ -111,8 +111,11 @@ async def kept(
     asked = Asked(model, await address(), messages, sampling, in_force.copy)
     async with store.turn(asked, samples):
         replies = store.find(asked, len(samples), samples.start)
+        usages = [reply.usage for reply in replies.values()]
         if outer is not None:
-            outer.inner += Usage.total(reply.usage for reply in replies.values())  # paid for in an earlier part
+            outer.inner += Usage.total(usages)  # paid for in an earlier part
+        if in_force.found is not None:
+            in_force.found.extend(usages)
         yield Replies(samples, replies, store=store, asked=asked)
 
 

@@ -159,8 +159,8 @@ class Panel(InBlocks):
                     raise
                 refusals[self.names[member]] = error
                 continue
-            for error in refusals.values():
-                session.tell(error)
+            for refusal in refusals.values():
+                session.tell(refusal)
             notes = (f"{name!r} refuses, so {self.names[member]!r} answered: {why}" for name, why in refusals.items())
             return replace(rollout, notes=(*rollout.notes, *notes))
         raise next(iter(refusals.values()))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catlite.data import Message, Prompt, Rollout, as_messages, text_of
+from catlite.errors import ConfigError
 from catlite.models.base import Traits, check_n, check_sampling
 from catlite.models.kept import wanted
 from catlite.usage import Usage
@@ -27,6 +28,9 @@ class ScriptedModel:
         name: how the model is called in reports; "scripted".
         calls: what was asked: messages, n and sampling parameters of each call.
 
+    Raises:
+        ConfigError: for a `reply` that is no function.
+
     Example:
         >>> policy = catlite.ScriptedModel(lambda prompt, i: f"6 times 7 is {42 if i else 41}.")
     """
@@ -34,6 +38,13 @@ class ScriptedModel:
     reply: Callable[[Prompt, int], str | Rollout]
     name: str = "scripted"
     calls: list[tuple[list[Message], int, dict[str, Any]]] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        if not callable(self.reply):
+            raise ConfigError(
+                f"reply={self.reply!r:.60}: want a function of (prompt, i) that gives the text of reply i, such as "
+                'lambda prompt, i: "42"'
+            )
 
     @property
     def traits(self) -> Traits:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
 from catlite import cards
 from catlite.data import Reference, text_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import datasets
     import pandas as pd
 
+Other = TypeVar("Other")
 _SHOWN = 100  # references in the table of a notebook
 
 
@@ -187,6 +188,25 @@ class References(list[Reference]):
 
     def _like(self, references: Iterable[Reference]) -> References:
         return References(references, self.notes, self.task, self.sampling)
+
+    def copy(self) -> References:
+        """Make another list of the same references, with the same notes."""
+        return self._like(self)
+
+    @overload
+    def __add__(self, others: list[Reference], /) -> References: ...
+
+    @overload
+    def __add__(self, others: list[Other], /) -> list[Reference | Other]: ...
+
+    def __add__(self, others: list[Any], /) -> Any:
+        """Join two lists of references: with the notes of both, and the task and the sampling that both have."""
+        if not all(isinstance(reference, Reference) for reference in others):
+            return super().__add__(others)
+        second = others if isinstance(others, References) else self._like(others)
+        same = {name: value for name, value in self.sampling.items() if second.sampling.get(name) == value}
+        notes = tuple(dict.fromkeys((*self.notes, *second.notes)))
+        return References([*self, *second], notes, self.task if self.task == second.task else None, same)
 
     @overload
     def __getitem__(self, key: SupportsIndex) -> Reference: ...

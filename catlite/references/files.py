@@ -146,7 +146,8 @@ def parquet(rows: Sequence[Row]) -> bytes:
 def check_path(path: Path) -> None:
     """Raise ConfigError, MissingExtra or StoreError unless rows can be written to `path`, before there are any."""
     if path.suffix.lower() not in ENDINGS:
-        raise ConfigError(f"{path} ends in {path.suffix!r}: want {', '.join(ENDINGS)}")
+        ending = f"ends in {path.suffix!r}" if path.suffix else "is the name of a file without an ending"
+        raise ConfigError(f"{path} {ending}: want one in {', '.join(ENDINGS)}, such as references.parquet")
     if path.suffix.lower() == ".parquet":
         table([{"id": "any"}])
     atomic.check_writable(path)

@@ -103,6 +103,8 @@ def push(repo: str, content: bytes, readme: str, *, private: bool, token: Secret
     except ImportError:
         raise MissingExtra(f"the Hub needs catlite[data]: {install('data')}") from None
     check_key(token)
+    if not isinstance(repo, str):
+        raise ConfigError(f'repo={repo!r:.60}: want the name of a dataset, as "user/name"')
     api = HfApi(token=token and token.reveal())
     try:
         api.whoami()

@@ -34,6 +34,8 @@ def check_writable(path: Path) -> None:
 @contextmanager
 def _beside(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
     """Yield the resolved path and a temporary file in its folder, which is gone at the end unless it was renamed."""
+    if "\0" in str(path):
+        raise ConfigError(f"{str(path)!r} holds a zero byte: give the path of a file to write")
     path = path.expanduser().resolve()
     temporary = None
     try:

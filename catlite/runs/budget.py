@@ -75,6 +75,9 @@ class Account:
     # By model, whether the first request is back: what it used is reckoned with before others are sent.
     first_is_back: dict[str, bool] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[type[Account], tuple[Usage]]:
+        return Account, (self.spent,)  # requests under way are not those of another process
+
     def book(self, usage: Usage) -> None:
         """Add what a request cost."""
         with self.lock:
@@ -83,7 +86,7 @@ class Account:
     def correct(self, booked: Usage, cost: Usage) -> None:
         """Put what a request did cost in place of what it was booked at."""
         with self.lock:
-            self.spent += _known(booked, -1) + cost
+            self.spent += known(booked, -1) + cost
 
     def learn(self, used: Usage, bound: Bound) -> None:
         """Widen the bounds of all requests to what a server said that one used, where that is more than its `bound`."""
@@ -112,7 +115,7 @@ class Room:
         with self.account.lock:
             if self.held:
                 self.held = False
-                self.account.reserved += _known(self.most, -1)
+                self.account.reserved += known(self.most, -1)
                 if self.model is not None:
                     self.account.first_is_back[self.model] = True
 
@@ -188,18 +191,18 @@ class Ledger:
                 return None
             most = bound(0, 1.0) if exact else bound(*account.beyond)
             if capped_by_use or self.budget.requests is not None:
-                over = self._over(account.spent + most)
+                over = self.over(account.spent + most)
                 if over is not None:
                     larger = "Run again with a larger one to go on from here"
                     raise BudgetReached(f"the budget is reached: {over}. {larger}")
-                if self._over(account.spent + account.reserved + most) is not None:
+                if self.over(account.spent + account.reserved + most) is not None:
                     return None
-            account.reserved += _known(most)
+            account.reserved += known(most)
             if not exact:
                 account.first_is_back.setdefault(model, False)
             return Room(account, None if exact else model, most)
 
-    def _over(self, usage: Usage) -> str | None:
+    def over(self, usage: Usage) -> str | None:
         """Say which cap `usage` exceeds, if any."""
         spent = _by_cap(self.spent)
         for name, used in _by_cap(usage).items():
@@ -232,7 +235,7 @@ def _by_cap(usage: Usage) -> dict[str, float | None]:
     return {"usd": usage.cost_usd, "tokens": usage.total_tokens, "requests": usage.requests}
 
 
-def _known(usage: Usage, sign: int = 1) -> Usage:
+def known(usage: Usage, sign: int = 1) -> Usage:
     """`usage`, or its contrary, with 0 for what is unknown: without a cap on it nobody asks."""
     prompt, completion = sign * (usage.prompt_tokens or 0), sign * (usage.completion_tokens or 0)
     return Usage(prompt, completion, 0, sign * (usage.cost_usd or 0.0), sign * usage.requests)

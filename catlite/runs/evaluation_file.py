@@ -66,20 +66,21 @@ def load(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
 def _lines(head: dict[str, Any], groups: Iterable[Group], rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Yield the JSON document, one question or row at a time: the whole of it may be large."""
     parts: dict[str, str] = {}  # data of images, which the groups have by digest
-    yield _json({"catlite_evaluation": _VERSION} | head)[:-1]
+    yield compact({"catlite_evaluation": _VERSION} | head)[:-1]
     yield from _list("groups", (group_fields(group, parts) for group in groups))
     yield from _list("rows", rows)
-    yield f',\n"parts": {_json(parts)}}}\n' if parts else "}\n"
+    yield f',\n"parts": {compact(parts)}}}\n' if parts else "}\n"
 
 
 def _list(name: str, items: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield f',\n"{name}": ['
     for number, item in enumerate(items):
-        yield (",\n" if number else "\n") + _json(item)
+        yield (",\n" if number else "\n") + compact(item)
     yield "\n]"
 
 
-def _json(value: dict[str, Any]) -> str:
+def compact(value: dict[str, Any]) -> str:
+    """Write what the functions below make as JSON on one line."""
     return json.dumps(value, separators=(",", ":"), skipkeys=True, default=_foreign)
 
 

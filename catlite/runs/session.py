@@ -36,10 +36,10 @@ class Session:
     store: where replies are kept. ledger: the budget and its account. first_sample: the index of the first reply that a
     call of `sample` gives. copy: which of several rows that ask the very same is meant; "" is the first. begun: whether
     something was paid for before, so that an early end keeps what there is. notes, failures, costs: lists of whoever
-    listens (see `noting`, `listening`, `metered`). tally: a rehearsal.Tally, which counts the calls to models, and in a
-    rehearsal answers them. room: what is held in the budget for a model of the user's own, while it works. arrive:
-    takes the place of each reply in the call that is made, and the reply, as it arrives. write: takes the text of a
-    reply that is asked for alone, piece by piece as it is written.
+    listens (see `noting`, `listening`, `metered`). found: takes what replies did cost that the run had. tally: a
+    rehearsal.Tally, which counts the calls to models, and in a rehearsal answers them. room: what is held in the budget
+    for a model of the user's own, while it works. arrive: takes the place of each reply in the call that is made, and
+    the reply, as it arrives. write: takes the text of a reply that is asked for alone, piece by piece as it is written.
     """
 
     store: Store | None = None
@@ -50,6 +50,7 @@ class Session:
     notes: list[str] | None = None
     failures: list[Exception] | None = None
     costs: list[Usage | None] | None = None
+    found: list[Usage | None] | None = None
     tally: Any = None
     room: Room | None = None
     arrive: Callable[[int, Rollout], None] | None = None

@@ -5,7 +5,7 @@ One SQLite file per run (WAL, synchronous=FULL: a reply survives `kill -9` and a
 address, messages, sampling parameters, its index among the samples and, where the same prompt stands in several rows of
 a task, which of them; a changed prompt or model finds nothing. Images are part of that by their digest, and kept once
 (parts.folded). Replies that failed or were cut off by the transport are not kept, but what they cost is. One process at
-a time may write a run. Left out: sharing a run between machines.
+a time may write a run. Left out: sharing a run between machines (shared.py).
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Store:
                 "SELECT sample, rollout FROM replies WHERE key = ? AND sample >= ? AND sample < ?",
                 (asked.key, first, first + n),
             ).fetchall()
-        return {sample: _rollout(text) for sample, text in rows}
+        return {sample: rollout_of(text) for sample, text in rows}
 
     def addresses(self, model: str) -> list[str]:
         """Return the addresses under which replies of a model are kept, the first one first."""
@@ -156,7 +156,7 @@ class Store:
 
     async def keep(self, asked: Asked, replies: Mapping[int, Rollout]) -> None:
         """Return when `replies`, by sample index, are on disk. Raises StoreError when they cannot be."""
-        rows = [(sample, json.dumps(rollout, default=_fields)) for sample, rollout in replies.items()]
+        rows = [(sample, rollout_text(rollout)) for sample, rollout in replies.items()]
         job = _Job(asked, rows, asyncio.get_running_loop().create_future())
         self._waiting.put(job)
         await job.done  # a cancelled caller loses its reply, but the row that is being written is still written
@@ -275,7 +275,12 @@ class Recording:
     def replies(self, key: str) -> dict[int, Rollout]:
         """Return the replies to a request, by sample index."""
         rows = self._read("SELECT sample, rollout FROM replies WHERE key = ? ORDER BY sample", key)
-        return {sample: _rollout(text) for sample, text in rows}
+        return {sample: rollout_of(text) for sample, text in rows}
+
+
+def rollout_text(rollout: Rollout) -> str:
+    """Write a rollout as JSON."""
+    return json.dumps(rollout, default=_fields)
 
 
 def _fields(value: Any) -> Any:
@@ -288,5 +293,6 @@ def _fields(value: Any) -> Any:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def _rollout(text: str) -> Rollout:
+def rollout_of(text: str) -> Rollout:
+    """Make the rollout again that `rollout_text` wrote."""
     return Rollout.from_json(json.loads(text))

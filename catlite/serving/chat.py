@@ -177,12 +177,16 @@ def _read_plain(model: Model, fields: Mapping[str, Any], settings: Settings) -> 
             400, f"catlite goes with cat/{name}, vote/{name} or best/{name}; {name} is passed on", param="catlite"
         )
     whole_number("n", n := 1 if fields.get("n") is None else fields["n"], most=settings.max_n)
-    if not isinstance(fields.get("messages"), list):
+    if not isinstance(fields.get("messages"), list) or not fields["messages"]:
         raise Refusal(400, "the request has no messages", param="messages")
     if isinstance(model, Endpoint) and model.service.via_litellm:
         for name in sorted(fields.keys() - _THROUGH_LITELLM):
             message = f"{name}: not a field of OpenAI's chat requests, which alone are passed on through litellm"
             raise Refusal(400, message, param=name)
+        for number, turn in enumerate(fields["messages"]):
+            if not _is_sendable(turn):
+                message = f'messages: message {number} is not as {{"role": "user", "content": …}}'
+                raise Refusal(400, message, param="messages")
     # What else it says is for the model's own server to judge.
     limits = _limited({name: fields[name] for name in TOKEN_LIMITS if fields.get(name) is not None}, settings)
     return Chat(
@@ -214,6 +218,18 @@ def _in_text(message: Any) -> Any:
 
 def _is_text(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
+
+
+def _is_sendable(message: Any) -> bool:
+    """Tell whether a message has the shape that litellm takes for granted; a call of a tool may have no content."""
+    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+        return False
+    if not isinstance(message.get("tool_calls"), list | None):
+        return False
+    content = message.get("content")
+    if isinstance(content, list):
+        return all(isinstance(part, dict) and isinstance(part.get("type"), str) for part in content)
+    return content is None or isinstance(content, str)
 
 
 def _options(fields: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, Any]:

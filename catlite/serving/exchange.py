@@ -23,6 +23,7 @@ from catlite.serving.refusals import Refusal, refusal
 from catlite.serving.service import follow, make_reference, sample_plain
 from catlite.serving.settings import Settings
 from catlite.streaming import Done, Event, ReferenceText
+from catlite.usage import Usage
 
 BEAT_SECONDS = 5.0
 _STREAM = [
@@ -46,6 +47,7 @@ class Exchange:
         self.log = "a chat request: the client hung up"
         self._send = send
         self._begun = False
+        self._found: list[Usage | None] = []  # what replies did cost that the run had
 
     async def answer(self, body: bytes) -> None:
         """Answer the request with this body."""
@@ -65,7 +67,7 @@ class Exchange:
             await self._whole(error.status, json.dumps(error.body).encode(), error.headers)
 
     async def _answer(self, chat: Chat, body: bytes) -> None:
-        with session.listening() as failures:
+        with session.listening() as failures, session.changed(found=self._found):
             try:
                 if not chat.way:
                     await self._pass_on(chat, body)
@@ -78,7 +80,7 @@ class Exchange:
 
     async def _complete(self, chat: Chat) -> None:
         reference = await make_reference(chat)
-        usage = reference.total_usage
+        usage = self._spent(reference.total_usage)
         self._log(chat, usage.requests, usage.cost_usd)
         await self._json(replies.completion(chat.name, reference, usage))
 
@@ -91,7 +93,7 @@ class Exchange:
                     await self._write(form.text(event.delta))
                     continue
                 if isinstance(event, Done):
-                    usage = event.reference.total_usage
+                    usage = self._spent(event.reference.total_usage)
                     self._log(chat, usage.requests, usage.cost_usd)
                     await self._write(form.end(event.reference, usage), last=True)
                     continue
@@ -102,7 +104,9 @@ class Exchange:
     async def _pass_on(self, chat: Chat, body: bytes) -> None:
         """Ask a plain model: its own server, with the request as it is, where it has one."""
         if not isinstance(chat.model, Endpoint):
-            completion = replies.rollouts(chat.name, await sample_plain(chat))
+            rollouts = await sample_plain(chat)
+            usage = self._spent(Usage.total(rollout.usage for rollout in rollouts))
+            completion = replies.rollouts(chat.name, rollouts, usage)
             self._log(chat)
             if chat.stream:
                 await self._write(replies.as_stream(completion, chat.include_usage), last=True)
@@ -126,6 +130,10 @@ class Exchange:
                     return
             headers = {name: reply.headers[name] for name in _PASSED if name in reply.headers}
             await self._whole(reply.status, whole, headers)
+
+    def _spent(self, usage: Usage) -> Usage:
+        """What a reply has cost now, of the `usage` of all that it is made of."""
+        return usage - Usage.total(self._found)
 
     def _log(self, chat: Chat, requests: int = 1, dollars: float | None = None, status: int = 200) -> None:
         cost = "" if dollars is None else f", ${dollars:.6f}"

@@ -122,7 +122,6 @@ async def send_json(status: int, body: bytes, headers: Mapping[str, str], send: 
 
 async def unless_gone(work: Awaitable[None], receive: Receive) -> None:
     """Do `work`, which is cancelled as soon as the client hangs up."""
-
     task, gone = asyncio.current_task(), False
     assert task is not None
 

@@ -1,6 +1,7 @@
 """A reference in the form of a chat completion, whole or as the events of a stream.
 
-`usage` is everything that was spent, rollouts and estimator together; what is unknown is null, never 0. What OpenAI's
+`usage` is everything that was spent, rollouts and estimator together, without what a run had kept; what is unknown is
+null, never 0. What OpenAI's
 form has no place for is in the field `catlite`.
 """
 
@@ -25,10 +26,10 @@ def completion(name: str, reference: Reference, usage: Usage) -> dict[str, Any]:
     return {**_whole(name, [choice], usage), "catlite": _about(reference, usage)}
 
 
-def rollouts(name: str, replies: Sequence[Rollout]) -> dict[str, Any]:
+def rollouts(name: str, replies: Sequence[Rollout], usage: Usage) -> dict[str, Any]:
     """Make the chat completion of the replies of a model that has no server to pass a request on to."""
     choices = [_choice(i, reply.text, reply.finish_reason) for i, reply in enumerate(replies)]
-    return _whole(name, choices, Usage.total(reply.usage for reply in replies))
+    return _whole(name, choices, usage)
 
 
 def as_stream(whole: Mapping[str, Any], include_usage: bool) -> bytes:

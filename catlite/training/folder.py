@@ -62,6 +62,11 @@ class Folder:
             _compare(self.path, name, before.get(name), json.loads(json.dumps(manifest[name])))
         return before
 
+    def check_seen(self) -> None:
+        """Raise ConfigError where another machine keeps the run's folder on a disk that this one does not see."""
+        if not self._manifest_file.is_file():
+            raise ConfigError(f"{str(self.path)!r} is not there on each machine: give a run= on a disk that they share")
+
     def manifest(self) -> dict[str, Any]:
         """What training.json says. Raises StoreError when it cannot be read."""
         file = self._manifest_file

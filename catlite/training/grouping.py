@@ -47,11 +47,10 @@ def rows_of(
 ) -> list[Row]:
     """The completions of one call, with what is in the dataset's columns."""
     ids = ids_of(prompts, columns)
+    tokens: Sequence[list[int] | None] = completion_ids or [None] * len(completions)
     return [
-        Row(str(ids[at]), prompts[at], images_of(columns, at), completion_text(completion), tokens)
-        for at, (completion, tokens) in enumerate(
-            zip(completions, completion_ids or [None] * len(completions), strict=True)
-        )
+        Row(str(ids[at]), prompts[at], images_of(columns, at), completion_text(completion), tokens[at])
+        for at, completion in enumerate(completions)
     ]
 
 

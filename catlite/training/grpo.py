@@ -1,8 +1,9 @@
 """GRPO without labels (arXiv 2509.14234 §3.3, Algorithm 1) over TRL: rollouts → reference → rewards → a step.
 
 The policy is trained with LoRA; with the adapter off the same weights are the frozen anchor and the KL's reference, so
-there is no second copy. TRL computes the loss and steps; trl/trainer.py says what differs. Left out: several devices,
-training all weights, other losses than the paper's (TRL has them: `trl={"loss_type": …}`).
+there is no second copy. TRL computes the loss and steps; trl/trainer.py says what differs. Several processes share a
+step (trl/ranks.py). Left out: a model that is split over devices, training all weights, other losses than the paper's
+(TRL has them: `trl={"loss_type": …}`).
 """
 
 from __future__ import annotations

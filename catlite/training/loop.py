@@ -51,6 +51,7 @@ class Loop(Generic[C]):
         self.manifest = {"model": policy.digest, **manifest}
         self.before = ranks.ask_first(lambda: folder.open(self.manifest, {"policy": policy.whereabouts()}))
         self.outcome: dict[str, Any] = self.before.get("outcome", {})
+        ranks.work_on_all(folder.check_seen)
 
     def finished(self) -> TrainingRun:
         """The result of a run that is complete, from its folder."""

@@ -33,7 +33,8 @@ class TrainablePolicy(Generic[C]):
         check_libraries()
         if (several := ranks.join_ranks()) > 1:
             _check_split(config, several)
-        local = LocalModel(policy) if isinstance(policy, str | Path) else policy
+        backend = "transformers" if several > 1 else "auto"
+        local = LocalModel(policy, backend=backend) if isinstance(policy, str | Path) else policy
         if not isinstance(local, LocalModel):
             raise ConfigError(
                 f"the policy is a {type(local).__name__}, whose weights are elsewhere: give a LocalModel, a path, or "
@@ -49,7 +50,7 @@ class TrainablePolicy(Generic[C]):
         if several > 1 and local.backend != "transformers":
             raise ConfigError(
                 f"{local!r} trains with Unsloth, which is for one process, and this is one of {several}: load it with "
-                'LocalModel(…, backend="transformers"), or start a single process'
+                'backend="transformers", or start a single process'
             )
         self.local = local
         self.config = config

@@ -2,16 +2,18 @@
 
 For a trainer of your own: `reward_funcs=trl_reward(estimator, reward)`. The calls of all groups run at once, and gold
 answers are never read. Where several processes train, rank 0 rewards the groups of all, also those that are split over
-them (trl/ranks.py).
+them (trl/ranks.py). A trainer that awaits its rewards does so, and one that has them scored in a process of its own
+(TRL's AsyncGRPOTrainer) can send ours there.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Coroutine, Generator, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from catlite import concurrency
 from catlite.coerce import as_task, check_estimator, check_reward
@@ -36,10 +38,56 @@ from catlite.training.rewarder import Rewarder, default_reward
 from catlite.training.scored import Batch, rewards_for_trl
 from catlite.training.trl import ranks
 
+Rewarded = tuple[float | None, float, str | None]  # reward, offset of the advantage, and the reference that is shown
+
+
+class Rewards(Sequence[float | None]):
+    """The rewards of a call on an event loop: scored once they are awaited, or else as soon as the list is read."""
+
+    def __init__(
+        self, score: Callable[[], Coroutine[Any, Any, Batch]], take: Callable[[Batch], list[float | None]]
+    ) -> None:
+        self._score, self._take = score, take
+        self._rewards: list[float | None] | None = None
+
+    def read(self) -> list[float | None]:
+        """Score unless that is done, which blocks."""
+        if self._rewards is None:
+            self._rewards = self._take(concurrency.run(self._score()))
+        return self._rewards
+
+    def __await__(self) -> Generator[Any, None, list[float | None]]:
+        if self._rewards is None:
+            batch = yield from asyncio.wrap_future(concurrency.start(self._score())).__await__()
+            self._rewards = self._take(batch)
+        return self._rewards
+
+    def __len__(self) -> int:
+        return len(self.read())
+
+    @overload
+    def __getitem__(self, index: int) -> float | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[float | None]: ...
+    def __getitem__(self, index: int | slice) -> float | list[float | None] | None:
+        return self.read()[index]
+
+    def __eq__(self, other: object) -> bool:
+        return self.read() == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self.read())
+
 
 @dataclass
 class CatReward:
-    """A reward function of TRL's, as `trl_reward` makes it."""
+    """A reward function of TRL's, as `trl_reward` makes it.
+
+    It is pickled as its settings, when estimator and reward are: what was seen in this process stays here. What is
+    spent of a budget goes along, and with `run` it is in that folder.
+    """
 
     rewarder: Rewarder
     examples: dict[str, Example] | None  # by id; None takes the dataset's prompts
@@ -51,9 +99,15 @@ class CatReward:
     flips: Flips = field(default_factory=Flips)
     offsets: list[float] = field(default_factory=list, init=False)  # for each rollout's advantage, of the latest call
     on_batch: Callable[[Batch, float], None] | None = None  # called with each Batch and when its call began
+    awaited: bool = False  # whether a trainer that can await rewards does so
     last: Batch = field(default_factory=lambda: Batch([], 0.0), init=False)  # of the latest call
     _ledger: Ledger | None = field(default=None, init=False)  # from the first call on: the cap is over all steps
     __name__ = "cat"  # TRL's metrics are called by it
+
+    def __post_init__(self) -> None:
+        if self.awaited:
+            # TRL takes for a coroutine function what has one as its attribute `__call__`; Python calls the class's own.
+            vars(self)["__call__"] = self._acall
 
     def __call__(
         self,
@@ -63,28 +117,44 @@ class CatReward:
         log_extra: LogExtra | None = None,
         log_metric: LogMetric | None = None,
         **columns: Any,
-    ) -> list[float | None]:
-        """One float or None per completion, in order; what TRL calls."""
-        rewarded, metrics = ranks.work_on_first(
-            lambda: rows_of(prompts, completions, completion_ids, columns),
-            lambda rows: self._reward(rows, log_metric),
-            self.rewarder.patience,
-            self.rewarder.wait_dial,
-        )
-        rewards = [reward for reward, _, _ in rewarded]
-        self.offsets = [offset for _, offset, _ in rewarded]
-        if log_metric is not None:
-            for name, value in metrics.items():
-                log_metric(name, value)
-        if log_extra is not None:
-            log_extra("reference", [shown for _, _, shown in rewarded])
-        return rewards
+    ) -> Sequence[float | None]:
+        """One float or None per completion, in order; what TRL calls.
 
-    def _reward(
-        self, rows: Sequence[Row], log_metric: LogMetric | None
-    ) -> tuple[list[tuple[float | None, float, str | None]], dict[str, float]]:
-        """(reward, offset of the advantage and shown reference of each row, the metrics of all)."""
+        On a running event loop, which must not stand still, the list can be awaited; it is scored as soon as it is
+        awaited or read.
+        """
         began = time.monotonic()
+
+        def rows() -> list[Row]:
+            return rows_of(prompts, completions, completion_ids, columns)
+
+        def take(rewarded: list[Rewarded], metrics: dict[str, float]) -> list[float | None]:
+            self.offsets = [offset for _, offset, _ in rewarded]
+            if log_metric is not None:
+                for name, value in metrics.items():
+                    log_metric(name, value)
+            if log_extra is not None:
+                log_extra("reference", [shown for _, _, shown in rewarded])
+            return [reward for reward, _, _ in rewarded]
+
+        if _on_a_loop() and ranks.world_size() == 1:
+            groups, places = self._groups(rows(), log_metric)
+            self.last = Batch([], 0.0)
+            return Rewards(lambda: self._score(groups), lambda batch: take(*self._note(batch, places, began)))
+
+        def reward(rows: Sequence[Row]) -> tuple[list[Rewarded], dict[str, float]]:
+            groups, places = self._groups(rows, log_metric)
+            return self._note(concurrency.run(self._score(groups)), places, began)
+
+        dial = self.rewarder.wait_dial
+        return take(*ranks.work_on_first(rows, reward, self.rewarder.patience, dial))
+
+    async def _acall(self, *args: Any, **kwargs: Any) -> Sequence[float | None]:
+        rewards = self(*args, **kwargs)
+        return await rewards if isinstance(rewards, Rewards) else rewards
+
+    def _groups(self, rows: Sequence[Row], log_metric: LogMetric | None) -> tuple[list[Group], list[int]]:
+        """(the groups that `rows` make, the place of each of their rollouts among the rows)."""
         ids = [row.id for row in rows]
         groups, places = [], []
         for name, members in whole_groups(ids, group_size(ids, *self.sizes, log_metric)):
@@ -93,11 +163,17 @@ class CatReward:
             rollouts = tuple(rollout_of(example, rows[at].text, rows[at].tokens, *self.cut_at) for at in members)
             groups.append(Group(example, rollouts))
             places += members
+        return groups, places
+
+    async def _score(self, groups: Sequence[Group]) -> Batch:
         with open_run(self.run) as store:
             if self._ledger is None and self.budget is not None:
                 self._ledger = Ledger(self.budget, store.account if store else Account())
             with capped(self._ledger):
-                batch = concurrency.run(self.rewarder.score(groups))
+                return await self.rewarder.score(groups)
+
+    def _note(self, batch: Batch, places: Sequence[int], began: float) -> tuple[list[Rewarded], dict[str, float]]:
+        """Keep `batch` as the latest; return what each row gets, and the metrics of all."""
         batch.metrics |= self.flips.note(batch.scored)
         self.last = batch
         if self.on_batch is not None:
@@ -110,6 +186,30 @@ class CatReward:
         ]
         in_order = sorted(zip(places, rewards_for_trl(batch), each, strict=True), key=lambda row: row[0])
         return [(reward, *more) for _, reward, more in in_order], batch.metrics
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = vars(self) | {
+            "rewarder": replace(self.rewarder, has_rewarded=False),
+            "run": None if self.run is None else Path(self.run).expanduser().resolve(),
+            "flips": Flips(),
+            "offsets": [],
+            "last": Batch([], 0.0),
+            "_ledger": self._ledger if self.run is None else None,
+        }
+        state.pop("__call__", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.__post_init__()
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def trl_reward(
@@ -181,4 +281,5 @@ def trl_reward(
         (max_completion_length, eos_token_ids),
         run,
         budget,
+        awaited=True,
     )

@@ -7,6 +7,7 @@ import sys
 
 import children
 import pytest
+from pictures import data_url, part, png
 from server import Server
 
 
@@ -27,6 +28,19 @@ def test_a_broken_conversation_is_wrong_use(run, server):
     assert code == 2
     assert "JSON conversation" in err
     assert server.requests == []
+
+
+def test_images_go_before_the_question(run, server, tmp_path):
+    (tmp_path / "a.png").write_bytes(png())
+    arguments = "--image", str(tmp_path / "a.png"), "--image", "https://example.org/b.png"
+    assert run("synthesize", "Which bar?", *arguments, "--model", "test-model", "--n", "1")[0] == 0
+    assert server.requests[0].body["messages"][0]["content"] == [
+        part(data_url(png())),
+        part("https://example.org/b.png"),
+        {"type": "text", "text": "Which bar?"},
+    ]
+    code, _, err = run("synthesize", "q", "--image", str(tmp_path / "none.png"), "--model", "test-model")
+    assert (code, "none.png' cannot be read: there is no such file" in err) == (2, True)
 
 
 def test_json_holds_everything(run, server):

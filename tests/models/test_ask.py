@@ -250,3 +250,8 @@ def test_nothing_stays_in_force_after_a_block(tmp_path):
     with open_run(tmp_path, Budget(tokens=9)):
         assert current().store.account is current().ledger.account
     assert current() is before
+
+
+def test_a_scripted_model_of_a_text_is_refused_where_it_is_made():
+    with pytest.raises(ConfigError, match="reply='42': want a function"):
+        catlite.ScriptedModel("42")

@@ -183,7 +183,7 @@ def test_policy_and_anchor_may_weigh_differently():
         assert [rollout.model for rollout in reference.others] == [None]
         shares = asyncio.run(VoteShare(weights=vote.weights)(policy, reference))
         assert shares == [2 / (2 + weight)] * 2
-    model = ScriptedModel("1", name="policy")
+    model = ScriptedModel(lambda *_: "1", name="policy")
     AnchoredVote(saying("2"), weights={"policy": 0, "anchor": 1}).check_policy(model)
     with pytest.raises(ConfigError, match="weights= has 0 for 'policy', 'anchor'"):
         AnchoredVote(saying("2"), weights={"policy": 0, "anchor": 0, "x": 1}).check_policy(model)

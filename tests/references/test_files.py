@@ -63,10 +63,21 @@ def test_the_frame_of_no_reference_has_the_columns_as_well():
 
 def test_slices_and_parts_keep_what_the_card_tells():
     references = References([reference(), FAILED], ("a note",), "sums", {"temperature": 0.7})
-    for part in (references[:1], references.usable, references.failed):
+    for part in (references[:1], references.usable, references.failed, references.copy(), references + references[:0]):
         assert (type(part), part.notes, part.task, part.sampling) == (
             *(References, ("a note",), "sums", {"temperature": 0.7}),
         )
+
+
+def test_lists_that_are_joined_tell_what_both_have():
+    first = References([reference()], ("a", "b"), "sums", {"temperature": 0.7, "top_p": 0.9})
+    joined = first + References([FAILED], ("b", "c"), "sums", {"temperature": 0.7, "top_p": 1.0})
+    assert (type(joined), len(joined), joined.notes, joined.task, joined.sampling) == (
+        *(References, 2, ("a", "b", "c"), "sums", {"temperature": 0.7}),
+    )
+    assert (first + References([FAILED], task="others")).task is None
+    failed, texts = [FAILED], ["text"]
+    assert (type(first + failed), type(first + texts)) == (References, list)
 
 
 def test_estimate_tells_the_task_and_the_sampling():
@@ -149,6 +160,10 @@ def test_a_path_is_checked_before_there_is_anything_to_write(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"\.parquet, \.jsonl, \.csv"):
         files.check_path(tmp_path / "refs.xlsx")
+    with pytest.raises(ConfigError, match=r"\.parquet is the name of a file without an ending: want one in \.parquet"):
+        files.check_path(tmp_path / ".parquet")
+    with pytest.raises(ConfigError, match="zero byte"):
+        files.check_path(tmp_path / "a\0b.csv")
     with pytest.raises(ConfigError, match="not a file"):
         files.check_path(tmp_path / "folder.jsonl")
     with pytest.raises(StoreError, match="cannot be written"):

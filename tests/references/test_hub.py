@@ -122,6 +122,7 @@ def test_a_card_that_is_there_stays(serve):
         ({"status": {"/commit/": 403}}, {"token": TOKEN}, ConfigError, "right to write"),
         ({"private": False}, {"token": TOKEN}, ConfigError, "exists and is public"),
         ({}, {"token": TOKEN, "repo": "a/b/c d"}, ConfigError, "repo='a/b/c d'"),
+        ({}, {"token": TOKEN, "repo": None}, ConfigError, "repo=None: want the name of a dataset"),
         ({}, {"token": f"{TOKEN}\nb"}, ConfigError, "not printable ASCII"),
         ({}, {"token": f"{TOKEN}ü"}, ConfigError, "not printable ASCII"),
         ({"status": {"/commit/": 422}}, {"token": TOKEN}, StoreError, "to_parquet"),

@@ -29,9 +29,11 @@ def start(server, monkeypatch):
     return start
 
 
-def test_a_signal_ends_it_when_what_is_under_way_is_answered(server, start):
+def test_a_signal_ends_it_when_what_is_under_way_is_answered(server, start, tmp_path):
+    process, url = start("--port", "0", "--n", "2", "--run", str(tmp_path))
+    before = [httpx.post(f"{url}/chat/completions", json=question(text="Before?"), timeout=60) for _ in range(2)]
+    assert [reply.json()["usage"]["total_tokens"] > 0 for reply in before] == [True, False]  # the run has the second
     server.latency = 0.5
-    process, url = start("--port", "0", "--n", "2")
     replies = []
     ask = threading.Thread(
         target=lambda: replies.append(httpx.post(f"{url}/chat/completions", json=question(), timeout=60))
@@ -44,7 +46,9 @@ def test_a_signal_ends_it_when_what_is_under_way_is_answered(server, start):
         assert process.wait() == 0
         log = process.stderr.read()
     assert replies[0].json()["choices"][0]["message"]["content"] == "answer 0"
-    assert re.search(r"cat/test-model: 200, 2 requests in \d+\.\d s", log)
+    counts = re.findall(r"cat/test-model: 200, (\d requests?) in \d+\.\d s", log)
+    # The anchor sees no question: asked for the same attempts, its reply is in the run.
+    assert counts == ["2 requests", "0 requests", "1 request"]
     assert "Traceback" not in log
 
 

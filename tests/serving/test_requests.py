@@ -140,6 +140,26 @@ def test_a_model_behind_litellm_takes_no_settings_of_litellms_from_a_client(serv
     assert server.requests == []
 
 
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        ["hi"],
+        [{"content": "hi"}],
+        [{"role": "user", "content": 7}],
+        [{"role": "user", "content": ["hi"]}],
+        [{"role": "assistant", "tool_calls": 7}],
+    ],
+    ids=str,
+)
+def test_messages_that_litellm_cannot_read_are_the_clients_fault(server, post, monkeypatch, messages):
+    monkeypatch.setenv("OPENAI_API_KEY", server.key)
+    monkeypatch.setenv("OPENAI_API_BASE", server.url)
+    app = serving.app(["openai/test-model"])
+    assert error(post(question("openai/test-model") | {"messages": messages}, app), 400)["param"] == "messages"
+    assert server.requests == []
+
+
 def test_a_vote_without_answers_is_an_error_that_says_so(server, post):
     fields = error(post(question("vote/test-model", catlite=BOXED)), 502)
     assert (fields["code"], len(server.requests)) == ("no_reference", 1)
@@ -416,7 +436,38 @@ def test_a_run_keeps_replies_and_finds_them_again(server, front, post, tmp_path)
     again = post(question(), front(run=tmp_path / "run"))
     assert len(server.requests) == 2
     assert again.json()["choices"] == first.json()["choices"]
-    assert again.json()["usage"] == first.json()["usage"]
+    assert first.json()["usage"]["total_tokens"] > 0
+    counts = [again.json()["usage"][name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")]
+    assert counts == [0, 0, 0]  # what is found is not spent again
+    fields = question(catlite={"n": 12}, stream=True, stream_options={"include_usage": True})
+    more = post(fields, front(run=tmp_path / "run"))
+    assert len(server.requests) == 4
+    fresh = events(more.text)[-2]["usage"]
+    assert fresh["completion_tokens"] == 4 * 2 + 2  # of 12 rollouts 8 are found; each has two words, as the synthesis
+
+
+def test_a_body_is_not_read_where_too_many_requests_are_under_way(server, front):
+    server.latency = 0.2
+    app, read = front(max_requests=1), []
+
+    async def go():
+        begun = asyncio.Event()
+
+        async def body(name):
+            read.append(name)
+            begun.set()
+            yield json.dumps(question()).encode()
+
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8484") as client:
+            first = asyncio.create_task(client.post("/v1/chat/completions", content=body("first")))
+            await begun.wait()
+            second = await client.post("/v1/chat/completions", content=body("second"))
+            return second, await first
+
+    second, first = asyncio.run(go())
+    assert (first.status_code, error(second, 429)["code"], read) == (200, "rate_limit_exceeded", ["first"])
+    assert second.headers["retry-after"] == "1"
 
 
 # --- a server behind that fails ---

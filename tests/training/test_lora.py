@@ -96,6 +96,15 @@ def test_one_gpu_is_taken_where_several_are_in_sight():
     assert trl_arguments(Arguments, {}, {})._n_gpu == 1
 
 
+@pytest.mark.parametrize(("local", "gpus", "number"), [(None, 4, 0), ("3", 4, 3), ("3", 1, 0)])
+def test_each_process_on_a_machine_has_a_gpu_of_its_own(monkeypatch, local, gpus, number):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if local is not None:
+        monkeypatch.setenv("LOCAL_RANK", local)
+    assert loading.own_gpu() == number
+
+
 def test_four_bits_without_their_library_name_the_extra(folder):
     pytest.importorskip("accelerate")
     if loading.importlib.util.find_spec("bitsandbytes"):

@@ -198,10 +198,37 @@ def test_a_run_of_the_same_model_in_other_precision_is_refused(folder, tmp_path)
         train(open_task(), policy, estimator=constant, reward=vowels, config=small(), run=tmp_path)
 
 
-def test_one_of_several_processes_is_refused(folder, monkeypatch):
+def test_one_of_several_processes_that_are_not_connected_is_refused(folder, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with pytest.raises(ConfigError, match=r"one of 4 processes .* trl_reward"):
+    with pytest.raises(ConfigError, match=r"WORLD_SIZE=4 says .* not connected"):
         trained(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "said"),
+    [
+        ({"prompts_per_step": 1, "num_generations": 3}, {}, "the 3 rollouts of a step .* over 2 processes"),
+        ({}, {"ACCELERATE_USE_FSDP": "true"}, "FSDP, which splits the model"),
+        ({}, {}, "trains with Unsloth, which is for one process"),
+    ],
+)
+def test_what_several_processes_cannot_share_is_refused_before_weights_load(
+    folder, monkeypatch, settings, environment, said
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("catlite.training.trl.ranks.join_ranks", lambda: 2)
+    policy = LocalModel(folder)
+    policy.weights.backend = "unsloth"
+    with pytest.raises(ConfigError, match=said):
+        train(open_task(), policy, estimator=constant, reward=vowels, config=small(**settings))
+    assert not policy.weights.loaded
+
+
+def test_sft_is_for_one_process(folder, monkeypatch):
+    monkeypatch.setattr("catlite.training.trl.ranks.join_ranks", lambda: 2)
+    with pytest.raises(ConfigError, match=r"one of 2 processes .* sft runs in one"):
+        catlite.sft(open_task(), LocalModel(folder), estimator=constant)
 
 
 @pytest.mark.parametrize("changes", [{"config": small(learning_rate=0.5)}, {"task": open_task(5)}])

@@ -82,7 +82,7 @@ def test_gold_answers_of_the_task_are_seen_by_nobody():
 
 def test_a_partial_group_names_the_setting_to_change():
     function = trl_reward(vote, num_generations=4, answer_format=FORMAT)
-    with pytest.raises(ConfigError, match="per_device_train_batch_size"):
+    with pytest.raises(ConfigError, match=r"2 rollouts of question 'y', .*num_generations_eval"):
         function(**batch("a", "b", "c", "d", "e", "f"), qid=["x"] * 4 + ["y"] * 2)
 
 

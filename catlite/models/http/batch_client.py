@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 from catlite.errors import EndpointUnavailable, RequestRejected
-from catlite.models.http.chunks import Write
 from catlite.models.http.clients import Answer, OpenAIClient
 from catlite.models.http.keys import Address
 from catlite.models.http.refusals import prompt_text, read_refusal, snippet
@@ -65,17 +64,10 @@ class BatchClient(OpenAIClient):
         super().__init__(model, address, connections)
         self._client = _Verbs(self._client)
 
-    async def post(
-        self,
-        url: str,
-        body: Mapping[str, Any],
-        timeout: float,
-        headers: Mapping[str, str] | None = None,
-        write: Write | None = None,
-    ) -> Answer | None:
+    async def post(self, url: str, body: Mapping[str, Any], *settings: Any, **named: Any) -> Answer | None:
         """See Client; a chat completion waits for its batch, however long that takes."""
         if f"/v1{url}" != CHAT:
-            return await super().post(url, body, timeout, headers, write)
+            return await super().post(url, body, *settings, **named)
         row, batch = await answering.get()(body)
         return self._read(row, body, batch)
 

@@ -268,15 +268,19 @@ class Batch:
             if not state.get(name):
                 continue
             text = (await self.service.exchange("GET", f"/files/{state[name]}/content")).body
+            of_file: dict[str, Row] = {}
             # Not splitlines, which takes some characters within texts for ends.
             for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
                 row = None
                 with suppress(ValueError):
                     row = json.loads(line)
                 if isinstance(row, dict) and isinstance(row.get("custom_id"), str):
-                    rows[row["custom_id"]] = row
+                    if of_file.setdefault(row["custom_id"], row) != row:
+                        twice = "%s: line %s of %s answers a request for the second time: the first answer stands"
+                        _logger.warning(twice, self.name, f"{number:,}", state[name])
                 elif line.strip():
                     _logger.warning("%s: line %s of %s cannot be read", self.name, f"{number:,}", state[name])
+            rows |= of_file
         return rows
 
     async def _cancel(self) -> None:

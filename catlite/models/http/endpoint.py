@@ -188,8 +188,8 @@ class Endpoint(InBlocks):
     def __getstate__(self) -> dict[str, Any]:
         if (name := may_hold_key(self.sampling)) is not None:
             raise ConfigError(
-                f"Endpoint({self.model!r}) is not pickled or copied, since {name} may hold a key: leave it out here, or "
-                "make the Endpoint where it is needed, in an estimator that is a function of your own module, say"
+                f"Endpoint({self.model!r}) is not pickled or copied, since {name} may hold a key: leave it out here, "
+                "or make the Endpoint where it is needed, in an estimator that is a function of your own module, say"
             )
         return vars(self)
 

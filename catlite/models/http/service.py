@@ -39,8 +39,9 @@ class Learned:
     most_choices: the most choices of one request, None for as many as are asked for. tokens_name: the name under which
     it takes the token limit, once the other was refused. no_limit: why no token limit is in force, once that was seen.
     scoring: how it scores texts: "llama.cpp", "vLLM" or "not at all". streaming: the first of chunks.STREAMING that it
-    takes. begins_thinking: whether its last reply began within its thinking, which the chat template had opened. refused, taken: settings that were seen to be refused, and to work; as "temperature=0.0". contact, traffic:
-    whether it ever answered, and how fast it is asked on each event loop.
+    takes. begins_thinking: whether its last reply began within its thinking, which the chat template had opened.
+    refused, taken: settings that were seen to be refused, and to work; as "temperature=0.0". contact, traffic: whether
+    it ever answered, and how fast it is asked on each event loop.
     """
 
     most_choices: int | None

@@ -152,8 +152,7 @@ class Weights:
                 load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=half
             )
         if torch.cuda.is_available():
-            # Of several processes on this machine, as torchrun starts them, each has a GPU.
-            options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()}
+            options["device_map"] = {"": own_gpu()}
         with _without_bars():
             # No pickled weights: loading those runs what is in them.
             model = AutoModelForCausalLM.from_pretrained(self.folder, use_safetensors=True, **options)
@@ -245,6 +244,13 @@ def has_bfloat16() -> bool:
     if torch.cuda.is_available():
         return bool(torch.cuda.get_device_capability() >= (8, 0))
     return bool(torch.backends.cpu.get_cpu_capability() == "AVX512")
+
+
+def own_gpu() -> int:
+    """The number of this process's GPU: of several processes on a machine, as torchrun starts them, each has one."""
+    import torch
+
+    return int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
 
 
 def resolve_dtype(dtype: str) -> str:

@@ -57,6 +57,9 @@ def join_ranks() -> int:
         import torch
         from accelerate import PartialState
 
+        if not torch.cuda.is_available():
+            # accelerate would call it cpu:0, which torch.load does not know when a checkpoint is read again.
+            os.environ.setdefault("ACCELERATE_TORCH_DEVICE", "cpu")
         PartialState(cpu=not torch.cuda.is_available())
     return world_size()
 
@@ -106,15 +109,11 @@ def work_on_first(
     everyone = _gather((rows, _as_sent(error)), seconds, dial)
     parts: list[Any] | None = None
     if everyone is not None:
-        sent = next((failure for _, failure in everyone if failure is not None), None)
-        result = None
+        results, sent = None, next((failure for _, failure in everyone if failure is not None), None)
         if sent is None:
-            result, error = _attempt(lambda: work([row for rows, _ in everyone for row in rows]))
+            results, error = _attempt(lambda: _divide(work, [rows or [] for rows, _ in everyone]))
             sent = _as_sent(error)
-        parts = [(None, sent)] * ranks
-        if result is not None:
-            results, shared = iter(result[0]), result[1]
-            parts = [(([next(results) for _ in rows], shared), None) for rows, _ in everyone]
+        parts = [(None, sent)] * ranks if results is None else [(result, None) for result in results]
     part, sent = _scatter(parts, seconds, dial)
     if error is not None:
         raise error
@@ -153,6 +152,13 @@ def _attempt(work: Callable[[], S]) -> tuple[S | None, Exception | None]:
         return work(), None
     except Exception as error:
         return None, error
+
+
+def _divide(work: Callable[[list[T]], tuple[list[R], S]], rows_of_ranks: list[list[T]]) -> list[tuple[list[R], S]]:
+    """Do `work` with all rows; return each rank's part of the results."""
+    results, shared = work([row for rows in rows_of_ranks for row in rows])
+    rest = iter(results)
+    return [([next(rest) for _ in rows], shared) for rows in rows_of_ranks]
 
 
 def _as_sent(error: Exception | None) -> Exception | None:

@@ -193,6 +193,22 @@ def test_rows_of_other_requests_are_not_taken(server, caplog):
     assert [record.message for record in caplog.records if "cannot be read" in record.message] == lines
 
 
+def test_of_two_answers_to_one_request_the_first_stands_and_the_log_says_so(server, caplog):
+    good = server._go_on
+
+    def repeat(batch, number):
+        good(batch, number)
+        if "output_file_id" in batch:
+            content = server.files[batch["output_file_id"]]
+            server.files[batch["output_file_id"]] = content + content.replace(b"42", b"43") + content
+
+    server._go_on = repeat
+    assert "42" in ask(server)[0].text
+    assert [record.message for record in caplog.records if "second time" in record.message] == [
+        "batch batch_0: line 2 of output_file_id-0 answers a request for the second time: the first answer stands"
+    ]
+
+
 def test_a_file_that_begins_with_a_byte_order_mark_loses_no_line(server):
     good = server._go_on
 

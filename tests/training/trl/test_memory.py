@@ -10,7 +10,7 @@ pytest.importorskip("trl", reason="needs catlite[train]")
 from trainings import constant, open_task, small, trained, vowels  # noqa: E402
 
 from catlite import LocalModel, SFTConfig, TrainConfig, sft  # noqa: E402
-from catlite.errors import EndpointUnavailable  # noqa: E402
+from catlite.errors import ConfigError, EndpointUnavailable  # noqa: E402
 from catlite.training.trl import build, memory  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
@@ -56,6 +56,25 @@ def test_fewer_layers_need_less_and_wider_numbers_or_more_experts_more():
     routed = shaped("Qwen3-4B", num_experts_per_tok=8, moe_intermediate_size=768)  # fewer in all than the dense MLP
     assert memory.token_bytes(routed) == whole
     assert memory.token_bytes(shaped("Qwen3-4B", num_experts_per_tok=2)) > 1.4 * whole
+
+
+@pytest.mark.parametrize(
+    ("users", "ranks", "size", "passes"), [({}, 1, 8, 8), ({}, 2, 8, 4), ({}, 16, 4, 1), ({"size": 4}, 2, 4, 8)]
+)
+def test_processes_share_a_step_and_none_takes_more_than_its_part(tmp_path, monkeypatch, users, ranks, size, passes):
+    monkeypatch.setattr(memory, "ranks", SimpleNamespace(world_size=lambda: ranks, ask_first=lambda work: work()))
+    config = TrainConfig(trl={"per_device_train_batch_size": number for number in users.values()})
+    policy = SimpleNamespace(on_gpu=False, local=SimpleNamespace(backend="unsloth"), config=config)
+    folder = SimpleNamespace(choice=lambda _, choose: choose())
+    settings = memory.micro_batches(policy, folder, config.sequences, config.num_generations, lambda: 80)
+    assert (settings["per_device_train_batch_size"], settings["gradient_accumulation_steps"]) == (size, passes)
+
+
+def test_a_size_that_does_not_divide_the_part_of_a_process_is_refused(monkeypatch):
+    monkeypatch.setattr(memory, "ranks", SimpleNamespace(world_size=lambda: 4))
+    policy = SimpleNamespace(config=TrainConfig(trl={"per_device_train_batch_size": 32}))
+    with pytest.raises(ConfigError, match="does not divide the 16 sequences of a step that each of 4 processes has"):
+        memory.micro_batches(policy, None, 64, 8, lambda: 80)
 
 
 @pytest.mark.parametrize(

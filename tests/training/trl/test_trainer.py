@@ -45,6 +45,7 @@ def names(method):
         (CatGRPOTrainer, GRPOTrainer, "_prepare_inputs", ["self", "generation_batch"]),
         (CatGRPOTrainer, GRPOTrainer, "_get_per_token_logps_and_entropies", ["self", "model"]),
         (CatSFTTrainer, SFTTrainer, "compute_loss", ["self", "model", "inputs"]),
+        (_Watched, GRPOTrainer, "training_step", ["self"]),
         (_Watched, GRPOTrainer, "log", ["self", "logs", "start_time"]),
         (_Watched, SFTTrainer, "log", ["self", "logs", "start_time"]),
     ],
@@ -65,6 +66,7 @@ def test_nothing_else_of_trl_is_overridden():
             "_prepare_inputs",
             "_get_per_token_logps_and_entropies",
             "compute_loss",
+            "training_step",
             "log",
         }
 
@@ -142,35 +144,38 @@ def test_a_trainer_without_a_watch_is_trls():
     assert not trainer._keeps_order
 
 
-@newer_trl
-@pytest.mark.parametrize(("processes", "shares"), [(1, True), (2, False)])
-def test_several_processes_read_prompts_as_trl_does(folder, tmp_path, monkeypatch, processes, shares):
-    """The model is wrapped there, and gradients are averaged in the wrapper's own forward pass."""
-    from datasets import Dataset
-    from trl import GRPOConfig
+def with_accelerator(kind):
+    """What stands for the constructor of a trainer in processes of this kind."""
 
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr("accelerate.Accelerator.num_processes", processes)
-    arguments = GRPOConfig(str(tmp_path / "out"), use_cpu=True, num_generations=2, per_device_train_batch_size=2)
-    rows = Dataset.from_list([{"prompt": "What?"}])
-    trainer = CatGRPOTrainer(str(folder), reward_funcs=lambda **_: [0.0], args=arguments, train_dataset=rows)
-    assert trainer._share_prompts is shares
-    models = []
-    seen = lambda self, model, *given, **named: models.append(model)  # noqa: E731
-    monkeypatch.setattr(GRPOTrainer, "_get_per_token_logps_and_entropies", seen)
-    trainer._get_per_token_logps_and_entropies(trainer.model)
-    assert isinstance(models[0], Scorer) is shares
-
-
-@newer_trl
-def test_several_processes_without_a_gpu_are_refused(monkeypatch):
     def build(trainer, *_, **__):
-        trainer.accelerator = type("Accelerator", (), {"num_processes": 2})()
+        trainer.accelerator = type("Accelerator", (), {"distributed_type": kind})()
 
+    return build
+
+
+@newer_trl
+@pytest.mark.parametrize(("kind", "scores"), [("NO", True), ("MULTI_GPU", True), ("FSDP", False), ("DEEPSPEED", False)])
+def test_a_model_that_is_split_over_processes_is_read_as_trl_reads_it(monkeypatch, kind, scores):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(GRPOTrainer, "__init__", with_accelerator(kind))
+    trainer = CatGRPOTrainer("model")
+    trainer.accelerator.unwrap_model = lambda model: model
+    assert (trainer._share_prompts, trainer._scores) == (scores, scores)
+    models = []
+    monkeypatch.setattr(
+        GRPOTrainer, "_get_per_token_logps_and_entropies", lambda self, model, *_, **__: models.append(model)
+    )
+    trainer.temperature = 1.0
+    trainer._get_per_token_logps_and_entropies("model")
+    assert isinstance(models[0], Scorer) is scores
+
+
+@newer_trl
+def test_a_model_that_is_split_over_processes_is_refused_without_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for ours, theirs in ((CatGRPOTrainer, GRPOTrainer), (CatSFTTrainer, SFTTrainer)):
-        monkeypatch.setattr(theirs, "__init__", build)
-        with pytest.raises(ConfigError, match="start a single process"):
+        monkeypatch.setattr(theirs, "__init__", with_accelerator("FSDP"))
+        with pytest.raises(ConfigError, match="without one, use torchrun"):
             ours("model")
 
 

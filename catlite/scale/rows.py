@@ -1,0 +1,138 @@
+"""Rows of a data set as questions and replies, and references and rewards as rows again.
+
+A batch may be an Arrow table, a DataFrame or a mapping of columns, and comes back as an Arrow table, whose types are
+the same for every batch. Left out: prompts with images, whose column would have another type.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from catlite.coerce import as_task
+from catlite.criteria import Criterion, Rubric
+from catlite.data import Example, Group, Reference, Rollout, media
+from catlite.errors import CatliteError, ConfigError
+from catlite.references import files
+from catlite.runs.evaluation_file import compact, read_reference, reference_fields
+
+Row = dict[str, Any]
+REWARD_COLUMNS = ("reward", "rewards", "reward_error", "reward_cost_usd")
+
+
+def arrow(batch: Any) -> Any:
+    """Make an Arrow table of a batch."""
+    import pyarrow as pa
+
+    if isinstance(batch, pa.Table):
+        return batch
+    if isinstance(batch, Mapping):
+        return pa.table({name: pa.array(_plain(column)) for name, column in batch.items()})
+    return pa.Table.from_pandas(batch, preserve_index=False)
+
+
+def _plain(value: Any) -> Any:
+    """Convert arrays of numpy, also those inside others, to lists."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def example_of(row: Row, answer_format: str | None = None) -> Example:
+    """Make the question of a row: of its columns prompt, and answer, rubric, answer_format and id where there are any.
+
+    Raises ConfigError for a row without a prompt that a model can be asked, or with an image in it.
+    """
+    prompt = row.get("prompt")
+    if not isinstance(prompt, str | list):
+        raise ConfigError(f"the row has no prompt, a text or a list of messages: its columns are {', '.join(row)}")
+    if isinstance(prompt, list):
+        prompt = [{key: value for key, value in message.items() if value is not None} for message in prompt]
+    name = row.get("id")
+    own = row.get("answer_format") or answer_format
+    example = Example(prompt, row.get("answer"), rubric_of(row), own, None if name is None else str(name))
+    example = as_task([example]).examples[0]
+    if media(example.messages):
+        raise ConfigError("the prompt has an image, which rows of a data set cannot hold: use catlite.estimate")
+    return example
+
+
+def rubric_of(row: Row) -> Rubric | None:
+    """Make the rubric of a row, a list of texts or of {criterion, points, tags}."""
+    criteria = [
+        Criterion(item)
+        if isinstance(item, str)
+        else Criterion(item["criterion"], item["points"], tuple(item["tags"] or ()))
+        for item in row.get("rubric") or ()
+    ]
+    return Rubric(tuple(criteria)) if criteria else None
+
+
+@dataclass(frozen=True)
+class Graded:
+    """The replies of a row, to be scored by its reference.
+
+    Args:
+        group: the question and the replies.
+        reference: what they are compared with.
+        several: True for a list of replies, whose scores are a list.
+    """
+
+    group: Group
+    reference: Reference
+    several: bool
+
+
+def graded_of(row: Row, answer_format: str | None = None) -> Graded:
+    """Make what a reward reads of a row.
+
+    Of its columns completions (a list of texts) or completion (a text, or a list of one message), and reference, answer
+    and rubric where there are any. Raises ConfigError for a row that lacks them.
+    """
+    example = example_of(row, answer_format)
+    several = row.get("completions") is not None
+    replies: list[Any] = row["completions"] if several else [row.get("completion")]
+    texts: list[Any] = [reply[-1]["content"] if isinstance(reply, list) and reply else reply for reply in replies]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ConfigError(f"the row has no completion, a text, nor completions, a list of texts: {', '.join(row)}")
+    group = Group(example, tuple(Rollout(text, example.parse(text)) for text in texts))
+    text, answer = row.get("reference") or "", example.answer
+    reference = Reference(text, answer or example.parse(text), str(row.get("source") or "row"), group, example.rubric)
+    return Graded(group, reference, several)
+
+
+def reference_table(references: Sequence[Reference]) -> Any:
+    """Make an Arrow table of references, with the columns of `References.to_parquet`, usable or not."""
+    return files.table(files.rows(references))
+
+
+def whole_table(references: Sequence[Reference]) -> Any:
+    """Make an Arrow table of one column, the whole of each reference as JSON, with its rollouts."""
+    import pyarrow as pa
+
+    return pa.table(
+        {"whole": pa.array([compact(reference_fields(reference, shared=False)) for reference in references])}
+    )
+
+
+def whole_of(text: str) -> Reference:
+    """Make the reference again that `whole_table` wrote."""
+    return read_reference(json.loads(text), None)
+
+
+def reward_table(table: Any, scores: Sequence[Row]) -> Any:
+    """Add REWARD_COLUMNS to an Arrow table; those of that name are replaced."""
+    import pyarrow as pa
+
+    types = dict(zip(REWARD_COLUMNS, (pa.float64(), pa.list_(pa.float64()), pa.string(), pa.float64()), strict=True))
+    table = table.drop_columns([name for name in table.column_names if name in types])
+    for name, kind in types.items():
+        table = table.append_column(name, pa.array([row.get(name) for row in scores], kind))
+    return table
+
+
+def reason(error: Exception) -> str:
+    """Say why a row has no result; an error that is none of ours with its kind."""
+    return str(error) if isinstance(error, CatliteError) else f"{type(error).__name__}: {error}"
