@@ -55,6 +55,8 @@ class Pool(Traffic):
             OtherModel: a replica serves another model.
             ConfigError: a replica cannot be asked at all.
         """
+        if not self._settled:
+            await self.members[0].replica.client()  # a first import takes seconds
         for member in self.members:
             member.look_if_due()
         if not self._settled:
@@ -99,7 +101,7 @@ class Pool(Traffic):
                 del self._homes[next(iter(self._homes))]
         return chosen
 
-    def object(self, error: CatliteError) -> None:
+    def refuse(self, error: CatliteError) -> None:
         """Let an error of the first looks end every call: later, it is one replica of others that answer."""
         if not self._settled:
             self.refusal = error
@@ -227,7 +229,7 @@ class Member(Traffic):
 
     async def _look(self) -> None:
         try:
-            await self.replica.client()  # a first import takes seconds
+            await self.replica.client()
             async with asyncio.timeout(_SILENCE):
                 await self._check_model()
         except TimeoutError:
@@ -235,7 +237,7 @@ class Member(Traffic):
             self.replica.cut()
         except CatliteError as error:
             if not isinstance(error, EndpointUnavailable):
-                self.pool.object(error)
+                self.pool.refuse(error)
                 self.trouble = self.trouble if self.trouble == str(error) else ""  # so that it is told
             self._leave_out(str(error), gone=True)
         else:
