@@ -127,13 +127,13 @@ class CatReward:
 
         def reward(rows: Sequence[Row]) -> tuple[list[Rewarded], dict[str, float]]:
             groups, places = self._groups(rows, log_metric)
-            return self._note(concurrency.run(self._score(groups)), places, began)
+            return self._note(concurrency.run(self.score(groups)), places, began)
 
         on_a_loop = _on_a_loop()
         if on_a_loop and ranks.world_size() == 1:
             groups, places = self._groups(rows(), log_metric)
             self.last = Batch([], 0.0)
-            return Rewards(lambda: self._score(groups), lambda batch: take(*self._note(batch, places, began)))
+            return Rewards(lambda: self.score(groups), lambda batch: take(*self._note(batch, places, began)))
         # Ranks wait for one another here, so that several rewards come in the same order on all of them.
         rewards = take(*ranks.work_on_first(rows, reward, self.rewarder.patience, self.rewarder.wait_dial))
         return Rewards(_nothing, lambda _: rewards) if on_a_loop else rewards
@@ -150,7 +150,8 @@ class CatReward:
             places += members
         return groups, places
 
-    async def _score(self, groups: Sequence[Group]) -> Batch:
+    async def score(self, groups: Sequence[Group]) -> Batch:
+        """The rewards of whole groups, within the run and the budget; calls may overlap."""
         with open_run(self.run) as store:
             if self._ledger is None and self.budget is not None:
                 self._ledger = Ledger(self.budget, store.account if store else Account())
@@ -234,7 +235,7 @@ def trl_reward(
 
     A trainer that can await rewards does so (TRL from 1.15 on): its loop goes on, and several rewards are asked for at
     once. On a running event loop, as in a notebook, a call gives its list when it is awaited or read. The function is
-    pickled as its settings, when estimator and reward are: without weights (a LocalModel), with keys in the environment.
+    pickled as its settings when estimator and reward are, which have no weights (a LocalModel) and no key of their own.
 
     Where torchrun or accelerate has started several processes, each of them must call it for every batch, as TRL does.
     Rank 0 then rewards the groups of all, with one `run` and one `budget`; the other ranks have no `last`.
