@@ -17,8 +17,6 @@ from typing import Any, Generic, TypeVar
 
 from catlite.data import Group
 from catlite.errors import CatliteError, ConfigError, TrainingError
-from catlite.runs.budget import Account, Ledger
-from catlite.runs.session import capped, open_run
 from catlite.training.grouping import check_group, example_of, rollout_of
 from catlite.training.reward import CatReward
 
@@ -84,7 +82,6 @@ class GroupScorer:
     faults: Counter[str] = field(default_factory=Counter)  # why groups had no reward, since the last `check`
     end: str | None = None  # why no further group will have a reward
     refusal: str | None = None  # of estimator or reward, which holds for all groups while none had a reward
-    _ledger: Ledger | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.reward, CatReward):
@@ -108,11 +105,7 @@ class GroupScorer:
             check_group(len(replies), "the number of rollouts of a prompt")
             example = example_of(name, prompt, (), reward.examples, reward.answer_format)
             rollouts = tuple(rollout_of(example, text, tokens, *cut_at) for text, tokens in replies)
-            with open_run(reward.run) as store:
-                if self._ledger is None and reward.budget is not None:
-                    self._ledger = Ledger(reward.budget, store.account if store else Account())
-                with capped(self._ledger):
-                    batch = await reward.rewarder.score([Group(example, rollouts)])
+            batch = await reward.score([Group(example, rollouts)])
         except CatliteError as error:
             fault = str(error)
             if isinstance(error, ConfigError):

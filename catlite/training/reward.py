@@ -140,11 +140,11 @@ class CatReward:
         if _on_a_loop() and ranks.world_size() == 1:
             groups, places = self._groups(rows(), log_metric)
             self.last = Batch([], 0.0)
-            return Rewards(lambda: self._score(groups), lambda batch: take(*self._note(batch, places, began)))
+            return Rewards(lambda: self.score(groups), lambda batch: take(*self._note(batch, places, began)))
 
         def reward(rows: Sequence[Row]) -> tuple[list[Rewarded], dict[str, float]]:
             groups, places = self._groups(rows, log_metric)
-            return self._note(concurrency.run(self._score(groups)), places, began)
+            return self._note(concurrency.run(self.score(groups)), places, began)
 
         dial = self.rewarder.wait_dial
         return take(*ranks.work_on_first(rows, reward, self.rewarder.patience, dial))
@@ -165,7 +165,8 @@ class CatReward:
             places += members
         return groups, places
 
-    async def _score(self, groups: Sequence[Group]) -> Batch:
+    async def score(self, groups: Sequence[Group]) -> Batch:
+        """The rewards of whole groups, within the run and the budget; calls may overlap."""
         with open_run(self.run) as store:
             if self._ledger is None and self.budget is not None:
                 self._ledger = Ledger(self.budget, store.account if store else Account())

@@ -14,6 +14,7 @@ from catlite import Budget, Endpoint, Panel, Price, serving
 from catlite.errors import ConfigError
 from catlite.models.http.clients import OpenAIClient
 from catlite.models.scripted import ScriptedModel
+from catlite.serving import gate
 
 BOXED = {"n": 4, "answer_format": "boxed"}
 
@@ -446,28 +447,25 @@ def test_a_run_keeps_replies_and_finds_them_again(server, front, post, tmp_path)
     assert fresh["completion_tokens"] == 4 * 2 + 2  # of 12 rollouts 8 are found; each has two words, as the synthesis
 
 
-def test_a_body_is_not_read_where_too_many_requests_are_under_way(server, front):
-    server.latency = 0.2
-    app, read = front(max_requests=1), []
+def test_where_too_many_requests_are_under_way_a_body_is_read_and_not_kept(server, front, monkeypatch):
+    server.latency, kept = 0.2, []
+
+    async def read(*arguments, **settings):
+        kept.append(await gate.read_body(*arguments, **settings))
+        return kept[-1]
+
+    monkeypatch.setattr("catlite.serving.front.read_body", read)
+    app = front(max_requests=1)
 
     async def go():
-        begun = asyncio.Event()
-
-        async def body(name):
-            read.append(name)
-            begun.set()
-            yield json.dumps(question()).encode()
-
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8484") as client:
-            first = asyncio.create_task(client.post("/v1/chat/completions", content=body("first")))
-            await begun.wait()
-            second = await client.post("/v1/chat/completions", content=body("second"))
-            return second, await first
+            posts = (client.post("/v1/chat/completions", json=question()) for _ in range(2))
+            return await asyncio.gather(*posts)
 
-    second, first = asyncio.run(go())
-    assert (first.status_code, error(second, 429)["code"], read) == (200, "rate_limit_exceeded", ["first"])
-    assert second.headers["retry-after"] == "1"
+    first, second = asyncio.run(go())
+    assert (first.status_code, error(second, 429)["code"]) == (200, "rate_limit_exceeded")
+    assert (second.headers["retry-after"], [len(body) > 0 for body in kept]) == ("1", [True, False])
 
 
 # --- a server behind that fails ---

@@ -178,6 +178,7 @@ class Service:
     connections: Connections = field(init=False)
     fixed: Address | None = None  # unless the environment has a part in it, which may change
     own_url: str | None = None  # of base_url
+    current: tuple[int, Address] | None = None  # the hash of what the environment says, and the address by it
 
     def __post_init__(self) -> None:
         self.connections = Connections(self.max_connections)
@@ -196,7 +197,7 @@ class Service:
                 "and set OPENAI_API_KEY (through litellm, the provider's own variable) here and where it is unpickled; "
                 "a server that wants no key needs neither"
             )
-        state = {name: value for name, value in vars(self).items() if name != "connections"}
+        state = {name: value for name, value in vars(self).items() if name not in ("connections", "current")}
         if self.via_litellm:
             return state
         where = address(self.base_url, Secret("unused"))
@@ -262,7 +263,13 @@ class Service:
 
     async def address(self) -> Address:
         """Where the server is now; the embedded one has to be started first."""
-        return self.fixed or address(self.base_url, self.api_key)
+        if self.fixed is not None:
+            return self.fixed
+        # Asked for at each request, and taken apart only where the environment has changed; no local holds the key.
+        now = hash((os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY")))
+        if self.current is None or self.current[0] != now:
+            self.current = now, address(self.base_url, self.api_key)
+        return self.current[1]
 
     async def client(self) -> Client:
         """The running loop's client."""
