@@ -1,6 +1,6 @@
 """What `catlite serve` adds to calling `asynthesize`, how soon its streams begin, and what it loses when servers fail.
 
-    python benchmarks/serve.py [--rounds 3] [--part overhead first faults] [--optillm BIN/optillm]
+    python benchmarks/serve.py [--rounds 3] [--part overhead first faults crowd] [--optillm BIN/optillm]
 
 All on one machine, in turns, against the scripted server of the tests; no run is kept.
 
@@ -9,6 +9,8 @@ All on one machine, in turns, against the scripted server of the tests; no run i
 * first: how long after the anchor's first token a client of the stream has it. To reach: 20 ms.
 * faults: 2,000 questions, a server behind that fails 15% of its requests. None may be lost or answered twice, and no
   request or socket may be left.
+* crowd: 1,000 requests of 900 kB at once. Those that are accepted are answered, the others are told to come back, and
+  the memory of the server grows by what is under way alone.
 * optillm (pip install optillm==0.4.0, in an environment of its own): best of 8 and self-consistency of 5, 16 at once.
   It rates each reply by a request of its own, one after the other, where `best/` asks a judge once; and it draws the
   samples of self-consistency one after the other.
@@ -28,6 +30,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -35,6 +38,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from faults import mix, reset, status, truncated_json
 from server import Server
+from serving_help import ask_at_once
 
 AT_ONCE, N = 64, 8
 KEY = "sk-benchmark-0123456789"
@@ -196,6 +200,35 @@ def faults(count: int) -> None:
         )
 
 
+# --- a crowd ---
+
+
+def memory_mb(pid: int, field: str) -> float:
+    """The memory of a process: VmRSS is what it has, VmHWM the most that it had."""
+    return int(re.search(rf"{field}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1000
+
+
+def crowd(count: int, characters: int) -> None:
+    behind = Server(lambda body, _: body["messages"][0]["content"][:20].split()[1], models=None, key=KEY, latency=1.0)
+    behind.keep = False
+    with behind, serving(behind, "--answer-format", r"(\d+)") as (url, pid):
+        one = chat("vote/demo", "question 0 ", catlite={"n": 2})
+        asyncio.run(ask_at_once(url, [one]))
+        before, asked = memory_mb(pid, "VmRSS"), behind.completions
+        requests = [chat("vote/demo", f"question {i} ".ljust(characters, "x"), catlite={"n": 2}) for i in range(count)]
+        replies = asyncio.run(ask_at_once(url, requests))
+        statuses = Counter(status for status, _, _ in replies)
+        right = sum(
+            fields["catlite"]["answer"] == str(number) if status == 200 else fields["error"]["code"] is not None
+            for number, (status, _, fields) in enumerate(replies)
+        )
+        print(
+            f"crowd: {count} requests of {characters:,} characters at once: {dict(statuses)}, {right} as they should "
+            f"be, {behind.completions - asked} asked behind; memory {before:.0f} MB before, at most "
+            f"{memory_mb(pid, 'VmHWM'):.0f}"
+        )
+
+
 # --- optillm ---
 
 
@@ -257,7 +290,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=128, help="questions of a round")
-    parser.add_argument("--part", nargs="*", default=["overhead", "first", "faults"])
+    parser.add_argument("--part", nargs="*", default=["overhead", "first", "faults", "crowd"])
     parser.add_argument("--optillm", help="its command; also compares with it")
     parser.add_argument("--direct", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -272,6 +305,8 @@ def main() -> None:
         first(20)
     if "faults" in options.part:
         faults(2000)
+    if "crowd" in options.part:
+        crowd(1000, 900_000)
     if options.optillm:
         against_optillm(options.rounds, options.optillm, 32)
 

@@ -153,22 +153,20 @@ class Front:
         started = time.monotonic()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         exchange = Exchange(self.settings, send, headers)
-        if self.under_way >= self.settings.max_requests:
-            # Before the body is read, so that a crowd takes no memory.
-            full = f"{self.under_way} requests are under way, the most that are taken at once: try again"
-            await exchange.refuse(busy(full))
-        else:
-            self.under_way += 1
-            try:
-                body = await read_body(receive, headers, self.settings.max_body)
-                with session.changed(store=self._current.store, ledger=self._current.ledger):
-                    await unless_gone(exchange.answer(body), receive)
-            except Refusal as refusal:
-                await exchange.refuse(refusal)
-            except HungUp:
-                return
-            finally:
-                self.under_way -= 1
+        full = self.under_way >= self.settings.max_requests
+        self.under_way += not full  # from here on, so that the bodies of a crowd take no memory
+        try:
+            body = await read_body(receive, headers, self.settings.max_body, keep=not full)
+            if full:
+                raise busy(f"{self.settings.max_requests} requests are under way, the most at once: try again")
+            with session.changed(store=self._current.store, ledger=self._current.ledger):
+                await unless_gone(exchange.answer(body), receive)
+        except Refusal as refusal:
+            await exchange.refuse(refusal)
+        except HungUp:
+            return
+        finally:
+            self.under_way -= not full
         _logger.info("%s in %.1f s", visible(exchange.log), time.monotonic() - started)
 
     @property

@@ -82,20 +82,26 @@ class HungUp(Exception):
     """The client has gone before its request was whole."""
 
 
-async def read_body(receive: Receive, headers: Mapping[str, str], most: int) -> bytes:
-    """Read the body of a request; raises Refusal for one of more than `most` bytes, or one that does not come."""
+async def read_body(receive: Receive, headers: Mapping[str, str], most: int, *, keep: bool = True) -> bytes:
+    """Read the body of a request; raises Refusal for one of more than `most` bytes, or one that does not come.
+
+    With keep=False the body is forgotten piece by piece: a client reads no reply before it has sent all of its request.
+    """
     length = headers.get("content-length", "")
     if length.isdigit() and int(length) > most:
         raise _too_large(most)
-    body = bytearray()
+    body, size = bytearray(), 0
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise HungUp
-                body += message.get("body", b"")
-                if len(body) > most:
+                piece = message.get("body", b"")
+                size += len(piece)
+                if keep:
+                    body += piece
+                if size > most:
                     raise _too_large(most)
                 if not message.get("more_body"):
                     return bytes(body)

@@ -39,6 +39,15 @@ def check_host(host: str, has_key: bool) -> None:
         )
 
 
+def allow_connections() -> None:
+    """Let this process open as many files, and so connections, as the system lets it: often only 1,024 at first."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # Windows has no such limit
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Take the port; raises OSError, with what to do, when another program has it, and ConfigError for a wrong one."""
     whole_number("port", port, 0, most=65_535)
@@ -67,6 +76,7 @@ def serve(app: Starlette, listener: socket.socket, ready: Callable[[str], object
         import uvicorn
     except ImportError:
         raise MissingExtra(f"serving needs starlette and uvicorn: {install('serve')}") from None
+    allow_connections()
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -6,6 +6,7 @@ import json
 import httpx
 import pytest
 from faults import hang, quota_exhausted, status
+from server import Server
 from serving_help import events, question
 
 import catlite
@@ -13,6 +14,7 @@ from catlite import Budget, Endpoint, Panel, Price, serving
 from catlite.errors import ConfigError
 from catlite.models.http.clients import OpenAIClient
 from catlite.models.scripted import ScriptedModel
+from catlite.serving import gate
 
 BOXED = {"n": 4, "answer_format": "boxed"}
 
@@ -89,6 +91,18 @@ def test_a_plain_model_gets_the_very_bytes_and_its_reply_comes_back_as_it_is(ser
     assert server.requests[0].body == json.loads(body)
     assert [choice["message"]["content"] for choice in reply.json()["choices"]] == ["answer 0", "answer 1"]
     assert "catlite" not in reply.json()
+
+
+def test_a_fleet_answers_plain_requests_by_the_replicas_that_do(server, served):
+    with Server("never", key=None) as failing:
+        failing.script(lambda number, body: status(502))
+        fleet = Endpoint("test-model", base_url=[failing.url, server.url], api_key=server.key, retry_seconds=30)
+        with served(serving.app([fleet])) as url, httpx.Client(base_url=url) as client:
+            for model in ("test-model", "cat/test-model"):
+                bodies = [question(model, f"Question {i}?", catlite={"n": 2}) for i in range(8)]
+                codes = [client.post("/chat/completions", json=body).status_code for body in bodies]
+    assert codes == [200] * 8
+    assert 0 < failing.statuses[502] <= 3
 
 
 def test_a_plain_reply_may_call_a_tool_and_a_refusal_passes_with_its_status(server, post):
@@ -433,28 +447,25 @@ def test_a_run_keeps_replies_and_finds_them_again(server, front, post, tmp_path)
     assert fresh["completion_tokens"] == 4 * 2 + 2  # of 12 rollouts 8 are found; each has two words, as the synthesis
 
 
-def test_a_body_is_not_read_where_too_many_requests_are_under_way(server, front):
-    server.latency = 0.2
-    app, read = front(max_requests=1), []
+def test_where_too_many_requests_are_under_way_a_body_is_read_and_not_kept(server, front, monkeypatch):
+    server.latency, kept = 0.2, []
+
+    async def read(*arguments, **settings):
+        kept.append(await gate.read_body(*arguments, **settings))
+        return kept[-1]
+
+    monkeypatch.setattr("catlite.serving.front.read_body", read)
+    app = front(max_requests=1)
 
     async def go():
-        begun = asyncio.Event()
-
-        async def body(name):
-            read.append(name)
-            begun.set()
-            yield json.dumps(question()).encode()
-
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8484") as client:
-            first = asyncio.create_task(client.post("/v1/chat/completions", content=body("first")))
-            await begun.wait()
-            second = await client.post("/v1/chat/completions", content=body("second"))
-            return second, await first
+            posts = (client.post("/v1/chat/completions", json=question()) for _ in range(2))
+            return await asyncio.gather(*posts)
 
-    second, first = asyncio.run(go())
-    assert (first.status_code, error(second, 429)["code"], read) == (200, "rate_limit_exceeded", ["first"])
-    assert second.headers["retry-after"] == "1"
+    first, second = asyncio.run(go())
+    assert (first.status_code, error(second, 429)["code"]) == (200, "rate_limit_exceeded")
+    assert (second.headers["retry-after"], [len(body) > 0 for body in kept]) == ("1", [True, False])
 
 
 # --- a server behind that fails ---

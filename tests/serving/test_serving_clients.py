@@ -10,7 +10,7 @@ import httpx
 import openai
 import pytest
 from faults import delta, hang, mix, reset, sse, status, stream, truncated_json
-from serving_help import question
+from serving_help import ask_at_once, question
 
 from catlite import Budget, Endpoint, serving
 
@@ -86,20 +86,19 @@ def test_a_client_that_leaves_at_the_end_of_a_stream_pays_what_it_was_told(serve
 
 
 def test_many_at_once_are_answered_or_told_to_come_back(server, front, served):
-    server.latency, server.reply = 0.3, r"\boxed{42}"
-
-    async def ask_all(url):
-        limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(limits=limits, timeout=60) as client:
-            posts = (client.post(f"{url}/chat/completions", json=question("vote/test-model")) for _ in range(120))
-            return await asyncio.gather(*posts)
-
+    server.reply = lambda body, i: rf"\boxed{{{body['messages'][0]['content'].split()[-1]}}}"
+    server.latency = 0.3
+    requests = [question("vote/test-model", f"question {number}", catlite={"n": 2}) for number in range(1000)]
     with served(front(answer_format="boxed", max_requests=20)) as url:
-        replies = asyncio.run(ask_all(url))
-    statuses = collections.Counter(reply.status_code for reply in replies)
+        replies = asyncio.run(ask_at_once(url, requests))
+    statuses = collections.Counter(code for code, _, _ in replies)
     assert statuses.keys() == {200, 429}
     assert statuses[200] >= 20
-    assert all(reply.headers["retry-after"] == "1" for reply in replies if reply.status_code == 429)
+    for number, (code, headers, fields) in enumerate(replies):
+        if code == 200:
+            assert fields["catlite"]["answer"] == str(number)
+        else:
+            assert (headers["retry-after"], fields["error"]["code"]) == ("1", "rate_limit_exceeded")
     assert len(server.requests) == statuses[200]
 
 

@@ -18,6 +18,7 @@ from types import AsyncGeneratorType
 from typing import Any, TypeVar, cast
 
 from catlite import concurrency
+from catlite.data import Prompt
 from catlite.errors import ConfigError
 from catlite.models.http.clients import Client, OpenAIClient
 from catlite.models.http.keys import OPENAI_URL, Address, Secret, address, check_key, sealed
@@ -177,6 +178,7 @@ class Service:
     connections: Connections = field(init=False)
     fixed: Address | None = None  # unless the environment has a part in it, which may change
     own_url: str | None = None  # of base_url
+    current: tuple[int, Address] | None = None  # the hash of what the environment says, and the address by it
 
     def __post_init__(self) -> None:
         self.connections = Connections(self.max_connections)
@@ -195,7 +197,7 @@ class Service:
                 "and set OPENAI_API_KEY (through litellm, the provider's own variable) here and where it is unpickled; "
                 "a server that wants no key needs neither"
             )
-        state = {name: value for name, value in vars(self).items() if name != "connections"}
+        state = {name: value for name, value in vars(self).items() if name not in ("connections", "current")}
         if self.via_litellm:
             return state
         where = address(self.base_url, Secret("unused"))
@@ -261,16 +263,39 @@ class Service:
 
     async def address(self) -> Address:
         """Where the server is now; the embedded one has to be started first."""
-        return self.fixed or address(self.base_url, self.api_key)
+        if self.fixed is not None:
+            return self.fixed
+        # Asked for at each request, and taken apart only where the environment has changed; no local holds the key.
+        now = hash((os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY")))
+        if self.current is None or self.current[0] != now:
+            self.current = now, address(self.base_url, self.api_key)
+        return self.current[1]
 
     async def client(self) -> Client:
         """The running loop's client."""
         where = Address("litellm", self.api_key or Secret("")) if self.via_litellm else await self.address()
         return await self.connections.client(where, self._make)
 
-    async def retrying(self, request: Callable[[], Awaitable[T]]) -> T:
-        """The result of `request`, made again on transient failures, within the limits on connections and pace."""
-        return await retrying(request, self.retry_seconds, self.connections.mine.slots, self.traffic)
+    async def retrying(self, request: Callable[[Service], Awaitable[T]], prompt: Prompt = "") -> T:  # noqa: ARG002
+        """The result of `request`, made again on transient failures, within the limits on connections and pace.
+
+        `request` gets the service that it is made to: this one, or the replica of a fleet that answers `prompt`.
+        """
+        slots = self.connections.mine.slots
+        return await retrying(lambda: request(self), self.retry_seconds, slots, self.traffic)
+
+    @contextlib.asynccontextmanager
+    async def lent(self, prompt: Prompt) -> AsyncGenerator[Service, None]:  # noqa: ARG002 - a fleet's choice is by it
+        """Yield where one request goes, within the limit on connections."""
+        async with self.connections.mine.slots:
+            yield self
+
+    def passed_on(self, status: int) -> None:
+        """Take note of the status of a request that `lent` was for; a fleet leaves out replicas that only fail."""
+
+    async def close(self) -> None:
+        """Close the connections of the running loop."""
+        await self.connections.close()
 
     def _url(self) -> str:
         if self.own_url is not None:
