@@ -12,6 +12,7 @@ memory within 1.3 times that of a tenth.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -189,6 +190,9 @@ def main() -> None:
         else:
             url, questions, run, kill_at = rest
             work(kind, url, int(questions), run, int(kill_at))
+        return
+    if importlib.util.find_spec("ray") is None:
+        print("needs catlite[ray]: nothing was measured")
         return
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n")
     if {1, 2, 3} & set(options.parts):

@@ -40,6 +40,7 @@ def test_rows_come_back_in_order_with_the_columns_of_a_parquet_file(endpoint):
     found = table.to_pylist()
     assert [row["prompt"][0]["content"] for row in found] == QUESTIONS
     assert [row["id"] for row in found] == [f"q{n}" for n in range(6)]
+    assert asyncio.run(Estimate(endpoint)(batch_of([], id=[]))).schema == table.schema
     assert {(row["answer"], tuple(row["support"]), row["error"]) for row in found} == {("7", (3, 3), None)}
 
 
