@@ -11,7 +11,7 @@ export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: demo demo-train test check compat notebooks docs bench audit clean
+.PHONY: demo demo-train test check compat scale notebooks docs bench audit clean
 
 demo: .venv/with-local
 	$(BIN)/catlite demo
@@ -32,6 +32,10 @@ check: .venv/with-dev
 # With the versions that other people have, in environments of their own, 1.5 GB each.
 compat: .venv/bin/python
 	$(BIN)/python tests/compat.py
+
+# What stands on Ray, with Ray for real, in an environment of its own, 700 MB.
+scale: .venv/bin/python
+	$(BIN)/python tests/scale_check.py
 
 notebooks: .venv/with-dev
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=2 tests/test_notebooks.py

@@ -13,7 +13,7 @@ from typing import Any
 from catlite import answers, concurrency
 from catlite.data import Example, Prompt, Reference, Rollout, as_messages
 from catlite.models.base import Models, check_n, check_sampling, token_limit
-from catlite.models.naming import UNNAMED, Secret, called, opened, sealed
+from catlite.models.naming import UNNAMED, BaseURL, Secret, called, opened, sealed, sealed_url
 from catlite.preflight import check_images
 from catlite.references.synthesis import Synthesis
 from catlite.rollouts import arriving, keeping, noted, sample_group
@@ -33,7 +33,7 @@ async def asynthesize(
     run: str | Path | None = None,
     budget: Budget | None = None,
     progress: bool | None = None,
-    base_url: str | Secret | None = None,
+    base_url: BaseURL = None,
     api_key: str | Secret | None = None,
     **sampling: Any,
 ) -> Reference:
@@ -78,7 +78,7 @@ async def asynthesize(
         >>> reference.answer, reference.support
     """
     # First of all, so that no frame from here on shows a key among its locals.
-    where = base_url, api_key = sealed(base_url), sealed(api_key)
+    where = base_url, api_key = sealed_url(base_url), sealed(api_key)
     checked = check_call(asynthesize, prompt, n, answer_format, sampling)
     example = Example(prompt, answer_format=answer_format)
     question = Question(example, model, where, n, anchor, include_question, run, budget, checked)
@@ -103,7 +103,7 @@ class Question:
 
     example: Example
     model: Models
-    where: tuple[Secret | None, Secret | None]
+    where: tuple[BaseURL, Secret | None]
     n: int
     anchor: Models | None
     include_question: bool

@@ -26,7 +26,7 @@ from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 from catlite import tracebacks
-from catlite.errors import ConfigError
+from catlite.errors import CatliteError, ConfigError
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -84,45 +84,73 @@ def question() -> object:
     return _place.get()
 
 
-class Slots:
-    """A semaphore of one event loop; it serves waiters in the order of their questions, so that the first finish first.
+class Line:
+    """A line of one event loop for something scarce, in the order of the questions, so that the first finish first.
 
     Of the last questions, when no further one waits to begin, the one with the fewest requests so far goes first: it
     has the most stages left, and connections would be idle at the end while it goes through them.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._free = limit
-        self._waiting: list[tuple[int, int, int, int, asyncio.Future[None]]] = []
+    def __init__(self, more: Callable[[], bool] = lambda: False) -> None:
+        self._more = more  # whether others may be served where the first in line is not
+        self._waiting: list[tuple[int, int, int, int, Callable[[], Any], asyncio.Future[Any]]] = []
         self._arrivals = itertools.count()
 
-    async def __aenter__(self) -> None:
-        if self._free > 0:
-            self._free -= 1
-            return
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def wait(self, take: Callable[[], T | None], give_back: Callable[[T], object]) -> T:
+        """Return what `take` gives, now or as soon as it gives something in its turn; `give_back` undoes it."""
+        if (taken := take()) is not None:
+            return taken
+        granted: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         place = _place.get() or _Place()
-        heapq.heappush(self._waiting, (place.order, place.served, place.number, next(self._arrivals), granted))
+        heapq.heappush(self._waiting, (place.order, place.served, place.number, next(self._arrivals), take, granted))
         try:
-            await granted
+            return await granted
         except asyncio.CancelledError:
-            if granted.done() and not granted.cancelled():  # granted and cancelled at once: the slot is passed on
-                self._release()
+            if granted.done() and not granted.cancelled() and granted.exception() is None:  # granted at the same time
+                give_back(granted.result())
+                self.serve()
             raise
 
-    async def __aexit__(self, *_: object) -> None:
-        place = _place.get()
-        if place is not None:
-            place.served += 1
-        self._release()
+    def serve(self) -> None:
+        """Let those who wait take what has become free; whose `take` raises gets that error."""
+        passed: list[Any] = []
+        while self._waiting and (not passed or self._more()):
+            *_, take, granted = entry = heapq.heappop(self._waiting)
+            if granted.done():
+                continue
+            try:
+                taken = take()
+                passed.append(entry) if taken is None else granted.set_result(taken)
+            except CatliteError as error:
+                granted.set_exception(error)
+        for entry in passed:
+            heapq.heappush(self._waiting, entry)
 
-    def _release(self) -> None:
-        while self._waiting:
-            granted = heapq.heappop(self._waiting)[-1]
-            if not granted.done():
-                granted.set_result(None)
-                return
-        self._free += 1
+    def leave(self) -> None:
+        """Count a request of the question as done, and serve the next."""
+        if (place := _place.get()) is not None:
+            place.served += 1
+        self.serve()
+
+
+class Slots(Line):
+    """A semaphore of one event loop."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._free = limit
+
+    async def __aenter__(self) -> None:
+        await self.wait(lambda: self._change(-1), lambda _: self._change(1))
+
+    async def __aexit__(self, *_: object) -> None:
+        self._change(1)
+        self.leave()
+
+    def _change(self, by: int) -> bool | None:
+        fits = self._free + by >= 0
+        self._free += by * fits
+        return fits or None
 
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

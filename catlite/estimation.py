@@ -12,7 +12,7 @@ from catlite.coerce import as_task, check_estimator, estimator_name
 from catlite.data import Estimator, Example, Group, Progress, Prompt, Reference, Task
 from catlite.errors import BudgetReached, EmbeddedModelError, EstimationError, GroupError, ModelError
 from catlite.models.base import Model, Models, check_sampling, shown_name, token_limit
-from catlite.models.naming import UNNAMED, Secret, notes_on, opened, sealed
+from catlite.models.naming import UNNAMED, BaseURL, Secret, notes_on, opened, sealed, sealed_url
 from catlite.preflight import check_policy, check_readable
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
@@ -80,7 +80,7 @@ async def aestimate(
     run: str | Path | None = None,
     budget: Budget | None = None,
     progress: bool | Progress | None = None,
-    base_url: str | Secret | None = None,
+    base_url: BaseURL = None,
     api_key: str | Secret | None = None,
     **sampling: Any,
 ) -> References:
@@ -117,7 +117,7 @@ async def aestimate(
         >>> references = await catlite.estimation.aestimate(["What is 6 times 7?"], answer_format="boxed")
         >>> references.to_frame()[["prompt", "answer", "agreement"]]
     """
-    where = base_url, api_key = sealed(base_url), sealed(api_key)
+    where = base_url, api_key = sealed_url(base_url), sealed(api_key)
     check_group(n, min_usable)
     checked = check_sampling(sampling, aestimate)
     if estimator is not None:
@@ -143,4 +143,6 @@ async def aestimate(
         return References(references, notes_on(model), task.name, checked)
 
 
-estimate = concurrency.blocking(aestimate, base_url=sealed, api_key=sealed, task=lambda task: as_task(task, "estimate"))
+estimate = concurrency.blocking(
+    aestimate, base_url=sealed_url, api_key=sealed, task=lambda task: as_task(task, "estimate")
+)

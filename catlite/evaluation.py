@@ -20,7 +20,7 @@ from catlite.data import Estimator, Example, Group, Progress, Prompt, Reward, Ta
 from catlite.errors import ConfigError
 from catlite.grading import Grading
 from catlite.models.base import Models, check_n, check_sampling
-from catlite.models.naming import Secret, opened, sealed
+from catlite.models.naming import BaseURL, Secret, opened, sealed, sealed_url
 from catlite.results import SINGLE, Evaluation, Row, as_evaluation
 from catlite.rollouts import raise_if_nothing_came, under_way
 from catlite.runs.budget import Budget
@@ -42,7 +42,7 @@ async def aevaluate(
     run: str | Path | None = None,
     budget: Budget | None = None,
     progress: bool | Progress | None = None,
-    base_url: str | Secret | None = None,
+    base_url: BaseURL = None,
     api_key: str | Secret | None = None,
     **sampling: Any,
 ) -> Evaluation:
@@ -88,7 +88,7 @@ async def aevaluate(
     Example:
         >>> print(await catlite.evaluation.aevaluate("gsm8k", "gpt-4o-mini", run="runs/gsm8k"))
     """
-    where = base_url, api_key = sealed(base_url), sealed(api_key)
+    where = base_url, api_key = sealed_url(base_url), sealed(api_key)
     check_n(n)
     whole_number("n_repeats", n_repeats)
     check_sampling(sampling, aevaluate)
@@ -183,5 +183,5 @@ def _as_task(task: str | Task | Iterable[Example | Prompt], answer_format: str |
     return as_task(task, answer_format=answer_format, instead="one Example with its answer, Example(text, answer)")
 
 
-evaluate = concurrency.blocking(aevaluate, base_url=sealed, api_key=sealed, task=_as_task)
+evaluate = concurrency.blocking(aevaluate, base_url=sealed_url, api_key=sealed, task=_as_task)
 reestimate = concurrency.blocking(areestimate)

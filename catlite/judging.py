@@ -9,7 +9,7 @@ from catlite.criteria import Criterion, Rubric
 from catlite.data import Example, Group, Judgement, Prompt, Rollout, as_messages
 from catlite.errors import ConfigError
 from catlite.models.base import Models
-from catlite.models.naming import Secret, opened, sealed
+from catlite.models.naming import BaseURL, Secret, opened, sealed, sealed_url
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
 from catlite.runs.progress import waiting
 
@@ -26,7 +26,7 @@ async def ajudge(
     min_coverage: float = 0.0,
     max_tokens: int | None = None,
     progress: bool | None = None,
-    base_url: str | Secret | None = None,
+    base_url: BaseURL = None,
     api_key: str | Secret | None = None,
 ) -> Judgement:
     """Judge responses by a rubric of your own: a verdict on every response and criterion, a reward for each response.
@@ -62,7 +62,7 @@ async def ajudge(
         (1.0, 0.0)
     """
     # First of all, so that no frame from here on shows a key among its locals.
-    base_url, api_key = sealed(base_url), sealed(api_key)
+    base_url, api_key = sealed_url(base_url), sealed(api_key)
     check_mode(mode)
     check_coverage(min_coverage)
     criteria = rubric if isinstance(rubric, Rubric) else Rubric(rubric)  # type: ignore[arg-type] # texts are taken

@@ -19,7 +19,7 @@ from catlite.coerce import as_task
 from catlite.costs import Cost, scale
 from catlite.data import Example, Task
 from catlite.errors import ConfigError
-from catlite.models.naming import sealed
+from catlite.models.naming import sealed, sealed_url
 from catlite.rehearsal import BYTES_PER_TOKEN, FORM_TOKENS, REPLY_TOKENS, Tally
 from catlite.runs.session import changed, copies, open_run
 from catlite.text import plural
@@ -54,7 +54,8 @@ def cost(call: Callable[..., Any], *arguments: Any, sample: int = 0, **named: An
         >>> print(catlite.cost(catlite.evaluate, "healthbench", "gpt-4.1-mini", **settings))
     """
     # First of all, so that no frame from here on shows a key among its locals.
-    named |= {secret: sealed(named[secret]) for secret in ("base_url", "api_key") if secret in named}
+    hide = {"base_url": sealed_url, "api_key": sealed}
+    named |= {secret: hide[secret](named[secret]) for secret in hide.keys() & named.keys()}
     whole_number("sample", sample, 0)
     name = getattr(call, "__name__", repr(call)[:40])
     wanted = f"{name}: cost() takes catlite.evaluate, estimate, compare or train, then what that call takes"

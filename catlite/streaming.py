@@ -14,7 +14,7 @@ from catlite.api import Question, check_call
 from catlite.data import Example, Prompt, Reference, Rollout
 from catlite.emitting import emitted, iterating
 from catlite.models.base import Models
-from catlite.models.naming import UNNAMED, Secret, sealed
+from catlite.models.naming import UNNAMED, BaseURL, Secret, sealed, sealed_url
 from catlite.runs.budget import Budget
 from catlite.runs.progress import tell_job
 
@@ -81,7 +81,7 @@ def astream(
     include_question: bool = False,
     run: str | Path | None = None,
     budget: Budget | None = None,
-    base_url: str | Secret | None = None,
+    base_url: BaseURL = None,
     api_key: str | Secret | None = None,
     **sampling: Any,
 ) -> AsyncGenerator[Event, None]:
@@ -122,7 +122,7 @@ def astream(
         ...     print(event.delta if isinstance(event, catlite.ReferenceText) else "", end="", flush=True)
     """
     # First of all, so that no frame from here on shows a key among its locals.
-    where = base_url, api_key = sealed(base_url), sealed(api_key)
+    where = base_url, api_key = sealed_url(base_url), sealed(api_key)
     checked = check_call(astream, prompt, n, answer_format, sampling)
     example = Example(prompt, answer_format=answer_format)
     question = Question(example, model, where, n, anchor, include_question, run, budget, checked)

@@ -14,7 +14,7 @@ import pytest
 import catlite
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-SCRATCH, INFERENCE = EXAMPLES / "cat_from_scratch.py", EXAMPLES / "cat_inference.py"
+SCRATCH, INFERENCE, VERL = (EXAMPLES / f"{name}.py" for name in ("cat_from_scratch", "cat_inference", "verl_math500"))
 
 
 def load(path):
@@ -47,7 +47,7 @@ def test_an_example_is_short_and_needs_little(path, lines, libraries):
     assert imported - set(sys.stdlib_module_names) == libraries
 
 
-@pytest.mark.parametrize("path", [SCRATCH, INFERENCE])
+@pytest.mark.parametrize("path", [SCRATCH, INFERENCE, VERL])
 def test_what_an_example_names_of_the_library_exists(path):
     text = path.read_text("utf-8")
     files = re.findall(r"catlite/[\w/]*(?:\.py)?", text)
@@ -68,6 +68,21 @@ def test_inference_asks_n_times_and_once_more_with_the_librarys_prompt(server):
     *attempts, synthesis = (request.body["messages"] for request in server.requests)
     assert attempts == [[{"role": "user", "content": "Why is the sky blue?"}]] * 3
     assert synthesis == library_messages(catlite.Example("Why is the sky blue?"), ["reply at 1.0"] * 3)
+
+
+def test_prompts_for_training_in_verl_have_no_answers_and_their_reward_is_one(tmp_path, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow", reason="needs catlite[data]")
+    example = load(VERL)
+    task = catlite.Task("numbers", (catlite.Example("Say 7", "7", answer_format="boxed", id="seven"),))
+    example.write(task, tmp_path)
+    train, val = (pandas.read_parquet(tmp_path / f"{name}.parquet").iloc[0] for name in ("train", "val"))
+    assert (train.reward_model["ground_truth"], val.reward_model["ground_truth"]) == ("", "7")
+    assert train.extra_info == val.extra_info == {"id": "seven", "index": 0}
+    assert list(train.prompt) == [{"role": "user", "content": "Say 7"}]
+    assert isinstance(example.reward().rewarder.estimator, catlite.MajorityVote)
+    monkeypatch.setenv("ANCHOR_URL", "http://127.0.0.1:9/v1")
+    assert isinstance(example.reward().rewarder.estimator, catlite.Synthesis)
 
 
 # From scratch

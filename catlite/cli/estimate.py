@@ -32,6 +32,8 @@ def add(commands: options.Commands) -> None:
                 --max-tokens 800 --budget-usd 2 --out references.parquet
             catlite estimate sums.csv --answer-format boxed --ask \\
                 --estimator majority --model gpt-4o-mini
+            catlite estimate questions.parquet --model Qwen/Qwen3-8B --run /mnt/shared/q \\
+                --base-url http://10.0.0.9:8000/v1 --engine ray --address 10.0.0.5:6379
         """,
     )
     parser.add_argument("file", help="a CSV, TSV, JSONL, JSON or Parquet file with one question a row")
@@ -47,6 +49,15 @@ def add(commands: options.Commands) -> None:
         "write the references to this file, with the columns that trainers read: Parquet, JSONL or CSV by its ending, "
         "without questions that have none",
     )
+    parser.add_argument(
+        "--engine",
+        choices=["asyncio", "ray"],
+        default="asyncio",
+        help="asyncio: one process (default); ray: actors on the nodes of a Ray cluster, which need --run on storage "
+        "that all of them mount",
+    )
+    options.add_option(parser, "--address", "HOST:PORT", "the Ray cluster (default: RAY_ADDRESS, else this machine)")
+    options.add_option(parser, "--actors", "N", "actors of Ray, each with --max-connections (default: one per node)")
     options.add_dry_run(parser)
 
 
@@ -57,13 +68,24 @@ def _estimate(arguments: argparse.Namespace) -> int:
         files.check_path(out)
         if out.exists() and Path(arguments.file).exists() and out.samefile(arguments.file):
             raise ConfigError(f"--out {out} is the file of questions: give another one to write")
+    for flag in ("address", "actors"):
+        if arguments.engine != "ray" and getattr(arguments, flag) is not None:
+            raise ConfigError(f"--{flag} goes with --engine ray")
+    if arguments.engine == "ray" and arguments.run is None:
+        raise ConfigError("--engine ray needs --run, a folder that all nodes mount, in which replies are kept")
     task = catlite.from_records(arguments.file, **options.own(arguments), **options.drawn(arguments))
     with options.opened(arguments) as model:
         chosen = options.estimator(arguments.estimator, model, arguments)
         settings = options.of_run(arguments, [arguments.estimator]) | {"estimator": chosen}
         if arguments.dry_run is not None:
             return options.print_cost(arguments, catlite.estimate, task, model, **settings)
-        references = catlite.estimate(task, model, **settings)
+        if arguments.engine == "ray":
+            from catlite.scale import ray_data
+
+            where = {"address": arguments.address, "actors": arguments.actors}
+            references = ray_data.estimate(task, model, **settings, **where)
+        else:
+            references = catlite.estimate(task, model, **settings)
     if out is None:
         _print(references)
     written = out is None or _save(references, out)

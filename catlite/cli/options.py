@@ -21,6 +21,7 @@ from catlite.data import Estimator, Task
 from catlite.errors import ConfigError
 from catlite.models.base import Model
 from catlite.models.http.endpoint import Endpoint
+from catlite.models.http.keys import BaseURL
 from catlite.rewards.judge import Mode
 from catlite.text import visible
 
@@ -28,7 +29,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 - wha
 
 _COLUMNS = 80  # of help, at most
 _NAMED = '"local" (embedded, offline), a name that your endpoint serves, or provider/name through litellm'
-_SUCH_AS = "such as http://localhost:8000/v1"
+SUCH_AS = "such as http://localhost:8000/v1; given several times, replicas that share the calls"
 # What an option with a number takes, by what its help calls the number.
 _TYPES = {"N": int} | dict.fromkeys(("T", "P", "USD", "RATE", "WEIGHT", "SECONDS"), float)
 
@@ -91,6 +92,16 @@ class Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+class Gather(argparse.Action):
+    """An option whose value is a text, and a list of them where it is given several times."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:  # noqa: ARG002
+        """Store the text, beside those before."""
+        before = getattr(namespace, self.dest)
+        both = [*([before] if isinstance(before, str) else before or []), values]
+        setattr(namespace, self.dest, both if len(both) > 1 else values)
+
+
 def add_command(
     commands: Commands,
     name: str,
@@ -140,7 +151,7 @@ def add_model(parser: argparse.ArgumentParser, *, rollouts: bool = True) -> None
         add_option(parser, "--model", "NAME", f"{called}; {several}of a name, write a count after it", action="append")
     else:
         add_option(parser, "--model", "NAME", called, default="local", action=Once)
-    add_option(parser, "--base-url", "URL", f"where the model is served, {_SUCH_AS}")
+    add_option(parser, "--base-url", "URL", f"where the model is served, {SUCH_AS}", action=Gather)
     add_option(parser, "--max-tokens", "N", "the most tokens of a reply")
     parser.set_defaults(max_connections=32)
     if rollouts:
@@ -179,7 +190,11 @@ def add_run(parser: argparse.ArgumentParser, *, connections: bool = True) -> Non
     add_option(parser, "--run", "FOLDER", "keep every reply in this folder, and go on from there")
     if connections:
         add_option(
-            parser, "--max-connections", "N", "the most requests at once, to each model (default: 32)", default=32
+            parser,
+            "--max-connections",
+            "N",
+            "the most requests at once, to each model and replica (default: 32)",
+            default=32,
         )
     add_option(parser, "--budget-usd", "USD", "stop before spending more US dollars")
     add_option(parser, "--budget-tokens", "N", "stop before using more tokens")
@@ -226,8 +241,9 @@ def print_cost(arguments: argparse.Namespace, call: Callable[..., Any], *given: 
 def add_judge(parser: argparse._ActionsContainer, prefix: str = "", default: str | None = None) -> None:
     """Add the options that name a judge; `prefix` sets them apart from those of the model that is judged."""
     add_option(parser, "--judge", "NAME", f"the model that judges: {_NAMED}", default=default, action=Once)
-    elsewhere = "default: where --model is served" if prefix else _SUCH_AS
-    add_option(parser, f"--{prefix}base-url", "URL", f"where the judge is served ({elsewhere})", dest="judge_base_url")
+    elsewhere = "default: where --model is served" if prefix else SUCH_AS
+    served = f"where the judge is served ({elsewhere})"
+    add_option(parser, f"--{prefix}base-url", "URL", served, dest="judge_base_url", action=Gather)
     parser.add_argument(
         f"--{prefix}mode",
         dest="judge_mode",
@@ -305,7 +321,7 @@ def opened(arguments: argparse.Namespace) -> Iterator[Model]:
         yield catlite.Panel(members)
 
 
-def endpoint(name: str, base_url: str | None, max_connections: int) -> Endpoint:
+def endpoint(name: str, base_url: BaseURL, max_connections: int) -> Endpoint:
     """Make the Model of a name; the embedded one, which shares this CPU, has two connections at most."""
     if name == "local" and base_url is None:
         return catlite.embedded(max_connections=min(max_connections, 2))

@@ -40,7 +40,8 @@ def add(commands: options.Commands) -> None:
     )
     named = '"local", a name that your endpoint serves, or provider/name through litellm'
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"what to serve: {named} (default: local)")
-    options.add_option(parser, "--base-url", "URL", "where the models are served, such as http://localhost:8000/v1")
+    served = f"where the models are served, {options.SUCH_AS}"
+    options.add_option(parser, "--base-url", "URL", served, action=options.Gather)
     options.add_option(parser, "--panel", "NAME", "also serve all MODELs as one panel of this name")
     options.add_option(parser, "--host", "HOST", "the address to listen on (default: 127.0.0.1)", default="127.0.0.1")
     options.add_option(parser, "--port", "N", "the port; 0 takes a free one (default: 8484)", default=8484)

@@ -10,7 +10,7 @@ from typing import Any
 
 import catlite
 from catlite.cli import options
-from catlite.cli.options import add_option
+from catlite.cli.options import SUCH_AS, Gather, add_option
 from catlite.data import Estimator, Reward, Task
 from catlite.errors import ConfigError, HaltedWarning
 from catlite.rewards.controls import FormatReward, RandomReward
@@ -73,7 +73,7 @@ def add(commands: options.Commands) -> None:
     )
     named = "the model that judges rubrics: a name your endpoint serves, or provider/name"
     add_option(parser, "--judge", "MODEL", named, action=options.Once)
-    add_option(parser, "--base-url", "URL", "where the judge is served")
+    add_option(parser, "--base-url", "URL", f"where the judge is served, {SUCH_AS}", action=Gather)
     add_option(parser, "--steps", "N", "the most steps of the optimizer (default: 100)")
     add_option(parser, "--prompts-per-step", "N", "questions, and so groups, of one step (default: 8)")
     add_option(parser, "--n", "N", "rollouts of each question (default: 8)", dest="num_generations")

@@ -6,10 +6,10 @@ from catlite.errors import ConfigError
 from catlite.models.base import Model
 from catlite.models.embedded.model import embedded
 from catlite.models.http.endpoint import Endpoint
-from catlite.models.http.keys import Secret
+from catlite.models.http.keys import BaseURL, Secret
 
 
-def named(model: str, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:
+def named(model: str, base_url: BaseURL = None, api_key: str | Secret | None = None) -> Model:
     """Make the Model called "local", "gpt-4o-mini" or "provider/name"."""
     if model == "local":
         if base_url is not None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from catlite.errors import ConfigError
 from catlite.models.base import Closes, Model, Models, shown_name
-from catlite.models.http.keys import Secret as Secret, sealed as sealed
+from catlite.models.http.keys import BaseURL as BaseURL, Secret as Secret, sealed as sealed, sealed_url as sealed_url
 from catlite.models.named import named
 from catlite.models.panel import Panel
 
@@ -40,7 +40,7 @@ def notes_on(model: Models) -> tuple[str, ...]:
     return (_NOTE,) if isinstance(model, _Unnamed) else ()
 
 
-def resolve(model: Models, *, base_url: str | Secret | None = None, api_key: str | Secret | None = None) -> Model:
+def resolve(model: Models, *, base_url: BaseURL = None, api_key: str | Secret | None = None) -> Model:
     """Make a Model from what a user names: "local", a bare name, "provider/name", a Model, or several for a Panel."""
     if isinstance(model, str):
         return named(model, base_url, api_key)
@@ -58,9 +58,7 @@ def resolve(model: Models, *, base_url: str | Secret | None = None, api_key: str
 
 
 @asynccontextmanager
-async def opened(
-    model: Models, base_url: str | Secret | None = None, api_key: str | Secret | None = None
-) -> AsyncIterator[Model]:
+async def opened(model: Models, base_url: BaseURL = None, api_key: str | Secret | None = None) -> AsyncIterator[Model]:
     """Yield the Model of that name, or the one given; one that was made here is closed at the end of the block."""
     resolved = resolve(model, base_url=base_url, api_key=api_key)
     try:

@@ -29,7 +29,7 @@ from catlite.models.base import (
     traits,
 )
 from catlite.models.http.endpoint import Endpoint
-from catlite.models.http.keys import Secret, sealed
+from catlite.models.http.keys import BaseURL, Secret, sealed, sealed_url
 from catlite.models.kept import streamed, wanted
 from catlite.models.named import named
 from catlite.runs import session
@@ -67,11 +67,11 @@ class Panel(InBlocks):
         self,
         members: Mapping[str, int] | Iterable[str | Model | tuple[str | Model, int]],
         *,
-        base_url: str | Secret | None = None,
+        base_url: BaseURL = None,
         api_key: str | Secret | None = None,
     ) -> None:
         # First of all: from here on no frame of ours has a key among its locals.
-        base_url, api_key = sealed(base_url), sealed(api_key)
+        base_url, api_key = sealed_url(base_url), sealed(api_key)
         pairs = list(_pairs(members))
         if len(pairs) < 2:
             raise ConfigError(f"a panel of {len(pairs)}: want at least two models; one alone is given as it is")

@@ -125,6 +125,15 @@ class Store:
             ).fetchall()
         return {sample: rollout_of(text) for sample, text in rows}
 
+    def addresses(self, model: str) -> list[str]:
+        """Return the addresses under which replies of a model are kept, the first one first."""
+        query = (
+            "SELECT json_extract(asked, '$.address') AS address FROM requests WHERE json_extract(asked, '$.model') = ?"
+        )
+        with self._reading:
+            rows = self._reader.execute(f"{query} GROUP BY address ORDER BY MIN(rowid)", (model,)).fetchall()
+        return [address for (address,) in rows]
+
     @asynccontextmanager
     async def turn(self, asked: Asked, samples: range) -> AsyncIterator[None]:
         """Let one caller at a time ask for the same reply: the second finds what the first has paid for.

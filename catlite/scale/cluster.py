@@ -17,6 +17,7 @@ from catlite.scale.sharing import SharedRun, make_run
 from catlite.usage import Usage
 
 _REACH_SECONDS = 5.0
+_ANSWER_SECONDS = 300.0  # of the limiter, which Ray may be starting again
 
 
 def connect(address: str | None = None) -> Any:
@@ -100,7 +101,7 @@ class _RayReport:
         """Send a report and wait for the answer."""
         import ray
 
-        grant: Grant = ray.get(self.limiter.report.remote(name, place, lease, wanted), timeout=60)
+        grant: Grant = ray.get(self.limiter.report.remote(name, place, lease, wanted), timeout=_ANSWER_SECONDS)
         return grant
 
 

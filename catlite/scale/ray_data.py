@@ -8,6 +8,7 @@ APIs, and folders in object stores.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +74,6 @@ def estimate_dataset(
         # Tasks of an actor at a time, of four batches each by Ray's default: more rows than it works on.
         compute=ray.data.ActorPoolStrategy(size=pool_size(ray, actors), max_concurrent_calls_per_actor=4),
         udf_modifying_row_count=False,
-        scheduling_strategy="SPREAD",
     )
 
 
@@ -151,6 +151,7 @@ def estimate(
     references: dict[int, Reference] = {}
     mapped = estimate_dataset(dataset, model, run=shared, actors=actors, whole=True, **settings)
     mapped.context.enable_progress_bars = bool(progress)
+    logging.getLogger("ray.data").setLevel(logging.INFO if progress else logging.WARNING)
     for batch in mapped.iter_batches(batch_size=None, batch_format="pyarrow"):
         for text in batch["whole"].to_pylist():
             reference = rows.whole_of(text)

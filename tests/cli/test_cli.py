@@ -8,6 +8,7 @@ import sys
 import children
 import pytest
 from pictures import data_url, part, png
+from server import Server
 
 
 def test_the_text_alone_goes_to_stdout_and_nothing_to_stderr_when_piped(run):
@@ -112,6 +113,18 @@ def test_several_models_share_the_rollouts(run, server, file):
         assert sorted(asked) == ([("b", 1), ("org/a", 1), ("org/a", 2)])  # the anchor is the first to have a turn
     code, _, err = run("synthesize", "q", "--model", "a", "--model", "a=3")
     assert (code, "has 'a' twice: write it once" in err) == (2, True)
+
+
+def test_several_base_urls_are_replicas_of_the_model(run, server, file):
+    questions = str(file("q.csv", "prompt\nWhat?\nWhen?\nWho?\n"))
+    with Server("42", key=None) as second:
+        urls = ("--base-url", server.url, "--base-url", second.url)
+        assert run("estimate", questions, "--model", "test-model", "--n", "2", *urls)[0] == 0
+        assert run("synthesize", "q", "--model", "test-model", "--n", "2", *urls)[0] == 0
+        assert server.statuses[200] > 1
+        assert second.statuses[200] > 1
+    code, _, err = run("synthesize", "q", "--model", "test-model", "--base-url", server.url, "--base-url", server.url)
+    assert (code, f"{server.url} is in --base-url twice" in err) == (2, True)
 
 
 def test_failure_is_one_line_and_exit_code_1(run):

@@ -213,7 +213,7 @@ def test_a_run_folder_that_another_process_holds_ends_the_training(monkeypatch):
         raise StoreError("the folder is in use")
 
     scorer = GroupScorer(trl_reward(MajorityVote(), answer_format="boxed"))
-    monkeypatch.setattr("catlite.scale.groups.open_run", held)
+    monkeypatch.setattr("catlite.training.reward.open_run", held)
     assert asyncio.run(scored(scorer, 1)) == ([], "the folder is in use")
     with pytest.raises(TrainingError, match="in use"):
         scorer.check()

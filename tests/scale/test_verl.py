@@ -5,6 +5,7 @@ Left out: the losses and the engines, which need GPUs. `make scale` runs this in
 
 import asyncio
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,11 +14,13 @@ import pytest
 pytest.importorskip("verl", reason="needs catlite[verl]")
 import numpy as np
 import ray
+import torch
 import verl_model
 from verl_model import replies_of
 
 import catlite
-from catlite import Example, Task
+from catlite import Example, References, Task
+from catlite.errors import ConfigError, TrainingError
 
 pytestmark = pytest.mark.filterwarnings("default")  # what verl and its friends warn about is not ours
 ROOT = Path(catlite.__file__).parents[1]
@@ -237,6 +240,71 @@ def test_a_prompt_has_as_many_rollouts_as_verl_says_and_a_lone_one_is_no_group(w
     assert sorted(worker.store.rows) == ["uid0_0_0", "uid0_1_0", "uid0_2_0"]
 
 
+def test_settings_that_make_no_groups_are_refused(config):
+    from omegaconf import OmegaConf
+
+    from catlite.scale.verl import GroupRewardManager
+
+    for change, message in (
+        ({"catlite": None}, r"\+\+catlite\.path"),
+        ({"actor_rollout_ref": {"rollout": {"n": 1}}}, "n=1"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            GroupRewardManager(OmegaConf.merge(config, change), None)
+
+
+def test_no_prompt_is_sent_once_no_group_can_be_rewarded_but_validation_is(monkeypatch):
+    from catlite.scale import verl as ours
+
+    sent = []
+    scorer = ours.GroupScorer(catlite.trl_reward(catlite.MajorityVote(), answer_format="boxed"))
+    manager = object.__new__(ours.GroupRewardManager)
+    manager._scorer = SimpleNamespace(check=SimpleNamespace(remote=scorer.check))
+    monkeypatch.setattr(ours.ray, "get", lambda value: value)
+    monkeypatch.setattr(ours.AgentLoopManagerTQ, "generate_sequences", lambda self, prompts: sent.append(prompts))
+    manager.generate_sequences({})
+    scorer.end = "the budget is reached"
+    with pytest.raises(TrainingError, match="budget is reached"):
+        manager.generate_sequences({})
+    manager.generate_sequences({"validate": True})
+    assert sent == [{}, {"validate": True}]
+
+
+def test_references_are_data_that_verl_reads_keeps_and_scores(worker, config, tmp_path):
+    """From the Parquet file through verl's dataset, agent loop and store to its reward manager."""
+    from example_references import FAILED, open_ended, reference
+    from verl import DataProto
+    from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls
+    from verl.utils import tensordict_utils as tu
+    from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
+
+    made = References([reference("Say 0", answer="0"), FAILED, open_ended("Say 1"), reference("Say 2", answer="2")])
+    path = made.to_parquet(tmp_path / "refs.parquet", "verl")
+    dataset = RLHFDataset([str(path)], worker.tokenizer, config.data)
+    batch = tu.get_tensordict(collate_fn([dataset[at] for at in range(len(dataset))]))
+    rows = [dataset[at] for at in range(len(batch))]
+    assert [row["reward_model"]["ground_truth"] for row in rows] == ["0", "Because.", "2"]
+    run_prompts(worker, [prompt(at, **rows[at]) for at in (0, 2)])
+    assert worker.store.status == {"uid0": "finished", "uid2": "finished"}
+
+    (code,) = re.findall(r'```python title="reward.py"\n(.*?)```', (ROOT / "docs" / "data.md").read_text(), re.DOTALL)
+    names = {}
+    exec(code, names)
+    manager = get_reward_manager_cls("naive")(config, worker.tokenizer, names["compute_score"])
+    scores = []
+    for key, row in worker.store.rows.items():
+        tensors = {
+            "responses": row["responses"][None],
+            "attention_mask": torch.ones(1, len(row["responses"]), dtype=torch.int64),
+        }
+        more = {name: np.array([row[name]], dtype=object) for name in ("data_source", "reward_model", "extra_info")}
+        result = manager.loop.run_until_complete(manager.run_single(DataProto.from_dict(tensors, more)))
+        text = worker.tokenizer.decode(row["responses"], skip_special_tokens=True)
+        scores.append((result["reward_score"], float(text == rf"So \boxed{{{key[3]}}}")))
+    assert [ours for ours, _ in scores] == [expected for _, expected in scores]
+    assert {0.0, 1.0} == {ours for ours, _ in scores}
+
+
 def test_a_training_through_ray_and_verls_store_scores_in_one_place(trainer, cluster):
     batch, held = train_one_step(trainer)
     real = [at for at, tag in enumerate(batch.tags) if not tag.get("is_padding")]
@@ -258,4 +326,4 @@ def test_a_training_through_ray_and_verls_store_scores_in_one_place(trainer, clu
 
 def test_validation_is_verls_own_with_gold_answers(trainer):
     metrics = trainer._validate()
-    assert metrics["val-core/HuggingFaceH4/MATH-500/reward/mean@1"] == 1.0
+    assert metrics["val-core/HuggingFaceH4/MATH-500/acc/mean@1"] == 1.0

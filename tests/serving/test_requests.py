@@ -6,6 +6,7 @@ import json
 import httpx
 import pytest
 from faults import hang, quota_exhausted, status
+from server import Server
 from serving_help import events, question
 
 import catlite
@@ -90,6 +91,18 @@ def test_a_plain_model_gets_the_very_bytes_and_its_reply_comes_back_as_it_is(ser
     assert server.requests[0].body == json.loads(body)
     assert [choice["message"]["content"] for choice in reply.json()["choices"]] == ["answer 0", "answer 1"]
     assert "catlite" not in reply.json()
+
+
+def test_a_fleet_answers_plain_requests_by_the_replicas_that_do(server, served):
+    with Server("never", key=None) as failing:
+        failing.script(lambda number, body: status(502))
+        fleet = Endpoint("test-model", base_url=[failing.url, server.url], api_key=server.key, retry_seconds=30)
+        with served(serving.app([fleet])) as url, httpx.Client(base_url=url) as client:
+            for model in ("test-model", "cat/test-model"):
+                bodies = [question(model, f"Question {i}?", catlite={"n": 2}) for i in range(8)]
+                codes = [client.post("/chat/completions", json=body).status_code for body in bodies]
+    assert codes == [200] * 8
+    assert 0 < failing.statuses[502] <= 3
 
 
 def test_a_plain_reply_may_call_a_tool_and_a_refusal_passes_with_its_status(server, post):

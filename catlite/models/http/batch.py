@@ -70,7 +70,10 @@ class BatchEndpoint(Endpoint):
         max_bytes: int = 200_000_000,
         **sampling: Any,
     ) -> None:
-        base_url, api_key = sealed(base_url), sealed(api_key)
+        api_key = sealed(api_key)
+        if isinstance(base_url, list | tuple):
+            raise ConfigError("base_url=[…]: a batch API has one address; a list is for Endpoint")
+        base_url = sealed(base_url)
         positive("discount", discount)
         positive("poll_seconds", poll_seconds, "seconds")
         positive("gather_seconds", gather_seconds, "seconds")

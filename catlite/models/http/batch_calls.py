@@ -66,16 +66,16 @@ class BatchService(Service):
             collectors[owner] = Collector(self, None if store is None else store.folder)
         return collectors[owner]
 
-    async def retrying(self, request: Callable[[], Awaitable[T]]) -> T:
+    async def retrying(self, request: Callable[[Service], Awaitable[T]], prompt: Any = "") -> T:  # noqa: ARG002
         """The result of `request`, made again in another batch when its line has failed for now."""
         for _ in range(_BATCHES - 1):
             try:
-                return await request()
+                return await request(self)
             except EndpointDown:
                 raise
             except (EndpointUnavailable, BadReply):
                 pass
-        return await request()
+        return await request(self)
 
     async def exchange(self, method: str, url: str, content: Any = None) -> Answer:
         """Make an exchange of the batch API, again on transient failures.
@@ -89,8 +89,8 @@ class BatchService(Service):
             ModelError: of its kinds.
         """
 
-        async def attempt() -> Answer | EndpointUnavailable:
-            client = await self.client()
+        async def attempt(service: Service) -> Answer | EndpointUnavailable:
+            client = await service.client()
             assert isinstance(client, BatchClient)
             try:
                 return await client.exchange("POST" if method == "CREATE" else method, url, content, self.timeout)

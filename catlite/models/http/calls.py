@@ -78,14 +78,14 @@ class Call:
         """Get the replies at these indices from one request; return how many came, and learn where these are fewer."""
         k, started = len(wanted), 0.0
 
-        async def attempt() -> list[Rollout] | ModelError:
+        async def attempt(service: Service) -> list[Rollout] | ModelError:
             nonlocal started
             self._raise_if_hopeless()
             if isinstance(self.refused, ModelError):
                 raise self.refused
             started = started or time.monotonic()
             try:
-                rollouts = await self._request(k, wanted[0], started)
+                rollouts = await self._request(service, k, wanted[0], started)
             except ModelError as error:
                 if not self.written:
                     raise
@@ -95,7 +95,7 @@ class Call:
             return rollouts
 
         try:
-            outcome = await self.service.retrying(attempt)
+            outcome = await self.service.retrying(attempt, self.messages)
             if isinstance(outcome, ModelError):
                 raise EndpointUnavailable(
                     f"{outcome}; {self.written:,} characters of the reply had come and were handed on, so it was not "
@@ -129,48 +129,48 @@ class Call:
             self.learned.most_choices = max(1, min(count, self.learned.most_choices or k))
         return count
 
-    async def _request(self, k: int, start: int, started: float) -> list[Rollout]:
+    async def _request(self, service: Service, k: int, start: int, started: float) -> list[Rollout]:
         """`k` replies from one HTTP exchange; from two when the server's name for the token limit has to be learned."""
         request = self.request if k == 1 else {**self.request, "n": k}
         if start and "seed" in request:
             # The same seed again would bring the same replies again.
             request = {**request, "seed": request["seed"] + start}
-        learned = self.learned
+        learned = service.learned
         if self.limit is None:
-            return await self._streamed(request, k, started)
+            return await self._streamed(service, request, k, started)
         if learned.no_limit is not None:
             raise RequestRejected(learned.no_limit)
         ours = learned.tokens_name or next(name for name in TOKEN_LIMITS if name in request)
         other = next(name for name in TOKEN_LIMITS if name != ours)
         try:
-            rollouts = await self._streamed(renamed(request, ours), k, started)
+            rollouts = await self._streamed(service, renamed(request, ours), k, started)
         except ContextOverflow:
             raise
         except RequestRejected as error:
             if not words.refuses_name(error, ours, other):
                 raise
-            rollouts = await self._streamed(renamed(request, other), k, started)
+            rollouts = await self._streamed(service, renamed(request, other), k, started)
             learned.tokens_name = ours = other
         if learned.tokens_name == ours:
             written = Usage.total(rollout.usage for rollout in rollouts)
-            learned.check_limit(self.service.traffic.who, ours, k * self.limit, written)
+            learned.check_limit(service.traffic.who, ours, k * self.limit, written)
         return rollouts
 
-    async def _streamed(self, request: dict[str, Any], k: int, started: float) -> list[Rollout]:
+    async def _streamed(self, service: Service, request: dict[str, Any], k: int, started: float) -> list[Rollout]:
         """Make the exchange as a stream, as far as the server takes that, where somebody reads along."""
         if self.write is None:
-            return await self._exchange(request, k, started)
-        way, last = self.learned.streaming, len(STREAMING) - 1
+            return await self._exchange(service, request, k, started)
+        way, last = service.learned.streaming, len(STREAMING) - 1
         while True:
             try:
-                rollouts = await self._exchange({**request, **STREAMING[way]}, k, started)
+                rollouts = await self._exchange(service, {**request, **STREAMING[way]}, k, started)
             except (RequestRejected, EndpointUnavailable) as error:
                 step = 0 if self.begun or way == last else self._step(error, request)
                 if not step:
                     raise
                 way = min(way + step, last)
             else:
-                self.learned.streaming = way
+                service.learned.streaming = way
                 return rollouts
 
     def _step(self, error: ModelError, request: Mapping[str, Any]) -> int:
@@ -183,10 +183,10 @@ class Call:
             return 0
         return int(error.status in _NO_STREAM and not any(words.refuses(error, name, texts) for name in request))
 
-    async def _exchange(self, request: dict[str, Any], k: int, started: float) -> list[Rollout]:
+    async def _exchange(self, service: Service, request: dict[str, Any], k: int, started: float) -> list[Rollout]:
         """Make one HTTP exchange, which is booked whatever comes of it."""
         # Anew at each attempt: meanwhile the connections may have been closed, or the server have moved.
-        client, service = await self.service.client(), self.service
+        client = await service.client()
         async with self.books.request(lambda: self._most(k)) as booking:
             try:
                 answer = await client.send(self.messages, request, service.timeout, self._listen(request))

@@ -219,10 +219,10 @@ class OpenAIClient:
         failure: BaseException
         try:
             yield
-        except (httpx.TimeoutException, TimeoutError) as error:
-            failure = late(self.who, timeout, sent=not never_sent(error))
+        except TimeoutError:
+            failure = late(self.who, timeout)
         except httpx.HTTPError as error:
-            failure = self._disconnected(error, timeout, is_timeout=False)
+            failure = self._disconnected(error, timeout, is_timeout=isinstance(error, httpx.TimeoutException))
         except asyncio.CancelledError as error:
             failure = without_frames(error)
         else:

@@ -15,7 +15,8 @@ from catlite.errors import ConfigError
 from catlite.models.base import InBlocks, Traits, check_n, check_sampling, combined, sendable
 from catlite.models.http import likelihood, wire
 from catlite.models.http.calls import Call
-from catlite.models.http.keys import Secret, hide_login, may_hold_key, sealed
+from catlite.models.http.fleet import Fleet
+from catlite.models.http.keys import BaseURL, Secret, may_hold_key, sealed, sealed_url, shown_url
 from catlite.models.http.prices import Price
 from catlite.models.http.service import Service
 from catlite.models.kept import kept, streamed, wanted
@@ -26,10 +27,11 @@ class Endpoint(InBlocks):
 
     Args:
         model: the server's name for it, or litellm's "provider/name", when no base_url is given.
-        base_url: the address up to `/v1`; None is OPENAI_BASE_URL, or OpenAI's own.
+        base_url: the address up to `/v1`; None is OPENAI_BASE_URL, or OpenAI's own. A list is a fleet: replicas of one
+            model, among which calls are spread.
         api_key: None is OPENAI_API_KEY. A key is never shown, logged or pickled: without one here, a pickled Endpoint
             finds OPENAI_API_KEY where it arrives; with one it is not pickled.
-        max_connections: requests in flight per event loop, further ones wait; 32.
+        max_connections: requests in flight per event loop, to each replica, further ones wait; 32.
         timeout: seconds for one whole reply; 600.
         retry_seconds: how long transient failures are retried, in seconds; 300.
         price: US dollars per million tokens; None is the published price on OpenAI's own endpoint and through litellm,
@@ -48,7 +50,7 @@ class Endpoint(InBlocks):
         self,
         model: str,
         *,
-        base_url: str | Secret | None = None,
+        base_url: BaseURL = None,
         api_key: str | Secret | None = None,
         max_connections: int = 32,
         timeout: float = 600.0,
@@ -57,19 +59,19 @@ class Endpoint(InBlocks):
         **sampling: Any,
     ) -> None:
         # First of all: from here on no frame of ours has a key among its locals.
-        base_url, api_key = sealed(base_url), sealed(api_key)
+        base_url, api_key = sealed_url(base_url), sealed(api_key)
         if not isinstance(model, str) or not model.strip():
             raise ConfigError(f"model={model!r}: give the name the endpoint serves the model under")
         whole_number("max_connections", max_connections)
         positive("timeout", timeout, "seconds", infinite=True)
         positive("retry_seconds", retry_seconds, "seconds", infinite=True)
-        self.model, self._shown_url = model, hide_login(base_url) if base_url else None
+        self.model, self._shown_url = model, shown_url(base_url) if base_url else None
         self.sampling = check_sampling(sampling)
         self._service = self._served(model, base_url, api_key, max_connections, timeout, retry_seconds, price)
 
     def _served(self, *settings: Any) -> Service:
         """Where the model is; the embedded one is served by a process of ours."""
-        return Service(*settings)
+        return Fleet(*settings) if isinstance(settings[1], tuple) else Service(*settings)
 
     @property
     def service(self) -> Service:
@@ -83,7 +85,7 @@ class Endpoint(InBlocks):
 
     @property
     def max_connections(self) -> int:
-        """Requests in flight per event loop."""
+        """Requests in flight per event loop, to all replicas together."""
         return self._service.max_connections
 
     @property
@@ -177,11 +179,11 @@ class Endpoint(InBlocks):
         if self._service.via_litellm:
             raise likelihood.unable(f"model {self.model!r} through litellm")
         who = (await self._service.client()).who
-        return await likelihood.Scorer(self._service, who, self.sampling).stored(messages, text)
+        return await likelihood.Scorer(self._service, who, self.sampling, messages).stored(messages, text)
 
     async def aclose(self) -> None:
         """Closes the connections of the running loop; the next call opens new ones, as do calls in flight."""
-        await self._service.connections.close()
+        await self._service.close()
 
     def __getstate__(self) -> dict[str, Any]:
         if (name := may_hold_key(self.sampling)) is not None:

@@ -7,13 +7,14 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from catlite.errors import ConfigError
 
+BaseURL: TypeAlias = "str | Secret | Sequence[str | Secret] | None"  # a list is a fleet's
 OPENAI_URL = "https://api.openai.com/v1"
 _HIDDEN = "[key hidden]"
 _NAMES_KEY = re.compile(r"(?<!cache_)key|token(?!s|_id)|secret|passw|pwd|auth|credential|cookie", re.IGNORECASE)
@@ -70,6 +71,19 @@ def sealed(value: str | Secret | None) -> Secret | None:
     if value is not None and not isinstance(value, str):
         raise ConfigError(f"a key and a base_url are strings, this one is {type(value).__name__}")
     return Secret(value.strip()) if value and value.strip() else None
+
+
+def sealed_url(value: BaseURL) -> Secret | tuple[Secret, ...] | None:
+    """Make a Secret of an address, as `sealed` does, and a tuple of them of the list of a fleet's."""
+    if not isinstance(value, list | tuple):
+        return sealed(value)  # type: ignore[arg-type]  # other sequences are refused there
+    urls = tuple(sealed(url) for url in value)
+    if not urls or None in urls:
+        raise ConfigError(
+            'base_url=[…]: list the addresses of the replicas, such as ["http://a:8000/v1", "http://b:8000/v1"]; for '
+            "OpenAI's own or through litellm leave it out"
+        )
+    return tuple(url for url in urls if url is not None)
 
 
 def check_key(key: Secret | None) -> None:
@@ -140,6 +154,11 @@ def on_this_machine(url: str) -> bool:
 def hide_login(url: Secret) -> str:
     """The URL without user, password and query, for showing."""
     return _split_login(url)[0].partition("?")[0]
+
+
+def shown_url(url: Secret | tuple[Secret, ...]) -> str | list[str]:
+    """An address for showing, or the list of them."""
+    return hide_login(url) if isinstance(url, Secret) else [hide_login(each) for each in url]
 
 
 def _parts(url: str) -> SplitResult | None:

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from catlite.data import Message, Rollout
+from catlite.data import Message, Prompt, Rollout
 from catlite.errors import (
     AuthenticationFailed,
     BadReply,
@@ -51,6 +51,7 @@ class Scorer:
     service: Service
     who: str  # how errors call the server
     sampling: Mapping[str, Any]  # of the endpoint: only what shapes the prompt is taken from it
+    prompt: Prompt
     spent: list[Usage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -255,16 +256,17 @@ class Scorer:
         """What `read` makes of the answer: asked again on transient failures, booked, within the limits."""
         started = time.monotonic()
 
-        async def attempt() -> T:
+        async def attempt(service: Service) -> T:
             async with self.books.request(most, exact=exact) as booking:
-                answer = await send(await self.service.client())
-                result, usage = read(_object(answer.body if answer else ""), self.who)
+                client = await service.client()
+                answer = await send(client)
+                result, usage = read(_object(answer.body if answer else ""), client.who)
                 usage += Usage(seconds=time.monotonic() - started)
                 booking(usage)
                 self.spent.append(usage)
                 return result
 
-        return await self.service.retrying(attempt)
+        return await self.service.retrying(attempt, self.prompt)
 
 
 def unable(who: str) -> ConfigError:

@@ -45,14 +45,16 @@ async def passing(
     request = {**(request.pop("extra_body", None) or {}), **request}
     if request != fields:
         body = json.dumps(request).encode()
-    client, books, sent = await service.client(), Books(service.model, service.price), bytearray()
+    books, sent, messages = Books(service.model, service.price), bytearray(), request.get("messages")
 
     def most() -> tuple[int, int | None]:
         limit, choices = token_limit(request), request.get("n") or 1
         return len(body) + _TEMPLATE_TOKENS, limit and choices * limit  # a token is at least a byte
 
-    async with service.connections.mine.slots, books.request(most) as booking:
+    async with service.lent(messages or "") as server, books.request(most) as booking:
+        client = await server.client()
         async with client.forward(body, service.timeout, headers) as reply:
+            server.passed_on(reply.status)
             if booking.room is None:
                 yield reply
                 return

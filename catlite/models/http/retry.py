@@ -89,7 +89,11 @@ def trial(refuses: Callable[[ModelError], bool], attempts: int) -> Iterator[Tria
 
 
 async def retrying(
-    call: Callable[[], Awaitable[T]], seconds: float, slots: AbstractAsyncContextManager[Any], traffic: Traffic
+    call: Callable[[], Awaitable[T]],
+    seconds: float,
+    slots: AbstractAsyncContextManager[Any],
+    traffic: Traffic,
+    elsewhere: Callable[[], bool] = lambda: False,
 ) -> T:
     """Make a call, again after transient failures until they have taken `seconds`, and return its result.
 
@@ -97,34 +101,46 @@ async def retrying(
     not counted. An endpoint that was never reached is waited for FIRST_CONTACT seconds at most, and the log says so at
     once.
 
+    Args:
+        call: what is made.
+        seconds: how long transient failures are retried.
+        slots: limits the requests in flight; yields the Traffic of the server that has this attempt, None for that of
+            all.
+        traffic: the account of the endpoint.
+        elsewhere: tells whether another server takes the next attempt. Then it is made at once, what a failure took is
+            not counted, nor is an attempt that a server turned away.
+
     Raises:
         EndpointUnavailable: retries did not help; the message says how many there were, and how long they took.
         BadReply: the same, for replies that cannot be read.
         EndpointDown: other calls have failed in the same way.
     """
     failure: EndpointUnavailable | BadReply
-    began, spent = time.monotonic(), 0.0
+    began, spent, turned_away = time.monotonic(), 0.0, 0
 
     async def once() -> T:
-        nonlocal spent
+        nonlocal spent, turned_away
         failed: EndpointUnavailable | BadReply
-        async with slots:
-            sent = await traffic.turn(began)
+        async with slots as server:
+            pace = traffic if server is None else server
+            sent = await pace.turn(began)
             try:
                 result = await call()
             except (EndpointUnavailable, BadReply) as error:
                 failed = error
             except ModelError:
-                traffic.answered(sent)
+                pace.answered(sent)
                 raise
             else:
-                traffic.answered(sent)
+                pace.answered(sent)
                 return result
             finally:
-                traffic.back()
-        traffic.contact.made |= failed.status is not None or isinstance(failed, BadReply) or failed.sent
-        traffic.refused(failed.status, sent)
-        spent += time.monotonic() - sent
+                pace.back()
+            pace.failed(failed, sent)  # before its slot is another's
+        if elsewhere():
+            turned_away += failed.status in (429, 503) or not getattr(failed, "sent", True)
+        else:
+            spent += time.monotonic() - sent
         raise failed
 
     try:
@@ -156,11 +172,11 @@ async def retrying(
     def enough(state: tenacity.RetryCallState) -> bool:
         late = spent + state.upcoming_sleep > (seconds if traffic.contact.made else patience)
         over = current is not None and current.over(_error(state), state.attempt_number)
-        return state.attempt_number == ATTEMPTS or late or over or traffic.silent(began)
+        return state.attempt_number - turned_away >= ATTEMPTS or late or over or traffic.silent(began)
 
     policy = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(_passes),
-        wait=_wait,
+        wait=lambda state: 0.0 if elsewhere() else _wait(state),
         stop=enough,
         before_sleep=_announce,
         sleep=wait,

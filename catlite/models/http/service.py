@@ -18,6 +18,7 @@ from types import AsyncGeneratorType
 from typing import Any, TypeVar, cast
 
 from catlite import concurrency
+from catlite.data import Prompt
 from catlite.errors import ConfigError
 from catlite.models.http.clients import Client, OpenAIClient
 from catlite.models.http.keys import OPENAI_URL, Address, Secret, address, check_key, sealed
@@ -275,9 +276,26 @@ class Service:
         where = Address("litellm", self.api_key or Secret("")) if self.via_litellm else await self.address()
         return await self.connections.client(where, self._make)
 
-    async def retrying(self, request: Callable[[], Awaitable[T]]) -> T:
-        """The result of `request`, made again on transient failures, within the limits on connections and pace."""
-        return await retrying(request, self.retry_seconds, self.connections.mine.slots, self.traffic)
+    async def retrying(self, request: Callable[[Service], Awaitable[T]], prompt: Prompt = "") -> T:  # noqa: ARG002
+        """The result of `request`, made again on transient failures, within the limits on connections and pace.
+
+        `request` gets the service that it is made to: this one, or the replica of a fleet that answers `prompt`.
+        """
+        slots = self.connections.mine.slots
+        return await retrying(lambda: request(self), self.retry_seconds, slots, self.traffic)
+
+    @contextlib.asynccontextmanager
+    async def lent(self, prompt: Prompt) -> AsyncGenerator[Service, None]:  # noqa: ARG002 - a fleet's choice is by it
+        """Yield where one request goes, within the limit on connections."""
+        async with self.connections.mine.slots:
+            yield self
+
+    def passed_on(self, status: int) -> None:
+        """Take note of the status of a request that `lent` was for; a fleet leaves out replicas that only fail."""
+
+    async def close(self) -> None:
+        """Close the connections of the running loop."""
+        await self.connections.close()
 
     def _url(self) -> str:
         if self.own_url is not None:

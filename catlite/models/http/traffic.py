@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
-from catlite.errors import EndpointDown
+from catlite.errors import BadReply, EndpointDown, EndpointUnavailable
 
 _RECENT = 0.2  # the weight of the latest answer or refusal in the share of refusals
 _SLOWER = 0.6  # times that share squared is what a refusal takes off: 2.4% when it stands alone
@@ -120,6 +120,11 @@ class Traffic:
                 quiet = (self._last_answer - self._cut) / _QUIET
                 self.pace *= 1 + min(0.5, _PROBING * (1 + self._answers / _EAGER + quiet**2))
             self._held = self.pace
+
+    def failed(self, error: EndpointUnavailable | BadReply, sent: float) -> None:
+        """Count a request of the time `sent` that got no usable answer."""
+        self.contact.made |= error.status is not None or isinstance(error, BadReply) or error.sent
+        self.refused(error.status, sent)
 
     def refused(self, status: int | None, sent: float) -> None:
         """Count a failure of a request of the time `sent`; 429 and 503 mean that it came too soon."""

@@ -250,7 +250,7 @@ def own_gpu() -> int:
     """The number of this process's GPU: of several processes on a machine, as torchrun starts them, each has one."""
     import torch
 
-    return int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+    return int(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
 def resolve_dtype(dtype: str) -> str:

@@ -59,11 +59,12 @@ def test_fewer_layers_need_less_and_wider_numbers_or_more_experts_more():
 
 
 @pytest.mark.parametrize(
-    ("users", "ranks", "size", "passes"), [({}, 1, 8, 8), ({}, 2, 8, 4), ({}, 16, 4, 1), ({"size": 4}, 2, 4, 8)]
+    ("users", "ranks", "size", "passes"),
+    [({}, 1, 8, 8), ({}, 2, 8, 4), ({}, 16, 4, 1), ({"per_device_train_batch_size": 4}, 2, 4, 8)],
 )
 def test_processes_share_a_step_and_none_takes_more_than_its_part(tmp_path, monkeypatch, users, ranks, size, passes):
     monkeypatch.setattr(memory, "ranks", SimpleNamespace(world_size=lambda: ranks, ask_first=lambda work: work()))
-    config = TrainConfig(trl={"per_device_train_batch_size": number for number in users.values()})
+    config = TrainConfig(trl=users)
     policy = SimpleNamespace(on_gpu=False, local=SimpleNamespace(backend="unsloth"), config=config)
     folder = SimpleNamespace(choice=lambda _, choose: choose())
     settings = memory.micro_batches(policy, folder, config.sequences, config.num_generations, lambda: 80)

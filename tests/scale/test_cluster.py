@@ -1,0 +1,36 @@
+"""What is told where there is no Ray, or no cluster."""
+
+import socket
+import sys
+import types
+
+import pytest
+
+from catlite.errors import ConfigError, MissingExtra
+from catlite.scale import cluster, ray_data
+
+
+def test_without_ray_the_extra_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtra, match=r"Ray Data needs catlite\[ray\]: pip install"):
+        ray_data.estimate(["Why?"], "test-model", run=tmp_path)
+
+
+def test_a_cluster_that_cannot_be_reached_is_told_soon(monkeypatch):
+    def init(**_):
+        raise AssertionError("Ray would wait for minutes")
+
+    ray = types.ModuleType("ray")
+    ray.is_initialized, ray.init, ray.data = lambda: False, init, types.ModuleType("ray.data")
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.data", ray.data)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(ConfigError, match=f"no Ray cluster can be reached at '127.0.0.1:{port}'.*ray start --head"):
+        cluster.connect(f"127.0.0.1:{port}")
+
+
+def test_images_are_refused_before_there_is_a_cluster(tmp_path):
+    image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.test/b.png"}}]}]
+    with pytest.raises(ConfigError, match="a prompt has an image"):
+        ray_data.estimate([image], "test-model", run=tmp_path)
