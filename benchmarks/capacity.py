@@ -18,6 +18,7 @@ server takes to read prompts, and the time until a rented one answers.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import heapq
 import importlib
 import json
@@ -237,6 +238,7 @@ CHECKED = [
     replace(QUICK, name="64 connections, 32 slots", slots=32),
     replace(QUICK, name="32 connections, 64 slots", connections=32, slots=64),
     replace(QUICK, name="one request for all rollouts, 64 slots", takes_n=True, slots=64),
+    replace(QUICK, name="two servers of 16 slots", slots=16, replicas=2),
     replace(QUICK, name="6,000 requests a minute", requests_per_min=6000),
     replace(QUICK, name="800,000 tokens a minute", tokens_per_min=800_000),
     replace(QUICK, name="no latency: processor time", first_token_s=0.0, tokens_per_s=math.inf),
@@ -295,15 +297,16 @@ def serve(way: Way, seed: int) -> None:
     )
 
 
-def ask(way: Way, url: str) -> None:
+def ask(way: Way, urls: list[str]) -> None:
     """Print what the real thing takes: seconds, and milliseconds of processor time for each request."""
     for module in ("catlite.api", "catlite.models.http.clients", "openai", "httpx_aiohttp", "tenacity"):
         importlib.import_module(module)  # what an import takes is another benchmark's figure
     import catlite
 
     prompts = [f"Question {number}?".ljust(4 * WORK.prompt_tokens, ".") for number in range(WORK.prompts)]
+    connections, address = way.connections // way.replicas, urls if way.replicas > 1 else urls[0]
     with catlite.Endpoint(
-        "test-model", base_url=url, api_key=loopback.KEY, max_connections=way.connections, max_tokens=64
+        "test-model", base_url=address, api_key=loopback.KEY, max_connections=connections, max_tokens=64
     ) as model:
         cpu, wall = time.process_time(), time.perf_counter()
         references = catlite.estimate(prompts, model, n=WORK.n)
@@ -314,17 +317,18 @@ def ask(way: Way, url: str) -> None:
 
 
 def measure(number: int, slow: float) -> dict[str, float]:
-    """Run CHECKED[number], slowed, in a process of its own, against a server in another."""
-    child = [sys.executable, __file__, "--case", str(number), "--slow", str(slow)]
-    with subprocess.Popen([*child, "--url", ""], stdout=subprocess.PIPE, text=True) as server:
-        try:
+    """Run CHECKED[number], slowed, in a process of its own, against a server in another for each replica."""
+    child = [sys.executable, __file__, "--case", str(number), "--slow", str(slow), "--url"]
+    with contextlib.ExitStack() as stack:
+        urls = []
+        for _ in range(CHECKED[number].replicas):
+            server = stack.enter_context(subprocess.Popen(child, stdout=subprocess.PIPE, text=True))
+            stack.callback(server.terminate)
             assert server.stdout is not None
-            url = server.stdout.readline().strip()
-            done = subprocess.run([*child, "--url", url], stdout=subprocess.PIPE, text=True, check=True)
-            result: dict[str, float] = json.loads(done.stdout)
-            return result
-        finally:
-            server.terminate()
+            urls.append(server.stdout.readline().strip())
+        done = subprocess.run([*child, *urls], stdout=subprocess.PIPE, text=True, check=True)
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
 
 
 def print_check(slow: float) -> None:
@@ -375,7 +379,7 @@ def main() -> None:
     add("--replicas", type=count, nargs="+", default=[4, 16])
     add("--slow", type=rate, default=1, help="factor on all times of the check, for a machine that is busy")
     add("--case", type=int, help=argparse.SUPPRESS)
-    add("--url", help=argparse.SUPPRESS)
+    add("--url", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case is not None:
         way = slowed(CHECKED[options.case], options.slow)

@@ -6,6 +6,7 @@ All on one machine, in turns, against the scripted server of the tests; no run i
 
 * overhead: 64 questions under way, 8 rollouts and a synthesis each, one request a rollout. CPU is that of the process
   that synthesizes: a program that awaits asynthesize, or the server. To reach: at most 5 ms and 3% of a core a request.
+  An app that answers every request alike, run by the same uvicorn, shows what no server can do without.
 * first: how long after the anchor's first token a client of the stream has it. To reach: 20 ms.
 * faults: 2,000 questions, a server behind that fails 15% of its requests. None may be lost or answered twice, and no
   request or socket may be left.
@@ -62,9 +63,20 @@ def sockets(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def serving(behind: Server, *arguments: str):
-    """`catlite serve` in front of a server; yields (its URL, its process id)."""
-    command = [sys.executable, "-m", "catlite", "serve", "demo", "--base-url", behind.url, "--port", "0", *arguments]
+def serving(behind: Server, *arguments: str, command: list[str] | None = None):
+    """`catlite serve` in front of a server, or another `command` that serves; yields (its URL, its process id)."""
+    command = command or [
+        sys.executable,
+        "-m",
+        "catlite",
+        "serve",
+        "demo",
+        "--base-url",
+        behind.url,
+        "--port",
+        "0",
+        *arguments,
+    ]
     environment = {**os.environ, "OPENAI_API_KEY": KEY}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
@@ -105,7 +117,7 @@ def direct(url: str, count: int) -> None:
     import catlite
 
     async def work() -> None:
-        model = catlite.Endpoint("demo", base_url=url, api_key=KEY, max_connections=AT_ONCE * N)
+        model = catlite.Endpoint("demo", base_url=url, max_connections=AT_ONCE * N)
         slots, seconds = asyncio.Semaphore(AT_ONCE), []
 
         async def ask(number: int) -> None:
@@ -123,30 +135,59 @@ def direct(url: str, count: int) -> None:
     asyncio.run(work())
 
 
+async def constant(scope, receive, send) -> None:
+    """Answer every request alike: an app that does nothing."""
+    if scope["type"] == "lifespan":
+        for _ in range(2):
+            await send({"type": f"{(await receive())['type']}.complete"})
+        return
+    while (await receive()).get("more_body"):
+        pass
+    body = json.dumps({"choices": [{"message": {"role": "assistant", "content": "a reply"}}]}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def floor() -> None:
+    """Run in a process of its own: `constant`, as `catlite serve` runs its app."""
+    from catlite.serving import process
+
+    process.serve(constant, process.listen("127.0.0.1", 0), lambda url: print("at", url, file=sys.stderr, flush=True))
+
+
 def overhead(rounds: int, count: int) -> None:
-    calls = count * (N + 1)
-    arms: dict[str, list[dict[str, float]]] = {"direct": [], "serve": []}
+    names, calls = ["direct", "serve", "constant"], count * (N + 1)
+    arms: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    environment = {**os.environ, "OPENAI_API_KEY": KEY}
     with Server("a reply", models=None, key=KEY, takes_n=False, latency=2.0, keep=False) as behind:
-        for _ in range(rounds):
-            command = [sys.executable, __file__, "--direct", behind.url, "--count", str(count)]
-            arms["direct"].append(
-                json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-            )
-            with serving(behind, "--max-connections", str(AT_ONCE * N)) as (url, pid):
-                questions = [chat("cat/demo", f"question {number}", catlite={"n": N}) for number in range(count)]
-                asyncio.run(ask_all(url, questions[:AT_ONCE], AT_ONCE))
-                cpu = cpu_s(pid)
-                _, seconds = asyncio.run(ask_all(url, questions, AT_ONCE))
-                arms["serve"].append({"cpu": cpu_s(pid) - cpu, "latency": statistics.fmean(seconds)})
+        for number in range(rounds):
+            for name in names[number % 3 :] + names[: number % 3]:
+                if name == "direct":
+                    command = [sys.executable, __file__, "--direct", behind.url, "--count", str(count)]
+                    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+                    arms[name].append(json.loads(run.stdout))
+                    continue
+                command = [sys.executable, __file__, "--floor"] if name == "constant" else None
+                with serving(behind, "--max-connections", str(AT_ONCE * N), command=command) as (url, pid):
+                    questions = [chat("cat/demo", f"question {place}", catlite={"n": N}) for place in range(count)]
+                    asyncio.run(ask_all(url, questions[:AT_ONCE], AT_ONCE))
+                    cpu = cpu_s(pid)
+                    _, seconds = asyncio.run(ask_all(url, questions, AT_ONCE))
+                    arms[name].append({"cpu": cpu_s(pid) - cpu, "latency": statistics.fmean(seconds)})
     pairs = list(zip(arms["direct"], arms["serve"], strict=True))
     for name, results in arms.items():
-        cpu = [1e3 * result["cpu"] / calls for result in results]
-        print(f"{name:7} {statistics.median(cpu):.3f} ms CPU a request ({min(cpu):.3f} to {max(cpu):.3f})")
-    ratios = [serve["cpu"] / plain["cpu"] for plain, serve in pairs]
+        print(f"{name:8} {mean([1e3 * result['cpu'] / calls for result in results])} ms CPU a request")
+    print(f"CPU, serve / direct: {mean([serve['cpu'] / plain['cpu'] for plain, serve in pairs])}")
+    least = [1 + fixed["cpu"] / plain["cpu"] for plain, fixed in zip(arms["direct"], arms["constant"], strict=True)]
+    print(f"the least, with an app that does nothing: {mean(least)}")
     added = [1e3 * (serve["latency"] - plain["latency"]) / (N + 1) for plain, serve in pairs]
-    print(f"CPU, serve / direct: {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
-    more = [1e3 * (serve["cpu"] - plain["cpu"]) / calls for plain, serve in pairs]
-    print(f"added a request: {statistics.median(more):.3f} ms CPU, {statistics.median(added):.2f} ms")
+    print(f"added a request: {mean([1e3 * (s['cpu'] - d['cpu']) / calls for d, s in pairs])} ms CPU, {mean(added)} ms")
+
+
+def mean(values: list[float]) -> str:
+    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    return f"{statistics.fmean(values):.3f} ± {error:.3f}"
 
 
 # --- first token ---
@@ -293,9 +334,13 @@ def main() -> None:
     parser.add_argument("--part", nargs="*", default=["overhead", "first", "faults", "crowd"])
     parser.add_argument("--optillm", help="its command; also compares with it")
     parser.add_argument("--direct", help=argparse.SUPPRESS)
+    parser.add_argument("--floor", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.direct:
         direct(options.direct, options.count)
+        return
+    if options.floor:
+        floor()
         return
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     print(f"{machine}, load {os.getloadavg()[0]:.1f}")

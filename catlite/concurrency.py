@@ -91,7 +91,8 @@ class Line:
     has the most stages left, and connections would be idle at the end while it goes through them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, more: Callable[[], bool] = lambda: False) -> None:
+        self._more = more  # whether others may be served where the first in line is not
         self._waiting: list[tuple[int, int, int, int, Callable[[], Any], asyncio.Future[Any]]] = []
         self._arrivals = itertools.count()
 
@@ -107,20 +108,23 @@ class Line:
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled() and granted.exception() is None:  # granted at the same time
                 give_back(granted.result())
+                self.serve()
             raise
 
     def serve(self) -> None:
         """Let those who wait take what has become free; whose `take` raises gets that error."""
-        while self._waiting:
-            take, granted = self._waiting[0][-2:]
-            if not granted.done():
-                try:
-                    if (taken := take()) is None:
-                        return
-                    granted.set_result(taken)
-                except CatliteError as error:
-                    granted.set_exception(error)
-            heapq.heappop(self._waiting)
+        passed: list[Any] = []
+        while self._waiting and (not passed or self._more()):
+            *_, take, granted = entry = heapq.heappop(self._waiting)
+            if granted.done():
+                continue
+            try:
+                taken = take()
+                passed.append(entry) if taken is None else granted.set_result(taken)
+            except CatliteError as error:
+                granted.set_exception(error)
+        for entry in passed:
+            heapq.heappush(self._waiting, entry)
 
     def leave(self) -> None:
         """Count a request of the question as done, and serve the next."""
@@ -137,19 +141,16 @@ class Slots(Line):
         self._free = limit
 
     async def __aenter__(self) -> None:
-        await self.wait(self._take, self._give_back)
+        await self.wait(lambda: self._change(-1), lambda _: self._change(1))
 
     async def __aexit__(self, *_: object) -> None:
-        self._free += 1
+        self._change(1)
         self.leave()
 
-    def _take(self) -> bool | None:
-        self._free -= (free := self._free > 0)
-        return free or None
-
-    def _give_back(self, _: bool) -> None:
-        self._free += 1
-        self.serve()
+    def _change(self, by: int) -> bool | None:
+        fits = self._free + by >= 0
+        self._free += by * fits
+        return fits or None
 
 
 async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -17,6 +17,7 @@ import io
 import itertools
 import json
 import os
+import pickle
 import re
 import sys
 import tempfile
@@ -103,10 +104,11 @@ def train_by(reward: object, folder: Path) -> str:
 
 
 def vote(folder: Path) -> str:
-    """`trl_reward` by a vote."""
+    """`trl_reward` by a vote, as another process would get it."""
     import catlite
 
-    return train_by(catlite.trl_reward(catlite.MajorityVote(), answer_format=ANSWER, num_generations=4), folder)
+    reward = catlite.trl_reward(catlite.MajorityVote(), answer_format=ANSWER, num_generations=4)
+    return train_by(pickle.loads(pickle.dumps(reward)), folder)
 
 
 def judge(folder: Path) -> str:

@@ -1,5 +1,6 @@
 """The rows of a trainer, shared out over ranks, and the cases in which something goes wrong; torchrun.py starts it."""
 
+import asyncio
 import os
 import signal
 import sys
@@ -70,6 +71,11 @@ def main():
     async def one_reward(group, reference):
         return [1.0]
 
+    async def two_awaited():
+        _, rewards = await asyncio.gather(*(Rewarded().function(**mine) for _ in range(2)))
+        return rewards
+
+    notes.note("awaited", lambda: asyncio.run(two_awaited()))
     wrong = trl_reward(MajorityVote(), one_reward, num_generations=GROUP, answer_format=FORMAT)
     notes.note("wrong reward", lambda: wrong(**mine))
     broken = {**mine, "completions": [None] * len(mine["qid"])} if rank == 1 else mine

@@ -1,13 +1,16 @@
 """Does catlite.scale run with the libraries that it stands on? In environments of their own, which are large.
 
-    python tests/scale_check.py [ray]
+    python tests/scale_check.py [ray] [verl]
 
 * ray: the extra `ray`, 700 MB: two nodes on this machine, an endpoint on loopback, killed actors, nodes and drivers.
+* verl: the extra `verl`, 2 GB, without the project's pins: its classes up to the advantages, with a stand-in for the
+  policy's server. Python before 3.13.
 
 Each environment is made in .venv/scale-NAME and kept.
 """
 
 import argparse
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +29,13 @@ class Environment:
     extra: str
     tests: tuple[str, ...]
     packages: tuple[str, ...] = ()
+    pinned: bool = True  # by constraints.txt
 
 
-ENVIRONMENTS = {"ray": Environment("ray", ("tests/scale/test_ray_data.py",))}
+ENVIRONMENTS = {
+    "ray": Environment("ray", ("tests/scale/test_ray_data.py",)),
+    "verl": Environment("verl", ("tests/scale/test_verl.py",), ("torch==2.13.0",), pinned=False),
+}
 
 
 def make(name: str) -> Path:
@@ -38,7 +45,10 @@ def make(name: str) -> Path:
     if not python.exists():
         children.run([sys.executable, "-m", "venv", folder], check=True)
     packages = [*PYTEST, *wanted.packages, "--editable", f"{ROOT}[{wanted.extra}]"]
-    children.run([python, "-m", "pip", "install", "--quiet", *packages], timeout=INSTALL_SECONDS, check=True)
+    pins = () if wanted.pinned else ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT")
+    environment = {key: value for key, value in os.environ.items() if key not in pins}
+    command = [python, "-m", "pip", "install", "--quiet", *packages]
+    children.run(command, timeout=INSTALL_SECONDS, check=True, env=environment)
     return python
 
 
@@ -48,7 +58,7 @@ def main() -> None:
     children.answer_interrupts()
     codes = []
     for name in parser.parse_args().names:
-        command = [make(name), "-m", "pytest", *ENVIRONMENTS[name].tests]
+        command = [make(name), "-m", "pytest", "-p", "no:asyncio", *ENVIRONMENTS[name].tests]  # verl brings that plugin
         codes.append(children.run(command, cwd=ROOT, timeout=CHECK_SECONDS, check=False).returncode)
     sys.exit(any(codes))
 

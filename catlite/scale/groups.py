@@ -29,7 +29,7 @@ Rewarded = tuple[float, bool]  # a rollout's reward, and whether it is its own o
 
 
 class Gathering(Generic[S, T]):
-    """The sessions of one prompt, which wait for one another and get their rewards together, or none of them.
+    """Lets the sessions of one prompt wait for one another, and gives all of them their results, or none.
 
     Args:
         size: how many sessions the prompt has.
@@ -55,7 +55,7 @@ class Gathering(Generic[S, T]):
         return results[sorted(self._rollouts).index(session)]
 
     def leave(self, session: int) -> None:
-        """Note that a session has ended: one that brought no rollout leaves the group partial, and no one is scored."""
+        """Note that a session has ended; without its rollout the group is partial, and none of it is scored."""
         if session not in self._rollouts and not self._results.done():
             self._fail(
                 f"session {session} of {self._size} ended without a rollout: the others of its group are not scored, "
@@ -63,13 +63,13 @@ class Gathering(Generic[S, T]):
             )
 
     def _fail(self, why: object) -> None:
-        self._results.set_exception(TrainingError(str(why)))
+        self._results.set_exception(TrainingError(str(why) or repr(why)))
         self._results.exception()  # retrieved, or asyncio would complain of a group that no one waits for
 
 
 @dataclass
 class GroupScorer:
-    """Whole groups in, rewards out: one for a training, so that budget, run folder and pace are those of all processes.
+    """Scores the groups of a whole training, so that its processes have one budget, one run folder and one pace.
 
     Args:
         reward: what `trl_reward` makes.
@@ -92,7 +92,7 @@ class GroupScorer:
     async def score(
         self, name: str, prompt: Any, replies: Sequence[Reply], cut_at: tuple[int | None, Collection[int]]
     ) -> tuple[list[Rewarded], str | None]:
-        """The rewards of a group, in order, or none and why; one that could not be judged has the mean of the others.
+        """Reward a group in order, or say why it has no rewards; what cannot be judged gets the mean of the others.
 
         Args:
             name: the prompt's id.

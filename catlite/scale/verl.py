@@ -51,7 +51,7 @@ from verl.utils.import_utils import load_extern_object  # noqa: E402
 
 
 class Scorer(GroupScorer):
-    """The scorer of a training, an actor; it loads the reward where it works, so that no key travels."""
+    """The actor that scores; it loads the reward where it works, so that no key travels."""
 
     def __init__(self, path: str, name: str) -> None:
         make: Any = load_extern_object(path, name)
@@ -62,7 +62,7 @@ class Scorer(GroupScorer):
 
 
 class GroupRewardWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):  # type: ignore[misc]
-    """verl's worker for agent loops, which waits for the whole group before any of its rollouts is scored."""
+    """Runs agent loops as verl's worker does, and has rollouts wait until their group is whole before it is scored."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -112,7 +112,7 @@ class GroupRewardWorker(AgentLoopWorkerTQ.__ray_metadata__.modified_class):  # t
 
 
 class GroupRewardManager(AgentLoopManagerTQ):  # type: ignore[misc]
-    """verl's manager of agent loops with workers that score whole groups, for `agent_loop_manager_class`."""
+    """Starts workers that score whole groups; the class for verl's `agent_loop_manager_class`."""
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)

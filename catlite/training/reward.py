@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Coroutine, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Generic, TypeVar, overload
 
 from catlite import concurrency
 from catlite.coerce import as_task, check_estimator, check_reward
@@ -38,15 +38,14 @@ from catlite.training.rewarder import Rewarder, default_reward
 from catlite.training.scored import Batch, rewards_for_trl
 from catlite.training.trl import ranks
 
+T = TypeVar("T")
 Rewarded = tuple[float | None, float, str | None]  # reward, offset of the advantage, and the reference that is shown
 
 
-class Rewards(Sequence[float | None]):
+class Rewards(Generic[T], Sequence[float | None]):
     """The rewards of a call on an event loop: scored once they are awaited, or else as soon as the list is read."""
 
-    def __init__(
-        self, score: Callable[[], Coroutine[Any, Any, Batch]], take: Callable[[Batch], list[float | None]]
-    ) -> None:
+    def __init__(self, score: Callable[[], Coroutine[Any, Any, T]], take: Callable[[T], list[float | None]]) -> None:
         self._score, self._take = score, take
         self._rewards: list[float | None] | None = None
 
@@ -58,8 +57,8 @@ class Rewards(Sequence[float | None]):
 
     def __await__(self) -> Generator[Any, None, list[float | None]]:
         if self._rewards is None:
-            batch = yield from asyncio.wrap_future(concurrency.start(self._score())).__await__()
-            self._rewards = self._take(batch)
+            scored = yield from asyncio.wrap_future(concurrency.start(self._score())).__await__()
+            self._rewards = self._take(scored)
         return self._rewards
 
     def __len__(self) -> int:
@@ -71,11 +70,6 @@ class Rewards(Sequence[float | None]):
     def __getitem__(self, index: slice) -> list[float | None]: ...
     def __getitem__(self, index: int | slice) -> float | list[float | None] | None:
         return self.read()[index]
-
-    def __eq__(self, other: object) -> bool:
-        return self.read() == other
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return repr(self.read())
@@ -99,15 +93,9 @@ class CatReward:
     flips: Flips = field(default_factory=Flips)
     offsets: list[float] = field(default_factory=list, init=False)  # for each rollout's advantage, of the latest call
     on_batch: Callable[[Batch, float], None] | None = None  # called with each Batch and when its call began
-    awaited: bool = False  # whether a trainer that can await rewards does so
     last: Batch = field(default_factory=lambda: Batch([], 0.0), init=False)  # of the latest call
     _ledger: Ledger | None = field(default=None, init=False)  # from the first call on: the cap is over all steps
     __name__ = "cat"  # TRL's metrics are called by it
-
-    def __post_init__(self) -> None:
-        if self.awaited:
-            # TRL takes for a coroutine function what has one as its attribute `__call__`; Python calls the class's own.
-            vars(self)["__call__"] = self._acall
 
     def __call__(
         self,
@@ -137,21 +125,18 @@ class CatReward:
                 log_extra("reference", [shown for _, _, shown in rewarded])
             return [reward for reward, _, _ in rewarded]
 
-        if _on_a_loop() and ranks.world_size() == 1:
-            groups, places = self._groups(rows(), log_metric)
-            self.last = Batch([], 0.0)
-            return Rewards(lambda: self.score(groups), lambda batch: take(*self._note(batch, places, began)))
-
         def reward(rows: Sequence[Row]) -> tuple[list[Rewarded], dict[str, float]]:
             groups, places = self._groups(rows, log_metric)
             return self._note(concurrency.run(self.score(groups)), places, began)
 
-        dial = self.rewarder.wait_dial
-        return take(*ranks.work_on_first(rows, reward, self.rewarder.patience, dial))
-
-    async def _acall(self, *args: Any, **kwargs: Any) -> Sequence[float | None]:
-        rewards = self(*args, **kwargs)
-        return await rewards if isinstance(rewards, Rewards) else rewards
+        on_a_loop = _on_a_loop()
+        if on_a_loop and ranks.world_size() == 1:
+            groups, places = self._groups(rows(), log_metric)
+            self.last = Batch([], 0.0)
+            return Rewards(lambda: self.score(groups), lambda batch: take(*self._note(batch, places, began)))
+        # Ranks wait for one another here, so that several rewards come in the same order on all of them.
+        rewards = take(*ranks.work_on_first(rows, reward, self.rewarder.patience, self.rewarder.wait_dial))
+        return Rewards(_nothing, lambda _: rewards) if on_a_loop else rewards
 
     def _groups(self, rows: Sequence[Row], log_metric: LogMetric | None) -> tuple[list[Group], list[int]]:
         """(the groups that `rows` make, the place of each of their rollouts among the rows)."""
@@ -179,6 +164,8 @@ class CatReward:
         self.last = batch
         if self.on_batch is not None:
             self.on_batch(batch, began)
+        elif (fault := next((score.fault for score in batch.scored if score.over), None)) is not None:
+            concurrency.warn(f"groups get no rewards: {fault}", UserWarning)  # a trainer may not show why
         offset = getattr(self.rewarder.reward, "offset", lambda _: 0.0)
         each = [
             (0.0 if reward is None else offset(scored.rewards), scored.shown)
@@ -189,7 +176,7 @@ class CatReward:
         return [(reward, *more) for _, reward, more in in_order], batch.metrics
 
     def __getstate__(self) -> dict[str, Any]:
-        state = vars(self) | {
+        return vars(self) | {
             "rewarder": replace(self.rewarder, has_rewarded=False),
             "run": None if self.run is None else Path(self.run).expanduser().resolve(),
             "flips": Flips(),
@@ -197,12 +184,23 @@ class CatReward:
             "last": Batch([], 0.0),
             "_ledger": self._ledger if self.run is None else None,
         }
-        state.pop("__call__", None)
-        return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self.__post_init__()
+
+class AwaitedReward(CatReward):
+    """A CatReward that TRL's trainers await: those that can look whether `reward.__call__` is a coroutine function.
+
+    A call itself is that of CatReward, so other trainers get their list.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        return super().__getattribute__("_acall" if name == "__call__" else name)
+
+    async def _acall(self, *args: Any, **kwargs: Any) -> Sequence[float | None]:
+        rewards = self(*args, **kwargs)
+        return await rewards if isinstance(rewards, Rewards) else rewards
+
+
+async def _nothing() -> None: ...
 
 
 def _on_a_loop() -> bool:
@@ -234,6 +232,10 @@ def trl_reward(
     that cannot be judged gets None for each rollout; so does every group once the budget is reached. TRL before 1.6
     reads None as 0, so there a single rollout without a reward gets its group's mean. Its `last` is the Batch of the
     latest call, with references and faults.
+
+    A trainer that can await rewards does so (TRL from 1.15 on): its loop goes on, and several rewards are asked for at
+    once. On a running event loop, as in a notebook, a call gives its list when it is awaited or read. The function is
+    pickled as its settings when estimator and reward are, which have no weights (a LocalModel) and no key of their own.
 
     Where torchrun or accelerate has started several processes, each of them must call it for every batch, as TRL does.
     Rank 0 then rewards the groups of all, with one `run` and one `budget`; the other ranks have no `last`.
@@ -274,7 +276,7 @@ def trl_reward(
         check_group(num_generations_eval, "num_generations_eval", fewest=1)
     examples = None if task is None else dict(named(as_task(task, "trl_reward", answer_format=answer_format)))
     check_task(estimator, reward, None if examples is None else list(examples.values()), answer_format)
-    return CatReward(
+    return AwaitedReward(
         Rewarder(estimator, reward or default_reward(), timeout),
         examples,
         (num_generations, num_generations_eval),
@@ -282,5 +284,4 @@ def trl_reward(
         (max_completion_length, eos_token_ids),
         run,
         budget,
-        awaited=True,
     )

@@ -355,7 +355,8 @@ def test_a_wrong_key_is_not_waited_for():
         endpoint = on(server, api_key="sk-wrong-0123456789")
         function = trl_reward(echo, Judged(endpoint), num_generations=2, timeout=60)
         started = time.monotonic()
-        assert function(**batch("a", "b")) == [None, None]
+        with pytest.warns(UserWarning, match="groups get no rewards: .* answered 401"):
+            assert function(**batch("a", "b")) == [None, None]
         assert time.monotonic() - started < 20
         assert function.last.scored[0].over
         endpoint.close()
@@ -367,7 +368,8 @@ def test_a_budget_that_is_reached_abstains_and_what_was_paid_is_kept(tmp_path):
         paid = {"run": tmp_path, "num_generations": 2, "timeout": 30}
         function = trl_reward(echo, Judged(endpoint), budget=catlite.Budget(requests=3), **paid)
         sent = batch("a", "b", "c", "d")
-        assert function(**sent, qid=[1, 1, 2, 2]).count(None) in (2, 4)
+        with pytest.warns(UserWarning, match="groups get no rewards: the budget is reached"):
+            assert function(**sent, qid=[1, 1, 2, 2]).count(None) in (2, 4)
         before = len(server.requests)
         assert before <= 3
         richer = trl_reward(echo, Judged(endpoint), budget=catlite.Budget(requests=10), **paid)
@@ -382,8 +384,9 @@ def test_a_budget_without_a_run_is_over_all_steps():
         budget = catlite.Budget(requests=3)
         function = trl_reward(echo, Judged(endpoint), num_generations=2, timeout=30, budget=budget)
         assert function(**batch("a", "b")) == [1.0, 1.0]
-        assert function(**batch("c", "d")) == [None, None]
-        assert function(**batch("e", "f")) == [None, None]
+        for answers in ("cd", "ef"):
+            with pytest.warns(UserWarning, match="groups get no rewards: the budget is reached"):
+                assert function(**batch(*answers)) == [None, None]
         assert len(server.requests) == 3
         endpoint.close()
 

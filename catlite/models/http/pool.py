@@ -41,7 +41,8 @@ class Pool(Traffic):
 
     def __init__(self, who: str, replicas: tuple[Replica, ...], contact: Contact) -> None:
         super().__init__(who, contact)
-        self.line = concurrency.Line()
+        # Who was at a replica in vain waits for another one, and lets others pass.
+        self.line = concurrency.Line(lambda: any(member.has_room for member in self.members))
         self.members = tuple(Member(replica, self) for replica in replicas)
         self.refusal: CatliteError | None = None  # what is raised to every call
         self.weights = ""  # as the first replica tells them that does
@@ -76,15 +77,15 @@ class Pool(Traffic):
         Raises:
             EndpointUnavailable: all are left out.
         """
-        free = [member for member in self.members if member.has_room]
-        if not free:
-            if not any(member.is_open or member.looking for member in self.members):
-                raise EndpointUnavailable(f"no replica of {self.who} answers{self.troubles()}", sent=False)
-            return None
-        fresh = [member for member in free if member not in tried]
-        if not fresh:
+        usable = [member for member in self.members if member.is_open]
+        if not usable and not any(member.looking for member in self.members):
+            raise EndpointUnavailable(f"no replica of {self.who} answers{self.troubles()}", sent=False)
+        if tried.issuperset(usable):
             tried.clear()
-        member = self._choose(prompt, fresh or free)
+        free = [member for member in usable if member.has_room and member not in tried]
+        if not free:
+            return None
+        member = self._choose(prompt, free)
         tried.add(member)
         member.enter()
         return member
@@ -164,7 +165,6 @@ class Member(Traffic):
     def give_back(self) -> None:
         """Undo `enter`."""
         self.in_flight, self.in_line = self.in_flight - 1, self.in_line - 1
-        self.pool.line.serve()
 
     def _watch(self) -> None:
         """Look after a replica that is silent with requests in flight."""

@@ -136,7 +136,7 @@ async def retrying(
                 return result
             finally:
                 pace.back()
-        pace.failed(failed, sent)
+            pace.failed(failed, sent)  # before its slot is another's
         if elsewhere():
             turned_away += failed.status in (429, 503) or not getattr(failed, "sent", True)
         else:

@@ -284,6 +284,15 @@ def test_each_replica_has_its_own_pace(quick):
     assert servers[1].statuses[200] > 2 * servers[0].statuses[200]
 
 
+def test_a_call_that_was_refused_waits_for_another_replica_and_others_pass_it(quick):
+    with serving(2, latency=0.3) as servers:
+        servers[0].script(lambda number, body: faults.status(429, retry_after=0.01))
+        with fleet(servers, max_connections=1) as model:
+            assert all(rollout.usable for rollout in ask_all(model, questions(6)))
+    assert counts(servers)[0] <= 6
+    assert counts(servers)[1] == 6
+
+
 def test_what_a_replica_takes_is_learned_of_it_alone(servers):
     servers[0].rejects = ("max_tokens",)
     with fleet(servers) as model:
