@@ -23,7 +23,7 @@ import threading
 import time
 from pathlib import Path
 
-from loopback import KEY, SERVER, stats
+from loopback import KEY, SERVER, serve, stats
 
 N, CALLS, CONNECTIONS, ACTORS = 8, 9, 64, 2
 TEXT = "Seven is prime, as it has no divisor but one and itself. "
@@ -129,6 +129,17 @@ def work(engine: str, url: str, questions: int, run: str, kill_at: int) -> None:
     print(json.dumps({"startup": first - started, "seconds": ended - first, "killed": bool(killed)}))
 
 
+def answer() -> None:
+    """Serve replies that name their question, so that no two syntheses are the same."""
+    sys.path.insert(0, str(SERVER.parent))
+    from server import Server
+
+    def reply(body, _):
+        return f"{TEXT}That was: {body['messages'][-1]['content'][:40]}"
+
+    serve(Server(reply, latency=0.05, takes_n=False, keep=False))
+
+
 def kill_actor() -> int:
     """SIGKILL to a process that works on rows; its id."""
     import psutil
@@ -149,7 +160,7 @@ def child(*arguments: object) -> dict[str, float]:
 
 def calls(parts: list[int], questions: int) -> None:
     """Parts 1 to 3."""
-    command = [sys.executable, str(SERVER), "--port", "0", "--latency", "0.05", "--reply", TEXT]
+    command = [sys.executable, __file__, "--arm", "serve"]
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
@@ -187,6 +198,8 @@ def main() -> None:
         kind, *rest = options.arm
         if kind == "memory":
             memory(int(rest[0]))
+        elif kind == "serve":
+            answer()
         else:
             url, questions, run, kill_at = rest
             work(kind, url, int(questions), run, int(kill_at))
