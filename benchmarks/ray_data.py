@@ -106,10 +106,10 @@ def work(engine: str, url: str, questions: int, run: str, kill_at: int) -> None:
     def watch() -> None:
         while not begun or (kill_at and not killed):
             time.sleep(0.05)
-            made = stats(url)["completions"] - before
-            if made and not begun:
+            count = stats(url)["completions"] - before
+            if count and not begun:
                 begun.append(time.perf_counter())
-            if kill_at and made >= kill_at:
+            if kill_at and count >= kill_at:
                 killed.append(kill_actor())
 
     threading.Thread(target=watch, daemon=True).start()

@@ -63,7 +63,7 @@ class Estimate:
         checked = check_settings(
             n=n, min_usable=min_usable, estimator=estimator, answer_format=answer_format, **sampling
         )
-        policy = made(model, base_url)
+        policy = make_model(model, base_url)
         self.answer_format, self.whole = answer_format, whole
         self._estimating = Estimating(policy, estimator, n, min_usable, checked)
         self._part = Part(run, under_way(policy))
@@ -91,7 +91,9 @@ class Estimate:
         except Exception as error:  # one row's failure must not take the data set with it
             if isinstance(error, StoreError | EmbeddedModelError):
                 estimating.stops.append(error)
-            return Reference("", None, "", Group(example, (), shown_name(estimating.policy)), error=rows.reason(error))
+            return Reference(
+                "", None, "", Group(example, (), shown_name(estimating.policy)), error=rows.reason_of(error)
+            )
 
 
 def check_settings(
@@ -106,12 +108,12 @@ def check_settings(
     return check_sampling(sampling, Estimate)
 
 
-def made(model: str | Model | Callable[[], Model], base_url: str | None = None) -> Model:
+def make_model(model: str | Model | Callable[[], Model], base_url: str | None = None) -> Model:
     """Make the Model of `model`; ConfigError for what is none, or works in one process alone."""
-    named: Any = model
+    candidate: Any = model
     if callable(model) and not isinstance(model, type | Model):
-        named = model()
-    policy = resolve(named, base_url=base_url)
+        candidate = model()
+    policy = resolve(candidate, base_url=base_url)
     if isinstance(policy, BatchEndpoint):
         raise ConfigError(
             "a batch API is asked by one process, which waits for it: give BatchEndpoint to catlite.estimate, and an "

@@ -134,6 +134,6 @@ def reward_table(table: Any, scores: Sequence[Row]) -> Any:
     return table
 
 
-def reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Say why a row has no result; an error that is none of ours with its kind."""
     return str(error) if isinstance(error, CatliteError) else f"{type(error).__name__}: {error}"

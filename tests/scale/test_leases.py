@@ -20,10 +20,10 @@ def limiter(tmp_path):
 
     def make(name="run", **caps):
         calls = caps.pop("max_calls", None)
-        made = Limiter(tmp_path / f"{name}.jsonl", catlite.Budget(**caps) if caps else None, calls)
-        made.now = 0.0
-        made.clock = lambda: made.now
-        return made
+        new = Limiter(tmp_path / f"{name}.jsonl", catlite.Budget(**caps) if caps else None, calls)
+        new.now = 0.0
+        new.clock = lambda: new.now
+        return new
 
     return make
 

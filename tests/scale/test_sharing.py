@@ -37,11 +37,11 @@ def batch_of(prompts=QUESTIONS, **columns):
 def test_rows_come_back_in_order_with_the_columns_of_a_parquet_file(endpoint):
     table = asyncio.run(Estimate(endpoint, n=3, answer_format="boxed")(batch_of(id=[f"q{n}" for n in range(6)])))
     assert table.column_names == COLUMNS
-    found = table.to_pylist()
-    assert [row["prompt"][0]["content"] for row in found] == QUESTIONS
-    assert [row["id"] for row in found] == [f"q{n}" for n in range(6)]
+    results = table.to_pylist()
+    assert [row["prompt"][0]["content"] for row in results] == QUESTIONS
+    assert [row["id"] for row in results] == [f"q{n}" for n in range(6)]
     assert asyncio.run(Estimate(endpoint)(batch_of([], id=[]))).schema == table.schema
-    assert {(row["answer"], tuple(row["support"]), row["error"]) for row in found} == {("7", (3, 3), None)}
+    assert {(row["answer"], tuple(row["support"]), row["error"]) for row in results} == {("7", (3, 3), None)}
 
 
 @pytest.mark.parametrize("kind", ["arrow", "pandas", "numpy"])
@@ -83,7 +83,7 @@ def test_a_torn_line_is_passed_over_and_its_reply_asked_for_again(endpoint, serv
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     whole = file.read_bytes()
     file.write_bytes(whole[:-30])
-    for _ in range(2):  # what is written behind a torn line is found
+    for _ in range(2):  # what is written behind a torn line is results
         work(Estimate(endpoint, run=open_here(tmp_path)[0], **vote), batch_of(["Why?"]))
     assert server.completions == 2
 
@@ -105,9 +105,9 @@ def test_a_budget_ends_in_rows_with_an_error_and_a_larger_one_goes_on(endpoint, 
     async def both():
         return await asyncio.gather(parts[0](batch_of(QUESTIONS[:3])), parts[1](batch_of(QUESTIONS[3:])))
 
-    found = [row for table in asyncio.run(both()) for row in table.to_pylist()]
+    results = [row for table in asyncio.run(both()) for row in table.to_pylist()]
     assert server.completions == 5
-    errors = [row["error"] for row in found if row["completion"] is None]
+    errors = [row["error"] for row in results if row["completion"] is None]
     assert errors
     assert all("the budget is reached" in error for error in errors)
     again = work(Estimate(endpoint, run=open_here(tmp_path, budget=catlite.Budget(requests=13))[0], n=2), batch_of())
@@ -118,11 +118,11 @@ def test_a_budget_ends_in_rows_with_an_error_and_a_larger_one_goes_on(endpoint, 
 def test_an_endpoint_that_refuses_the_key_is_not_asked_for_every_row(endpoint, server, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-1")
     part = Estimate(endpoint, run=open_here(tmp_path)[0], n=1)
-    found = work(part, batch_of()) + work(part, batch_of())
+    results = work(part, batch_of()) + work(part, batch_of())
     assert server.requests
     assert len(server.requests) <= 6
-    assert all(row["error"] for row in found)
-    assert found[-1]["error"].startswith("not done: ")
+    assert all(row["error"] for row in results)
+    assert results[-1]["error"].startswith("not done: ")
 
 
 async def broken(group):
@@ -157,8 +157,8 @@ def test_a_disk_that_is_full_is_an_error_in_the_rows_and_ends_the_run(endpoint, 
     run, _ = open_here(tmp_path)
     part = Estimate(endpoint, run=run, n=1)
     monkeypatch.setattr("catlite.runs.shared.append", _full)
-    found = work(part, batch_of()) + work(part, batch_of())
-    assert all("could not be written" in row["error"] for row in found)
+    results = work(part, batch_of()) + work(part, batch_of())
+    assert all("could not be written" in row["error"] for row in results)
     assert server.completions <= 6
 
 
@@ -213,9 +213,9 @@ def test_replies_are_scored_row_by_row_or_as_a_group():
             "more": [1, 2],
         }
     )
-    found = asyncio.run(match(table))
-    assert found.column_names == [*table.column_names, *rows.REWARD_COLUMNS]
-    assert found["reward"].to_pylist() == [1.0, 0.0]
+    results = asyncio.run(match(table))
+    assert results.column_names == [*table.column_names, *rows.REWARD_COLUMNS]
+    assert results["reward"].to_pylist() == [1.0, 0.0]
     group = pa.table({"prompt": ["Why?"], "answer": ["7"], "completions": [[r"\boxed{7}", r"\boxed{9}", "none"]]})
     (row,) = work(match, group)
     assert (row["rewards"], row["reward"], row["reward_error"]) == ([1.0, 0.0, 0.0], None, None)
@@ -239,7 +239,7 @@ def test_a_reward_that_fails_is_an_error_in_the_row():
         return [1.0, 1.0]
 
     table = pa.table({"prompt": ["Why?", "Why?"], "completion": ["a", None]})
-    found = work(Judge(short), table)
-    assert [row["reward"] for row in found] == [None, None]
-    assert "2 scores for 1 replies" in found[0]["reward_error"]
-    assert "the row has no completion" in found[1]["reward_error"]
+    results = work(Judge(short), table)
+    assert [row["reward"] for row in results] == [None, None]
+    assert "2 scores for 1 replies" in results[0]["reward_error"]
+    assert "the row has no completion" in results[1]["reward_error"]
