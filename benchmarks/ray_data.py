@@ -23,7 +23,7 @@ import threading
 import time
 from pathlib import Path
 
-from loopback import KEY, SERVER, stats
+from loopback import KEY, SERVER, serve, stats
 
 N, CALLS, CONNECTIONS, ACTORS = 8, 9, 64, 2
 TEXT = "Seven is prime, as it has no divisor but one and itself. "
@@ -129,6 +129,17 @@ def work(engine: str, url: str, questions: int, run: str, kill_at: int) -> None:
     print(json.dumps({"startup": first - started, "seconds": ended - first, "killed": bool(killed)}))
 
 
+def answer() -> None:
+    """Serve replies that name their question, so that no two syntheses are the same."""
+    sys.path.insert(0, str(SERVER.parent))
+    from server import Server
+
+    def reply(body, _):
+        return f"{TEXT}That was: {body['messages'][-1]['content'][:40]}"
+
+    serve(Server(reply, latency=0.05, takes_n=False, keep=False))
+
+
 def kill_actor() -> int:
     """SIGKILL to a process that works on rows; its id."""
     import psutil
@@ -144,12 +155,13 @@ def child(*arguments: object) -> dict[str, float]:
     """What an arm printed, in a fresh process."""
     command = [sys.executable, __file__, *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    # Ray tells of killed processes there as well.
+    return json.loads(next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{")))
 
 
 def calls(parts: list[int], questions: int) -> None:
     """Parts 1 to 3."""
-    command = [sys.executable, str(SERVER), "--port", "0", "--latency", "0.05", "--reply", TEXT]
+    command = [sys.executable, __file__, "--arm", "serve"]
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
@@ -161,20 +173,23 @@ def calls(parts: list[int], questions: int) -> None:
             result = child("--arm", engine, url, questions, f"{folder}/{run}", kill_at)
             return result | {"calls": stats(url)["completions"] - before}
 
-        if 1 in parts or 3 in parts:
-            plain, ray = arm("asyncio", "plain"), arm("ray", "ray")
-            for name, result in (("plain asyncio", plain), ("Ray Data, 2 actors", ray)):
-                rate = result["calls"] / result["seconds"]
+        try:
+            if 1 in parts or 3 in parts:
+                plain, ray = arm("asyncio", "plain"), arm("ray", "ray")
+                for name, result in (("plain asyncio", plain), ("Ray Data, 2 actors", ray)):
+                    rate = result["calls"] / result["seconds"]
+                    started = f"after {result['startup']:.1f} s to start"
+                    print(f"{name}: {result['calls']:,} calls, {rate:,.0f} a second, {started}")
+                print(f"1. throughput, once started: {plain['seconds'] / ray['seconds']:.2f} times plain asyncio's")
+            if 2 in parts:
+                repeats = arm("ray", "killed", questions * CALLS // 2)["calls"] - questions * CALLS
                 print(
-                    f"{name}: {result['calls']:,} calls, {rate:,.0f} a second, after {result['startup']:.1f} s to start"
+                    f"2. calls repeated after a killed actor: {repeats} (in flight: {CONNECTIONS // ACTORS} an actor)"
                 )
-            print(f"1. throughput, once started: {plain['seconds'] / ray['seconds']:.2f} times plain asyncio's")
-        if 2 in parts:
-            repeats = arm("ray", "killed", questions * CALLS // 2)["calls"] - questions * CALLS
-            print(f"2. calls repeated after a killed actor: {repeats} (in flight: {CONNECTIONS // ACTORS} an actor)")
-        if 3 in parts:
-            print(f"3. calls of a second run: {arm('ray', 'ray')['calls']}")
-        server.terminate()
+            if 3 in parts:
+                print(f"3. calls of a second run: {arm('ray', 'ray')['calls']}")
+        finally:
+            server.terminate()
 
 
 def main() -> None:
@@ -187,6 +202,8 @@ def main() -> None:
         kind, *rest = options.arm
         if kind == "memory":
             memory(int(rest[0]))
+        elif kind == "serve":
+            answer()
         else:
             url, questions, run, kill_at = rest
             work(kind, url, int(questions), run, int(kill_at))

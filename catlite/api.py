@@ -58,7 +58,7 @@ async def asynthesize(
         progress: a line that shows the rollouts that have arrived and what they answer, then the reference as it is
             written; in a notebook a card. True at once, None after two seconds in a terminal or a notebook, False
             never.
-        base_url: where a model given by name is served.
+        base_url: where a model given by name is served, a list for replicas of it.
         api_key: its key; never shown, logged or kept.
         **sampling: temperature, top_p, max_tokens, … of the rollouts; the anchor is held to the same max_tokens.
 

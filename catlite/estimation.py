@@ -99,7 +99,7 @@ async def aestimate(
         run: a folder in which every reply is kept as it arrives; the same call again asks only for what is missing.
         budget: a hard cap on requests, tokens or dollars; None for none.
         progress: as in `evaluate`.
-        base_url: where a model given by name is served.
+        base_url: where a model given by name is served, a list for replicas of it.
         api_key: its key; never shown, logged or kept.
         **sampling: temperature, top_p, max_tokens, … of the rollouts; a synthesis is held to the same max_tokens.
 

@@ -73,7 +73,7 @@ async def aevaluate(
         progress: a bar with rate, cost so far and time left; True shows it at once, None after two seconds in a
             terminal or a notebook, False never; a function is called with (questions done, questions), each repeat
             counted.
-        base_url: where a policy given by name is served.
+        base_url: where a policy given by name is served, a list for replicas of it.
         api_key: its key; never shown, logged or kept.
         **sampling: temperature, top_p, max_tokens, … of the rollouts.
 

@@ -45,7 +45,7 @@ async def ajudge(
         max_tokens: of each of the judge's replies; None leaves the judge's own limit.
         progress: a line that counts the seconds; True at once, None after two of them in a terminal or a notebook,
             False never.
-        base_url: where a judge given by name is served.
+        base_url: where a judge given by name is served, a list for replicas of it.
         api_key: its key, where it needs one.
 
     Returns:

@@ -57,7 +57,7 @@ def connect(address: str | None = None) -> Any:
 
 
 def open_run(folder: str | Path, *, budget: Budget | None = None, max_calls: int | None = None) -> SharedRun:
-    """Open a run for the actors of a cluster, with a limiter that lasts as long as this process.
+    """Open a run for the actors of a cluster, with a limiter that lasts until `close_run`, or the end of this process.
 
     Args:
         folder: on storage that all nodes mount at the same path, such as NFS. Every reply is kept there as it comes,
@@ -89,6 +89,21 @@ def open_run(folder: str | Path, *, budget: Budget | None = None, max_calls: int
         return _RayReport(actor.remote(file, budget, max_calls))
 
     return make_run(folder, budget, start, _actor)
+
+
+def close_run(run: SharedRun) -> None:
+    """End the limiter of a run that `open_run` opened, once nothing works on the run; a second time changes nothing.
+
+    Args:
+        run: the run.
+
+    Example:
+        >>> ray_data.close_run(run)
+    """
+    import ray
+
+    if isinstance(run.report, _RayReport):
+        ray.kill(run.report.limiter)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from catlite.references.dataset import References
 from catlite.runs.budget import Budget, Ledger
 from catlite.runs.session import copies
 from catlite.scale import rows
-from catlite.scale.cluster import connect as connect, open_run as open_run, pool_size
+from catlite.scale.cluster import close_run as close_run, connect as connect, open_run as open_run, pool_size
 from catlite.scale.estimating import Estimate as Estimate, check_settings
 from catlite.scale.judging import Judge as Judge
 from catlite.scale.sharing import SharedRun
@@ -149,15 +149,18 @@ def estimate(
     dataset = ray.data.from_items(questions, override_num_blocks=-(-len(questions) // _BATCH))
     shared = open_run(run, budget=budget, max_calls=max_calls)
     references: dict[int, Reference] = {}
-    mapped = estimate_dataset(dataset, model, run=shared, actors=actors, whole=True, **settings)
-    mapped.context.enable_progress_bars = bool(progress)
-    logging.getLogger("ray.data").setLevel(logging.INFO if progress else logging.WARNING)
-    for batch in mapped.iter_batches(batch_size=None, batch_format="pyarrow"):
-        for text in batch["whole"].to_pylist():
-            reference = rows.whole_of(text)
-            place = int(reference.group.example.id or 0)
-            group = replace(reference.group, example=whole.examples[place])
-            references[place] = replace(reference, group=group)
+    try:
+        mapped = estimate_dataset(dataset, model, run=shared, actors=actors, whole=True, **settings)
+        mapped.context.enable_progress_bars = bool(progress)
+        logging.getLogger("ray.data").setLevel(logging.INFO if progress else logging.WARNING)
+        for batch in mapped.iter_batches(batch_size=None, batch_format="pyarrow"):
+            for text in batch["whole"].to_pylist():
+                reference = rows.whole_of(text)
+                place = int(reference.group.example.id or 0)
+                group = replace(reference.group, example=whole.examples[place])
+                references[place] = replace(reference, group=group)
+    finally:
+        close_run(shared)
     checked = {
         name: value for name, value in settings.items() if name not in ("n", "estimator", "min_usable", "base_url")
     }

@@ -233,7 +233,7 @@ def trl_reward(
     reads None as 0, so there a single rollout without a reward gets its group's mean. Its `last` is the Batch of the
     latest call, with references and faults.
 
-    A trainer that can await rewards does so (TRL from 1.15 on): its loop goes on, and several rewards are asked for at
+    A trainer that can await rewards does so (TRL from 1.14 on): its loop goes on, and several rewards are asked for at
     once. On a running event loop, as in a notebook, a call gives its list when it is awaited or read. The function is
     pickled as its settings when estimator and reward are, which have no weights (a LocalModel) and no key of their own.
 

@@ -17,7 +17,9 @@ from catlite.errors import ConfigError
 BaseURL: TypeAlias = "str | Secret | Sequence[str | Secret] | None"  # a list is a fleet's
 OPENAI_URL = "https://api.openai.com/v1"
 _HIDDEN = "[key hidden]"
-_NAMES_KEY = re.compile(r"(?<!cache_)key|token(?!s|_id)|secret|passw|pwd|auth|credential|cookie", re.IGNORECASE)
+_NAMES_KEY = re.compile(
+    r"(?<!cache_)key(?!word)|token(?!s|_id|iz)|secret|passw|pwd|auth(?!ors?$)|credential|cookie", re.IGNORECASE
+)
 _LOOKS_LIKE_KEY = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{16,}")
 
 

@@ -103,6 +103,19 @@ class Llama:
         return {"/apply-template": self.template, "/tokenize": self.tokenize, "/completion": self.complete}
 
 
+def test_a_fleet_scores_a_text_at_one_replica_and_goes_on_at_another_when_that_dies(hurry):
+    with Server(routes=Llama().routes) as first, Server(routes=Llama().routes) as second:
+        model = on(first, base_url=[first.url, second.url])
+        with model:
+            for _ in range(2):
+                assert score(model, "ab") == [-0.097, -0.098]
+            posts = [sum(request.method == "POST" for request in server.requests) for server in (first, second)]
+            assert sorted(posts) == [0, 8]
+            home = first if posts[0] else second
+            home.routes = dict.fromkeys(Llama().routes, lambda body: status(502))
+            assert score(model, "ab") == [-0.097, -0.098]
+
+
 def test_llama_is_asked_to_write_exactly_the_texts_tokens():
     llama = Llama()
     with Server(routes=llama.routes) as server, on(server) as model:

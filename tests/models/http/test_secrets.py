@@ -227,6 +227,7 @@ LOGIN = f"http://somebody:{PASSWORD}@example.org/v1"
         {"extra_body": {"deep": {"harmless": [1, f"Bearer {KEY}"]}}},
         {"extra_body": {"harmless": KEY.encode()}},
         {"metadata": {"session_token": PASSWORD}},
+        {"metadata": {"Authorization": PASSWORD}},
         {"user": KEY},
     ],
 )
@@ -245,7 +246,8 @@ def test_a_key_of_the_environment_stays_there_and_is_found_again(server, monkeyp
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("HOSTED_VLLM_API_BASE", server.url)
     monkeypatch.setenv("HOSTED_VLLM_API_KEY", KEY)
-    body = {"chat_template_kwargs": {"enable_thinking": False}, "stop_token_ids": [7], "order": ["Qwen/Qwen3-4B"]}
+    plain = {"tokenizer_mode": "auto", "keywords": ["a"], "authors": "b", "skip_special_tokens": "c"}
+    body = {"chat_template_kwargs": {"enable_thinking": False}, "order": ["Qwen/Qwen3-4B"], **plain}
     for model, base_url in (("test-model", server.url), ("hosted_vllm/test-model", None)):
         price = catlite.Price(1.0, 2.0)
         endpoint = Endpoint(model, base_url=base_url, max_connections=3, price=price, top_p=0.5, extra_body=body)
