@@ -155,7 +155,8 @@ def child(*arguments: object) -> dict[str, float]:
     """What an arm printed, in a fresh process."""
     command = [sys.executable, __file__, *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    # Ray tells of killed processes there as well.
+    return json.loads(next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{")))
 
 
 def calls(parts: list[int], questions: int) -> None:
@@ -172,20 +173,23 @@ def calls(parts: list[int], questions: int) -> None:
             result = child("--arm", engine, url, questions, f"{folder}/{run}", kill_at)
             return result | {"calls": stats(url)["completions"] - before}
 
-        if 1 in parts or 3 in parts:
-            plain, ray = arm("asyncio", "plain"), arm("ray", "ray")
-            for name, result in (("plain asyncio", plain), ("Ray Data, 2 actors", ray)):
-                rate = result["calls"] / result["seconds"]
+        try:
+            if 1 in parts or 3 in parts:
+                plain, ray = arm("asyncio", "plain"), arm("ray", "ray")
+                for name, result in (("plain asyncio", plain), ("Ray Data, 2 actors", ray)):
+                    rate = result["calls"] / result["seconds"]
+                    started = f"after {result['startup']:.1f} s to start"
+                    print(f"{name}: {result['calls']:,} calls, {rate:,.0f} a second, {started}")
+                print(f"1. throughput, once started: {plain['seconds'] / ray['seconds']:.2f} times plain asyncio's")
+            if 2 in parts:
+                repeats = arm("ray", "killed", questions * CALLS // 2)["calls"] - questions * CALLS
                 print(
-                    f"{name}: {result['calls']:,} calls, {rate:,.0f} a second, after {result['startup']:.1f} s to start"
+                    f"2. calls repeated after a killed actor: {repeats} (in flight: {CONNECTIONS // ACTORS} an actor)"
                 )
-            print(f"1. throughput, once started: {plain['seconds'] / ray['seconds']:.2f} times plain asyncio's")
-        if 2 in parts:
-            repeats = arm("ray", "killed", questions * CALLS // 2)["calls"] - questions * CALLS
-            print(f"2. calls repeated after a killed actor: {repeats} (in flight: {CONNECTIONS // ACTORS} an actor)")
-        if 3 in parts:
-            print(f"3. calls of a second run: {arm('ray', 'ray')['calls']}")
-        server.terminate()
+            if 3 in parts:
+                print(f"3. calls of a second run: {arm('ray', 'ray')['calls']}")
+        finally:
+            server.terminate()
 
 
 def main() -> None:

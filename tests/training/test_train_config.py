@@ -16,6 +16,8 @@ import catlite  # noqa: E402
 from catlite import AnswerMatch, Example, LocalModel, Task, TrainConfig, train  # noqa: E402
 from catlite.errors import ConfigError, DataError, OutOfMemory  # noqa: E402
 from catlite.training.config import family_sampling, rollout_sampling  # noqa: E402
+from catlite.training.folder import Folder  # noqa: E402
+from catlite.training.lora import TrainablePolicy  # noqa: E402
 from catlite.training.trl.settings import trl_settings  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
@@ -223,6 +225,19 @@ def test_what_several_processes_cannot_share_is_refused_before_weights_load(
     with pytest.raises(ConfigError, match=said):
         train(open_task(), policy, estimator=constant, reward=vowels, config=small(**settings))
     assert not policy.weights.loaded
+
+
+def test_more_processes_than_gpus_are_refused(folder, monkeypatch):
+    monkeypatch.setattr("catlite.training.trl.ranks.join_ranks", lambda: 4)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    with pytest.raises(ConfigError, match=r"4 processes run on a machine with 2 GPUs: .* --nproc_per_node 2"):
+        TrainablePolicy(folder, small())
+
+
+def test_a_folder_that_another_machine_alone_sees_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"not there on each machine: give a run= on a disk that they share"):
+        Folder(tmp_path / "run").check_seen()
 
 
 def test_sft_is_for_one_process(folder, monkeypatch):
