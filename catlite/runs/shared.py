@@ -119,7 +119,8 @@ def _read(path: Path) -> tuple[list[tuple[str, int, Rollout]], dict[tuple[str, s
         text = path.read_text("ascii", "replace")
     except FileNotFoundError:
         text = ""
-    replies, addresses = [], {}
+    replies: list[tuple[str, int, Rollout]] = []
+    addresses: dict[tuple[str, str], None] = {}
     for line in filter(None, text.split("\n")):
         try:
             first, second, *fields = json.loads(line)

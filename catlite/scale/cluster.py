@@ -104,11 +104,11 @@ def close_run(run: SharedRun) -> None:
     Example:
         >>> ray_data.close_run(run)
     """
-    import ray
-
     if (lock := _locks.pop(run.folder, None)) is not None:
         lock.release()
     if isinstance(run.report, _RayReport):
+        import ray
+
         ray.kill(run.report.limiter)
 
 
