@@ -3,16 +3,17 @@
     python benchmarks/fleet.py [--replicas 4] [--connections 64] [--seconds 1.0] [--questions 80] [--rounds 3]
 
 Each replica is a process that bounds its throughput as a GPU server does: `--connections` requests are served at once,
-each in `--seconds`, and further ones wait. Every question is 8 rollouts, one request each (the servers take no n); the
-fleet has as many questions for each of its replicas as one replica alone. Arms take turns; imports are left out. The
-aim is 3.8 times the throughput of one replica with four, and that a killed replica loses nothing and costs no more
-requests than it had in flight.
+each in `--seconds` times 0.7 to 1.3, and further ones wait. Every question is 8 rollouts, one request each (the servers
+take no n); the fleet has as many questions for each of its replicas as one replica alone. Arms take turns; imports are
+left out. The aim is 3.8 times the throughput of one replica with four, and that a killed replica loses nothing and
+costs no more requests than it had in flight.
 """
 
 import argparse
 import heapq
 import os
 import platform
+import random
 import signal
 import statistics
 import subprocess
@@ -33,10 +34,11 @@ class Slots:
     def __init__(self, count: int, seconds: float) -> None:
         self.seconds = seconds
         self.free = [0.0] * count  # when each slot is free
+        self.draws = random.Random(0)
 
     def __call__(self, *_: object) -> float:
         now = time.monotonic()
-        end = max(now, self.free[0]) + self.seconds
+        end = max(now, self.free[0]) + self.seconds * self.draws.uniform(0.7, 1.3)
         heapq.heapreplace(self.free, end)
         return end - now
 
@@ -70,7 +72,7 @@ def arm(replicas: int, arguments: argparse.Namespace, *, kill: bool = False) -> 
             work = concurrency.each(lambda question: model.sample(question, n), questions, 2 * model.max_connections)
             return [rollout for rollouts in concurrency.run(work) for rollout in rollouts]
 
-        ask([f"First {i}?" for i in range(replicas)], 1)  # opens connections
+        ask([f"First {i}?" for i in range(2 * replicas)], 2)  # opens connections, and learns that n is not taken
         store = session.current().store
         before, questions = store.account.spent.requests, arguments.questions * replicas
         if kill:

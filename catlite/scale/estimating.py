@@ -15,6 +15,7 @@ from catlite.models.base import Model, check_sampling, shown_name
 from catlite.models.http.batch import BatchEndpoint
 from catlite.models.naming import resolve
 from catlite.rollouts import check_group, under_way
+from catlite.runs.shared import digest_of
 from catlite.scale import rows
 from catlite.scale.sharing import Part, SharedRun
 
@@ -63,7 +64,7 @@ class Estimate:
         checked = check_settings(
             n=n, min_usable=min_usable, estimator=estimator, answer_format=answer_format, **sampling
         )
-        policy = made(model, base_url)
+        policy = make_model(model, base_url)
         self.answer_format, self.whole = answer_format, whole
         self._estimating = Estimating(policy, estimator, n, min_usable, checked)
         self._part = Part(run, under_way(policy))
@@ -82,16 +83,19 @@ class Estimate:
 
     async def _estimate(self, row: rows.Row) -> Reference:
         """Make the reference of one row, which has `.error` whatever goes wrong."""
-        estimating, example = self._estimating, Example("(no prompt)", id=row.get("id"))
+        name = digest_of(repr(row)) if row.get("id") is None else str(row["id"])
+        estimating, example = self._estimating, Example("(no prompt)", id=name)
         try:
             example = rows.example_of(row, self.answer_format)
-            async with self._part.question(example.messages, row.get("copy") or 0) as digest:
+            async with self._part.question(example.messages, int(row.get("copy") or 0)) as digest:
                 example = replace(example, id=example.id or digest)
                 return await estimating.estimate(example)
         except Exception as error:  # one row's failure must not take the data set with it
             if isinstance(error, StoreError | EmbeddedModelError):
                 estimating.stops.append(error)
-            return Reference("", None, "", Group(example, (), shown_name(estimating.policy)), error=rows.reason(error))
+            return Reference(
+                "", None, "", Group(example, (), shown_name(estimating.policy)), error=rows.reason_of(error)
+            )
 
 
 def check_settings(
@@ -106,12 +110,12 @@ def check_settings(
     return check_sampling(sampling, Estimate)
 
 
-def made(model: str | Model | Callable[[], Model], base_url: str | None = None) -> Model:
+def make_model(model: str | Model | Callable[[], Model], base_url: str | None = None) -> Model:
     """Make the Model of `model`; ConfigError for what is none, or works in one process alone."""
-    named: Any = model
+    candidate: Any = model
     if callable(model) and not isinstance(model, type | Model):
-        named = model()
-    policy = resolve(named, base_url=base_url)
+        candidate = model()
+    policy = resolve(candidate, base_url=base_url)
     if isinstance(policy, BatchEndpoint):
         raise ConfigError(
             "a batch API is asked by one process, which waits for it: give BatchEndpoint to catlite.estimate, and an "

@@ -45,15 +45,15 @@ class Judge:
         run: SharedRun | None = None,
         answer_format: str | None = None,
     ) -> None:
-        made: Any = reward
+        scorer: Any = reward
         if inspect.isfunction(reward) and not inspect.signature(reward).parameters:
-            made = made()
-        check_reward(made)
-        self.reward: Reward = made
+            scorer = scorer()
+        check_reward(scorer)
+        self.reward: Reward = scorer
         self.answer_format = answer_format
         models = [
             part
-            for layer in layers(made)
+            for layer in layers(scorer)
             for part in getattr(layer, "__dict__", {}).values()
             if isinstance(part, Model)
         ]
@@ -92,5 +92,5 @@ class Judge:
         except Exception as error:  # one row's failure must not take the data set with it
             if ends_run(error) or isinstance(error, StoreError):
                 self._stops.append(error)
-            result, reason = {}, rows.reason(error)
+            result, reason = {}, rows.reason_of(error)
         return result | {"reward_error": reason, "reward_cost_usd": Usage.total(cost).cost_usd}

@@ -5,7 +5,7 @@ import json
 import stat
 
 import pytest
-from server import status
+from server import Server, status
 from sharing_help import open_here
 
 import catlite
@@ -37,11 +37,11 @@ def batch_of(prompts=QUESTIONS, **columns):
 def test_rows_come_back_in_order_with_the_columns_of_a_parquet_file(endpoint):
     table = asyncio.run(Estimate(endpoint, n=3, answer_format="boxed")(batch_of(id=[f"q{n}" for n in range(6)])))
     assert table.column_names == COLUMNS
-    found = table.to_pylist()
-    assert [row["prompt"][0]["content"] for row in found] == QUESTIONS
-    assert [row["id"] for row in found] == [f"q{n}" for n in range(6)]
+    results = table.to_pylist()
+    assert [row["prompt"][0]["content"] for row in results] == QUESTIONS
+    assert [row["id"] for row in results] == [f"q{n}" for n in range(6)]
     assert asyncio.run(Estimate(endpoint)(batch_of([], id=[]))).schema == table.schema
-    assert {(row["answer"], tuple(row["support"]), row["error"]) for row in found} == {("7", (3, 3), None)}
+    assert {(row["answer"], tuple(row["support"]), row["error"]) for row in results} == {("7", (3, 3), None)}
 
 
 @pytest.mark.parametrize("kind", ["arrow", "pandas", "numpy"])
@@ -76,6 +76,41 @@ def test_rows_with_one_prompt_share_replies_unless_they_are_numbered(endpoint, s
     assert server.completions == 2
 
 
+def test_rows_with_one_prompt_that_are_under_way_together_are_paid_for_once(endpoint, server, tmp_path):
+    vote = {"estimator": catlite.MajorityVote(), "answer_format": "boxed", "n": 2}
+    work(Estimate(endpoint, run=open_here(tmp_path)[0], **vote), batch_of(["Why?"] * 4))
+    assert server.completions == 1
+
+
+def test_the_replies_of_a_fleet_are_found_with_another_list_of_replicas(endpoint, server, tmp_path):
+    vote = {"estimator": catlite.MajorityVote(), "answer_format": "boxed", "n": 2}
+    with Server(server.reply) as other:
+        other.key = server.key
+        for urls in ([server.url, other.url], [other.url, "http://127.0.0.1:9/v1"]):
+            fleet = catlite.Endpoint("test-model", base_url=urls, max_tokens=64)
+            (row,) = work(Estimate(fleet, run=open_here(tmp_path)[0], **vote), batch_of(["Why?"]))
+            assert (row["error"], row["support"]) == (None, [2, 2])
+            assert server.completions + other.completions == 1
+
+
+def test_a_prompt_is_the_same_whatever_fields_arrow_fills_with_null(endpoint, server, tmp_path):
+    part = {"type": "text", "text": "Why?"}
+    for content in ([part], [part | {"image_url": None}]):
+        run, _ = open_here(tmp_path)
+        work(Estimate(endpoint, run=run, n=1), batch_of([[{"role": "user", "content": content}]]))
+    assert server.completions == 2  # a rollout and a synthesis
+    assert "null" not in json.dumps([request.body["messages"] for request in server.requests])
+
+
+def test_a_number_in_a_column_with_gaps_is_the_same_number(endpoint, server, tmp_path):
+    for copy in ([0, 1], [None, 1.0], [float("nan"), 1.0]):  # as pandas and NumPy make of it
+        run, _ = open_here(tmp_path)
+        results = work(Estimate(endpoint, run=run, n=1), {"prompt": ["Why?"] * 2, "copy": copy, "id": copy})
+        assert [row["error"] for row in results] == [None, None]
+        assert results[1]["id"] == "1"
+    assert server.completions == 4
+
+
 def test_a_torn_line_is_passed_over_and_its_reply_asked_for_again(endpoint, server, tmp_path):
     vote = {"estimator": catlite.MajorityVote(), "answer_format": "boxed", "n": 1}
     work(Estimate(endpoint, run=open_here(tmp_path)[0], **vote), batch_of(["Why?"]))
@@ -83,7 +118,7 @@ def test_a_torn_line_is_passed_over_and_its_reply_asked_for_again(endpoint, serv
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     whole = file.read_bytes()
     file.write_bytes(whole[:-30])
-    for _ in range(2):  # what is written behind a torn line is found
+    for _ in range(2):  # what is written behind a torn line is results
         work(Estimate(endpoint, run=open_here(tmp_path)[0], **vote), batch_of(["Why?"]))
     assert server.completions == 2
 
@@ -105,9 +140,9 @@ def test_a_budget_ends_in_rows_with_an_error_and_a_larger_one_goes_on(endpoint, 
     async def both():
         return await asyncio.gather(parts[0](batch_of(QUESTIONS[:3])), parts[1](batch_of(QUESTIONS[3:])))
 
-    found = [row for table in asyncio.run(both()) for row in table.to_pylist()]
+    results = [row for table in asyncio.run(both()) for row in table.to_pylist()]
     assert server.completions == 5
-    errors = [row["error"] for row in found if row["completion"] is None]
+    errors = [row["error"] for row in results if row["completion"] is None]
     assert errors
     assert all("the budget is reached" in error for error in errors)
     again = work(Estimate(endpoint, run=open_here(tmp_path, budget=catlite.Budget(requests=13))[0], n=2), batch_of())
@@ -118,11 +153,11 @@ def test_a_budget_ends_in_rows_with_an_error_and_a_larger_one_goes_on(endpoint, 
 def test_an_endpoint_that_refuses_the_key_is_not_asked_for_every_row(endpoint, server, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-1")
     part = Estimate(endpoint, run=open_here(tmp_path)[0], n=1)
-    found = work(part, batch_of()) + work(part, batch_of())
+    results = work(part, batch_of()) + work(part, batch_of())
     assert server.requests
     assert len(server.requests) <= 6
-    assert all(row["error"] for row in found)
-    assert found[-1]["error"].startswith("not done: ")
+    assert all(row["error"] for row in results)
+    assert results[-1]["error"].startswith("not done: ")
 
 
 async def broken(group):
@@ -134,6 +169,7 @@ async def broken(group):
     [
         (pa.table({"question": ["Why?"]}), {}, "the row has no prompt, a text or a list of messages: its columns are"),
         (batch_of([""]), {}, "prompt"),
+        (batch_of([["Why?"]]), {}, "message 0 is str"),
         (batch_of(["Why?"], answer_format=["("]), {}, "answer_format"),
         (batch_of(["Why?"]), {"estimator": broken}, "KeyError: 'mine'"),
         (
@@ -153,12 +189,17 @@ def test_a_row_that_cannot_be_done_has_an_error(endpoint, server, batch, setting
     assert (row["completion"], row["reference"]) == (None, None)
 
 
+def test_rows_that_cannot_be_done_have_ids_of_their_own(endpoint):
+    results = work(Estimate(endpoint, n=1), batch_of(["", " "])) + work(Estimate(endpoint, n=1), batch_of(["  "]))
+    assert len({row["id"] for row in results}) == 3
+
+
 def test_a_disk_that_is_full_is_an_error_in_the_rows_and_ends_the_run(endpoint, server, tmp_path, monkeypatch):
     run, _ = open_here(tmp_path)
     part = Estimate(endpoint, run=run, n=1)
     monkeypatch.setattr("catlite.runs.shared.append", _full)
-    found = work(part, batch_of()) + work(part, batch_of())
-    assert all("could not be written" in row["error"] for row in found)
+    results = work(part, batch_of()) + work(part, batch_of())
+    assert all("could not be written" in row["error"] for row in results)
     assert server.completions <= 6
 
 
@@ -187,6 +228,17 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
         open_here(tmp_path / "file" / "run")
 
 
+def test_a_folder_belongs_to_runs_of_one_kind(endpoint, server, tmp_path):
+    catlite.estimate(["Why?"], endpoint(), n=1, run=tmp_path / "ordinary")
+    with pytest.raises(StoreError, match=r"'\S+ordinary' has the replies of a run without Ray: .*another folder"):
+        open_here(tmp_path / "ordinary")
+    work(Estimate(endpoint, n=1, run=open_here(tmp_path / "shared")[0]), batch_of(["Why?"]))
+    sent = server.completions
+    with pytest.raises(StoreError, match=r"'\S+shared' has the replies of a run with Ray: .*another folder"):
+        catlite.estimate(["Why?"], endpoint(), n=1, run=tmp_path / "shared")
+    assert server.completions == sent
+
+
 def test_a_batch_api_is_not_asked_by_actors(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-1")
     with pytest.raises(ConfigError, match="a batch API is asked by one process"):
@@ -213,9 +265,9 @@ def test_replies_are_scored_row_by_row_or_as_a_group():
             "more": [1, 2],
         }
     )
-    found = asyncio.run(match(table))
-    assert found.column_names == [*table.column_names, *rows.REWARD_COLUMNS]
-    assert found["reward"].to_pylist() == [1.0, 0.0]
+    results = asyncio.run(match(table))
+    assert results.column_names == [*table.column_names, *rows.REWARD_COLUMNS]
+    assert results["reward"].to_pylist() == [1.0, 0.0]
     group = pa.table({"prompt": ["Why?"], "answer": ["7"], "completions": [[r"\boxed{7}", r"\boxed{9}", "none"]]})
     (row,) = work(match, group)
     assert (row["rewards"], row["reward"], row["reward_error"]) == ([1.0, 0.0, 0.0], None, None)
@@ -234,12 +286,30 @@ def test_a_judge_is_kept_and_its_silence_is_null_and_not_zero(endpoint, server, 
     assert server.completions == sent
 
 
+@pytest.mark.parametrize(
+    ("rubric", "asked", "error"),
+    [
+        ([{"criterion": "It is polite.", "points": 2.0}], 1, None),
+        (["It is polite.", "It is short."], 2, None),
+        ("polite", 0, "the rubric in 'rubric' is text that is not JSON"),
+        ([None], 0, "criterion 1 is missing"),
+        ([{"criterion": "It is polite.", "points": None}], 0, "criterion 1 has points that are missing"),
+    ],
+)
+def test_a_rubric_is_read_as_a_task_reads_it(endpoint, server, rubric, asked, error):
+    server.reply = "Yes"
+    table = pa.table({"prompt": ["Why?"], "completion": ["Because."], "rubric": [rubric]})
+    (row,) = work(Judge(lambda: catlite.ExpertRubric(endpoint())), table)
+    assert (row["reward"], server.completions) == (1.0 if asked else None, asked)
+    assert error is None or error in row["reward_error"]
+
+
 def test_a_reward_that_fails_is_an_error_in_the_row():
     async def short(group, reference):
         return [1.0, 1.0]
 
     table = pa.table({"prompt": ["Why?", "Why?"], "completion": ["a", None]})
-    found = work(Judge(short), table)
-    assert [row["reward"] for row in found] == [None, None]
-    assert "2 scores for 1 replies" in found[0]["reward_error"]
-    assert "the row has no completion" in found[1]["reward_error"]
+    results = work(Judge(short), table)
+    assert [row["reward"] for row in results] == [None, None]
+    assert "2 scores for 1 replies" in results[0]["reward_error"]
+    assert "the row has no completion" in results[1]["reward_error"]
