@@ -212,7 +212,7 @@ def _scatter(values: list[T] | None, seconds: float, dial: str | None) -> T:
 def _missing(error: RuntimeError, seconds: float, dial: str | None) -> TrainingError:
     """What to say of a rank that has ended or does not come."""
     reason = re.sub(r"\[\S+\.cc:\d+\] ", "", str(error).strip().splitlines()[0]).partition(". This is")[0]
-    slow = f"; one that is only slow has {seconds:g} s" + (f", which {dial} sets" if dial else "")
+    slow = f"; one that is only slow has {seconds:g} s" + (f", which {dial} sets" if dial and seconds < DAY else "")
     return TrainingError(
         f"rank {rank()} of {world_size()} waited for the others in vain ({reason}): a rank has ended or does not take "
         f"part, and its own output says why{slow}"

@@ -9,6 +9,7 @@ from tiny import tiny_model  # noqa: E402
 from torchrun import torchrun  # noqa: E402
 from trainings import small, trained  # noqa: E402
 
+from catlite import MajorityVote, trl_reward  # noqa: E402
 from catlite.errors import ConfigError  # noqa: E402
 from catlite.training.trl import ranks  # noqa: E402
 
@@ -54,6 +55,14 @@ def test_one_process_is_on_its_own(monkeypatch, value):
     monkeypatch.setenv("WORLD_SIZE", value)
     assert (ranks.join_ranks(), ranks.rank()) == (1, 0)
     assert ranks.ask_first(lambda: "alone") == ranks.work_on_all(lambda: "alone") == "alone"
+
+
+def test_ranks_wait_for_a_call_as_long_as_the_user_says_whoever_does_the_work():
+    for timeout, bound in ((5, 125), (float("inf"), ranks.DAY + 120)):
+        rewarder = trl_reward(MajorityVote(), answer_format="boxed", timeout=timeout).rewarder
+        assert rewarder.patience == (bound, ranks.DAY)
+    assert "which timeout sets" in str(ranks._missing(RuntimeError("gone"), 125, "timeout"))
+    assert "sets" not in str(ranks._missing(RuntimeError("gone"), ranks.DAY, "timeout"))
 
 
 def test_two_ranks_train_the_policy_that_one_trains(tmp_path):
