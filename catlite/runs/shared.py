@@ -2,9 +2,10 @@
 
 It takes the place of a run's SQLite file where many processes work on one run: a file system over a network keeps no
 locks that SQLite could rely on, and a question is worked on by one process at a time. A file is one line of JSON per
-reply, appended as it comes; a line that a crash tore is passed over, and its reply asked for again. Memory holds the
-replies of questions under way and no others. Left out: what was asked, of which there is the digest alone, so that no
-Replay can be made; a sync to disk, which a power cut of the storage would need; and object stores such as S3.
+reply, appended as it comes, and one that tells where the model is, for a fleet to find (models/http/fleet.py); a line
+that a crash tore is passed over, and its reply asked for again. Memory holds the replies of questions under way and no
+others. Left out: what was asked, of which there is the digest alone, so that no Replay can be made; a sync to disk,
+which a power cut of the storage would need; and object stores such as S3.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class PromptStore(Store):
         self.path, self.folder, self.account = path, path.parent, account
         self._threads = threads
         self._replies: dict[str, dict[int, Rollout]] = {}
+        self._addresses: dict[str, list[str]] = {}  # by model
         self._turns = {}
 
     @classmethod
@@ -45,12 +47,19 @@ class PromptStore(Store):
         """Open the store with the replies that its file has. Raises StoreError when that cannot be read."""
         store = cls(path, account, threads)
         try:
-            replies = await asyncio.get_running_loop().run_in_executor(threads, _read, path)
+            lines = await asyncio.get_running_loop().run_in_executor(threads, _read, path)
         except OSError as error:
             raise StoreError(f"{path} cannot be read: {error.strerror}") from None
-        for key, sample, rollout in replies:
-            store._replies.setdefault(key, {}).setdefault(sample, rollout)
+        for key, place, value in lines:
+            if key is None:
+                store._addresses.setdefault(place, []).append(value)
+            else:
+                store._replies.setdefault(key, {}).setdefault(place, value)
         return store
+
+    def addresses(self, model: str, among: int = -1) -> list[str]:  # noqa: ARG002
+        """See Store."""
+        return self._addresses.get(model, [])
 
     def find(self, asked: Asked, n: int, first: int = 0) -> dict[int, Rollout]:
         """Return the kept replies to `asked` among the `n` samples from `first` on, by sample index."""
@@ -59,15 +68,21 @@ class PromptStore(Store):
 
     async def keep(self, asked: Asked, replies: Mapping[int, Rollout]) -> None:
         """Return when `replies`, by sample index, are in the file. Raises StoreError when they cannot be."""
+        known = self._addresses.setdefault(asked.model, [])
         # Each begins a line of its own, also behind one that a crash tore.
-        lines = "".join(f'\n["{asked.key}",{sample},{rollout_text(reply)}]' for sample, reply in replies.items()) + "\n"
+        lines = "" if asked.address in known else "\n" + json.dumps([None, asked.model, asked.address])
+        lines += "".join(f'\n["{asked.key}",{sample},{rollout_text(reply)}]' for sample, reply in replies.items())
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, append, self.path, lines.encode("ascii"))
+            await asyncio.get_running_loop().run_in_executor(
+                self._threads, append, self.path, f"{lines}\n".encode("ascii")
+            )
         except OSError as error:
             raise StoreError(
                 f"a reply could not be written to {self.path}: {error.strerror}. What was written before is intact; "
                 "make room or fix the storage, and run again to go on from there"
             ) from None
+        if asked.address not in known:
+            known.append(asked.address)
         for sample, rollout in replies.items():
             self._replies.setdefault(asked.key, {}).setdefault(sample, rollout)
 
@@ -103,17 +118,17 @@ def append(path: Path, lines: bytes) -> None:
         os.close(file)
 
 
-def _read(path: Path) -> list[tuple[str, int, Rollout]]:
-    """Read (key, sample, rollout) of every whole line; nothing where there is no file."""
+def _read(path: Path) -> list[tuple[str | None, Any, Any]]:
+    """Read (key, sample, rollout) and (None, model, address) of every whole line; nothing where there is no file."""
     try:
         text = path.read_text("ascii", "replace")
     except FileNotFoundError:
         return []
-    replies = []
+    lines: list[tuple[str | None, Any, Any]] = []
     for line in filter(None, text.split("\n")):
         try:
-            key, sample, fields = json.loads(line)
-            replies.append((key, sample, Rollout.from_json(fields)))
+            key, place, value = json.loads(line)
+            lines.append((key, place, value if key is None else Rollout.from_json(value)))
         except (ValueError, TypeError, AttributeError):
             continue
-    return replies
+    return lines
