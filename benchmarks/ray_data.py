@@ -1,6 +1,6 @@
 """Ray Data against plain asyncio on one machine; what a killed actor repeats; a second run; memory over the prompts.
 
-    python benchmarks/ray_data.py [--small] [--parts 1 2 3 4]
+    python benchmarks/ray_data.py [--small] [--prompts 1000000] [--parts 1 2 3 4]
 
 Needs catlite[ray]. Parts 1 to 3: a local server that answers after 50 ms, one choice a request; 2,500 questions of
 8 rollouts and a synthesis are 22,500 calls, over 64 connections, two actors of 32. The clock of a throughput runs from
@@ -195,6 +195,7 @@ def calls(parts: list[int], questions: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="200 questions, and 20,000 prompts for the memory")
+    parser.add_argument("--prompts", type=int, default=1_000_000, help="of part 4, which takes a tenth as well")
     parser.add_argument("--parts", type=int, nargs="+", default=[1, 2, 3, 4])
     parser.add_argument("--arm", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -215,7 +216,7 @@ def main() -> None:
     if {1, 2, 3} & set(options.parts):
         calls(options.parts, 200 if options.small else 2500)
     if 4 in options.parts:
-        many = 20_000 if options.small else 1_000_000
+        many = 20_000 if options.small else options.prompts
         few, all_of_them = child("--arm", "memory", many // 10), child("--arm", "memory", many)
         for count, result in ((many // 10, few), (many, all_of_them)):
             print(f"{count:,} prompts: {result['wall']:,.0f} s, peak {result['peak']:,.0f} MB")

@@ -119,11 +119,15 @@ class Journal:
 # --- lock ---
 
 
+class NoLocks(StoreError):
+    """The file system has no locks."""
+
+
 class Lock:
     """An exclusive lock on the run's folder, which the system releases however the process ends."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the lock. Raises StoreError when another process has it, or when the file system has no locks."""
+        """Take the lock. Raises StoreError when another process has it, NoLocks when the file system has none."""
         import filelock
 
         holder = folder / "lock.pid"  # not in the lock itself, which others cannot read on Windows
@@ -145,7 +149,7 @@ class Lock:
             self._lock.release()
             where = getattr(error, "filename", None)
             if isinstance(error, NotImplementedError) or (where is None and error.errno in _NO_LOCKS):
-                raise StoreError(
+                raise NoLocks(
                     f"run={str(folder)!r} is on a file system without locks ({error}), where two processes could write "
                     "it at once: give the run a folder on a local disk, and copy it when it is done"
                 ) from None

@@ -84,6 +84,11 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "replies.sqlite"
+        if (folder / "books").exists():
+            raise StoreError(
+                f"run={str(folder)!r} has the replies of a run with Ray: go on with it there, or give this run another "
+                "folder"
+            )
         self._lock = files.Lock(folder)
         self._reading = threading.Lock()
         self._turns: dict[tuple[int, str], list[tuple[range, asyncio.Event]]] = {}

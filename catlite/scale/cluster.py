@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from catlite.checks import whole_number
-from catlite.errors import ConfigError, MissingExtra
+from catlite.errors import ConfigError, MissingExtra, StoreError
 from catlite.extras import install
 from catlite.runs.budget import Budget
+from catlite.runs.files import Lock, NoLocks
 from catlite.scale.leases import Grant, Lease, Limiter
 from catlite.scale.sharing import SharedRun, make_run
 from catlite.usage import Usage
@@ -70,7 +72,8 @@ def open_run(folder: str | Path, *, budget: Budget | None = None, max_calls: int
 
     Raises:
         ConfigError: for a wrong argument, no Ray, or a cap on what earlier runs spent to an unknown extent.
-        StoreError: when the folder cannot be written.
+        StoreError: when the folder cannot be written, another driver works on it, or it has replies of a run without
+            Ray.
 
     Example:
         >>> run = ray_data.open_run("/mnt/shared/questions", budget=catlite.Budget(usd=20), max_calls=256)
@@ -81,6 +84,7 @@ def open_run(folder: str | Path, *, budget: Budget | None = None, max_calls: int
 
     def start(file: Path) -> _RayReport:
         Limiter(file, budget, max_calls)  # refuses here what it would refuse in its actor
+        _lock(file.parent.parent)
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
@@ -100,10 +104,25 @@ def close_run(run: SharedRun) -> None:
     Example:
         >>> ray_data.close_run(run)
     """
-    import ray
-
+    if (lock := _locks.pop(run.folder, None)) is not None:
+        lock.release()
     if isinstance(run.report, _RayReport):
+        import ray
+
         ray.kill(run.report.limiter)
+
+
+_locks: dict[Path, Lock] = {}  # of the folders of runs that this process has open
+
+
+def _lock(folder: Path) -> None:
+    """Keep other drivers away from a folder, since each has a limiter that knows nothing of the other's."""
+    if folder in _locks:
+        raise StoreError(
+            f"run={str(folder)!r} is open in this process: end it with close_run(run), or give this run another folder"
+        )
+    with suppress(NoLocks):  # of some network file systems: then nobody can tell
+        _locks[folder] = Lock(folder)
 
 
 @dataclass(frozen=True)
@@ -116,7 +135,10 @@ class _RayReport:
         """Send a report and wait for the answer."""
         import ray
 
-        grant: Grant = ray.get(self.limiter.report.remote(name, place, lease, wanted), timeout=_ANSWER_SECONDS)
+        try:
+            grant: Grant = ray.get(self.limiter.report.remote(name, place, lease, wanted), timeout=_ANSWER_SECONDS)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
         return grant
 
 

@@ -15,6 +15,7 @@ from catlite.models.base import Model, check_sampling, shown_name
 from catlite.models.http.batch import BatchEndpoint
 from catlite.models.naming import resolve
 from catlite.rollouts import check_group, under_way
+from catlite.runs.shared import digest_of
 from catlite.scale import rows
 from catlite.scale.sharing import Part, SharedRun
 
@@ -82,10 +83,11 @@ class Estimate:
 
     async def _estimate(self, row: rows.Row) -> Reference:
         """Make the reference of one row, which has `.error` whatever goes wrong."""
-        estimating, example = self._estimating, Example("(no prompt)", id=row.get("id"))
+        name = digest_of(repr(row)) if row.get("id") is None else str(row["id"])
+        estimating, example = self._estimating, Example("(no prompt)", id=name)
         try:
             example = rows.example_of(row, self.answer_format)
-            async with self._part.question(example.messages, row.get("copy") or 0) as digest:
+            async with self._part.question(example.messages, int(row.get("copy") or 0)) as digest:
                 example = replace(example, id=example.id or digest)
                 return await estimating.estimate(example)
         except Exception as error:  # one row's failure must not take the data set with it

@@ -116,6 +116,9 @@ class Limiter:
             place: where it runs: a process that was started again at the same place tells that the former is dead.
             lease: what it has; it may be less than was given, never more.
             wanted: the most that its next request can cost, when there is no room for that or no call is free.
+
+        Raises:
+            StoreError: when what was leased cannot be written; then nothing may be sent.
         """
         now = self.clock()
         known_most = self.holders[name].lease.most if name in self.holders else None
@@ -134,7 +137,13 @@ class Limiter:
             holder.waits = room is None or calls == lease.calls < share
         if (most := holder.lease.most) != known_most:
             line = json.dumps([name, most.prompt_tokens, most.completion_tokens, most.cost_usd, most.requests])
-            append(self.file, f"{line}\n".encode("ascii"))
+            try:
+                append(self.file, [line])
+            except OSError as error:
+                raise StoreError(
+                    f"{self.file} cannot be written: {error.strerror}. What was written before is intact; make room or "
+                    "fix the storage, and run again to go on from there"
+                ) from None
         return Grant(holder.lease.calls, room, share, any(other.waits for other in others), over)
 
     def _room(self, holder: _Holder, others: list[_Holder], wanted: Usage) -> tuple[Usage | None, str | None]:
@@ -185,7 +194,7 @@ class LeasedLedger(Ledger):
 
         Raises:
             BudgetReached: when there will be no room.
-            StoreError: when the limiter is gone.
+            StoreError: when the limiter is gone, or cannot write what it leases.
         """
         while not isinstance(room := self._take(model, bound, exact), Room):
             if room is None:
@@ -203,6 +212,8 @@ class LeasedLedger(Ledger):
         """Take room of the lease; else the most that the request can cost, to ask with, or None to wait for others."""
         capped_by_use = self.budget.usd is not None or self.budget.tokens is not None
         with self.account.lock:
+            if isinstance(self.lost, StoreError):
+                raise self.lost
             if self.lost is not None:
                 raise StoreError(
                     f"the limiter of this run cannot be reached: its driver ended, or its node is gone ({self.lost})"

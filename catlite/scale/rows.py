@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from catlite.coerce import as_task
-from catlite.criteria import Criterion, Rubric
-from catlite.data import Example, Group, Reference, Rollout, media
+from catlite import answers
+from catlite.data import Example, Group, Reference, Rollout, as_messages, media
 from catlite.errors import CatliteError, ConfigError
 from catlite.references import files
 from catlite.runs.evaluation_file import compact, read_reference, reference_fields
+from catlite.tasks.cells import as_prompt, as_rubric, as_text
 
 Row = dict[str, Any]
 REWARD_COLUMNS = ("reward", "rewards", "reward_error", "reward_cost_usd")
@@ -29,7 +29,7 @@ def arrow(batch: Any) -> Any:
     if isinstance(batch, pa.Table):
         return batch
     if isinstance(batch, Mapping):
-        return pa.table({name: pa.array(_plain(column)) for name, column in batch.items()})
+        return pa.table({name: pa.array(_plain(column), from_pandas=True) for name, column in batch.items()})
     return pa.Table.from_pandas(batch, preserve_index=False)
 
 
@@ -43,31 +43,17 @@ def _plain(value: Any) -> Any:
 def example_of(row: Row, answer_format: str | None = None) -> Example:
     """Make the question of a row: of its columns prompt, and answer, rubric, answer_format and id where there are any.
 
-    Raises ConfigError for a row without a prompt that a model can be asked, or with an image in it.
+    Raises ConfigError or DataError for a row without a prompt that a model can be asked, or with an image in it.
     """
-    prompt = row.get("prompt")
-    if not isinstance(prompt, str | list):
+    if row.get("prompt") is None:
         raise ConfigError(f"the row has no prompt, a text or a list of messages: its columns are {', '.join(row)}")
-    if isinstance(prompt, list):
-        prompt = [{key: value for key, value in message.items() if value is not None} for message in prompt]
-    name = row.get("id")
-    own = row.get("answer_format") or answer_format
-    example = Example(prompt, row.get("answer"), rubric_of(row), own, None if name is None else str(name))
-    example = as_task([example]).examples[0]
-    if media(example.messages):
+    prompt, own = as_prompt(row["prompt"], "prompt"), row.get("answer_format") or answer_format
+    if own is not None:
+        answers.check_format(own)
+    if media(as_messages(prompt)):
         raise ConfigError("the prompt has an image, which rows of a data set cannot hold: use catlite.estimate")
-    return example
-
-
-def rubric_of(row: Row) -> Rubric | None:
-    """Make the rubric of a row, a list of texts or of {criterion, points, tags}."""
-    criteria = [
-        Criterion(item)
-        if isinstance(item, str)
-        else Criterion(item["criterion"], item["points"], tuple(item["tags"] or ()))
-        for item in row.get("rubric") or ()
-    ]
-    return Rubric(tuple(criteria)) if criteria else None
+    answer, name = (as_text(row.get(column), column, "", {}) for column in ("answer", "id"))
+    return Example(prompt, answer, as_rubric(row.get("rubric") or None, "rubric"), own, name)
 
 
 @dataclass(frozen=True)
@@ -89,7 +75,7 @@ def graded_of(row: Row, answer_format: str | None = None) -> Graded:
     """Make what a reward reads of a row.
 
     Of its columns completions (a list of texts) or completion (a text, or a list of one message), and reference, answer
-    and rubric where there are any. Raises ConfigError for a row that lacks them.
+    and rubric where there are any. Raises ConfigError or DataError for a row that lacks them.
     """
     example = example_of(row, answer_format)
     several = row.get("completions") is not None

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from catlite import concurrency
 from catlite.errors import ConfigError, StoreError
@@ -76,7 +77,7 @@ def make_run(
     """Make the folder of a run and the file by which others know it; `start` starts the limiter that writes there.
 
     Raises ConfigError for a folder that is no path of a file system, or a wrong budget; StoreError when it cannot be
-    written.
+    written, or has replies of a run without Ray.
     """
     if not isinstance(folder, str | Path) or "://" in str(folder):
         raise ConfigError(f"run={str(folder)!r:.80}: want a folder that all nodes mount, not the address of a store")
@@ -85,8 +86,13 @@ def make_run(
     run = SharedRun(
         Path(folder).expanduser().resolve(), f"{time.time_ns():x}-{os.urandom(4).hex()}", budget, _nobody, place
     )
+    if (run.folder / "replies.sqlite").exists():
+        raise StoreError(
+            f"run={str(folder)!r} has the replies of a run without Ray: go on with it there, or give this run another "
+            "folder"
+        )
     try:
-        append(run.books, b"")
+        append(run.books, [])
     except OSError as error:
         raise StoreError(f"run={str(folder)!r} cannot be used: {error.strerror}: {run.books}") from None
     return replace(run, report=start(run.books))
@@ -117,6 +123,8 @@ class Part:
         self.ledger = None if run is None else LeasedLedger(run.budget, run.report, f"{run.place()} {next(_PARTS)}")
         self._threads = ThreadPoolExecutor(_STORAGE_THREADS, thread_name_prefix="catlite-storage")
         self._turns = asyncio.Semaphore(at_once)
+        # Of questions under way, so that rows with the same one wait for each other's replies.
+        self._stores: WeakValueDictionary[str, PromptStore] = WeakValueDictionary()
 
     async def each(self, work: Callable[[S], Coroutine[Any, Any, T]], items: Sequence[S]) -> list[T]:
         """Do `work` on every item, on the loop of this part, and return the results in order."""
@@ -143,6 +151,7 @@ class Part:
             yield digest
             return
         path = self.run.folder / "replies" / digest[:3] / f"{digest[3:]}.jsonl"
-        store = await PromptStore.read(path, self.ledger.account, self._threads)
+        store = self._stores.setdefault(digest, PromptStore(path, self.ledger.account, self._threads))
+        await store.load()
         with session.changed(store=store, ledger=self.ledger):
             yield digest

@@ -6,8 +6,10 @@ import types
 
 import pytest
 
-from catlite.errors import ConfigError, MissingExtra
+from catlite.errors import ConfigError, MissingExtra, StoreError
+from catlite.runs.files import Lock, NoLocks
 from catlite.scale import cluster, ray_data
+from catlite.scale.sharing import SharedRun
 
 
 def test_without_ray_the_extra_is_named(monkeypatch, tmp_path):
@@ -34,3 +36,25 @@ def test_images_are_refused_before_there_is_a_cluster(tmp_path):
     image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.test/b.png"}}]}]
     with pytest.raises(ConfigError, match="a prompt has an image"):
         ray_data.estimate([image], "test-model", run=tmp_path)
+
+
+def test_one_driver_at_a_time_works_on_a_folder(tmp_path):
+    run = SharedRun(tmp_path, "run", None, None, None)
+    other = Lock(tmp_path)
+    with pytest.raises(StoreError, match="is in use by process"):
+        cluster._lock(tmp_path)
+    other.release()
+    for _ in range(2):
+        cluster._lock(tmp_path)
+        with pytest.raises(StoreError, match=r"is open in this process: end it with close_run\(run\)"):
+            cluster._lock(tmp_path)
+        cluster.close_run(run)
+        cluster.close_run(run)
+
+
+def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch):
+    def no_lock(folder):
+        raise NoLocks("no locks")
+
+    monkeypatch.setattr(cluster, "Lock", no_lock)
+    cluster._lock(tmp_path)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 
 import pytest
 
@@ -147,6 +148,18 @@ def test_a_later_run_counts_what_an_earlier_one_had_leased_when_it_was_killed(li
 def test_a_torn_line_of_the_file_is_passed_over(limiter, tmp_path):
     (tmp_path / "before.jsonl").write_text(json.dumps(["a", 1, 1, 0.0, 7]) + '\n["a", 1, 1, 0.0')
     assert limiter(requests=10).before.requests == 7
+
+
+def test_a_limiter_that_cannot_write_says_so_and_loses_no_line_by_it(limiter, tmp_path, monkeypatch):
+    limiter = limiter(requests=100)
+    ledger = ledger_of(limiter)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, text: write(file, text[:20]))  # the storage is full after that
+    with pytest.raises(StoreError, match=r"run\.jsonl cannot be written: no space left"):
+        asyncio.run(spend(ledger, 1))
+    monkeypatch.undo()
+    assert asyncio.run(spend(ledger_of(limiter, "other"), 3)) == 3
+    assert Limiter(tmp_path / "later.jsonl", limiter.budget).before.requests >= 3
 
 
 def test_a_cap_that_cannot_be_counted_is_refused_before_anything_is_sent(limiter, tmp_path):

@@ -93,6 +93,41 @@ def test_rows_with_one_prompt_share_replies_unless_they_are_numbered(endpoint, s
     assert server.completions == 2
 
 
+def test_rows_with_one_prompt_that_are_under_way_together_are_paid_for_once(endpoint, server, tmp_path):
+    vote = {"estimator": catlite.MajorityVote(), "answer_format": "boxed", "n": 2}
+    work(Estimate(endpoint, run=open_here(tmp_path)[0], **vote), batch_of(["Why?"] * 4))
+    assert server.completions == 1
+
+
+def test_the_replies_of_a_fleet_are_found_with_another_list_of_replicas(endpoint, server, tmp_path):
+    vote = {"estimator": catlite.MajorityVote(), "answer_format": "boxed", "n": 2}
+    with Server(server.reply) as other:
+        other.key = server.key
+        for urls in ([server.url, other.url], [other.url, "http://127.0.0.1:9/v1"]):
+            fleet = catlite.Endpoint("test-model", base_url=urls, max_tokens=64)
+            (row,) = work(Estimate(fleet, run=open_here(tmp_path)[0], **vote), batch_of(["Why?"]))
+            assert (row["error"], row["support"]) == (None, [2, 2])
+            assert server.completions + other.completions == 1
+
+
+def test_a_prompt_is_the_same_whatever_fields_arrow_fills_with_null(endpoint, server, tmp_path):
+    part = {"type": "text", "text": "Why?"}
+    for content in ([part], [part | {"image_url": None}]):
+        run, _ = open_here(tmp_path)
+        work(Estimate(endpoint, run=run, n=1), batch_of([[{"role": "user", "content": content}]]))
+    assert server.completions == 2  # a rollout and a synthesis
+    assert "null" not in json.dumps([request.body["messages"] for request in server.requests])
+
+
+def test_a_number_in_a_column_with_gaps_is_the_same_number(endpoint, server, tmp_path):
+    for copy in ([0, 1], [None, 1.0], [float("nan"), 1.0]):  # as pandas and NumPy make of it
+        run, _ = open_here(tmp_path)
+        results = work(Estimate(endpoint, run=run, n=1), {"prompt": ["Why?"] * 2, "copy": copy, "id": copy})
+        assert [row["error"] for row in results] == [None, None]
+        assert results[1]["id"] == "1"
+    assert server.completions == 4
+
+
 def test_a_torn_line_is_passed_over_and_its_reply_asked_for_again(endpoint, server, tmp_path):
     vote = {"estimator": catlite.MajorityVote(), "answer_format": "boxed", "n": 1}
     work(Estimate(endpoint, run=open_here(tmp_path)[0], **vote), batch_of(["Why?"]))
@@ -151,6 +186,7 @@ async def broken(group):
     [
         (pa.table({"question": ["Why?"]}), {}, "the row has no prompt, a text or a list of messages: its columns are"),
         (batch_of([""]), {}, "prompt"),
+        (batch_of([["Why?"]]), {}, "message 0 is str"),
         (batch_of(["Why?"], answer_format=["("]), {}, "answer_format"),
         (batch_of(["Why?"]), {"estimator": broken}, "KeyError: 'mine'"),
         (
@@ -168,6 +204,11 @@ def test_a_row_that_cannot_be_done_has_an_error(endpoint, server, batch, setting
     (row,) = work(Estimate(endpoint, n=1, **settings), batch)
     assert error in row["error"]
     assert (row["completion"], row["reference"]) == (None, None)
+
+
+def test_rows_that_cannot_be_done_have_ids_of_their_own(endpoint):
+    results = work(Estimate(endpoint, n=1), batch_of(["", " "])) + work(Estimate(endpoint, n=1), batch_of(["  "]))
+    assert len({row["id"] for row in results}) == 3
 
 
 def test_a_disk_that_is_full_is_an_error_in_the_rows_and_ends_the_run(endpoint, server, tmp_path, monkeypatch):
@@ -202,6 +243,17 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be used"):
         open_here(tmp_path / "file" / "run")
+
+
+def test_a_folder_belongs_to_runs_of_one_kind(endpoint, server, tmp_path):
+    catlite.estimate(["Why?"], endpoint(), n=1, run=tmp_path / "ordinary")
+    with pytest.raises(StoreError, match=r"'\S+ordinary' has the replies of a run without Ray: .*another folder"):
+        open_here(tmp_path / "ordinary")
+    work(Estimate(endpoint, n=1, run=open_here(tmp_path / "shared")[0]), batch_of(["Why?"]))
+    sent = server.completions
+    with pytest.raises(StoreError, match=r"'\S+shared' has the replies of a run with Ray: .*another folder"):
+        catlite.estimate(["Why?"], endpoint(), n=1, run=tmp_path / "shared")
+    assert server.completions == sent
 
 
 def test_a_batch_api_is_not_asked_by_actors(monkeypatch):
@@ -249,6 +301,24 @@ def test_a_judge_is_kept_and_its_silence_is_null_and_not_zero(endpoint, server, 
     assert rewards[0] == rewards[1]
     assert rewards[0][1] is None
     assert server.completions == sent
+
+
+@pytest.mark.parametrize(
+    ("rubric", "asked", "error"),
+    [
+        ([{"criterion": "It is polite.", "points": 2.0}], 1, None),
+        (["It is polite.", "It is short."], 2, None),
+        ("polite", 0, "the rubric in 'rubric' is text that is not JSON"),
+        ([None], 0, "criterion 1 is missing"),
+        ([{"criterion": "It is polite.", "points": None}], 0, "criterion 1 has points that are missing"),
+    ],
+)
+def test_a_rubric_is_read_as_a_task_reads_it(endpoint, server, rubric, asked, error):
+    server.reply = "Yes"
+    table = pa.table({"prompt": ["Why?"], "completion": ["Because."], "rubric": [rubric]})
+    (row,) = work(Judge(lambda: catlite.ExpertRubric(endpoint())), table)
+    assert (row["reward"], server.completions) == (1.0 if asked else None, asked)
+    assert error is None or error in row["reward_error"]
 
 
 def test_a_reward_that_fails_is_an_error_in_the_row():
