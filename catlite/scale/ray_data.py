@@ -144,7 +144,7 @@ def estimate(
     if any(media(example.messages) for example in whole):
         raise ConfigError("a prompt has an image, which rows of a data set cannot hold: use catlite.estimate")
     check_run(run, budget)
-    _check_settings(settings)
+    sampling = _check_settings(settings)
     ray = connect(address)
     questions = [
         {"prompt": example.messages, "answer_format": example.answer_format, "id": str(place), "copy": copy}
@@ -167,7 +167,4 @@ def estimate(
                 references[place] = replace(reference, group=group)
     finally:
         close_run(shared)
-    checked = {
-        name: value for name, value in settings.items() if name not in ("n", "estimator", "min_usable", "base_url")
-    }
-    return References((references[place] for place in range(len(questions))), (), whole.name, checked)
+    return References((references[place] for place in range(len(questions))), (), whole.name, sampling)

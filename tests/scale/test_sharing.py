@@ -108,6 +108,11 @@ def test_a_prompt_is_the_same_whatever_fields_arrow_fills_with_null(endpoint, se
     assert "null" not in json.dumps([request.body["messages"] for request in server.requests])
 
 
+def test_chat_as_the_json_that_parquet_files_have_is_read_as_chat():
+    chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    assert rows.example_of({"prompt": json.dumps(chat)}).messages == chat
+
+
 def test_a_number_in_a_column_with_gaps_is_the_same_number(endpoint, server, tmp_path):
     for copy in ([0, 1], [None, 1.0], [float("nan"), 1.0]):  # as pandas and NumPy make of it
         run, _ = open_here(tmp_path)
