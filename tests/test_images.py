@@ -142,6 +142,7 @@ def test_the_digits_of_an_image_are_read_once(monkeypatch):
         (SVG, "no PNG"),
         (b"", "no PNG"),
         ("missing.png", "no such file"),
+        (".", "it is no file"),
         ("data:image/svg+xml,<svg>", "no image in base64"),
         (data_url(SVG, "image/svg+xml"), "holds no PNG"),
         (data_url(SVG), "holds no PNG"),
