@@ -97,7 +97,8 @@ def main():
         notes.note("killed", lambda: Rewarded()(mine))
     ranks.SLACK = 0.1
     if rank == 0:
-        notes.note("absent", lambda: Rewarded(timeout=0.1)(mine))
+        hasty = trl_reward(MajorityVote(), num_generations=GROUP, answer_format=FORMAT, timeout=0.1)
+        notes.note("absent", lambda: hasty(**mine))
     sys.exit(3)
 
 

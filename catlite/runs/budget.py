@@ -128,7 +128,9 @@ class Ledger:
     account: Account = field(default_factory=Account)
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for a cap on what cannot be counted."""
+        """Raises ConfigError for what is not a Budget, and for a cap on what cannot be counted."""
+        if not isinstance(self.budget, Budget):
+            raise ConfigError(f"budget={self.budget!r:.60}: want Budget(usd=…), Budget(tokens=…) or Budget(requests=…)")
         spent = _by_cap(self.spent)
         unbounded = "without max_tokens, to a server that does not say what it used"
         for name, why, instead in (

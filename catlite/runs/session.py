@@ -149,9 +149,7 @@ def capped(budget: Budget | Ledger | None, spent: Usage | Store | None = None) -
     if budget is None:
         yield current().ledger
         return
-    if not isinstance(budget, Budget | Ledger):
-        raise ConfigError(f"budget={budget!r:.60}: want Budget(usd=…), Budget(tokens=…) or Budget(requests=…)")
-    if isinstance(budget, Budget):
+    if not isinstance(budget, Ledger):
         budget = Ledger(budget, spent.account if isinstance(spent, Store) else Account(spent or Usage()))
     with changed(ledger=budget):
         yield budget

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from catlite.checks import whole_number
+from catlite.checks import positive, whole_number
 from catlite.data import Example, Prompt, Rollout
 from catlite.errors import ConfigError
 from catlite.parts import folded, image
@@ -122,6 +122,16 @@ def _content(value: Any) -> str:
 def check_group(num_generations: Any, name: str = "num_generations", fewest: int = 2) -> None:
     """Raise ConfigError for a group size that is not a whole number of at least `fewest`."""
     whole_number(name, num_generations, fewest, hint=": an advantage compares rollouts" if fewest > 1 else "")
+
+
+def check_settings(training: Any, evaluation: Any, max_completion_length: Any, timeout: Any) -> None:
+    """Raise ConfigError for numbers that `trl_reward` cannot work with; the first two are sizes of a group."""
+    check_group(training)
+    if evaluation is not None:
+        check_group(evaluation, "num_generations_eval", fewest=1)
+    if max_completion_length is not None:
+        whole_number("max_completion_length", max_completion_length)
+    positive("timeout", timeout, "seconds", infinite=True)
 
 
 def images_of(columns: Mapping[str, Any], at: int) -> list[Any]:

@@ -27,7 +27,7 @@ from catlite.training.grouping import (
     LogExtra,
     LogMetric,
     Row,
-    check_group,
+    check_settings,
     example_of,
     group_size,
     rollout_of,
@@ -47,19 +47,29 @@ class Rewards(Generic[T], Sequence[float | None]):
 
     def __init__(self, score: Callable[[], Coroutine[Any, Any, T]], take: Callable[[T], list[float | None]]) -> None:
         self._score, self._take = score, take
+        self._scored: list[T] = []  # nothing, or the result
+        self._one_by_one = asyncio.Lock()  # of the background loop
         self._rewards: list[float | None] | None = None
+
+    async def _score_once(self) -> T:
+        async with self._one_by_one:
+            if not self._scored:
+                self._scored.append(await self._score())
+            return self._scored[0]
+
+    def _taken(self, scored: T) -> list[float | None]:
+        if self._rewards is None:
+            self._rewards = self._take(scored)
+        return self._rewards
 
     def read(self) -> list[float | None]:
         """Score unless that is done, which blocks."""
-        if self._rewards is None:
-            self._rewards = self._take(concurrency.run(self._score()))
-        return self._rewards
+        return self._taken(concurrency.run(self._score_once())) if self._rewards is None else self._rewards
 
     def __await__(self) -> Generator[Any, None, list[float | None]]:
         if self._rewards is None:
-            scored = yield from asyncio.wrap_future(concurrency.start(self._score())).__await__()
-            self._rewards = self._take(scored)
-        return self._rewards
+            self._taken((yield from asyncio.wrap_future(concurrency.start(self._score_once())).__await__()))
+        return self.read()
 
     def __len__(self) -> int:
         return len(self.read())
@@ -75,7 +85,7 @@ class Rewards(Generic[T], Sequence[float | None]):
         return repr(self.read())
 
 
-@dataclass
+@dataclass(eq=False)
 class CatReward:
     """A reward function of TRL's, as `trl_reward` makes it.
 
@@ -84,17 +94,20 @@ class CatReward:
     """
 
     rewarder: Rewarder
-    examples: dict[str, Example] | None  # by id; None takes the dataset's prompts
+    examples: dict[str, Example] | None = field(repr=False)  # by id; None takes the dataset's prompts
     sizes: tuple[int, int | None]  # of a group, in training and in evaluation, where the trainer does not say
     answer_format: str | None = None  # where there are no examples
     cut_at: tuple[int | None, Collection[int]] = (None, ())  # tokens of a rollout that is cut off, and tokens of an end
     run: str | Path | None = None
     budget: Budget | None = None
-    flips: Flips = field(default_factory=Flips)
-    offsets: list[float] = field(default_factory=list, init=False)  # for each rollout's advantage, of the latest call
-    on_batch: Callable[[Batch, float], None] | None = None  # called with each Batch and when its call began
-    last: Batch = field(default_factory=lambda: Batch([], 0.0), init=False)  # of the latest call
-    _ledger: Ledger | None = field(default=None, init=False)  # from the first call on: the cap is over all steps
+    flips: Flips = field(default_factory=Flips, repr=False)
+    # For each rollout's advantage, of the latest call.
+    offsets: list[float] = field(default_factory=list, init=False, repr=False)
+    # Called with each Batch and when its call began.
+    on_batch: Callable[[Batch, float], None] | None = field(default=None, repr=False)
+    last: Batch = field(default_factory=lambda: Batch([], 0.0), init=False, repr=False)  # of the latest call
+    # From the first call on: the cap is over all steps.
+    _ledger: Ledger | None = field(default=None, init=False, repr=False)
     __name__ = "cat"  # TRL's metrics are called by it
 
     def __call__(
@@ -177,7 +190,7 @@ class CatReward:
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {
-            "rewarder": replace(self.rewarder, has_rewarded=False),
+            "rewarder": replace(self.rewarder, has_rewarded=False, _warned=[]),
             "run": None if self.run is None else Path(self.run).expanduser().resolve(),
             "flips": Flips(),
             "offsets": [],
@@ -271,9 +284,9 @@ def trl_reward(
     check_estimator(estimator)
     if reward is not None:
         check_reward(reward)
-    check_group(num_generations)
-    if num_generations_eval is not None:
-        check_group(num_generations_eval, "num_generations_eval", fewest=1)
+    check_settings(num_generations, num_generations_eval, max_completion_length, timeout)
+    if budget is not None:
+        Ledger(budget)  # raises for what is not a Budget
     examples = None if task is None else dict(named(as_task(task, "trl_reward", answer_format=answer_format)))
     check_task(estimator, reward, None if examples is None else list(examples.values()), answer_format)
     return AwaitedReward(

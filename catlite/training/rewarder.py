@@ -62,7 +62,7 @@ class Rewarder:
     timeout: float  # seconds for one whole call
     wait_dial: str = "timeout of trl_reward"  # the setting by which the user sets it
     length_dial: str = "the estimator's max_tokens"  # the setting that limits the length of a reference
-    has_rewarded: bool = False  # whether any group ever had a reward
+    has_rewarded: bool = field(default=False, repr=False)  # whether any group ever had a reward
     _warned: list[str] = field(default_factory=list, repr=False)  # notes of which the user was warned
 
     async def score(self, groups: Sequence[Group], references: Sequence[Reference] | None = None) -> Batch:
@@ -168,9 +168,10 @@ class Rewarder:
         return None
 
     @property
-    def patience(self) -> float:
-        """Seconds that other processes wait for a call of `score`."""
-        return self.timeout + ranks.SLACK if self._waits else ranks.DAY
+    def patience(self) -> tuple[float, float]:
+        """Seconds that processes wait for each other to call, and then for `score` on one of them."""
+        bound = min(self.timeout, ranks.DAY) + ranks.SLACK
+        return bound, bound if self._waits else ranks.DAY
 
     @property
     def _waits(self) -> bool:

@@ -82,17 +82,6 @@ def test_rows_with_one_prompt_that_are_under_way_together_are_paid_for_once(endp
     assert server.completions == 1
 
 
-def test_the_replies_of_a_fleet_are_found_with_another_list_of_replicas(endpoint, server, tmp_path):
-    vote = {"estimator": catlite.MajorityVote(), "answer_format": "boxed", "n": 2}
-    with Server(server.reply) as other:
-        other.key = server.key
-        for urls in ([server.url, other.url], [other.url, "http://127.0.0.1:9/v1"]):
-            fleet = catlite.Endpoint("test-model", base_url=urls, max_tokens=64)
-            (row,) = work(Estimate(fleet, run=open_here(tmp_path)[0], **vote), batch_of(["Why?"]))
-            assert (row["error"], row["support"]) == (None, [2, 2])
-            assert server.completions + other.completions == 1
-
-
 def test_a_prompt_is_the_same_whatever_fields_arrow_fills_with_null(endpoint, server, tmp_path):
     part = {"type": "text", "text": "Why?"}
     for content in ([part], [part | {"image_url": None}]):

@@ -66,6 +66,31 @@ def test_what_is_not_awaited_on_a_loop_is_scored_when_it_is_read():
     assert len(calls) == 1
 
 
+def test_what_is_awaited_and_read_at_once_is_scored_once():
+    calls = []
+
+    async def vote(group):
+        calls.append(group)
+        await asyncio.sleep(0)
+        return await VOTE(group)
+
+    async def work():
+        rewards = function(**batch("a", "b"))
+
+        async def wait():
+            return await rewards
+
+        first = asyncio.ensure_future(wait())
+        await asyncio.sleep(0)
+        first.cancel()  # which takes nothing from those who wait as well
+        return await asyncio.gather(wait(), wait(), asyncio.to_thread(rewards.read))
+
+    function = trl_reward(vote, num_generations=2, answer_format=FORMAT)
+    assert asyncio.run(work()) == [[1.0, 0.0]] * 3
+    assert len(function.flips.history) == 1
+    assert len(calls) <= 2  # of which one was cancelled
+
+
 def test_the_callers_loop_goes_on_while_rewards_are_awaited():
     free = threading.Event()
 
@@ -151,6 +176,9 @@ def test_a_copy_has_the_settings_and_nothing_that_was_seen():
     assert (again.flips.answers, again.last.scored, again.offsets) == ({}, [], [])
     assert again(**batch("a", "b"), qid=["x"] * 2) == [1.0, 0.0]  # an evaluation with its own number
     assert function.flips.answers == {"x": "a"}
+    assert repr(again) == repr(function)
+    assert len(repr(function)) < 400  # its settings: neither all examples nor the latest rollouts
+    assert {function, again, function} == {again, function}  # as any function, it can be told apart
 
 
 class Picture:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 import time
 
 import pytest
@@ -90,6 +91,22 @@ def test_a_partial_group_names_the_setting_to_change():
 def test_a_group_of_one_is_refused(size):
     with pytest.raises(ConfigError, match="at least 2"):
         trl_reward(vote, num_generations=size)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"timeout": 0}, "timeout=0: want a positive number of seconds"),
+        ({"timeout": "60"}, "timeout='60': want a positive number"),
+        ({"timeout": math.nan}, "timeout=nan: want a positive number"),
+        ({"max_completion_length": 0}, "max_completion_length=0: want a whole number of at least 1"),
+        ({"max_completion_length": "8"}, "max_completion_length='8': want a whole number"),
+        ({"budget": 3}, "budget=3: want Budget"),
+    ],
+)
+def test_numbers_that_cannot_work_are_refused_before_training(setting, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        trl_reward(vote, **setting)
 
 
 def test_an_id_that_is_not_in_the_task_is_refused():

@@ -85,7 +85,7 @@ def work_on_all(work: Callable[[], S]) -> S:
 def work_on_first(
     make_rows: Callable[[], list[T]],
     work: Callable[[list[T]], tuple[list[R], S]],
-    seconds: float = DAY,
+    limits: tuple[float, float] = (DAY, DAY),
     dial: str | None = None,
 ) -> tuple[list[R], S]:
     """Do `work` on rank 0 with the rows of all ranks, in order; each rank must call this as often as the others.
@@ -93,21 +93,21 @@ def work_on_first(
     Args:
         make_rows: makes this rank's rows; ranks may have different numbers of them.
         work: returns a result for each row, and something for all ranks.
-        seconds: how long a rank waits for the others to call, and then for the work; a day.
-        dial: the setting of the user's which that is derived from.
+        limits: seconds that a rank waits for the others to call, and then for the work; a day each.
+        dial: the setting of the user's from which they are derived.
 
     Returns:
         (the results of this rank's rows, what there is for all).
 
     Raises:
-        TrainingError: when another rank has ended, or does not come within `seconds`.
+        TrainingError: when another rank has ended, or is later than `limits`.
 
     What fails on any rank is raised on all of them; on the others its message names the rank.
     """
     if (ranks := world_size()) == 1:
         return work(make_rows())
     rows, error = _attempt(make_rows)
-    everyone = _gather((rows, _as_sent(error)), seconds, dial)
+    everyone = _gather((rows, _as_sent(error)), limits[0], dial)
     parts: list[Any] | None = None
     if everyone is not None:
         results, sent = None, next((failure for _, failure in everyone if failure is not None), None)
@@ -115,7 +115,7 @@ def work_on_first(
             results, error = _attempt(lambda: _divide(work, [rows or [] for rows, _ in everyone]))
             sent = _as_sent(error)
         parts = [(None, sent)] * ranks if results is None else [(result, None) for result in results]
-    part, sent = _scatter(parts, seconds, dial)
+    part, sent = _scatter(parts, limits[1], dial)
     if error is not None:
         raise error
     if sent is not None:
