@@ -142,7 +142,6 @@ def test_the_digits_of_an_image_are_read_once(monkeypatch):
         (SVG, "no PNG"),
         (b"", "no PNG"),
         ("missing.png", "no such file"),
-        (".", "it is no file"),
         ("data:image/svg+xml,<svg>", "no image in base64"),
         (data_url(SVG, "image/svg+xml"), "holds no PNG"),
         (data_url(SVG), "holds no PNG"),
@@ -158,7 +157,7 @@ def test_what_is_no_image_is_refused(source, why):
 
 
 def test_a_folder_and_an_unknown_detail_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="no such file"):
+    with pytest.raises(ConfigError, match="it is no file"):
         catlite.image(tmp_path)
     with pytest.raises(ConfigError, match='want "low"'):
         catlite.image(png(), detail="medium")

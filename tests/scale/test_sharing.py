@@ -67,6 +67,23 @@ def test_a_second_run_sends_nothing_and_gives_the_same(endpoint, server, tmp_pat
     assert {row["rollouts"] for row in more} == {4}
 
 
+def test_a_fleet_keeps_its_replies_and_goes_on_with_another_list(endpoint, server, tmp_path):
+    with Server(server.reply) as other:
+
+        def made(*urls):
+            model = lambda: catlite.Endpoint("test-model", base_url=list(urls), max_tokens=64)  # noqa: E731
+            rows = work(Estimate(model, run=open_here(tmp_path)[0], n=3), batch_of())
+            assert [row["error"] for row in rows] == [None] * 6
+            return rows
+
+        first = made(server.url, other.url)
+        sent = server.completions + other.completions
+        assert made(server.url, other.url) == made(other.url) == first
+        assert server.completions + other.completions == sent
+        assert work(Estimate(endpoint, run=open_here(tmp_path)[0], n=3), batch_of()) == first  # alone, without a list
+        assert server.completions + other.completions == sent
+
+
 def test_rows_with_one_prompt_share_replies_unless_they_are_numbered(endpoint, server, tmp_path):
     run, _ = open_here(tmp_path)
     vote = {"estimator": catlite.MajorityVote(), "answer_format": "boxed", "n": 2, "run": run}
