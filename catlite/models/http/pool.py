@@ -245,7 +245,8 @@ class Member(Traffic):
         except CatliteError as error:
             if not isinstance(error, EndpointUnavailable):
                 self.pool.refuse(error)
-                self.trouble = self.trouble if self.trouble == str(error) else ""  # so that it is told
+                if self.trouble != str(error):  # then it is told, unless every call is
+                    self.trouble = "" if self.pool.refusal is None else str(error)
             self._leave_out(str(error), gone=True)
         else:
             self._take_back()
