@@ -71,7 +71,8 @@ def _data_url(source: Any) -> str:
         except (OSError, ValueError) as error:
             raise ConfigError(f"the image {where} cannot be read: {getattr(error, 'strerror', error)}") from None
         if size < 0:
-            raise ConfigError(f"the image {where} cannot be read: there is no such file")
+            why = "it is no file" if path.exists() else "there is no such file"
+            raise ConfigError(f"the image {where} cannot be read: {why}")
     elif isinstance(source, bytes | bytearray | memoryview):
         content = bytes(source)
         size = len(content)

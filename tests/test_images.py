@@ -157,7 +157,7 @@ def test_what_is_no_image_is_refused(source, why):
 
 
 def test_a_folder_and_an_unknown_detail_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="no such file"):
+    with pytest.raises(ConfigError, match="it is no file"):
         catlite.image(tmp_path)
     with pytest.raises(ConfigError, match='want "low"'):
         catlite.image(png(), detail="medium")

@@ -57,7 +57,7 @@ class PromptStore(Store):
         replies = self._replies.get(asked.key, {})
         return {sample: replies[sample] for sample in range(first, first + n) if sample in replies}
 
-    def addresses(self, model: str) -> list[str]:
+    def addresses(self, model: str, among: int = -1) -> list[str]:  # noqa: ARG002 - one question has few
         """Return the addresses under which replies of a model are kept, the first one first."""
         return [address for name, address in self._addresses if name == model]
 

@@ -130,13 +130,18 @@ class Store:
             ).fetchall()
         return {sample: rollout_of(text) for sample, text in rows}
 
-    def addresses(self, model: str) -> list[str]:
-        """Return the addresses under which replies of a model are kept, the first one first."""
+    def addresses(self, model: str, among: int = -1) -> list[str]:
+        """Return the addresses under which replies of a model are kept, the first one first.
+
+        Only the first requests of the run are looked at: `among` of them, all with -1, which takes long in a large run.
+        """
         query = (
-            "SELECT json_extract(asked, '$.address') AS address FROM requests WHERE json_extract(asked, '$.model') = ?"
+            "SELECT json_extract(asked, '$.address') AS address "
+            "FROM (SELECT rowid AS number, asked FROM requests ORDER BY rowid LIMIT ?) "
+            "WHERE json_extract(asked, '$.model') = ? GROUP BY address ORDER BY MIN(number)"
         )
         with self._reading:
-            rows = self._reader.execute(f"{query} GROUP BY address ORDER BY MIN(rowid)", (model,)).fetchall()
+            rows = self._reader.execute(query, (among, model)).fetchall()
         return [address for (address,) in rows]
 
     @asynccontextmanager

@@ -25,7 +25,7 @@ from catlite.scale import rows
 from catlite.scale.cluster import close_run as close_run, connect as connect, open_run as open_run, pool_size
 from catlite.scale.estimating import Estimate as Estimate, check_settings
 from catlite.scale.judging import Judge as Judge
-from catlite.scale.sharing import SharedRun
+from catlite.scale.sharing import SharedRun, check_run
 
 if TYPE_CHECKING:
     import ray.data
@@ -79,8 +79,7 @@ def estimate_dataset(
 
 def _check(ray: Any, model: Any, run: SharedRun | None, settings: dict[str, Any]) -> None:
     """Raise ConfigError for what would fail in every actor, before there is one."""
-    of_rows = ("base_url", "whole")
-    checked = check_settings(**{name: value for name, value in settings.items() if name not in of_rows})
+    checked = _check_settings(settings)
     try:
         ray.cloudpickle.dumps((model, settings))
     except ConfigError:
@@ -94,6 +93,11 @@ def _check(ray: Any, model: Any, run: SharedRun | None, settings: dict[str, Any]
         about = traits(model)
         ledger = Ledger(run.budget or Budget())
         ledger.check(model.name, token_limit({**about.sampling, **checked}), about.price is not None)
+
+
+def _check_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the sampling parameters among the arguments of Estimate. Raises ConfigError."""
+    return check_settings(**{name: value for name, value in settings.items() if name not in ("base_url", "whole")})
 
 
 def estimate(
@@ -139,6 +143,8 @@ def estimate(
     whole = as_task(task, "estimate", answer_format=answer_format)
     if any(media(example.messages) for example in whole):
         raise ConfigError("a prompt has an image, which rows of a data set cannot hold: use catlite.estimate")
+    check_run(run, budget)
+    sampling = _check_settings(settings)
     ray = connect(address)
     questions = [
         {"prompt": example.messages, "answer_format": example.answer_format, "id": str(place), "copy": copy}
@@ -161,7 +167,4 @@ def estimate(
                 references[place] = replace(reference, group=group)
     finally:
         close_run(shared)
-    checked = {
-        name: value for name, value in settings.items() if name not in ("n", "estimator", "min_usable", "base_url")
-    }
-    return References((references[place] for place in range(len(questions))), (), whole.name, checked)
+    return References((references[place] for place in range(len(questions))), (), whole.name, sampling)

@@ -71,26 +71,34 @@ class SharedRun:
             time.sleep(0.1)
 
 
-def make_run(
-    folder: str | Path, budget: Budget | None, start: Callable[[Path], Report], place: Callable[[], str]
-) -> SharedRun:
-    """Make the folder of a run and the file by which others know it; `start` starts the limiter that writes there.
+def check_run(folder: str | Path, budget: Budget | None) -> Path:
+    """Return the folder of a run, resolved.
 
-    Raises ConfigError for a folder that is no path of a file system, or a wrong budget; StoreError when it cannot be
-    written, or has replies of a run without Ray.
+    Raises ConfigError for a folder that is no path of a file system, or a wrong budget; StoreError for one with replies
+    of a run without Ray.
     """
     if not isinstance(folder, str | Path) or "://" in str(folder):
         raise ConfigError(f"run={str(folder)!r:.80}: want a folder that all nodes mount, not the address of a store")
     if not isinstance(budget, Budget | None):
         raise ConfigError(f"budget={budget!r:.60}: want Budget(usd=…), Budget(tokens=…) or Budget(requests=…)")
-    run = SharedRun(
-        Path(folder).expanduser().resolve(), f"{time.time_ns():x}-{os.urandom(4).hex()}", budget, _nobody, place
-    )
-    if (run.folder / "replies.sqlite").exists():
+    path = Path(folder).expanduser().resolve()
+    if (path / "replies.sqlite").exists():
         raise StoreError(
             f"run={str(folder)!r} has the replies of a run without Ray: go on with it there, or give this run another "
             "folder"
         )
+    return path
+
+
+def make_run(
+    folder: str | Path, budget: Budget | None, start: Callable[[Path], Report], place: Callable[[], str]
+) -> SharedRun:
+    """Make the folder of a run and the file by which others know it; `start` starts the limiter that writes there.
+
+    Raises what `check_run` raises, and StoreError when the folder cannot be written.
+    """
+    name = f"{time.time_ns():x}-{os.urandom(4).hex()}"
+    run = SharedRun(check_run(folder, budget), name, budget, _nobody, place)
     try:
         append(run.books, [])
     except OSError as error:

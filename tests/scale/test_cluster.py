@@ -38,6 +38,21 @@ def test_images_are_refused_before_there_is_a_cluster(tmp_path):
         ray_data.estimate([image], "test-model", run=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({"run": "s3://bucket/run"}, "want a folder"),
+        ({"budget": 5}, "want Budget"),
+        ({"n": 0}, "n=0"),
+        ({"nn": 1}, "nn"),
+    ],
+)
+def test_a_wrong_argument_is_told_before_there_is_a_cluster(monkeypatch, tmp_path, settings, error):
+    monkeypatch.setitem(sys.modules, "ray", None)  # would be told first
+    with pytest.raises(ConfigError, match=error):
+        ray_data.estimate(["Why?"], "test-model", **{"run": tmp_path} | settings)
+
+
 def test_one_driver_at_a_time_works_on_a_folder(tmp_path):
     run = SharedRun(tmp_path, "run", None, None, None)
     other = Lock(tmp_path)

@@ -67,6 +67,23 @@ def test_a_second_run_sends_nothing_and_gives_the_same(endpoint, server, tmp_pat
     assert {row["rollouts"] for row in more} == {4}
 
 
+def test_a_fleet_keeps_its_replies_and_goes_on_with_another_list(endpoint, server, tmp_path):
+    with Server(server.reply) as other:
+
+        def made(*urls):
+            model = lambda: catlite.Endpoint("test-model", base_url=list(urls), max_tokens=64)  # noqa: E731
+            rows = work(Estimate(model, run=open_here(tmp_path)[0], n=3), batch_of())
+            assert [row["error"] for row in rows] == [None] * 6
+            return rows
+
+        first = made(server.url, other.url)
+        sent = server.completions + other.completions
+        assert made(server.url, other.url) == made(other.url) == first
+        assert server.completions + other.completions == sent
+        assert work(Estimate(endpoint, run=open_here(tmp_path)[0], n=3), batch_of()) == first  # alone, without a list
+        assert server.completions + other.completions == sent
+
+
 def test_rows_with_one_prompt_share_replies_unless_they_are_numbered(endpoint, server, tmp_path):
     run, _ = open_here(tmp_path)
     vote = {"estimator": catlite.MajorityVote(), "answer_format": "boxed", "n": 2, "run": run}
@@ -82,17 +99,6 @@ def test_rows_with_one_prompt_that_are_under_way_together_are_paid_for_once(endp
     assert server.completions == 1
 
 
-def test_the_replies_of_a_fleet_are_found_with_another_list_of_replicas(endpoint, server, tmp_path):
-    vote = {"estimator": catlite.MajorityVote(), "answer_format": "boxed", "n": 2}
-    with Server(server.reply) as other:
-        other.key = server.key
-        for urls in ([server.url, other.url], [other.url, "http://127.0.0.1:9/v1"]):
-            fleet = catlite.Endpoint("test-model", base_url=urls, max_tokens=64)
-            (row,) = work(Estimate(fleet, run=open_here(tmp_path)[0], **vote), batch_of(["Why?"]))
-            assert (row["error"], row["support"]) == (None, [2, 2])
-            assert server.completions + other.completions == 1
-
-
 def test_a_prompt_is_the_same_whatever_fields_arrow_fills_with_null(endpoint, server, tmp_path):
     part = {"type": "text", "text": "Why?"}
     for content in ([part], [part | {"image_url": None}]):
@@ -100,6 +106,11 @@ def test_a_prompt_is_the_same_whatever_fields_arrow_fills_with_null(endpoint, se
         work(Estimate(endpoint, run=run, n=1), batch_of([[{"role": "user", "content": content}]]))
     assert server.completions == 2  # a rollout and a synthesis
     assert "null" not in json.dumps([request.body["messages"] for request in server.requests])
+
+
+def test_chat_as_the_json_that_parquet_files_have_is_read_as_chat():
+    chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    assert rows.example_of({"prompt": json.dumps(chat)}).messages == chat
 
 
 def test_a_number_in_a_column_with_gaps_is_the_same_number(endpoint, server, tmp_path):

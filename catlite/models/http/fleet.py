@@ -19,12 +19,11 @@ from catlite.models.http.pool import Member, Pool
 from catlite.models.http.prices import Price
 from catlite.models.http.replicas import Replica
 from catlite.models.http.retry import retrying
-from catlite.models.http.service import Service
+from catlite.models.http.service import SERVING, Service, urls_in
 from catlite.runs import session
 from catlite.runs.store import Store
 
 T = TypeVar("T")
-_SERVING = " serving "  # between the address and the weights, in a run store
 
 
 class _Route:
@@ -110,9 +109,9 @@ class Fleet(Service):
     def traffic(self) -> Pool:
         """The replicas on the running loop."""
         running = asyncio.get_running_loop()
-        if running not in self._pools:
+        if running not in self._pools or self._pools[running].refusal is not None:  # perhaps it was mended
             for ended in [loop for loop in self._pools if loop.is_closed()]:
-                del self._pools[ended]
+                self._pools.pop(ended, None)
             self._pools[running] = Pool(f"{self.shown_address()} ({self.model})", self.replicas, self.learned.contact)
         return self._pools[running]
 
@@ -132,14 +131,18 @@ class Fleet(Service):
         if store not in self._kept:
             pool = self.traffic
             await pool.ready()
+            addresses = store.addresses(self.model)
+            if not pool.weights and any(SERVING in address for address in addresses):
+                await pool.looked()
             urls, weights = {replica.shown_address() for replica in self.replicas}, pool.weights
-            for address in store.addresses(self.model):
-                began, _, served = address.partition(_SERVING)
-                if served == weights if served and weights else urls.intersection(began.split(", ")):
+            for address in addresses:
+                served = address.partition(SERVING)[2]
+                if served == weights if served and weights else urls.intersection(urls_in(address)):
                     self._kept[store] = address
+                    pool.weights = weights or served  # a replica that tells others later is left out
                     break
             else:
-                self._kept[store] = ", ".join(sorted(urls)) + (f"{_SERVING}{weights}" if weights else "")
+                self._kept[store] = ", ".join(sorted(urls)) + (f"{SERVING}{weights}" if weights else "")
         return self._kept[store]
 
     async def client(self) -> Client:

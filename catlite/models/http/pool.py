@@ -61,12 +61,15 @@ class Pool(Traffic):
         for member in self.members:
             member.look_if_due()
         if not self._settled:
-            looks = [member.looking for member in self.members if member.looking is not None]
-            if looks:
-                await asyncio.wait(looks, timeout=FIRST_CONTACT)
+            await self.looked(FIRST_CONTACT)
             self._settled = True
         if self.refusal is not None:
             raise self.refusal
+
+    async def looked(self, timeout: float | None = None) -> None:
+        """Wait for the looks that are under way, so many seconds at most."""
+        if looks := [member.looking for member in self.members if member.looking is not None]:
+            await asyncio.wait(looks, timeout=timeout)
 
     def take(self, prompt: bytes, tried: set[Member]) -> Member | None:
         """Take a connection of the replica that is best for a prompt, one that was not tried if there is one.
@@ -77,6 +80,8 @@ class Pool(Traffic):
         Raises:
             EndpointUnavailable: all are left out.
         """
+        for member in self.members:
+            member.look_if_due()  # here as well: those who wait in line may be all the calls there are
         usable = [member for member in self.members if member.is_open]
         if not usable and not any(member.looking for member in self.members):
             raise EndpointUnavailable(f"no replica of {self.who} answers{self.troubles()}", sent=False)
@@ -133,6 +138,8 @@ class Member(Traffic):
     def __init__(self, replica: Replica, pool: Pool) -> None:
         super().__init__(f"{replica.shown_address()} ({replica.model})", pool.contact)
         self.replica, self.pool = replica, pool
+        for ended in [loop for loop in replica.accounts if loop.is_closed()]:
+            replica.accounts.pop(ended, None)
         replica.accounts[asyncio.get_running_loop()] = self
         self.is_open = False
         self.in_flight = 0  # requests that have a connection, with those that wait for their turn
@@ -238,7 +245,8 @@ class Member(Traffic):
         except CatliteError as error:
             if not isinstance(error, EndpointUnavailable):
                 self.pool.refuse(error)
-                self.trouble = self.trouble if self.trouble == str(error) else ""  # so that it is told
+                if self.trouble != str(error):  # then it is told, unless every call is
+                    self.trouble = "" if self.pool.refusal is None else str(error)
             self._leave_out(str(error), gone=True)
         else:
             self._take_back()
@@ -259,7 +267,7 @@ class Member(Traffic):
             _logger.info("%s has no list of models: it is taken to serve this one", self.who)
         if weights and self.pool.weights and weights != self.pool.weights:
             raise OtherModel(
-                f"{self.who} serves {weights} under this name, and another replica {self.pool.weights}: serve the same "
-                "weights at all addresses of base_url"
+                f"{self.who} serves {weights} under this name, and another replica, or the run, has "
+                f"{self.pool.weights}: serve the same weights at all addresses of base_url"
             )
         self.pool.weights = self.pool.weights or weights

@@ -132,7 +132,10 @@ async def retrying(
                 pace.answered(sent)
                 raise
             else:
-                pace.answered(sent)
+                if isinstance(result, EndpointUnavailable | BadReply):  # it broke off, and is not to be made again
+                    pace.failed(result, sent)
+                else:
+                    pace.answered(sent)
                 return result
             finally:
                 pace.back()

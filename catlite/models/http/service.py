@@ -26,10 +26,14 @@ from catlite.models.http.litellm_client import LiteLLMClient
 from catlite.models.http.prices import Price, published
 from catlite.models.http.retry import retrying
 from catlite.models.http.traffic import Contact, Traffic
+from catlite.runs import session
+from catlite.runs.store import Store
 from catlite.usage import Usage
 
 T = TypeVar("T")
 _SLACK = 16  # tokens, such as the end of a reply, that servers count beside it
+_BEGINNING = 1_000  # requests of a run, by which a single server tells whether a fleet began it
+SERVING = " serving "  # between the addresses of a fleet and its weights, in a run store
 
 
 @dataclass
@@ -142,6 +146,11 @@ class Connections:
             await own.close()
 
 
+def urls_in(address: str) -> list[str]:
+    """Give the URLs of an address in a run store, which a fleet has several of."""
+    return address.partition(SERVING)[0].split(", ")
+
+
 def _close_soon(loops: dict[asyncio.AbstractEventLoop, OnLoop]) -> None:
     """Close a dropped endpoint's connections, each on its own loop; a loop that has ended has closed them already."""
     for running, connections in list(loops.items()):
@@ -179,9 +188,10 @@ class Service:
     fixed: Address | None = None  # unless the environment has a part in it, which may change
     own_url: str | None = None  # of base_url
     current: tuple[int, Address] | None = None  # the hash of what the environment says, and the address by it
+    kept: weakref.WeakKeyDictionary[Store, dict[str, str]] = field(init=False)  # the address there, by the own one
 
     def __post_init__(self) -> None:
-        self.connections = Connections(self.max_connections)
+        self.connections, self.kept = Connections(self.max_connections), weakref.WeakKeyDictionary()
         if self.via_litellm:
             check_key(self.api_key)
         else:
@@ -197,7 +207,7 @@ class Service:
                 "and set OPENAI_API_KEY (through litellm, the provider's own variable) here and where it is unpickled; "
                 "a server that wants no key needs neither"
             )
-        state = {name: value for name, value in vars(self).items() if name not in ("connections", "current")}
+        state = {name: value for name, value in vars(self).items() if name not in ("connections", "current", "kept")}
         if self.via_litellm:
             return state
         where = address(self.base_url, Secret("unused"))
@@ -258,8 +268,19 @@ class Service:
         return "litellm" if self.via_litellm else self._url()
 
     async def kept_address(self) -> str:
-        """The same for a run store, where it has to tell apart whatever gives other replies."""
-        return self.shown_address()
+        """The same for a run store, where it has to tell apart whatever gives other replies.
+
+        In a run that began with a fleet it is the fleet's address, where that has this one in its list.
+        """
+        own, store = self.shown_address(), session.current().store
+        if store is None:
+            return own
+        kept = self.kept.setdefault(store, {})
+        if own not in kept:
+            addresses = store.addresses(self.model, among=_BEGINNING)
+            fleets = [address for address in addresses if own in urls_in(address)]
+            kept[own] = own if own in addresses or not fleets else fleets[0]
+        return kept[own]
 
     async def address(self) -> Address:
         """Where the server is now; the embedded one has to be started first."""

@@ -186,6 +186,26 @@ def test_one_that_was_dead_is_taken_back(quick, caplog):
     assert f"{gone.url} (test-model) answers again" in caplog.text
 
 
+def test_one_is_taken_back_though_all_calls_wait_in_line(quick):
+    with serving(2, takes_n=False, latency=0.01) as servers, fleet(servers, max_connections=2) as model:
+        servers[0].script([faults.status(500)] * 3)
+        assert all(rollout.usable for rollout in concurrency.run(model.sample(QUESTION, 60)))
+    assert min(counts(servers)) > 15
+
+
+def test_one_that_breaks_off_its_streams_is_left_out(quick, monkeypatch):
+    monkeypatch.setattr(pool, "_PAUSES", (60.0, 60.0))
+    with serving(2) as servers:
+        servers[0].script(lambda number, body: faults.stream(*faults.sse(faults.delta(content="Fo")), ending="cut"))
+
+        async def errors():
+            async with fleet(servers) as model:
+                ends = [[piece async for piece in model.stream(question)][-1] for question in questions(20)]
+            return sum(rollout.error is not None for rollout in ends)
+
+        assert asyncio.run(errors()) == counts(servers)[0] == 3
+
+
 def test_one_that_only_fails_is_left_out_and_gets_few_requests(quick, caplog, monkeypatch):
     monkeypatch.setattr(pool, "_PAUSES", (30.0, 30.0))
     with serving(3, latency=0.02) as servers:
@@ -313,6 +333,17 @@ def test_a_replica_with_another_model_is_refused_before_anything_is_asked(server
     assert str(caught.value).startswith(f"{servers[1].url} does not serve 'test-model'")
     assert "other-model" in str(caught.value)
     assert counts(servers) == [0, 0, 0]
+
+
+def test_a_list_that_was_mended_is_looked_at_again(servers, caplog):
+    servers[1].models = ("other",)
+    with fleet(servers) as model:
+        with pytest.raises(RequestRejected, match="does not serve 'test-model'"):
+            ask_all(model, questions(1))
+        assert caplog.text == ""  # the error says it all
+        servers[1].models = ("test-model",)
+        assert all(rollout.usable for rollout in ask_all(model, questions(6)))
+    assert counts(servers) == [2, 2, 2]
 
 
 def test_one_that_comes_up_later_with_another_model_stays_out(quick, caplog):
@@ -453,6 +484,40 @@ def test_a_run_of_one_server_goes_on_with_several(servers, tmp_path):
     asked_in_run(tmp_path, [nobody(), servers[1]], 0)
 
 
+def test_a_run_of_several_goes_on_with_one_of_them(servers, tmp_path):
+    cards(servers[0], root="Qwen3-4B")
+    asked_in_run(tmp_path, servers[:2], 4)
+    asked_in_run(tmp_path, servers[:1], 2, count=6, base_url=servers[0].url)
+    asked_in_run(tmp_path, servers, 0, count=6)
+    asked_in_run(tmp_path, servers[2:], 4, base_url=servers[2].url)
+
+
+def test_no_reply_of_other_weights_is_taken_of_a_server_that_is_slow_to_tell(servers, tmp_path, monkeypatch):
+    usual = servers[0]._answer
+    cards(servers[0], root="Qwen3-4B")
+    asked_in_run(tmp_path, servers[:1], 4)
+    servers[0]._answer = usual
+    cards(servers[0], root="Qwen3-0.6B")
+    changed = servers[0]._answer
+    servers[0]._answer = lambda request: (changed(request)[0], 0.3 if request.method == "GET" else 0.0)
+    monkeypatch.setattr(pool, "FIRST_CONTACT", 0.01)
+    asked_in_run(tmp_path, servers[:1], 4)
+
+
+def test_a_server_that_tells_other_weights_than_its_run_has_is_left_out(quick, tmp_path, caplog):
+    with serving(1) as servers:
+        cards(servers[0], root="Qwen3-4B")
+        asked_in_run(tmp_path, servers, 4)
+        port = servers[0].port
+    with fleet(servers, retry_seconds=1.0) as model, open_run(tmp_path):
+        assert all(rollout.usable for rollout in ask_all(model, questions(4)))
+        with Server("another", port=port) as server:
+            cards(server, root="Qwen3-0.6B")
+            (rollout,) = ask_all(model, ["A new one?"])
+    assert (rollout.usable, asked(server)) == (False, [])
+    assert "serves Qwen3-0.6B under this name, and another replica, or the run, has Qwen3-4B" in caplog.text
+
+
 def test_a_run_that_is_complete_is_read_when_nobody_serves(servers, tmp_path):
     with serving(2) as running:
         asked_in_run(tmp_path, running, 4)
@@ -543,6 +608,7 @@ def test_each_event_loop_has_its_own_account(servers):
 
     for _ in range(3):
         assert asyncio.run(once())[0].usable
+    assert [len(replica.accounts) for replica in model.service.replicas] == [1, 1, 1]  # those of ended loops are gone
     assert concurrency.run(model.sample(QUESTION))[0].usable
     assert len(model.service._pools) <= 2
     model.close()
