@@ -140,6 +140,7 @@ class Limiter:
             try:
                 append(self.file, [line])
             except OSError as error:
+                holder.lease, holder.waits = lease, False  # the process has no more than it reported
                 raise StoreError(
                     f"{self.file} cannot be written: {error.strerror}. What was written before is intact; make room or "
                     "fix the storage, and run again to go on from there"
