@@ -8,14 +8,15 @@ import catlite
 from catlite.cli.main import build_parser
 from catlite.cli.options import models
 from catlite.errors import ConfigError
+from catlite.scale import ray_data
 
 SAMPLING = {"temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "judge_reasoning_effort"}
 # Options for which Python has no argument of a function: what is printed, or a setting of a trainer.
-OWN = {"help", "json", "out", "rollouts", "probe", "micro_batch", "save", "questions", "dry_run", "control"}
+OWN = {"help", "json", "out", "rollouts", "probe", "micro_batch", "save", "questions", "dry_run", "control", "engine", "image"}
 RECORDS = (catlite.from_records, catlite.Endpoint)
 FUNCTIONS = {
     "synthesize": (catlite.synthesize,),
-    "estimate": (catlite.estimate, *RECORDS),
+    "estimate": (catlite.estimate, ray_data.estimate, *RECORDS),
     "evaluate": (catlite.evaluate, catlite.healthbench, *RECORDS),
     "train": (catlite.train, catlite.TrainConfig, catlite.LocalModel, catlite.gsm8k, *RECORDS),
     "demo-train": (catlite.train, catlite.TrainConfig),

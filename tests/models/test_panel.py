@@ -353,7 +353,8 @@ HARD = catlite.Example("q", answer_format="boxed")
 
 
 def test_a_table_does_not_wait_for_answers_that_take_long_to_compare():
-    squares = (catlite.Rollout("x", answer, model=name) for name, answer in (("a", "(x+1)^2"), ("b", "x^2+2x+1")))
+    pair = (("a", "(x+17)^2"), ("b", "x^2+34x+289"))  # in no other test, since verdicts are kept
+    squares = (catlite.Rollout("x", answer, model=name) for name, answer in pair)
     (row, _) = count_members([Sampled("q", catlite.Group(HARD, tuple(squares)))], at_once=True)
     assert (row["rollouts"], math.isnan(row["others"])) == (1, True)
 

@@ -194,6 +194,7 @@ def test_rows_of_other_requests_are_not_taken(server, caplog):
 
 
 def test_of_two_answers_to_one_request_the_first_stands_and_the_log_says_so(server, caplog):
+    caplog.set_level(logging.WARNING, "catlite")
     good = server._go_on
 
     def repeat(batch, number):
