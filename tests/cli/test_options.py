@@ -12,7 +12,20 @@ from catlite.scale import ray_data
 
 SAMPLING = {"temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "judge_reasoning_effort"}
 # Options for which Python has no argument of a function: what is printed, or a setting of a trainer.
-OWN = {"help", "json", "out", "rollouts", "probe", "micro_batch", "save", "questions", "dry_run", "control", "engine", "image"}
+OWN = {
+    "help",
+    "json",
+    "out",
+    "rollouts",
+    "probe",
+    "micro_batch",
+    "save",
+    "questions",
+    "dry_run",
+    "control",
+    "engine",
+    "image",
+}
 RECORDS = (catlite.from_records, catlite.Endpoint)
 FUNCTIONS = {
     "synthesize": (catlite.synthesize,),
