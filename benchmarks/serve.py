@@ -253,9 +253,9 @@ def crowd(count: int, characters: int) -> None:
     behind = Server(lambda body, _: body["messages"][0]["content"][:20].split()[1], models=None, key=KEY, latency=1.0)
     behind.keep = False
     with behind, serving(behind, "--answer-format", r"(\d+)") as (url, pid):
-        one = chat("vote/demo", "question 0 ", catlite={"n": 2})
-        asyncio.run(ask_at_once(url, [one]))
-        before, asked = memory_mb(pid, "VmRSS"), behind.completions
+        warm_up = chat("vote/demo", "question 0 ", catlite={"n": 2})
+        asyncio.run(ask_at_once(url, [warm_up]))
+        before, calls = memory_mb(pid, "VmRSS"), behind.completions
         requests = [chat("vote/demo", f"question {i} ".ljust(characters, "x"), catlite={"n": 2}) for i in range(count)]
         replies = asyncio.run(ask_at_once(url, requests))
         statuses = Counter(status for status, _, _ in replies)
@@ -265,7 +265,7 @@ def crowd(count: int, characters: int) -> None:
         )
         print(
             f"crowd: {count} requests of {characters:,} characters at once: {dict(statuses)}, {right} as they should "
-            f"be, {behind.completions - asked} asked behind; memory {before:.0f} MB before, at most "
+            f"be, {behind.completions - calls} asked behind; memory {before:.0f} MB before, at most "
             f"{memory_mb(pid, 'VmHWM'):.0f}"
         )
 

@@ -66,23 +66,23 @@ def main():
         rewarded = Rewarded(run=Path(sys.argv[1]) / name, budget=Budget(requests=1))
         notes.note(name, lambda rewarded=rewarded, sizes=sizes: rewarded(part_of(rows, sizes, rank)))
         notes.note(f"{name}, groups", lambda rewarded=rewarded: rewarded.groups)
-    mine = part_of(rows, cases["split"], rank)
+    columns = part_of(rows, cases["split"], rank)
 
     async def one_reward(group, reference):
         return [1.0]
 
     async def two_awaited():
-        _, rewards = await asyncio.gather(*(Rewarded().function(**mine) for _ in range(2)))
+        _, rewards = await asyncio.gather(*(Rewarded().function(**columns) for _ in range(2)))
         return rewards
 
     notes.note("awaited", lambda: asyncio.run(two_awaited()))
     wrong = trl_reward(MajorityVote(), one_reward, num_generations=GROUP, answer_format=FORMAT)
-    notes.note("wrong reward", lambda: wrong(**mine))
-    broken = {**mine, "completions": [None] * len(mine["qid"])} if rank == 1 else mine
+    notes.note("wrong reward", lambda: wrong(**columns))
+    broken = {**columns, "completions": [None] * len(columns["qid"])} if rank == 1 else columns
     notes.note("broken rows", lambda: Rewarded()(broken))
     notes.note("half a group", lambda: Rewarded()(part_of(rows, [6] + [0] * (world - 1), rank)))
     time.sleep(0.3 * rank)
-    notes.note("slow", lambda: Rewarded()(mine)["rewards"])
+    notes.note("slow", lambda: Rewarded()(columns)["rewards"])
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # by which torchrun ends the others: they have something to say first
 
     async def die(group, reference):
@@ -90,15 +90,15 @@ def main():
 
     if sys.argv[2] == "at work":
         deadly = trl_reward(MajorityVote(), die, num_generations=GROUP, answer_format=FORMAT)
-        notes.note("killed", lambda: deadly(**mine))
+        notes.note("killed", lambda: deadly(**columns))
     elif rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     else:
-        notes.note("killed", lambda: Rewarded()(mine))
+        notes.note("killed", lambda: Rewarded()(columns))
     ranks.SLACK = 0.1
     if rank == 0:
         hasty = trl_reward(MajorityVote(), num_generations=GROUP, answer_format=FORMAT, timeout=0.1)
-        notes.note("absent", lambda: hasty(**mine))
+        notes.note("absent", lambda: hasty(**columns))
     sys.exit(3)
 
 

@@ -44,3 +44,21 @@ def trained(folder, task=None, **options):
     """What `train` makes of the tiny model in `folder`."""
     defaults = {"estimator": constant, "reward": vowels, "config": small()}
     return train(open_task() if task is None else task, LocalModel(folder), **{**defaults, **options})
+
+
+def one_step(folder, **settings):
+    """The arguments of TRL for a step on the CPU, in groups of four that one device has whole."""
+    from trl import GRPOConfig
+
+    return GRPOConfig(
+        output_dir=str(folder),
+        max_steps=1,
+        num_generations=4,
+        per_device_train_batch_size=4,
+        max_completion_length=4,
+        report_to="none",
+        use_cpu=True,
+        disable_tqdm=True,
+        bf16=False,
+        **settings,
+    )

@@ -235,8 +235,8 @@ def test_trl_takes_it_for_a_function_to_await_and_so_in_another_process():
 
 def test_trls_trainer_awaits_two_rewards_at_once(folder, tmp_path):
     trl_utils()
-    import trl
     from datasets import Dataset
+    from trainings import one_step
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from catlite.training.trl.trainer import CatGRPOTrainer
@@ -251,23 +251,12 @@ def test_trls_trainer_awaits_two_rewards_at_once(folder, tmp_path):
     async def lengths(group, reference):
         return [float(len(rollout.text)) for rollout in group.rollouts]
 
-    arguments = trl.GRPOConfig(
-        output_dir=str(tmp_path),
-        max_steps=1,
-        num_generations=4,
-        per_device_train_batch_size=4,
-        max_completion_length=4,
-        report_to="none",
-        use_cpu=True,
-        disable_tqdm=True,
-        bf16=False,
-    )
     rewards = [trl_reward(echo, lengths, num_generations=4) for _ in range(2)]
     trainer = CatGRPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(folder),
         processing_class=AutoTokenizer.from_pretrained(folder),
         reward_funcs=rewards,
-        args=arguments,
+        args=one_step(tmp_path),
         train_dataset=Dataset.from_list([{"prompt": [{"role": "user", "content": "Say 1"}], "qid": "1"}]),
     )
     trainer.train()

@@ -195,9 +195,9 @@ def test_what_would_show_an_image_to_a_model_is_refused_by_what_it_is():
 
 
 def test_a_trainer_that_evaluates_with_another_number_gets_its_rewards(folder, tmp_path):
-    trl = pytest.importorskip("trl", reason="needs catlite[train]")
+    pytest.importorskip("trl", reason="needs catlite[train]")
     from datasets import Dataset
-    from trainings import vowels
+    from trainings import one_step, vowels
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from catlite.training.trl.trainer import CatGRPOTrainer
@@ -209,19 +209,7 @@ def test_a_trainer_that_evaluates_with_another_number_gets_its_rewards(folder, t
         return await vowels(group, reference)
 
     prompts = [{"prompt": [{"role": "user", "content": f"Say {number}"}], "qid": str(number)} for number in range(2)]
-    arguments = trl.GRPOConfig(
-        output_dir=str(tmp_path),
-        max_steps=1,
-        num_generations=4,
-        num_generations_eval=2,
-        per_device_train_batch_size=4,
-        per_device_eval_batch_size=2,
-        max_completion_length=4,
-        report_to="none",
-        use_cpu=True,
-        disable_tqdm=True,
-        bf16=False,
-    )
+    arguments = one_step(tmp_path, num_generations_eval=2, per_device_eval_batch_size=2)
     trainer = CatGRPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(folder),
         processing_class=AutoTokenizer.from_pretrained(folder),

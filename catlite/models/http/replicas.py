@@ -1,6 +1,6 @@
 """One replica of a fleet: its address, its client, and what its list of models says.
 
-Left out: whether it answers and which requests it gets, which is in fleet.py.
+Left out: whether it answers and which requests it gets, which is in pool.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from catlite.errors import ConfigError, EndpointUnavailable, RequestRejected
-from catlite.models.http.chunks import Write
 from catlite.models.http.clients import Answer, OpenAIClient, lost
 from catlite.models.http.keys import Address, Secret, address
 from catlite.models.http.service import Service
@@ -35,17 +34,10 @@ class ReplicaClient(OpenAIClient):
         super().__init__(model, address, connections + 1)  # GET /models must not wait for requests that hang
         self._under_way: set[asyncio.Timeout] = set()
 
-    async def post(
-        self,
-        url: str,
-        body: Mapping[str, Any],
-        timeout: float,
-        headers: Mapping[str, str] | None = None,
-        write: Write | None = None,
-    ) -> Answer | None:
+    async def post(self, url: str, body: Mapping[str, Any], *settings: Any, **named: Any) -> Answer | None:
         """See Client; raises EndpointUnavailable when it is cut off."""
         async with self._severable():
-            return await super().post(url, body, timeout, headers, write)
+            return await super().post(url, body, *settings, **named)
 
     @asynccontextmanager
     async def _severable(self) -> AsyncIterator[None]:
