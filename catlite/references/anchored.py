@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from catlite import answers, checks
 from catlite.coerce import hold_models
 from catlite.data import Group, Reference, Rollout
-from catlite.errors import BudgetReached, EstimationError, GroupError, ModelError
+from catlite.errors import BudgetReached, ConfigError, EstimationError, GroupError, ModelError
 from catlite.members import check_vote, check_weighed, writers
 from catlite.models.base import Model, check_n, check_sampling, combined, shown_name
 from catlite.references.vote import MajorityVote
@@ -73,7 +73,11 @@ class AnchoredVote:
         checks.weights("weights", self.weights)
         check_weighed(self.weights, writers(self.anchor))
         check_n(self.n)
-        check_sampling(self.sampling)
+        if "extra_headers" in check_sampling(self.sampling):
+            raise ConfigError(
+                "sampling={'extra_headers': …}: an estimator is shown and kept with its settings, which headers should "
+                "not be; give them to the anchor: Endpoint(…, extra_headers={…})"
+            )
 
     def check_policy(self, policy: Model) -> None:
         """ConfigError unless each model that votes has a weight, and one more than 0."""

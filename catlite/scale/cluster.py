@@ -35,12 +35,7 @@ def connect(address: str | None = None) -> Any:
     Example:
         >>> ray_data.connect("10.0.0.5:6379")
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent home that nobody asked for
-    try:
-        import ray
-        import ray.data
-    except ImportError:
-        raise MissingExtra(f"Ray Data needs catlite[ray]: {install('ray')}") from None
+    ray = load()
     if ray.is_initialized():
         return ray
     address = address or os.environ.get("RAY_ADDRESS") or "local"
@@ -55,6 +50,17 @@ def connect(address: str | None = None) -> Any:
             f"no Ray cluster can be reached at {address!r}: {error}. Start one with `ray start --head`, or leave the "
             "address out for a Ray on this machine"
         ) from None
+    return ray
+
+
+def load() -> Any:
+    """Return the module `ray`; MissingExtra without catlite[ray]."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent home that nobody asked for
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise MissingExtra(f"Ray Data needs catlite[ray]: {install('ray')}") from None
     return ray
 
 

@@ -13,6 +13,7 @@ from catlite.errors import ConfigError, EmbeddedModelError, StoreError
 from catlite.estimation import Estimating
 from catlite.models.base import Model, check_sampling, shown_name
 from catlite.models.http.batch import BatchEndpoint
+from catlite.models.http.keys import BaseURL
 from catlite.models.naming import resolve
 from catlite.rollouts import check_group, under_way
 from catlite.runs.shared import digest_of
@@ -31,7 +32,7 @@ class Estimate:
         model: the policy: a Model that pickles (an Endpoint whose key is in the environment of every node), a name
             served at `base_url`, or a function without arguments that makes it, called in the actor.
         run: where replies are kept, and the limit and budget that all actors share; None keeps nothing.
-        base_url: where a model given by name is served; None is OPENAI_BASE_URL on each node.
+        base_url: where a model given by name is served, a list for a fleet; None is OPENAI_BASE_URL on each node.
         estimator: what makes a reference of a group; None is Synthesis by the policy itself.
         n: rollouts per question; 8.
         answer_format: how replies write a final answer, for rows that do not say it; None for open-ended text.
@@ -53,7 +54,7 @@ class Estimate:
         model: str | Model | Callable[[], Model],
         *,
         run: SharedRun | None = None,
-        base_url: str | None = None,
+        base_url: BaseURL = None,
         estimator: Estimator | None = None,
         n: int = 8,
         answer_format: str | None = None,
@@ -78,7 +79,7 @@ class Estimate:
         Returns:
             An Arrow table with a row per reference, in order, and the columns of `References.to_parquet`.
         """
-        references = await self._part.each(self._estimate, rows.arrow(batch).to_pylist())
+        references = await self._part.each(self._estimate, rows.records(batch))
         return rows.whole_table(references) if self.whole else rows.reference_table(references)
 
     async def _estimate(self, row: rows.Row) -> Reference:
@@ -110,7 +111,7 @@ def check_settings(
     return check_sampling(sampling, Estimate)
 
 
-def make_model(model: str | Model | Callable[[], Model], base_url: str | None = None) -> Model:
+def make_model(model: str | Model | Callable[[], Model], base_url: BaseURL = None) -> Model:
     """Make the Model of `model`; ConfigError for what is none, or works in one process alone."""
     candidate: Any = model
     if callable(model) and not isinstance(model, type | Model):

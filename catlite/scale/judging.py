@@ -84,7 +84,7 @@ class Judge:
             async with self._part.question("judged", graded.group.example.messages, texts, row.get("reference")):
                 with listening() as failures, metered() as cost:
                     scores = await self.reward(graded.group, graded.reference)
-                    reason = str(failures[0]) if failures and None in scores else None
+                    reason = _why_silent(graded, failures) if None in scores else None
                     self._stops += [failure for failure in failures if ends_run(failure)][:1]
             if len(scores) != len(texts):
                 raise ConfigError(f"the reward gave {len(scores)} scores for {len(texts)} replies: want one each")
@@ -94,3 +94,12 @@ class Judge:
                 self._stops.append(error)
             result, reason = {}, rows.reason_of(error)
         return result | {"reward_error": reason, "reward_cost_usd": Usage.total(cost).cost_usd}
+
+
+def _why_silent(graded: rows.Graded, failures: list[Exception]) -> str:
+    """Say why a reply of a row has no score."""
+    if failures:
+        return str(failures[0])
+    if graded.reference.text or graded.reference.answer is not None or graded.group.example.rubric:
+        return "the reward gave no score: it could not tell"
+    return "the reward gave no score: the row has no reference, answer or rubric to score by"

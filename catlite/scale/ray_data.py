@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catlite.checks import whole_number
 from catlite.coerce import as_task
 from catlite.data import Example, Prompt, Reference, Task, media
 from catlite.errors import ConfigError
@@ -22,7 +23,13 @@ from catlite.references.dataset import References
 from catlite.runs.budget import Budget, Ledger
 from catlite.runs.session import copies
 from catlite.scale import rows
-from catlite.scale.cluster import close_run as close_run, connect as connect, open_run as open_run, pool_size
+from catlite.scale.cluster import (
+    close_run as close_run,
+    connect as connect,
+    load,
+    open_run as open_run,
+    pool_size,
+)
 from catlite.scale.estimating import Estimate as Estimate, check_settings
 from catlite.scale.judging import Judge as Judge
 from catlite.scale.sharing import SharedRun, check_run
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
     import ray.data
 
 _BATCH = 16  # rows; small, so that what is done is handed on, and a killed actor has little to find again
+_BLOCK = 64  # rows; a task of Ray Data keeps its whole block in memory until the last row is done
 
 
 def estimate_dataset(
@@ -44,7 +52,8 @@ def estimate_dataset(
     """Map a data set of prompts to references, with as many actors as there are nodes, on all of them.
 
     For data sets that fit no single memory: read them with `ray.data`, and write what comes out with its
-    `write_parquet`.
+    `write_parquet`. References come out in blocks of 64 rows, so that the memory of an actor does not grow with the
+    data set; `min_rows_per_file` puts many of them into a file.
 
     Args:
         dataset: its rows are as `Estimate` takes them.
@@ -61,10 +70,17 @@ def estimate_dataset(
 
     Example:
         >>> references = ray_data.estimate_dataset(ray.data.read_parquet("questions/"), model, run=run, max_tokens=800)
-        >>> references.write_parquet("/mnt/shared/references")
+        >>> references.write_parquet("/mnt/shared/references", min_rows_per_file=10_000)
     """
+    _check(model, None if run is None else run.budget, settings)
     ray = connect()
-    _check(ray, model, run, settings)
+    return _map(ray, dataset.repartition(target_num_rows_per_block=_BLOCK), model, run, actors, settings)
+
+
+def _map(
+    ray: Any, dataset: ray.data.Dataset, model: Any, run: SharedRun | None, actors: int | None, settings: dict[str, Any]
+) -> ray.data.Dataset:
+    """Map each block of a data set to references, by actors that last as long as the data set is read."""
     return dataset.map_batches(
         Estimate,
         fn_constructor_kwargs={"model": model, "run": run, **settings},
@@ -77,11 +93,11 @@ def estimate_dataset(
     )
 
 
-def _check(ray: Any, model: Any, run: SharedRun | None, settings: dict[str, Any]) -> None:
-    """Raise ConfigError for what would fail in every actor, before there is one."""
+def _check(model: Any, budget: Budget | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the sampling parameters; raise ConfigError for what would fail in every actor, before there is one."""
     checked = _check_settings(settings)
     try:
-        ray.cloudpickle.dumps((model, settings))
+        load().cloudpickle.dumps((model, settings))
     except ConfigError:
         raise
     except Exception as error:  # whatever a part of it raises that cannot be pickled
@@ -89,10 +105,10 @@ def _check(ray: Any, model: Any, run: SharedRun | None, settings: dict[str, Any]
             f"the model or the estimator cannot be sent to other processes, since it does not pickle ({error}): give "
             "the model's name and base_url=, or a function without arguments that makes it"
         ) from None
-    if isinstance(model, Model) and run is not None:
+    if isinstance(model, Model) and budget is not None:
         about = traits(model)
-        ledger = Ledger(run.budget or Budget())
-        ledger.check(model.name, token_limit({**about.sampling, **checked}), about.price is not None)
+        Ledger(budget).check(model.name, token_limit({**about.sampling, **checked}), about.price is not None)
+    return checked
 
 
 def _check_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -144,7 +160,9 @@ def estimate(
     if any(media(example.messages) for example in whole):
         raise ConfigError("a prompt has an image, which rows of a data set cannot hold: use catlite.estimate")
     check_run(run, budget)
-    sampling = _check_settings(settings)
+    if max_calls is not None:
+        whole_number("max_calls", max_calls)
+    sampling = _check(model, budget, settings)
     ray = connect(address)
     questions = [
         {"prompt": example.messages, "answer_format": example.answer_format, "id": str(place), "copy": copy}
@@ -156,7 +174,7 @@ def estimate(
     shared = open_run(run, budget=budget, max_calls=max_calls)
     references: dict[int, Reference] = {}
     try:
-        mapped = estimate_dataset(dataset, model, run=shared, actors=actors, whole=True, **settings)
+        mapped = _map(ray, dataset, model, shared, actors, settings | {"whole": True})
         mapped.context.enable_progress_bars = bool(progress)
         logging.getLogger("ray.data").setLevel(logging.INFO if progress else logging.WARNING)
         for batch in mapped.iter_batches(batch_size=None, batch_format="pyarrow"):

@@ -33,6 +33,23 @@ def arrow(batch: Any) -> Any:
     return pa.Table.from_pandas(batch, preserve_index=False)
 
 
+def records(batch: Any) -> list[Row]:
+    """Make a row of each row of a batch; where values of a column are of several types, they stay as they are."""
+    import pyarrow as pa
+
+    if isinstance(batch, pa.Table):
+        found: list[Row] = batch.to_pylist()
+        return found
+    columns: dict[str, list[Any]] = {}
+    for name, column in batch.items():
+        values = _plain(column)
+        try:
+            columns[name] = pa.array(values, from_pandas=True).to_pylist()
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            columns[name] = values
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
 def _plain(value: Any) -> Any:
     """Convert arrays of numpy, also those inside others, to lists."""
     if hasattr(value, "tolist"):

@@ -48,6 +48,9 @@ def rows_of(
     """The completions of one call, with what is in the dataset's columns."""
     ids = ids_of(prompts, columns)
     tokens: Sequence[list[int] | None] = completion_ids or [None] * len(completions)
+    for name, column in (("prompts", prompts), (ID, ids), ("completion_ids", tokens)):
+        if len(column) != len(completions):
+            raise ConfigError(f"{len(column)} {name} for {len(completions)} completions: a reward takes one of each")
     return [
         Row(str(ids[at]), prompts[at], images_of(columns, at), completion_text(completion), tokens[at])
         for at, completion in enumerate(completions)

@@ -69,6 +69,12 @@ def test_thresholds_are_shares_of_the_rollouts_of_both():
         AnchoredVote(saying("1"), min_margin=2)
 
 
+def test_headers_are_not_among_the_settings_that_are_shown():
+    with pytest.raises(ConfigError, match="give them to the anchor") as caught:
+        AnchoredVote(saying("1"), sampling={"extra_headers": {"X-Key": "key-0123456789"}})
+    assert "0123456789" not in str(caught.value)
+
+
 def test_an_answer_only_the_anchor_has_can_win():
     reference = voted(saying("7"), None, None, n=2)
     assert (reference.answer, reference.text) == ("7", r"I say \boxed{7}")

@@ -185,6 +185,18 @@ def test_a_data_set_is_mapped_to_parquet_and_judged(model, served, tmp_path):
     assert [row["reward"] for row in judged.take_all()] == [1.0] * 20
 
 
+def test_references_of_a_large_block_come_in_small_ones(model, served, tmp_path):
+    run = ray_data.open_run(tmp_path / "run")
+    rows = ray.data.range(300, override_num_blocks=1).map_batches(
+        lambda batch: {"prompt": [f"What is {number} times 7?" for number in batch["id"]]}
+    )
+    references = ray_data.estimate_dataset(rows, model, run=run, n=1, estimator=catlite.MajorityVote(), actors=1)
+    blocks = [batch.num_rows for batch in references.iter_batches(batch_size=None, batch_format="pyarrow")]
+    assert sum(blocks) == 300
+    assert max(blocks) <= 64  # a task keeps its block in memory until the last row is done
+    ray_data.close_run(run)
+
+
 def test_the_key_is_in_nothing_that_ray_writes_and_no_file_of_the_run(model, served, tmp_path):
     estimated(model, tmp_path, count=8, actors=2)
     logs = Path(ray._private.worker._global_node.get_session_dir_path())

@@ -4,7 +4,9 @@ import asyncio
 import json
 import stat
 
+import numpy as np
 import pytest
+from pandas import DataFrame
 from server import Server, status
 from sharing_help import open_here
 
@@ -55,6 +57,12 @@ def test_any_batch_format_will_do(endpoint, kind):
     (row,) = work(Estimate(endpoint, n=2), batch)
     assert (row["id"], row["error"]) == ("a", None)
     assert [message["content"] for message in row["prompt"]] == ["Be brief.", "Why?"]
+
+
+@pytest.mark.parametrize("make", [lambda prompts: {"prompt": prompts}, lambda prompts: DataFrame({"prompt": prompts})])
+def test_a_column_of_several_types_costs_only_the_rows_that_are_wrong(endpoint, make):
+    results = work(Estimate(endpoint, n=2), make(np.array(["Why?", 3, "How?"], dtype=object)))
+    assert [row["error"] is None for row in results] == [True, False, True]
 
 
 def test_a_second_run_sends_nothing_and_gives_the_same(endpoint, server, tmp_path):
@@ -282,6 +290,13 @@ def test_replies_are_scored_row_by_row_or_as_a_group():
     group = pa.table({"prompt": ["Why?"], "answer": ["7"], "completions": [[r"\boxed{7}", r"\boxed{9}", "none"]]})
     (row,) = work(match, group)
     assert (row["rewards"], row["reward"], row["reward_error"]) == ([1.0, 0.0, 0.0], None, None)
+
+
+def test_a_row_that_cannot_be_scored_says_why():
+    table = pa.table({"prompt": ["Why?"], "completion": [r"\boxed{7}"]})
+    (row,) = work(Judge(catlite.AnswerMatch(), answer_format="boxed"), table)
+    assert row["reward"] is None
+    assert "no reference, answer or rubric" in row["reward_error"]
 
 
 def test_a_judge_is_kept_and_its_silence_is_null_and_not_zero(endpoint, server, tmp_path):

@@ -141,6 +141,12 @@ def test_what_no_reward_is_is_refused_by_name(given, said):
     assert "wrong" in str(caught.value)
 
 
+@pytest.mark.parametrize(("column", "values"), [("qid", ["x"]), ("completion_ids", [[1]])])
+def test_a_column_that_is_too_short_is_told(column, values):
+    with pytest.raises(ConfigError, match=f"1 {column} for 2 completions"):
+        trl_reward(echo, num_generations=2)(**batch("a", "b") | {column: values})
+
+
 def test_numpy_numbers_are_floats():
     import numpy as np
 
