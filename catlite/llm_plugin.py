@@ -48,9 +48,7 @@ class _Cat:
 class Cat(_Cat, llm.KeyModel):  # type: ignore[misc]
     """A model of `llm`."""
 
-    def execute(
-        self, prompt: Any, *, response: Any, conversation: Any, key: str | None = None, **_: Any
-    ) -> Iterator[str]:
+    def execute(self, prompt: Any, response: Any, conversation: Any, key: Any = None, **_: Any) -> Iterator[str]:
         """Yield the synthesis as it is written."""
         for event in catlite.stream(**self._call(prompt, conversation, key)):
             yield self._text(event, response)
@@ -60,7 +58,7 @@ class AsyncCat(_Cat, llm.AsyncKeyModel):  # type: ignore[misc]
     """The same, to be awaited."""
 
     async def execute(
-        self, prompt: Any, *, response: Any, conversation: Any, key: str | None = None, **_: Any
+        self, prompt: Any, response: Any, conversation: Any, key: Any = None, **_: Any
     ) -> AsyncIterator[str]:
         """Yield the synthesis as it is written."""
         async for event in catlite.astream(**self._call(prompt, conversation, key)):
