@@ -46,6 +46,7 @@ class Pool(Traffic):
         self.members = tuple(Member(replica, self) for replica in replicas)
         self.refusal: CatliteError | None = None  # what is raised to every call
         self.weights = ""  # as the first replica tells them that does
+        self.contexts: set[int] = set()  # tokens, as the replicas tell them
         self._homes: dict[bytes, Member] = {}  # by prompt
         self._settled = False  # whether the first looks are over
 
@@ -261,13 +262,23 @@ class Member(Traffic):
             self.is_open, self._gone, self.failures = True, False, _FAILURES - 1 if self.trouble else 0
 
     async def _check_model(self) -> None:
-        """Raise OtherModel where the replica has another model than the others."""
-        listed, weights = await self.replica.weights(2 * _SILENCE)
-        if not listed:
+        """Raise OtherModel where the replica has another model than the others; warn where it has another context."""
+        served = await self.replica.served(2 * _SILENCE)
+        if not served.listed:
             _logger.info("%s has no list of models: it is taken to serve this one", self.who)
-        if weights and self.pool.weights and weights != self.pool.weights:
+        if served.weights and self.pool.weights and served.weights != self.pool.weights:
             raise OtherModel(
-                f"{self.who} serves {weights} under this name, and another replica, or the run, has "
+                f"{self.who} serves {served.weights} under this name, and another replica, or the run, has "
                 f"{self.pool.weights}: serve the same weights at all addresses of base_url"
             )
-        self.pool.weights = self.pool.weights or weights
+        self.pool.weights = self.pool.weights or served.weights
+        if served.context is not None and served.context not in self.pool.contexts:
+            self.pool.contexts.add(served.context)
+            if len(self.pool.contexts) > 1:
+                _logger.warning(
+                    "%s has a context of %d tokens, and other replicas have %s: a prompt that is too long for the one "
+                    "it goes to fails, though another could take it. Serve all with the same --max-model-len",
+                    self.who,
+                    served.context,
+                    " and ".join(map(str, sorted(self.pool.contexts - {served.context}))),
+                )

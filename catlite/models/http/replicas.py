@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from catlite.errors import ConfigError, EndpointUnavailable, RequestRejected
 from catlite.models.http.clients import Answer, OpenAIClient, lost
@@ -19,6 +19,14 @@ from catlite.models.http.service import Service
 from catlite.models.http.traffic import Traffic
 
 _WEIGHTS = ("n_params", "n_vocab", "size")  # of `meta`, llama.cpp's: they differ where the quantization does
+
+
+class Served(NamedTuple):
+    """What a replica's list of models says: whether it has the model, its weights ("" for nothing), its context."""
+
+    listed: bool
+    weights: str
+    context: int | None  # tokens
 
 
 class OtherModel(RequestRejected):
@@ -102,11 +110,8 @@ class Replica(Service):
         if isinstance(client, ReplicaClient):
             client.cut()
 
-    async def weights(self, timeout: float) -> tuple[bool, str]:
+    async def served(self, timeout: float) -> Served:
         """Look what is served.
-
-        Returns:
-            Whether the list of models has this one, and what it tells of the weights: "" for nothing.
 
         Raises:
             EndpointUnavailable: there is no answer, or one that says that the server is not ready.
@@ -124,7 +129,9 @@ class Replica(Service):
                 f"{self.shown_address()} does not serve {self.model!r} as the fleet that it is listed in: GET /models "
                 f"has {names}. Take it out of base_url, or serve {self.model!r} there"
             )
-        return bool(cards), _weights(cards.get(self.model, {}))
+        card = cards.get(self.model, {})
+        context = card.get("max_model_len")  # vLLM's and SGLang's
+        return Served(bool(cards), _weights(card), context if isinstance(context, int) else None)
 
     def _make(self, where: Address) -> ReplicaClient:
         _ = self.price  # reads a large file, once

@@ -385,6 +385,16 @@ def test_a_replica_with_other_weights_under_the_name_is_refused(servers):
         concurrency.run(model.sample(QUESTION))
 
 
+def test_replicas_that_take_prompts_of_other_lengths_are_told_of(servers, caplog):
+    for server, tokens in zip(servers, (4096, 32768, 4096), strict=True):
+        cards(server, max_model_len=tokens)
+    with fleet(servers) as model:
+        assert concurrency.run(model.sample(QUESTION))[0].usable
+    assert caplog.text.count("--max-model-len") == 1
+    assert "4096" in caplog.text
+    assert "32768" in caplog.text
+
+
 @pytest.mark.parametrize(
     "answer",
     [faults.status(404), faults.status(403), faults.html(), faults.status(200, body={"data": [1]})],
