@@ -73,29 +73,23 @@ class Learned:
 _known_servers: dict[tuple[str, str], Learned] = {}
 
 
-@dataclass
-class OnLoop:
-    """The client of one event loop, and the limit on its requests in flight."""
+class _Opened:
+    """A client in use, which may be closed from two sides: by its owner, and by the end of the loop."""
 
-    slots: concurrency.Slots
-    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
-    client: Client | None = None
-    lifetime: AsyncGeneratorType[None, None] | None = None
-
-    async def open(self, client: Client) -> None:
-        """Take `client` into use."""
-        self.client, self.lifetime = client, cast(AsyncGeneratorType[None, None], _lifetime(client))
-        await anext(self.lifetime)
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._closing, self._is_closed = asyncio.Lock(), False
 
     async def close(self) -> None:
-        """Close the client, if there is one and the loop, as it ends, is not closing it already."""
-        lifetime, self.client, self.lifetime = self.lifetime, None, None
-        if lifetime is not None and not lifetime.ag_running:
-            await lifetime.aclose()
+        """Close the client; who comes second waits for the first, so that the loop does not end in between."""
+        async with self._closing:
+            if not self._is_closed:
+                await self.client.close()
+                self._is_closed = True
 
 
-async def _lifetime(client: Client) -> AsyncGenerator[None, None]:
-    """Close `client` at the generator's own end.
+async def _lifetime(opened: _Opened) -> AsyncGenerator[None, None]:
+    """Close a client at the generator's own end.
 
     A loop that ends (asyncio.run, our background loop) ends its generators first, and so does one that sees them
     dropped: that closes connections which were left open.
@@ -103,7 +97,36 @@ async def _lifetime(client: Client) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        await client.close()
+        await opened.close()
+
+
+@dataclass
+class OnLoop:
+    """The client of one event loop, and the limit on its requests in flight."""
+
+    slots: concurrency.Slots
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    opened: _Opened | None = None
+    lifetime: AsyncGeneratorType[None, None] | None = None
+
+    @property
+    def client(self) -> Client | None:
+        """The client, when there is one."""
+        return None if self.opened is None else self.opened.client
+
+    async def open(self, client: Client) -> None:
+        """Take `client` into use."""
+        self.opened = _Opened(client)
+        self.lifetime = cast(AsyncGeneratorType[None, None], _lifetime(self.opened))
+        await anext(self.lifetime)
+
+    async def close(self) -> None:
+        """Close the client, if there is one."""
+        opened, lifetime, self.opened, self.lifetime = self.opened, self.lifetime, None, None
+        if opened is not None and lifetime is not None:
+            await opened.close()
+            if not lifetime.ag_running:  # else the loop, as it ends, is at it
+                await lifetime.aclose()
 
 
 class Connections:
@@ -152,20 +175,28 @@ def urls_in(address: str) -> list[str]:
 
 
 def _close_soon(loops: dict[asyncio.AbstractEventLoop, OnLoop]) -> None:
-    """Close a dropped endpoint's connections, each on its own loop; a loop that has ended has closed them already."""
+    """Close a dropped endpoint's connections, each on its own loop, which may have to run once more for it."""
     for running, connections in list(loops.items()):
-        if running.is_running():
-            with contextlib.suppress(RuntimeError):
-                running.call_soon_threadsafe(_close_now, running, connections)
+        with contextlib.suppress(RuntimeError):  # a loop that has ended has closed them already
+            running.call_soon_threadsafe(_close_now, running, connections)
 
 
 def _close_now(running: asyncio.AbstractEventLoop, connections: OnLoop) -> None:
-    _closing.add(task := running.create_task(connections.close()))
-    task.add_done_callback(_closing.discard)
+    for task in [task for task in _closing if task.get_loop().is_closed()]:
+        _closing.pop(task, None)
+    lifetime = connections.lifetime
+    task = running.create_task(connections.close())
+    _closing[task] = lifetime
+    task.add_done_callback(_closed)
 
 
-# A loop holds its tasks weakly.
-_closing: set[asyncio.Task[None]] = set()
+def _closed(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():  # as asyncio.run does to all tasks: then the loop ends the generator, if it still is there
+        _closing.pop(task, None)
+
+
+# A loop holds its tasks and its generators weakly.
+_closing: dict[asyncio.Task[None], AsyncGeneratorType[None, None] | None] = {}
 
 
 @dataclass(eq=False)

@@ -15,6 +15,7 @@ from catlite.errors import (
     RequestRejected,
 )
 from catlite.models.http import prices
+from catlite.models.http.clients import OpenAIClient
 from catlite.runs.session import open_run
 
 # One request with n = G, and what is learned where the server will not have it
@@ -254,6 +255,29 @@ def test_connections_of_a_dropped_endpoint_are_closed(server):
     concurrency.run(on(server).sample(QUESTION))
     gc.collect()
     server.wait(lambda s: not s._connections)
+
+
+@pytest.mark.parametrize("in_cycle", [False, True])
+def test_the_loop_waits_for_the_end_of_an_endpoint_that_is_dropped_with_it(server, monkeypatch, in_cycle):
+    closed, close = [], OpenAIClient.close
+
+    async def slow(self):
+        await asyncio.sleep(0.05)
+        await close(self)
+        closed.append(self)
+
+    async def work():
+        endpoint = on(server)
+        await endpoint.sample(QUESTION)
+        return [endpoint] if in_cycle else None
+
+    monkeypatch.setattr(OpenAIClient, "close", slow)
+    with asyncio.Runner() as runner:
+        if kept := runner.run(work()):
+            kept.append(kept)
+        del kept
+        gc.collect()  # while the loop stands still
+    assert len(closed) == 1
 
 
 def test_cancelling_a_group_leaves_no_task_and_no_request(server):
