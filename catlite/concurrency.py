@@ -338,9 +338,9 @@ def start(work: Coroutine[Any, Any, T]) -> Future[T]:
     return asyncio.run_coroutine_threadsafe(work, _get().loop)
 
 
-def on_background() -> bool:
-    """Tell whether the running thread is that of the background loop, which must not wait for itself."""
-    return _background is not None and threading.current_thread() is _background.thread
+def thread() -> threading.Thread | None:
+    """Return the thread of the background loop; None when there is none, or no longer."""
+    return _background.thread if _background is not None and _background.alive else None
 
 
 def blocking(work: Callable[P, Coroutine[Any, Any, T]], **prepare: Callable[[Any], Any]) -> Callable[P, T]:

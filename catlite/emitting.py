@@ -6,6 +6,7 @@ The work is a task of its own, so that it has one context from beginning to end,
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import wait
 from typing import Any, Final, ParamSpec, TypeVar
@@ -61,9 +62,11 @@ def iterate(results: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         while not isinstance(result := concurrency.run(step(), waited), _End):
             yield result
     finally:
-        closing = concurrency.start(_close(results))
-        if not concurrency.on_background():  # where the garbage collector may be what closes this
-            wait([closing], concurrency.GRACE_SECONDS)
+        background = concurrency.thread()
+        if background is not None:  # else the loop closed them at its end, which is that of the program
+            closing = concurrency.start(_close(results))
+            if threading.current_thread() is not background:  # the garbage collector may close this on any thread
+                wait([closing], concurrency.GRACE_SECONDS)
 
 
 async def _close(results: AsyncGenerator[Any, None]) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import gc
+import sys
 import threading
 import weakref
 
+import children
 import pytest
 from faults import delta, sse, status, stream
 
@@ -173,6 +175,22 @@ def test_leaving_the_loop_cancels_what_is_under_way():
         if isinstance(event, ReferenceText):
             break
     assert (anchor.begun, anchor.left) == (1, 1)
+
+
+def test_a_program_that_ends_in_the_middle_ends_at_once_and_says_nothing():
+    code = """
+import asyncio, catlite
+class Slow:
+    name = "slow"
+    async def sample(self, prompt, n=1, **sampling):
+        await asyncio.sleep(0 if n > 1 else 60)
+        return [catlite.Rollout("a reply")] * n
+events = catlite.stream("q", Slow(), n=2)
+print(type(next(events)).__name__)
+"""
+    command = [sys.executable, "-X", "dev", "-c", code]
+    done = children.run(command, timeout=60, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("RolloutDone\n", "")
 
 
 def test_closing_the_generator_cancels_what_is_under_way():
