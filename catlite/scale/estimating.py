@@ -13,7 +13,6 @@ from catlite.errors import ConfigError, EmbeddedModelError, StoreError
 from catlite.estimation import Estimating
 from catlite.models.base import Model, check_sampling, shown_name
 from catlite.models.http.batch import BatchEndpoint
-from catlite.models.http.keys import BaseURL
 from catlite.models.naming import resolve
 from catlite.rollouts import check_group, under_way
 from catlite.runs.shared import digest_of
@@ -54,7 +53,7 @@ class Estimate:
         model: str | Model | Callable[[], Model],
         *,
         run: SharedRun | None = None,
-        base_url: BaseURL = None,
+        base_url: str | list[str] | None = None,
         estimator: Estimator | None = None,
         n: int = 8,
         answer_format: str | None = None,
@@ -111,7 +110,7 @@ def check_settings(
     return check_sampling(sampling, Estimate)
 
 
-def make_model(model: str | Model | Callable[[], Model], base_url: BaseURL = None) -> Model:
+def make_model(model: str | Model | Callable[[], Model], base_url: str | list[str] | None = None) -> Model:
     """Make the Model of `model`; ConfigError for what is none, or works in one process alone."""
     candidate: Any = model
     if callable(model) and not isinstance(model, type | Model):

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from catlite.checks import whole_number
 from catlite.coerce import as_task
 from catlite.data import Example, Prompt, Reference, Task, media
 from catlite.errors import ConfigError
@@ -159,9 +158,7 @@ def estimate(
     whole = as_task(task, "estimate", answer_format=answer_format)
     if any(media(example.messages) for example in whole):
         raise ConfigError("a prompt has an image, which rows of a data set cannot hold: use catlite.estimate")
-    check_run(run, budget)
-    if max_calls is not None:
-        whole_number("max_calls", max_calls)
+    check_run(run, budget, max_calls)
     sampling = _check(model, budget, settings)
     ray = connect(address)
     questions = [

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from catlite import concurrency
+from catlite.checks import whole_number
 from catlite.errors import ConfigError, StoreError
 from catlite.runs import session
 from catlite.runs.budget import Budget
@@ -71,16 +72,18 @@ class SharedRun:
             time.sleep(0.1)
 
 
-def check_run(folder: str | Path, budget: Budget | None) -> Path:
+def check_run(folder: str | Path, budget: Budget | None, max_calls: int | None = None) -> Path:
     """Return the folder of a run, resolved.
 
-    Raises ConfigError for a folder that is no path of a file system, or a wrong budget; StoreError for one with replies
+    Raises ConfigError for a folder that is no path of a file system, or a wrong limit; StoreError for one with replies
     of a run without Ray.
     """
     if not isinstance(folder, str | Path) or "://" in str(folder):
         raise ConfigError(f"run={str(folder)!r:.80}: want a folder that all nodes mount, not the address of a store")
     if not isinstance(budget, Budget | None):
         raise ConfigError(f"budget={budget!r:.60}: want Budget(usd=…), Budget(tokens=…) or Budget(requests=…)")
+    if max_calls is not None:
+        whole_number("max_calls", max_calls)
     path = Path(folder).expanduser().resolve()
     if (path / "replies.sqlite").exists():
         raise StoreError(
