@@ -9,6 +9,7 @@ them (trl/ranks.py). A trainer that awaits its rewards does so, and one that has
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Collection, Coroutine, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -50,6 +51,7 @@ class Rewards(Generic[T], Sequence[float | None]):
         self._scored: list[T] = []  # nothing, or the result
         self._one_by_one = asyncio.Lock()  # of the background loop
         self._rewards: list[float | None] | None = None
+        self._taking = threading.Lock()  # the list may be read on several threads at once
 
     async def _score_once(self) -> T:
         async with self._one_by_one:
@@ -58,8 +60,9 @@ class Rewards(Generic[T], Sequence[float | None]):
             return self._scored[0]
 
     def _taken(self, scored: T) -> list[float | None]:
-        if self._rewards is None:
-            self._rewards = self._take(scored)
+        with self._taking:
+            if self._rewards is None:
+                self._rewards = self._take(scored)
         return self._rewards
 
     def read(self) -> list[float | None]:
