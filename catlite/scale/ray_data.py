@@ -94,7 +94,7 @@ def _map(
 
 def _check(model: Any, budget: Budget | None, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the sampling parameters; raise ConfigError for what would fail in every actor, before there is one."""
-    checked = _check_settings(settings)
+    checked = check_settings(**{name: value for name, value in settings.items() if name not in ("base_url", "whole")})
     try:
         load().cloudpickle.dumps((model, settings))
     except ConfigError:
@@ -108,11 +108,6 @@ def _check(model: Any, budget: Budget | None, settings: dict[str, Any]) -> dict[
         about = traits(model)
         Ledger(budget).check(model.name, token_limit({**about.sampling, **checked}), about.price is not None)
     return checked
-
-
-def _check_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the sampling parameters among the arguments of Estimate. Raises ConfigError."""
-    return check_settings(**{name: value for name, value in settings.items() if name not in ("base_url", "whole")})
 
 
 def estimate(
