@@ -3,14 +3,14 @@
 The server has an environment of its own and reads this machine's disk. The adapter is handed over through a folder
 whenever its numbers have changed, each time under a new name: the server's cache of prompts knows an adapter by its
 name. Bare weights, which are the anchor's, are asked for under the base's name. Some of the replies are scored here as
-well, so that a server of another model is refused. Left out: keys, several replicas, servers on another disk, starting
-the server.
+well, so that a server of another model is refused. Left out: keys, several replicas, servers on another disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import json
 import logging
 import math
@@ -49,10 +49,11 @@ _logger = logging.getLogger("catlite")
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """What the server drew: tokens with their log-probabilities, the end token included."""
+    """What the server drew: tokens with their log-probabilities, the end token included, and when it came."""
 
     tokens: list[int]
     logprobs: list[float]
+    came: float
 
 
 class Served:
@@ -75,7 +76,7 @@ class Served:
         self._handing_over, self._checking, self._looking = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._idle = asyncio.Event()
         self._under_way, self._with_adapter = 0, False
-        self._answered = self._gone = 0.0  # when the server was last heard of, and last given up
+        self._answered = self._gone = self._silent = 0.0  # when the server was last heard of, given up, and silent
 
     @cached_property
     def base(self) -> tuple[str, int]:
@@ -184,34 +185,36 @@ class Served:
         except RequestRejected as error:
             if error.status != 404 or name == self.base[0]:
                 raise
-        self._scored.clear()  # the server was started again: it has lost the adapter, and may have another base
+        self._doubt()  # it has lost the adapter
         await self._hand_over(name)
         return self._read(await self._post("/completions", body))
 
+    def _doubt(self) -> None:
+        """The server was started again: it may have another base, and what was checked so far counts no more."""
+        self._silent = time.monotonic()
+        self._scored.clear()
+
     def _read(self, body: str) -> _Reply:
         """The one choice of a completion."""
-        vocabulary = self.engine.model.config.get_text_config().vocab_size
         try:
             (choice,) = json.loads(body)["choices"]
             tokens, logprobs = choice.get("token_ids"), choice["logprobs"]["token_logprobs"]
-            if tokens is None:
-                raise ConfigError(
-                    f"{self.url} gives no token ids (return_token_ids): want a vLLM server, of version 0.10.2 or later"
-                )
-            good = choice["finish_reason"] in ("stop", "length") and 0 < len(tokens) == len(logprobs)
-            good = good and all(map(math.isfinite, logprobs)) and min(tokens) >= 0
-            if good and max(tokens) >= vocabulary:  # which a GPU would not survive
-                raise ConfigError(
-                    f"{self.url} does not serve the model that is loaded here: it drew token {max(tokens)}, and here "
-                    f"there are {vocabulary:,}"
-                )
-        except ConfigError:
-            raise
+            good = choice["finish_reason"] in ("stop", "length") and all(map(math.isfinite, logprobs))
+            good = good and (tokens is None or (0 < len(tokens) == len(logprobs) and min(tokens) >= 0))
+            last = max(tokens or [0])
         except (ValueError, KeyError, TypeError, AttributeError):
             good = False
         if not good:
             raise BadReply(f"{self.url} answered with something that is no completion: {body[:300]!r}")
-        return _Reply(tokens, logprobs)
+        if tokens is None:
+            raise ConfigError(
+                f"{self.url} gives no token ids (return_token_ids): want a vLLM server, of version 0.10.2 or later"
+            )
+        vocabulary = self.engine.model.config.get_text_config().vocab_size
+        if last >= vocabulary:  # which a GPU would not survive
+            why = f"it drew token {last}, and here there are {vocabulary:,}"
+            raise ConfigError(f"{self.url} does not serve the model that is loaded here: {why}")
+        return _Reply(tokens, logprobs, time.monotonic())
 
     async def _post(self, path: str, body: dict[str, Any]) -> str:
         """The text of the answer; what fails because the server is gone is sent again when it is back."""
@@ -237,6 +240,8 @@ class Served:
 
         Raises EndpointDown when it does not within _PATIENCE seconds.
         """
+        if failure.status is None:
+            self._doubt()  # also where others have had answers since: those may be of another base
         async with self._looking:
             end = time.monotonic() + _PATIENCE
             announced = False
@@ -244,8 +249,6 @@ class Served:
                 try:
                     await asyncio.to_thread(self._models)
                     self._answered = time.monotonic()
-                    if failure.status is None:
-                        self._scored.clear()  # it was started again, perhaps with another base
                 except EndpointUnavailable:
                     if self._gone > sent or time.monotonic() > end:
                         self._gone = time.monotonic()
@@ -311,19 +314,18 @@ class Served:
     async def _check(
         self, name: str, prompts: Sequence[list[int]], replies: Sequence[_Reply], *, adapter: bool
     ) -> None:
-        """Score some of the replies here; raise ConfigError when the server's log-probabilities are not ours.
+        """Score the last of the replies here; raise ConfigError when the server's log-probabilities are not ours.
 
-        That is done for the base once, and again where the server was silent for _RESTART seconds, and for the
-        adapter's versions 1, 2, 4, 8 and so on: the more it was trained, the clearer it shows whether the server draws
-        with it.
+        That is done for the base once, and again where the server was silent, and for the adapter's versions 1, 2, 4, 8
+        and so on: the more it was trained, the clearer it shows whether the server draws with it.
         """
         if adapter and self._scored and name not in self._scored and self._version & (self._version - 1):
             return
         async with self._checking:
-            scored = self._scored.setdefault(name, [])
+            scored = self._scored.get(name, [])
             if len(scored) >= _ENOUGH:
                 return
-            some = list(zip(prompts, replies, strict=True))[:_CHECKED]
+            some = heapq.nlargest(_CHECKED, zip(prompts, replies, strict=True), key=lambda pair: pair[1].came)
 
             async def scores(*, adapter: bool) -> list[float]:
                 futures = [self.engine.score(prompt, reply.tokens, adapter=adapter) for prompt, reply in some]
@@ -334,7 +336,8 @@ class Served:
             ours = await scores(adapter=adapter)
             fresh = list(zip(theirs, ours, await scores(adapter=False) if adapter else ours, strict=True))
             compare(self.url, *zip(*scored, *fresh, strict=True))
-            scored += fresh
+            if some[-1][1].came > self._silent:
+                self._scored[name] = scored + fresh
 
     def _command(self) -> str:
         """How to start the server, as far as it is known here."""

@@ -307,6 +307,26 @@ def test_a_server_that_comes_back_with_another_base_is_refused(model, vllm, hast
         ask(model, "Another prompt.", n=8)
 
 
+def test_a_server_that_changes_its_base_between_a_failure_and_the_news_of_it_is_refused(model, vllm, monkeypatch):
+    """The draw of sixteen: the first eight replies are of the old base, and answers come before the failure is seen."""
+
+    async def late(self, sent, failure, back=served.Served._back):
+        await asyncio.sleep(0.5)
+        await back(self, sent, failure)
+
+    def change(answer):
+        if len(vllm.asked) == 24:  # eight of the second draw
+            for value in vllm.model.parameters():
+                value.data.mul_(4)
+        return answer
+
+    monkeypatch.setattr(served.Served, "_back", late)
+    ask(model, n=16)
+    vllm.change, vllm.outages = change, {24: 1}
+    with pytest.raises(ConfigError, match="does not serve the model that is loaded here"):
+        ask(model, "Another prompt.", n=16)
+
+
 def test_a_server_that_was_started_again_between_two_draws_with_another_base_is_refused(model, vllm, monkeypatch):
     monkeypatch.setattr(served, "_RESTART", 0.0)
     ask(model, n=8)
