@@ -20,7 +20,7 @@ from catlite.data import Example, Group
 from catlite.errors import EndpointUnavailable, GroupError
 from catlite.models.base import Model
 from catlite.rollouts import sample_group
-from catlite.runs.session import changed
+from catlite.runs.session import changed, copies, samples_from
 from catlite.training.config import TrainConfig
 from catlite.training.gold import gold_rewarder, gold_scores
 from catlite.training.lora import TrainablePolicy
@@ -117,7 +117,8 @@ async def check(
     # The gold answer is for grading only: neither sampling nor estimator nor reward may see it.
     hidden = [replace(example, answer=None) for example in examples]
     with changed(ledger=None):  # the budget is for estimator and rewards; a step's rollouts are not on it either
-        groups = await concurrency.together(_group(policy, example, n, sampling) for example in hidden)
+        numbered = zip(hidden, copies(hidden), strict=True)
+        groups = await concurrency.together(_group(policy, example, n, copy, sampling) for example, copy in numbered)
     batch = await rewarder.score([group for group in groups if group is not None])
     golds = [example.answer for example, group in zip(examples, groups, strict=True) if group is not None]
     answered = [await compare_answers(scored, gold) for scored, gold in zip(batch.scored, golds, strict=True)]
@@ -150,10 +151,14 @@ def _compared(scored: Sequence[Scored], by_gold: Sequence[float]) -> dict[str, f
     return {"gold": gold, "gold_se": gold_se, "gold_gap": gap, "gold_gap_se": gap_se}
 
 
-async def _group(policy: Model, example: Example, n: int, sampling: dict[str, Any]) -> Group | None:
-    """A fresh group, also one without a usable rollout; None when no reply came."""
+async def _group(policy: Model, example: Example, n: int, copy: int, sampling: dict[str, Any]) -> Group | None:
+    """A fresh group, also one without a usable rollout; None when no reply came.
+
+    copy: how many examples before this one have its prompt: each of them has rollouts of its own.
+    """
     try:
-        return await sample_group(policy, example, n, **sampling)
+        with samples_from(copy * n):
+            return await sample_group(policy, example, n, **sampling)
     except GroupError as error:
         return error.group if error.group.replies else None
     except EndpointUnavailable:  # of a server that draws; the next step waits for it

@@ -71,9 +71,10 @@ def split(
         order = list(range(len(examples)))
         random.Random(config.seed).shuffle(order)  # noqa: S311 - a draw of questions, no secret
         away = set(order[: config.held_back])
-        kept = [example for position, example in enumerate(examples) if position not in away]
         # Its answer is gold, and a check without `validation` is one without labels.
         held = [dataclasses.replace(examples[position][1], answer=None) for position in sorted(away)]
+        prompts = [example.messages for example in held]  # which other examples may have as well
+        kept = [pair for pair in examples if pair[1].messages not in prompts]
     if config.stop not in (None, "flips") and len(held) < 2:
         raise ConfigError(f"stop={config.stop!r} needs prompts to check on: set held_back=16, or pass validation=")
     if config.stop == "flips" and all(example.answer_format is None for _, example in kept):

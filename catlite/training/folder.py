@@ -58,7 +58,7 @@ class Folder:
             self._begun = True
             return self._write({**manifest, **also})
         before = self.manifest()
-        for name in manifest:
+        for name in sorted(manifest, key="config".__ne__):  # first, since it says why the questions may be others
             _compare(self.path, name, before.get(name), json.loads(json.dumps(manifest[name])))
         return before
 
@@ -176,7 +176,7 @@ class Lines:
         """Remove the lines after step `until`, which will be made again; return the others."""
         rows = self.read(until)
         if self.path.exists():
-            self.path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+            atomic.write(self.path, [json.dumps(row) + "\n" for row in rows])
         return rows
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -214,6 +214,11 @@ def _compare(folder: Path, name: str, was: Any, now: Any) -> None:
         raise ConfigError(
             f"run={str(folder)!r} has checkpoints of another model (weights {_short(was)}, this one has "
             f"{_short(now)}): load the model it was begun with, as it was loaded, or give this run another folder"
+        )
+    if name == "questions":
+        raise ConfigError(
+            f"run={str(folder)!r} was begun with other questions (ids, prompts, answer formats, or their order): a run "
+            "goes on as it was begun; give this one another folder"
         )
     raise ConfigError(
         f"run={str(folder)!r} was begun with {name}={str(was)[:80]}, and this call has {name}={str(now)[:80]}: a run "

@@ -186,10 +186,11 @@ def sendable_prompt(prompt: Any, images: Sequence[Any] = ()) -> Prompt:
 
 
 def completion_text(completion: Any) -> str:
-    """The text of a completion, which is a string or a list of messages."""
+    """The text of a completion, which is a string or a list of messages; what tools answered is not the policy's."""
     if isinstance(completion, str):
         return completion
-    return "".join(text_of(message.get("content")) for message in completion)
+    own = [message for message in completion if message.get("role", "assistant") == "assistant"]
+    return "".join(text_of(message.get("content")) for message in own)
 
 
 def text_of(content: Any) -> str:

@@ -96,7 +96,8 @@ def train(
     trainable = TrainablePolicy(policy, config)
     check_warm(trainable.sampling, repr(trainable.local))
     with trainable.prepared():
-        trainable.check_room([*kept, *((str(example.id), example) for example in held)])
+        checked = [(example.id or f"{at} of those to check", example) for at, example in enumerate(held)]
+        trainable.check_room([*kept, *checked])
         rewarder = training_rewarder(trainable, estimator, reward)
         checks = make_checks(trainable, held, rewarder)
         with open_folder(run, task.name, budget) as folder:

@@ -11,7 +11,7 @@ from typing import Any, Generic
 
 from catlite import concurrency
 from catlite.data import Estimator, Example
-from catlite.errors import ConfigError, ContextOverflow, DataError, EndpointUnavailable
+from catlite.errors import ConfigError, ContextOverflow, DataError, EndpointUnavailable, RequestRejected
 from catlite.models.local.loading import Weights, has_bfloat16, resolve_dtype
 from catlite.models.local.model import LocalModel
 from catlite.models.local.unsloth import save_kernels
@@ -46,6 +46,11 @@ class TrainablePolicy(Generic[C]):
             raise ConfigError(
                 f"{local!r} has an adapter already, and the anchor, which is the model without one, would not be the "
                 "policy training starts from: merge it first (TrainingRun.merge_and_save) and train the merged folder"
+            )
+        if isinstance(config, TrainConfig) and local.sampling.get("stop"):
+            raise ConfigError(
+                f"{local!r} has a stop string, which would cut replies in checks and comparisons and not the rollouts "
+                "that are trained on: leave stop= out"
             )
         if several > 1 and local.backend != "transformers":
             raise ConfigError(
@@ -93,7 +98,8 @@ class TrainablePolicy(Generic[C]):
     def check_room(self, examples: Sequence[tuple[str, Example]], replies: Sequence[str] | None = None) -> None:
         """Raise DataError for questions whose prompts leave less than `max_completion_length` tokens for a rollout.
 
-        Or, where the `replies` that are trained on exist already, less than these have.
+        Or, where the `replies` that are trained on exist already, less than these have. Raise it as well for a question
+        that the chat template does not take.
         """
         rooms = [self.config.max_completion_length] * len(examples)
         if replies is not None:
@@ -104,6 +110,8 @@ class TrainablePolicy(Generic[C]):
                 self.local.room(len(self.local.tokens(example.messages)), room)
             except ContextOverflow as error:
                 too_long.append((name, error))
+            except RequestRejected as error:
+                raise DataError(f"question {name!r} cannot be trained on: {error}") from None
         if too_long:
             names = ", ".join(repr(name) for name, _ in too_long[:10]) + (", …" if len(too_long) > 10 else "")
             raise DataError(
@@ -186,6 +194,15 @@ class TrainablePolicy(Generic[C]):
         set_seed(self.config.seed)  # an older TRL draws the adapter's start before it sets the seed
         return model, LoraConfig(task_type="CAUSAL_LM", **settings)
 
+    @contextlib.contextmanager
+    def untouched_when_refused(self) -> Iterator[None]:
+        """Take an adapter off again that TRL has put on the model before it raised an error."""
+        try:
+            yield
+        except BaseException:
+            take_off(self.local.model)
+            raise
+
     def adopt(self, trainer: Any) -> None:
         """Take over the model that TRL's `trainer`, just built, has put the adapter on.
 
@@ -241,6 +258,18 @@ def base_model(policy: LocalModel) -> Any:
         model = model.unload()
         policy.weights.replace(model)
     return model
+
+
+def take_off(model: Any) -> None:
+    """Put the layers that an adapter wraps in their places again, in a model that has no wrapper of PEFT's itself."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    wrapped = [(name, part) for name, part in model.named_modules() if isinstance(part, BaseTunerLayer)]
+    for name, part in wrapped:
+        parent, _, own = name.rpartition(".")
+        setattr(model.get_submodule(parent), own, part.get_base_layer())
+    if wrapped:
+        del model.peft_config
 
 
 def linear_layers(model: Any) -> tuple[list[str], list[str]]:

@@ -70,21 +70,23 @@ class TrainingRun:
         files = Folder(folder)
         manifest = files.manifest()
         last = files.last_checkpoint()
-        outcome = manifest.get("outcome")
+        outcome, steps = manifest.get("outcome"), max(0, step_of(last))
+        adapter = files.adapter if files.adapter.is_dir() else last
+        if outcome is not None and steps > outcome["steps"]:  # it has gone on since
+            outcome, adapter = None, last
+        until = None if outcome is None else outcome["steps"]
         if outcome is None:
-            steps = 0 if last is None else step_of(last)
             ended = (
                 "it was interrupted, or is under way; the same call of train or sft goes on from its last checkpoint"
             )
             outcome = {"steps": steps, "ended": ended, "complete": False}
-        adapter = files.adapter if files.adapter.is_dir() else last
         loaded = _policy(files.path, manifest, adapter, policy)
-        return cls(files.path, loaded, metrics=tuple(files.metrics.read()), **outcome)
+        return cls(files.path, loaded, metrics=tuple(files.metrics.read(until)), **outcome)
 
     @property
     def adapter(self) -> Path:
         """The adapter's folder, for LocalModel(path, adapter=…), PEFT, vLLM or a conversion for llama.cpp."""
-        return self.folder / "adapter"
+        return self.policy.adapter or self.folder / "adapter"
 
     @property
     def best_adapter(self) -> Path | None:

@@ -82,18 +82,25 @@ def test_an_estimator_that_was_answered_with_nothing_scores_0_and_one_whose_call
 
 
 def test_references_of_open_ended_prompts_are_rewarded_all_at_once():
-    inside, most = 0, 0
+    all_inside = asyncio.Barrier(5)
 
-    async def slow(group, reference):
-        nonlocal inside, most
-        inside += 1
-        most = max(most, inside)
-        await asyncio.sleep(0.05)
-        inside -= 1
+    async def waiting(group, reference):
+        await all_inside.wait()
         return [1.0] * len(group.rollouts)
 
-    assert checked([Example(f"Which {number}?") for number in range(5)], reward=slow).prompts == 5
-    assert most == 5
+    assert checked([Example(f"Which {number}?") for number in range(5)], reward=waiting, timeout=60).prompts == 5
+
+
+def test_prompts_with_the_same_words_have_rollouts_of_their_own():
+    texts = []
+
+    async def noting(group, reference):
+        texts.extend(rollout.text for rollout in group.rollouts)
+        return await lengths(group, reference)
+
+    examples = [Example(prompt, **WORDS) for prompt in ("Which?", "And?", "Which?")]
+    checked(examples, lambda prompt, i: f"{prompt} {i}", reward=noting)
+    assert sorted(texts) == ["And? 0", "And? 1", "Which? 0", "Which? 1", "Which? 2", "Which? 3"]
 
 
 def test_a_reward_that_could_not_be_had_is_no_best_and_ends_nothing():

@@ -118,6 +118,12 @@ def test_a_completion_in_parts_is_its_text():
     assert completion_text([{"role": "assistant", "content": None, "tool_calls": []}]) == ""
 
 
+def test_what_a_tool_answered_is_not_the_policys_text():
+    turns = [("assistant", "I look it up."), ("tool", r"\boxed{7}"), ("assistant", " It is even.")]
+    completion = [{"role": role, "content": content} for role, content in turns]
+    assert completion_text(completion) == "I look it up. It is even."
+
+
 def test_a_prompt_in_parts_of_text_is_asked_as_text():
     seen = []
     model = ScriptedModel(lambda prompt, i: seen.append(prompt) or "it is a", "anchor")

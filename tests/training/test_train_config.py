@@ -75,6 +75,11 @@ def test_settings_that_cannot_be_are_refused(changes, said):
         ({"trl": {"temperature": 0.5}}, "that is what sampling is for"),
         ({"trl": {"output_dir": "x"}}, "that is what run= is for"),
         ({"trl": {"no_such_setting": 3}}, "GRPOConfig has no setting of that name"),
+        ({"trl": {"eval_strategy": "steps"}}, "that is what check_every, with held_back= or validation="),
+        ({"trl": {"logging_steps": 5}}, "a run has a line of metrics for each step"),
+        ({"trl": {"ignore_data_skip": True}}, "as if it had not been interrupted"),
+        ({"trl": {"save_only_model": True}}, "as if it had not been interrupted"),
+        ({"trl": {"remove_unused_columns": True}}, "by the ids of its rows"),
         ({"trl": {"use_vllm": True}}, r"subtracts it afterwards.*fast=.*vLLM server"),
         ({"trl": {"use_vllm": None}}, "vLLM server"),
         ({"trl": {"vllm_mode": "colocate"}}, "vllm_mode.*vLLM server"),
@@ -94,6 +99,7 @@ def test_settings_that_do_not_fit_the_task_are_refused(folder, changes, said):
         ({"trl": {"per_device_train_batch_size": 3}}, {}, "does not divide"),
         ({"trl": {"no_such_setting": 3}}, {}, "no setting of that name"),
         ({"trl": {"lr_scheduler_type": "sideways"}}, {}, "TRL does not take these settings"),
+        ({"trl": {"sync_ref_model": True}}, {}, "TRL's trainer does not take trl={'sync_ref_model': True}"),
         ({}, {"task": Task("long", tuple(Example("Say " * 99, id=str(n)) for n in range(6)))}, "too long"),
         ({}, {"reward": AnswerMatch()}, "AnswerMatch needs the answer_format"),
         ({}, {"estimator": catlite.MajorityVote()}, "MajorityVote needs the answer_format"),
@@ -134,6 +140,11 @@ def test_a_task_with_one_example_is_trained_on_one_prompt_a_step(folder):
     with pytest.raises(ConfigError, match="prompts_per_step=1"):
         trained(folder, task=open_task(1))
     assert trained(folder, task=open_task(1), config=small(prompts_per_step=1)).steps == 2
+
+
+def test_a_prompt_to_check_that_is_too_long_is_named_by_its_place(folder):
+    with pytest.raises(DataError, match="1 of 8 questions are too long to be trained on: '1 of those to check'"):
+        trained(folder, validation=["Say 1", "long" * 90])
 
 
 def test_a_task_without_examples_is_refused(folder):
@@ -246,10 +257,17 @@ def test_sft_is_for_one_process(folder, monkeypatch):
         catlite.sft(open_task(), LocalModel(folder), estimator=constant)
 
 
-@pytest.mark.parametrize("changes", [{"config": small(learning_rate=0.5)}, {"task": open_task(5)}])
-def test_a_run_of_other_settings_is_refused(folder, tmp_path, changes):
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"config": small(learning_rate=0.5)}, "begun with learning_rate=0.01, and this call has learning_rate=0.5"),
+        ({"config": small(held_back=2)}, "begun with held_back=0, and this call has held_back=2"),
+        ({"task": open_task(5)}, "begun with other questions"),
+    ],
+)
+def test_a_run_of_other_settings_is_refused(folder, tmp_path, changes, said):
     trained(folder, run=tmp_path)
-    with pytest.raises(ConfigError, match="a run goes on as it was begun"):
+    with pytest.raises(ConfigError, match=f"{said}.*a run goes on as it was begun"):
         trained(folder, run=tmp_path, **changes)
 
 
@@ -259,6 +277,7 @@ def test_policies_that_cannot_be_trained_are_refused(folder, tmp_path):
         (catlite.ScriptedModel(lambda p, i: "x"), "ScriptedModel"),
         (LocalModel(folder).frozen(), "is the anchor"),
         (LocalModel(folder, adapter=run.adapter), "merge it first"),
+        (LocalModel(folder, stop="x"), "has a stop string, which would cut replies in checks"),
     ]:
         with pytest.raises(ConfigError, match=said):
             train(open_task(), policy, estimator=constant, reward=vowels, config=small())

@@ -170,6 +170,25 @@ def test_a_run_that_was_halted_goes_on_as_if_nothing_had_been(folder, tmp_path):
     assert again.to_frame()["cat/reward"].tolist() == whole.to_frame()["cat/reward"].tolist()
 
 
+@pytest.mark.parametrize(
+    "trl",
+    [{"num_iterations": 2}, {"per_device_train_batch_size": 8, "steps_per_generation": 2}],
+    ids=lambda trl: max(trl),
+)
+def test_a_run_that_is_interrupted_between_the_updates_of_a_batch_draws_that_batch_again(folder, tmp_path, trl):
+    def train_for(steps, name):
+        return trained(folder, config=small(steps=steps, trl=trl), run=tmp_path / name)
+
+    train_for(3, "longer")
+    longer, whole = train_for(4, "longer"), train_for(4, "whole")
+    assert same(adapter_of(longer), adapter_of(whole))
+    assert [row["step"] for row in longer.metrics] == [1, 2, 3, 4]
+    assert {path.name for path in (tmp_path / "longer" / "checkpoints").glob("checkpoint-*")} == {
+        "checkpoint-2",
+        "checkpoint-4",
+    }
+
+
 def test_a_halt_between_checkpoints_keeps_the_step_before(folder, tmp_path):
     config = small(steps=5, judge_wait=0.2, check_every=5)
     down = interrupted(vowels, 2 * 3)

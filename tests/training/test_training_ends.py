@@ -66,6 +66,13 @@ def test_held_back_prompts_are_never_trained_on(folder, tmp_path):
     }
 
 
+def test_a_prompt_that_is_held_back_is_not_trained_on_by_another_id():
+    task = [(f"q{n}", Example(f"Say {n % 4}", id=f"q{n}")) for n in range(8)]
+    kept, held = split(task, None, None, small(held_back=2))
+    assert len(held) == 2
+    assert not {example.prompt for _, example in kept} & {example.prompt for example in held}
+
+
 def test_reward_on_held_back_prompts_keeps_the_best_adapter(folder, tmp_path):
     config = small(steps=20, stop="reward", held_back=2, check_every=1)
     run = trained(folder, reward=falling(), config=config, run=tmp_path)

@@ -1,6 +1,7 @@
 """A training run after the fact: loaded from its folder, shown, plotted and reported, without training anything."""
 
 import dataclasses
+import errno
 import json
 import re
 import shutil
@@ -10,13 +11,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("trl", reason="needs catlite[train]")
+from safetensors.torch import load_file  # noqa: E402
 from tiny import tiny_model  # noqa: E402
-from trainings import adapter_of, constant, open_task, small, trained, vowels  # noqa: E402
+from trainings import adapter_of, constant, open_task, same, small, trained, vowels  # noqa: E402
 
 import catlite  # noqa: E402
 from catlite import LocalModel, SFTConfig, TrainingRun, concurrency, sft, train  # noqa: E402
 from catlite.errors import ConfigError, StoreError  # noqa: E402
 from catlite.training.folder import Lines  # noqa: E402
+from catlite.training.watch import Watch  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and its friends warn about is not ours
 
@@ -95,6 +98,40 @@ def test_a_run_that_was_interrupted_is_loaded_as_far_as_it_came(folder, tmp_path
     scores = [concurrency.run(one.policy.logprobs("Say 1", "a text")) for one in (loaded, first)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
     assert torn.is_dir()
+
+
+def test_a_run_that_goes_on_and_is_interrupted_is_no_longer_what_it_was(folder, tmp_path, monkeypatch):
+    trained(folder, run=tmp_path)
+    begin = Watch.begin_step
+
+    def interrupt(watch, step):
+        begin(watch, step)
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Watch, "begin_step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            trained(folder, config=small(steps=4), run=tmp_path)
+    loaded = TrainingRun.load(tmp_path)
+    assert (loaded.steps, loaded.complete, len(loaded.metrics)) == (3, False, 3)
+    assert loaded.adapter == tmp_path / "checkpoints" / "checkpoint-3"  # and so what is merged and served
+    whole = trained(folder, config=small(steps=3))
+    assert same(load_file(loaded.adapter / "adapter_model.safetensors"), adapter_of(whole))
+
+
+def test_lines_that_cannot_be_rewritten_are_kept(tmp_path, monkeypatch):
+    lines = Lines(tmp_path / "metrics.jsonl")
+    for step in range(3):
+        lines.add({"step": step})
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(StoreError):
+        lines.keep(1)
+    assert len(lines.read()) == 3
 
 
 def test_a_run_without_a_checkpoint_has_the_base(folder, tmp_path):

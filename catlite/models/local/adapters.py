@@ -11,20 +11,23 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM's --max-lora-rank ca
 
 
 def adapter_digest(model: Any) -> str:
-    """SHA-256 over the adapter on `model` as it is now, "none" without one.
+    """SHA-256 over the adapter on `model` as it is now, whole modules and tokens that it has trained included.
 
-    Counters of PyTorch do not tell whether it has changed: a fused optimizer changes parameters without counting.
+    "none" without one. Counters of PyTorch do not tell whether it has changed: a fused optimizer changes parameters
+    without counting.
     """
+    if not hasattr(model, "peft_config"):
+        return "none"
     import torch
+    from peft import get_peft_model_state_dict
 
     total = hashlib.sha256()
-    parameters = {name: value for name, value in model.named_parameters() if "lora_" in name}
-    for name, value in sorted(parameters.items()):
+    for name, value in sorted(get_peft_model_state_dict(model, save_embedding_layers=False).items()):
         total.update(name.encode() + value.detach().to("cpu", torch.float32).numpy().tobytes())
     for name, layer in model.named_modules():
         if isinstance(scaling := getattr(layer, "scaling", None), dict):  # PEFT's: what the product is multiplied by
             total.update(f"{name}: {scaling}".encode())
-    return total.hexdigest() if parameters else "none"
+    return total.hexdigest()
 
 
 def check_servable(settings: Any) -> None:

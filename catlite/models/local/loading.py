@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -114,18 +115,29 @@ class Weights:
                 f"LocalModel({self.path!r}): its tokenizer has no chat template, so it is a base model: take the "
                 "instruction-tuned one, which can be asked questions"
             )
+        eos = model.generation_config.eos_token_id
+        ends = [tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])]
+        ends = [end for end in ends if end is not None]
+        if not ends:
+            raise ConfigError(
+                f"LocalModel({self.path!r}): neither its tokenizer (eos_token) nor its generation_config.json "
+                "(eos_token_id) names a token that ends a reply, so no reply would end: name one there"
+            )
         if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
+            tokenizer.pad_token = tokenizer.convert_ids_to_tokens(ends[0])
         tokenizer.padding_side = "left"
         self._check()
         if self.adapter is not None:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, str(self.adapter))
+            try:
+                model = PeftModel.from_pretrained(model, str(self.adapter))
+            except (OSError, ValueError, RuntimeError) as error:
+                raise ConfigError(
+                    f"adapter={str(self.adapter)!r} cannot be put on LocalModel({self.path!r}), so it may belong to "
+                    f"another model: {error}"
+                ) from error
         model.eval()
-        eos = model.generation_config.eos_token_id
-        ends = [*(eos if isinstance(eos, list) else [eos]), tokenizer.eos_token_id]
-        ends = [end for end in ends if end is not None]
         self._tokenizer = tokenizer
         own = self.backend == "unsloth"  # which generates with a cache of its own making
         drawer = unsloth.VLLMDrawer(ends) if self.settings["fast"] == "unsloth" else None
@@ -335,10 +347,21 @@ def check_path(path: str | Path) -> str:
 
 
 def check_adapter(folder: Path) -> Path:
-    """`folder`. Raises ConfigError when no adapter is in it."""
+    """`folder`. Raises ConfigError when no adapter is in it, or one that cannot be taken off to give the base."""
     if not (folder / "adapter_config.json").is_file() or not (folder / "adapter_model.safetensors").is_file():
         raise ConfigError(
             f"adapter={str(folder)!r}: want a folder with adapter_config.json and adapter_model.safetensors, as "
             "TrainingRun.adapter is one"
         )
+    try:
+        settings = dict(json.loads((folder / "adapter_config.json").read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"adapter={str(folder)!r}: its adapter_config.json cannot be read: {error}") from None
+    for name, plain in {"peft_type": "LORA", "bias": "none"}.items():
+        if settings.get(name, plain) != plain:
+            raise ConfigError(
+                f'adapter={str(folder)!r} has {name}={settings[name]!r}: want a LoRA adapter with bias="none", which '
+                "can be taken off again, since frozen() is the same weights without it. An adapter that can be merged "
+                "into its model can be loaded as the merged folder"
+            )
     return folder

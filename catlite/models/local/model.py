@@ -11,6 +11,7 @@ import asyncio
 import json
 import secrets
 import time
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -201,22 +202,36 @@ class LocalModel:
         return await _results(weights.engine.draw(prompts, drawing, indices, adapter=self.trainable))
 
     def _rollout(self, drawn: Drawn, prompt_tokens: int, request: Mapping[str, Any]) -> Rollout:
-        text = self.tokenizer.decode(drawn.tokens, skip_special_tokens=True)
-        complete, logprobs = drawn.end is not None, tuple(drawn.logprobs)
+        def text_of(length: int) -> str:
+            return str(self.tokenizer.decode(drawn.tokens[:length], skip_special_tokens=True))
+
+        text, complete, logprobs = text_of(len(drawn.tokens)), drawn.end is not None, tuple(drawn.logprobs)
         stops = request.get("stop") or []
         stops = [stops] if isinstance(stops, str) else stops
-        at = min((place for stop in stops if (place := text.find(stop)) >= 0), default=None)
+        at = min((place for stop in stops if stop and (place := text.find(stop)) >= 0), default=None)
         if at is not None:
+            lengths = range(1, len(logprobs) + 1)
+            logprobs = logprobs[: bisect_right(lengths, at, key=lambda length: len(text_of(length)))]
             text, complete = text[:at], True
         seconds = drawn.seconds if prompt_tokens else 0.0
         usage = Usage(prompt_tokens, len(drawn.tokens), seconds=seconds, generations=1)
         return Rollout(text, finish_reason="stop" if complete else "length", logprobs=logprobs, usage=usage)
 
     def tokens(self, messages: list[Message], request: Mapping[str, Any] | None = None) -> list[int]:
-        """`messages` in the model's chat template, up to where its reply begins; `request` may tell the template."""
+        """`messages` in the model's chat template, up to where its reply begins; `request` may tell the template.
+
+        Raises RequestRejected for messages that the template refuses, such as a system message.
+        """
         tokenizer, messages = self.tokenizer, as_messages(text_only(messages, repr(self.name)))
         options = {**self.weights.template, **((request or {}).get("chat_template_kwargs") or {})}
-        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options)
+        from jinja2 import TemplateError
+
+        try:
+            text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options)
+        except TemplateError as error:
+            raise RequestRejected(
+                f"{self.name!r}: the model's chat template does not take these messages: {error}", status=400
+            ) from None
         ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
 

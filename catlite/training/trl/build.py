@@ -13,7 +13,7 @@ from catlite.training.reward import CatReward
 from catlite.training.rewarder import Rewarder
 from catlite.training.trl.memory import micro_batches
 from catlite.training.trl.rollouts import rollout_drawer
-from catlite.training.trl.settings import trl_arguments
+from catlite.training.trl.settings import refusing, trl_arguments
 from catlite.training.watch import Watch
 
 _PATIENCE = 2  # validations without a lower loss, after which SFT stops
@@ -61,24 +61,25 @@ def grpo_trainer(policy: TrainablePolicy[TrainConfig], rewarder: Rewarder, examp
             f"time, and a step has {config.sequences}: want a multiple of that, or leave it out"
         )
     model, adapter = policy.add_adapter()
-    trainer = CatGRPOTrainer(
-        model=model,
-        reward_funcs=CatReward(
-            rewarder,
-            dict(examples),
-            (config.num_generations, config.trl.get("num_generations_eval")),
-            cut_at=(config.max_completion_length, policy.local.weights.engine.ends),
-            flips=watch.flips,
-            on_batch=watch.note_rewards,
-        ),
-        args=arguments,
-        train_dataset=Dataset.from_list(rows_of_steps(examples, config)),
-        processing_class=policy.local.tokenizer,
-        peft_config=adapter,
-        watch=watch,
-        draw=rollout_drawer(policy),
-        share_prompts=policy.local.backend != "unsloth",  # which has a loss of its own
-    )
+    with refusing(config.trl), policy.untouched_when_refused():
+        trainer = CatGRPOTrainer(
+            model=model,
+            reward_funcs=CatReward(
+                rewarder,
+                dict(examples),
+                (config.num_generations, config.trl.get("num_generations_eval")),
+                cut_at=(config.max_completion_length, policy.local.weights.engine.ends),
+                flips=watch.flips,
+                on_batch=watch.note_rewards,
+            ),
+            args=arguments,
+            train_dataset=Dataset.from_list(rows_of_steps(examples, config)),
+            processing_class=policy.local.tokenizer,
+            peft_config=adapter,
+            watch=watch,
+            draw=rollout_drawer(policy),
+            share_prompts=policy.local.backend != "unsloth",  # which has a loss of its own
+        )
     policy.adopt(trainer)
     return trainer
 
@@ -123,16 +124,17 @@ def sft_trainer(
     arguments = trl_arguments(TRLConfig, ours, config.trl)
     model, adapter = policy.add_adapter()
     template = policy.local.weights.template
-    trainer = CatSFTTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=Dataset.from_list(conversations(kept, template)),
-        eval_dataset=Dataset.from_list(conversations(aside, template)) if aside else None,
-        processing_class=policy.local.tokenizer,
-        callbacks=[EarlyStoppingCallback(_PATIENCE)] if aside else [],
-        peft_config=adapter,
-        watch=watch,
-    )
+    with refusing(config.trl), policy.untouched_when_refused():
+        trainer = CatSFTTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=Dataset.from_list(conversations(kept, template)),
+            eval_dataset=Dataset.from_list(conversations(aside, template)) if aside else None,
+            processing_class=policy.local.tokenizer,
+            callbacks=[EarlyStoppingCallback(_PATIENCE)] if aside else [],
+            peft_config=adapter,
+            watch=watch,
+        )
     policy.adopt(trainer)
     return trainer
 

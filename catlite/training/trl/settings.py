@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from catlite.errors import ConfigError, MissingExtra
+from catlite.errors import CatliteError, ConfigError, MissingExtra
 from catlite.extras import install
 
 # What the reward, the checks and resuming go by, in TRL's words and in ours.
@@ -19,8 +19,11 @@ _OWN = {
     "gradient_accumulation_steps": "prompts_per_step (or batch_size), cut by per_device_train_batch_size,",
     "num_generations": "num_generations",
     "max_completion_length": "max_completion_length",
+    "eval_strategy": "check_every, with held_back= or validation= (in sft validation),",
     **dict.fromkeys(("temperature", "top_p", "top_k", "min_p", "chat_template_kwargs"), "sampling"),
 }
+# What a run's folder goes by: a line of metrics for each step, whole checkpoints, its prompts in order with their ids.
+_OF_RUNS = ("logging_strategy", "logging_steps", "save_only_model", "ignore_data_skip", "remove_unused_columns")
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets")
 
 
@@ -49,12 +52,17 @@ def trl_settings(kind: type, ours: Mapping[str, Any], users: Mapping[str, Any]) 
     Settings of ours that this TRL does not know are left out, with a warning unless they are None.
 
     Raises:
-        ConfigError: for a setting of the user's that TRL does not know, or that catlite has a setting of its own for,
-            and for those of TRL's way to use vLLM, which changes the base weights.
+        ConfigError: for a setting of the user's that TRL does not know, that catlite has a setting of its own for, or
+            without which a run could not go on, and for those of TRL's way to use vLLM, which changes the base weights.
     """
     for name, value in users.items():
         if name in _OWN:
             raise ConfigError(f"trl={{{name!r}: …}}: that is what {_OWN[name]} is for, which more than TRL has to know")
+        if name in _OF_RUNS:
+            raise ConfigError(
+                f"trl={{{name!r}: {value!r}}}: a run has a line of metrics for each step, rewards by the ids of its "
+                "rows, and goes on as if it had not been interrupted, for which catlite has set this: leave it out"
+            )
         if name.startswith("vllm_") or (name == "use_vllm" and value is not False):
             raise ConfigError(
                 f"trl={{{name!r}: {value!r}}}: for vLLM, TRL adds the adapter to the base weights before each step and "
@@ -75,6 +83,17 @@ def trl_settings(kind: type, ours: Mapping[str, Any], users: Mapping[str, Any]) 
             stacklevel=2,
         )
     return {**{name: value for name, value in ours.items() if name in known}, **users}
+
+
+@contextlib.contextmanager
+def refusing(users: Mapping[str, Any]) -> Iterator[None]:
+    """Raise ConfigError where TRL's trainer does not take the `users` settings that its config has taken."""
+    try:
+        yield
+    except (ValueError, NotImplementedError, ImportError) as error:
+        if not users or isinstance(error, CatliteError):
+            raise
+        raise ConfigError(f"TRL's trainer does not take trl={dict(users)}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -47,6 +47,7 @@ class _Events(TrainerCallback):  # type: ignore[misc]
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
         self.random: tuple[Any, ...] = ()
+        self._due = False  # a checkpoint, as soon as one can be gone on from
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         self.watch.begin(state.global_step)
@@ -55,9 +56,13 @@ class _Events(TrainerCallback):  # type: ignore[misc]
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         self.watch.begin_step(state.global_step)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.watch.end_step(state.global_step, last=state.global_step >= state.max_steps):
             control.should_training_stop = control.should_save = control.should_log = True
+        # Inside the updates of a batch no run goes on: its rollouts would be drawn anew, by other weights.
+        self._due = self._due or control.should_save
+        control.should_save = self._due and state.global_step % updates_of_batch(args) == 0
+        self._due = self._due and not control.should_save
         self.random = random_state()
 
 
@@ -172,9 +177,7 @@ class CatGRPOTrainer(_Watched, GRPOTrainer):  # type: ignore[misc]
         which TRL lays out otherwise, do not occur where there is a Watch.
         """
         arguments = self.args
-        several = (
-            arguments.num_iterations > 1 or arguments.steps_per_generation != arguments.gradient_accumulation_steps
-        )
+        several = updates_of_batch(arguments) > 1
         weighed = arguments.loss_type == "bnpo" or getattr(arguments, "top_entropy_quantile", 1.0) < 1
         sharing = self.watch is not None and self._share_prompts and not arguments.gradient_checkpointing
         return sharing and not several and not weighed
@@ -204,6 +207,12 @@ class CatSFTTrainer(_Watched, SFTTrainer):  # type: ignore[misc]
         if self._scores:
             model = Scorer(self.accelerator.unwrap_model(model), share_prompts=False)
         return super().compute_loss(model, inputs, *positional, **named)
+
+
+def updates_of_batch(arguments: Any) -> int:
+    """How many steps TRL makes of the rollouts that it draws at once; 1 in SFT."""
+    draws = getattr(arguments, "steps_per_generation", None) or arguments.gradient_accumulation_steps
+    return max(1, int(getattr(arguments, "num_iterations", 1) * draws // arguments.gradient_accumulation_steps))
 
 
 def random_state() -> tuple[Any, ...]:

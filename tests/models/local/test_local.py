@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import threading
 import time
 
@@ -10,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("peft", reason="needs catlite[train]")
 from pictures import question  # noqa: E402
-from tiny import tiny_model  # noqa: E402
+from tiny import TEMPLATE, tiny_model  # noqa: E402
 
 import catlite  # noqa: E402
 from catlite import Budget, LocalModel, concurrency  # noqa: E402
@@ -248,6 +249,19 @@ def test_a_stop_string_ends_the_reply(model):
     (cut,) = ask(model, max_tokens=40, stop=[stop, "never there"])
     assert cut.text == whole.text[: whole.text.index(stop)]
     assert cut.finish_reason == "stop"
+
+
+@pytest.mark.parametrize(("stop", "tokens"), [("text", 6), ("t", 6), ("plain", 0), ("never there", 14)])
+def test_a_reply_that_was_cut_at_a_stop_string_has_the_log_probabilities_of_its_own_tokens(model, stop, tokens):
+    drawn = model.tokenizer("plain text 123", add_special_tokens=False)["input_ids"]
+    logprobs = [-0.5 * number for number in range(14)]
+    rollout = model._rollout(sampling.Drawn(drawn, logprobs, None), 0, {"stop": stop})
+    assert (rollout.text, rollout.logprobs) == ("plain text 123"[:tokens], tuple(logprobs[:tokens]))
+    assert rollout.usage.completion_tokens == 14  # all of them were drawn
+
+
+def test_an_empty_stop_string_ends_no_reply(model):
+    assert texts(ask(model, stop=[""])) == texts(ask(model))
 
 
 def test_logprobs_of_a_given_text_are_those_it_was_drawn_with(model):
@@ -556,6 +570,33 @@ def test_a_base_model_without_chat_template_is_refused(tmp_path):
     bare = LocalModel(tiny_model(tmp_path, template=None))
     with pytest.raises(ConfigError, match="chat template"):
         ask(bare)
+
+
+def test_messages_that_the_chat_template_refuses_are_named_as_the_cause(tmp_path):
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    model = LocalModel(tiny_model(tmp_path, template=refusing + TEMPLATE))
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Say 1"}]
+    with pytest.raises(RequestRejected, match="chat template does not take these messages: System role not supported"):
+        ask(model, messages)
+    assert len(ask(model, messages[1:])) == 1
+
+
+@pytest.mark.parametrize("ends", ["in the generation settings alone", "nowhere"])
+def test_a_model_is_refused_only_when_nothing_says_how_a_reply_ends(folder, tmp_path, ends):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    left_out = {"tokenizer_config.json": {"eos_token", "pad_token"}, "config.json": {"eos_token_id", "pad_token_id"}}
+    if ends == "nowhere":
+        left_out["generation_config.json"] = {"eos_token_id", "pad_token_id"}
+    for name, settings in left_out.items():
+        content = json.loads((tmp_path / name).read_text())
+        kept = {setting: value for setting, value in content.items() if setting not in settings}
+        (tmp_path / name).write_text(json.dumps(kept))
+    model = LocalModel(tmp_path)
+    if ends == "nowhere":
+        with pytest.raises(ConfigError, match="no reply would end"):
+            ask(model)
+    else:
+        assert texts(ask(model, n=2)) == texts(ask(LocalModel(folder), n=2))
 
 
 def test_a_broken_model_names_its_folder(folder, tmp_path):
