@@ -152,7 +152,10 @@ def example_of(
     if examples is None:
         return Example(sendable_prompt(prompt, images), answer_format=answer_format, id=name)
     if name not in examples:
-        raise ConfigError(f"{ID}={name!r} is in the dataset and not in the task: make the dataset from that task")
+        raise ConfigError(
+            f"{ID}={name!r:.80} is in the dataset and not in the task: make the dataset from that task, with its ids "
+            f"as the column {ID!r} (without one, rows are grouped by their prompts)"
+        )
     known = examples[name]
     return Example(known.prompt, rubric=known.rubric, answer_format=known.answer_format, id=name)
 

@@ -111,7 +111,7 @@ def test_numbers_that_cannot_work_are_refused_before_training(setting, message):
 
 def test_an_id_that_is_not_in_the_task_is_refused():
     function = trl_reward(vote, task=Task("t", (Example(PROMPT, id="x"),)), num_generations=2)
-    with pytest.raises(ConfigError, match="not in the task"):
+    with pytest.raises(ConfigError, match=r"not in the task: make .* with its ids as the column 'qid'"):
         function(**batch("a", "b"), qid=["z", "z"])
 
 
@@ -139,6 +139,32 @@ def test_what_no_reward_is_is_refused_by_name(given, said):
     with pytest.raises(ConfigError, match=said) as caught:
         trl_reward(echo, wrong, num_generations=2)(**batch("a", "b"))
     assert "wrong" in str(caught.value)
+
+
+def not_async(*_):
+    return Reference("it is a", "a", "echo", Group(Example("What?"), ()))
+
+
+async def gives_nothing(group):
+    return None
+
+
+async def gives_text(group):
+    return "it is a"
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ((not_async,), "not_async gave a Reference at once, and nothing to await: write it as an async function"),
+        ((echo, not_async), "not_async gave a Reference at once"),
+        ((gives_nothing,), "the estimator gives_nothing gave None: give a Reference, with abstained=True"),
+        ((gives_text,), "the estimator gives_text gave a str"),
+    ],
+)
+def test_a_part_that_does_not_give_what_it_should_is_refused_by_name(parts, said):
+    with pytest.raises(ConfigError, match=said):
+        trl_reward(*parts, num_generations=2)(**batch("a", "b"))
 
 
 @pytest.mark.parametrize(("column", "values"), [("qid", ["x"]), ("completion_ids", [[1]])])
