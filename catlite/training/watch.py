@@ -1,7 +1,7 @@
 """What a run keeps of its steps: seconds of each part, metrics, checks, and when to stop.
 
-A step whose groups all abstain is given up before the weights move, unless an estimator chose to abstain; `halted` says
-why. Where several processes train, rank 0 makes checks, writes and decides, and tells the others.
+A step whose groups all abstain is given up before the weights move, unless an estimator chose to abstain and nothing
+was down; `halted` says why. Where several processes train, rank 0 makes checks, writes and decides, and tells others.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Watch:
         over = [scored.fault for scored in batch.scored if scored.over and scored.fault]
         if over:
             self.halted = over[0]
-        elif all(scored.abstains for scored in batch.scored) and not any(scored.chose_none for scored in batch.scored):
+        elif all(scored.abstains for scored in batch.scored) and not _by_choice(batch):
             self.halted = f"no group had a reward: {'; '.join(batch.faults[:3])}"
             self.passes = not all(scored.final for scored in batch.scored)
 
@@ -177,6 +177,11 @@ class Watch:
             if self._remember(check) and self.keep_best is not None:
                 self.keep_best(step)
         self._figures["seconds/check"] = time.monotonic() - started
+
+
+def _by_choice(batch: Batch) -> bool:
+    """Whether an estimator chose to abstain, and no other group waits for something that is down."""
+    return any(scored.chose_none for scored in batch.scored) and all(scored.final for scored in batch.scored)
 
 
 def _plain(value: Any) -> Any:

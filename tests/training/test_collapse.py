@@ -10,7 +10,7 @@ pytest.importorskip("trl", reason="needs catlite[train]")
 from trainings import adapter_of, open_task, small, trained, vowels  # noqa: E402
 
 from catlite import AnswerMatch, Example, LengthPenalty, MajorityVote, Reference, Task, TrainConfig, VoteShare  # noqa: E402
-from catlite.errors import ConfigError, EndpointUnavailable  # noqa: E402
+from catlite.errors import ConfigError, EndpointUnavailable, HaltedWarning  # noqa: E402
 from catlite.training import flips  # noqa: E402
 from catlite.training.trl.trainer import CatGRPOTrainer  # noqa: E402
 
@@ -76,6 +76,18 @@ def test_training_goes_on_where_the_estimator_chose_to_abstain(folder):
     assert run.to_frame()["cat/abstained"].tolist() == [1.0, 1.0]
     assert "cat/support" not in run.to_frame()
     assert all((value == 0).all() for name, value in adapter_of(run).items() if "lora_B" in name)
+
+
+def test_training_does_not_go_on_where_one_vote_abstains_and_the_others_wait_for_a_model_that_is_down(folder):
+    async def mixed(group):
+        if group.example.id == "q0":
+            raise EndpointUnavailable("the anchor is down")
+        return await unsure(group)
+
+    with pytest.warns(HaltedWarning, match="no group had a reward: .*the anchor is down"):
+        run = trained(folder, letters(2), estimator=mixed, config=small(judge_wait=0.2))
+    assert (run.steps, run.complete) == (0, False)
+    assert "the same call with run=" in run.ended
 
 
 def test_the_penalty_of_a_group_without_a_consensus_reaches_the_advantages(folder, monkeypatch):
