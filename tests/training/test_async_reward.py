@@ -109,17 +109,18 @@ def test_the_callers_loop_goes_on_while_rewards_are_awaited():
 
 
 def test_an_awaited_call_that_is_cancelled_stops_asking():
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     async def hangs(group):
         try:
+            begun.set()
             await asyncio.Event().wait()
         finally:
             ended.set()
 
     async def work():
         rewards = asyncio.ensure_future(trl_reward(hangs, num_generations=2)(**batch("a", "b")))
-        await asyncio.sleep(0.01)
+        await asyncio.to_thread(begun.wait, 60)
         rewards.cancel()
         with pytest.raises(asyncio.CancelledError):
             await rewards

@@ -394,12 +394,13 @@ def test_memory_that_never_suffices_says_what_to_lower(model, monkeypatch):
 
 
 def test_a_cancelled_call_ends_its_batch(model, monkeypatch):
-    steps, begun = [], threading.Event()
+    steps, begun, cancelled = [], threading.Event(), threading.Event()
     step = sampling.Choice.__call__
 
     def slow(self, scores, *given):
         steps.append(len(scores))
         begun.set()
+        cancelled.wait(60)
         time.sleep(0.02)
         return step(self, scores, *given)
 
@@ -411,6 +412,7 @@ def test_a_cancelled_call_ends_its_batch(model, monkeypatch):
         task = asyncio.create_task(model.sample("Say something.", 4, max_tokens=200, top_k=1))
         await asyncio.to_thread(begun.wait)
         task.cancel()
+        asyncio.get_running_loop().call_later(0.01, cancelled.set)
         with pytest.raises(asyncio.CancelledError):
             await task
         over = len(steps)  # the batch has ended, too: whoever cancelled may train the weights now
