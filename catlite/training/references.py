@@ -29,7 +29,7 @@ from catlite.text import writable
 from catlite.training.config import SFTConfig
 from catlite.training.examples import Named, named
 from catlite.training.lora import TrainablePolicy
-from catlite.training.scored import made_by
+from catlite.training.scored import make_reference
 
 
 @dataclass(frozen=True, repr=False)
@@ -103,7 +103,7 @@ def references_of(policy: TrainablePolicy[SFTConfig], examples: Named, estimator
         try:
             if not isinstance(estimator, Existing):
                 group = await sample_group(initial, hidden, config.num_generations, seed=config.seed, **sampling)
-            return await made_by(estimator, group)
+            return await make_reference(estimator, group)
         except (ConfigError, StoreError):
             raise
         except CatliteError as error:

@@ -35,7 +35,7 @@ from catlite.rollouts import is_hopeless
 from catlite.runs.session import distinct, listening, noting
 from catlite.training.config import TrainConfig
 from catlite.training.lora import TrainablePolicy
-from catlite.training.scored import Batch, Scored, diagnostics, made_by, part_name, rewards_by
+from catlite.training.scored import Batch, Scored, diagnostics, make_reference, make_rewards, name_of
 from catlite.training.trl import ranks
 
 log = logging.getLogger("catlite.training")
@@ -125,15 +125,15 @@ class Rewarder:
         called: object = self.estimator
         try:
             async with bound:
-                reference = reference or await made_by(self.estimator, group)
+                reference = reference or await make_reference(self.estimator, group)
                 if (fault := self._fault_of(reference)) is not None:
                     return Scored(group, reference, nothing, fault, final=not _may_pass(failures))
                 called = self.reward
-                rewards = await rewards_by(self.reward, group, reference)
+                rewards = await make_rewards(self.reward, group, reference)
         except TimeoutError as error:
             if bound.expired():
                 return Scored(group, reference, nothing, f"no reward within {self.timeout:g} s: raise {self.wait_dial}")
-            return Scored(group, reference, nothing, f"{part_name(called)} ran out of time: {_text(error)}", final=True)
+            return Scored(group, reference, nothing, f"{name_of(called)} ran out of time: {_text(error)}", final=True)
         except StoreError:
             raise
         except ConfigError as error:
@@ -151,7 +151,7 @@ class Rewarder:
             return Scored(group, reference, nothing, _text(error), final=True)
         if any(reward is not None for reward in rewards):
             return Scored(group, reference, tuple(rewards))
-        why = f"{part_name(self.reward)} could judge no rollout" + (f": {failures[-1]}" if failures else "")
+        why = f"{name_of(self.reward)} could judge no rollout" + (f": {failures[-1]}" if failures else "")
         return Scored(group, reference, tuple(rewards), why, final=not _may_pass(failures))
 
     def _fault_of(self, reference: Reference) -> str | None:

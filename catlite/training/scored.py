@@ -73,40 +73,40 @@ class Batch:
         return sorted(set(faults), key=lambda fault: -faults.count(fault))
 
 
-async def made_by(estimator: Estimator, group: Group) -> Reference:
+async def make_reference(estimator: Estimator, group: Group) -> Reference:
     """The reference of `group`. Raises ConfigError for an estimator that is not async, or gives something else."""
-    reference: object = await _awaited(estimator, group)
+    reference: object = await _await(estimator, group)
     if not isinstance(reference, Reference):
         raise ConfigError(
-            f"the estimator {part_name(estimator)} gave {kind_of(reference)}: give a Reference, with abstained=True "
+            f"the estimator {name_of(estimator)} gave {kind_of(reference)}: give a Reference, with abstained=True "
             "where there is none"
         )
     return reference
 
 
-async def rewards_by(reward: Reward, group: Group, reference: Reference) -> list[float | None]:
+async def make_rewards(reward: Reward, group: Group, reference: Reference) -> list[float | None]:
     """The rewards of `group`, as floats or None. Raises ConfigError for a reward that is not async, or gives others."""
-    return check_rewards(await _awaited(reward, group, reference), len(group.rollouts), reward)
+    return check_rewards(await _await(reward, group, reference), len(group.rollouts), reward)
 
 
-async def _awaited(part: Callable[..., Any], *arguments: object) -> Any:
+async def _await(part: Callable[..., Any], *arguments: object) -> Any:
     result = part(*arguments)
     if not inspect.isawaitable(result):
         raise ConfigError(
-            f"{part_name(part)} gave {kind_of(result)} at once, and nothing to await: write it as an async function, "
+            f"{name_of(part)} gave {kind_of(result)} at once, and nothing to await: write it as an async function, "
             "`async def …`"
         )
     return await result
 
 
-def part_name(part: object) -> str:
+def name_of(part: object) -> str:
     """How an estimator or a reward is called in messages."""
     return str(getattr(part, "__name__", type(part).__name__))
 
 
 def check_rewards(rewards: Any, expected: int, reward: Reward) -> list[float | None]:
     """`rewards` as floats or None. Raises ConfigError for another number than `expected`, or what is not a reward."""
-    name = part_name(reward)
+    name = name_of(reward)
     if not isinstance(rewards, list | tuple) or len(rewards) != expected:
         kind = f"{len(rewards)} values" if isinstance(rewards, list | tuple) else type(rewards).__name__
         raise ConfigError(

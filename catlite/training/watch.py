@@ -83,7 +83,7 @@ class Watch:
         over = [scored.fault for scored in batch.scored if scored.over and scored.fault]
         if over:
             self.halted = over[0]
-        elif all(scored.abstains for scored in batch.scored) and not _by_choice(batch):
+        elif all(scored.abstains for scored in batch.scored) and not _chose_to_abstain(batch):
             self.halted = f"no group had a reward: {'; '.join(batch.faults[:3])}"
             self.passes = not all(scored.final for scored in batch.scored)
 
@@ -179,7 +179,7 @@ class Watch:
         self._figures["seconds/check"] = time.monotonic() - started
 
 
-def _by_choice(batch: Batch) -> bool:
+def _chose_to_abstain(batch: Batch) -> bool:
     """Whether an estimator chose to abstain, and no other group waits for something that is down."""
     return any(scored.chose_none for scored in batch.scored) and all(scored.final for scored in batch.scored)
 
