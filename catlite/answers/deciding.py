@@ -109,7 +109,7 @@ class _Listing:
             kind, parts = "hedge", [text]
             pairs = [structure.named(part) for part in alternatives]
             self.alternatives = alternatives
-            self.names = tuple({tight(pair[0]) for pair in pairs if pair})
+            self.names = tuple(dict.fromkeys(tight(pair[0]) for pair in pairs if pair))
             if len(self.names) <= 1:  # "x = 5 or 6", "x = 5 or x = 6"
                 self.alternatives = [pair[1] if pair else part for pair, part in zip(pairs, alternatives, strict=True)]
             if all(pairs):

@@ -37,7 +37,10 @@ _CHOICE = re.compile(
 )
 _LONE = re.compile(r"^(?:(?:option|choice|answer) )?([A-J])$", re.IGNORECASE)
 _COLON = re.compile(r"^([a-z]|[A-Za-z]{2,20}): (?=.)")
-_TAIL = re.compile(rf"^(.+?)(?: ?{OPEN} ?(?:for|where|with|if)(?![A-Za-z])|,? (?:for|where) )(.*)$", re.DOTALL)
+_TAIL = re.compile(
+    rf"^(.+?)(?: ?{OPEN} ?(?:for|where|with|if)(?![A-Za-z])|,? (?:for|where) |, ?(?=[a-z] ?∈ ?\\mathbb))(.*)$",
+    re.DOTALL,
+)
 _BUILDER = re.compile(r"^⦃ ?[A-Za-z](?: ?∈ ?ℝ)? ?[:|] ?([^⦃]+?) ?⦄$")  # {x : x > 3}
 _FUNCTION = re.compile(r"^[a-zA-Z]'*(?:_\{?\w+\}?)?(?:\^\{?-1\}?)?\([A-Za-z](?:, ?[A-Za-z])*\)$")
 

@@ -110,7 +110,7 @@ def quantity(text: str) -> Quantity:
     if prefix is not None:
         amount = _MILLIONS.sub(lambda letter: _SHORT[letter[0].lower()], prefix[3])
         rest = quantity(prefix[1].strip() + amount)
-        symbol = prefix[2].lstrip("\\").rstrip(".").lower()
+        symbol = prefix[2].replace("\\", "").rstrip(".").lower()
         name = _KNOWN.get(symbol if len(symbol) == 1 else symbol.replace("us$", "usd"), symbol)
         currency = frozenset({(name, 1)})
         known = rest.unit.known if rest.unit.known >= currency else rest.unit.known | currency

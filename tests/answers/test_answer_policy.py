@@ -312,6 +312,14 @@ A∩B | A\cap B
 3\hat{i} | 3\hat i
 1 in 4 | 1/4
 1 out of 4 | 0.25
+US\$12 | 12 USD
+3 deg C | 3°C
+n\pi, n \in \mathbb{Z} | n\pi
+Domain: x > 1 | x > 1
+3.14 (rounded to two decimals) | 3.14
+\sim 3 | 3
+\left\{ \begin{array}{l} a=5 \\ b=6 \end{array} \right. | a=5, b=6
+∀x | \forall x
 """
 
 DIFFERENT = r"""

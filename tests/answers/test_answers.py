@@ -294,6 +294,14 @@ def test_numbers_beyond_any_bound_do_not_stall():
     assert compare("9" * 1_000_000, " " + "9" * 1_000_000) is True
 
 
+@pytest.mark.parametrize("piece", ["\\", "\\\\ ", "1 in ", "3 x 4 = ", "1'", "12,50 ", "["])
+def test_an_answer_of_one_piece_over_and_over_is_read_at_once(piece):
+    started = time.process_time()
+    for times in (40, comparing.MAX_LENGTH // len(piece) - 1):  # so that exponential time shows, and does not hang
+        comparing._at_once(piece * times + "5", "6")
+        assert time.process_time() - started < 2
+
+
 @given(st.text(alphabet=r"\frac{}()[],.0123456789 xyAB=%$^_'abcdtext" + "\0\udc80", max_size=30))
 @settings(max_examples=300, deadline=None)
 def test_every_answer_equals_itself(answer):
