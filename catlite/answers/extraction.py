@@ -89,7 +89,8 @@ def extract(text: str, answer_format: str = "boxed") -> str | None:
 
     Args:
         text: the reply; thinking in it is set apart first.
-        answer_format: "boxed" (default), or a regular expression with one capture group, whose last match is taken.
+        answer_format: "boxed" (default), or a regular expression with one capture group; the last that captures
+            something is taken.
 
     Returns:
         The answer; None when the reply gives none.
@@ -108,7 +109,7 @@ def extract(text: str, answer_format: str = "boxed") -> str | None:
     if pattern is not None:
         answer = None
         for match in pattern.finditer(text):
-            answer = match[1] if match[1] is not None else answer
+            answer = match[1] if match[1] and match[1].strip() else answer
     else:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         answer = _tagged(text) or _boxed(text) or _announced(text)

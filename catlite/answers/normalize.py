@@ -102,6 +102,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\^ ?\{? ?\\circ ?\}?", "°"),
         (rf"° ?(?:{OPEN} ?)?([CF])(?![A-Za-z])(?: ?{CLOSE})?", r"°\1"),
         (rf"\\mathrm(?=[A-Za-z{OPEN}])", ""),
+        (rf"\\mu ?{OPEN} ?(?=[A-Za-z])", rf"{OPEN}μ"),
         (r"\{ ?([^{}]{1,40}?) ?\\choose ?([^{}]{1,40}?) ?\}", r"\\binom{\1}{\2}"),
         (r"(?<=\d) ?[xX] ?(?=10(?:\^|\*\*))|(?<=\d) [xX] (?=\d.*=)", r"\\times "),
         (r"(?<=\d) [xX] (?=\d)", r" \\by "),
@@ -157,6 +158,11 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 _SQRT = re.compile(r"(?<![A-Za-z])\\?sqrt ?\(([^()]*)\)")
 _BRACES = re.compile(r"\\(sqrt) (\d+)")
+# In plain text the dot of 5 N·m is no product of variables, nor is the mu of 5 μg.
+_UNIT_SIGNS = re.compile(
+    r"(?<=\d)( ?(?:kg|N|k?J|k?W|V|Pa|mol))[·⋅∙](?=[A-Za-z])|(?:(?<=[\d{])|(?<=[\d{] ))μ(?=[gmsLFAVCJ]\b)"
+)
+_QUOTED = re.compile(r"(?<![\w)\]}'])(['\"])([^'\"]+)\1(?!\w)")
 _AND = re.compile(rf"[,;]? *(?:(?<![A-Za-z\\])and(?![A-Za-z])|{OPEN} *,? *and *{CLOSE}) *")
 _OR = re.compile(
     rf" *(?:(?<![A-Za-z\\])or(?![A-Za-z])|{OPEN} *,? *or *{CLOSE}|\\lor(?![A-Za-z])|\\vee(?![A-Za-z])|∨) *"
@@ -217,7 +223,7 @@ _LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 @lru_cache(maxsize=4096)
 def clean(answer: str) -> str:
     """Write an answer the way all of its spellings are written."""
-    text = _markdown(" ".join(_characters(answer).split()))
+    text = _markdown(" ".join(_characters(_UNIT_SIGNS.sub(_unit_sign, answer)).split()))
     if "\\begin" not in text:
         text = re.sub(r"(?<!\\)\\\\(?=[a-z]{2})", r"\\", text)  # JSON doubles them
     text = " ".join(_unwrap(text).split())
@@ -240,6 +246,10 @@ def clean(answer: str) -> str:
     if not any(bracket in text for bracket in "([⦃"):
         text = _GROUPED.sub(lambda match: match[0].replace(",", "").replace(" ", ""), text)
     return _date(" ".join(text.split()))
+
+
+def _unit_sign(sign: re.Match[str]) -> str:
+    return sign[1] + "*" if sign[1] else "\u00b5"
 
 
 def _in_english(number: re.Match[str]) -> str:
@@ -290,7 +300,8 @@ def _characters(text: str) -> str:
 
 def _markdown(text: str) -> str:
     for _ in range(3):
-        for mark in ("**", "__", "`", "*", '"', "'", "_"):
+        text = _QUOTED.sub(r"\2", text)
+        for mark in ("**", "__", "`", "*", "_"):
             inside = text[len(mark) : -len(mark)].strip()
             if inside and text.startswith(mark) and text.endswith(mark) and mark not in inside.strip(mark):
                 text = inside

@@ -27,6 +27,10 @@ _KNOWN = {
         *("Ω ohm", "cal calorie", "kcal", "mol mole", "amp ampere", "eV", "kelvin", "ton tonne", "gal gallon"),
         *("acre", "hectare ha", "percent percentage pct % \\%", "dollar usd us$ $", "cent ¢", "euro eur €"),
         *("sterling gbp £", "yen jpy ¥", "rupee rs inr ₹", "unit", "point pt", "mmHg", "atm atmosphere"),
+        *("psi", "dB decibel", "rpm", "ppm", "cc", "tsp teaspoon", "tbsp tablespoon", "dm decimeter decimetre"),
+        *("KB kB kilobyte", "MB megabyte", "GB gigabyte", "TB terabyte", "mA milliamp", "mV millivolt", "kV kilovolt"),
+        *("kN kilonewton", "mJ millijoule", "MJ megajoule", "GJ gigajoule", "mW milliwatt", "MW megawatt"),
+        *("GW gigawatt", "MPa megapascal", "keV", "MeV", "GeV", "Btu btu", "yuan rmb cny", "chf", "aud", "cad"),
     )
     for alias in line.split()
 }

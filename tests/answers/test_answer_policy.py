@@ -280,6 +280,7 @@ x=3 \\ y=4 | x=3, y=4
 Yes! | yes
 "Paris" | Paris
 “Paris” | \text{Paris}
+'a', "b" | a, b
 _Paris_ | Paris
 Dr. Smith | Dr Smith
 U.S. | US
@@ -313,6 +314,13 @@ A∩B | A\cap B
 1 in 4 | 1/4
 1 out of 4 | 0.25
 US\$12 | 12 USD
+5 MB | 5
+5 mV | 5 millivolts
+5 N·m | 5 \text{ N m}
+6.63e-34 J·s | 6.63\times10^{-34}
+5 μg | 5
+5 μC | 5\,\mu\text{C}
+5 \text{ μg} | 5 \text{ µg}
 3 deg C | 3°C
 n\pi, n \in \mathbb{Z} | n\pi
 Domain: x > 1 | x > 1
@@ -645,6 +653,11 @@ A^T | A
 \ln 2/2 | 0
 one and two thirds | 1
 5 plus | 5
+5 MB | 5 GB
+5 mV | 5 MV
+2\mu g | 2
+2 g·h | 2
+(fg)' = f'g' | fg=fg
 42元 | 42 美元
 5 м | 5 км
 £5 | 5 lb

@@ -202,6 +202,7 @@ def test_a_format_takes_its_last_match():
     assert extract("#### 1\nno\n####  1,234 ", r"#### (.+)") == "1,234"
     assert extract("none", r"#### (.+)") is None
     assert extract("a b", r"(x)?[ab]") is None
+    assert extract("Answer: 5\nWrite it as Answer: ", r"Answer: (.*)") == "5"
 
 
 @pytest.mark.parametrize("answer_format", ["(", r"\d+", r"(\d)(\d)", 5, None])
