@@ -31,7 +31,7 @@ _MATRIX = re.compile(
 )
 _CHOICE = re.compile(
     rf"^{OPEN}? ?(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer) )?"
-    rf"(?:[(\[]([A-Ja-j])[)\]]|([A-J])(?=[.:)]| - [A-Za-z]{{3}})|([a-j])(?=\)))(?:[.:)]| -)?"
+    rf"(?:[(\[]([A-Ja-j])[)\]]|([A-J])(?=[.:)]| - (?:[A-Z][a-z]{{2}}|[a-z]{{4}}))|([a-j])(?=\)))(?:[.:)]| -)?"
     rf" ?{CLOSE}? ?[.:]? ?(.*)$",
     re.DOTALL,
 )

@@ -675,6 +675,8 @@ x_1=1, x_2=2 | x_1=2, x_2=1
 \{x : x > 3\} | \{x : x \ge 3\}
 all real numbers except 0 | 0
 A - B | A
+A - BCD | A
+A - xyz | A
 n! | n
 re-sign | resign
 3x4 | 12
