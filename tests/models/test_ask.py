@@ -201,6 +201,25 @@ def test_what_it_hands_on_is_booked_there_and_what_it_used_beside_that_here(tmp_
     assert (before.requests, spent.requests) == (2, 3)
 
 
+@pytest.mark.parametrize("deep", [1, 2, 3])
+def test_what_it_hands_on_through_others_is_booked_once(deep):
+    class HandsOn:
+        name = "hands on"
+
+        def __init__(self, inner):
+            self.inner = inner
+
+        async def sample(self, prompt, n=1, **sampling):
+            return await ask.sample(self.inner, prompt, n, **sampling)
+
+    with Server("four") as server, Endpoint("test-model", base_url=server.url, api_key=server.key) as model:
+        for _ in range(deep):
+            model = HandsOn(model)
+        with capped(Budget(tokens=1000)) as ledger:
+            (rollout,) = sample(model, max_tokens=20)
+    assert (ledger.spent.total_tokens, ledger.spent.requests) == (rollout.usage.total_tokens, 1)
+
+
 def test_a_model_that_is_priced_is_booked_in_dollars_whatever_its_usage_leaves_out():
     model = Mine(Usage(100, 10), price=Price(1, 1))
     with capped(Budget(usd=0.0005)) as ledger:

@@ -328,6 +328,17 @@ def test_a_server_that_uses_more_than_it_was_allowed_does_not_burst_the_cap():
         assert ledger.spent.total_tokens == 4 * 201
 
 
+@pytest.mark.parametrize("fault", [faults.status(429), faults.reset(), faults.status(500)])
+def test_after_a_first_request_that_failed_the_next_goes_alone(fault, hurry):
+    """Else fifteen went out at once, each at ten times what was held for it."""
+    usage = {"prompt_tokens": 1, "completion_tokens": 200}
+    with Server("four", faults=[fault], usage=usage, latency=0.01) as server:
+        with on(server, max_connections=16) as model, capped(Budget(tokens=1000)) as ledger:
+            work = (model.sample(f"question {number}", max_tokens=20) for number in range(16))
+            asyncio.run(settled(work))
+        assert ledger.spent.total_tokens <= 1000
+
+
 async def settled(work):
     return await asyncio.gather(*work, return_exceptions=True)
 

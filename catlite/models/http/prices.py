@@ -103,6 +103,7 @@ _DETAILS = {
     "completion_tokens_details": "thinking",
     "output_tokens_details": "thinking",
 }
+_MOST = 10**12  # tokens of one request
 _USAGE = ("usage", "usageMetadata", "usage_metadata")
 
 
@@ -162,5 +163,5 @@ def _largest(usage: Mapping[str, Any]) -> dict[str, int]:
 
 
 def whole(value: Any) -> int | None:
-    """`value` as a count; None for a text, True, a negative number and anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """`value` as a count; None for a text, True, a negative number, one that no request reaches, and anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST else None
