@@ -10,7 +10,7 @@ from server import Server
 
 import catlite
 from catlite import Budget, Endpoint, Example, MajorityVote, MinPerplexity, Price, Rollout, ScriptedModel, Usage
-from catlite.errors import BudgetReached, ConfigError
+from catlite.errors import BudgetReached, ConfigError, StoreError
 from catlite.models import ask
 from catlite.models.base import Traits
 from catlite.runs.session import capped, current, metered, open_run, samples_from
@@ -199,6 +199,18 @@ def test_what_it_hands_on_is_booked_there_and_what_it_used_beside_that_here(tmp_
                 spent = store.account.spent
     assert spent.completion_tokens - before.completion_tokens == 40
     assert (before.requests, spent.requests) == (2, 3)
+
+
+def test_a_reply_of_a_model_that_changed_its_version_meanwhile_is_not_kept(tmp_path):
+    class Trained(Mine):
+        async def sample(self, prompt, n=1, **sampling):
+            self.traits = Traits(version="2")
+            return await super().sample(prompt, n, **sampling)
+
+    with open_run(tmp_path) as store:
+        with pytest.raises(StoreError, match="was replaced while it was asked"):
+            sample(Trained())
+        assert store.addresses("mine") == []
 
 
 @pytest.mark.parametrize("deep", [1, 2, 3])

@@ -392,14 +392,13 @@ def test_a_task_that_outlives_its_run_gets_an_error_and_writes_nowhere(server, m
                 await asyncio.to_thread(server.wait, lambda s: s.in_flight == 1)
             else:
                 await arrived.wait()
-        files = [tempfile.TemporaryFile(dir=tmp_path) for _ in range(9)]
-        answered.set()
-        let_go.set()
-        with pytest.raises(StoreError, match="was closed before a call that belongs to it was over"):
-            await task
-        for file in files:
-            assert os.fstat(file.fileno()).st_size == 0
-            file.close()
+        with ExitStack() as stack:
+            files = [stack.enter_context(tempfile.TemporaryFile(dir=tmp_path)) for _ in range(9)]
+            answered.set()
+            let_go.set()
+            with pytest.raises(StoreError, match="was closed before a call that belongs to it was over"):
+                await task
+            assert [os.fstat(file.fileno()).st_size for file in files] == [0] * 9
 
     server.latency = lambda body, choices: float(not let_go.wait(60))
     concurrency.run(work())
@@ -611,6 +610,33 @@ def test_another_file_under_the_same_name_asks_again(gguf, server, tmp_path):
     assert asked_of(path, server, tmp_path / "run") == 0
     gguf("model.gguf", b"one")
     assert asked_of(path, server, tmp_path / "run") == 0
+
+
+def test_a_reply_of_a_file_that_was_replaced_meanwhile_is_not_kept_as_the_former_ones(gguf, server, tmp_path):
+    path = gguf("model.gguf", b"one")
+
+    def replace(body, i):
+        gguf("model.gguf", b"another")
+        return "a reply of whichever"
+
+    server.reply = replace
+    with pytest.raises(StoreError, match="was replaced while it was asked"):
+        asked_of(path, server, tmp_path / "run")
+    server.reply = reply
+    for content in (b"one", b"another"):
+        gguf("model.gguf", content)
+        assert asked_of(path, server, tmp_path / "run") == 1
+
+
+def test_a_reply_of_an_address_that_changed_meanwhile_is_not_kept(server, tmp_path, monkeypatch):
+    with Server("elsewhere") as other, open_run(tmp_path) as store:
+        monkeypatch.setenv("OPENAI_API_KEY", server.key)
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        server.script(lambda number, body: monkeypatch.setenv("OPENAI_BASE_URL", other.url) or status(500))
+        with Endpoint("test-model") as model, pytest.raises(StoreError, match="was replaced while it was asked"):
+            sample(model, "q")
+        assert other.completions == 1
+        assert store.addresses("test-model") == []
 
 
 def test_another_file_in_the_environment_asks_again(gguf, server, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import pickle
 import threading
@@ -526,6 +527,34 @@ def test_a_server_that_tells_other_weights_than_its_run_has_is_left_out(quick, t
             (rollout,) = ask_all(model, ["A new one?"])
     assert (rollout.usable, asked(server)) == (False, [])
     assert "serves Qwen3-0.6B under this name, and another replica, or the run, has Qwen3-4B" in caplog.text
+
+
+def test_two_event_loops_keep_their_replies_under_one_address(servers, tmp_path, monkeypatch):
+    """Though the servers told their weights to one of them in time, and not to the other."""
+    waits, decided = threading.Event(), threading.Event()
+
+    async def ready(self):
+        if threading.current_thread() is not threading.main_thread():
+            waits.set()
+            await asyncio.to_thread(decided.wait)
+            self.weights = "org-model"
+
+    monkeypatch.setattr(pool.Pool, "ready", ready)
+    addresses = []
+    with open_run(tmp_path):
+        service = fleet(servers).service
+
+        def look():
+            addresses.append(asyncio.run(service.kept_address()))
+
+        other = threading.Thread(target=contextvars.copy_context().run, args=(look,))
+        other.start()
+        waits.wait()
+        look()
+        decided.set()
+        other.join()
+        look()
+    assert len(set(addresses)) == 1
 
 
 def test_a_run_that_is_complete_is_read_when_nobody_serves(servers, tmp_path):
