@@ -144,8 +144,8 @@ async def kept_scores(
 ) -> list[float]:
     """The log-probabilities of the tokens of `text` as the reply to `messages`: the run's, or else those of `score`.
 
-    `model`, `address`, `messages` and `look_again` are those of `kept`; `settings` is what else shapes the prompt, such as settings
-    of the chat template; `score` gives the log-probabilities in a Rollout.
+    `model`, `address`, `messages` and `look_again` are those of `kept`; `settings` is what else shapes the prompt, such
+    as settings of the chat template; `score` gives the log-probabilities in a Rollout.
     """
     sampling = {SCORED: text, **settings}
     async with kept(model, address, messages, sampling, range(1), look_again=look_again) as replies:
