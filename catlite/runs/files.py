@@ -103,9 +103,10 @@ class Journal:
 
     def add(self, number: int, most: Usage) -> None:
         """Write the line of a request. Raises StoreError when it cannot be written."""
-        line = json.dumps(row(number, most)) + "\n"
+        line = f"\n{json.dumps(row(number, most))}\n"  # also behind a line that a full disk tore
         try:
-            os.write(self._file, line.encode("ascii"))
+            if os.write(self._file, line.encode("ascii")) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise StoreError(
                 f"{self.path} cannot be written: {error.strerror}. Nothing was sent; make room or fix the folder, and "

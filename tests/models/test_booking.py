@@ -383,6 +383,17 @@ def test_what_was_under_way_when_a_process_was_killed_is_booked(silent, tmp_path
     assert booked[0].completion_tokens == 20 * booked[0].requests
 
 
+def test_a_line_that_a_full_disk_tears_sends_nothing_and_hides_no_later_one(monkeypatch, tmp_path):
+    most, write = Usage(10, 20, 0, 0.5, 1), os.write
+    with open_run(tmp_path) as store:
+        monkeypatch.setattr(os, "write", lambda file, text: write(file, text[:7]))
+        with pytest.raises(StoreError, match="Nothing was sent"):
+            store.begin(most)
+        monkeypatch.undo()
+        number = store.begin(most)
+        assert list(store._journal.left()) == [[number, 10, 20, 0.5, 1]]  # what the next process would book
+
+
 @pytest.mark.parametrize("version", [1, 3])
 def test_a_run_of_another_format_is_refused(version, tmp_path):
     with open_run(tmp_path):
