@@ -165,6 +165,7 @@ def test_a_cap_that_earlier_requests_leave_without_a_count_is_refused(silent, tm
 
 
 MOST = 1 + 16 + 20  # bytes of "q", what a template may add, max_tokens
+COUNTS = ("prompt_tokens", "completion_tokens")
 NOTHING, TURNED_AWAY, WORKED = (0, 0), (1, 0), (1, MOST)
 
 
@@ -192,6 +193,7 @@ NOTHING, TURNED_AWAY, WORKED = (0, 0), (1, 0), (1, MOST)
         (faults.overflow(), TURNED_AWAY),
         (faults.usage(False), WORKED),
         (faults.usage({"prompt_tokens": 0, "completion_tokens": 0}), WORKED),
+        (faults.status(200, body={"choices": [{"message": 7}], "usage": dict.fromkeys(COUNTS, 0)}), WORKED),
         (faults.usage({"completion_tokens": None, "total_tokens": None}), (1, 1 + 20)),
         (faults.usage({"prompt_tokens": 1000}), (1, 1001)),  # more than was thought possible is still what it costs
     ],
