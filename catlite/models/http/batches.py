@@ -191,6 +191,8 @@ class Batch:
                 raise
         await self._save()
         self._creation = asyncio.create_task(self._make(again))
+        # Retrieved, or asyncio would complain where the batch is given up meanwhile.
+        self._creation.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.shield(self._creation)
 
     async def _make(self, again: bool) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -563,14 +564,16 @@ def test_looks_at_a_batch_become_rarer(server, monkeypatch, caplog):
 # --- calls that end while others go on ---
 
 
-def gate(server, method, path):
-    """Hold such requests until the second event is set; the first tells that one is there."""
+def gate(server, method, path, fault=None):
+    """Hold such requests until the second event is set, then answer with `fault`; the first tells that one is there."""
     arrived, opened = threading.Event(), threading.Event()
 
     def hold(*request):
         if request == (method, path):
             arrived.set()
             opened.wait(60)
+            return fault
+        return None
 
     server.fault = hold
     return arrived, opened
@@ -603,6 +606,23 @@ def test_a_batch_given_up_while_it_is_created_answers_who_asks_again_before_it_i
 
     assert concurrency.run(work())[0].error is None
     assert [len(server.lines(number)) for number in range(len(server.batches))] == [2]
+
+
+def test_a_creation_that_fails_when_nobody_waits_any_more_is_no_complaint(server, tmp_path, caplog):
+    arrived, opened = gate(server, "POST", "/batches", 400)
+
+    async def work():
+        with session.open_run(tmp_path):
+            call = asyncio.create_task(on(server, max_tokens=50).sample("A"))
+            await asyncio.to_thread(arrived.wait)
+            await cancelled(call)
+            opened.set()
+            await asyncio.wait([call])
+
+    concurrency.run(work())
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+    assert records(tmp_path) == []
 
 
 def test_a_call_cancelled_during_the_upload_finds_its_line_again_where_others_go_on(server, tmp_path):
