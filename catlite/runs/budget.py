@@ -120,8 +120,7 @@ class Room:
         """Free what is held; a second time changes nothing.
 
         Args:
-            learned: whether there is nothing more to learn from it; after a first request that failed, the next one to
-                the model goes alone as well.
+            learned: False where the request failed: if it was the first to its model, the next one goes alone as well.
         """
         with self.account.lock:
             if self.held:

@@ -73,14 +73,9 @@ def _whole(value: float | None) -> int | None:
 
 def row(number: int, usage: Usage) -> list[Any]:
     """Make a row of `bookings`; a count beyond what SQLite can hold, or of another library's type, would be refused."""
-    tokens = (usage.prompt_tokens, usage.completion_tokens)
-    cost = None if usage.cost_usd is None else float(usage.cost_usd)
-    return [
-        number,
-        *(count if count is None else min(int(count), _MOST) for count in tokens),
-        cost,
-        int(usage.requests),
-    ]
+    counts = (usage.prompt_tokens, usage.completion_tokens)
+    tokens = [None if count is None else min(int(count), _MOST) for count in counts]
+    return [number, *tokens, None if usage.cost_usd is None else float(usage.cost_usd), int(usage.requests)]
 
 
 # --- journal ---
