@@ -229,6 +229,11 @@ def test_one_negation_is_no_and_two_are_no_verdict(subject, thing):
         "The response names zinc, thereby meeting the criterion.",
         "Absolutely, yes.",
         "Ja, das Kriterium ist erfüllt.",
+        "I find the criterion to be met.",
+        "No flaws found; yes.",
+        "Undoubtedly, the criterion is met.",
+        "After reading the text, the criterion can be considered met.",
+        "Urteil: ja",
     ],
 )
 def test_a_word_of_doubt_or_denial_put_anywhere_into_a_yes_leaves_no_yes(sentence):
@@ -268,6 +273,10 @@ as the response claims|claims the response
         "Oui",
         'It states "zinc", which meets the criterion',
         "It names zinc, satisfying the criterion",
+        "No issues: the criterion is met",
+        "The criterion is considered met",
+        "Fazit: ja",
+        "Meets the criterion? Yes",
     ],
 )
 @pytest.mark.parametrize(
@@ -382,6 +391,10 @@ def test_the_number_of_an_entry_is_known_by_any_of_its_names(name):
         ('[{"met": true, "confidence": 1}, {"met": false, "confidence": 0.5}]', [True, False]),
         ('[{"criterion": 1e400, "met": true}, {"criterion": 1, "met": false}]', [False, None]),
         ('[{"criterion": NaN, "met": true}, {"criterion": 1, "met": false}]', [False, None]),
+        ('Criterion 2:\n{"met": true}\nCriterion 1:\n{"met": false}', [False, True]),
+        ('2. {"met": true}\n\n1.\n```json\n{"met": false}\n```', [False, True]),
+        ('**Criterion 1**\n{"met": true}\n**Criterion 3**\n{"met": false}', [None, None]),
+        ('{"met": true}\nCriterion 1:\n{"met": false}', [False, None]),
     ],
 )
 def test_an_entry_has_the_number_that_it_names_and_order_counts_only_without_numbers(text, verdicts):
