@@ -233,6 +233,9 @@ def test_a_rubric_of_texts_is_one_of_criteria_and_what_is_none_is_refused():
         ("Zinc.", "not a list"),
         (["Zinc.", None], "criterion 2 is NoneType"),
         ([" "], "1 is empty"),
+        ([Criterion("Zinc."), Criterion("Iron.", float("nan"))], "criterion 2 has points=nan"),
+        ([Criterion("Zinc.", float("inf"))], "points=inf"),
+        ([Criterion("Zinc.", "5")], "points='5'"),
     ):
         with pytest.raises(ConfigError, match=message):
             Rubric(wrong)
