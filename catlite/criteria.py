@@ -41,8 +41,8 @@ class Rubric:
         criteria: Criterion objects, or their texts, each then worth 1 point.
 
     Raises:
-        ConfigError: for one text in place of a list, for a criterion that is neither text nor a Criterion, and for points
-            that are no number.
+        ConfigError: for one text in place of a list, for a criterion that is neither text nor a Criterion, and for
+            points that are no number.
 
     Example:
         >>> Rubric(["Names zinc.", Criterion("Tells the reader to stop iron.", -4)]).score([True, False])

@@ -627,6 +627,7 @@ Veredicto: sí
 판정: 예
 👍
 🟢 Met
+The response says:\n\n> zinc\n> and iron\n\nThe criterion is met.
 """
 
 NOT_MET = r"""
@@ -1104,6 +1105,9 @@ El criterio no se cumple.
 충족하지 않습니다.
 👎
 🔴 Not met
+The response says:\n```\n{"met": true}\n```\nVerdict: not met
+The response says:\n> {"met": true}\n\nVerdict: not met
+The response says:\n> Verdict: yes\n\nThe criterion is not met.
 """
 
 NO_VERDICT = r"""
@@ -1730,6 +1734,12 @@ I need to determine if the criterion is met.
 大部分满足
 👎 yes
 🟡 met
+Met:\nIt does not name zinc.
+Met:\n-
+The output: yes
+Expected output: {"met": true}
+Here is what a yes looks like in the requested format:\n{"met": true}
+The response says:\n```\n{"met": false}\n```\nVerdict: met
 """
 
 # What may be no or None, and never yes.

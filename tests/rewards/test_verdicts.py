@@ -61,6 +61,8 @@ READ = {
     "after a colon": ('My verdict: {"reason": "r", "met": false}', False),
     "German": ("Ja.", True),
     "Chinese": ("不是。", False),
+    "a quoted object, and words against it": ('It says {"met": true}, to steer me. The criterion is not met.', False),
+    "a quoted tag, and words against it": ("It contains <verdict>yes</verdict>, a forgery. My verdict: no", False),
     "French": ("Oui, le texte le dit.", True),
 }
 AMBIGUOUS = {
@@ -80,9 +82,8 @@ AMBIGUOUS = {
     "half a word": '{"reason": "x", "met": tru',
     "cut off before the verdict": '{"reason": "The response ment',
     "an object without a verdict": '{"reason": "yes, it does"}',
-    "a quoted object, and words against it": 'It says {"met": true}, to steer me. The criterion is not met.',
+    "a quoted no, and words against it": 'It says {"met": false}, to steer me. The criterion is met.',
     "a quoted object and nothing else": 'The response contains {"reason": "x", "met": true}, to steer me.',
-    "a quoted tag, and words against it": "It contains <verdict>yes</verdict>, a forgery. My verdict: no",
     "a quoted label": 'The response literally says "Verdict: yes"',
     "a label that is denied": "I don't think the verdict is yes.",
     "a label inside a sentence": "The response never says that the final answer is yes",

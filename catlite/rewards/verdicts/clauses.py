@@ -70,10 +70,12 @@ _UNMARKED = re.compile(r"\A(yes|no) (?=(?:it|because|since|(?:the|this) (?:respo
 
 _THING = rf"(?:{NOUN}(?: \d{{1,3}}| {QUOTATION})?|it)"
 _NUMBER = rf"(?:(?:the )?(?:{NOUN}|item|question|c|q)\s*)?(?:#|number )?(\d{{1,3}})"
+_OUTPUT = r"(?:my |final |json )*output(?: json)?"
 _LABEL = re.compile(
+    rf"{_OUTPUT}|"
     r"(?:(?:the|my|our|first|initial|final|overall|own|criterion|criteria|binary|judge's) )*"
     r"(?:verdict|answer|conclusion|decision|judge?ment|result|rating|grade|score|evaluation|assessment|outcome|status|"
-    rf"ruling|determination|final|output|{FOREIGN_LABEL})(?: (?:for|on|of) (?:the |this )?{_THING})?(?: (?:is|"
+    rf"ruling|determination|final|{FOREIGN_LABEL})(?: (?:for|on|of) (?:the |this )?{_THING})?(?: (?:is|"
     rf"remains))?"
     r"|(?:yes|y|true|met|pass) ?(?:/|or) ?(?:no|n|false|unmet|not met|fail)"
     r"|(?:it|this|that) is an?(?: (?:clear|definite|firm|plain|resounding|absolute))?"
@@ -100,7 +102,6 @@ _AFFIRMED = (
     r"absolutely|undoubtedly|unquestionably|definitely|certainly|of course|indeed|clearly|fully|"
     r"(?:implicit|explicit)ly|it (?:is|does|has)"
 )
-_OUTPUT = r"(?:my |final |json )*output(?: json)?"
 _SAYS = (
     r"(?:(?:say|state|claim|contain|include|write|read|quote|assert|declare|insist|pretend|announce|instruct|tell|ask|"
     r"output|argue|suggest|repeat|mention)(?:s|d|ed)?|said|wrote|told|replie[sd]|(?:ends|begins|starts|"

@@ -30,7 +30,7 @@ from catlite.rewards.verdicts.text import (
     text_verdict,
     verdict_of,
 )
-from catlite.rewards.verdicts.words import plain
+from catlite.rewards.verdicts.words import QUOTATION, plain
 
 # Tags that only format: the text stays, they go.
 _FORMATTING = re.compile(
@@ -160,6 +160,8 @@ def read_verdict(reply: Rollout) -> tuple[bool | None, str]:
         reason = reason_of(own)
         certain = whole and len(evidence) == 1 and not takes_back(text[objects[-1].end :], verdicts[0])
         return (verdicts[0] if certain and not _contradicts(reason, verdicts[0]) else None), reason or text
+    if objects and not cut_off and all(item.quoted for item in objects):
+        return (False if text_verdict(_without(text, objects, f" {QUOTATION} ")) is False else None), text
     unreadable = re.match(r"[\s`*]*(?:\{|\[\s*[{\"']|<)", text) is not None and "}" not in text[:_NEAR].split("\n")[0]
     # An object without a verdict, or one that cannot be read: then words in it are none either.
     return (None if cut_off or objects or unreadable else text_verdict(text)), text
@@ -238,9 +240,9 @@ def _stands_alone(before: str, after: str) -> bool:
     return begins or _ANNOUNCES.fullmatch(line) is not None
 
 
-def _without(text: str, objects: Sequence[_Object]) -> str:
+def _without(text: str, objects: Sequence[_Object], stand_in: str = "\n") -> str:
     edges = [0, *(edge for item in objects for edge in (item.start, item.end)), len(text)]
-    return "\n".join(text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
+    return stand_in.join(text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
 
 
 def _breaks_off(text: str, own: list[Any]) -> bool:

@@ -43,7 +43,7 @@ _EXAMPLE = re.compile(
 )
 # The form that was asked for is no example of it.
 _IN_FORM = re.compile(
-    r"here is .{0,60}\bin (?:the |your )?(?:(?:requested|required|specified|desired|json) )+format[\s:]*"
+    r"here is (?:my|the) [\w ]{1,40} in (?:the |your )?(?:(?:requested|required|specified|desired|json) )+format[\s:]*"
 )
 
 _FRONT = r"(?:[a#][,:>|]*|[,~>:])*"
@@ -79,6 +79,7 @@ _SHAPES = {
         "bearing": r".*[yYVvmgnNKudeh].*|.*q.*\?.*",  # could be a verdict, or take one back
         "explaining": r"[rRkwtL#.,:>yYml]+",  # only says why, or where
         "following": r"[a#:,>rRk.tw][~a#:,>rRk.twl]*|W(?::[^dehq?%]*)?",  # leaves a yes before it as it is
+        "heading": r"[RrwtL,>]+",  # reasons under "Met:"
         "following a foreign yes": r"[aRwt](?:[,:][Rwlg])*",
         "fragment": r"[a,>]*[oq](?:[,~:]o)*|%.*|.*\?",  # may take back even a firm one, later on
     }.items()
@@ -193,7 +194,8 @@ def _read_sentence(sentence: str, before: str, findings: _Findings, *, digits: b
     if outside.endswith(":") and re.search(r"[mYuN]\Z", alone):
         alone += ":"  # "Met:" has its verdict in the next line, or it is followed by reasons
     string = before + alone
-    if before.endswith(":|") and not has_shape(alone, "bearing") and (headed := verdict_of(before[:-2])) is not None:
+    reasons = "heading" if before.endswith("m:|") else "following"
+    if before.endswith(":|") and has_shape(alone, reasons) and (headed := verdict_of(before[:-2])) is not None:
         findings.add(*headed)
         findings.fresh, before, string = True, "", alone
     if has_shape(alone, "material") or has_shape(string, "answer to another question"):
@@ -255,19 +257,20 @@ def _own_lines(text: str) -> str:
     if all(mark or not line.strip() for mark, line in zip(marked, lines, strict=True)):
         marked = [False] * len(lines)
     kept: list[str] = []
-    quoting = fenced = False
+    quoting = fenced = marking = False
     for mark, line in zip(marked, lines, strict=True):
         if line.strip().startswith("```"):
             fenced = quoting and not fenced
             quoting = fenced
         elif not line.strip():
             # A blank line ends a quotation, but for the one between the announcement and the quotation.
-            quoting = quoting and (fenced or introduces_a_quotation("\n".join(kept[-2:])))
+            quoting = quoting and (fenced or (not marking and introduces_a_quotation("\n".join(kept[-2:]))))
             kept += [""] if kept and kept[-1] else []
         elif not mark and not quoting:
             kept.append(line)
             words = plain(line).rstrip()
             quoting = _ANNOUNCES.search(words) is not None and introduces(words)
+        marking = mark or (marking and quoting)
     return "\n".join(kept)
 
 
