@@ -104,17 +104,18 @@ class _Listing:
         kind, parts = structure.elements(text)
         alternatives = structure.cut(text, "∨")
         self.alternatives: list[str] = []
+        self.names: tuple[str, ...] = ()
         if len(alternatives) > 1:
             kind, parts = "hedge", [text]
             pairs = [structure.named(part) for part in alternatives]
             self.alternatives = alternatives
-            if len({tight(pair[0]) for pair in pairs if pair}) <= 1:  # "x = 5 or 6", "x = 5 or x = 6"
+            self.names = tuple(dict.fromkeys(tight(pair[0]) for pair in pairs if pair))
+            if len(self.names) <= 1:  # "x = 5 or 6", "x = 5 or x = 6"
                 self.alternatives = [pair[1] if pair else part for pair, part in zip(pairs, alternatives, strict=True)]
             if all(pairs):
                 kind, parts = "", alternatives
         first = structure.named(parts[0])
         pairs = [structure.named(part) for part in parts]
-        self.names: tuple[str, ...] = ()
         if first and len(parts) > 1 and not any(structure.relation(part) for part in parts[1:]):
             parts = [first[1], *parts[1:]]  # x = 1, 2
             self.names = (first[0],) * len(parts)
@@ -126,7 +127,8 @@ class _Listing:
             signs = structure.both_signs(first[1])
             if len(inner) > 1 or len(signs) > 1:
                 kind, parts = inner_kind, inner
-                self.names = (first[0],) * len(inner)
+                names = tuple(structure.elements(first[0])[1])
+                self.names = names if len(names) == len(inner) else (first[0],) * len(inner)
         if kind in ("", "{}"):
             values = [structure.both_signs(part) for part in parts]
             if self.names:
@@ -142,6 +144,8 @@ class _Listing:
 
 def _same_list(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
     if a.alternatives and b.alternatives and "hedge" in (a.kind, b.kind):
+        if len({*a.names, *b.names}) == 2 and not (a.own_names or b.own_names):
+            return False
         return _same_in_some_order(a.alternatives, b.alternatives, ask)
     if len(a.values) == len(b.values) == 1:
         kinds = {a.kind, b.kind}
@@ -169,6 +173,8 @@ def _same_list(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
         return _same_in_some_order([x for x, _ in pairs], [y for _, y in pairs], ask)
     if a.own_names or b.own_names:
         whole, bare = (a, b) if a.own_names else (b, a)
+        if {name.split("_")[0] for name in whole.names} == set(bare.names):  # the roots x_1 and x_2
+            return _same_in_some_order(a.values, b.values, ask)
         if bare.kind not in ("", "()") or bare.names:
             return False
         verdict = every([_same(x, y, ask) for x, y in zip(whole.values, bare.values, strict=True)])
@@ -176,6 +182,8 @@ def _same_list(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
     if a.names and b.names and _same_name(a.names[0], b.names[0]) is False:
         return False
     kinds = {a.kind, b.kind}
+    if kinds == {"{}"} and len({sum(value[0] in "{⦃" for value in x.values) for x in (a, b)}) == 2:
+        return False  # {{1},{2}} has two sets in it
     if kinds <= {"", "{}"}:
         return _same_in_some_order(a.values, b.values, ask)
     if a.kind == b.kind or kinds == {"", "()"}:

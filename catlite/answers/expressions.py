@@ -43,6 +43,11 @@ _PRODUCT = re.compile(r"[xyz]{2,}")
 _LABEL = re.compile(r"[A-Za-z0-9]*[A-Za-z][0-9][A-Za-z0-9]*")
 _SIGNED_ZERO = re.compile(r"[+-]0(?:\.0*)?")
 _BASE = re.compile(r"(\d[\dA-F]*)_\{?(\d+)\}?")
+_LOWERED = re.compile(r"(?<=[A-Za-z])_\{?(\d+)\}?")
+_MISREAD = re.compile(  # \sin x/2 and \sin x(x+1), where the argument may end early; a transpose, which is dropped
+    r"\\(?:sin|cos|tan|cot|sec|csc|log|ln|lg)(?:[_^](?:\{[^{}]*\}|\w))? ?[A-Za-z\d.]+[/(]|\^\{?T(?![A-Za-z])"
+)
+_POWER_OF_TEN = re.compile(r"\A([-+]?[\d.]+)[eE]([-+]?\d+)\Z")  # Math-Verify reads 1e-3 as e - 3
 _SPAN = re.compile(r"(\d{1,9})-(\d{1,9})")
 _RATIO = re.compile(r"([\d.]+):([\d.]+)")
 
@@ -75,6 +80,8 @@ def same_equation(chains: tuple[structure.Relation | None, structure.Relation | 
         same = ask("sign", *to_zero)
         return same if same is not False else None if ask("multiple", *to_zero) else False
     same = ask("multiple", *to_zero)
+    if same and any(zero) and ask("sign", *to_zero):
+        return True
     letters = {letter for x in (a, b) for term in x.terms for letter in re.findall(r"(?<![\\A-Za-z])[A-Za-z]", term)}
     if same and not ((solved[0] and zero[1]) or (solved[1] and zero[0]) or (any(solved) and len(letters - {"e"}) == 1)):
         return None  # rearranged: the question may have asked for one of the forms
@@ -124,7 +131,9 @@ def _same_expression(left: str, right: str, ask: Ask) -> bool | None:
         return False
     words = _is_word(left), _is_word(right)
     if all(words):
-        return left.casefold() == right.casefold() and not (len(left) == 1 and left in "eE")
+        return _word(left) == _word(right) and not (len(left) == 1 and left in "eE")
+    if any(words) and _LOWERED.sub(r"\1", left) == _LOWERED.sub(r"\1", right):  # H2O and H_2O
+        return True
     if (p or words[0]) and (q or words[1]):
         return False
     based, other_based = _BASE.fullmatch(left), _BASE.fullmatch(right)
@@ -143,7 +152,7 @@ def _same_expression(left: str, right: str, ask: Ask) -> bool | None:
         return None
     if not all(closed) and (_INVERSE.search(left) or _INVERSE.search(right)):
         return None
-    verdict = ask("same", left, right)
+    verdict = ask("same", *(_POWER_OF_TEN.sub(r"\1\\times 10^{\2}", text) for text in (left, right)))
     return None if verdict and (_is_span(left) or _is_span(right)) else verdict
 
 
@@ -175,6 +184,12 @@ def _is_word(text: str) -> bool:
     return _WORDS.fullmatch(text) is not None and not _PRODUCT.fullmatch(text)
 
 
+def _word(text: str) -> str:
+    """Words without what may be left out: their case, dots, hyphens between words, an exclamation mark."""
+    apart = re.sub(r"\.(?=[^\W\d_]{2})|(?<=[^\W\d_]{2})-(?=[^\W\d_]{2})", " ", text)
+    return re.sub(r"\.|(?<=[^\W\d_]{3})!$", "", apart).casefold()
+
+
 def _is_span(text: str) -> bool:
     """Tell 3-5, which may be a range, from 7-2, which is a difference."""
     match = _SPAN.fullmatch(text)
@@ -190,7 +205,7 @@ def _is_opaque(text: str) -> bool:
 def _doubtful(text: str) -> bool:
     """Tell a text that two careful people may read in two ways, or that the child is known to read wrongly."""
     text = tight(text)
-    if _SLASHES.search(text) or _LONG_POWER.search(text) or _ROUNDED.search(text):
+    if _SLASHES.search(text) or _LONG_POWER.search(text) or _ROUNDED.search(text) or _MISREAD.search(text):
         return True
     if _COUNTING.search(text) and not structure.is_closed(text):
         return True

@@ -18,7 +18,12 @@ _BOX = re.compile(
 _BARE = re.compile(r"(?=[^\s$]*\d|[A-Z\\(-])[^\s$]+")  # "\boxed 42", not "I used \boxed as asked"
 _PLACEHOLDER = re.compile(
     r"(?:\\(?:text|mathrm|textbf) ?\{)?[\s.…?_]*"
-    r"(?:(?:your |the |final )*answer(?: here)?|\\[lc]?dots|\\square|\\phantom\{.*\})?[\s.…?_]*\}?",
+    r"(?:[<\[(]?(?:your |the |final )*answer(?: here)?[>\])]?|\\[lc]?dots|\\square|\\phantom\{.*\})?[\s.…?_]*\}?",
+    re.IGNORECASE,
+)
+_REFUSAL = re.compile(
+    r"(?:\\text\w* ?\{)?\s*(?:(?:I['’]m|I am) (?:sorry|not sure|unable)"
+    r"|I (?:do not|don['’]t|cannot|can['’]t|could not)\b|sorry\b|no (?:final )?answer\b)",
     re.IGNORECASE,
 )
 # The text between boxes that are one list: "\boxed{3}, \boxed{5} and x = \boxed{7}".
@@ -28,30 +33,40 @@ _JOINT = re.compile(
 _NAME_BEFORE = re.compile(r"(?<![\w\\])([A-Za-z]) ?=[\s$]{0,3}$")
 
 _CUE = re.compile(
-    r"\b(?:answer[*_]{0,2}[ \t]{0,3}[:：=][*_]{0,2}"
-    r"|(?:answer|correct (?:option|choice))[*_]{0,2}(?:[ \t]to[ \t][^.:\n]{1,60}?)?"
-    r"[ \t]{1,3}(?:is|would be|should be)\b"
+    r"(?<![^\W_])(?:answer[*_]{0,2}[ \t]{0,3}[:：=][*_]{0,2}"
+    r"|(?:answers?|correct (?:option|choice))[*_]{0,2}"
+    r"(?:[ \t]to[ \t][^.:\n]{1,60}?|[ \t](?:for|in)[ \t][^.,:\n]{1,40}?)?[ \t]{1,3}"
+    r"(?:is|are|would be|should be|equals)\b"
     r"[ \t]{0,3}[:：]?[*_]{0,2}"
     r"|final answer[*_]{0,2}[ \t]{0,3}$)"
-    r"|^#{4}[ \t]+(?=[-$\d\\])",
+    r"|^[*_#> \t]{0,8}(?:final[ \t])?answers[*_]{0,2}[ \t]{0,3}[:：][*_]{0,2}"
+    r"|^#{1,6}[ \t]+(?:the[ \t])?answer[ \t]{0,3}$"
+    # as in GSM8K, and no heading such as "#### 1. Add them"
+    r"|(?<!\S)#{4}[ \t]*(?=[*_]{0,2}[-−$\d\\])(?![*_]{0,2}\d{1,2}[.)][ \t]+\S)",
     re.IGNORECASE | re.MULTILINE,
 )
+_FENCE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
+_BULLET = re.compile(r"[-*•>][ \t]+(?=\S)")
+_BELOW = re.compile(r"(?:as follows|the following)?", re.IGNORECASE)
+_LONGEST_LINE = 10_000  # characters that are read of it, so that many announcements in one take linear time
 _CONTENT = re.compile(r"[^\s*_#$\\\[\]:`]")
 _MATHS = re.compile(r"\$\$?((?:\\.|[^$\\])+?)\$\$?(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _BOLD = re.compile(r"(\*\*|__|`)(?!\s)(.+?)(?<!\s)\1")
-_UNPAIRED = re.compile(r"(?<=\S)\*\*(?=[\s.,;:])")  # of bold that began with the cue
+_UNPAIRED = re.compile(r"(?<=\S)\*\*(?:!?$|!?(?=\s)|(?=[.,;:]))")  # of bold that began with the cue
 _ABBREVIATION = (
     r"(?<!\bDr)(?<!\bMr)(?<!\bMs)(?<!\bMrs)(?<!\bSt)(?<!\bNo)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)(?<!\bapprox)(?<!\bca)"
+    r"(?<!\b[A-Z]\. [A-Z])"
 )
 _PROSE = re.compile(
-    rf"{_ABBREVIATION}(?:[.?]|!(?=\s+[A-Z]))(?=\s)"
+    rf"{_ABBREVIATION}(?:[.?]|!(?=\s+[A-Z]))(?=\s)(?! [A-Z]\. )|<\|[a-z_]{{2,20}}\|>|</s>|<end_of_turn>"
     r"|,?\s\(?(?:because|since|which|where|when|so|as|hence|therefore|thus|but|given|assuming"
     r"|rather than|instead of)\b|,\snot\b",
     re.IGNORECASE,
 )
 _ADVERB = re.compile(
-    r"(?:(?:therefore|thus|hence|then|so|indeed|simply|just|clearly|actually|probably|likely|definitely|certainly"
-    r"|obviously|really|also|only|now|still|exactly|approximately|approx\.?|about|roughly|around|≈|~|=|:)(?![A-Za-z]),?\s*)+",
+    r"(?:(?:(?:(?:found|calculated|computed|determined|going) to be|equal to|given by|as follows)"
+    r"(?=[\s:]*[-−$\\(\d])|therefore|thus|hence|then|so|indeed|simply|just|clearly|actually|probably|likely|definitely|certainly"
+    r"|obviously|really|also|only|now|still|exactly|approximately|approx\.?|about|roughly|around|≈|~|=|:|,)(?![A-Za-z]),?\s*)+",
     re.IGNORECASE,
 )
 # Words after "the answer is" that give no answer: "I hope the answer is correct."
@@ -69,11 +84,13 @@ def extract(text: str, answer_format: str = "boxed") -> str | None:
     r"""Read the final answer of a reply.
 
     "boxed" takes the last complete `\boxed{}` or `\fbox{}` that holds something; boxes joined by nothing but commas,
-    "and" or "or" are one list. Without a box it takes what the last "Answer: …" or "The answer is …" announces.
+    "and" or "or" are one list. Without a box it takes what the last "Answer: …" or "The answer is …" announces. Where a
+    reply has `<answer>…</answer>`, only what stands in the last of them is read.
 
     Args:
         text: the reply; thinking in it is set apart first.
-        answer_format: "boxed" (default), or a regular expression with one capture group, whose last match is taken.
+        answer_format: "boxed" (default), or a regular expression with one capture group; the last that captures
+            something is taken.
 
     Returns:
         The answer; None when the reply gives none.
@@ -92,10 +109,10 @@ def extract(text: str, answer_format: str = "boxed") -> str | None:
     if pattern is not None:
         answer = None
         for match in pattern.finditer(text):
-            answer = match[1] if match[1] is not None else answer
+            answer = match[1] if match[1] and match[1].strip() else answer
     else:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-        answer = _boxed(text) or _announced(text)
+        answer = _tagged(text) or _boxed(text) or _announced(text)
     return (answer or "").strip() or None
 
 
@@ -120,6 +137,19 @@ def _compiled(answer_format: str) -> re.Pattern[str]:
             "around the answer, and write the others as (?:…)"
         )
     return pattern
+
+
+def _tagged(text: str) -> str | None:
+    """The answer in the last <answer>…</answer>."""
+    end = text.rfind("</answer>")
+    start = text.rfind("<answer>", 0, max(end, 0))
+    inside = text[start + len("<answer>") : end].strip() if start >= 0 else ""
+    answer = _boxed(inside) or _announced(inside) or (inside if "\n" in inside else _first_statement(inside))
+    return answer if _is_answer(answer) else None
+
+
+def _is_answer(text: str) -> bool:
+    return not (_REFUSAL.match(text) or (len(text) <= 60 and _PLACEHOLDER.fullmatch(text)))
 
 
 class _Box(NamedTuple):
@@ -173,25 +203,30 @@ def _boxes(text: str) -> list[_Box]:
             content = bare[0].rstrip(".,;*\\")
             content = content if content.count("(") >= content.count(")") else content.rstrip(")")
             boxes.append(_Box(token.start(), token.end() + len(content), content.rstrip("]\\")))
-    return [box for box in boxes if len(box.content) > 60 or not _PLACEHOLDER.fullmatch(box.content)]
+    return [box for box in boxes if _is_answer(box.content)]
 
 
 def _announced(text: str) -> str | None:
+    text = _FENCE.sub("", text)
     for cue in reversed(list(_CUE.finditer(text))):
-        rest = _line(text, cue.end()).strip(" \t*_:`")
-        if not rest and (below := _CONTENT.search(text, cue.end())):
-            rest = _line(text, text.rfind("\n", 0, below.start()) + 1)
+        rest = _line(text, cue.end()).strip(" \t*_:`✅")
+        if _BELOW.fullmatch(rest) and (below := _CONTENT.search(text, _line_end(text, cue.end()))):
+            rest = _BULLET.sub("", _line(text, text.rfind("\n", 0, below.start()) + 1).lstrip(), count=1)
         rest = _ADVERB.sub("", rest[:40], count=1) + rest[40:] if _ADVERB.match(rest) else rest
         if rest and not _REMARK.match(rest):
             statement = _first_statement(rest)
-            if statement:
+            if _is_answer(statement) and "\\boxed" not in statement:  # a box here is not closed
                 return statement
     return None
 
 
 def _line(text: str, start: int) -> str:
-    end = text.find("\n", start)
-    return text[start : end if end >= 0 else len(text)].rstrip()
+    return text[start : _line_end(text, start)].rstrip()
+
+
+def _line_end(text: str, start: int) -> int:
+    end = text.find("\n", start, start + _LONGEST_LINE)
+    return end if end >= 0 else min(start + _LONGEST_LINE, len(text))
 
 
 def _first_statement(rest: str) -> str:
@@ -206,4 +241,4 @@ def _first_statement(rest: str) -> str:
         inside = maths[1] or maths[2] or maths[3]
         return inside.strip().rstrip(".").removeprefix("\\$").strip()
     prose = None if maths is not None else _PROSE.search(rest)
-    return rest[: prose.start() if prose else None].strip(" \t*_`").rstrip(".").strip(" \t*_`")
+    return rest[: prose.start() if prose else None].strip(" \t*_`").rstrip(".?").strip(" \t*_`")

@@ -19,7 +19,7 @@ _SCRIPTS = {
     "_": dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)),
 }
 _SYMBOLS = {
-    **dict.fromkeys("−–‐‑﹣－", "-"),
+    **dict.fromkeys("−–‐‑‒—﹣－", "-"),
     **dict.fromkeys("×✕✖", r"\times "),
     **dict.fromkeys("·∙⋅•", r"\cdot "),
     **dict.fromkeys("º˚", "°"),
@@ -27,10 +27,20 @@ _SYMBOLS = {
     **dict.fromkeys("“”", '"'),
     **dict(zip("∶⁄÷、。≦≧⟨⟩ℝ", "://,.≤≥()ℝ", strict=True)),
     **{double: rf"\mathbb{{{letter}}}" for double, letter in zip("ℤℕℚℂ", "ZNQC", strict=True)},
+    **{
+        sign: f"\\{name} "
+        for sign, name in zip(
+            "∩¬∀∃∑∏∫⊂⊆≡⊥∥",
+            ["cap", "neg", "forall", "exists", "sum", "prod", "int", "subset", "subseteq", "equiv", "perp", "parallel"],
+            strict=True,
+        )
+    },
     "″": "''",
     "∞": "∞ ",
     "√": r"\sqrt ",
-    "∛": r"\sqrt[3]",
+    "∛": r"\sqrt[3] ",
+    "∠": r"\angle ",
+    "△": r"\triangle ",
     "±": r"\pm ",
     "∓": r"\mp ",
     "…": r"\ldots ",
@@ -53,6 +63,7 @@ _FONTS = {
 _DROPPED = {"phantom", "hphantom", "vphantom", "tag", "hspace", "vspace", "label", "color", "rule", "textcolor"}
 _GROUP = re.compile(r"\\([A-Za-z]+)\*?|\\.|[{}]", re.DOTALL)
 
+_MIXED = "hours?|hrs?|h|minutes?|mins?|seconds?|secs?|days?|weeks?|months?|years?|f(?:ee|oo)?t|in(?:ch(?:es)?)?|lbs?|oz"
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), new)
     for pattern, new in (
@@ -61,18 +72,19 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<!\\)\\!|(?<!\\)\\[()]|^\\\[|\\\]$", ""),
         (r"\\\\\[[^\[\]]{1,20}\]|\\cr(?![A-Za-z])", r"\\\\"),
         (r"(?<!\\)\\[,;:> ]|~(?!\d)|\\hfill(?![A-Za-z])", " "),
-        (r"(?:\\\\|\\)+ *$", ""),
-        (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
+        (r"(?<!\\)\\+ *$", ""),
+        (r"\\[dtc](frac|binom)(?![A-Za-z])", r"\\\1"),
         (r"\\div(?![A-Za-z])", "/"),
         (r"\\(?:langle|lparen)(?![A-Za-z])", "("),
         (r"\\(?:rangle|rparen)(?![A-Za-z])", ")"),
         (r"\\(?:[lr]?vert|mid)(?![A-Za-z])", "|"),
         (r"\\(?:\{|lbrace(?![A-Za-z]))", "⦃"),
         (r"\\(?:\}|rbrace(?![A-Za-z]))", "⦄"),
-        (r"\\(?:varnothing|emptyset)(?![A-Za-z])|⦃ *⦄", "∅"),
-        (r"\+? ?(?:\\infty|\\?(?<![A-Za-z])infinity|(?<![\\A-Za-z])infty)(?![A-Za-z])", "∞ "),
+        (r"\\(?:varnothing|emptyset)(?![A-Za-z])|⦃ *⦄|^\{ *\}$", "∅"),
+        (r"(?i)^negative (?=infinity|\d|\\)|^minus (?=\d)", "-"),
+        (r"\+? ?(?:\\infty|\\?(?<![A-Za-z])[Ii]nfinity|(?<![\\A-Za-z])(?:infty|(?:inf|oo)(?!\d)))(?![A-Za-z])", "∞ "),
         (r"\+ ?∞", "∞"),
-        (r"\\(?:cup)(?![A-Za-z])", "∪"),
+        (r"\\cup(?![A-Za-z])|(?<=[)\]]) ?U ?(?=[(\[])", "∪"),
         (r"\\(?:setminus|backslash)(?![A-Za-z])", "∖"),
         (r"\\in(?![A-Za-z])", "∈"),
         (r"\\(?:leq?|leqslant)(?![A-Za-z])|<=|=<", "≤"),
@@ -85,13 +97,18 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\coloneqq(?![A-Za-z])|:=|==", "="),
         (r"\\colon(?![A-Za-z])", ":"),
         (r"\\(?:R(?![A-Za-z])|mathbb ?\{? ?R ?\}?)", "ℝ"),
+        (r"ℝ ?- ?(?=⦃)", "ℝ∖"),
         (r"\\(?:degrees?|circ)(?![A-Za-z])", r"\\circ"),
         (r"\^ ?\{? ?\\circ ?\}?", "°"),
         (rf"° ?(?:{OPEN} ?)?([CF])(?![A-Za-z])(?: ?{CLOSE})?", r"°\1"),
         (rf"\\mathrm(?=[A-Za-z{OPEN}])", ""),
+        (rf"\\mu ?{OPEN} ?(?=[A-Za-z])", rf"{OPEN}μ"),
         (r"\{ ?([^{}]{1,40}?) ?\\choose ?([^{}]{1,40}?) ?\}", r"\\binom{\1}{\2}"),
+        (r"(?<=\d) ?[xX] ?(?=10(?:\^|\*\*))|(?<=\d) [xX] (?=\d.*=)", r"\\times "),
+        (r"(?<=\d) [xX] (?=\d)", r" \\by "),
+        (r"^([1-9]\d*)[xX](?=[1-9]\d*$)", r"\1 \\by "),
         (r"(?<![A-Za-z\\])C\((\d{1,3}), ?(\d{1,3})\)", r"\\binom{\1}{\2}"),
-        (r"[_^]\{?(\d{1,3})\}? ?C ?_\{?(\d{1,3})\}?", r"\\binom{\1}{\2}"),
+        (r"(?:\{ ?\})?[_^]\{?(\d{1,3})\}? ?C ?_\{?(\d{1,3})\}?", r"\\binom{\1}{\2}"),
         (r"\\dot ?\{?(\d)\}?(\d*)\\dot ?\{?(\d)\}?", r"\\overline{\1\2\3}"),
         (r"(?<=[.\d])\\(?:dot|bar|overline) ?\{? ?(\d+) ?\}?", r"\\overline{\1}"),
         (r"(?<![\d)])(\d*\.\d*)\((\d+)\)", r"\1\\overline{\2}"),
@@ -99,6 +116,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\*\*", "^"),
         (r"\^ ?\(([^()]*)\)", r"^{\1}"),
         (r"\\sqrt ?(\d+)(?=\d)", r"\\sqrt \1"),
+        (r"\\sqrt\[(\d)\] (\d+)", r"\\sqrt[\1]{\2}"),
         (r"(?<![\\A-Za-z])(pi)(?![A-Za-z])", r"\\\1 "),
         (
             r"(?<![\\A-Za-z])(arcsin|arccos|arctan|sinh?|cosh?|tanh?|cot|sec|csc|ln|log|lg)"
@@ -107,13 +125,32 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"\\(log|ln|sin|cos|tan) ?\( ?(\w) ?\)", r"\\\1 \2"),
         (r"(?<=\d)\.0+ ?i\b", "i"),
+        (r"^\+/?-|\+/-", r"\\pm "),
         (r"(?<=[\w)}]) ?\+ ?-", "-"),
+        (r"(?<=\d) ?\"", "''"),
+        (r"^([]\[(][^][(),;]+[,;][^][()]+)\[$", r"\1)"),
+        (r"^\]([^][(),;]+[,;][^][()]+[)\]])$", r"(\1"),
+        (rf"(?<=\d) ?\\frac ?\{{({OPEN}[^{CLOSE}]*{CLOSE})\}} ?\{{({OPEN}[^{CLOSE}]*{CLOSE})\}}$", r" \1/\2"),
+        (r"^\((\d+)\)(?=_)", r"\1"),
         (r"(?i)per cent\b|percentage points?\b", "percent"),
-        (r"(?i)\bdegrees? (?:of )?(celsius|fahrenheit|[CF]\b)", r"\1"),
+        (r"(?i)\bdegrees? (?:of )?(celsius|fahrenheit)", r"\1"),
+        (r" ?\b[Dd]eg(?:rees?)?\.? ([CF])\b", r"°\1"),
+        (rf" ?{OPEN}? ?\((?:rounded|approx|to the nearest)[^()]*\) ?{CLOSE}?$", ""),
+        (rf"(?i)^{OPEN}?(?:domain|range|solutions?|solution set|result): ?{CLOSE}?", ""),
+        (r"^⦃ ?\\begin\{array\}\{[lcr]*\}(.*)\\end\{array\} *$", r"\\begin{cases}\1\\end{cases}"),
         (r"(?i)(?<![A-Za-z])(?:the )?(?:set of )?(?:all )?real numbers|all reals", "ℝ"),
-        (r"(?i)^(?:there (?:is|are) )?no (?:real )?solutions?(?: exists?)?$|^(?:the )?empty set$", "∅"),
+        (r"^(?:all reals|ℝ),? (?:except|excluding)(?: for)? (?:[a-z] ?= ?)?(-?\d+)$", r"ℝ∖⦃\1⦄"),
+        (r"(?i)^(?:there (?:is|are) )?no (?:real )?solutions?(?: exists?)?\.?$|^(?:the )?empty set$", "∅"),
+        (r"(?i)^DNE$|^(?:the )?limit does not exist\.?$", "does not exist"),
+        (r"^(\d+) (?:in|out of) (\d+)$", r"\1/\2"),
+        (r"^[a-z] ?∈ ?ℝ ?, ?(?=.)|(?<=.), ?[a-z] ?∈ ?ℝ$|^(?:[Ee]ither|[Bb]oth) ", ""),
+        (rf"(\d ?(?:{_MIXED})) (?=\d+(?:\.\d+)? ?(?:{_MIXED})(?![A-Za-z]))", r"\1, "),
+        (r"^(\d+)' ?(?=\d+(?:\.\d+)?''$)", r"\1', "),
+        (r"(?<=\d) ?(?<![a-z])([cmk]?m|ft|in)([23])$", r" \1^\2"),
+        (r"(?i)^(?:the )?(?:(?:final|correct) )?answer is:? ?(?=.)|^= ?(?=.)", ""),
+        (r"(?i)^(-?\d.*?) below zero$", r"-\1"),
         (r"(?i)^(?:exactly|about|approximately|approx\.?|roughly|around|circa|ca\.|≈|~) ?(?=[-+\d\\.(])", ""),
-        (r"^≈ ?", ""),
+        (r"^(?:≈|\\sim(?![A-Za-z])) ?", ""),
         (r"(?<=\d) (?:to|TO) (?=\d)", ":"),
         (r"(?<=\d) by (?=\d)", r" \\by "),
         (r"(?<=\d) ?: ?(?=\d)", ":"),
@@ -121,18 +158,40 @@ _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 _SQRT = re.compile(r"(?<![A-Za-z])\\?sqrt ?\(([^()]*)\)")
 _BRACES = re.compile(r"\\(sqrt) (\d+)")
+# In plain text the dot of 5 N·m is no product of variables, nor is the mu of 5 μg.
+_UNIT_SIGNS = re.compile(
+    r"(?<=\d)( ?(?:kg|N|k?J|k?W|V|Pa|mol))[·⋅∙](?=[A-Za-z])|(?:(?<=[\d{])|(?<=[\d{] ))μ(?=[gmsLFAVCJ]\b)"
+)
+_QUOTED = re.compile(r"(?<![\w)\]}'])(['\"])([^'\"]+)\1(?!\w)")
 _AND = re.compile(rf"[,;]? *(?:(?<![A-Za-z\\])and(?![A-Za-z])|{OPEN} *,? *and *{CLOSE}) *")
 _OR = re.compile(
     rf" *(?:(?<![A-Za-z\\])or(?![A-Za-z])|{OPEN} *,? *or *{CLOSE}|\\lor(?![A-Za-z])|\\vee(?![A-Za-z])|∨) *"
 )
 _ENVIRONMENT = re.compile(r"^\\begin\{(aligned|align\*?|cases|gathered|equation\*?|split)\}(.*)\\end\{\1\}$", re.DOTALL)
-_ARTICLE = re.compile(r"(?i)^(?:on|the|an|a|at) (?=[A-Za-z]{2})")
+_ARTICLE = re.compile(r"(?i)^(?:on|the|an|a|at) (?=[A-Za-z]{2}|\d+(?:st|nd|rd|th)\b)")
+_CENTS = r"(?<![\d.,'])(?:\d+|\d{1,3}(?:\.\d{3})+),\d\d(?!\d)"
+_CONTINENTAL = re.compile(  # 1'234'567, 1.234.567,8 and 12,50 €
+    r"(?<![\d.,'])\d{1,3}(?:(?:'\d{3})+|(?:\.\d{3}){2,}(?:,\d+)?)(?![\d'])"
+    rf"|(?:(?<=€)|(?<=€ )){_CENTS}|{_CENTS}(?= ?(?:€|EUR|[Ee]uro))"
+)
+_MONTH = (
+    r"(jan(?=\b|uary)|feb(?=\b|ruary)|mar(?=\b|ch\b)|apr(?=\b|il\b)|may|jun(?=\b|e\b)|jul(?=\b|y\b)|aug(?=\b|ust\b)"
+    r"|sep(?=t?\b|tember)|oct(?=\b|ober)|nov(?=\b|ember)|dec(?=\b|ember))[a-z]*\.?"
+)
+_DATES = tuple(
+    re.compile(rf"(?i){date}(?:,? (\d{{4}}))?$")
+    for date in (rf"{_MONTH} (\d{{1,2}})(?:st|nd|rd|th)?", rf"(\d{{1,2}})(?:st|nd|rd|th)?(?: of)? {_MONTH}")
+)
+_PLACES = [
+    *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh"),
+    "twelfth",
+]
 _GROUPED = re.compile(r"(?<![\d.])(?<!\d[, ])\d{1,3}(?:(?:,\d{3})+(?!\d|,\d)|(?: \d{3})+(?![\d/]| \d))")
 _TIGHTEN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), new)
     for pattern, new in (
-        (r"\\(frac|binom|sqrt) ?([0-9A-Za-z])", r"\\\1{\2}"),
-        (r"(\\(?:frac|binom)\{[^{}]*\}) ?([0-9A-Za-z])", r"\1{\2}"),
+        (r"\\(frac|binom|sqrt|hat|vec|bar|tilde) ?([0-9A-Za-z])", r"\\\1{\2}"),
+        (r"(\\(?:frac|binom)\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}) ?([0-9A-Za-z])", r"\1{\2}"),
         (r"([_^])\{(\w)\}", r"\1\2"),
         # A space between two digits or two letters stays, since it may carry meaning.
         (r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])|(?<=[0-9]) (?=[A-Za-z])|(?<=[A-Za-z]) (?=[0-9])", ""),
@@ -164,25 +223,48 @@ _LETTER = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 @lru_cache(maxsize=4096)
 def clean(answer: str) -> str:
     """Write an answer the way all of its spellings are written."""
-    text = _markdown(" ".join(_characters(answer).split()))
+    text = _markdown(" ".join(_characters(_UNIT_SIGNS.sub(_unit_sign, answer)).split()))
+    if "\\begin" not in text:
+        text = re.sub(r"(?<!\\)\\\\(?=[a-z]{2})", r"\\", text)  # JSON doubles them
     text = " ".join(_unwrap(text).split())
     if text.count("$") - text.count(r"\$") == 1:  # a lone dollar is money, not a mark of mathematics
         text = re.sub(r"(?<!\\)\$(?= ?[\d.])", r"\\$", text)
     text = re.sub(r"(?<!\\)\$", " ", text).strip()
-    text = _unmarked(text)
+    text = _CONTINENTAL.sub(_in_english, _markdown(_unmarked(text)))
     for pattern, new in _REWRITES:
         text = pattern.sub(new, text)
     for _ in range(4):
         text = _SQRT.sub(r"\\sqrt{\1}", text)
     text = _lines(_BRACES.sub(r"\\\1{\2}", text).strip())
     text = text.strip() if text.endswith(("...", "\\ldots")) else text.strip().rstrip(".,; ") or text.strip()
-    text = _unmarked(text)
+    text = _markdown(_unmarked(text))
+    if "\\begin" not in text:
+        text = re.sub(r" \\?& ", " and ", re.sub(r"\\\\(?![A-Za-z])", ", ", text))
     if not (text[:1].isalpha() and spelled(text)):
         text = _OR.sub(" ∨ ", _AND.sub(", ", text)).strip(" ,")
     text = text if text[:1] in "aA" and spelled(text) else _ARTICLE.sub("", text)
     if not any(bracket in text for bracket in "([⦃"):
         text = _GROUPED.sub(lambda match: match[0].replace(",", "").replace(" ", ""), text)
-    return " ".join(text.split())
+    return _date(" ".join(text.split()))
+
+
+def _unit_sign(sign: re.Match[str]) -> str:
+    return sign[1] + "*" if sign[1] else "\u00b5"
+
+
+def _in_english(number: re.Match[str]) -> str:
+    text = number[0].replace("'", "")
+    return text.replace(".", "").replace(",", ".") if "," in text or text.count(".") > 1 else text
+
+
+def _date(text: str) -> str:
+    """A day of a month, and the word for a place in an order, as one text; any other text as it is."""
+    if text.lower() in _PLACES:
+        return f"{_PLACES.index(text.lower()) + 1}th"
+    dates = [date.match(text) for date in _DATES] if text[-1:].isalnum() else []
+    for month, day, year in [(m[1], m[2], m[3]) for m in dates[:1] if m] + [(m[2], m[1], m[3]) for m in dates[1:] if m]:
+        return f"{month.lower()} {int(day)} {year or ''}".strip()
+    return text
 
 
 def _unmarked(text: str) -> str:
@@ -218,9 +300,11 @@ def _characters(text: str) -> str:
 
 def _markdown(text: str) -> str:
     for _ in range(3):
-        for mark in ("**", "__", "`", "*"):
-            if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark):
-                text = text[len(mark) : -len(mark)].strip()
+        text = _QUOTED.sub(r"\2", text)
+        for mark in ("**", "__", "`", "*", "_"):
+            inside = text[len(mark) : -len(mark)].strip()
+            if inside and text.startswith(mark) and text.endswith(mark) and mark not in inside.strip(mark):
+                text = inside
     return text
 
 

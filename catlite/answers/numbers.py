@@ -137,10 +137,12 @@ def spelled(text: str) -> tuple[Fraction, str] | None:
 def _value(words: list[str]) -> Fraction | None:
     """The value of number words; None for words that make none: "one two", "hundred one thousand million"."""
     total, current, any_number, previous = Fraction(0), Fraction(0), False, ""
+    whole = Fraction(0)  # of "one and two thirds"
     for word in words:
         if word == "and":
             if not any_number:
                 return None
+            whole = current
         elif word in ("a", "an"):
             if any_number and previous != "and":
                 return None
@@ -162,7 +164,7 @@ def _value(words: list[str]) -> Fraction | None:
             if previous in ("", "a", "an") and (word != "half" and previous == ""):
                 return None  # "third" alone is a place, not a part
             if current and previous not in ("a", "an"):
-                current *= PARTS[word]
+                current = whole + (current - whole) * PARTS[word]
             elif total and not current and previous not in ("a", "an", "and"):
                 return None
             else:

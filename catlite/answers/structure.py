@@ -30,13 +30,18 @@ _MATRIX = re.compile(
     re.DOTALL,
 )
 _CHOICE = re.compile(
-    rf"^{OPEN}? ?(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer) )?(?:[(\[]([A-Ja-j])[)\]]|([A-J])(?=[.:)])|([a-j])(?=\)))[.:)]?"
+    rf"^{OPEN}? ?(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer) )?"
+    rf"(?:[(\[]([A-Ja-j])[)\]]|([A-J])(?=[.:)]| - (?:[A-Z][a-z]{{2}}|[a-z]{{4}}))|([a-j])(?=\)))(?:[.:)]| -)?"
     rf" ?{CLOSE}? ?[.:]? ?(.*)$",
     re.DOTALL,
 )
 _LONE = re.compile(r"^(?:(?:option|choice|answer) )?([A-J])$", re.IGNORECASE)
 _COLON = re.compile(r"^([a-z]|[A-Za-z]{2,20}): (?=.)")
-_TAIL = re.compile(rf"^(.+?)(?: ?{OPEN} ?(?:for|where|with|if)(?![A-Za-z])|,? (?:for|where) )(.*)$", re.DOTALL)
+_TAIL = re.compile(
+    rf"^(.+?)(?: ?{OPEN} ?(?:for|where|with|if)(?![A-Za-z])|,? (?:for|where) |, ?(?=[a-z] ?∈ ?\\mathbb))(.*)$",
+    re.DOTALL,
+)
+_BUILDER = re.compile(r"^⦃ ?[A-Za-z](?: ?∈ ?ℝ)? ?[:|] ?([^⦃]+?) ?⦄$")  # {x : x > 3}
 _FUNCTION = re.compile(r"^[a-zA-Z]'*(?:_\{?\w+\}?)?(?:\^\{?-1\}?)?\([A-Za-z](?:, ?[A-Za-z])*\)$")
 
 
@@ -65,7 +70,7 @@ def elements(text: str) -> tuple[str, list[str]]:
         kind, members = _apart(text)
         if len(members) != 1 or kind not in ("()", "{}", "[]") or (kind == "[]" and not _LONE.match(members[0])):
             break
-        if len(_apart(members[0])[1]) > 1:
+        if len(_apart(members[0])[1]) > 1 or (kind == "{}" and members[0] == "∅"):
             return "nested", members
         kind, text = "", members[0]
     return kind, members
@@ -203,11 +208,14 @@ def region(text: str) -> Region | None:
     parts = cut(text, "∨")
     if len(parts) > 1:
         regions = [region(part) for part in parts]
-        if any(part is None or not part.name for part in regions):
+        if any(part is None or not part.certain for part in regions):
             return None
         names = {part.name for part in regions if part}
         intervals = [interval for part in regions if part for interval in part.intervals]
         return Region(names.pop(), intervals, True) if len(names) == 1 else None
+    builder = _BUILDER.match(text)
+    if builder is not None:
+        return region(builder[1])
     chain = relation(text)
     if chain is not None:
         return _inequality(chain)

@@ -20,13 +20,17 @@ _KNOWN = {
     for line in (
         *("mm millimeter millimetre", "cm centimeter centimetre", "m meter metre", "km kilometer kilometre"),
         *("nm nanometer", "in inch inche", "ft foot feet", "yd yard", "mile mi", "mg milligram", "g gram gm"),
-        *("kg kilogram kilo", "lb pound lbs", "oz ounce", "ml milliliter millilitre mL", "l liter litre L"),
+        *("kg kilogram kilo", "lb lbs", "pound", "oz ounce", "ml milliliter millilitre mL", "l liter litre L"),
         *("s sec second", "min minute", "h hr hour", "ms millisecond", "day", "week wk", "month", "year yr"),
         *("° deg degree", "°C celsius", "°F fahrenheit", "rad radian", "N newton", "J joule", "kJ kilojoule"),
         *("W watt", "kW kilowatt", "kWh", "V volt", "Hz hertz", "kHz", "MHz", "GHz", "Pa pascal", "kPa"),
         *("Ω ohm", "cal calorie", "kcal", "mol mole", "amp ampere", "eV", "kelvin", "ton tonne", "gal gallon"),
         *("acre", "hectare ha", "percent percentage pct % \\%", "dollar usd us$ $", "cent ¢", "euro eur €"),
-        *("sterling gbp £", "yen jpy ¥", "rupee rs inr ₹", "unit", "point pt", "mmHg"),
+        *("sterling gbp £", "yen jpy ¥", "rupee rs inr ₹", "unit", "point pt", "mmHg", "atm atmosphere"),
+        *("psi", "dB decibel", "rpm", "ppm", "cc", "tsp teaspoon", "tbsp tablespoon", "dm decimeter decimetre"),
+        *("KB kB kilobyte", "MB megabyte", "GB gigabyte", "TB terabyte", "mA milliamp", "mV millivolt", "kV kilovolt"),
+        *("kN kilonewton", "mJ millijoule", "MJ megajoule", "GJ gigajoule", "mW milliwatt", "MW megawatt"),
+        *("GW gigawatt", "MPa megapascal", "keV", "MeV", "GeV", "Btu btu", "yuan rmb cny", "chf", "aud", "cad"),
     )
     for alias in line.split()
 }
@@ -36,21 +40,27 @@ _ONLY_MARKED = {"A": "amp", "K": "kelvin", "C": "°C", "F": "°F", "T": "tesla",
 _BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _AFTER = {"squared": 2, "cubed": 3}
 _SILENT = {"of", "the", "a", "an", "old", "yo", "in", "total", "each", "altogether", "approximately", "exactly"}
+_ARTICLES = {"of", "the", "a", "an"}
 _ORDINAL = {"th", "st", "nd", "rd"}
 _TOKEN = re.compile(
-    rf"(?P<marked>{OPEN}[^{CLOSE}]*{CLOSE})|(?P<percent>\\?%)|(?P<command>\\[A-Za-z]+|\\.)|(?P<word>[A-Za-z]+\$?(?:\.[A-Za-z]+)*\.?)"
+    rf"(?P<marked>{OPEN}[^{CLOSE}]*{CLOSE})|(?P<percent>\\?%)|(?P<command>\\[A-Za-z]+|\\.)|(?P<word>[^\W\d_]+\$?(?:\.[A-Za-z]+)*\.?)"
     r"|(?P<sign>[€£¥₹¢$°Ω]C?F?|''?)|(?P<power>\^ ?\{?-?[1-9]\}?)|(?P<separator>[ /*-])|(?P<other>.)",
     re.DOTALL,
 )
-_INNER = re.compile(r"\\?%|[A-Za-z$€£¥₹¢°Ω']+(?:\.[A-Za-z]+)*|\^ ?\{?-?[1-9]\}?|[/\d()<>=+]|-(?=\d)|.", re.DOTALL)
+_INNER = re.compile(
+    r"\\?%|(?:[^\W\d_]|[$€£¥₹¢°Ω'])+(?:\.[A-Za-z]+)*|\^ ?\{?-?[1-9]\}?|[/\d()<>=+]|-(?=\d)|.", re.DOTALL
+)
 _PREFIX = re.compile(
     rf"([+-]? ?)(?:{OPEN} ?)?((?:US|CA|AU|A|C)?\\?\$|[€£¥₹]|USD|EUR|GBP|INR|Rs\.?)(?: ?{CLOSE})? ?([+-]?[\d.].*)",
     re.DOTALL,
 )
+_SHORT = {"k": " thousand", "m": " million", "b": " billion"}
+_MILLIONS = re.compile(r"(?<=\d)[kKmMbB]$")  # behind an amount of money
 _COMMENT = re.compile(rf"(.*?\d.*?)(?: ?{OPEN})? ?\(([A-Za-z -]+)\)(?: ?{CLOSE})?")
 _THREE = re.compile(r"[^aeiou][aeiou][^aeiou]|egg|eye|ant|axe|ace|off|old|all|two|boy|day|key|toy|bee|shy|die|pie")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _HEAD = re.compile(r"\d|\\frac|\\sqrt|\\pi")
+_SYMBOL = re.compile(r"[mM][A-Z][a-z]?")  # a milliwatt is not a megawatt
 _RENAMED = re.compile(r"pounds? sterling|british pounds?", re.IGNORECASE)
 
 
@@ -83,9 +93,14 @@ def agree(a: Unit, b: Unit) -> bool:
     """
     if not a or not b:
         return not (a.needed or b.needed)
-    if a.known != b.known:
+    if all(_dimension(a, pound) != _dimension(b, pound) for pound in ("lb", "sterling")):
         return False
     return a.words <= b.words or b.words <= a.words
+
+
+def _dimension(unit: Unit, pound: str) -> frozenset[tuple[str, int]]:
+    """The known units with their powers, where a pound is a weight or money."""
+    return frozenset((pound if name == "pound" else name, power) for name, power in unit.known)
 
 
 def quantity(text: str) -> Quantity:
@@ -97,16 +112,19 @@ def quantity(text: str) -> Quantity:
         return Quantity(text, Unit())
     prefix = _PREFIX.fullmatch(text)
     if prefix is not None:
-        rest = quantity(prefix[1].strip() + prefix[3])
-        symbol = prefix[2].lstrip("\\").rstrip(".").lower()
+        amount = _MILLIONS.sub(lambda letter: _SHORT[letter[0].lower()], prefix[3])
+        rest = quantity(prefix[1].strip() + amount)
+        symbol = prefix[2].replace("\\", "").rstrip(".").lower()
         name = _KNOWN.get(symbol if len(symbol) == 1 else symbol.replace("us$", "usd"), symbol)
         currency = frozenset({(name, 1)})
         known = rest.unit.known if rest.unit.known >= currency else rest.unit.known | currency
         return Quantity(rest.text, Unit(known, rest.unit.words))
     plain = text.replace(OPEN, " ").replace(CLOSE, " ").strip() if text[:1] == OPEN or text[:1].isalpha() else text
-    number_words = spelled(" ".join(plain.split())) if plain[:1].isalpha() else None
+    words = re.sub(r"(?i)^(?:minus|negative) ", "", plain)
+    number_words = spelled(" ".join(words.split())) if plain[:1].isalpha() else None
     if number_words is not None:
         value, rest_text = number_words
+        value = value if words == plain else -value
         if not rest_text:
             return Quantity(written(value), Unit())
         counted = _behind(written(value) + " ", rest_text)
@@ -131,8 +149,10 @@ def _tail(tokens: list[re.Match[str]]) -> int:
         kind = tokens[place].lastgroup
         if kind in ("marked", "word", "sign", "percent"):
             first = place
-        elif kind != "separator" and not (
-            kind == "power" and place and tokens[place - 1].lastgroup in ("marked", "word")
+        elif not (
+            kind == "separator"
+            or tokens[place][0] == "\\cdot"
+            or (kind == "power" and place and tokens[place - 1].lastgroup in ("marked", "word"))
         ):
             break
         place -= 1
@@ -153,9 +173,11 @@ def _behind(head: str, tail: str) -> Quantity | None:
         return Quantity(head_text, PERCENT)
     marked = tail.lstrip().startswith(OPEN)
     bare = not marked and OPEN not in tail
-    if bare and re.search(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", head_text)) and "=" not in head_text:
+    letters = re.sub(r"\\[A-Za-z]+|(?<=\d)[eE](?=[-+]?\d)", "", head_text)
+    if bare and re.search(r"[A-Za-z]", letters) and "=" not in head_text:
         return None  # "3x cm" is a product unless the unit is marked as text
     tail = tail.replace("ft-lb", "ft*lb").replace("mm Hg", "mmHg")
+    tail = tail if bare else tail.replace("\\cdot", " ")
     tail = _RENAMED.sub("sterling", tail)
     words: list[str] = _INNER.findall(tail.replace(OPEN, " ").replace(CLOSE, " "))
     words = [word for word in words if word not in (" ", ".", "*", "-", ",")]
@@ -188,11 +210,32 @@ def _unit(head: str, words: list[str], spaced: bool, bare: bool) -> Quantity | N
         elif word.startswith("^"):
             if last is not None:
                 dimension[last] += sign * (int(word.strip("^ {}")) - 1)
-        elif low in ("and", "or", "to", "since", "because", "if", "when", "where", "for", "by", "mod", "base"):
+            elif bare:
+                return None
+        elif low in (
+            "and",
+            "or",
+            "to",
+            "since",
+            "because",
+            "if",
+            "when",
+            "where",
+            "for",
+            "by",
+            "mod",
+            "base",
+            "plus",
+            "minus",
+            "below",
+        ):
             return None
-        elif position == 0 and low.removesuffix("s") in SCALES and (low != "k" or (word == "k" and not spaced)):
+        elif (
+            position == 0
+            and (scale := SCALES.get(low) or SCALES.get(low.removesuffix("s")))
+            and (low != "k" or (word == "k" and not spaced))
+        ):
             value = number(head)
-            scale = SCALES[low.removesuffix("s")]
             head = f"{head}\\times{written(scale)}" if value is None else written(value.value * scale)
         elif position == 0 and word in PARTS:
             value = number(head)
@@ -218,12 +261,14 @@ def _unit(head: str, words: list[str], spaced: bool, bare: bool) -> Quantity | N
             last = name
             dimension[name] += sign * power
             sign, power = (sign, 1)
+        elif low in _ARTICLES and (position + 1 == len(words) or not (spaced or position)):
+            return None  # 3a is a product
         elif low in _SILENT:
             continue
-        elif bare and not _is_word(low, spaced):
+        elif (len(low) == 1 and low.isascii()) or (bare and not _is_word(low, spaced or position > 0)):
             return None
         else:
-            others.add(low.removesuffix("s") if len(low) > 3 else low)
+            others.add(low.removesuffix("s") if len(low) > 3 else word if _SYMBOL.fullmatch(word) else low)
     known = frozenset((name, count) for name, count in dimension.items() if count)
     return Quantity(head, Unit(known, frozenset(others), needed), doubtful)
 
@@ -243,4 +288,9 @@ def _known(word: str, bare: bool) -> str | None:
 
 def _is_word(low: str, spaced: bool) -> bool:
     """Whether bare letters behind a number are a word, and not a product of variables."""
-    return len(low) > 3 or low in ("am", "pm", "bc", "ad") or (spaced and _THREE.fullmatch(low) is not None)
+    return (
+        len(low) > 3
+        or low in ("am", "pm", "bc", "ad", "bce", "ce")
+        or not low.isascii()
+        or (spaced and _THREE.fullmatch(low) is not None)
+    )

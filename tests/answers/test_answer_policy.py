@@ -232,6 +232,102 @@ x^{2} + 1 | x^2+1
 0.50 dollars | \$0.50
 50 cents | 50
 6 cats | 6 cats total
+—3 | -3
+3'000 | 3000
+1.234.567 | 1234567
+1.234.567,89 | 1234567.89
+12,50 € | €12.50
+1.0 x 10^6 | 1000000
+3 x 10^8 m/s | 3e8 m/s
+3 x 4 | 3 × 4
+3x4 | 3 by 4
+2 x 3 = 6 | 6
+£3 | 3 pounds
+\$2.5M | 2.5 million dollars
+5\ \frac{\text{m}}{\text{s}} | 5 m/s
+5 cm2 | 5 cm^2
+12" | 12 inches
+5'3" | 5 feet 3 inches
+2 h 30 min | 2 hours and 30 minutes
+20% off | 20%
+42 Äpfel | 42
+42元 | 42
+(-inf, 3] | x \le 3
+[3, oo) | [3, Infinity)
+-\infty | negative infinity
+\{x : x > 3\} | x > 3
+\{x \in \mathbb{R} \mid x \ge 3\} | [3,\infty)
+(-\infty, -1) U (1, \infty) | (-\infty,-1)\cup(1,\infty)
+(-\infty, -1) or (1, \infty) | (-\infty,-1)\cup(1,\infty)
+]-1,2] | -1 < x \le 2
+[0,0.5[ | 0 \le x < 0.5
+\mathbb{R} - \{1\} | x \ne 1
+all real numbers except 0 | x \neq 0
+x \in \mathbb{R}, x \neq 0 | x \ne 0
+x_1=1, x_2=2 | x=2 or x=1
+(x,y)=(1,2) | x=1, y=2
+(x,y)=(1,2) | y=2, x=1
++/-2 | \pm 2
+1 & 2 | 1, 2
+Alice & Bob | Bob and Alice
+x=3 \\ y=4 | x=3, y=4
+\\frac{1}{2} | \frac{1}{2}
+\\text{Paris} | Paris
+\frac{\sqrt{3}}{2} | \frac{\sqrt 3}2
+∛16 | 2∛2
+\dbinom{5}{2} | 10
+{}_5C_2 | 10
+Yes! | yes
+"Paris" | Paris
+“Paris” | \text{Paris}
+'a', "b" | a, b
+_Paris_ | Paris
+Dr. Smith | Dr Smith
+U.S. | US
+non-prime | non prime
+A | "A"
+A | A - Paris
+A | The answer is A
+= 5 | 5
+either 5 or 6 | 5 or 6
+May 6, 2020 | May 6th 2020
+May 6, 2020 | 6 May 2020
+Jan 5 | January 5
+first | 1st
+third | the 3rd
+DNE | does not exist
+DNE | the limit does not exist
+\emptyset | {}
+no solution | There are no solutions.
+negative five | -5
+minus 5 | -5
+5 degrees below zero | -5 degrees
+one and two thirds | 5/3
+5 gross | 720
+x^2+y^2=1 | x^2+y^2-1=0
+H_2O | H2O
+C_6H_{12}O_6 | C6H12O6
+(1011)_2 | 1011_2
+\triangle ABC | △ABC
+A∩B | A\cap B
+3\hat{i} | 3\hat i
+1 in 4 | 1/4
+1 out of 4 | 0.25
+US\$12 | 12 USD
+5 MB | 5
+5 mV | 5 millivolts
+5 N·m | 5 \text{ N m}
+6.63e-34 J·s | 6.63\times10^{-34}
+5 μg | 5
+5 μC | 5\,\mu\text{C}
+5 \text{ μg} | 5 \text{ µg}
+3 deg C | 3°C
+n\pi, n \in \mathbb{Z} | n\pi
+Domain: x > 1 | x > 1
+3.14 (rounded to two decimals) | 3.14
+\sim 3 | 3
+\left\{ \begin{array}{l} a=5 \\ b=6 \end{array} \right. | a=5, b=6
+∀x | \forall x
 """
 
 DIFFERENT = r"""
@@ -538,6 +634,56 @@ B, C | (B, D)
 6 cats | 7 cats
 6 cats | cats
 6 | cats 6
+3a | 3
+3a^2 | 3
+3an | 3
+3a cm | 3
+5 A | 5
+10\text{x} | 10
+3\text{a} | 3
+5 \text{MW} | 5 \text{mW}
+5 below zero | 5
+1e-3 | e-3
+\emptyset | \{\emptyset\}
+\{\{1\},\{2\}\} | \{1,2\}
+x=5 or 6 | y=5 or 6
+A^T | A
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix}^T
+\sin x/2 | \sin(x/2)
+\ln 2/2 | 0
+one and two thirds | 1
+5 plus | 5
+5 MB | 5 GB
+5 mV | 5 MV
+2\mu g | 2
+2 g·h | 2
+(fg)' = f'g' | fg=fg
+42元 | 42 美元
+5 м | 5 км
+£5 | 5 lb
+5 pounds | 5 kg
+\$5M | 5 m
+1.234.567 | 1.234567
+12,50 € | 1250
+12,50 | 12.50
+May 6 | May 16
+5 marbles | 5 March
+second | 3rd
+]1,2[ | [1,2]
+(x,y)=(1,2) | (x,y)=(2,1)
+x_1=1, x_2=2 | x_1=2, x_2=1
+\{x : x > 3\} | \{x : x \ge 3\}
+all real numbers except 0 | 0
+A - B | A
+A - BCD | A
+A - xyz | A
+n! | n
+re-sign | resign
+3x4 | 12
+0x10 | 0
+\infty | oo7
+C_6H_{12}O_6 | C6H1206
+2 hours 30 minutes | 2.5 minutes
 """
 
 UNDECIDED = r"""

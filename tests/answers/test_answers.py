@@ -41,8 +41,15 @@ def test_the_last_complete_box_is_the_answer(text, answer):
     assert extract(text) == answer
 
 
-@pytest.mark.parametrize("text", ["", "no answer here", r"\boxed{}", r"\boxed{\text{your answer}}", "Answer:"])
-def test_nothing_and_an_empty_box_give_none(text):
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "no answer here", r"\boxed{}", r"\boxed{\text{your answer}}", "Answer:", "The answer is ..."),
+        *("Answer: [your answer]", r"The answer is \boxed{4", "<answer></answer>", "Answer: I don't know."),
+        *(r"\boxed{\text{No answer}}", "The answer is: I'm sorry, I cannot help."),
+    ],
+)
+def test_nothing_an_empty_box_and_a_refusal_give_none(text):
     assert extract(text) is None
 
 
@@ -108,6 +115,27 @@ def test_boxes_joined_by_commas_are_one_list_and_else_the_last_counts(text, answ
         ("The answer is (B).", "(B)"),
         ("The answer is 5 p.m. because", "5 p.m"),
         ("The answer is rational.", "rational"),
+        ("The answer is 7.\n#### 1. Verify\n7 - 7 = 0", "7"),
+        ("Add them. #### 42", "42"),
+        ("#### **42**", "42"),
+        ("## Answer\n\n42", "42"),
+        ("__Answer__: 42", "42"),
+        ("Answer:\n- 42", "42"),
+        ("Answer:\n```text\n42\n```", "42"),
+        ("The answer is as follows:\n42", "42"),
+        ("The answer is equal to 42.", "42"),
+        ("The answer is found to be $42$.", "42"),
+        ("The answer is, therefore, 42.", "42"),
+        ("The answer is given in metres.", None),
+        ("The answer is **42**!", "42"),
+        ("The answer is 5!", "5!"),
+        ("The answer is 5?", "5"),
+        ("The answers are 1 and 2.", "1 and 2"),
+        ("Answers: 1, 2", "1, 2"),
+        ("The answer in simplest form is 1/2.", "1/2"),
+        ("The answer is J. K. Rowling. She", "J. K. Rowling"),
+        ("The answer is 42<|im_end|>", "42"),
+        ("Answer: 6. So the answer is \\boxed{7", "6"),
     ],
 )
 def test_the_last_cue_that_an_answer_follows_counts(text, answer):
@@ -155,10 +183,26 @@ def test_what_is_thought_is_never_the_answer(text, answer):
     assert extract(text, r"(?:boxed\{|Answer: )(\d+)") == answer
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<think>41?</think><answer>42</answer>", "42"),
+        ("<reasoning>\\boxed{41} at first</reasoning>\n<answer>\n42\n</answer>", "42"),
+        ("<answer>41</answer> no: <answer>So it is \\boxed{42}.</answer>", "42"),
+        ("<answer>The answer is 42.</answer>", "42"),
+        ("Write <answer></answer>. \\boxed{42}", "42"),
+        ("<answer>4", None),
+    ],
+)
+def test_a_marked_answer_beats_what_stands_around_it(text, answer):
+    assert extract(text) == answer
+
+
 def test_a_format_takes_its_last_match():
     assert extract("#### 1\nno\n####  1,234 ", r"#### (.+)") == "1,234"
     assert extract("none", r"#### (.+)") is None
     assert extract("a b", r"(x)?[ab]") is None
+    assert extract("Answer: 5\nWrite it as Answer: ", r"Answer: (.*)") == "5"
 
 
 @pytest.mark.parametrize("answer_format", ["(", r"\d+", r"(\d)(\d)", 5, None])
@@ -175,7 +219,10 @@ def test_only_text_is_read_and_compared():
         compare("5", None)
 
 
-@pytest.mark.parametrize("piece", [r"\boxed{", "<think>", "{", "}", r"\boxed ", "Answer: ", "answer is ", "\n", "$"])
+@pytest.mark.parametrize(
+    "piece",
+    [r"\boxed{", "<think>", "{", "}", r"\boxed ", "Answer: ", "answer is ", "\n", "$", "answer is not ", "<answer>"],
+)
 def test_a_megabyte_of_anything_unclosed_is_read_in_linear_time(piece):
     text = "Answer: $1$ " + piece * (1_000_000 // len(piece))
     started = time.process_time()
@@ -246,6 +293,14 @@ def test_numbers_beyond_any_bound_do_not_stall():
     assert comparing._at_once("1e9999", "1e9998") is False
     assert compare("9" * 1_000_000, "9" * 999_999) is False
     assert compare("9" * 1_000_000, " " + "9" * 1_000_000) is True
+
+
+@pytest.mark.parametrize("piece", ["\\", "\\\\ ", "1 in ", "3 x 4 = ", "1'", "12,50 ", "["])
+def test_an_answer_of_one_piece_over_and_over_is_read_at_once(piece):
+    started = time.process_time()
+    for times in (40, comparing.MAX_LENGTH // len(piece) - 1):  # so that exponential time shows, and does not hang
+        comparing._at_once(piece * times + "5", "6")
+        assert time.process_time() - started < 2
 
 
 @given(st.text(alphabet=r"\frac{}()[],.0123456789 xyAB=%$^_'abcdtext" + "\0\udc80", max_size=30))
