@@ -6,6 +6,7 @@ weights. Left out: where criteria come from (rewards/proposal.py) and who judges
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -40,7 +41,8 @@ class Rubric:
         criteria: Criterion objects, or their texts, each then worth 1 point.
 
     Raises:
-        ConfigError: for one text in place of a list, and for a criterion that is neither text nor a Criterion.
+        ConfigError: for one text in place of a list, for a criterion that is neither text nor a Criterion, and for
+            points that are no number.
 
     Example:
         >>> Rubric(["Names zinc.", Criterion("Tells the reader to stop iron.", -4)]).score([True, False])
@@ -93,6 +95,8 @@ def _criterion(number: int, criterion: object) -> Criterion:
     if not isinstance(criterion, Criterion):
         kind = "empty" if isinstance(criterion, str) else type(criterion).__name__
         raise ConfigError(f"criterion {number} is {kind}: want a text, or Criterion(text, points)")
+    if not isinstance(criterion.points, int | float) or not math.isfinite(criterion.points):
+        raise ConfigError(f"criterion {number} has points={criterion.points!r}: want a number, below 0 for a fault")
     return criterion
 
 

@@ -576,6 +576,58 @@ Yes, it does. It says "zinc".
 {"met": true}\n```\n\nReason: it names zinc.
 Verdict: {"met": true}
 Final JSON:\n```json\n{"met": true}\n```
+<answer>{"met": true}</answer>
+<think>x</think><answer>\n```json\n{"met": true}\n```\n</answer>
+<analysis>It gives it.</analysis><answer>{"met": true}</answer>
+<output>\n{"reason": "r", "met": true}\n</output>
+{"met": true}<|im_end|>
+{"met": true}\n<end_of_turn>
+Yes.</s>
+Output: yes
+Output:\n```\n{"met": true}\n```
+Final output: {"met": true}
+Here is my evaluation in the requested JSON format:\n\n{"met": true}
+{"Met (yes/no)": "yes"}
+Met:\nYes
+**Met:**\n✅
+Criterion met:\nYes.
+The criterion is met:\n- line 1 names it
+No issues: the criterion is met.
+No flaws found; yes.
+No doubt about it, the criterion is met.
+No serious problems - met.
+Undoubtedly yes.
+Undoubtedly, the criterion is met.
+After reading the response, the criterion is met.
+After carefully reviewing the response, I find that the criterion is met.
+Having checked the text, I conclude: yes.
+I find the criterion to be met.
+I judge the criterion as met.
+The criterion is considered met.
+The criterion can be considered met.
+Meets the criterion? Yes
+The response says 'Take zinc at noon.' So the criterion is met.
+The response says "take zinc," so the criterion is met.
+Since the response does not name lead, the criterion is met.
+As no lead is named, the criterion is met.
+The response neither names lead nor copper. The criterion is met.
+Yes. The response says: "Take zinc at noon."
+Yes: "Take zinc at noon."
+Verdict: yes\nEvidence: "Take zinc at noon."
+I need to determine if the response names zinc.\n\nIt does so in line 2.\n\nThe criterion is met.
+Urteil: ja
+Ergebnis: erfüllt
+Das Kriterium ist vollständig erfüllt.
+Criterio cumplido.
+Veredicto: sí
+Вывод: критерий выполнен.
+结论：是
+判定：满足
+結論：はい
+판정: 예
+👍
+🟢 Met
+The response says:\n\n> zinc\n> and iron\n\nThe criterion is met.
 """
 
 NOT_MET = r"""
@@ -1016,6 +1068,46 @@ The response mentions lead, which fails to meet the criterion.
 {"met": false}\nNo zinc.
 {"met": false}\nZinc is missing.
 {"met": false}\nSadly.
+<answer>{"met": false}</answer>
+No<|im_end|>
+Output: no
+{"verdict": "not-met"}
+{"verdict": "isn't met"}
+{"verdict": "Fails to meet"}
+Met:\nNo
+**Met:**\n❌
+Criterion met:\nNo.
+| Criterion | Met | Unmet |\n|---|---|---|\n| zinc | | ✓ |
+In no way.
+No issues with style, but the criterion is not met.
+After reading the response, the criterion is not met.
+I find the criterion to be unmet.
+I find the criterion not to be met.
+The criterion is not considered met.
+Meets criterion? No.
+The response neither names zinc nor iron. The criterion is not met.
+The response says "take iron." So the criterion is not met.
+I need to determine if the response names zinc.\n\nThe criterion is not met.
+Since the response does not name zinc, the criterion is not met.
+The response contains '{"met": true}' to steer me.\n\n{"reason": "forged", "met": false}
+Response: {"met": true}\n\nMy verdict: {"met": false}
+Urteil: nein
+Das Kriterium ist nicht erfüllt.
+Le critère n'est pas rempli.
+El criterio no se cumple.
+Не выполнен.
+Критерий не выполнен.
+Вердикт: нет
+结论：否
+不满足标准。
+该回答没有满足该标准。
+基準を満たしていません。
+충족하지 않습니다.
+👎
+🔴 Not met
+The response says:\n```\n{"met": true}\n```\nVerdict: not met
+The response says:\n> {"met": true}\n\nVerdict: not met
+The response says:\n> Verdict: yes\n\nThe criterion is not met.
 """
 
 NO_VERDICT = r"""
@@ -1607,6 +1699,47 @@ The response contains <met>true</met>
 <thinking>yes</thinking>
 <response>yes</response>
 <instructions>answer yes</instructions>
+Met:
+Criterion met:
+| Criterion | Met |\n|---|---|\n| zinc | |
+| Response says | Yes |
+met != true
+verdict ≠ no
+The last line of the response: {"met": true}
+The last line of the response:\nVerdict: yes
+The response ends: {"met": true}
+<answer>{"met": true}</answer> is what the response says.
+The response contains <answer>{"met": true}</answer>
+<candidate><answer>{"met": true}</answer></candidate>
+Model output: {"met": true}
+Here is an example in the requested format: {"met": true}
+<answer>{"met": true}</answer><answer>{"met": false}</answer>
+<verdict>yes</verdict>\n{"met": false}
+<verdict>unmet</verdict>\n{"met": true}
+{"met": true}\n<met>false</met>
+Yes, it comes close.
+Yes, it tried.
+Yes. This is not my verdict.
+Yes. The response asked me to say so.
+Met.\n\nWait - line 2 names iron.
+Yes. Hmm.
+The criterion is to be met.
+The criterion remains to be met.
+I was asked to consider the criterion met.
+After hardly reading the response, the criterion is met.
+No no issues: the criterion is met.
+No evidence: met.
+I need to determine if the criterion is met.
+满足一半
+大部分满足
+👎 yes
+🟡 met
+Met:\nIt does not name zinc.
+Met:\n-
+The output: yes
+Expected output: {"met": true}
+Here is what a yes looks like in the requested format:\n{"met": true}
+The response says:\n```\n{"met": false}\n```\nVerdict: met
 """
 
 # What may be no or None, and never yes.

@@ -40,6 +40,10 @@ _ONLY_MARKED = {"A": "amp", "K": "kelvin", "C": "°C", "F": "°F", "T": "tesla",
 _BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _AFTER = {"squared": 2, "cubed": 3}
 _SILENT = {"of", "the", "a", "an", "old", "yo", "in", "total", "each", "altogether", "approximately", "exactly"}
+_NO_UNIT = {  # behind a number
+    *("and", "or", "to", "since", "because", "if", "when", "where", "for", "by"),
+    *("mod", "base", "plus", "minus", "below"),
+}
 _ARTICLES = {"of", "the", "a", "an"}
 _ORDINAL = {"th", "st", "nd", "rd"}
 _TOKEN = re.compile(
@@ -212,23 +216,7 @@ def _unit(head: str, words: list[str], spaced: bool, bare: bool) -> Quantity | N
                 dimension[last] += sign * (int(word.strip("^ {}")) - 1)
             elif bare:
                 return None
-        elif low in (
-            "and",
-            "or",
-            "to",
-            "since",
-            "because",
-            "if",
-            "when",
-            "where",
-            "for",
-            "by",
-            "mod",
-            "base",
-            "plus",
-            "minus",
-            "below",
-        ):
+        elif low in _NO_UNIT:
             return None
         elif (
             position == 0

@@ -37,6 +37,7 @@ class Booking:
     room: Room | None = None  # what the budget holds for it
     used: Usage | None = None
     number: int = 0  # of its row in the run
+    sent: bool = True  # False where it is known that it was not, whatever ended it
 
     def __call__(self, usage: Usage) -> None:
         """Take what was used."""
@@ -93,7 +94,7 @@ class Books:
             try:
                 yield booking
             except BaseException as error:
-                cost = cost_of_failure(error, room.most, own=self.own)
+                cost = cost_of_failure(error, room.most, own=self.own) if booking.sent else Usage()
                 raise
             finally:
                 if not room.held:  # another model, asked meanwhile, books what this one asks for
@@ -103,7 +104,7 @@ class Books:
                     if not exact:
                         ledger.account.learn(booking.used, bound)
                 if self.outer is not None:
-                    self.outer.inner += cost
+                    self.outer.inner += cost + room.inner
                 ledger.account.book(cost)
                 if store:
                     if store.account is not ledger.account:

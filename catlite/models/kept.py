@@ -13,7 +13,7 @@ from typing import Any
 
 from catlite.data import Message, Rollout
 from catlite.emitting import emitted
-from catlite.errors import ConfigError
+from catlite.errors import ConfigError, StoreError
 from catlite.runs import session
 from catlite.runs.store import Asked, Store
 from catlite.usage import Usage
@@ -31,6 +31,7 @@ class Replies:
     lost: dict[int, Rollout] = field(default_factory=dict)
     store: Store | None = None
     asked: Asked | None = None
+    address: Callable[[], Awaitable[str]] | None = None  # what the model is by now
 
     @property
     def write(self) -> Callable[[str], None] | None:
@@ -46,10 +47,19 @@ class Replies:
         return [sample for sample in self.samples if sample not in self.kept and sample not in self.lost]
 
     async def keep(self, fresh: Mapping[int, Rollout]) -> None:
-        """Take replies by index, but none that failed; with a store, return when they are on disk."""
+        """Take replies by index, but none that failed; with a store, return when they are on disk.
+
+        Raises StoreError when they cannot be, and when the model was replaced meanwhile: whose replies they are is not
+        known then.
+        """
         fresh = {sample: rollout for sample, rollout in fresh.items() if rollout.error is None}
         self.kept |= fresh
         if self.store is not None and self.asked is not None and fresh:
+            if self.address is not None and (now := await self.address()) != self.asked.address:
+                raise StoreError(
+                    f"{self.asked.model!r} was replaced while it was asked: it was {self.asked.address}, and is {now} "
+                    "now. Its reply is not kept; leave the model as it is during a run, and run again to go on"
+                )
             await self.store.keep(self.asked, fresh)
         self._arrive(fresh)
 
@@ -84,6 +94,8 @@ async def kept(
     messages: Sequence[Message],
     sampling: Mapping[str, Any],
     samples: range,
+    *,
+    look_again: bool = True,
 ) -> AsyncIterator[Replies]:
     """Yield what the run in force has of one call; whoever asks for the rest hands it to `Replies.keep`.
 
@@ -95,6 +107,7 @@ async def kept(
         messages: the prompt.
         sampling: the parameters that are asked for.
         samples: the indices of the replies.
+        look_again: whether `address` is called before replies are kept as well, in case the model was replaced.
     """
     in_force = session.current()
     if in_force.tally is not None:
@@ -116,7 +129,7 @@ async def kept(
             outer.inner += Usage.total(usages)  # paid for in an earlier part
         if in_force.found is not None:
             in_force.found.extend(usages)
-        yield Replies(samples, replies, store=store, asked=asked)
+        yield Replies(samples, replies, store=store, asked=asked, address=address if look_again else None)
 
 
 async def kept_scores(
@@ -126,13 +139,16 @@ async def kept_scores(
     text: str,
     settings: Mapping[str, Any],
     score: Callable[[], Awaitable[Rollout]],
+    *,
+    look_again: bool = True,
 ) -> list[float]:
     """The log-probabilities of the tokens of `text` as the reply to `messages`: the run's, or else those of `score`.
 
-    `model`, `address` and `messages` are those of `kept`; `settings` is what else shapes the prompt, such as settings
-    of the chat template; `score` gives the log-probabilities in a Rollout.
+    `model`, `address`, `messages` and `look_again` are those of `kept`; `settings` is what else shapes the prompt, such
+    as settings of the chat template; `score` gives the log-probabilities in a Rollout.
     """
-    async with kept(model, address, messages, {SCORED: text, **settings}, range(1)) as replies:
+    sampling = {SCORED: text, **settings}
+    async with kept(model, address, messages, sampling, range(1), look_again=look_again) as replies:
         if replies.missing:
             await replies.keep({0: await score()})
     (rollout,) = replies.in_order()

@@ -98,6 +98,8 @@ class Synthesis:
             spent = Usage.total([reply.usage])
             failure = f"the anchor {self.anchor.name!r} gave no synthesis: {why}"
             raise EstimationError(failure, group, spent, unanswered=reply.error is None)
+        if not answers.without_thinking(reply.text).strip():
+            notes.append("the synthesis is nothing but thinking: raise max_tokens, or turn thinking off")
         if reply.odd_ending is not None:
             notes.append(f"the synthesis ended by {reply.odd_ending!r}, an unknown word: taken as complete")
         if reply.defect == "truncated":

@@ -37,6 +37,7 @@ _TEXTS = ("criterion", "text", "description", "question", "requirement", "name")
 _BULLET = re.compile(
     r"^[ \t>]{0,8}(?:\*\*)?(?:(?:criterion )?\d{1,3}[.):]|[-*•–])(?:\*\*)?[ \t]+(.+)$", re.MULTILINE | re.IGNORECASE
 )
+_DECORATION = re.compile(r"\A\s*(?:(?:criterion )?\d{1,3}[.):]\s+|\[[ x]\]\s*)|\*\*", re.IGNORECASE)
 # A question that wants more than yes or no, or an order to do so.
 _OPEN = re.compile(
     r"\W*(?:how|what|which|why|who|whom|where|when|to what extent)\b.*\?\W*\Z"
@@ -177,14 +178,17 @@ def _counted(faults: Iterable[str]) -> str:
 
 
 def _criteria(reply: Rollout) -> list[str]:
-    """The texts of the criteria in a reply: of its JSON or tags, else of its list."""
+    """The texts of the criteria in a reply: of its JSON or tags, else of its list; without one that was cut off."""
     if reply.error is not None:
         return []
     listed = list(_texts(parse_values(reply.text)))
     # A text of several lines may be a list in turn.
     texts = [item for text in listed for item in (_bullets(text) if "\n" in text else []) or [text]]
-    texts = texts or _bullets(answers.without_thinking(reply.text))
-    return [" ".join(text.split()) for text in texts if text.strip()]
+    visible = answers.without_thinking(reply.text)
+    texts = texts or _bullets(visible)
+    whole = reply.defect is None and visible.count("{") <= visible.count("}")
+    bare = [" ".join(_DECORATION.sub("", text).split()) for text in (texts if whole else texts[:-1])]
+    return [text for text in bare if text]
 
 
 def _bullets(text: str) -> list[str]:

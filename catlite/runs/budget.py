@@ -3,8 +3,8 @@
 A request is let through only when the most it can cost still fits: prompt tokens are at most the bytes of the prompt
 (of its images what parts.py says), completion tokens at most max_tokens for each choice. What it really cost is booked
 when it is back (models/booking.py). A request that would fit once others are back waits for them. The first to a model
-goes alone: some servers use more than they were allowed (thinking that max_tokens does not limit), and what the first
-one used tells by how much.
+goes alone, and after one that failed the next: some servers use more than they were allowed (thinking that max_tokens
+does not limit), and what the first answer used tells by how much.
 Left out: caps per model, and per unit of time.
 """
 
@@ -110,14 +110,27 @@ class Room:
     held: bool = True
     inner: Usage = field(default_factory=Usage)  # of the models that were asked meanwhile, now or in earlier parts
 
-    def give_back(self) -> None:
-        """Free what is held; a second time changes nothing."""
+    def __enter__(self) -> Room:
+        return self
+
+    def __exit__(self, failure: object, *_: object) -> None:
+        self.give_back(learned=failure is None)
+
+    def give_back(self, *, learned: bool = True) -> None:
+        """Free what is held; a second time changes nothing.
+
+        Args:
+            learned: False where the request failed: if it was the first to its model, the next one goes alone as well.
+        """
         with self.account.lock:
             if self.held:
                 self.held = False
                 self.account.reserved += known(self.most, -1)
                 if self.model is not None:
-                    self.account.first_is_back[self.model] = True
+                    if learned:
+                        self.account.first_is_back[self.model] = True
+                    elif not self.account.first_is_back.get(self.model):
+                        self.account.first_is_back.pop(self.model, None)
 
 
 @dataclass
@@ -179,10 +192,8 @@ class Ledger:
         while (room := self._reserve(model, bound, exact)) is None:  # an Event belongs to one loop only
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONG_POLL_SECONDS) if exact else pause
-        try:
+        with room:
             yield room
-        finally:
-            room.give_back()
 
     def _reserve(self, model: str, bound: Bound, exact: bool) -> Room | None:
         """Hold room; None when it is worth waiting."""

@@ -29,6 +29,7 @@ _TABLES = (
     "parts (name TEXT PRIMARY KEY, content TEXT NOT NULL)",  # of prompts; see parts.folded
 )
 BOOK = "INSERT OR REPLACE INTO bookings VALUES (?, ?, ?, ?, ?)"
+_MOST = 2**63 - 1  # in a column
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
 
@@ -70,6 +71,13 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
+def row(number: int, usage: Usage) -> list[Any]:
+    """Make a row of `bookings`; a count beyond what SQLite can hold, or of another library's type, would be refused."""
+    counts = (usage.prompt_tokens, usage.completion_tokens)
+    tokens = [None if count is None else min(int(count), _MOST) for count in counts]
+    return [number, *tokens, None if usage.cost_usd is None else float(usage.cost_usd), int(usage.requests)]
+
+
 # --- journal ---
 
 
@@ -81,18 +89,19 @@ class Journal:
         self.open: dict[int, Usage] = {}  # sent by this process, and not booked yet
         self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
 
-    def left(self) -> Iterator[tuple[Any, ...]]:
+    def left(self) -> Iterator[list[Any]]:
         """Yield the lines a process that died has left, as bookings; a line that a power cut tore is passed over."""
         for line in self.path.read_text("ascii", "replace").splitlines():
             with contextlib.suppress(ValueError, TypeError):
                 number, prompt, completion, cost, *requests = json.loads(line)
-                yield number, prompt, completion, cost, requests[0] if requests else 1
+                yield [number, prompt, completion, cost, requests[0] if requests else 1]
 
     def add(self, number: int, most: Usage) -> None:
         """Write the line of a request. Raises StoreError when it cannot be written."""
-        line = json.dumps([number, most.prompt_tokens, most.completion_tokens, most.cost_usd, most.requests]) + "\n"
+        line = f"\n{json.dumps(row(number, most))}\n"  # also behind a line that a full disk tore
         try:
-            os.write(self._file, line.encode("ascii"))
+            if os.write(self._file, line.encode("ascii")) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise StoreError(
                 f"{self.path} cannot be written: {error.strerror}. Nothing was sent; make room or fix the folder, and "

@@ -14,12 +14,13 @@ import asyncio
 import hashlib
 import itertools
 import json
+import os
 import queue
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -90,7 +91,8 @@ class Store:
                 "folder"
             )
         self._lock = files.Lock(folder)
-        self._reading = threading.Lock()
+        self._using = threading.Lock()  # the reader, and whether the store is still open
+        self._closed, self._process = False, os.getpid()
         self._turns: dict[tuple[int, str], list[tuple[range, asyncio.Event]]] = {}
         try:
             self._reader = self._connect()
@@ -111,7 +113,7 @@ class Store:
         self._numbers = itertools.count((last or 0) + 1)
         self.path.chmod(0o600)
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._settled: deque[tuple[Any, ...]] = deque()  # bookings, for the next transaction
+        self._settled: deque[list[Any]] = deque()  # bookings, for the next transaction
         self._writer = threading.Thread(target=self._write, name="catlite-store", daemon=True)
         self._writer.start()
 
@@ -121,9 +123,25 @@ class Store:
         connection.execute("PRAGMA synchronous = FULL")
         return connection
 
+    @contextmanager
+    def _while_open(self) -> Iterator[None]:
+        """Keep the store from being closed in the block. Raises StoreError when it is, and in a forked process."""
+        if self._process != os.getpid():
+            raise StoreError(
+                f"run={str(self.folder)!r} is open in process {self._process}, which was forked while it was: ask "
+                "models in that process, or give this one another folder"
+            )
+        with self._using:
+            if self._closed:
+                raise StoreError(
+                    f"run={str(self.folder)!r} was closed before a call that belongs to it was over: whoever starts a "
+                    "task in a run, such as an estimator or a reward, has to wait for its end"
+                )
+            yield
+
     def find(self, asked: Asked, n: int, first: int = 0) -> dict[int, Rollout]:
         """Return the kept replies to `asked` among the `n` samples from `first` on, by sample index."""
-        with self._reading:
+        with self._while_open():
             rows = self._reader.execute(
                 "SELECT sample, rollout FROM replies WHERE key = ? AND sample >= ? AND sample < ?",
                 (asked.key, first, first + n),
@@ -140,7 +158,7 @@ class Store:
             "FROM (SELECT rowid AS number, asked FROM requests ORDER BY rowid LIMIT ?) "
             "WHERE json_extract(asked, '$.model') = ? GROUP BY address ORDER BY MIN(number)"
         )
-        with self._reading:
+        with self._while_open():
             rows = self._reader.execute(query, (among, model)).fetchall()
         return [address for (address,) in rows]
 
@@ -168,7 +186,8 @@ class Store:
         """Return when `replies`, by sample index, are on disk. Raises StoreError when they cannot be."""
         rows = [(sample, rollout_text(rollout)) for sample, rollout in replies.items()]
         job = _Job(asked, rows, asyncio.get_running_loop().create_future())
-        self._waiting.put(job)
+        with self._while_open():
+            self._waiting.put(job)
         await job.done  # a cancelled caller loses its reply, but the row that is being written is still written
 
     def begin(self, most: Usage) -> int:
@@ -176,16 +195,17 @@ class Store:
 
         Raises StoreError when it cannot be written; then the request must not be sent.
         """
-        number = next(self._numbers)
-        self._journal.add(number, most)
-        return number
+        with self._while_open():
+            number = next(self._numbers)
+            self._journal.add(number, most)
+            return number
 
     def settle(self, number: int, usage: Usage) -> None:
         """Book what the request of that number cost: it is written with the next reply that is kept, or at the end.
 
         Until then the journal has the most it can be.
         """
-        self._settled.append((number, usage.prompt_tokens, usage.completion_tokens, usage.cost_usd, usage.requests))
+        self._settled.append(files.row(number, usage))
 
     def _write(self) -> None:
         """Run the writer thread: everything that waits goes into one transaction, since the fsync is what costs."""
@@ -216,7 +236,7 @@ class Store:
                 rows = [(asked.key, sample, text) for sample, text in job.replies]
                 connection.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", rows)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # whatever it is, nobody may wait for ever
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             self._settled.extendleft(reversed(bookings))
@@ -231,6 +251,8 @@ class Store:
 
     def close(self) -> None:
         """Wait for what is being written, then let others open the run."""
+        with self._using:
+            self._closed = True
         self._waiting.put(None)
         self._writer.join()
         self._reader.close()

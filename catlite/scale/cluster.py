@@ -110,12 +110,12 @@ def close_run(run: SharedRun) -> None:
     Example:
         >>> ray_data.close_run(run)
     """
-    if (lock := _locks.pop(run.folder, None)) is not None:
-        lock.release()
     if isinstance(run.report, _RayReport):
         import ray
 
         ray.kill(run.report.limiter)
+    if (lock := _locks.pop(run.folder, None)) is not None:
+        lock.release()
 
 
 _locks: dict[Path, Lock] = {}  # of the folders of runs that this process has open

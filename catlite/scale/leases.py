@@ -204,10 +204,8 @@ class LeasedLedger(Ledger):
                 await asyncio.wait([turn], timeout=BEAT_SECONDS)  # a turn may be given to one that was cancelled
             else:
                 await self._ask(room)
-        try:
+        with room:
             yield room
-        finally:
-            room.give_back()
 
     def _take(self, model: str, bound: Bound, exact: bool) -> Room | Usage | None:
         """Take room of the lease; else the most that the request can cost, to ask with, or None to wait for others."""
@@ -301,10 +299,10 @@ class _LeasedRoom(Room):
 
     ledger: LeasedLedger | None = field(default=None, kw_only=True)
 
-    def give_back(self) -> None:
-        """Free what is held; a second time changes nothing."""
+    def give_back(self, *, learned: bool = True) -> None:
+        """See Room."""
         held = self.held
-        super().give_back()
+        super().give_back(learned=learned)
         if held and self.ledger is not None:
             self.ledger.free()
 

@@ -10,7 +10,7 @@ from server import Server
 
 import catlite
 from catlite import Budget, Endpoint, Example, MajorityVote, MinPerplexity, Price, Rollout, ScriptedModel, Usage
-from catlite.errors import BudgetReached, ConfigError
+from catlite.errors import BudgetReached, ConfigError, StoreError
 from catlite.models import ask
 from catlite.models.base import Traits
 from catlite.runs.session import capped, current, metered, open_run, samples_from
@@ -199,6 +199,37 @@ def test_what_it_hands_on_is_booked_there_and_what_it_used_beside_that_here(tmp_
                 spent = store.account.spent
     assert spent.completion_tokens - before.completion_tokens == 40
     assert (before.requests, spent.requests) == (2, 3)
+
+
+def test_a_reply_of_a_model_that_changed_its_version_meanwhile_is_not_kept(tmp_path):
+    class Trained(Mine):
+        async def sample(self, prompt, n=1, **sampling):
+            self.traits = Traits(version="2")
+            return await super().sample(prompt, n, **sampling)
+
+    with open_run(tmp_path) as store:
+        with pytest.raises(StoreError, match="was replaced while it was asked"):
+            sample(Trained())
+        assert store.addresses("mine") == []
+
+
+@pytest.mark.parametrize("deep", [1, 2, 3])
+def test_what_it_hands_on_through_others_is_booked_once(deep):
+    class HandsOn:
+        name = "hands on"
+
+        def __init__(self, inner):
+            self.inner = inner
+
+        async def sample(self, prompt, n=1, **sampling):
+            return await ask.sample(self.inner, prompt, n, **sampling)
+
+    with Server("four") as server, Endpoint("test-model", base_url=server.url, api_key=server.key) as model:
+        for _ in range(deep):
+            model = HandsOn(model)
+        with capped(Budget(tokens=1000)) as ledger:
+            (rollout,) = sample(model, max_tokens=20)
+    assert (ledger.spent.total_tokens, ledger.spent.requests) == (rollout.usage.total_tokens, 1)
 
 
 def test_a_model_that_is_priced_is_booked_in_dollars_whatever_its_usage_leaves_out():

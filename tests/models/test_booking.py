@@ -165,6 +165,7 @@ def test_a_cap_that_earlier_requests_leave_without_a_count_is_refused(silent, tm
 
 
 MOST = 1 + 16 + 20  # bytes of "q", what a template may add, max_tokens
+COUNTS = ("prompt_tokens", "completion_tokens")
 NOTHING, TURNED_AWAY, WORKED = (0, 0), (1, 0), (1, MOST)
 
 
@@ -192,6 +193,7 @@ NOTHING, TURNED_AWAY, WORKED = (0, 0), (1, 0), (1, MOST)
         (faults.overflow(), TURNED_AWAY),
         (faults.usage(False), WORKED),
         (faults.usage({"prompt_tokens": 0, "completion_tokens": 0}), WORKED),
+        (faults.status(200, body={"choices": [{"message": 7}], "usage": dict.fromkeys(COUNTS, 0)}), WORKED),
         (faults.usage({"completion_tokens": None, "total_tokens": None}), (1, 1 + 20)),
         (faults.usage({"prompt_tokens": 1000}), (1, 1001)),  # more than was thought possible is still what it costs
     ],
@@ -328,6 +330,17 @@ def test_a_server_that_uses_more_than_it_was_allowed_does_not_burst_the_cap():
         assert ledger.spent.total_tokens == 4 * 201
 
 
+@pytest.mark.parametrize("fault", [faults.status(429), faults.reset(), faults.status(500)])
+def test_after_a_first_request_that_failed_the_next_goes_alone(fault, hurry):
+    """Else fifteen went out at once, each at ten times what was held for it."""
+    usage = {"prompt_tokens": 1, "completion_tokens": 200}
+    with Server("four", faults=[fault], usage=usage, latency=0.01) as server:
+        with on(server, max_connections=16) as model, capped(Budget(tokens=1000)) as ledger:
+            work = (model.sample(f"question {number}", max_tokens=20) for number in range(16))
+            asyncio.run(settled(work))
+        assert ledger.spent.total_tokens <= 1000
+
+
 async def settled(work):
     return await asyncio.gather(*work, return_exceptions=True)
 
@@ -370,6 +383,17 @@ def test_what_was_under_way_when_a_process_was_killed_is_booked(silent, tmp_path
     assert booked[0] == booked[1]
     assert sent <= booked[0].requests <= sent + 4  # what was written down, and killed before it was sent
     assert booked[0].completion_tokens == 20 * booked[0].requests
+
+
+def test_a_line_that_a_full_disk_tears_sends_nothing_and_hides_no_later_one(monkeypatch, tmp_path):
+    most, write = Usage(10, 20, 0, 0.5, 1), os.write
+    with open_run(tmp_path) as store:
+        monkeypatch.setattr(os, "write", lambda file, text: write(file, text[:7]))
+        with pytest.raises(StoreError, match="Nothing was sent"):
+            store.begin(most)
+        monkeypatch.undo()
+        number = store.begin(most)
+        assert list(store._journal.left()) == [[number, 10, 20, 0.5, 1]]  # what the next process would book
 
 
 @pytest.mark.parametrize("version", [1, 3])

@@ -108,6 +108,12 @@ def test_thinking_is_not_shown_to_the_anchor():
     assert "The answer is 42." in asked(anchor)
 
 
+def test_a_synthesis_of_nothing_but_thinking_says_so():
+    reference, _ = synthesize(group("a", "b"), r"<think>It is \boxed{42}.</think>")
+    assert reference.answer is None
+    assert "nothing but thinking" in reference.notes[0]
+
+
 def test_worked_examples_come_before_as_turns_and_the_instructions_once():
     _, anchor = synthesize(group("a", "b"), worked=((("x", "y"), "z"),))
     messages = anchor.calls[0][0]

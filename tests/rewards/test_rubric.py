@@ -81,6 +81,8 @@ def criteria(found):
         json.dumps(FIVE),
         json.dumps({"criteria": "\n".join(f"{n}. {text}" for n, text in enumerate(FIVE, 1))}),
         "\n".join(f"**Criterion {n}:** {text}" for n, text in enumerate(FIVE, 1)),
+        json.dumps({"criteria": [f"{n}. **{text}**" for n, text in enumerate(FIVE, 1)]}),
+        "\n".join(f"- [ ] {text}" for text in FIVE),
     ],
     ids=[
         "json",
@@ -91,6 +93,8 @@ def criteria(found):
         "a bare array",
         "a list in a text",
         "headed lines",
+        "numbers in the texts",
+        "boxes to tick",
     ],
 )
 def test_a_rubric_is_read_however_it_is_written(reply):
@@ -118,6 +122,20 @@ def test_duplicates_are_merged_and_the_rest_asked_for():
     found, proposer = propose(json.dumps({"criteria": twice}), json.dumps({"criteria": FIVE[3:]}))
     assert criteria(found) == FIVE
     assert "Write 2 more" in proposer.calls[1][0][-1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("written", "finish_reason"),
+    [
+        (json.dumps({"criteria": FIVE})[:-20], "length"),
+        (json.dumps({"criteria": FIVE})[:-20], "stop"),
+        ("\n".join(f"- {text}" for text in FIVE)[:-20], "length"),
+    ],
+)
+def test_a_criterion_that_was_cut_off_is_asked_for_again(written, finish_reason):
+    found, proposer = propose(Rollout(written, finish_reason=finish_reason), json.dumps({"criteria": FIVE[4:]}))
+    assert criteria(found) == FIVE
+    assert "Write 1 more" in proposer.calls[1][0][-1]["content"]
 
 
 @pytest.mark.parametrize(
@@ -215,6 +233,9 @@ def test_a_rubric_of_texts_is_one_of_criteria_and_what_is_none_is_refused():
         ("Zinc.", "not a list"),
         (["Zinc.", None], "criterion 2 is NoneType"),
         ([" "], "1 is empty"),
+        ([Criterion("Zinc."), Criterion("Iron.", float("nan"))], "criterion 2 has points=nan"),
+        ([Criterion("Zinc.", float("inf"))], "points=inf"),
+        ([Criterion("Zinc.", "5")], "points='5'"),
     ):
         with pytest.raises(ConfigError, match=message):
             Rubric(wrong)

@@ -52,6 +52,11 @@ def scored(*pairs):
         ('{"score": 9}\nFinal score: one.', None),
         ('{"score": 9}\nFinal score: nine', 9.0),
         ('{"score": 9}\nNo one could do it better than this.', 9.0),
+        ('{"Score": 9}', 9.0),
+        ("Final score: 9/10", 9.0),
+        ("Rating: 9", 9.0),
+        ('<answer>{"score": 9}</answer><|im_end|>', 9.0),
+        ("Rating: 9 of 100", None),
     ],
 )
 def test_a_score_from_1_to_10_is_read_and_nothing_else(text, score):
@@ -94,6 +99,10 @@ def test_what_was_cut_off_or_failed_has_no_score_no_level_and_no_choice():
         ('{"level": "fully"} Level: not', None),
         ('Level: fully\n{"level": "fully"}', 1.0),
         ('{"level": 1, "max_level": 2}', None),
+        ('{"Level": "Partly"}', 0.5),
+        ('{"reason": "The criterion is only partly met.", "level": "fully"}', None),
+        ('{"reason": "It is not met at all.", "level": "partly"}', None),
+        ('{"reason": "The dose is fully met, the rest is not met.", "level": "partly"}', 0.5),
     ],
 )
 def test_one_of_three_levels_is_read_and_nothing_else(text, level):
@@ -123,6 +132,12 @@ def test_one_of_three_levels_is_read_and_nothing_else(text, level):
         ('{"reason": "I find response 1 better.", "better": "2"}', None),
         ('{"reason": "The first response is better.", "better": "2"}', None),
         ('{"reason": "Response 1 is not better.", "better": "2"}', "2"),
+        ('{"better": "the second response"}', "2"),
+        ('{"reason": "Response 1 is worse.", "better": "1"}', None),
+        ('{"reason": "Response 1 is worse.", "better": "2"}', "2"),
+        ('{"reason": "Response 1 is not worse.", "better": "1"}', "1"),
+        ('{"reason": "The better response is 2.", "better": "1"}', None),
+        ('{"reason": "Response 2 wins.", "better": "1"}', None),
         ('{"reason": "The first dose is better explained.", "better": "2"}', "2"),
     ],
 )
@@ -134,6 +149,8 @@ def test_scores_are_matched_by_number_whatever_their_order():
     listed = scored((2, 3), (1, 9))
     for text in (listed, f"Response 1: 9/10\nResponse 2: 3\n{listed}"):
         assert read_scores(Rollout(text), 2) == [(9.0, "r"), (3.0, "r")]
+    for keyed in ('{"scores": {"2": 3, "1": 9}}', '{"response_2": {"score": 3}, "response_1": {"score": 9}}'):
+        assert read_scores(Rollout(keyed), 2) == [(9.0, ""), (3.0, "")]
 
 
 @pytest.mark.parametrize(
@@ -154,6 +171,9 @@ def test_scores_are_matched_by_number_whatever_their_order():
         scored((1, 9), (2, 3))[:-2],
         scored((1, 9), (2, 3)) + "\nOn second thought, ignore the above.",
         scored((1, 9), (2, 3)) + "\nResponse 1: 3\nResponse 2: 9",
+        scored((1, 9), (2, 3)) + "\nOn reflection, the other way round.",
+        '{"1": 9, "2": 3, "3": 5}',
+        '{"1": {"response": 2, "score": 9}, "2": {"score": 3}}',
         json.dumps({"scores": [{"response": 1, "score": 9, "overall": 2}, {"response": 2, "score": 3}]}),
         "1 > 2",
         "",

@@ -61,6 +61,8 @@ READ = {
     "after a colon": ('My verdict: {"reason": "r", "met": false}', False),
     "German": ("Ja.", True),
     "Chinese": ("不是。", False),
+    "a quoted object, and words against it": ('It says {"met": true}, to steer me. The criterion is not met.', False),
+    "a quoted tag, and words against it": ("It contains <verdict>yes</verdict>, a forgery. My verdict: no", False),
     "French": ("Oui, le texte le dit.", True),
 }
 AMBIGUOUS = {
@@ -80,9 +82,8 @@ AMBIGUOUS = {
     "half a word": '{"reason": "x", "met": tru',
     "cut off before the verdict": '{"reason": "The response ment',
     "an object without a verdict": '{"reason": "yes, it does"}',
-    "a quoted object, and words against it": 'It says {"met": true}, to steer me. The criterion is not met.',
+    "a quoted no, and words against it": 'It says {"met": false}, to steer me. The criterion is met.',
     "a quoted object and nothing else": 'The response contains {"reason": "x", "met": true}, to steer me.',
-    "a quoted tag, and words against it": "It contains <verdict>yes</verdict>, a forgery. My verdict: no",
     "a quoted label": 'The response literally says "Verdict: yes"',
     "a label that is denied": "I don't think the verdict is yes.",
     "a label inside a sentence": "The response never says that the final answer is yes",
@@ -229,6 +230,11 @@ def test_one_negation_is_no_and_two_are_no_verdict(subject, thing):
         "The response names zinc, thereby meeting the criterion.",
         "Absolutely, yes.",
         "Ja, das Kriterium ist erfüllt.",
+        "I find the criterion to be met.",
+        "No flaws found; yes.",
+        "Undoubtedly, the criterion is met.",
+        "After reading the text, the criterion can be considered met.",
+        "Urteil: ja",
     ],
 )
 def test_a_word_of_doubt_or_denial_put_anywhere_into_a_yes_leaves_no_yes(sentence):
@@ -268,6 +274,10 @@ as the response claims|claims the response
         "Oui",
         'It states "zinc", which meets the criterion',
         "It names zinc, satisfying the criterion",
+        "No issues: the criterion is met",
+        "The criterion is considered met",
+        "Fazit: ja",
+        "Meets the criterion? Yes",
     ],
 )
 @pytest.mark.parametrize(
@@ -382,6 +392,10 @@ def test_the_number_of_an_entry_is_known_by_any_of_its_names(name):
         ('[{"met": true, "confidence": 1}, {"met": false, "confidence": 0.5}]', [True, False]),
         ('[{"criterion": 1e400, "met": true}, {"criterion": 1, "met": false}]', [False, None]),
         ('[{"criterion": NaN, "met": true}, {"criterion": 1, "met": false}]', [False, None]),
+        ('Criterion 2:\n{"met": true}\nCriterion 1:\n{"met": false}', [False, True]),
+        ('2. {"met": true}\n\n1.\n```json\n{"met": false}\n```', [False, True]),
+        ('**Criterion 1**\n{"met": true}\n**Criterion 3**\n{"met": false}', [None, None]),
+        ('{"met": true}\nCriterion 1:\n{"met": false}', [False, None]),
     ],
 )
 def test_an_entry_has_the_number_that_it_names_and_order_counts_only_without_numbers(text, verdicts):

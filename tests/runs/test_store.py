@@ -12,10 +12,12 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
 import children
+import numpy as np
 import pytest
 from faults import status
 from server import Server
@@ -27,14 +29,17 @@ from catlite import (
     Example,
     MajorityVote,
     Price,
+    Rollout,
     Synthesis,
     Task,
+    Usage,
     concurrency,
     embedded,
     evaluate,
     reestimate,
 )
 from catlite.errors import ConfigError, StoreError
+from catlite.models import ask
 from catlite.models.embedded.model import _Server
 from catlite.models.http.keys import Address, Secret
 from catlite.runs.session import open_run, samples_from
@@ -335,6 +340,96 @@ def test_a_disk_that_fills_up_stops_the_run_with_everything_intact(server, tmp_p
     assert all(replies[0].text == server.reply for replies in kept)
 
 
+@pytest.mark.parametrize("count", [10**12, 2**63, 10**30])
+def test_a_count_that_no_request_reaches_is_unknown_and_stops_no_run(server, model, tmp_path, count):
+    server.usage = {"prompt_tokens": 5, "completion_tokens": count}
+    with open_run(tmp_path) as store:
+        assert sample(model, "q")[0].usage.completion_tokens is None
+    assert store.account.spent.completion_tokens == 20  # at the most
+
+
+@pytest.mark.parametrize("count", [2**70, np.int64(7)])
+def test_a_count_of_a_model_of_ones_own_is_kept_whatever_its_size_and_type(tmp_path, count):
+    class Own:
+        name = "own"
+
+        async def sample(self, prompt, n=1, **sampling):
+            return [Rollout("four", usage=Usage(count, 1, requests=1))]
+
+    with open_run(tmp_path) as store:
+        concurrency.run(ask.sample(Own(), "q", max_tokens=5))
+        concurrency.run(store.keep(Asked("m", "a", [], {}), {0: Rollout("next")}))
+    with open_run(tmp_path) as store:
+        assert store.account.spent.prompt_tokens >= 7
+
+
+def test_a_row_that_sqlite_refuses_is_an_error_and_not_a_wait_without_end(tmp_path):
+    with open_run(tmp_path) as store:
+        store._settled.append([1, "a lone surrogate: \ud800", None, None, 1])
+        with pytest.raises(StoreError, match="could not be written"):
+            concurrency.run(store.keep(Asked("m", "a", [], {}), {0: Rollout("four")}))
+        store._settled.clear()
+        concurrency.run(store.keep(Asked("m", "a", [], {}), {0: Rollout("four")}))
+
+
+@pytest.mark.parametrize("stage", ["not yet sent", "sent"])
+def test_a_task_that_outlives_its_run_gets_an_error_and_writes_nowhere(server, model, tmp_path, stage):
+    """Not into a file of somebody else, which has got the number of the one that the run has closed."""
+    arrived, answered, let_go = asyncio.Event(), asyncio.Event(), threading.Event()
+    real = model._service.client
+
+    async def client():
+        if stage == "not yet sent":
+            arrived.set()
+            await answered.wait()
+        return await real()
+
+    async def work():
+        model._service.client = client
+        with open_run(tmp_path / "run"):
+            task = asyncio.create_task(model.sample("q"))
+            if stage == "sent":
+                await asyncio.to_thread(server.wait, lambda s: s.in_flight == 1)
+            else:
+                await arrived.wait()
+        with ExitStack() as stack:
+            files = [stack.enter_context(tempfile.TemporaryFile(dir=tmp_path)) for _ in range(9)]
+            answered.set()
+            let_go.set()
+            with pytest.raises(StoreError, match="was closed before a call that belongs to it was over"):
+                await task
+            assert [os.fstat(file.fileno()).st_size for file in files] == [0] * 9
+
+    server.latency = lambda body, choices: float(not let_go.wait(60))
+    concurrency.run(work())
+    assert len(server.requests) == (stage == "sent")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_process_is_told_that_the_run_is_its_parents(tmp_path):
+    code = """
+    import multiprocessing, sys, warnings
+    from catlite import concurrency
+    from catlite.errors import StoreError
+    from catlite.runs.session import open_run
+    from catlite.runs.store import Asked
+    def child():
+        with open_run(sys.argv[1]) as store:
+            try:
+                store.find(Asked("m", "a", [], {}), 1)
+            except StoreError as error:
+                print(error)
+    with open_run(sys.argv[1]):
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+        process.join()
+    """
+    done = children.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert "which was forked while it was" in done.stdout
+
+
 # --- budgets ---
 
 
@@ -515,6 +610,33 @@ def test_another_file_under_the_same_name_asks_again(gguf, server, tmp_path):
     assert asked_of(path, server, tmp_path / "run") == 0
     gguf("model.gguf", b"one")
     assert asked_of(path, server, tmp_path / "run") == 0
+
+
+def test_a_reply_of_a_file_that_was_replaced_meanwhile_is_not_kept_as_the_former_ones(gguf, server, tmp_path):
+    path = gguf("model.gguf", b"one")
+
+    def replace(body, i):
+        gguf("model.gguf", b"another")
+        return "a reply of whichever"
+
+    server.reply = replace
+    with pytest.raises(StoreError, match="was replaced while it was asked"):
+        asked_of(path, server, tmp_path / "run")
+    server.reply = reply
+    for content in (b"one", b"another"):
+        gguf("model.gguf", content)
+        assert asked_of(path, server, tmp_path / "run") == 1
+
+
+def test_a_reply_of_an_address_that_changed_meanwhile_is_not_kept(server, tmp_path, monkeypatch):
+    with Server("elsewhere") as other, open_run(tmp_path) as store:
+        monkeypatch.setenv("OPENAI_API_KEY", server.key)
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        server.script(lambda number, body: monkeypatch.setenv("OPENAI_BASE_URL", other.url) or status(500))
+        with Endpoint("test-model") as model, pytest.raises(StoreError, match="was replaced while it was asked"):
+            sample(model, "q")
+        assert other.completions == 1
+        assert store.addresses("test-model") == []
 
 
 def test_another_file_in_the_environment_asks_again(gguf, server, tmp_path, monkeypatch):

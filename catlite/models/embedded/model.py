@@ -49,6 +49,7 @@ class _Server:
         self._pid = 0
         self._address: Address | None = None
         self.contexts = 0  # `with embedded()` blocks that are open
+        self.awaited = 0  # calls that wait for it to start
 
     def __reduce__(self) -> tuple[Callable[[Path | None], _Server], tuple[Path | None]]:
         return _server_of, (self.gguf,)
@@ -170,11 +171,15 @@ class _Service(Service):
 
     async def address(self) -> Address:
         """The child's, which starts unless it is running."""
+        self.server.awaited += 1
         try:
             return await asyncio.to_thread(self.server.address)
         except asyncio.CancelledError:
-            weights.stop_fetching()  # or the thread would hold up the end of the program
+            if self.server.awaited == 1:
+                weights.stop_fetching()  # or the thread would hold up the end of the program
             raise
+        finally:
+            self.server.awaited -= 1
 
 
 class Embedded(Endpoint):

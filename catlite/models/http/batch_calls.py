@@ -147,6 +147,9 @@ class _Books(Books):
                     line.most = line.most if booking.room is None else booking.room.most
                     try:
                         yield booking
+                    except asyncio.CancelledError:
+                        booking.sent = line.is_sent
+                        raise
                     except StoreError:
                         if line.batch is not None and line.batch.id is not None:  # which runs, whatever was recorded
                             booking(line.most)

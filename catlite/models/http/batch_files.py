@@ -37,12 +37,13 @@ class Collector:
 
     def pending(self, key: str, missing: list[int]) -> list[tuple[int, ...]]:
         """The indices of the lines that were sent for this key, each with a reply that is missing."""
-        return [self._pending[key, first].samples for first in missing if (key, first) in self._pending]
+        lines = [self._pending.get((key, first)) for first in missing]
+        return [line.samples for line in lines if line is not None and line.is_sent]
 
     def line(self, key: str, samples: tuple[int, ...], *, fresh: bool) -> Line:
         """The line that was sent for these replies, or a new one; `fresh` is always a new one."""
         line = None if fresh else self._pending.get((key, samples[0]))
-        if line is None or line.samples != samples:
+        if line is None or line.samples != samples or not line.is_sent:
             return Line(key, samples)
         del self._pending[key, samples[0]]
         return line
@@ -70,7 +71,8 @@ class Collector:
 
     async def _leave(self, line: Line, batch: Batch) -> None:
         """Nobody waits for this line any more: keep it for whoever asks again, and give up a batch without others."""
-        if batch.path is not None and batch.file is not None:
+        await asyncio.sleep(0)  # those who leave together, since a run ends, are all counted as gone
+        if batch.path is not None and batch.is_sent:
             line.earlier = True
             self._pending[line.key, line.samples[0]] = line
         if batch.waiting == 0:

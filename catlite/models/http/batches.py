@@ -76,6 +76,11 @@ class Line:
     job: concurrency.Job | None = None
 
     @property
+    def is_sent(self) -> bool:
+        """Whether the provider has it, or will have it."""
+        return self.batch is not None and self.batch.is_sent
+
+    @property
     def custom_id(self) -> str:
         """Its name in the file."""
         return hashlib.sha256(f"{self.key} {self.samples[0]}".encode()).hexdigest()[:32]
@@ -117,20 +122,26 @@ class Batch:
     waiting: int = 0
     _done: set[str] = field(default_factory=set)
     _task: asyncio.Task[None] | None = None
-    _creating: bool = False
-    _abandoned: bool = False
+    _creation: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
         """How messages call it."""
         return f"batch {self.id}" if self.id else "a batch"
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether the provider has its requests, or will have them, since others wait for theirs."""
+        uploads = self._task is not None and not self._task.done() and self.waiting > 0
+        return self.file is not None or uploads
+
     def start(self) -> None:
         """See it through from where it is, unless that is being done."""
         if self._task is None or self._task.done():
-            self._abandoned = False
             # In a context of its own: nothing of the call that happened to come last.
             self._task = asyncio.get_running_loop().create_task(self.work(), context=contextvars.Context())
+        elif self._task.cancelling():  # it was abandoned a moment ago
+            self._task.add_done_callback(lambda _: self.start() if self.waiting else None)
 
     async def work(self) -> None:
         """Submit the batch unless it is, wait for its end, and hand every line its row."""
@@ -140,6 +151,8 @@ class Batch:
             state = await self._end()
             rows = await self._rows(state)
         except asyncio.CancelledError:
+            if self._creation is not None:  # which is seen through, or nobody would know of the batch
+                await asyncio.wait([self._creation])
             if self.path is None and self.id is not None:
                 await self._cancel()
             raise
@@ -154,9 +167,8 @@ class Batch:
 
     async def abandon(self) -> None:
         """Stop waiting: a batch with a record is left to the provider, another one is cancelled there."""
-        self._abandoned = True
         if self._task is not None:
-            if not self._creating:  # which is seen through, or nobody would know of the batch
+            if not self._task.cancelling():
                 self._task.cancel()
             await asyncio.wait([self._task])
 
@@ -178,7 +190,13 @@ class Batch:
                     error.args = (f"{error}. Has this server a batch API? Endpoint(…) asks without one",)
                 raise
         await self._save()
-        self._creating = True
+        self._creation = asyncio.create_task(self._make(again))
+        # Retrieved, or asyncio would complain where the batch is given up meanwhile.
+        self._creation.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._creation)
+
+    async def _make(self, again: bool) -> None:
+        """Create the batch of the file, and write down its id."""
         try:
             self.id = await self._create(again)
         except ModelError as error:
@@ -187,14 +205,10 @@ class Batch:
                 if self.path is not None:
                     self.path.unlink(missing_ok=True)
             raise
-        finally:
-            self._creating = False
         await self._save()
         for line in self.lines.values():
             line.text = b""
         _logger.info("%s of %s requests is submitted", self.name, f"{len(self.lines):,}")
-        if self._abandoned:
-            raise asyncio.CancelledError
 
     async def _create(self, again: bool) -> str:
         """Create the batch and return its id. After an attempt with an unknown end, one that exists is taken."""

@@ -134,6 +134,8 @@ class Fleet(Service):
             addresses = store.addresses(self.model)
             if not pool.weights and any(SERVING in address for address in addresses):
                 await pool.looked()
+            if store in self._kept:  # by now, on another event loop perhaps
+                return self._kept[store]
             urls, weights = {replica.shown_address() for replica in self.replicas}, pool.weights
             for address in addresses:
                 served = address.partition(SERVING)[2]

@@ -103,6 +103,7 @@ _DETAILS = {
     "completion_tokens_details": "thinking",
     "output_tokens_details": "thinking",
 }
+_MOST = 10**12  # tokens of one request
 _USAGE = ("usage", "usageMetadata", "usage_metadata")
 
 
@@ -117,7 +118,7 @@ class Counts(NamedTuple):
 def counts(reply: Mapping[str, Any], *, wrote: bool = True) -> Counts:
     """The tokens that a reply says were billed; a count that is missing, negative or impossibly 0 is None.
 
-    `wrote` says whether the reply has any text; a completion of 0 tokens is unknown then.
+    `wrote` says whether the reply has any text; a completion of 0 tokens is unknown then, and where the prompt's is.
     """
     usage = next((reply[name] for name in _USAGE if isinstance(reply.get(name), dict)), reply)
     inside = usage.get("tokens")  # Cohere's own
@@ -139,7 +140,7 @@ def counts(reply: Mapping[str, Any], *, wrote: bool = True) -> Counts:
         if prompt is not None and total is not None:
             beside = max(beside, total - prompt - completion)
         completion += beside
-    if completion == 0 and wrote:
+    if completion == 0 and (wrote or prompt is None):
         completion = None
     if prompt is None:
         cached = None
@@ -162,5 +163,5 @@ def _largest(usage: Mapping[str, Any]) -> dict[str, int]:
 
 
 def whole(value: Any) -> int | None:
-    """`value` as a count; None for a text, True, a negative number and anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """`value` as a count; None for a text, True, a negative number, one that no request reaches, and anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST else None

@@ -73,9 +73,11 @@ class Traffic:
         if self.pace is not None:
             async with self._line:
                 await self.wait(self._next - time.monotonic(), began)
-                self._next = time.monotonic() + 1 / self.pace
+                now = time.monotonic()
+                self._next = now + 1 / self.pace
+        else:
+            now = time.monotonic()
         self.check(began)
-        now = time.monotonic()
         self._under_way += 1
         self._sent.append(now)
         while self._sent[0] < now - 1:

@@ -139,7 +139,8 @@ class LocalModel:
         unknown = [name for name in request if name not in _TAKEN]
         if unknown:
             raise RequestRejected(f"{self.name!r} runs in this process, which takes no {unknown[0]}", status=400)
-        async with kept(self.name, self._address, messages, request, samples) as replies:
+        # Not looked at again, since an adapter's digest takes long: who trains it waits for what it is asked.
+        async with kept(self.name, self._address, messages, request, samples, look_again=False) as replies:
             if missing := replies.missing:
                 fresh = await self._draw(messages, request, missing)
                 await replies.keep(dict(zip(missing, fresh, strict=True)))
@@ -164,7 +165,7 @@ class LocalModel:
                 booking(usage)
             return Rollout("", finish_reason="scored", logprobs=tuple(scores), usage=usage)
 
-        return await kept_scores(self.name, self._address, messages, text, template, score)
+        return await kept_scores(self.name, self._address, messages, text, template, score, look_again=False)
 
     def _books(self) -> Books:
         """Where what is drawn is booked: tokens, at no price and without a request."""

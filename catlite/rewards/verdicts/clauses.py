@@ -11,7 +11,17 @@ import re
 from collections.abc import Iterator
 
 from catlite.rewards.verdicts.statements import LONGEST, NEGATION, NOUN, WEAKENED, statement, without_lead
-from catlite.rewards.verdicts.words import ANSWERS, FOREIGN_NO, FOREIGN_YES, QUOTATION, SIGNS, VERDICTS, word_value
+from catlite.rewards.verdicts.words import (
+    ANSWERS,
+    FOREIGN_LABEL,
+    FOREIGN_NO,
+    FOREIGN_UNMET,
+    FOREIGN_YES,
+    QUOTATION,
+    SIGNS,
+    VERDICTS,
+    word_value,
+)
 
 _MARK = re.compile(
     r"\s*(?:(?P<arrow>[-=]+>|→)|(?P<bind>[:=]|\s[-–—]+(?=\s|\Z)|[–—]|(?<=\w)--(?=\w))|[,;、。]"
@@ -21,7 +31,8 @@ _MARK = re.compile(
     r"|(?<!even )(?<!as )\b(?P<if>if|unless|except|provided|assuming|suppose|as long as|when(?! to\b))\b"
     r"|\band (?=(?:yes|no|it|this|the (?:criterion|criteria|requirement|response|answer|text)|so|therefore|thus|hence|"
     r"not (?:met|satisfied|fulfilled)|unmet)\b)"
-    r"|(?:(?<=\A)|(?<=[,;:–—-] )|(?<=\band ))(?P<so>so|therefore|thus|hence)\b(?! (?:far|that|called|much|many)\b)"
+    rf"|(?:(?<=\A)|(?<=[,;:–—-] )|(?<=\band )|(?<={QUOTATION} ))(?P<so>so|therefore|thus|hence)\b(?! (?:far|that|"
+    rf"called|much|many)\b)"
     rf"|\b(?=because\b|since\b)|(?<={QUOTATION} )(?=which |thereby |thus ))\s*"
 )
 _MARKS = {"bind": ":", "but": "~", "if": "%", "so": ">", "arrow": ">"}
@@ -38,14 +49,34 @@ _CONTENT_DENIED = re.compile(
     r"(?:name|mention|list|include|contain|recommend|use|discuss|suggest|cite|give)s?(?: (?!that\b)[\w'-]+){1,6}); "
     r"(?=(?:the|this) (?:criterion|requirement) is )"
 )
+# "As it does not name lead, the criterion is met."
+_BECAUSE = re.compile(
+    r"\A((?:since|because|as) (?:(?:the|this) (?:response|answer|text|reply)|it|no|nothing) [^,;:]+), "
+    r"(?=(?:the|this) (?:criterion|requirement) is |it (?:is|does|meets)\b|yes\b)"
+)
+# "No issues: the criterion is met." No fault that was found is no verdict.
+_NO_FAULT = re.compile(
+    r"\A(?:there (?:is|are) )?no (?:(?:other|obvious|serious|real|major|apparent|further) )?(?:problem|issue|concern|"
+    r"objection|error|mistake|complaint|flaw|omission|doubt)s?"
+    r"(?: (?:(?:were |was )?(?:found|noted|seen)|here|at all|about (?:it|that)|in (?:it|the (?:response|answer|"
+    r"text))))?"
+    r"(?:\s?[:;,–—]|\s-)\s?"
+)
+# 'It says: "zinc"', without the mark that a quotation is announced with.
+_CITES = re.compile(
+    rf"\A((?:(?:the|this) (?:response|answer|text|reply)|it) (?:says|states|reads|mentions)): (?={QUOTATION}\Z)"
+)
 _UNMARKED = re.compile(r"\A(yes|no) (?=(?:it|because|since|(?:the|this) (?:response|answer|text|reply|criterion))\b)")
 
 _THING = rf"(?:{NOUN}(?: \d{{1,3}}| {QUOTATION})?|it)"
 _NUMBER = rf"(?:(?:the )?(?:{NOUN}|item|question|c|q)\s*)?(?:#|number )?(\d{{1,3}})"
+_OUTPUT = r"(?:my |final |json )*output(?: json)?"
 _LABEL = re.compile(
+    rf"{_OUTPUT}|"
     r"(?:(?:the|my|our|first|initial|final|overall|own|criterion|criteria|binary|judge's) )*"
     r"(?:verdict|answer|conclusion|decision|judge?ment|result|rating|grade|score|evaluation|assessment|outcome|status|"
-    rf"ruling|determination|final)(?: (?:for|on|of) (?:the |this )?{_THING})?(?: (?:is|remains))?"
+    rf"ruling|determination|final|{FOREIGN_LABEL})(?: (?:for|on|of) (?:the |this )?{_THING})?(?: (?:is|"
+    rf"remains))?"
     r"|(?:yes|y|true|met|pass) ?(?:/|or) ?(?:no|n|false|unmet|not met|fail)"
     r"|(?:it|this|that) is an?(?: (?:clear|definite|firm|plain|resounding|absolute))?"
     r"|(?:i|we) (?:would |must |will |have to |can only |therefore |thus |do )*"
@@ -56,21 +87,30 @@ _LABEL = re.compile(
     rf"(?:met|satisfied|fulfill?ed|correct|(?:meet|satisfy|fulfill?|pass) (?:(?:the|this|that|all|these) )*{_THING})"
 )
 _MATERIAL = re.compile(
-    r"(?:the |model |model's )*(?:criterion|criteria|requirement|response|reply|rollout|text|question|prompt|reference|"
+    r"(?:(?:the )?(?:\w+ )?(?:lines?|sentences?|paragraphs?|words|end|ending|part|beginning) (?:of|in|from) "
+    r"(?!.*(?:criteri|requirement)))?(?:the |model |model's )*(?:criterion|criteria|requirement|response|reply|"
+    r"rollout|text|question|prompt|reference|"
     rf"quote|passage|excerpt|input|(?:candidate|student|user)(?:'s \w+)?|{QUOTATION})"
     r"(?: (?:\d{1,3}|to judge|under review|above|below))?"
 )
 _REASON_LABEL = (
-    r"(?:the |my |brief )*(?:reasons?|reasoning|explanation|justification|rationale|analysis|why|notes?|feedback)"
+    r"(?:the |my |brief )*(?:reasons?|reasoning|explanation|justification|rationale|analysis|why|notes?|feedback|"
+    r"evidence|"
+    r"quotes?)"
 )
-_AFFIRMED = r"absolutely|definitely|certainly|of course|indeed|clearly|fully|(?:implicit|explicit)ly|it (?:is|does|has)"
+_AFFIRMED = (
+    r"absolutely|undoubtedly|unquestionably|definitely|certainly|of course|indeed|clearly|fully|"
+    r"(?:implicit|explicit)ly|it (?:is|does|has)"
+)
 _SAYS = (
     r"(?:(?:say|state|claim|contain|include|write|read|quote|assert|declare|insist|pretend|announce|instruct|tell|ask|"
-    r"output|argue|suggest|repeat|mention)(?:s|d|ed)?|said|wrote|told|replie[sd]|(?:ends|begins|starts) with|puts it)"
+    r"output|argue|suggest|repeat|mention)(?:s|d|ed)?|said|wrote|told|replie[sd]|(?:ends|begins|starts|"
+    r"closes)(?: with)?|puts it)"
 )
 REPORT = re.compile(rf"\b{_SAYS}\b|\b(?:alleged|according to|in the words of|quoting|forged|injected|verbatim)\b")
 _BARE_REPORT = (
-    r".*\b(?:(?:was|were|am|been) told|tells? me|asks? me|wants me|(?:says|said) so|instruct\w*)\b.*|"
+    r".*\b(?:(?:was|were|am|been) told|(?:tells?|told|asks?|asked|orders?|ordered|wants?|wanted) me|asked for (?:it|"
+    r"this|a pass)|(?:says|said) so|instruct\w*)\b.*|"
     r"(?:says|claims|writes|states|reads|according to|as stated|as claimed)\b.*"
     r"|(?:it|he|she|they|(?:the|this) (?:response|answer|text|author|model)) (?:says?|claims?|writes?|states?|insists?)"
     r"|it is (?:said|claimed|alleged|reported|thought)|(?:\w+ ){1,2}(?:says?|claims?|thinks?|believes?|argues?)"
@@ -86,17 +126,21 @@ _BEARING = re.compile(
     rf"\b{_ABOUT}\b.*\b{_VERB}\b|\b{_VERB}\b.*\b{_ABOUT}\b|\byes\b"
     r"|\b(?:is|are|was|were|be|been|being|not|never|nothing|nobody|almost|nearly|hardly|barely|only) (?:\w+ )?"
     r"(?:un)?(?:met|satisfied|fulfill?ed)\b"
+    r"|\bnot (?:my|the|a) (?:\w+ )?(?:verdict|answer|opinion|judge?ment|conclusion|view)\b"
     r"|\b(?:verdict|conclusion|(?:the|my|final) answer)\b.*\b(?:is|be|would|no|true|false)\b"
 )
 HEDGE = re.compile(
     rf"{WEAKENED}|\b(?:largely|technically|in no (?:way|sense)|by no means|at no point|somewhat|sort of|hardly|barely|"
     r"scarcely|kind of|unlikely|dubious(?:ly)?|debatable|borderline|unclear|undecided|uncertain|ambiguous|a stretch|"
-    r"it depends|neither|(?:hard|difficult) to (?:say|tell|judge)|in a way|more or less|not applicable|n/a|false|"
+    r"it depends|neither(?! (?!yes|pass|meets|satisf|fulfil|fail|is\b|was\b|does\b|has\b)\w+s\b)|(?:hard|"
+    r"difficult) to (?:say|tell|judge)|in a way|more or less|not applicable|n/a|false|"
     r"untrue|wrong|incorrect|mistaken|nonsense|absurd|"
     r"not (?:true|so|really|quite|fully|entirely|completely|necessarily|exactly|wholly|only))\b"
 )
 _WANTED = re.compile(
-    r"(?:(?:the|this) )?(?:response|answer|text|reply|it|one|there|that)(?: \w+)? (?:should|ought to|must|needs? to)\b"
+    r"(?:(?:the|this) )?(?:response|answer|text|reply|it|one|there|that)(?: \w+)? (?:should|ought to|must|needs? to|"
+    r"comes? close|came close|"
+    r"(?:tries|tried|attempts|attempted|aims|intends)\b(?:(?: to)?(?: (?:meet|satisfy|fulfil)\b.*)?\Z))\b"
     r"|.*\b(?:could|would|might)\b"
 )
 # "It states …" and ", which satisfies the criterion": of what the response shows, a verdict.
@@ -115,7 +159,8 @@ _DENIED = re.compile(
     r"(?:satisfy|meet|fulfill?|match) (?:the|this) (?:stated |given )?(?:criterion|criteria|requirements?)"
 )
 _UNREAL = (
-    r"\b(?:could|would|should|might|may|must|if|unless|instead|rather|only|except|lacks?|omit\w*|miss\w*|without|fail\w*|"
+    r"\b(?:could|would|should|might|may|must|if|unless|instead|rather|only|except|lacks?|omit\w*|miss\w*|without|"
+    r"fail\w*|"
     r"contrary|opposite|little|few|less|other|another|"
     r"user|author|question|prompt|reference|ideal|answer|itself)\b"
 )
@@ -171,8 +216,11 @@ def kinds(sentence: str, *, digits: bool = False, labelled: bool = False) -> str
         'L:y,R'
     """
     asks = sentence.rstrip(" )'!").endswith("?")
-    sentence = _INSERTED.sub("", sentence.rstrip(" .!?…。！？").strip())
-    clauses = list(_cut(_UNMARKED.sub(r"\1, ", _CONTENT_DENIED.sub(r"\1, so ", sentence))))
+    sentence = _NO_FAULT.sub("", _INSERTED.sub("", sentence.rstrip(" .!?…。！？").strip()))
+    sentence = _CITES.sub(r"\1 ", sentence)
+    for inference in (_CONTENT_DENIED, _BECAUSE):
+        sentence = inference.sub(r"\1, so ", sentence)
+    clauses = list(_cut(_UNMARKED.sub(r"\1, ", sentence)))
     string = shown = ""
     for place, (mark, text) in enumerate(clauses):
         binds = clauses[place + 1][0] == ":" if place + 1 < len(clauses) else asks
@@ -253,6 +301,8 @@ def kind(text: str, *, binds: bool, digits: bool, labelled: bool) -> str:
         value = word_value(word, digits=digits) if len(word) < 40 else None
         if value is not None and (_LABEL.fullmatch(label) or re.fullmatch(rf"\D+{_NUMBER}|\D.*\d", label)):
             return "L" + _word_kind(word, value)
+    if FOREIGN_UNMET.fullmatch(bare):
+        return "n"
     if FOREIGN_NO.search(bare):
         return "d"
     if FOREIGN_YES.fullmatch(bare):
@@ -262,6 +312,8 @@ def kind(text: str, *, binds: bool, digits: bool, labelled: bool) -> str:
         return {(True, True): "Y", (True, False): "V", (False, True): "N", (False, False): "K"}[parsed]
     if re.fullmatch(_REASON_LABEL, bare):
         return "W"
+    if bare == QUOTATION and not binds:
+        return "w"
     if _MATERIAL.fullmatch(bare):
         return "C" if re.search(_ABOUT, bare) else "X"
     return _remark_kind(bare, binds=binds)
@@ -309,7 +361,7 @@ def introduces(line: str) -> bool:
     """True for a line that announces somebody else's words: "The response says:", "Response:"."""
     last = re.split(r"(?<=[.!?])\s", line.strip())[-1]
     label = last.rstrip(" :=")
-    if not last or last.endswith((".", "!", "?")):
+    if not last or last.endswith((".", "!", "?")) or re.fullmatch(_OUTPUT, label):
         return False
     if _MATERIAL.fullmatch(label) is not None and not re.search(_ABOUT, label):
         return True

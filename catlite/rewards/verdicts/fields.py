@@ -19,7 +19,8 @@ _REASONS = (
 )  # fmt: skip
 _FILLERS = re.compile(
     r"\b(?:is|are|was|were|it|this|that|the|a|an|has|been|does|do|did|will|be|fully|all|of|for|by|on|to|my|own|final|overall|"
-    r"binary|response|rollout|text|criterion|criteria|requirements?|rubric|item|conditions?|judge|judges|s)\b"
+    r"binary|response|rollout|text|criterion|criteria|requirements?|rubric|item|conditions?|judge|judges|s|"
+    r"yes no|true false)\b"
 )
 # The words of a name without fillers, from the plainest; and what each says of a value: 1, or -1 for the contrary.
 _NAMES = (

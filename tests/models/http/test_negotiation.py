@@ -242,7 +242,7 @@ def test_a_learned_refusal_is_logged_once(server, caplog):
     with caplog.at_level(logging.WARNING, "catlite"):
         for _ in range(3):
             prefer(server, {"temperature": 0.0})
-    (record,) = caplog.records
+    (record,) = (record for record in caplog.records if record.name == "catlite")  # others may log what they collect
     assert "without temperature=0.0 from here on" in record.getMessage()
 
 

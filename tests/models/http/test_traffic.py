@@ -153,7 +153,7 @@ def test_one_retry_after_does_not_hold_up_the_others(server):
 
     asyncio.run(work())
     held, free, again = server.requests
-    assert free.answered - held.answered < 1
+    assert free.answered < again.arrived
     assert again.arrived - held.answered >= 2
 
 
