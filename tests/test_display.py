@@ -1,6 +1,7 @@
 """Results show what a reader asks first, and never act out what a model wrote."""
 
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 
@@ -260,13 +261,14 @@ def test_a_figure_shows_itself_without_pyplot():
 def test_the_card_of_a_training_has_its_figures_and_its_adapter(tmp_path):
     run = pytest.importorskip("catlite.training.run", reason="needs catlite[train]")
     metrics = ({"step": 1, "cat/reward": 0.25}, {"step": 2, "cat/reward": 0.75})
-    trained = run.TrainingRun(tmp_path, None, 2, "all 2 steps were made", True, metrics)
+    policy = SimpleNamespace(adapter=None)
+    trained = run.TrainingRun(tmp_path, policy, 2, "all 2 steps were made", True, metrics)
     card = trained._repr_html_()
     for part in ("all 2 steps were made", "0.25", "0.75", str(tmp_path / "adapter")):
         assert part in card
     assert repr(trained) == f"<TrainingRun {str(tmp_path)!r}: all 2 steps were made>"
     assert trained.plot()._repr_png_().startswith(b"\x89PNG")
-    halted = run.TrainingRun(tmp_path, None, 0, "the judge is down", False)
+    halted = run.TrainingRun(tmp_path, policy, 0, "the judge is down", False)
     assert "Halted" in halted._repr_html_()
 
 
