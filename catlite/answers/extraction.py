@@ -42,7 +42,12 @@ _CUE = re.compile(
     r"|^[*_#> \t]{0,8}(?:final[ \t])?answers[*_]{0,2}[ \t]{0,3}[:：][*_]{0,2}"
     r"|^#{1,6}[ \t]+(?:the[ \t])?answer[ \t]{0,3}$"
     # as in GSM8K, and no heading such as "#### 1. Add them"
-    r"|(?<!\S)#{4}[ \t]*(?=[*_]{0,2}[-−$\d\\])(?![*_]{0,2}\d{1,2}[.)][ \t]+\S)",
+    r"|(?<!\S)#{4}[ \t]*(?=[*_]{0,2}[-−$\d\\])(?![*_]{0,2}\d{1,2}[.)][ \t]+\S)"
+    # in other languages, where a number, a formula or the letter of a choice follows
+    r"|(?:答案(?:应该|應該|应|應)?(?:是|为|為)|答えは|정답은|답은|(?:答案|(?<![^\W_])ответ)(?=[*_ \t]{0,4}[:：—–])"
+    r"|(?<![^\W_])(?:respuesta(?: final| correcta)? es|réponse(?: finale| correcte)? est|antwort (?:ist|lautet)"
+    r"|resposta(?: final| correta)? é|risposta(?: finale| corretta)? è))"
+    r"[*_ \t]{0,4}[:：—–]?[*_ \t]{0,4}(?=[-−+]?[$\d]|\\[(\[a-z]|[(（]?(?-i:[A-J])(?![^\W_]))",
     re.IGNORECASE | re.MULTILINE,
 )
 _FENCE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
@@ -59,8 +64,10 @@ _ABBREVIATION = (
 )
 _PROSE = re.compile(
     rf"{_ABBREVIATION}(?:[.?]|!(?=\s+[A-Z]))(?=\s)(?! [A-Z]\. )|<\|[a-z_]{{2,20}}\|>|</s>|<end_of_turn>"
+    r"|。|(?<=[\d$)}A-J])(?:です|である|입니다|이다)"
     r"|,?\s\(?(?:because|since|which|where|when|so|as|hence|therefore|thus|but|given|assuming"
-    r"|rather than|instead of)\b|,\snot\b",
+    r"|rather than|instead of)\b|,\snot\b|，?\s?(?:因为|因為|所以)"
+    r"|,\s(?:denn|weil|da|porque|pues|ya que|pois|car|parce que|puisque|perché|poiché|так как|потому)\b",
     re.IGNORECASE,
 )
 _ADVERB = re.compile(

@@ -170,6 +170,35 @@ def test_without_a_box_the_last_announced_answer_counts(text, answer):
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
+        ("因此，答案是 42。因为 6 × 7 = 42。", "42"),
+        ("**答案**：$\\frac12$", "\\frac12"),
+        ("正确答案是 C", "C"),
+        ("答えは42です。", "42"),
+        ("정답은 42입니다.", "42"),
+        ("La respuesta final es 42.", "42"),
+        ("La réponse est $x=3$.", "x=3"),
+        ("Die Antwort lautet 7, denn sie ist ungerade.", "7"),
+        ("答案为 5，因为它最大。", "5"),
+        ("A resposta é 7.", "7"),
+        ("La risposta è (C).", "(C)"),
+        ("Ответ: 42", "42"),
+        ("答案是正确的。", None),
+        ("答案 42 不对", None),
+        ("这个答案不是 4", None),
+        ("答えは正しい", None),
+        ("La respuesta es a favor", None),
+        ("La réponse est fausse.", None),
+        ("Die Antwort ist nicht 5.", None),
+        ("Ответ неверен 5", None),
+    ],
+)
+def test_other_languages_announce_a_number_a_formula_or_a_letter(text, answer):
+    assert extract(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
         (r"<think>\boxed{1}</think>\boxed{2}", "2"),
         (r"<think>\boxed{1}</think> done", None),
         (r"\boxed{1}</think>\boxed{2}", "2"),
