@@ -23,14 +23,21 @@ REWARD_COLUMNS = ("reward", "rewards", "reward_error", "reward_cost_usd")
 
 
 def arrow(batch: Any) -> Any:
-    """Make an Arrow table of a batch."""
+    """Make an Arrow table of a batch. Raises ConfigError for a column with values of several types."""
     import pyarrow as pa
 
     if isinstance(batch, pa.Table):
         return batch
-    if isinstance(batch, Mapping):
-        return pa.table({name: pa.array(_plain(column), from_pandas=True) for name, column in batch.items()})
-    return pa.Table.from_pandas(batch, preserve_index=False)
+    columns: dict[str, Any] = {}
+    for name, column in batch.items():
+        try:
+            columns[name] = pa.array(_plain(column) if isinstance(batch, Mapping) else column, from_pandas=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise ConfigError(
+                f"the column {name!r} has values of several types, which a data set cannot hold ({error}): make them "
+                "of one type, texts for example, or leave the column out"
+            ) from None
+    return pa.table(columns)
 
 
 def records(batch: Any) -> list[Row]:

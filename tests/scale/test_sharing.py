@@ -299,6 +299,16 @@ def test_a_row_that_cannot_be_scored_says_why():
     assert "no reference, answer or rubric" in row["reward_error"]
 
 
+@pytest.mark.parametrize("make", [dict, DataFrame])
+def test_a_column_that_the_rewards_cannot_stand_beside_is_named(make):
+    batch = {"prompt": ["Why?", "Why?"], "completion": ["a", "b"], "reference": ["a", "a"], "answer": [7, "seven"]}
+    with pytest.raises(ConfigError, match="the column 'answer' has values of several types"):
+        asyncio.run(Judge(catlite.AnswerMatch())(make(batch)))
+    batch["answer"] = ["7", None]
+    rewards = asyncio.run(Judge(catlite.AnswerMatch(), answer_format="boxed")(make(batch)))
+    assert rewards["answer"].to_pylist() == ["7", None]
+
+
 def test_a_judge_is_kept_and_its_silence_is_null_and_not_zero(endpoint, server, tmp_path):
     server.reply = lambda body, i: "Yes" if "good" in json.dumps(body["messages"]) else "who knows"
     table = pa.table({"prompt": ["Why?"] * 2, "reference": ["Because."] * 2, "completion": ["good", "odd"]})
