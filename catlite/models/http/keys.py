@@ -82,7 +82,7 @@ def sealed_url(value: BaseURL) -> Secret | tuple[Secret, ...] | None:
     urls = tuple(sealed(url) for url in value)
     if not urls or None in urls:
         raise ConfigError(
-            'base_url=[…]: list the addresses of the replicas, such as ["http://a:8000/v1", "http://b:8000/v1"]; for '
+            "base_url=[…] has no address, or an empty one: want that of each replica, such as http://a:8000/v1; for "
             "OpenAI's own or through litellm leave it out"
         )
     return tuple(url for url in urls if url is not None)

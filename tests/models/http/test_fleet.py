@@ -431,9 +431,9 @@ def test_one_that_refuses_the_key_ends_everything_and_is_named(servers):
 @pytest.mark.parametrize(
     ("urls", "message"),
     [
-        ([], "list the addresses"),
-        ([None], "list the addresses"),
-        (["http://a:1/v1", ""], "list the addresses"),
+        ([], "has no address, or an empty one"),
+        ([None], "has no address, or an empty one"),
+        (["http://a:1/v1", ""], "has no address, or an empty one"),
         (["http://a:1/v1", "http://a:1/v1/"], "http://a:1/v1 is in base_url twice"),
         (["http://user:secret-1@a:1/v1", "http://a:1/v1"], "http://a:1/v1 is in base_url twice"),
         (["http://a:1/v1", "b:2"], "'b:2': want a URL"),
