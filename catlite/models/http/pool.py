@@ -7,9 +7,10 @@ consistent hashing with bounded loads, arXiv 1608.01350, and in the routers of S
 
 A replica is left out when a connection to it is refused, and after three failures in a row (429, which is about its
 pace, is none). While it fails it gets one request at a time, so that a server that is quick to fail attracts no
-traffic. Where nothing was answered for 30 seconds with requests in flight, GET /models is asked; when nothing comes of
-that for 30 more, the replica hangs, and its requests go to others. What is left out is asked for GET /models after 1,
-2, 4, … 30 seconds, as long as there are calls, and taken back when it answers.
+traffic. GET /models is asked where an answer is lost, since it may be another server by now, and where nothing was
+answered for 30 seconds with requests in flight; when nothing comes of that for 30 more, the replica hangs, and its
+requests go to others. What is left out is asked for GET /models after 1, 2, 4, … 30 seconds, as long as there are
+calls, and taken back when it answers.
 
 Left out: an account shared with other endpoints, loops or processes that ask the same replicas.
 """
@@ -215,6 +216,8 @@ class Member(Traffic):
             refused = isinstance(error, EndpointUnavailable) and not error.sent
             if refused or self.failures >= _FAILURES:
                 self._leave_out(str(error), gone=refused)
+            elif isinstance(error, EndpointUnavailable) and error.status is None:
+                self._look_now()  # it may have been started again, with another model
 
     def _leave_out(self, trouble: str, *, gone: bool) -> None:
         if not self.trouble:

@@ -395,6 +395,31 @@ def test_a_replica_with_other_weights_under_the_name_is_refused(servers):
         concurrency.run(model.sample(QUESTION))
 
 
+def test_a_replica_that_loses_an_answer_is_looked_at_since_it_may_have_other_weights_by_now(servers, caplog):
+    for server in servers:
+        cards(server, root="Qwen3-4B")
+    with fleet(servers) as model:
+        ask_all(model, questions(6))
+        cards(servers[0], root="Qwen3-0.6B")
+        restarted, lost = servers[0]._answer, []
+
+        def answer(request):
+            if request.method == "POST" and not lost:
+                lost.append(request)
+                return faults.Fault("close"), 0.0
+            return restarted(request)
+
+        servers[0]._answer = answer
+        for _ in range(100):
+            if "serves Qwen3-0.6B under this name" in caplog.text:
+                break
+            assert all(rollout.usable for rollout in ask_all(model, questions(6)))
+        before = counts(servers)[0]
+        assert all(rollout.usable for rollout in ask_all(model, questions(20)))
+    assert "serves Qwen3-0.6B under this name, and another replica, or the run, has Qwen3-4B" in caplog.text
+    assert counts(servers)[0] == before
+
+
 def test_replicas_that_take_prompts_of_other_lengths_are_told_of(servers, caplog):
     for server, tokens in zip(servers, (4096, 32768, 4096), strict=True):
         cards(server, max_model_len=tokens)
