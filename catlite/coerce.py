@@ -227,15 +227,15 @@ def as_estimators(estimators: Any) -> dict[str, Estimator]:
         estimators = [estimators]
     for estimator in estimators or ():
         check_estimator(estimator)
-        name = estimator_name(estimator)
+        name = part_name(estimator)
         count = sum(known.split(" ")[0] == name for known in named)
         named[name if count == 0 else f"{name} {count + 1}"] = estimator
     return named
 
 
-def estimator_name(estimator: Any) -> str:
-    """The name of an estimator in results: that of its function, or of its class."""
-    return str(getattr(estimator, "__name__", type(estimator).__name__))
+def part_name(part: object) -> str:
+    """The name of an estimator or a reward in results and messages: that of its function, or of its class."""
+    return str(getattr(part, "__name__", type(part).__name__))
 
 
 def check_estimator(estimator: Any) -> None:
@@ -272,9 +272,7 @@ def _check_callable(part: Any, role: str, like: str, count: int) -> None:
             signature.bind(*[None] * (3 - count))
         except TypeError:
             hint = ""  # it takes what neither of the two takes
-        raise ConfigError(
-            f"{role} is an async function of {takes}, which {estimator_name(part)} is not{hint}"
-        ) from None
+        raise ConfigError(f"{role} is an async function of {takes}, which {part_name(part)} is not{hint}") from None
 
 
 def _required(kind: type) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from catlite import concurrency
-from catlite.coerce import as_task, check_estimator, estimator_name
+from catlite.coerce import as_task, check_estimator, part_name
 from catlite.data import Estimator, Example, Group, Progress, Prompt, Reference, Task
 from catlite.errors import BudgetReached, EmbeddedModelError, EstimationError, GroupError, ModelError
 from catlite.models.base import Model, Models, check_sampling, shown_name, token_limit
@@ -50,7 +50,7 @@ class Estimating:
     async def estimate(self, example: Example) -> Reference:
         """Make the reference of one question; one that failed, or was not begun, has `.error`."""
         assert self.estimator is not None
-        group, name = Group(example, (), shown_name(self.policy)), estimator_name(self.estimator)
+        group, name = Group(example, (), shown_name(self.policy)), part_name(self.estimator)
         if self.stops:
             return Reference("", None, name, group, error=f"not done: {self.stops[0]}")
         try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from catlite import concurrency
 from catlite.analysis.at_k import checked_sizes
-from catlite.coerce import estimator_name
+from catlite.coerce import part_name
 from catlite.data import Estimator, Group, Reference, Reward
 from catlite.errors import EstimationError
 from catlite.evaluation import areestimate
@@ -64,7 +64,7 @@ async def ascaling(
     for size in sizes:
         score, error, questions = again.score(str(size))
         failed = sum(row.score is None for row in again.rows if row.system == str(size))
-        row = {"estimator": estimator_name(estimator), "g": size, "score": score, "se": error}
+        row = {"estimator": part_name(estimator), "g": size, "score": score, "se": error}
         rows.append(row | {"questions": questions, "failed": failed})
     return data_frame(rows)
 
@@ -90,4 +90,4 @@ class First:
         if not part.replies:
             raise EstimationError(f"none of the first {self.size} rollouts came", group)
         first = part.replies[0]
-        return Reference(first.text, first.answer, estimator_name(self.estimator), part)
+        return Reference(first.text, first.answer, part_name(self.estimator), part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from catlite.coerce import estimator_name
+from catlite.coerce import part_name
 from catlite.data import Estimator, Task
 from catlite.models.base import Model, token_limit
 from catlite.references.greedy import Greedy
@@ -21,5 +21,5 @@ def systems(
     estimators: dict[str, Estimator] = {"greedy": Greedy(model, sampling)}
     if task.verifiable:
         estimators[f"majority of {n}"] = MajorityVote()
-    name = f"synthesis of {n}" if isinstance(synthesis, Synthesis) else estimator_name(synthesis)
+    name = f"synthesis of {n}" if isinstance(synthesis, Synthesis) else part_name(synthesis)
     return estimators | {f"{name} 2" if name in estimators else name: synthesis}

@@ -35,7 +35,7 @@ from catlite.rollouts import is_hopeless
 from catlite.runs.session import distinct, listening, noting
 from catlite.training.config import TrainConfig
 from catlite.training.lora import TrainablePolicy
-from catlite.training.scored import Batch, Scored, diagnostics, make_reference, make_rewards, name_of
+from catlite.training.scored import Batch, Scored, diagnostics, make_reference, make_rewards, part_name
 from catlite.training.trl import ranks
 
 log = logging.getLogger("catlite.training")
@@ -133,7 +133,7 @@ class Rewarder:
         except TimeoutError as error:
             if bound.expired():
                 return Scored(group, reference, nothing, f"no reward within {self.timeout:g} s: raise {self.wait_dial}")
-            return Scored(group, reference, nothing, f"{name_of(called)} ran out of time: {_text(error)}", final=True)
+            return Scored(group, reference, nothing, f"{part_name(called)} ran out of time: {_text(error)}", final=True)
         except StoreError:
             raise
         except ConfigError as error:
@@ -151,7 +151,7 @@ class Rewarder:
             return Scored(group, reference, nothing, _text(error), final=True)
         if any(reward is not None for reward in rewards):
             return Scored(group, reference, tuple(rewards))
-        why = f"{name_of(self.reward)} could judge no rollout" + (f": {failures[-1]}" if failures else "")
+        why = f"{part_name(self.reward)} could judge no rollout" + (f": {failures[-1]}" if failures else "")
         return Scored(group, reference, tuple(rewards), why, final=not _may_pass(failures))
 
     def _fault_of(self, reference: Reference) -> str | None:

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from catlite import answers
-from catlite.coerce import kind_of
+from catlite.coerce import kind_of, part_name as part_name
 from catlite.data import Estimator, Group, Reference, Reward
 from catlite.errors import ConfigError
 from catlite.references.synthesis import TRIMMED
@@ -78,7 +78,7 @@ async def make_reference(estimator: Estimator, group: Group) -> Reference:
     reference: object = await _await(estimator, group)
     if not isinstance(reference, Reference):
         raise ConfigError(
-            f"the estimator {name_of(estimator)} gave {kind_of(reference)}: give a Reference, with abstained=True "
+            f"the estimator {part_name(estimator)} gave {kind_of(reference)}: give a Reference, with abstained=True "
             "where there is none"
         )
     return reference
@@ -93,20 +93,15 @@ async def _await(part: Callable[..., Any], *arguments: object) -> Any:
     result = part(*arguments)
     if not inspect.isawaitable(result):
         raise ConfigError(
-            f"{name_of(part)} gave {kind_of(result)} at once, and nothing to await: write it as an async function, "
+            f"{part_name(part)} gave {kind_of(result)} at once, and nothing to await: write it as an async function, "
             "`async def …`"
         )
     return await result
 
 
-def name_of(part: object) -> str:
-    """How an estimator or a reward is called in messages."""
-    return str(getattr(part, "__name__", type(part).__name__))
-
-
 def check_rewards(rewards: Any, expected: int, reward: Reward) -> list[float | None]:
     """`rewards` as floats or None. Raises ConfigError for another number than `expected`, or what is not a reward."""
-    name = name_of(reward)
+    name = part_name(reward)
     if not isinstance(rewards, list | tuple) or len(rewards) != expected:
         kind = f"{len(rewards)} values" if isinstance(rewards, list | tuple) else type(rewards).__name__
         raise ConfigError(

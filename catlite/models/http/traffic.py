@@ -70,13 +70,12 @@ class Traffic:
 
     async def turn(self, began: float) -> float:
         """Wait for the next request's turn, and return its time. Raises EndpointDown when the endpoint went down."""
+        now = time.monotonic()
         if self.pace is not None:
             async with self._line:
                 await self.wait(self._next - time.monotonic(), began)
                 now = time.monotonic()
                 self._next = now + 1 / self.pace
-        else:
-            now = time.monotonic()
         self.check(began)
         self._under_way += 1
         self._sent.append(now)

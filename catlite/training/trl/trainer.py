@@ -177,7 +177,9 @@ class CatGRPOTrainer(_Watched, GRPOTrainer):  # type: ignore[misc]
         which TRL lays out otherwise, do not occur where there is a Watch.
         """
         arguments = self.args
-        several = updates_of_batch(arguments) > 1
+        several = (
+            arguments.num_iterations > 1 or arguments.steps_per_generation != arguments.gradient_accumulation_steps
+        )
         weighed = arguments.loss_type == "bnpo" or getattr(arguments, "top_entropy_quantile", 1.0) < 1
         sharing = self.watch is not None and self._share_prompts and not arguments.gradient_checkpointing
         return sharing and not several and not weighed
