@@ -23,7 +23,8 @@ from catlite.runs import atomic
 
 T = TypeVar("T")
 _VERSION = 1
-# What may differ from one part of a run to the next without changing what its steps are.
+# What may differ from one part of a run to the next without changing what its steps are; `steps` where the learning rate
+# is constant.
 _FREE = frozenset({"steps", "judge_wait"})
 _FREE_IN_TRL = frozenset({"per_device_train_batch_size"})  # gradients are summed over the same rollouts
 
@@ -204,10 +205,14 @@ def _compare(folder: Path, name: str, was: Any, now: Any) -> None:
     """Raise ConfigError when the run in `folder` was begun with another value of `name`."""
     if name == "config" and isinstance(was, dict):
         was, now = (config | {"trl": _fixed(config.get("trl"))} for config in (was, now))
-        changed = [key for key in now if key not in _FREE and was.get(key) != now[key]]
+        schedule = str(now["trl"].get("lr_scheduler_type", "constant"))
+        free = _FREE if schedule.startswith("constant") else _FREE - {"steps"}
+        changed = [key for key in now if key not in free and was.get(key) != now[key]]
         if not changed:
             return
         name, was, now = changed[0], was.get(changed[0]), now[changed[0]]
+        if name == "steps":
+            now = f"{now} (the learning rate follows the schedule {schedule!r} over all steps)"
     if was == now:
         return
     if name == "model":

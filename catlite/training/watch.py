@@ -64,11 +64,10 @@ class Watch:
         """Add `check` to the history; return whether it is the best so far."""
         self.history.append(check)
         value = getattr(check, self.best_by)
-        known = math.nan if self.best is None else getattr(self.best, self.best_by)
-        if value is not None and (math.isnan(known) or value > known):
-            self.best = check
-            return True
-        return False
+        if value is None or math.isnan(value) or (self.best and value <= getattr(self.best, self.best_by)):
+            return False
+        self.best = check
+        return True
 
     def note_rollouts(self) -> None:
         """Note that a step's rollouts are drawn."""

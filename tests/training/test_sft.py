@@ -234,7 +234,12 @@ def test_sft_refuses_an_empty_task(folder):
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"epochs": 0}, "at least 1"), ({"validation": 1.0}, "below 1"), ({"lora_layers": 2}, "share")],
+    [
+        ({"epochs": 0}, "at least 1"),
+        ({"validation": 1.0}, "below 1"),
+        ({"validation": "0.1"}, "validation='0.1': want a share"),
+        ({"lora_layers": 2}, "share"),
+    ],
 )
 def test_settings_that_cannot_be_are_refused(changes, said):
     with pytest.raises(ConfigError, match=said):
