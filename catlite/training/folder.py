@@ -23,8 +23,8 @@ from catlite.runs import atomic
 
 T = TypeVar("T")
 _VERSION = 1
-# What may differ from one part of a run to the next without changing what its steps are; `steps` where the learning rate
-# is constant.
+# What may differ from one part of a run to the next without changing what its steps are; `steps` only while the
+# learning rate is constant.
 _FREE = frozenset({"steps", "judge_wait"})
 _FREE_IN_TRL = frozenset({"per_device_train_batch_size"})  # gradients are summed over the same rollouts
 

@@ -1,4 +1,4 @@
-"""A step of training is the gradient of GRPO's loss, written out here once more (arXiv 2402.03300, equations 3 and 4)."""
+"""A step of training is the gradient of GRPO's loss, written out here once more (arXiv 2402.03300)."""
 
 import math
 import zlib
@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs catlite[train]")
 pytest.importorskip("trl", reason="needs catlite[train]")
 from tiny import tiny_model  # noqa: E402
-from trainings import constant, newer_trl, open_task, small, trained  # noqa: E402
+from trainings import newer_trl, open_task, small, trained  # noqa: E402
 
 from catlite.training.trl.trainer import CatGRPOTrainer  # noqa: E402
 
@@ -18,7 +18,7 @@ BETA, RATE, LIMIT = 0.5, 4.0, 24
 
 
 def rewards_of(question, texts):
-    """None for the second rollout, and in every other group for all but the first, which has nothing to compare with."""
+    """None for the second rollout, and in every other group for all but the first, which then is alone."""
     alone = question in ("q1", "q3", "q5")
     return [
         None if at == 1 or (alone and at) else zlib.crc32(text.encode()) % 100 / 100 for at, text in enumerate(texts)
