@@ -79,7 +79,8 @@ def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, 
                 "questions": len(both),
             }
         )
-    return data_frame(rows)
+    columns = ["system", "baseline", "difference", "se", "low", "high", "relative_gain", "p_welch", "questions"]
+    return data_frame(rows, columns)  # also of an evaluation without another system
 
 
 def resample(rows: Array, seed: int) -> Array:
