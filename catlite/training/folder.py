@@ -14,7 +14,7 @@ import contextlib
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -177,8 +177,12 @@ class Lines:
         """Remove the lines after step `until`, which will be made again; return the others."""
         rows = self.read(until)
         if self.path.exists():
-            atomic.write(self.path, [json.dumps(row) + "\n" for row in rows])
+            self.write(rows)
         return rows
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Replace all lines."""
+        atomic.write(self.path, [json.dumps(row) + "\n" for row in rows])
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add a line."""
