@@ -258,12 +258,13 @@ def rollout_sampling(config: TrainConfig | SFTConfig, name: str, loaded: Mapping
 
 
 def check_warm(sampling: Mapping[str, Any], where: str) -> None:
-    """Raise ConfigError for temperature 0, which `where` sets."""
-    if sampling.get("temperature") == 0:
-        raise ConfigError(
-            f"{where}={{'temperature': 0}}: the rollouts of a group would all be the same, and the loss divides by "
-            "their deviation: want more than 0, such as 1"
-        )
+    """Raise ConfigError for greedy decoding, which `where` sets."""
+    for name, value in (("temperature", 0), ("top_p", 0), ("top_k", 1), ("min_p", 1)):
+        if sampling.get(name) == value:
+            raise ConfigError(
+                f"{where}={{{name!r}: {value}}}: the rollouts of a group would all be the same, and have nothing to "
+                "compare: want replies that differ, such as by temperature 1 and no filter"
+            )
 
 
 def _check_settings(config: TrainConfig | SFTConfig, whole: tuple[str, ...], above_zero: tuple[str, ...]) -> None:

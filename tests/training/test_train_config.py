@@ -59,6 +59,7 @@ def test_config_has_few_dials_each_with_its_why():
         ({"sampling": {"temperatur": 1}}, "did you mean temperature"),
         ({"judge_wait": 0}, "positive"),
         ({"sampling": {"temperature": 0}}, "would all be the same"),
+        ({"sampling": {"top_k": 1}}, r"'top_k': 1}: .* would all be the same"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(changes, said):
