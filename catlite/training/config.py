@@ -6,13 +6,12 @@ table of where they do not.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self, TypeVar
 
-from catlite.checks import positive, share, whole_number
+from catlite.checks import positive, share, whole_number, zero_or_more
 from catlite.coerce import check_reward, kind_of
 from catlite.data import Reward
 from catlite.errors import ConfigError
@@ -98,9 +97,7 @@ class TrainConfig(_Settings):
                 f"num_generations={self.num_generations}: a group of one has nothing to compare its rollout with, so "
                 "its advantage is always 0. Use at least 2; the paper uses 8"
             )
-        number = isinstance(self.beta, int | float) and not isinstance(self.beta, bool)
-        if not number or not 0 <= self.beta < math.inf:
-            raise ConfigError(f"beta={self.beta!r}: the weight of the KL penalty is a finite number of 0 or more")
+        zero_or_more("beta", self.beta, "the weight of the KL penalty")
         if self.stop not in STOPS:
             raise ConfigError(f'stop={self.stop!r}: want None (fixed steps), "gap", "reward", "flips" or "gold"')
         whole_number("gold_every", self.gold_every)

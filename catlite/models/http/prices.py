@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from catlite.checks import zero_or_more
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -27,6 +29,9 @@ class Price:
         completion: US dollars per million tokens written.
         cached: US dollars per million prompt tokens that the provider had in its cache; None takes `prompt`.
 
+    Raises:
+        ConfigError: for what is not a finite number of 0 or more, by which no budget could be kept.
+
     Example:
         >>> Price(0.15, 0.60).cost(1_000_000, 500_000, 0)
         0.45
@@ -35,6 +40,10 @@ class Price:
     prompt: float
     completion: float
     cached: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("prompt", "completion") if self.cached is None else ("prompt", "completion", "cached"):
+            zero_or_more(name, getattr(self, name), "a price, in US dollars per million tokens,")
 
     def cost(self, prompt_tokens: int | None, completion_tokens: int | None, cached_tokens: int | None) -> float | None:
         """Add up a request in US dollars.
