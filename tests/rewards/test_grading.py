@@ -141,6 +141,19 @@ def test_official_metrics_are_those_of_the_verdicts():
         official(evaluate(Task("sums", (Example("1?", "1", answer_format="boxed"),)), POLICY, n=1))
 
 
+def test_official_metrics_are_of_the_examples_own_criteria_alone():
+    score = ScriptedModel(lambda prompt, i: json.dumps({"reason": "r", "score": 7}), "judge")
+    listed = [f"The response names metal number {number}." for number in range(5)]
+    proposer = ScriptedModel(lambda prompt, i: json.dumps({"criteria": listed}), "proposer")
+    yes = ScriptedModel(lambda prompt, i: json.dumps({"reason": "r", "met": True}), "judge")
+    task = Task("health", (Example("Zinc?", "zinc", rubric=ZINC),))
+    for grader in (ExpertRubric(score, mode="holistic"), RubricReward(proposer, yes)):
+        graded = evaluate(task, POLICY, grader=grader, n=2)
+        assert graded.rows[0].score is not None
+        with pytest.raises(ConfigError, match="not judged criterion by criterion of their examples' rubrics"):
+            official(graded)
+
+
 def test_a_gain_over_a_negative_score_is_not_told():
     policy = ScriptedModel(lambda prompt, i: "iron", "policy")
     grader = ExpertRubric(ScriptedModel(names_it, "judge"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 
 import pytest
 
@@ -20,6 +21,7 @@ from catlite import (
     ScriptedModel,
     Usage,
 )
+from catlite.criteria import Verdict
 from catlite.errors import ConfigError, RequestRejected, RubricError
 from catlite.rewards.judge import judge_group
 from catlite.rewards.proposal import propose_rubric
@@ -58,6 +60,12 @@ def test_an_unjudged_criterion_leaves_both_sums():
 def test_a_score_wants_one_verdict_per_criterion():
     with pytest.raises(ConfigError, match="1 verdicts for a rubric of 2"):
         rubric(1, 1).score([True])
+
+
+@pytest.mark.parametrize("met", [math.nan, 7, -0.1, "yes", Verdict(Criterion("Zinc."), True)], ids=repr)
+def test_a_verdict_that_is_none_has_no_score(met):
+    with pytest.raises(ConfigError, match=r"verdict 2 is .*: want True, False, a share from 0 to 1, or None"):
+        rubric(1, 1).score([True, met])
 
 
 def propose(*replies, reference="Zinc competes with iron: take them two hours apart.", **options):
@@ -236,6 +244,12 @@ def test_a_rubric_of_texts_is_one_of_criteria_and_what_is_none_is_refused():
         ([Criterion("Zinc."), Criterion("Iron.", float("nan"))], "criterion 2 has points=nan"),
         ([Criterion("Zinc.", float("inf"))], "points=inf"),
         ([Criterion("Zinc.", "5")], "points='5'"),
+        ([Criterion("Zinc.", True)], "points=True"),
+        ({"Zinc.": 5, "Iron.": -2}, "are dict, not a list"),
+        ({"Zinc.", "Iron."}, "are set, not a list"),
+        ([Criterion(5)], "criterion 1 is int"),
+        ([Criterion(" ")], "criterion 1 is empty"),
+        ([Criterion("Zinc.", tags="axis:accuracy")], "tags='axis:accuracy': want a tuple"),
     ):
         with pytest.raises(ConfigError, match=message):
             Rubric(wrong)
