@@ -52,6 +52,11 @@ def test_a_relative_judge_remembers_what_it_judged():
     assert "judged" not in repr(reward)
 
 
+def test_a_seed_that_is_no_whole_number_is_refused():
+    with pytest.raises(ConfigError, match="seed='0': want a whole number"):
+        RelativeJudge(ScriptedModel(lambda prompt, i: ""), seed="0")
+
+
 def test_the_order_is_shuffled_by_the_group_and_the_seed_and_is_the_same_again():
     texts = [f"answer number {number}" for number in range(8)]
     orders = []

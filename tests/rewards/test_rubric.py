@@ -423,6 +423,14 @@ def test_criteria_can_be_proposed_from_rollouts_beside_the_reference():
     assert "tell the better responses above from the worse ones" in asked
 
 
+def test_a_reference_that_is_a_rollout_is_not_shown_as_another_one():
+    group = Group(Example("q"), tuple(map(Rollout, ("Take zinc.", "Take iron.", "Take zinc.", "Take tin."))))
+    reward = RubricReward(proposer(), judge(), from_rollouts=2)
+    asyncio.run(reward(group, Reference("Take zinc.", None, "MajorityVote", group)))
+    prompt = reward.proposer.calls[0][0][0]["content"]
+    assert [prompt.count(text) for text in ("Take zinc.", "Take iron.", "Take tin.")] == [1, 1, 1]
+
+
 def test_a_rubric_of_other_rollouts_is_proposed_anew():
     reward = RubricReward(proposer(), judge(), from_rollouts=2)
     for text in ("zinc", "iron", "zinc"):
@@ -465,6 +473,7 @@ def test_positive_only_leaves_out_criteria_with_negative_points():
         ({"dropout": -0.1}, "from 0 to below 1"),
         ({"dropout": "0.5"}, "from 0 to below 1"),
         ({"from_rollouts": 2.5}, "whole number"),
+        ({"seed": "0"}, "seed='0': want a whole number"),
         ({"from_rollouts": 2, "from_question": True}, "question alone"),
         ({"mode": "explicit"}, "holistic"),
     ],
@@ -703,3 +712,11 @@ def test_a_changed_copy_of_a_reward_proposes_a_rubric_of_its_own(tmp_path):
     assert len(asyncio.run(reward.propose(group, reference))[0]) == 3
     assert len(asyncio.run(wider.propose(group, reference))[0]) == 6
     assert not wider.judged
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"penalty": -1}, {"penalty": math.inf}, {"penalty": math.nan}, {"penalty": True}, {"count": 5}], ids=str
+)
+def test_a_length_penalty_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ConfigError, match=f"{next(iter(wrong))}="):
+        LengthPenalty(ModelAsJudge(judge()), **wrong)
