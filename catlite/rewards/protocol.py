@@ -73,16 +73,22 @@ def check_gradable(reward: object, task: Task, by: str | None = None) -> None:
 
 
 def warn_own_judge(policy: Model, reward: object) -> None:
-    """OwnJudgeWarning when the judge of `reward` is `policy`, or is called like it; of a Panel each member counts."""
+    """OwnJudgeWarning when the judge of `reward` is `policy`, or has its name; of a Panel each member counts."""
     judges = [judge for layer in layers(reward) if isinstance(judge := getattr(layer, "judge", None), Model)]
     policies = _names(policy)
-    own = [name for judge in judges for name in _names(judge) if name in policies]
+    own = [name for judge in judges for name in _names(judge) if any(same_model(name, other) for other in policies)]
     if own:
         concurrency.warn(
             f"{own[0]!r} judges its own replies: it shares their mistakes, and in training it learns what its "
             "own judge lets pass. Another model as judge= avoids that",
             OwnJudgeWarning,
         )
+
+
+def same_model(name: str, other: str) -> bool:
+    """Tell whether both name one model, with or without its provider: "gpt-4o" and "openai/gpt-4o"."""
+    short, long = sorted((name.lower(), other.lower()), key=len)
+    return long == short or long.endswith(f"/{short}")
 
 
 def _names(model: Model) -> list[str]:

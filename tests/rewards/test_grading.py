@@ -113,6 +113,9 @@ def test_a_policy_that_judges_itself_is_warned_of():
     own = ScriptedModel(lambda prompt, i: "yes", "policy")
     with pytest.warns(OwnJudgeWarning, match="'policy' judges its own replies"):
         evaluate(TASK, POLICY, grader=LengthPenalty(ExpertRubric(own)), n=1)
+    named = ScriptedModel(lambda prompt, i: "yes", "provider/Policy")
+    with pytest.warns(OwnJudgeWarning, match="'provider/Policy' judges its own replies"):
+        evaluate(TASK, POLICY, grader=ExpertRubric(named), n=1)
     with pytest.warns(OwnJudgeWarning, match="'policy' judges its own replies"):
         evaluate(TASK, Panel([POLICY, ANCHOR]), grader=ExpertRubric(own), n=2)
     with warnings.catch_warnings():
