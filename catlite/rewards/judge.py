@@ -151,7 +151,8 @@ class _Inquiry:
                 return await self._ask_for_word(shown, criterion)
             met, reason = await self._ask_for_verdict(shown, criterion)
         except RequestRejected as error:
-            if isinstance(error, ContextOverflow) or error.for_every_prompt:
+            # Where the first criterion does not fit, no other one will.
+            if error.for_every_prompt or (isinstance(error, ContextOverflow) and criterion is self.criteria[0]):
                 raise
             return Verdict(criterion, None, f"the judge refused: {error}")
         if met is None or isinstance(met, bool):

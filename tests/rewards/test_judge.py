@@ -148,6 +148,17 @@ def test_a_rollout_too_long_for_the_judge_is_none_and_asked_about_once():
     assert len(judge.calls) == 1
 
 
+def test_a_later_criterion_that_does_not_fit_takes_no_verdict_from_the_others():
+    def tight(prompt, i):
+        if "iron" in prompt[0]["content"]:
+            raise ContextOverflow("the context is full", status=400)
+        return MET
+
+    judgement, _ = judged(group("zinc"), tight)
+    assert [verdict.met for verdict in judgement.verdicts_GC[0]] == [True, None]
+    assert judgement.rewards_G == (1.0,)
+
+
 def test_thinking_is_no_part_of_what_is_judged():
     judgement, judge = judged(group("<think>zinc and iron, of course</think>Ask a pharmacist.", "<think>zinc"))
     assert judgement.rewards_G == (0.0, 0.0)
