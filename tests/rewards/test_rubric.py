@@ -278,6 +278,20 @@ def test_a_rubric_is_asked_for_again_without_greed():
     assert [sampling.get("temperature") for *_, sampling in proposer.calls] == [0.0, None]
 
 
+@pytest.mark.parametrize("points", ["points", "weight"])
+def test_a_fault_that_would_cost_points_is_not_taken_for_something_good(points):
+    fault = {"criterion": "The response tells the reader to stop iron.", points: -4}
+    listed = [{"criterion": text, points: 5} for text in FIVE[:4]]
+    found, _ = propose(json.dumps({"criteria": [*listed, fault]}), json.dumps({"criteria": FIVE[4:]}))
+    assert criteria(found) == FIVE
+
+
+@pytest.mark.parametrize("rollouts", ["Take zinc.", [Rollout("Take zinc.")]], ids=str)
+def test_rollouts_beside_a_reference_are_texts(rollouts):
+    with pytest.raises(ConfigError, match="want a list of the texts"):
+        propose(json.dumps({"criteria": FIVE}), rollouts=rollouts)
+
+
 def test_an_empty_reference_is_refused():
     with pytest.raises(ConfigError, match="reference is empty"):
         propose(json.dumps({"criteria": FIVE}), reference=" ")
