@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from catlite import concurrency
 from catlite.analysis.at_k import checked_sizes
-from catlite.coerce import part_name
+from catlite.coerce import check_estimator, part_name
 from catlite.data import Estimator, Group, Reference, Reward
 from catlite.errors import EstimationError
 from catlite.evaluation import areestimate
@@ -50,7 +50,7 @@ async def ascaling(
         A DataFrame with columns estimator, g, score, se, questions, failed.
 
     Raises:
-        ConfigError: when a size is larger than the groups.
+        ConfigError: for a size larger than the groups, or what is no estimator.
 
     Example:
         >>> synthesis = catlite.Synthesis("gpt-4o-mini")
@@ -80,6 +80,9 @@ class First:
 
     estimator: Estimator
     size: int
+
+    def __post_init__(self) -> None:
+        check_estimator(self.estimator)
 
     async def __call__(self, group: Group) -> Reference:
         """The reference of that part of `group`."""
