@@ -18,6 +18,7 @@ from catlite.data import Estimator, Group, Reference, Reward
 from catlite.errors import EstimationError
 from catlite.evaluation import areestimate
 from catlite.results import Evaluation, as_evaluation
+from catlite.rollouts import make_reference
 from catlite.runs.budget import Budget
 from catlite.text import data_frame
 
@@ -88,7 +89,7 @@ class First:
         """The reference of that part of `group`."""
         part = Group(group.example, group.rollouts[: self.size])
         if part.usable:
-            return await self.estimator(part)
+            return await make_reference(self.estimator, part)
         # Nothing to estimate from, as happens to one truncated rollout: what was sampled stands for itself.
         if not part.replies:
             raise EstimationError(f"none of the first {self.size} rollouts came", group)

@@ -22,6 +22,7 @@ from catlite import (
     Synthesis,
     Task,
     Usage,
+    estimate,
     evaluate,
     report,
 )
@@ -107,6 +108,49 @@ def test_examples_without_a_rubric_are_refused_before_anything_is_sent():
     with pytest.raises(ConfigError, match="RubricReward grades by the answer of an example, and 2 of 2"):
         evaluate(TASK, policy, grader=RubricReward(ANCHOR, ANCHOR), n=2)
     assert policy.calls == []
+
+
+def at_once(group, *reference):
+    return [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("scores", "why"),
+    [
+        (["1", 1.0], "the reward scored gave '1' for rollout 0: want a float or None"),
+        ([1.0, math.inf], "gave inf for rollout 1: give None"),
+        (5, "gave int for a group of 2 rollouts"),
+        ({"a": 1.0, "b": 0.0}, "gave dict for a group of 2 rollouts"),
+    ],
+    ids=str,
+)
+def test_scores_that_are_none_are_refused_in_words(scores, why):
+    async def scored(group, reference):
+        return scores
+
+    with pytest.raises(ConfigError, match=why):
+        evaluate(TASK, POLICY, grader=scored, n=2)
+
+
+def test_a_score_of_nan_is_no_score():
+    async def half(group, reference):
+        return [math.nan, 1.0]
+
+    assert evaluate(TASK, POLICY, grader=half, n=2).rows[0].scores == (None, 1.0)
+
+
+def test_what_is_not_async_or_gives_no_reference_is_refused_in_words():
+    async def text(group):
+        return "zinc"
+
+    with pytest.raises(ConfigError, match="at_once gave a list at once, and nothing to await"):
+        evaluate(TASK, POLICY, grader=at_once, n=2)
+    sums = [Example("1+1?", "2", answer_format="boxed")]
+    with pytest.raises(ConfigError, match="at_once gave a list at once, and nothing to await"):
+        evaluate(sums, POLICY, estimators=at_once, n=2)
+    for call in (lambda: evaluate(sums, POLICY, estimators=text, n=2), lambda: estimate(sums, POLICY, estimator=text)):
+        with pytest.raises(ConfigError, match="the estimator text gave a str: give a Reference"):
+            call()
 
 
 def test_a_policy_that_judges_itself_is_warned_of():
