@@ -248,6 +248,17 @@ def check_reward(reward: Any) -> None:
     _check_callable(reward, "a reward", "AnswerMatch() or RubricReward(proposer, judge)", 2)
 
 
+async def await_part(part: Callable[..., Any], *arguments: object) -> Any:
+    """What an estimator or a reward gives for `arguments`. Raises ConfigError for one that is not async."""
+    result = part(*arguments)
+    if not inspect.isawaitable(result):
+        raise ConfigError(
+            f"{part_name(part)} gave {kind_of(result)} at once, and nothing to await: write it as an async function, "
+            "`async def …`"
+        )
+    return await result
+
+
 def _check_callable(part: Any, role: str, like: str, count: int) -> None:
     """ConfigError, with an example of the `role`, unless `part` can be called with `count` arguments."""
     if isinstance(part, type):

@@ -16,7 +16,16 @@ from catlite.models.naming import UNNAMED, BaseURL, Secret, notes_on, opened, se
 from catlite.preflight import check_policy, check_readable
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import check_group, ends_run, keeping, noted, raise_if_nothing_came, sample_group, under_way
+from catlite.rollouts import (
+    check_group,
+    ends_run,
+    keeping,
+    make_reference,
+    noted,
+    raise_if_nothing_came,
+    sample_group,
+    under_way,
+)
 from catlite.runs.budget import Budget
 from catlite.runs.session import copies, copy_of, working
 
@@ -56,7 +65,7 @@ class Estimating:
         try:
             group = await sample_group(self.policy, example, self.n, min_usable=self.min_usable, **self.sampling)
             with keeping(group):
-                reference = await self.estimator(group)
+                reference = await make_reference(self.estimator, group)
         except EmbeddedModelError:
             raise
         except (GroupError, EstimationError, BudgetReached, ModelError) as error:

@@ -13,10 +13,12 @@ from typing import Any
 
 from catlite import answers
 from catlite.checks import whole_number
-from catlite.data import Example, Group, Reference, Response, Rollout
+from catlite.coerce import await_part, kind_of, part_name
+from catlite.data import Estimator, Example, Group, Reference, Response, Rollout
 from catlite.errors import (
     BudgetReached,
     CatliteError,
+    ConfigError,
     EndpointDown,
     GroupError,
     ModelError,
@@ -212,6 +214,17 @@ def keeping(group: Group) -> Iterator[None]:
         if error.group is None:
             error.group = group
         raise
+
+
+async def make_reference(estimator: Estimator, group: Group) -> Reference:
+    """The reference of `group`. Raises ConfigError for an estimator that is not async, or gives something else."""
+    reference: object = await await_part(estimator, group)
+    if not isinstance(reference, Reference):
+        raise ConfigError(
+            f"the estimator {part_name(estimator)} gave {kind_of(reference)}: give a Reference, with abstained=True "
+            "where there is none"
+        )
+    return reference
 
 
 def advice(rollout: Response) -> str | None:

@@ -51,7 +51,7 @@ class RubricReward(Audited):
         judge: answers them; a model that is not the policy, or the policy learns what its own judge lets pass.
         mode: "single", "batch", "soft", "levels" or "holistic" (see rewards/judge.py); "single".
         from_question: proposes from the question instead, the ablation of App. A.2; False.
-        from_rollouts: how many usable rollouts of the group the proposer sees beside the reference, so that the
+        from_rollouts: how many other usable rollouts of the group the proposer sees beside the reference, so that the
             criteria tell good ones from bad ones; 0, as in the paper.
         positive_only: has criteria proposed for what a good response does only, and leaves out those of a rubric with
             negative points; False.
@@ -100,6 +100,7 @@ class RubricReward(Audited):
         check_coverage(self.min_coverage)
         check_bounds(self.fewest, self.most)
         whole_number("from_rollouts", self.from_rollouts, 0)
+        whole_number("seed", self.seed, None)
         if self.from_question and self.from_rollouts:
             raise ConfigError("from_question shows the proposer the question alone: leave out from_rollouts, or it")
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
@@ -120,7 +121,7 @@ class RubricReward(Audited):
             rubric = Rubric(tuple(criterion for criterion in rubric.criteria if criterion.points > 0))
             if not rubric.criteria:
                 raise ConfigError(
-                    "positive_only leaves none of the rubric's criteria, since all have negative points: leave it out"
+                    "positive_only leaves none of the rubric's criteria, since none has positive points: leave it out"
                 )
         rubric = self._dropped(rubric, reference)
         judgement = await judge_group(
@@ -151,7 +152,8 @@ class RubricReward(Audited):
         """
         question = group.example.messages if self.from_question else None
         usable = reference.group.usable if self.from_rollouts else ()
-        rollouts = list(dict.fromkeys(rollout.text for rollout in usable))[: self.from_rollouts]
+        texts = dict.fromkeys(rollout.text for rollout in usable)
+        rollouts = [text for text in texts if text != reference.text][: self.from_rollouts]
         about = json.dumps([reference.text, question, rollouts])  # megabytes, where the question has images
         key = hashlib.sha256(about.encode()).hexdigest()
         rubrics: dict[str, Rubric] = memory(self, self.rubrics)

@@ -54,9 +54,7 @@ class VoteShare:
     def __post_init__(self) -> None:
         checks.share("min_agreement", self.min_agreement)
         checks.weights("weights", self.weights)
-        number = isinstance(self.penalty, int | float) and not isinstance(self.penalty, bool)
-        if not number or not 0 <= self.penalty < float("inf"):
-            raise ConfigError(f"penalty={self.penalty!r}: want a number of 0 or more")
+        checks.zero_or_more("penalty", self.penalty)
         if self.penalty and not self.min_agreement:
             raise ConfigError(
                 f"penalty={self.penalty:g} without min_agreement, below which it is subtracted: give both"

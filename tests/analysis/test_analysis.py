@@ -208,6 +208,29 @@ def test_scaling_beyond_the_rollouts_there_are_is_refused():
         scaling(evaluated(MajorityVote()), MajorityVote(), sizes=(8,))
 
 
+@pytest.mark.parametrize(
+    ("sizes", "why"),
+    [
+        ((0,), "sizes=0: want a whole number from 1 to 4"),
+        ([1.5], "sizes=1.5"),
+        ("12", "sizes='12': want a list"),
+        (3, "sizes=3: want a list"),
+        ([], r"sizes=\[\]: want a list"),
+    ],
+)
+def test_sizes_that_are_no_numbers_of_rollouts_are_refused(sizes, why):
+    for ablate in (scaling, context_ablation):
+        with pytest.raises(ConfigError, match=why):
+            ablate(evaluated(MajorityVote()), MajorityVote(), sizes=sizes)
+
+
+@pytest.mark.parametrize("wrong", ["gpt-4o", ScriptedModel(lambda prompt, i: ""), Synthesis, None], ids=str)
+def test_what_is_no_estimator_is_refused_before_it_is_called(wrong):
+    for ablate in (scaling, context_ablation):
+        with pytest.raises(ConfigError, match="an estimator is "):
+            ablate(evaluated(MajorityVote()), wrong)
+
+
 def test_scaling_asks_the_anchor_once_per_question_and_size():
     anchor = ScriptedModel(lambda prompt, i: r"\boxed{1}")
     scaling(evaluated(MajorityVote()), Synthesis(anchor), sizes=(1, 2))
