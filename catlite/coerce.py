@@ -8,6 +8,7 @@ column of a table holds the question.
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
@@ -16,7 +17,7 @@ from typing import Any
 
 from catlite import answers
 from catlite.criteria import Rubric
-from catlite.data import Estimator, Example, Task, as_messages
+from catlite.data import Estimator, Example, Group, Reference, Reward, Task, as_messages
 from catlite.errors import CatliteError, ConfigError
 from catlite.models.base import Model, traits
 from catlite.models.naming import resolve
@@ -140,6 +141,8 @@ def _example(item: Any, number: int, call: str, answer_format: str | None) -> Ex
     except ConfigError as error:
         raise ConfigError(f"item {number}: {error}") from None
     answer: Any = example.answer
+    if isinstance(answer, float) and not math.isfinite(answer):
+        raise ConfigError(f"item {number}: its answer is {answer}: want text, or None where it is not known")
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         changes["answer"] = str(answer)
     elif not isinstance(answer, str | None):
@@ -285,3 +288,41 @@ def _required(kind: type) -> list[str]:
     return [
         parameter.name for parameter in parameters if parameter.default is parameter.empty and parameter.kind in kinds
     ]
+
+
+# --- what rewards give ------------------------------------------------------------------------------------
+
+
+async def make_rewards(reward: Reward, group: Group, reference: Reference) -> list[float | None]:
+    """The rewards of `group`, as floats or None. Raises ConfigError for a reward that is not async, or gives others."""
+    return check_rewards(await awaited(reward, group, reference), len(group.rollouts), reward)
+
+
+async def awaited(part: Callable[..., Any], *arguments: object) -> Any:
+    """What an estimator or a reward gives. Raises ConfigError for one that is not async."""
+    result = part(*arguments)
+    if not inspect.isawaitable(result):
+        raise ConfigError(
+            f"{part_name(part)} gave {kind_of(result)} at once, and nothing to await: write it as an async function, "
+            "`async def …`"
+        )
+    return await result
+
+
+def check_rewards(rewards: Any, expected: int, reward: Reward) -> list[float | None]:
+    """`rewards` as floats or None. Raises ConfigError for another number than `expected`, or what is not a reward."""
+    name = part_name(reward)
+    if not isinstance(rewards, list | tuple) or len(rewards) != expected:
+        kind = f"{len(rewards)} values" if isinstance(rewards, list | tuple) else type(rewards).__name__
+        raise ConfigError(
+            f"the reward {name} gave {kind} for a group of {expected} rollouts: give a list with one float, or None, "
+            "for each rollout in order"
+        )
+    for number, value in enumerate(rewards):
+        if value is not None and not (isinstance(value, int | float) or hasattr(value, "__float__")):
+            raise ConfigError(f"the reward {name} gave {value!r} for rollout {number}: want a float or None")
+        if value is not None and not math.isfinite(float(value)):
+            raise ConfigError(
+                f"the reward {name} gave {float(value)} for rollout {number}: give None for what cannot be judged"
+            )
+    return [None if value is None else float(value) for value in rewards]

@@ -88,6 +88,12 @@ def test_unknown_costs_are_shown_as_unknown():
     assert "?" in usage_text(Usage(None, 3, None, None, 1, 0.5))
     assert dollars(None) == "price unknown"
     assert dollars(0.0) == "$0"
+    assert [dollars(cost) for cost in (0.12345, 1e-4, 1.23e-5, 4e-9)] == [
+        "$0.1235",
+        "$0.0001",
+        "$0.000012",
+        "$0.0000000040",
+    ]
 
 
 def test_tables_align_wide_characters():

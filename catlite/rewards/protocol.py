@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 
 from catlite import concurrency
-from catlite.coerce import check_reward
+from catlite.coerce import awaited, check_reward
 from catlite.data import Group, Judgement, Reference, Reward, Task
 from catlite.errors import ConfigError, OwnJudgeWarning
 from catlite.models.base import Model
@@ -22,7 +22,7 @@ async def audited(reward: Reward, group: Group, reference: Reference) -> tuple[l
     """(rewards of shape (rollouts,), the Judgement they come from); None for a reward that judges by no rubric."""
     audit: Audit | None = getattr(reward, "audit", None)
     if audit is None:
-        return await reward(group, reference), None
+        return await awaited(reward, group, reference), None
     judgement = await audit(group, reference)
     return list(judgement.rewards_G), judgement
 

@@ -97,7 +97,7 @@ def open_run(run: str | Path | None, budget: Budget | None = None) -> Iterator[S
         with capped(budget, current().store):
             yield current().store
         return
-    if not isinstance(run, str | Path):
+    if not isinstance(run, str | Path) or not str(run).strip():
         raise ConfigError(f"run={run!r:.60}: want the path of a folder")
     folder = Path(run).expanduser().resolve()
     with _open_lock:
