@@ -12,10 +12,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from catlite.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,9 @@ class Price:
         completion: US dollars per million tokens written.
         cached: US dollars per million prompt tokens that the provider had in its cache; None takes `prompt`.
 
+    Raises:
+        ConfigError: for what is not a number of 0 or more, under which no budget would hold.
+
     Example:
         >>> Price(0.15, 0.60).cost(1_000_000, 500_000, 0)
         0.45
@@ -35,6 +41,15 @@ class Price:
     prompt: float
     completion: float
     cached: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("prompt", "completion", "cached"):
+            dollars = getattr(self, name)
+            number = isinstance(dollars, int | float) and not isinstance(dollars, bool)
+            if not (number and 0 <= dollars < math.inf) and (dollars is not None or name != "cached"):
+                raise ConfigError(
+                    f"Price({name}={dollars!r}): want US dollars per million tokens, a number of 0 or more"
+                )
 
     def cost(self, prompt_tokens: int | None, completion_tokens: int | None, cached_tokens: int | None) -> float | None:
         """Add up a request in US dollars.
