@@ -551,3 +551,22 @@ def test_a_group_that_an_estimator_samples_in_vain_fails_its_question_and_is_cou
     assert all(row.usage.cost_usd == 1.0 for row in rows)
     references = estimate(TASK, ScriptedModel(policy), estimator=again, n=2)
     assert all("2 × down" in reference.error and reference.total_usage.cost_usd == 1.0 for reference in references)
+
+
+@pytest.mark.parametrize("estimator", [MinPerplexity, lambda model: RecursiveSynthesis(model, width=2)])
+def test_what_an_estimator_asks_inside_of_a_grader_is_part_of_judging(estimator):
+    class Both:
+        name = "both"
+
+        async def sample(self, prompt, n=1, **sampling):
+            return [Rollout("a", usage=Usage(5, 1, 0, 0.25, 1))]
+
+        async def logprobs(self, prompt, text):
+            meter(Usage(5, 0, 0, 0.25, 1))
+            return [-1.0]
+
+    async def grade(group, reference):
+        await estimator(Both())(group)
+        return [1.0] * len(group.rollouts)
+
+    assert run(grader=grade, n=4).judging.cost_usd == len(TASK) * 0.25 * (4 if estimator is MinPerplexity else 3)

@@ -183,8 +183,9 @@ async def _logprobs(model: Model, prompt: Prompt, text: str) -> list[float]:
 
     async def score() -> Rollout:
         most = most_prompt_tokens([*messages, {"role": "assistant", "content": text}]), 1
+        spent: list[Usage | None] = []
         async with Books(model.name, about.price, own=True).request(lambda: most) as booking:
-            with session.changed(room=booking.room), session.metered() as spent:
+            with session.changed(room=booking.room, costs=spent):
                 values = await scorer.logprobs(prompt, text)
             usage = Usage.total(spent or [None])
             booking(usage if spent else usage + Usage(requests=1))

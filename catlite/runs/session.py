@@ -256,10 +256,16 @@ def tell(failure: Exception) -> None:
 
 @contextmanager
 def metered() -> Iterator[list[Usage | None]]:
-    """Collect what each reply and each score asked for in the block has cost, those a run has kept included."""
+    """Collect what each reply and each score asked for in the block has cost, those a run has kept included.
+
+    A `metered` around this one gets it as well.
+    """
     costs: list[Usage | None] = []
-    with changed(costs=costs):
-        yield costs
+    try:
+        with changed(costs=costs):
+            yield costs
+    finally:
+        meter(*costs)
 
 
 def meter(*usages: Usage | None) -> None:
