@@ -120,9 +120,9 @@ def count(value: float | None) -> str:
 
 
 def dollars(value: float | None) -> str:
-    """Write US dollars, never "$0.0000" for something; "price unknown" when no price is known."""
+    """Write US dollars, never "$0.0000" for something; "cost unknown" without a price or a count."""
     if not value:
-        return "price unknown" if value is None else "$0"
+        return "cost unknown" if value is None else "$0"
     digits = 1 - math.floor(math.log10(abs(value))) if abs(value) < 1e-4 else 4
     return f"${value:.{digits}f}"
 
