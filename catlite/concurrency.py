@@ -153,10 +153,10 @@ class Slots(Line):
         return fits or None
 
 
-async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def together(work: Iterable[Coroutine[Any, Any, T]], *, at_once: bool = False) -> list[T]:
     """Run all of `work` at once and return the results in order; the first failure cancels the rest and is raised.
 
-    One that ends a run (no budget, no credit, nobody there) cancels nothing: what is under way is being paid for.
+    One that ends a run (no budget, no credit) cancels what is under way, and is being paid for, only with `at_once`.
     """
     failures: list[BaseException] = []
 
@@ -164,7 +164,7 @@ async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         try:
             return await coroutine
         except CatliteError as error:
-            if not ends_run(error):
+            if at_once or not ends_run(error):
                 raise
             failures.append(error)
 
@@ -192,7 +192,7 @@ async def each(work: Callable[[S], Coroutine[Any, Any, T]], items: Sequence[S], 
             _place.set(_Place(position, min(position, last)))
             results[position] = await work(item)
 
-    await together(worker() for _ in range(min(workers, len(items))))
+    await together((worker() for _ in range(min(workers, len(items)))), at_once=True)
     return [results[position] for position in range(len(items))]
 
 

@@ -388,3 +388,6 @@ def test_what_ends_a_run_lets_come_back_what_is_under_way(error, finishes):
     with pytest.raises(type(error)) as caught:
         concurrency.run(concurrency.together([work(), fail(), work()]))
     assert (caught.value, done) == (error, [True] * 2 * finishes)
+    with pytest.raises(type(error)):  # questions that were not begun would only cost more
+        concurrency.run(concurrency.each(lambda call: call(), [work, fail, work], 2))
+    assert len(done) == 2 * finishes
