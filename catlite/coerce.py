@@ -8,6 +8,7 @@ column of a table holds the question.
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
@@ -140,6 +141,8 @@ def _example(item: Any, number: int, call: str, answer_format: str | None) -> Ex
     except ConfigError as error:
         raise ConfigError(f"item {number}: {error}") from None
     answer: Any = example.answer
+    if isinstance(answer, float) and not math.isfinite(answer):
+        raise ConfigError(f"item {number}: its answer is {answer}: want text, or None where it is not known")
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         changes["answer"] = str(answer)
     elif not isinstance(answer, str | None):

@@ -25,7 +25,7 @@ from catlite.preflight import check_images, check_policy, check_readable
 from catlite.results import SINGLE, Row
 from catlite.rewards.answer_match import GOLD
 from catlite.rewards.protocol import audited, grader_of, warn_own_judge
-from catlite.rollouts import ends_run, keeping, make_reference, sample_group
+from catlite.rollouts import ends_run, make_reference, sample_group
 from catlite.runs.session import metered, noting, samples_from
 from catlite.usage import Usage
 
@@ -118,9 +118,8 @@ class Grading:
             return replace(row, score=0.0, generations=group.usage.generations, error=error)
         alone = not getattr(estimator, "reads_rollouts", True)
         try:
-            with keeping(group):
-                reference = await make_reference(estimator, group)
-        except (EstimationError, BudgetReached, ModelError) as error:
+            reference = await make_reference(estimator, group)
+        except (EstimationError, RubricError, BudgetReached, ModelError) as error:
             self._note(error)
             spent = error.usage or Usage()
             row = replace(row, usage=spent if alone else group.usage + spent, error=str(error))

@@ -139,7 +139,10 @@ def _notes(rows: Sequence[Mapping[str, Any]], tallies: Sequence[Tally], drawn: i
             f"Prompts are counted at {BYTES_PER_TOKEN} bytes a token, at full price, and once for all replies to one. "
             "A server that gives one reply a request takes each anew.",
         ]
-    unpriced = [row["model"] for row in rows[:-1] if row["cost_usd"] is None]
+    unknown = {row["model"]: row["prompt_tokens"] is None or row["completion_tokens"] is None for row in rows[:-1]}
+    if silent := [model for model, uncounted in unknown.items() if uncounted]:
+        notes.append(f"{', '.join(map(repr, silent))} did not say what was used, so the cost is not known.")
+    unpriced = [row["model"] for row in rows[:-1] if row["cost_usd"] is None and not unknown[row["model"]]]
     if unpriced:
         notes.append(f"No price is known of {', '.join(map(repr, unpriced))}: give it as Endpoint(…, price=Price(…)).")
     return notes

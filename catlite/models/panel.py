@@ -15,7 +15,7 @@ from typing import Any
 
 from catlite.checks import whole_number
 from catlite.data import Prompt, Rollout, text_only
-from catlite.errors import BadReply, ConfigError, ModelError
+from catlite.errors import ConfigError, ModelError
 from catlite.models import ask
 from catlite.models.base import (
     Closes,
@@ -189,10 +189,6 @@ class Panel(InBlocks):
         try:
             with session.changed(first_sample=first, arrive=arrive_here):
                 rollouts = await ask.sample(model, prompt, len(samples), **sampling)
-            if len(rollouts) != len(samples):
-                error = BadReply(f"{self.names[member]!r} gave {len(rollouts)} replies where {len(samples)} were asked")
-                error.rollouts = tuple(rollouts)
-                raise error
         except ModelError as error:
             if error.for_every_prompt:
                 self._refusing[member] = _without_replies(error)

@@ -110,7 +110,7 @@ class Line:
                 line = self.text(now - self.started)
                 if line != self._shown:
                     self.show(line)
-                self._drawn, self._shown = now, line
+                    self._drawn, self._shown = now, line
 
 
 @dataclass(eq=False)

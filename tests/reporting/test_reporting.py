@@ -95,7 +95,7 @@ def test_a_panel_has_a_section_with_its_members(tmp_path):
     page = report(result, tmp_path / "r.html").read_text("utf-8")
     text = " ".join(re.sub(r"<[^>]+>", " ", shown(page)).split())
     assert "1 · gpt-x 0.562 ± 0.188 16 0 0 4 48 $0 0.625 0.438" in text
-    assert "0.000 ± 0.000 8 4 0 ? ? price unknown 0.438 ?" in text
+    assert "0.000 ± 0.000 8 4 0 ? ? cost unknown 0.438 ?" in text
     assert "a call failed because down &lt;/script&gt;" in page
     assert page.count(HOSTILE) == 0
     assert [rollout["member"] for rollout in data(page)["questions"][0]["repeats"][0]["rollouts"]].count("gpt-x") == 4
