@@ -213,7 +213,8 @@ def _in_text(message: Any) -> Any:
     content = message.get("content")
     if isinstance(content, list) and content and all(_is_text(part) for part in content):
         content = "\n".join(part["text"] for part in content)
-    return {"role": message.get("role"), "content": content}
+    kept = {"role": message.get("role"), "content": content}
+    return {name: value for name, value in kept.items() if value is not None}
 
 
 def _is_text(part: Any) -> bool:

@@ -281,6 +281,7 @@ def test_a_server_that_does_not_stream_is_streamed_whole(server, post):
         ({"model": "test-model"}, 400, "no messages"),
         (question(text=""), 400, "empty"),
         (question(text=7), 400, "content"),
+        (question() | {"messages": [{"role": "user"}]}, 400, "got keys ['role']"),
         (question(n=2), 400, "catlite.n"),
         (question(stream=True, n=3), 400, "catlite.n"),
         (question(stream="yes"), 400, "stream"),
@@ -409,6 +410,8 @@ def test_a_budget_holds_for_all_requests_together(server, post):
         ({"answer_format": "("}, "regular expression"),
         ({"key": "a\nb"}, "API key"),
         ({"allow_origins": "http://x"}, "list"),
+        ({"allow_origins": ["localhost:3000"]}, "http://localhost:3000"),
+        ({"allow_origins": ["https://example.org/chat"]}, "without a path"),
     ],
 )
 def test_a_wrong_setting_is_told_before_anything_is_served(front, settings, word):
@@ -564,6 +567,22 @@ def test_a_plain_stream_is_booked_by_its_usage_or_at_the_most_it_can_cost(server
 
     assert stream(600, stream_options={"include_usage": True}) == [200, 200, 200]
     assert stream(600) == [200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("content", "more"),
+    [
+        ([{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}], {}),
+        ([{"type": "image_url", "image_url": "https://example.org/a.png"}], {}),
+        ([{"type": "input_file", "file": "f-1"}], {}),
+        ("Why?", {"best_of": 400}),
+    ],
+)
+def test_a_budget_knows_what_a_plain_request_may_cost_beyond_its_bytes(server, endpoint, post, content, more):
+    app = serving.app([endpoint], max_tokens=100, budget=Budget(tokens=30_000))
+    assert error(post(question("test-model", content, **more), app), 429)["code"] == "insufficient_quota"
+    assert server.requests == []
+    assert post(question("test-model"), app).status_code == 200
 
 
 def test_what_nobody_foresaw_is_a_500_without_its_words(post, monkeypatch):
