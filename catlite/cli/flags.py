@@ -25,6 +25,9 @@ _SAYINGS = (
     # What has no option, in words that need none.
     (re.compile(r"; or give from_records\([\w.]+\(path\)\)"), "; or convert it to one of these"),
     (re.compile(r", or synthesize\(\) for one\b"), ""),
+    (re.compile(r"\bapi_key= or |, or pass api_key="), ""),
+    (re.compile(r"\bpass price=Price\([^()]*\) in dollars per million tokens, or "), ""),
+    (re.compile(r": give it as Endpoint\(…, price=Price\(…\)\)"), ""),
     (re.compile(r"such as healthbench\(\), or RubricReward, which proposes one"), "such as healthbench"),
     (re.compile(r"\bBudget\((\w+)=([^()]*)\)"), r"--budget-\1 \2"),
     (re.compile(r" or evaluate\(…, run=[^()]*\)"), ""),

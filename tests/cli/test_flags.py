@@ -43,6 +43,9 @@ def parser(command):
         ),
         ("train", "pass reward=RubricReward(proposer, judge) with", "pass --reward rubric with"),
         ("evaluate", "seed=1.5", "--seed 1.5"),
+        ("evaluate", "check the API key (api_key= or OPENAI_API_KEY)", "check the API key (OPENAI_API_KEY)"),
+        ("evaluate", "set ANTHROPIC_API_KEY, or pass api_key=", "set ANTHROPIC_API_KEY"),
+        ("evaluate", "No price is known of 'm': give it as Endpoint(…, price=Price(…)).", "No price is known of 'm'."),
         ("evaluate", "http://x/v1?n=3 and extra_body={…}", "http://x/v1?n=3 and extra_body={…}"),
         ("evaluate", "the model said run and n", "the model said run and n"),
         ("evaluate", "a folder named max_tokens.txt", "a folder named max_tokens.txt"),
@@ -58,6 +61,10 @@ def test_arguments_are_told_as_options(command, said, told):
     [
         (("estimate", "FILE", "--model", "m"), "Did you mean --prompt question?"),
         (("evaluate", "FILE", "--model", "m"), "Did you mean --prompt question --answer gold?"),
+        (
+            ("estimate", "FILE", "--prompt", "question", "--model", "m", "--max-tokens", "9", "--budget-usd", "1"),
+            "which is not known: cap tokens or requests instead",
+        ),
         (
             ("evaluate", "FILE", "--prompt", "question", "--answer", "gold", "--model", "m"),
             "no --answer-format by which",
