@@ -152,7 +152,8 @@ def _read_way(way: str, model: Model, fields: Mapping[str, Any], options: dict[s
         anchor_way, anchor = find_model(options["anchor"], settings)
         if anchor_way:
             raise Refusal(400, f"the anchor is a plain model, not {options['anchor']!r}", param="catlite.anchor")
-    sampling = {name: value for name, value in fields.items() if name not in {*_FORM, *_UNSENT, *_TOOLS, "logprobs"}}
+    apart = {*_FORM, *_UNSENT, *_TOOLS, "logprobs"}
+    sampling = {name: value for name, value in fields.items() if value is not None and name not in apart}
     if structured == {"type": "text"}:
         del sampling["response_format"]
     return Chat(

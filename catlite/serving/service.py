@@ -77,7 +77,7 @@ async def sample_plain(chat: Chat) -> list[Rollout]:
         Refusal: for fields that it cannot take, and when a reply failed.
     """
     form = {"model", "messages", "stream", "stream_options", "n", "store"}
-    sampling = {name: value for name, value in chat.fields.items() if name not in form}
+    sampling = {name: value for name, value in chat.fields.items() if value is not None and name not in form}
     try:
         rollouts = await ask.sample(chat.model, chat.messages, chat.n, **check_sampling({**sampling, **chat.sampling}))
     except ConfigError as error:

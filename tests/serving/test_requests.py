@@ -186,7 +186,7 @@ def test_headers_say_what_a_client_cannot_and_the_body_counts_more(server, post)
 
 def test_text_in_parts_is_text_and_fields_without_a_meaning_here_are_left_out(server, post):
     parts = [{"type": "text", "text": "What is"}, {"type": "text", "text": "6 times 7?"}]
-    fields = question(text=parts, n=1, stream=False, store=False, tools=[], tool_choice="auto", seed=None)
+    fields = question(text=parts, n=1, stream=False, store=False, tools=[], tool_choice="auto", seed=None, audio=None)
     assert post(fields | {"response_format": {"type": "text"}, "temperature": 0.3}).status_code == 200
     assert server.requests[0].body == {
         "model": "test-model",
