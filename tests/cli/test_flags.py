@@ -48,6 +48,13 @@ def parser(command):
         ("evaluate", "No price is known of 'm': give it as Endpoint(…, price=Price(…)).", "No price is known of 'm'."),
         ("evaluate", "http://x/v1?n=3 and extra_body={…}", "http://x/v1?n=3 and extra_body={…}"),
         ("evaluate", "the model said run and n", "the model said run and n"),
+        ("evaluate", "the judge 'm' wrote: 'so n=5'; n=0", "the judge 'm' wrote: 'so n=5'; --n 0"),
+        (
+            "evaluate",
+            """it's the model's: "let n=5, it's max_tokens" (n=0)""",
+            """it's the model's: "let n=5, it's max_tokens" (--n 0)""",
+        ),
+        ("evaluate", "n=0, in the last reply: 'so n=5 and the", "--n 0, in the last reply: 'so n=5 and the"),
         ("evaluate", "a folder named max_tokens.txt", "a folder named max_tokens.txt"),
         ("judge", "base_url='http://x'", "--base-url http://x"),
     ],
