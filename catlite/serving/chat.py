@@ -178,6 +178,8 @@ def _read_plain(model: Model, fields: Mapping[str, Any], settings: Settings) -> 
             400, f"catlite goes with cat/{name}, vote/{name} or best/{name}; {name} is passed on", param="catlite"
         )
     whole_number("n", n := 1 if fields.get("n") is None else fields["n"], most=settings.max_n)
+    if fields.get("best_of") is not None:  # choices that some servers draw to give n of them
+        whole_number("best_of", fields["best_of"], most=settings.max_n)
     if not isinstance(fields.get("messages"), list) or not fields["messages"]:
         raise Refusal(400, "the request has no messages", param="messages")
     if isinstance(model, Endpoint) and model.service.via_litellm:

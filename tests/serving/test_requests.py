@@ -309,6 +309,7 @@ def test_a_server_that_does_not_stream_is_streamed_whole(server, post):
         (question("vote/test-model", catlite=BOXED | {"anchor": "test-model"}), 400, "no anchor"),
         (question("test-model", catlite={"n": 8}), 400, "cat/test-model"),
         (question("test-model", n=65), 400, "from 1 to 64"),
+        (question("test-model", best_of=65), 400, "from 1 to 64"),
         (question("test-model", extra_headers={"authorization": "Bearer x"}), 400, "extra_headers"),
         (question("test-model", extra_body={"n": 1000}), 400, "extra_body"),
         (question() | {"messages": [{"role": "tool", "content": "4", "tool_call_id": "c"}]}, 400, "tool calls"),
@@ -575,11 +576,11 @@ def test_a_plain_stream_is_booked_by_its_usage_or_at_the_most_it_can_cost(server
         ([{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}], {}),
         ([{"type": "image_url", "image_url": "https://example.org/a.png"}], {}),
         ([{"type": "input_file", "file": "f-1"}], {}),
-        ("Why?", {"best_of": 400}),
+        ("Why?", {"best_of": 64}),
     ],
 )
 def test_a_budget_knows_what_a_plain_request_may_cost_beyond_its_bytes(server, endpoint, post, content, more):
-    app = serving.app([endpoint], max_tokens=100, budget=Budget(tokens=30_000))
+    app = serving.app([endpoint], max_tokens=1_000, budget=Budget(tokens=30_000))
     assert error(post(question("test-model", content, **more), app), 429)["code"] == "insufficient_quota"
     assert server.requests == []
     assert post(question("test-model"), app).status_code == 200
