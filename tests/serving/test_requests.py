@@ -10,7 +10,7 @@ from server import Server
 from serving_help import events, question
 
 import catlite
-from catlite import Budget, Endpoint, Panel, Price, serving
+from catlite import Budget, Endpoint, Panel, Price, Rollout, serving
 from catlite.errors import ConfigError
 from catlite.models.http.clients import OpenAIClient
 from catlite.models.scripted import ScriptedModel
@@ -130,6 +130,19 @@ def test_a_model_that_is_no_endpoint_is_asked_for_text(post):
     assert [choice["message"]["content"] for choice in reply["choices"]] == ["a", "b"]
     assert "tools" in error(post(question("mine", tools=[{"type": "function"}]), app), 400)["message"]
     assert "prompt" in error(post(question("mine", prompt="x"), app), 400)["message"]
+
+
+def test_replies_that_came_are_given_where_another_failed(post):
+    class Half:
+        name = "half"
+
+        async def sample(self, prompt, n=1, **_):
+            return [Rollout("", finish_reason="error", error="down"), Rollout("a")][:n]
+
+    app = serving.app({"half": Half()})
+    (choice,) = post(question("half", n=2), app).json()["choices"]
+    assert (choice["index"], choice["message"]["content"]) == (0, "a")
+    assert error(post(question("half"), app), 502)["message"] == "down"
 
 
 def test_a_model_behind_litellm_takes_no_settings_of_litellms_from_a_client(server, post, monkeypatch):
