@@ -72,7 +72,7 @@ class Parser(argparse.ArgumentParser):
         """One line and exit code 2; the usage is what --help is for."""
         self.exit(2, f"catlite: {message} (see `{self.prog} --help`)\n")
 
-    def fail(self, error: Exception, code: int) -> int:
+    def fail(self, error: BaseException, code: int) -> int:
         """Print an error on one line of stderr, in the words of the command line; return `code`, to exit with."""
         message = " ".join(in_flags(str(error), self).split())
         print("catlite: " + visible(message), file=sys.stderr)
@@ -346,6 +346,16 @@ def read_task(arguments: argparse.Namespace, columns: Mapping[str, Any]) -> Task
             raise ConfigError(f"--{name} {settings[name]}: {arguments.task} has none, leave it out")
     task: Task = build(**{name: value for name, value in settings.items() if name in taken and value is not None})
     return task
+
+
+def read_stdin() -> str:
+    """Read all of stdin; raises ConfigError for what is not text, which Python lets through in some locales."""
+    text = sys.stdin.read()
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"the input is not {sys.stdin.encoding}: character {error.start} cannot be read") from None
+    return text
 
 
 def check_names(names: Sequence[str]) -> None:

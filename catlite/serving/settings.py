@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from catlite.models.panel import Panel
 from catlite.runs.budget import Budget, Ledger
 
 WAYS = ("cat", "vote", "best")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,12 @@ class Settings:
         if self.answer_format is not None:
             answers.check_format(self.answer_format)
         check_key(self.key)
+        for origin in self.allow_origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    f"allow_origins={origin!r}: want an origin as browsers send it, without a path or a slash at its "
+                    "end: http://localhost:3000"
+                )
         if self.budget is not None:
             ledger = Ledger(self.budget)
             for model in self.models.values():

@@ -138,7 +138,7 @@ def _objects(path: Path, encoding: str) -> Iterator[Row]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line.rstrip())  # an error at its end would be told as on the next line
             except (ValueError, RecursionError) as error:
                 laid_out = ". A .jsonl file holds an object per line; save an array as .json"
                 hint = laid_out if line.strip() in "[{" else ""

@@ -349,6 +349,12 @@ def test_traces_count_cues_per_hundred_words():
     assert frame.loc["oracle", "texts"] == 4
 
 
+def test_traces_are_of_texts_that_are_whole_as_of_rollouts():
+    frame = traces(evaluated(MajorityVote(min_agreement=0.9))).set_index("system")  # it abstains from two of four
+    assert frame.loc["MajorityVote", "texts"] == 2
+    assert frame.loc["MajorityVote", "words"] == frame.loc["rollouts", "words"] == 2
+
+
 def test_a_system_that_is_always_right_can_be_tested_too():
     row = differences(made(a=[0.1, 0.4, 0.35, 0.8], b=[1, 1, 1, 1]), "a").iloc[0]
     assert 0 < row.p_welch < 0.1

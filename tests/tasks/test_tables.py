@@ -61,6 +61,11 @@ def test_an_unknown_suffix_lists_the_known(file, name, said):
         ("a.json", "[]", "has no rows"),
         ("a.csv", "prompt,answer\n", "a header and no rows"),
         ("a.jsonl", '{"prompt": "a"}\n\n{"prompt": \n', "line 3: not JSON: Expecting value at column"),
+        (
+            "a.jsonl",
+            '{"prompt": "a"}\n{"prompt": "b"\n{"prompt": "c"}\n',
+            "line 2: not JSON: Expecting ',' delimiter at column 15",
+        ),
         ("a.jsonl", '[\n{"prompt": "a"}\n]', "save an array as .json"),
         ("a.jsonl", '["a"]', "line 1: a JSON list"),
         ("a.jsonl", "[" * 100_000, "line 1: not JSON: nested too deeply"),
