@@ -62,7 +62,7 @@ def check_weighed(weights: Mapping[str, float] | None, names: Iterable[str | Non
 
 
 def check_vote(weights: Mapping[str, float] | None, names: Sequence[str]) -> None:
-    """ConfigError unless each model that has one of these `names` has a weight, and one of them more than 0."""
+    """Raise ConfigError unless each model of these `names` has a weight, and one of the weights is above 0."""
     check_weighed(weights, names)
     if weights is not None and not any(weights[name] for name in names):
         raise ConfigError(f"weights= has 0 for {', '.join(map(repr, names))}: nobody else votes, so give one more")

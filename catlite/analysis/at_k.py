@@ -100,7 +100,7 @@ def all_wrong(pool: Sequence[bool], k: int) -> float:
 
 
 def maj_at_k(evaluation: str | Path | Evaluation, ks: Sequence[int] | None = None) -> pd.DataFrame:
-    """Tell what a majority vote of k rollouts reaches, over all subsets of a question's rollouts (SUBSETS at most).
+    """Tell what a majority vote of k rollouts reaches, over all subsets of a question's rollouts (200 at most).
 
     So it is less noisy than `scaling(evaluation, MajorityVote())`, which takes the first k. A rollout that is cut off
     or has no answer does not vote, and a subset in which none does scores 0.

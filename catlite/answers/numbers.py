@@ -1,6 +1,6 @@
 r"""Read plain numbers exactly: digits, fractions, mixed numbers, repeating decimals, powers of ten, number words.
 
-`number` takes a clean text (see `notation`) and gives its exact value. Left out: algebra, which the child process does.
+`number` takes a clean text (see normalize.py) and gives its exact value. Left out: algebra, which worker.py does.
 """
 
 from __future__ import annotations
