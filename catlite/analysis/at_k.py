@@ -29,11 +29,11 @@ SUBSETS = 200  # of a question's rollouts, drawn where there are more of a size
 
 
 def checked_sizes(evaluation: Evaluation, sizes: Sequence[int] | None, name: str) -> Sequence[int]:
-    """`sizes`, by default the powers of two up to n, and n."""
+    """Return `sizes`, by default the powers of two below n, and n; raise ConfigError for a size that no group has."""
     if sizes is None:
         return [*(2**power for power in range(evaluation.n.bit_length()) if 2**power < evaluation.n), evaluation.n]
     if not sizes or min(sizes) < 1 or max(sizes) > evaluation.n:
-        raise ConfigError(f"{name}={tuple(sizes)}: groups have {evaluation.n} rollouts")
+        raise ConfigError(f"{name}={tuple(sizes)}: want numbers from 1 to {evaluation.n}, the rollouts of a group")
     return sizes
 
 

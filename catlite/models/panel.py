@@ -74,7 +74,7 @@ class Panel(InBlocks):
         base_url, api_key = sealed_url(base_url), sealed(api_key)
         pairs = list(_pairs(members))
         if len(pairs) < 2:
-            raise ConfigError(f"a panel of {len(pairs)}: want at least two models; one alone is given as it is")
+            raise ConfigError(f"a panel of {len(pairs)}: want at least two models; a single model needs no panel")
         self.counts = tuple(
             whole_number(f"the count of {(model if isinstance(model, str) else model.name)!r}", count, most=_MOST)
             for model, count in pairs

@@ -55,7 +55,7 @@ class LengthPenalty:
         check_reward(self.reward)
         whole_number("limit", self.limit, hint=", in tokens, such as 750")
         if not isinstance(self.penalty, int | float) or not self.penalty >= 0:
-            raise ConfigError(f"penalty={self.penalty!r}: want what is subtracted, 0 or more")
+            raise ConfigError(f"penalty={self.penalty!r}: want a number of 0 or more, which is subtracted")
 
     async def __call__(self, group: Group, reference: Reference) -> list[float | None]:
         """Rewards of shape (len(group.rollouts),)."""

@@ -101,7 +101,7 @@ class RubricReward(Audited):
         check_bounds(self.fewest, self.most)
         whole_number("from_rollouts", self.from_rollouts, 0)
         if self.from_question and self.from_rollouts:
-            raise ConfigError("from_question shows the proposer the question alone: leave out from_rollouts, or it")
+            raise ConfigError("from_question shows the question alone: leave it out, or from_rollouts")
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout={self.dropout!r}: want a share of the criteria, from 0 to below 1")
 
@@ -120,7 +120,7 @@ class RubricReward(Audited):
             rubric = Rubric(tuple(criterion for criterion in rubric.criteria if criterion.points > 0))
             if not rubric.criteria:
                 raise ConfigError(
-                    "positive_only leaves none of the rubric's criteria, since all have negative points: leave it out"
+                    "positive_only=True leaves no criterion, since all of the rubric have negative points: leave it out"
                 )
         rubric = self._dropped(rubric, reference)
         judgement = await judge_group(
