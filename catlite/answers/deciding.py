@@ -143,50 +143,84 @@ class _Listing:
 
 
 def _same_list(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
+    """Compare two answers as lists, of which most have a single element."""
     if a.alternatives and b.alternatives and "hedge" in (a.kind, b.kind):
-        if len({*a.names, *b.names}) == 2 and not (a.own_names or b.own_names):
-            return False
-        return _same_in_some_order(a.alternatives, b.alternatives, ask)
+        return _same_alternatives(a, b, ask)
     if len(a.values) == len(b.values) == 1:
-        kinds = {a.kind, b.kind}
-        if kinds & {"nested", "hedge"} or (len(kinds) == 2 and "{}" not in a.kind + b.kind):
-            return False if a.kind != b.kind or a.kind == "hedge" else _same(a.values[0], b.values[0], ask)
-        return _same_value(a.values[0], b.values[0], ask)
+        return _same_element(a, b, ask)
     if len(a.values) != len(b.values):
-        for several, single in ((a, b), (b, a)):
-            letters = tight(single.text)  # ACD beside A, C, D: the letters of a multiple choice
-            several_letters = len(single.values) == 1 and re.fullmatch(r"[A-J]{2,10}", letters) is not None
-            if several_letters and [*letters] == [tight(value) for value in several.values]:
-                return True
-        if 1 in (len(a.values), len(b.values)):
-            single = a if len(a.values) == 1 else b
-            if single.kind != "hedge" and _COLLECTION.search(single.text) and _COLLECTION.search(a.text + b.text):
-                return ask("same", a.text, b.text)
+        return _same_at_other_length(a, b, ask)
+    if a.own_names or b.own_names:
+        return _same_by_names(a, b, ask)
+    if a.names and b.names and _same_name(a.names[0], b.names[0]) is False:
         return False
+    return _same_values(a, b, ask)
+
+
+def _same_alternatives(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
+    """Compare two hedges: "x = 5 or 6" is "6 or 5", and not "y = 5 or 6"."""
+    if len({*a.names, *b.names}) == 2 and not (a.own_names or b.own_names):
+        return False
+    return _same_in_some_order(a.alternatives, b.alternatives, ask)
+
+
+def _same_element(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
+    """Compare two answers of one element each; a hedge, or a set within a set, equals none of another kind."""
+    kinds = {a.kind, b.kind}
+    if not kinds & {"nested", "hedge"} and (len(kinds) == 1 or "{}" in kinds):
+        return _same_value(a.values[0], b.values[0], ask)
+    if a.kind != b.kind or a.kind == "hedge":
+        return False
+    return _same(a.values[0], b.values[0], ask)
+
+
+def _same_at_other_length(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
+    """Compare lists of different lengths: ACD lists the choices A, C, D, and one element may be a union of sets."""
+    if _spells(a, b) or _spells(b, a):
+        return True
+    single = min(a, b, key=lambda listing: len(listing.values))
+    if len(single.values) == 1 and single.kind != "hedge" and _COLLECTION.search(single.text):
+        return ask("same", a.text, b.text)
+    return False
+
+
+def _spells(single: _Listing, several: _Listing) -> bool:
+    """Whether the letters of one element are the elements of the other list, as in a multiple choice."""
+    letters = tight(single.text)
+    if len(single.values) != 1 or re.fullmatch(r"[A-J]{2,10}", letters) is None:
+        return False
+    return [*letters] == [tight(value) for value in several.values]
+
+
+def _same_by_names(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
+    """Compare lists of as many values, of which one list at least says a name for each."""
     if a.own_names and b.own_names:
         if sorted(a.names) != sorted(b.names):
             return False
         values = dict(zip(b.names, b.values, strict=True))
         if len(values) == len(b.values):
             return every([_same(value, values[name], ask) for name, value in zip(a.names, a.values, strict=True)])
-        pairs = [(f"{n}={v}", f"{m}={w}") for n, v, m, w in zip(a.names, a.values, b.names, b.values, strict=True)]
-        return _same_in_some_order([x for x, _ in pairs], [y for _, y in pairs], ask)
-    if a.own_names or b.own_names:
-        whole, bare = (a, b) if a.own_names else (b, a)
-        if {name.split("_")[0] for name in whole.names} == set(bare.names):  # the roots x_1 and x_2
-            return _same_in_some_order(a.values, b.values, ask)
-        if bare.kind not in ("", "()") or bare.names:
-            return False
-        verdict = every([_same(x, y, ask) for x, y in zip(whole.values, bare.values, strict=True)])
-        return verdict if [*whole.names] == sorted(whole.names) or not verdict else None
-    if a.names and b.names and _same_name(a.names[0], b.names[0]) is False:
+        left, right = ([f"{n}={v}" for n, v in zip(x.names, x.values, strict=True)] for x in (a, b))
+        return _same_in_some_order(left, right, ask)
+    named, bare = (a, b) if a.own_names else (b, a)
+    if {name.split("_")[0] for name in named.names} == set(bare.names):  # the roots x_1 and x_2
+        return _same_in_some_order(a.values, b.values, ask)
+    if bare.kind not in ("", "()") or bare.names:
         return False
+    verdict = every([_same(x, y, ask) for x, y in zip(named.values, bare.values, strict=True)])
+    in_order = [*named.names] == sorted(named.names)  # y=1, x=2 beside (1,2) may be (2,1)
+    return verdict if in_order or not verdict else None
+
+
+def _same_values(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
+    """Compare lists of as many values: sets and bare lists in any order, anything in other brackets in its own."""
     kinds = {a.kind, b.kind}
-    if kinds == {"{}"} and len({sum(value[0] in "{⦃" for value in x.values) for x in (a, b)}) == 2:
+    sets = [sum(value.startswith(("{", "⦃")) for value in listing.values) for listing in (a, b)]
+    if kinds == {"{}"} and sets[0] != sets[1]:
         return False  # {{1},{2}} has two sets in it
     if kinds <= {"", "{}"}:
         return _same_in_some_order(a.values, b.values, ask)
-    if a.kind == b.kind or kinds == {"", "()"}:
+    if len(kinds) == 1 or kinds == {"", "()"}:
         return every([_same(x, y, ask) for x, y in zip(a.values, b.values, strict=True)])
     return False
 
