@@ -8,6 +8,7 @@ by a sign at most. Left out: guesses; a pair that two careful readers may read i
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field, replace
 
 from catlite.answers import structure
 from catlite.answers.expressions import Ask, every, same_equation, same_quantity
@@ -57,7 +58,7 @@ def _same(a: str, b: str, ask: Ask) -> bool | None:
     left, right = structure.region(a), structure.region(b)
     if left and right and (left.certain or right.certain):
         return _same_region(left, right, ask)
-    return _same_list(_Listing(a), _Listing(b), ask)
+    return _same_list(_read_listing(a), _read_listing(b), ask)
 
 
 def _member_of(text: str) -> str | None:
@@ -96,50 +97,59 @@ def _place(interval: structure.Interval) -> float:
     return float(value.value) if abs(value.value) < 10**300 else 0.0
 
 
+@dataclass(frozen=True)
 class _Listing:
-    """An answer as a list: the names its elements have, its brackets, its values."""
+    """An answer as a list: its brackets, its elements, their names, and what stands on both sides of an "or"."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        kind, parts = structure.elements(text)
-        alternatives = structure.cut(text, "∨")
-        self.alternatives: list[str] = []
-        self.names: tuple[str, ...] = ()
-        if len(alternatives) > 1:
-            kind, parts = "hedge", [text]
-            pairs = [structure.named(part) for part in alternatives]
-            self.alternatives = alternatives
-            self.names = tuple(dict.fromkeys(tight(pair[0]) for pair in pairs if pair))
-            if len(self.names) <= 1:  # "x = 5 or 6", "x = 5 or x = 6"
-                self.alternatives = [pair[1] if pair else part for pair, part in zip(pairs, alternatives, strict=True)]
-            if all(pairs):
-                kind, parts = "", alternatives
-        first = structure.named(parts[0])
-        pairs = [structure.named(part) for part in parts]
-        if first and len(parts) > 1 and not any(structure.relation(part) for part in parts[1:]):
-            parts = [first[1], *parts[1:]]  # x = 1, 2
-            self.names = (first[0],) * len(parts)
-        elif len(parts) > 1 and all(pairs):
-            self.names = tuple(tight(pair[0]) for pair in pairs if pair)
-            parts = [pair[1] for pair in pairs if pair]
-        elif len(parts) == 1 and first and kind != "hedge":
-            inner_kind, inner = structure.elements(first[1])
-            signs = structure.both_signs(first[1])
-            if len(inner) > 1 or len(signs) > 1:
-                kind, parts = inner_kind, inner
-                names = tuple(structure.elements(first[0])[1])
-                self.names = names if len(names) == len(inner) else (first[0],) * len(inner)
-        if kind in ("", "{}"):
-            values = [structure.both_signs(part) for part in parts]
-            if self.names:
-                self.names = tuple(name for name, signs in zip(self.names, values, strict=False) for _ in signs)
-            parts = [value for signs in values for value in signs]
-        self.kind, self.values = kind, parts
+    text: str
+    kind: str  # the brackets; "nested" for a list in a list, "hedge" for an "or" between values
+    values: list[str]
+    names: tuple[str, ...] = ()
+    alternatives: list[str] = field(default_factory=list)
 
     @property
     def own_names(self) -> bool:
         """Whether its elements are values of different names."""
         return len(set(self.names)) > 1
+
+
+def _read_listing(text: str) -> _Listing:
+    alternatives = structure.cut(text, "∨")
+    if len(alternatives) == 1:
+        return _listing_of(text, *structure.elements(text))
+    pairs = [structure.named(alternative) for alternative in alternatives]
+    names = tuple(dict.fromkeys(tight(pair[0]) for pair in pairs if pair))
+    listing = _listing_of(text, "", alternatives) if all(pairs) else _Listing(text, "hedge", [text], names)
+    if len(names) <= 1:  # "x = 5 or 6", "x = 5 or x = 6"
+        alternatives = [pair[1] if pair else part for pair, part in zip(pairs, alternatives, strict=True)]
+    return replace(listing, alternatives=alternatives)
+
+
+def _listing_of(text: str, kind: str, parts: list[str]) -> _Listing:
+    """Make the listing of a text from its brackets and parts; ± makes two elements of one in a set or a bare list."""
+    kind, values, names = _set_names_apart(kind, parts)
+    if kind in ("", "{}"):
+        signed = [structure.both_signs(value) for value in values]
+        names = tuple(name for name, both in zip(names, signed, strict=False) for _ in both)
+        values = [value for both in signed for value in both]
+    return _Listing(text, kind, values, names)
+
+
+def _set_names_apart(kind: str, parts: list[str]) -> tuple[str, list[str], tuple[str, ...]]:
+    """Split (brackets, parts) into (brackets, values, names), where the parts are named at all."""
+    pairs = [pair for part in parts if (pair := structure.named(part))]
+    first = structure.named(parts[0])
+    if first and len(parts) == 1:
+        name, value = first
+        inner_kind, inner = structure.elements(value)
+        if len(inner) > 1 or len(structure.both_signs(value)) > 1:  # (x, y) = (1, 2), x = ±1
+            names = tuple(structure.elements(name)[1])
+            return inner_kind, inner, names if len(names) == len(inner) else (name,) * len(inner)
+    elif first and not any(structure.relation(part) for part in parts[1:]):  # x = 1, 2
+        return kind, [first[1], *parts[1:]], (first[0],) * len(parts)
+    elif len(parts) > 1 and len(pairs) == len(parts):  # x = 1, y = 2
+        return kind, [value for _, value in pairs], tuple(tight(name) for name, _ in pairs)
+    return kind, parts, ()
 
 
 def _same_list(a: _Listing, b: _Listing, ask: Ask) -> bool | None:
