@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from catlite.answers import structure
-from catlite.answers.expressions import Ask, every, same_equation, same_quantity
+from catlite.answers.expressions import Ask, Relations, every, same_equation, same_quantity
 from catlite.answers.normalize import clean, tight
 from catlite.answers.numbers import number, same_number
 from catlite.answers.units import quantity
@@ -265,32 +265,44 @@ def _same_value(a: str, b: str, ask: Ask) -> bool | None:
     left, right = structure.named(a), structure.named(b)
     chains = structure.relation(a), structure.relation(b)
     if left and right:
-        same_name = _same_name(left[0], right[0])
-        if same_name is not False:
-            return _same(left[1], right[1], ask)
-        summed = re.search(r"[-+*/]", left[0]) and re.search(r"[-+*/]", right[0])  # x+y=1 beside y+x=1
-        if structure.is_closed(left[1]) and structure.is_closed(right[1]) and not summed:
-            return False
-        return same_equation(chains, ask)
-    if left or right:
-        (name, value), other, chain = (left, b, chains[1]) if left else (right, a, chains[0])  # type: ignore[misc]
-        if chain is not None:
-            return same_equation(chains, ask)
-        verdict = _same(value, other, ask)
-        if verdict and _ABSOLUTE.fullmatch(name):
-            return None  # |x| = 5 is an equation for x, or it names the absolute value
-        if verdict and not (structure.is_closed(quantity(value).text) or structure.is_function(name) or len(name) > 1):
-            return None  # y = 2x+1 is an equation, 2x+1 is not
-        return verdict
+        return _same_named(left, right, chains, ask)
+    if left:
+        return same_equation(chains, ask) if chains[1] else _same_as_named(left, b, ask)
+    if right:
+        return same_equation(chains, ask) if chains[0] else _same_as_named(right, a, ask)
     if chains[0] and chains[1]:
         return same_equation(chains, ask)
-    if chains[0] or chains[1]:
-        chain, other = (chains[0], b) if chains[0] else (chains[1], a)
-        assert chain is not None
-        if set(chain.signs) == {"="} and all(map(structure.is_closed, chain.terms)):  # 2+3=5
-            if not all(chain.terms):
-                return False
-            verdict = _same(chain.terms[-1], other, ask)
-            return every([verdict, _same(chain.terms[0], chain.terms[-1], ask)]) if verdict else verdict
-        return False
+    if chains[0]:
+        return _same_as_calculated(chains[0], b, ask)
+    if chains[1]:
+        return _same_as_calculated(chains[1], a, ask)
     return same_quantity(a, b, ask)
+
+
+def _same_named(left: tuple[str, str], right: tuple[str, str], chains: Relations, ask: Ask) -> bool | None:
+    """Compare two named values: of one name by value, of two names as equations."""
+    if _same_name(left[0], right[0]) is not False:
+        return _same(left[1], right[1], ask)
+    summed = re.search(r"[-+*/]", left[0]) and re.search(r"[-+*/]", right[0])  # x+y=1 beside y+x=1
+    if structure.is_closed(left[1]) and structure.is_closed(right[1]) and not summed:
+        return False
+    return same_equation(chains, ask)
+
+
+def _same_as_named(named: tuple[str, str], other: str, ask: Ask) -> bool | None:
+    """Compare a named value with a bare one; None where what is named may be an equation instead."""
+    name, value = named
+    verdict = _same(value, other, ask)
+    if verdict and _ABSOLUTE.fullmatch(name):
+        return None  # |x| = 5 is an equation for x, or it names the absolute value
+    if verdict and not (structure.is_closed(quantity(value).text) or structure.is_function(name) or len(name) > 1):
+        return None  # y = 2x+1 is an equation, 2x+1 is not
+    return verdict
+
+
+def _same_as_calculated(chain: structure.Relation, other: str, ask: Ask) -> bool | None:
+    """Compare the result of a calculation such as 2+3=5, which has to be right, with a bare value."""
+    if set(chain.signs) != {"="} or not all(chain.terms) or not all(map(structure.is_closed, chain.terms)):
+        return False
+    verdict = _same(chain.terms[-1], other, ask)
+    return every([verdict, _same(chain.terms[0], chain.terms[-1], ask)]) if verdict else verdict
