@@ -125,29 +125,10 @@ def same_quantity(a: str, b: str, ask: Ask) -> bool | None:
 
 
 def _same_expression(left: str, right: str, ask: Ask) -> bool | None:
-    if left == right:
-        return True
-    p, q = number(left), number(right)
-    if p and q:
-        return same_number(p, q)
-    if not left or not right:
-        return False
-    if "\\by" in left + right:  # 5 by 10 is 5 × 10 and not 50
-        return left.replace("\\by", "\\times") == right.replace("\\by", "\\times")
-    if _SIGNED_ZERO.fullmatch(left) or _SIGNED_ZERO.fullmatch(right):
-        return False
-    words = _is_word(left), _is_word(right)
-    if all(words):
-        return _word(left) == _word(right) and not (len(left) == 1 and left in "eE")
-    if any(words) and _LOWERED.sub(r"\1", left) == _LOWERED.sub(r"\1", right):  # H2O and H_2O
-        return True
-    if (p or words[0]) and (q or words[1]):
-        return False
-    based, other_based = _BASE.fullmatch(left), _BASE.fullmatch(right)
-    if based or other_based:
-        if based and other_based:
-            return based.groups() == other_based.groups()
-        return based[1] == right if based else other_based is not None and other_based[1] == left
+    """Compare two clean texts without units: as text where they can be read without algebra, else by the child."""
+    plain = _same_plain(left, right)
+    if plain is not None:
+        return plain
     if ":" in left + right:
         return _same_ratio(left, right)
     if _is_opaque(left) or _is_opaque(right):
@@ -161,6 +142,34 @@ def _same_expression(left: str, right: str, ask: Ask) -> bool | None:
         return None
     verdict = ask("same", *(_POWER_OF_TEN.sub(r"\1\\times 10^{\2}", text) for text in (left, right)))
     return None if verdict and (_is_span(left) or _is_span(right)) else verdict
+
+
+def _same_plain(left: str, right: str) -> bool | None:
+    """Compare numbers, words, labels and numerals with a base; None where a text is an expression."""
+    if left == right:
+        return True
+    numbers = number(left), number(right)
+    if numbers[0] and numbers[1]:
+        return same_number(numbers[0], numbers[1])
+    if not left or not right:
+        return False
+    if "\\by" in left + right:  # 5 by 10 is 5 × 10 and not 50
+        return left.replace("\\by", "\\times") == right.replace("\\by", "\\times")
+    if _SIGNED_ZERO.fullmatch(left) or _SIGNED_ZERO.fullmatch(right):
+        return False
+    words = _is_word(left), _is_word(right)
+    if all(words):
+        return _word(left) == _word(right) and not (len(left) == 1 and left in "eE")
+    if any(words) and _LOWERED.sub(r"\1", left) == _LOWERED.sub(r"\1", right):  # H2O and H_2O
+        return True
+    if (numbers[0] or words[0]) and (numbers[1] or words[1]):
+        return False
+    based, other_based = _BASE.fullmatch(left), _BASE.fullmatch(right)
+    if based and other_based:
+        return based.groups() == other_based.groups()
+    if based:
+        return based[1] == right
+    return other_based[1] == left if other_based else None
 
 
 def _same_ratio(left: str, right: str) -> bool | None:
