@@ -62,4 +62,4 @@ def weights(name: str, value: Any) -> None:
         if not number or not 0 <= weight <= sys.float_info.max:
             raise ConfigError(f"{name}: the weight of {key!r} is {weight!r}: want a number of 0 or more")
     if not any(value.values()):
-        raise ConfigError(f"{name}={value!r:.60}: one weight at least is above 0")
+        raise ConfigError(f"{name}={value!r:.60}: want at least one weight above 0")

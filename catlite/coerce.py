@@ -222,7 +222,7 @@ def as_estimators(estimators: Any) -> dict[str, Estimator]:
     if isinstance(estimators, Mapping):
         for name, estimator in estimators.items():
             if not isinstance(name, str) or not name.strip():
-                raise ConfigError(f"estimators={{{name!r}: …}}: the key is the name it is to have in the results")
+                raise ConfigError(f"estimators={{{name!r}: …}}: the key is the estimator's name in the results")
             check_estimator(estimator)
             named[name] = estimator
         return named

@@ -158,7 +158,7 @@ def add_model(parser: argparse.ArgumentParser, *, rollouts: bool = True) -> None
         add_option(parser, "--n", "N", "rollouts of each question (default: 8)", default=8)
         add_option(parser, "--temperature", "T", "temperature of the rollouts (default: the endpoint's own)")
         add_option(parser, "--top-p", "P", "nucleus sampling of the rollouts (top-p)")
-        add_option(parser, "--seed", "N", "seed of the rollouts, and of the questions of --limit")
+        add_option(parser, "--seed", "N", "seed of the rollouts")
 
 
 def add_limit(parser: argparse.ArgumentParser) -> None:
@@ -220,7 +220,7 @@ def _questions(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no number of questions: write --dry-run after the task or the file"
+            f"{text!r} is not a number of questions: write --dry-run after the task or the file"
         ) from None
 
 
@@ -260,7 +260,7 @@ def add_judge(parser: argparse._ActionsContainer, prefix: str = "", default: str
 def check_judge(arguments: argparse.Namespace) -> None:
     """Raise ConfigError where no judge is named."""
     if arguments.judge is None:
-        raise ConfigError("--judge is missing: name the model that judges, best another one than the policy")
+        raise ConfigError("--judge is missing: name the model that judges, preferably not the policy")
 
 
 def judge(arguments: argparse.Namespace) -> Endpoint:
@@ -343,7 +343,7 @@ def read_task(arguments: argparse.Namespace, columns: Mapping[str, Any]) -> Task
     taken = inspect.signature(build).parameters
     for name in ("path", "subset"):
         if name not in taken and settings[name] not in (None, "all"):
-            raise ConfigError(f"--{name} {settings[name]}: {arguments.task} has none, leave it out")
+            raise ConfigError(f"--{name} {settings[name]}: {arguments.task} takes no --{name}, leave it out")
     task: Task = build(**{name: value for name, value in settings.items() if name in taken and value is not None})
     return task
 

@@ -116,7 +116,7 @@ def prefer(
         raise ConfigError(f"{len(before)} groups before and {len(after)} after: want as many, and at least one")
     for number, (old, new) in enumerate(zip(before, after, strict=True), 1):
         if old.example.messages != new.example.messages:
-            raise ConfigError(f"pair {number} has two prompts: give groups of the same prompts, in the same order")
+            raise ConfigError(f"pair {number} has different prompts: give groups of the same ones, in the same order")
     return concurrency.run(_prefer(judge, before, after, max_tokens, run))
 
 

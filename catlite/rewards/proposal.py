@@ -98,8 +98,9 @@ async def propose_rubric(
         The rubric, and the usage of all replies it took.
 
     Raises:
-        RubricError: when ATTEMPTS replies leave fewer than `fewest` usable criteria; it keeps the raw texts.
-        ConfigError: for empty material, bounds that cannot hold, rollouts that are not texts or beside a question.
+        RubricError: when three replies leave fewer than `fewest` usable criteria; it keeps the raw texts.
+        ConfigError: for an empty reference or question, `fewest` above `most`, and rollouts that are not texts, or
+            beside a question.
         ModelError: what `proposer.sample` raises.
 
     Example:

@@ -37,8 +37,8 @@ class VoteShare:
         weights: as in MajorityVote: shares are then of the weight of all rollouts that came. None, 1 for each.
 
     Raises:
-        ConfigError: for a share, a penalty or weights that cannot be, or a penalty without min_agreement; when called,
-            for a rollout without a weight.
+        ConfigError: for a wrong share, penalty or weight, or a penalty without min_agreement; when called, for a
+            rollout without a weight.
 
     Example:
         >>> await VoteShare()(group, await MajorityVote()(group))

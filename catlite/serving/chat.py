@@ -81,13 +81,13 @@ def read_fields(body: bytes) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number that JSON has")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def find_model(name: Any, settings: Settings) -> tuple[str, Model]:
     """Find (the way of asking, the model) of a name; raises Refusal for one that is not served."""
     if not isinstance(name, str):
-        raise Refusal(400, "the request has no model that is a string", param="model")
+        raise Refusal(400, "want model as a string: the name of one that is served", param="model")
     if name in settings.models:
         return "", settings.models[name]
     way, _, rest = name.partition("/")

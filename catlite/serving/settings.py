@@ -87,13 +87,13 @@ def read_models(models: Any) -> tuple[dict[str, Model], tuple[Model, ...]]:
     own: list[Model] = []
     for name, model in pairs:
         if not isinstance(name, str) or not name.strip():
-            raise ConfigError(f"{name!r} is no name of a model")
+            raise ConfigError(f"the name of a model is {name!r}: want text")
         if isinstance(model, int):
             raise ConfigError(
                 f'{name!r}: {model}: a panel is served under a name: {{"both": Panel({{{name!r}: {model}, …}})}}'
             )
         if name.split("/")[0] in WAYS:
-            raise ConfigError(f"{name!r} would read as {name.split('/')[0]} of another model: serve it by another name")
+            raise ConfigError(f"{name!r} begins like {name.split('/')[0]}/ of another model: serve it by another name")
         if name in served:
             raise ConfigError(f"{name!r} is served twice: give names, as in {{'first': Endpoint(…), 'second': …}}")
         served[name] = resolve(model)

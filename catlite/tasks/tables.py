@@ -79,7 +79,7 @@ def _encoding(encoding: str) -> str:
         name = codecs.lookup(encoding).name
         io.TextIOWrapper(io.BytesIO(), encoding=name)
     except (LookupError, TypeError):
-        raise ConfigError(f'encoding={encoding!r} is none that Python knows: try "utf-8" or "cp1252"') from None
+        raise ConfigError(f'encoding={encoding!r}: Python knows no such encoding: try "utf-8" or "cp1252"') from None
     return "utf-8-sig" if name == "utf-8" else name
 
 

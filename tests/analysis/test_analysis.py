@@ -204,7 +204,7 @@ def test_scaling_uses_the_first_rollouts_and_samples_no_new_ones():
 
 
 def test_scaling_beyond_the_rollouts_there_are_is_refused():
-    with pytest.raises(ConfigError, match="groups have 4 rollouts"):
+    with pytest.raises(ConfigError, match="from 1 to 4, the rollouts of a group"):
         scaling(evaluated(MajorityVote()), MajorityVote(), sizes=(8,))
 
 
@@ -246,7 +246,7 @@ def test_pass_at_k_is_the_share_of_draws_that_hold_a_right_one():
 
 
 def test_pass_at_more_than_there_are_is_refused():
-    with pytest.raises(ConfigError, match="groups have 4"):
+    with pytest.raises(ConfigError, match="from 1 to 4"):
         pass_at_k(evaluated(), ks=(5,))
 
 

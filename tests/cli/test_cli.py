@@ -129,7 +129,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(run, server, arguments):
 def test_a_dry_run_before_the_file_is_told_where_it_goes(run):
     code, _, err = run("evaluate", "--dry-run", "sums.csv")
     assert code == 2
-    assert "'sums.csv' is no number of questions: write --dry-run after the task or the file" in err
+    assert "'sums.csv' is not a number of questions: write --dry-run after the task or the file" in err
 
 
 def test_several_models_share_the_rollouts(run, server, file):

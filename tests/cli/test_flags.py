@@ -85,9 +85,9 @@ def test_arguments_are_told_as_options(command, said, told):
         (("train", "math500", "--ask"), "--ask goes with a file of your own"),
         (
             ("evaluate", "healthbench_professional", "--subset", "hard", "--model", "m", "--judge", "j"),
-            "--subset hard: healthbench_professional has none, leave it out",
+            "--subset hard: healthbench_professional takes no --subset, leave it out",
         ),
-        (("evaluate", "larger", "--path", "FILE", "--model", "m"), "larger has none, leave it out"),
+        (("evaluate", "larger", "--path", "FILE", "--model", "m"), "larger takes no --path, leave it out"),
     ],
 )
 def test_an_error_names_what_to_type(tmp_path, monkeypatch, capsys, arguments, told):

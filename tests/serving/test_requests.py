@@ -441,7 +441,7 @@ def test_a_wrong_setting_is_told_before_anything_is_served(front, settings, word
         (7, "int"),
         ({"": "local"}, "name"),
         (["local", "local"], "twice"),
-        ({"cat/x": "local"}, "cat of another model"),
+        ({"cat/x": "local"}, "cat/ of another model"),
         ({"gpt-4o-mini": 4}, "Panel"),
     ],
 )
