@@ -204,7 +204,7 @@ def test_scaling_uses_the_first_rollouts_and_samples_no_new_ones():
 
 
 def test_scaling_beyond_the_rollouts_there_are_is_refused():
-    with pytest.raises(ConfigError, match="from 1 to 4, the rollouts of a group"):
+    with pytest.raises(ConfigError, match="from 1 to 4, since groups have 4 rollouts"):
         scaling(evaluated(MajorityVote()), MajorityVote(), sizes=(8,))
 
 
