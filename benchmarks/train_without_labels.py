@@ -78,15 +78,21 @@ class BothOrders:
     async def __call__(self, group: catlite.Group) -> catlite.Reference:
         sampling = {"max_tokens": self.tokens, "temperature": 1.0, "seed": 7919}
         swapped = await sample_group(self.policy, swap(group.example), **sampling)
-        shares = [Counter(rollout.answer for rollout in view.usable) for view in (group, swapped)]
+        first_shares, second_shares = shares(group), shares(swapped)
         scores = {
             answer: 2 * first * second / (first + second)
-            for answer, first in shares[0].items()
-            if answer is not None and (second := shares[1][answer])
+            for answer, first in first_shares.items()
+            if answer is not None and (second := second_shares.get(answer))
         }
         answer = max(scores, key=scores.__getitem__, default=None)
         about = {"others": swapped.rollouts, "abstained": answer is None}
         return catlite.Reference(answer or "", answer, "BothOrders", group, **about)
+
+
+def shares(view: catlite.Group) -> dict[str | None, float]:
+    """Give each answer's share of a group's votes."""
+    counts = Counter(rollout.answer for rollout in view.usable)
+    return {answer: count / len(view.usable) for answer, count in counts.items()}
 
 
 def swap(example: catlite.Example) -> catlite.Example:

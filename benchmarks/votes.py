@@ -59,6 +59,9 @@ async def thresholds(groups):
             if kept:
                 gains.append(fmean(kept) - fmean(plain[at] for at in picked))
         kept = [right for right, known in zip(plain, answered, strict=True) if known]
+        if len(gains) < 2:
+            print(f"{agreement:<13g}  {margin:<10g}  none answered")
+            continue
         coverage, accuracy = mean_and_error([float(known) for known in answered]), mean_and_error(kept)
         mean = fmean(gains)
         error = (sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1)) ** 0.5

@@ -38,6 +38,13 @@ def positive(name: str, value: Any, unit: str = "", *, infinite: bool = False) -
         raise ConfigError(f"{name}={value!r}: want a positive number{f' of {unit}' if unit else ''}")
 
 
+def zero_or_more(name: str, value: Any, meaning: str) -> None:
+    """ConfigError, which gives the `meaning` of the value, unless it is a finite number of 0 or more."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < math.inf:
+        raise ConfigError(f"{name}={value!r}: {meaning} is a finite number of 0 or more")
+
+
 def share(name: str, value: Any) -> None:
     """ConfigError unless `value` is a share, a number from 0 to 1."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:

@@ -156,6 +156,7 @@ def between(judges: Mapping[str, Sequence[Judgement]], *, seed: int = 0) -> pd.D
     flat = {name: verdicts(judgements) for name, judgements in judges.items()}
     rows = []
     for (a, of_a), (b, of_b) in itertools.combinations(flat.items(), 2):
+        _check_alike(of_a, of_b)
         frame = with_labels(of_a, of_b, seed=seed)
         row: dict[str, Any] = {"a": a, "b": b}
         for name in frame.index:
@@ -164,6 +165,15 @@ def between(judges: Mapping[str, Sequence[Judgement]], *, seed: int = 0) -> pd.D
         items, questions = (int(frame[column].iloc[0]) for column in ("items", "questions"))
         rows.append({**row, "items": items, "questions": questions, "coverage": items / len(of_a)})
     return data_frame(rows)
+
+
+def _check_alike(*columns: Flat) -> None:
+    """Raise ConfigError unless these are verdicts on the same questions in the same order, as many on each."""
+    if len({column.questions for column in columns}) != 1:
+        raise ConfigError(
+            f"{' and '.join(str(len(column)) for column in columns)} verdicts are not on the same questions in the "
+            "same order: want judgements of the same groups by the same rubrics"
+        )
 
 
 def self_consistency(repeats: Sequence[Sequence[Judgement]]) -> pd.DataFrame:
@@ -187,8 +197,9 @@ def self_consistency(repeats: Sequence[Sequence[Judgement]]) -> pd.DataFrame:
         >>> self_consistency([first, second, third]).loc["agreement", ["value", "se"]]
     """
     columns = [verdicts(judgements) for judgements in repeats]
-    if len(columns) < 2 or len({len(column) for column in columns}) != 1:
-        raise ConfigError(f"want at least two repeats of one shape, got {[len(column) for column in columns]} verdicts")
+    if len(columns) < 2:
+        raise ConfigError(f"{len(columns)} repeat: want at least two")
+    _check_alike(*columns)
     shares: dict[str, dict[Hashable, list[float]]] = {"agreement": {}, "unanimous": {}}
     for item, question in zip(zip(*columns, strict=True), columns[0].questions, strict=True):
         known = [met for met in item if met is not None]

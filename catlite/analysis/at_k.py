@@ -50,7 +50,8 @@ def pass_at_k(
     Returns:
         Columns k, pass_at_k, se (over questions), questions. A question with fewer than k graded rollouts is left out:
         those whose call failed are not graded, those that came and have no answer are. Where scores are 0 and 1, pass@1
-        is the single sample's score (avg@n).
+        is the single sample's score (avg@n), unless calls failed in some repeats: pass@k weighs all rollouts of a
+        question alike, avg@n its repeats.
 
     Raises:
         ConfigError: when some k is larger than the groups, or for scores between 0 and 1 without a threshold.

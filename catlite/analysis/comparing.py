@@ -64,8 +64,8 @@ def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, 
         difference, error = mean_and_error((x - y).tolist())
         several = len(both) > 1
         low, high = interval(resample((x - y)[:, None], seed)) if several else (math.nan, math.nan)
-        # Two constant samples have no variance to test with.
-        varied = several and (x.std() > 0 or y.std() > 0)
+        # Two constant samples have no variance to test with; np.std of one may be a rounding error.
+        varied = several and (np.ptp(x) > 0 or np.ptp(y) > 0)
         rows.append(
             {
                 "system": system,
@@ -79,7 +79,8 @@ def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, 
                 "questions": len(both),
             }
         )
-    return data_frame(rows)
+    columns = ["system", "baseline", "difference", "se", "low", "high", "relative_gain", "p_welch", "questions"]
+    return data_frame(rows, columns)  # also of an evaluation without another system
 
 
 def resample(rows: Array, seed: int) -> Array:

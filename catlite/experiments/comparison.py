@@ -107,7 +107,7 @@ class Comparison:
         Example:
             >>> comparison.by_question().query("change == 'lost'").id
         """
-        return data_frame(gains.by_question(self.before, self.after, threshold))
+        return data_frame(gains.by_question(self.before, self.after, threshold), gains.COLUMNS)
 
     def _rows(self, threshold: float | None = None) -> list[dict[str, Any]]:
         """List the systems, with pass@n below the single sample where it can be told."""

@@ -13,6 +13,7 @@ from catlite.analysis.at_k import all_wrong, right_samples
 from catlite.averages import mean_and_error
 from catlite.results import SINGLE, Evaluation
 
+COLUMNS = ["id", "change", "right_before", "samples_before", "right_after", "samples_after", "gain"]
 WORDS = {
     "learned": "learned: none, then some",
     "kept": "kept: some, then some",

@@ -251,7 +251,8 @@ def check_sampling(sampling: Mapping[str, Any], call: Callable[..., Any] | None 
             whole_number(name, value, _LEAST[name])
         elif name in _RANGES:
             low, high = _RANGES[name]
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not low <= value <= high or value == math.inf:
                 bounds = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
                 raise ConfigError(f"{name}={value!r}: want a number {bounds}")
     return checked

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import random
 
+from catlite.checks import whole_number
 from catlite.data import Example, Task
-from catlite.errors import ConfigError
 
 _FACTORS = range(4, 13)
-# "6 times 7 is 42." The first number after "is", "equals" or "=", since a small model may run on with another line.
-SENTENCE = r"\A[^\n]*?(?:\bis|\bequals|=)[ \t]*(\d[\d,]*)"
+# "6 times 7 is 42." The first number after "is", "equals" or "=", since a small model may run on with another line; not
+# the beginning of a fraction.
+SENTENCE = r"\A[^\n]*?(?:\bis|\bequals|=)[ \t]*(\d[\d,]*)(?![\d,]|\.\d)"
 
 # For anchors that need to see what reconciling means; no question of the task has both factors of one of them.
 WORKED_SYNTHESES = (
@@ -34,15 +35,15 @@ def times_tables(limit: int | None = None, seed: int = 0) -> Task:
         The Task.
 
     Raises:
-        ConfigError: when limit is not from 1 to 81.
+        ConfigError: when limit is not from 1 to 81, or seed is not a whole number.
 
     Example:
         >>> catlite.evaluate(catlite.times_tables(16), "local", estimators=catlite.MajorityVote())
     """
     pairs = [(a, b) for a in _FACTORS for b in _FACTORS]
     if limit is not None:
-        if not isinstance(limit, int) or not 1 <= limit <= len(pairs):
-            raise ConfigError(f"limit={limit!r}: times tables has 1 to {len(pairs)} questions")
+        whole_number("limit", limit, 1, len(pairs), ": times tables has so many questions")
+        whole_number("seed", seed, None)
         pairs = random.Random(seed).sample(pairs, limit)  # noqa: S311 - a draw of questions, no secret
     return Task("times_tables", tuple(_example(a, b) for a, b in pairs))
 

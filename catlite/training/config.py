@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self, TypeVar
 
-from catlite.checks import positive, whole_number
+from catlite.checks import positive, share, whole_number, zero_or_more
 from catlite.coerce import check_reward, kind_of
 from catlite.data import Reward
 from catlite.errors import ConfigError
@@ -97,8 +97,7 @@ class TrainConfig(_Settings):
                 f"num_generations={self.num_generations}: a group of one has nothing to compare its rollout with, so "
                 "its advantage is always 0. Use at least 2; the paper uses 8"
             )
-        if not isinstance(self.beta, int | float) or not self.beta >= 0:
-            raise ConfigError(f"beta={self.beta!r}: the weight of the KL penalty is 0 or more")
+        zero_or_more("beta", self.beta, "the weight of the KL penalty")
         if self.stop not in STOPS:
             raise ConfigError(f'stop={self.stop!r}: want None (fixed steps), "gap", "reward", "flips" or "gold"')
         whole_number("gold_every", self.gold_every)
@@ -218,8 +217,9 @@ class SFTConfig(_Settings):
     def __post_init__(self) -> None:
         counts = ("epochs", "batch_size", "num_generations", "max_completion_length", "lora_rank")
         _check_settings(self, counts, ("learning_rate", "lora_layers"))
-        if not 0 <= self.validation < 1:
-            raise ConfigError(f"validation={self.validation!r}: a share of the references, from 0 to below 1")
+        share("validation", self.validation)
+        if self.validation == 1:
+            raise ConfigError("validation=1: nothing would be left to train on; want a share below 1, such as 0.1")
 
 
 C = TypeVar("C", bound=TrainConfig | SFTConfig)
@@ -255,12 +255,13 @@ def rollout_sampling(config: TrainConfig | SFTConfig, name: str, loaded: Mapping
 
 
 def check_warm(sampling: Mapping[str, Any], where: str) -> None:
-    """Raise ConfigError for temperature 0, which `where` sets."""
-    if sampling.get("temperature") == 0:
-        raise ConfigError(
-            f"{where}={{'temperature': 0}}: the rollouts of a group would all be the same, and the loss divides by "
-            "their deviation: want more than 0, such as 1"
-        )
+    """Raise ConfigError for greedy decoding, which `where` sets."""
+    for name, value in (("temperature", 0), ("top_p", 0), ("top_k", 1), ("min_p", 1)):
+        if sampling.get(name) == value:
+            raise ConfigError(
+                f"{where}={{{name!r}: {value}}}: the rollouts of a group would all be the same, and have nothing to "
+                "compare: want replies that differ, such as by temperature 1 and no filter"
+            )
 
 
 def _check_settings(config: TrainConfig | SFTConfig, whole: tuple[str, ...], above_zero: tuple[str, ...]) -> None:
@@ -269,10 +270,12 @@ def _check_settings(config: TrainConfig | SFTConfig, whole: tuple[str, ...], abo
     for name in above_zero:
         positive(name, getattr(config, name))
     whole_number("seed", config.seed, 0, 2**32 - 1)
-    if not isinstance(config.trl, Mapping):
+    if not isinstance(config.trl, Mapping) or not all(isinstance(name, str) for name in config.trl):
         raise ConfigError(f"trl={config.trl!r:.60}: want a mapping from settings of TRL's config to their values")
     if config.lora_layers > 1:
         raise ConfigError(f"lora_layers={config.lora_layers}: a share of the layers, from above 0 to 1")
+    if config.sampling is not None and not isinstance(config.sampling, Mapping):
+        raise ConfigError(f"sampling={config.sampling!r:.60}: want a mapping, such as {{'temperature': 1.0}}, or None")
     for name in check_sampling(config.sampling or {}):
         if name not in _SAMPLED:
             raise ConfigError(

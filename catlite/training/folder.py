@@ -14,7 +14,7 @@ import contextlib
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +23,8 @@ from catlite.runs import atomic
 
 T = TypeVar("T")
 _VERSION = 1
-# What may differ from one part of a run to the next without changing what its steps are.
+# What may differ from one part of a run to the next without changing what its steps are; `steps` only while the
+# learning rate is constant.
 _FREE = frozenset({"steps", "judge_wait"})
 _FREE_IN_TRL = frozenset({"per_device_train_batch_size"})  # gradients are summed over the same rollouts
 
@@ -176,8 +177,12 @@ class Lines:
         """Remove the lines after step `until`, which will be made again; return the others."""
         rows = self.read(until)
         if self.path.exists():
-            atomic.write(self.path, [json.dumps(row) + "\n" for row in rows])
+            self.write(rows)
         return rows
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Replace all lines."""
+        atomic.write(self.path, [json.dumps(row) + "\n" for row in rows])
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add a line."""
@@ -204,10 +209,14 @@ def _compare(folder: Path, name: str, was: Any, now: Any) -> None:
     """Raise ConfigError when the run in `folder` was begun with another value of `name`."""
     if name == "config" and isinstance(was, dict):
         was, now = (config | {"trl": _fixed(config.get("trl"))} for config in (was, now))
-        changed = [key for key in now if key not in _FREE and was.get(key) != now[key]]
+        schedule = str(now["trl"].get("lr_scheduler_type", "constant"))
+        free = _FREE if schedule.startswith("constant") else _FREE - {"steps"}
+        changed = [key for key in now if key not in free and was.get(key) != now[key]]
         if not changed:
             return
         name, was, now = changed[0], was.get(changed[0]), now[changed[0]]
+        if name == "steps":
+            now = f"{now} (the learning rate follows the schedule {schedule!r} over all steps)"
     if was == now:
         return
     if name == "model":

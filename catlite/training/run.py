@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,16 +149,16 @@ class TrainingRun:
 
     def serving(self) -> str:
         """The commands that serve the trained policy with vLLM, and with llama.cpp."""
-        base = self.policy.weights.folder
-        known = f"--base {base}" if Path(base).is_dir() else f"--base-model-id {base}"
+        base, adapter = (shlex.quote(str(path)) for path in (self.policy.weights.folder, self.adapter))
+        known = f"--base {base}" if Path(self.policy.weights.folder).is_dir() else f"--base-model-id {base}"
         rank = json.loads((self.adapter / "adapter_config.json").read_text("utf-8"))["r"]
         most = lora_rank_of_vllm(rank)
         template = self.policy.weights.template
         return (
             f"# vLLM: the base with the adapter beside it, under the name “trained”\n"
-            f"vllm serve {base} --enable-lora --max-lora-rank {most} --lora-modules trained={self.adapter}\n\n"
+            f"vllm serve {base} --enable-lora --max-lora-rank {most} --lora-modules trained={adapter}\n\n"
             f"# llama.cpp: the adapter as GGUF, beside the base as GGUF\n"
-            f"python convert_lora_to_gguf.py {known} --outfile trained.gguf {self.adapter}\n"
+            f"python convert_lora_to_gguf.py {known} --outfile trained.gguf {adapter}\n"
             f"llama-server --model base.gguf --lora trained.gguf\n"
             + (f"\n# Ask either of them as it was trained: chat_template_kwargs={template}\n" if template else "")
         )

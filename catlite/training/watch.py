@@ -48,7 +48,7 @@ class Watch:
         self.ended: str | None = None
         self.halted: str | None = None
         self.passes = True  # whether the step that is given up may have a reward another time
-        self._figures: dict[str, Any] = {}  # of the step that is under way
+        self.figures: dict[str, Any] = {}  # of the step that is under way, for its line and for dashboards
         self._times = {"step": 0.0, "generated": 0.0, "reward": 0.0}
 
     def resume(self, rows: list[dict[str, Any]], answers: list[dict[str, Any]]) -> None:
@@ -64,11 +64,10 @@ class Watch:
         """Add `check` to the history; return whether it is the best so far."""
         self.history.append(check)
         value = getattr(check, self.best_by)
-        known = math.nan if self.best is None else getattr(self.best, self.best_by)
-        if value is not None and (math.isnan(known) or value > known):
-            self.best = check
-            return True
-        return False
+        if value is None or math.isnan(value) or (self.best and value <= getattr(self.best, self.best_by)):
+            return False
+        self.best = check
+        return True
 
     def note_rollouts(self) -> None:
         """Note that a step's rollouts are drawn."""
@@ -79,7 +78,7 @@ class Watch:
         if self._times["generated"] < self._times["step"]:
             self._times["generated"] = began
         self._times["reward"] = batch.seconds
-        self._figures |= batch.metrics
+        self.figures |= batch.metrics
         over = [scored.fault for scored in batch.scored if scored.over and scored.fault]
         if over:
             self.halted = over[0]
@@ -112,9 +111,9 @@ class Watch:
             self.rows.clear()  # a run halted in its first step may have tried before
             self.folder.metrics.keep(-1)
             self._check(0)
-            if self._figures:
-                self._write({"step": 0, **self._figures})
-                self._figures = {}
+            if self.figures:
+                self._write({"step": 0, **self.figures})
+                self.figures = {}
 
     def begin_step(self, step: int) -> None:  # noqa: ARG002 - tests interrupt a run at one
         """Start the clock of the step after `step`."""
@@ -127,9 +126,9 @@ class Watch:
 
     def _end_step(self, step: int, *, last: bool) -> None:
         now, times = time.monotonic(), self._times
-        self._figures["seconds/step"] = now - times["step"]
+        self.figures["seconds/step"] = now - times["step"]
         if times["generated"] > times["step"]:  # in SFT nothing is generated
-            self._figures |= {
+            self.figures |= {
                 "seconds/generation": times["generated"] - times["step"],
                 "seconds/reward": times["reward"],
                 # With the reference's forward pass for the KL, where TRL makes that after generating.
@@ -145,20 +144,17 @@ class Watch:
             return self.flips.say_stop()
         return self.says_stop(self.history) if self.says_stop is not None else None
 
-    @property
-    def figures(self) -> dict[str, Any]:
-        """The step's figures for dashboards, which TRL tells of a validation itself."""
-        return {name: value for name, value in self._figures.items() if name != "eval_loss"}
-
     def write_log(self, log: Mapping[str, Any]) -> None:
-        """Write a line of metrics from what TRL logged of a step; of a validation, keep the loss for that line."""
+        """Write a line of metrics from what TRL logged of a step; of its validation, add the loss to that line."""
         if ranks.rank() > 0:
             return
         if "loss" not in log:
-            self._figures |= {name: _plain(value) for name, value in log.items() if name == "eval_loss"}
+            if "eval_loss" in log and self.rows:
+                self.rows[-1]["eval_loss"] = _plain(log["eval_loss"])
+                self.folder.metrics.write(self.rows)
             return
-        row = {"step": log["step"], **{name: _plain(value) for name, value in log.items()}, **self._figures}
-        self._figures = {}
+        row = {"step": log["step"], **{name: _plain(value) for name, value in log.items()}, **self.figures}
+        self.figures = {}
         self._write(row)
         if (latest := self.flips.take_latest()) is not None:
             self.folder.answers.add({"step": row["step"], **latest})
@@ -173,10 +169,10 @@ class Watch:
         started = time.monotonic()
         check = self.check(step)
         if check is not None:
-            self._figures |= check.as_metrics()
+            self.figures |= check.as_metrics()
             if self._remember(check) and self.keep_best is not None:
                 self.keep_best(step)
-        self._figures["seconds/check"] = time.monotonic() - started
+        self.figures["seconds/check"] = time.monotonic() - started
 
 
 def _chose_to_abstain(batch: Batch) -> bool:

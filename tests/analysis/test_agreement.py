@@ -170,6 +170,17 @@ def test_modes_of_a_judge_are_compared_pair_by_pair():
     assert list(table.coverage) == [0.75, 0.75, 0.75]
 
 
+def test_judgements_of_other_questions_are_not_compared():
+    """As many verdicts in another order would be compared item by item, each with one on another question."""
+    about = {text: replace(made.group, example=Example(text)) for text in ("a", "b") for made in [judgement([True])]}
+    a, b = (replace(judgement([met]), group=about[text]) for text, met in (("a", True), ("b", False)))
+    for compare in (lambda *each: between(dict(zip("xy", each, strict=True))), lambda *each: self_consistency(each)):
+        assert compare([a, b], [a, b]) is not None
+        for other in ([b, a], [a]):
+            with pytest.raises(ConfigError, match=r"verdicts are not on the same questions in the same order"):
+                compare([a, b], other)
+
+
 def test_a_judge_that_repeats_itself_is_consistent():
     once = [judgement([True, False, None])]
     other = [judgement([True, True, True])]

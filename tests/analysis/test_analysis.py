@@ -329,3 +329,10 @@ def test_traces_count_cues_per_hundred_words():
 def test_a_system_that_is_always_right_can_be_tested_too():
     row = differences(made(a=[0.1, 0.4, 0.35, 0.8], b=[1, 1, 1, 1]), "a").iloc[0]
     assert 0 < row.p_welch < 0.1
+
+
+def test_two_systems_without_variance_are_not_tested():
+    """The deviation of three times 0.1 is 1e-17 in NumPy, by which any difference would be certain."""
+    row = differences(made(a=[0.1, 0.1, 0.1], b=[0.4, 0.4, 0.4]), "a").iloc[0]
+    assert math.isnan(row.p_welch)
+    assert row.difference == pytest.approx(0.3)

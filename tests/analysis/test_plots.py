@@ -25,6 +25,7 @@ from catlite import (
 )
 from catlite.analysis import plots
 from catlite.errors import ConfigError
+from catlite.experiments.comparison import Comparison
 from catlite.extras import install
 from catlite.results import Row
 
@@ -124,6 +125,14 @@ def test_what_could_not_be_graded_is_drawn_as_nothing():
     empty = Evaluation("t", "p", 1, rows, 0.0)
     drawn(plots.scores(empty))
     drawn(plots.differences(differences(empty)))
+
+
+def test_an_evaluation_without_another_system_has_no_differences_to_draw():
+    alone = Evaluation("made", "nobody", 1, (Row(0, "0", "single sample", 1.0, 1, Usage()),), 0.0)
+    frame = differences(alone)
+    assert (len(frame), "difference" in frame) == (0, True)
+    assert plots.differences(frame).get_xlabel() == "difference from the baseline, 95% interval"
+    assert Comparison(alone, alone).by_question().query("change == 'lost'").empty
 
 
 def test_a_frame_of_another_analysis_is_refused(evaluation):

@@ -220,12 +220,21 @@ def test_a_str_is_as_good_as_a_path(local):
         lambda: gsm8k.gsm8k(seed="0"),
         lambda: healthbench.healthbench("hard", limit=True),
         lambda: times_tables.times_tables(limit=82),
+        lambda: times_tables.times_tables(limit=True),
+        lambda: times_tables.times_tables(limit=3, seed=None),
     ],
 )
 def test_a_wrong_argument_is_refused_before_anything_is_fetched(files, call):
     with pytest.raises(ConfigError):
         call()
     assert files.asked == []
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"), [("6 times 7 is 42.", "42"), ("6 times 7 is 42,5", "42,5"), ("6 times 7 is 42.5.", None)]
+)
+def test_a_fraction_is_not_read_as_the_whole_number_it_begins_with(text, answer):
+    assert next(iter(times_tables.times_tables(limit=1))).parse(text) == answer
 
 
 # Fetching

@@ -107,7 +107,7 @@ def test_a_reward_that_could_not_be_had_is_no_best_and_ends_nothing():
     watch = Watch(None, None)
     rewards = [math.nan, 0.4, 0.9]
     better = [watch._remember(at(step, reward=reward)) for step, reward in enumerate(rewards)]
-    assert better == [True, True, True]
+    assert better == [False, True, True]
     assert watch.best.step == 2
     history = [at(step, reward=reward) for step, reward in enumerate([0.5, math.nan, 0.4, 0.4, 0.4])]
     assert "no longer rises" in reward_says_stop(history)

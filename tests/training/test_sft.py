@@ -56,7 +56,10 @@ def test_validation_loss_ends_it_early_and_the_best_is_kept(folder):
     run = tuned(folder, estimator=opposed, config=config)
     assert run.steps < 30
     assert run.best_step is not None
-    assert any("eval_loss" in row for row in run.metrics)
+    losses = {row["step"]: row["eval_loss"] for row in run.metrics if "eval_loss" in row}
+    assert list(losses) == list(range(1, run.steps + 1))  # an epoch is a step, and each is validated
+    assert min(losses, key=losses.__getitem__) == run.best_step
+    assert catlite.TrainingRun.load(run.folder).metrics == run.metrics
 
 
 def split_of(folder, monkeypatch, missing=(), **changes):
@@ -234,7 +237,12 @@ def test_sft_refuses_an_empty_task(folder):
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"epochs": 0}, "at least 1"), ({"validation": 1.0}, "below 1"), ({"lora_layers": 2}, "share")],
+    [
+        ({"epochs": 0}, "at least 1"),
+        ({"validation": 1.0}, "below 1"),
+        ({"validation": "0.1"}, "validation='0.1': want a share"),
+        ({"lora_layers": 2}, "share"),
+    ],
 )
 def test_settings_that_cannot_be_are_refused(changes, said):
     with pytest.raises(ConfigError, match=said):

@@ -42,9 +42,14 @@ def test_config_has_few_dials_each_with_its_why():
         ({"learning_rate": math.nan}, "positive"),
         ({"beta": -1}, "0 or more"),
         ({"beta": "0.1"}, "0 or more"),
+        ({"beta": True}, "beta=True: the weight"),
+        ({"beta": math.inf}, "finite number of 0 or more"),
         ({"seed": 1.5}, "seed=1.5: want a whole number"),
         ({"seed": -1}, "from 0 to"),
         ({"trl": 3}, "trl=3: want a mapping"),
+        ({"trl": {1: 2}}, "want a mapping from settings of TRL's config"),
+        ({"sampling": 3}, "sampling=3: want a mapping"),
+        ({"sampling": {"temperature": math.inf}}, "temperature=inf: want a number of at least 0"),
         ({"lora_layers": 1.5}, "share"),
         ({"stop": "never"}, '"gap", "reward", "flips" or "gold"'),
         ({"held_back": 1}, "at least 2"),
@@ -54,6 +59,7 @@ def test_config_has_few_dials_each_with_its_why():
         ({"sampling": {"temperatur": 1}}, "did you mean temperature"),
         ({"judge_wait": 0}, "positive"),
         ({"sampling": {"temperature": 0}}, "would all be the same"),
+        ({"sampling": {"top_k": 1}}, r"'top_k': 1}: .* would all be the same"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(changes, said):
@@ -269,6 +275,18 @@ def test_a_run_of_other_settings_is_refused(folder, tmp_path, changes, said):
     trained(folder, run=tmp_path)
     with pytest.raises(ConfigError, match=f"{said}.*a run goes on as it was begun"):
         trained(folder, run=tmp_path, **changes)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant_with_warmup"])
+def test_a_schedule_of_the_learning_rate_is_over_the_steps_a_run_was_begun_with(tmp_path, schedule):
+    """Gone on with more steps, step 3 of a cosine would have the rate 0, and those after it that of another curve."""
+    begun, longer = (small(steps=steps, trl={"lr_scheduler_type": schedule}).as_dict() for steps in (2, 4))
+    Folder(tmp_path).open({"config": begun}, {})
+    if schedule == "constant_with_warmup":
+        Folder(tmp_path).open({"config": longer}, {})
+    else:
+        with pytest.raises(ConfigError, match=r"steps=2, .* steps=4 \(the learning rate follows the schedule 'cosine'"):
+            Folder(tmp_path).open({"config": longer}, {})
 
 
 def test_policies_that_cannot_be_trained_are_refused(folder, tmp_path):

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import re
+import shlex
 import shutil
 import warnings
 
@@ -55,6 +56,12 @@ def test_the_loaded_policy_is_the_trained_one_and_its_initial_the_base(run, fold
         assert scores[0] == pytest.approx(scores[1], abs=1e-5)
     assert loaded.policy.weights.template == {"loud": True}
     assert loaded.serving() == run.serving()
+
+
+def test_the_commands_to_serve_a_run_hold_for_a_folder_with_a_space_in_its_name(run, tmp_path):
+    moved = tmp_path / "a run"
+    shutil.copytree(run.folder, moved)
+    assert f"trained={moved / 'adapter'}" in shlex.split(TrainingRun.load(moved).serving(), comments=True)
 
 
 def test_a_run_whose_weights_have_moved_is_told_where_they_are(folder, tmp_path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import math
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -147,13 +148,13 @@ class OpenAIClient:
         failure: BaseException
         try:
             # A deadline for the whole exchange: a server that drips bytes never runs into a read time-out.
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout) as deadline:
                 text: str | None
                 if write is None:
                     reply = await self._client.post(url, cast_to=httpx.Response, body=body, options=options)
                     text = self._address.redact(reply.text)
                 else:
-                    reply, text = await self._streamed(url, body, options, write)
+                    reply, text = await self._streamed(url, body, options, write, deadline)
                 moved = self._moved(reply)
                 if moved is None and text is not None:
                     return Answer(text, reply.headers)
@@ -230,9 +231,12 @@ class OpenAIClient:
         raise failure
 
     async def _streamed(
-        self, url: str, body: Mapping[str, Any], options: Any, write: Write
+        self, url: str, body: Mapping[str, Any], options: Any, write: Write, deadline: asyncio.Timeout
     ) -> tuple[httpx.Response, str | None]:
-        """The response, and the body that its pieces make; None where it broke off."""
+        """The response, and the body that its pieces make; None where it broke off.
+
+        What may still follow a whole reply is not waited for beyond `deadline`, which would lose the reply.
+        """
         import httpx
         import openai
 
@@ -250,7 +254,8 @@ class OpenAIClient:
                         if assembly.finished:
                             break
                         if assembly.is_whole and patience.when() is None:
-                            patience.reschedule(asyncio.get_running_loop().time() + _LAST_EVENTS_SECONDS)
+                            last = asyncio.get_running_loop().time() + _LAST_EVENTS_SECONDS
+                            patience.reschedule(min(last, (deadline.when() or math.inf) - 2 * _LAST_BYTES_SECONDS))
             with contextlib.suppress(TimeoutError):  # a body that is read to its end leaves a connection to use again
                 async with asyncio.timeout(_LAST_BYTES_SECONDS):
                     async for _ in parts:

@@ -65,8 +65,11 @@ class Endpoint(InBlocks):
         whole_number("max_connections", max_connections)
         positive("timeout", timeout, "seconds", infinite=True)
         positive("retry_seconds", retry_seconds, "seconds", infinite=True)
-        if not isinstance(price, Price | None):
-            raise ConfigError(f"price={price!r:.60}: want Price(prompt, completion), in US dollars per million tokens")
+        if price is not None and not isinstance(price, Price):
+            raise ConfigError(
+                f"price={price!r:.60}: want Price(prompt, completion), in US dollars per million tokens, such as "
+                "Price(0.15, 0.60), or None"
+            )
         self.model, self._shown_url = model, shown_url(base_url) if base_url else None
         self.sampling = check_sampling(sampling)
         self._service = self._served(model, base_url, api_key, max_connections, timeout, retry_seconds, price)

@@ -12,13 +12,12 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from catlite.errors import ConfigError
+from catlite.checks import zero_or_more
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class Price:
         cached: US dollars per million prompt tokens that the provider had in its cache; None takes `prompt`.
 
     Raises:
-        ConfigError: for what is not a number of 0 or more, under which no budget would hold.
+        ConfigError: for what is not a finite number of 0 or more, by which no budget could be kept.
 
     Example:
         >>> Price(0.15, 0.60).cost(1_000_000, 500_000, 0)
@@ -43,13 +42,8 @@ class Price:
     cached: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("prompt", "completion", "cached"):
-            dollars = getattr(self, name)
-            number = isinstance(dollars, int | float) and not isinstance(dollars, bool)
-            if not (number and 0 <= dollars < math.inf) and (dollars is not None or name != "cached"):
-                raise ConfigError(
-                    f"Price({name}={dollars!r}): want US dollars per million tokens, a number of 0 or more"
-                )
+        for name in ("prompt", "completion") if self.cached is None else ("prompt", "completion", "cached"):
+            zero_or_more(name, getattr(self, name), "a price, in US dollars per million tokens,")
 
     def cost(self, prompt_tokens: int | None, completion_tokens: int | None, cached_tokens: int | None) -> float | None:
         """Add up a request in US dollars.

@@ -254,7 +254,8 @@ class Refusal:
 
     def error(self, status: int, headers: Mapping[str, str], message: str, key: str = "OPENAI_API_KEY") -> ModelError:
         """The error for this refusal with an HTTP status; `message` begins it, and `key` names the key's variable."""
-        error = self._error(status, headers, f"{message}: {snippet(self.message)}", key)
+        text = snippet(self.message)
+        error = self._error(status, headers, f"{message}: {text}" if text else f"{message} with an empty body", key)
         error.reason, error.params = words.read(self.body)
         return error
 

@@ -41,7 +41,7 @@ def parse(body: str, who: str, headers: Mapping[str, str] | None = None, prompt:
     else. `prompt` is the text that was sent, which an error may quote.
     """
     try:
-        reply = json.loads(body)
+        reply = json.loads(body.removeprefix("\ufeff"))  # of UTF-8, which some servers write
     except (ValueError, RecursionError):
         hint = f"; {WRONG_ADDRESS}" if body.lstrip()[:1] == "<" else ""
         raise BadReply(f"{who} answered 200 with something that is not JSON: {snippet(body)}{hint}") from None

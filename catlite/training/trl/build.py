@@ -54,6 +54,8 @@ def grpo_trainer(policy: TrainablePolicy[TrainConfig], rewarder: Rewarder, examp
 
     from catlite.training.trl.trainer import CatGRPOTrainer
 
+    if "use_bias_correction_kl" in GRPOConfig.__dataclass_fields__:
+        ours["use_bias_correction_kl"] = False  # TRL's default adds KL × ∇log π to the gradient; GRPO has KL alone
     arguments = trl_arguments(GRPOConfig, ours, config.trl)
     if arguments.steps_per_generation % arguments.gradient_accumulation_steps:
         raise ConfigError(

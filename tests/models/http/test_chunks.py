@@ -147,6 +147,13 @@ def test_a_whole_stream_whose_connection_stays_open_is_a_reply(endpoint, server,
     assert len(server.requests) == 1
 
 
+def test_a_whole_stream_whose_connection_stays_open_to_the_timeout_is_a_reply(server, hurry):
+    server.script([stream(*GOOD[:4], ending="hang")])
+    with Endpoint("test-model", base_url=server.url, api_key=server.key, timeout=2.0) as endpoint:
+        _, rollout = ask_for(endpoint)
+    assert (rollout.text, rollout.error, rollout.usage.completion_tokens) == ("It is 42.", None, 4)
+
+
 def test_usage_may_come_with_every_chunk_and_the_last_counts(endpoint, server):
     def used(count, **chunk):
         return delta(**chunk) | {"usage": {"prompt_tokens": 9, "completion_tokens": count}}

@@ -9,7 +9,7 @@ import pytest
 from asking import QUESTION, ask, asked
 from faults import status
 
-from catlite import Endpoint, Usage, concurrency
+from catlite import Endpoint, Price, Usage, concurrency
 from catlite.errors import (
     AuthenticationFailed,
     BadReply,
@@ -42,6 +42,7 @@ from catlite.models.http.traffic import Traffic
         ({"api_key": "sk-\u043a\u043b\u044e\u0447"}, "copy it again"),
         ({"api_key": "sk-one\ntwo"}, "copy it again"),
         ({"temperature": "hot"}, "temperature='hot'"),
+        ({"price": (0.15, 0.60)}, r"price=\(0.15, 0.6\): want Price\(prompt, completion\)"),
         ({"temprature": 1}, "did you mean temperature"),
     ],
 )
@@ -49,6 +50,12 @@ def test_a_wrong_setting_is_refused_before_anything_is_sent(settings, says):
     given = {"model": "test-model", "base_url": "http://localhost:1/v1", **settings}
     with pytest.raises(ConfigError, match=says):
         Endpoint(**given)
+
+
+@pytest.mark.parametrize("rates", [(-1.0, 2.0), (float("nan"), 2.0), ("1", 2.0), (1.0, None), (1.0, 2.0, True)])
+def test_a_price_by_which_no_budget_could_be_kept_is_refused(rates):
+    with pytest.raises(ConfigError, match=r"=.*: a price, in US dollars per million tokens, is a finite number"):
+        Price(*rates)
 
 
 def test_without_key_and_address_the_error_says_what_to_set():
