@@ -17,7 +17,7 @@ from typing import Any
 
 from catlite import answers
 from catlite.criteria import Rubric
-from catlite.data import Estimator, Example, Group, Reference, Reward, Task, as_messages
+from catlite.data import Estimator, Example, Task, as_messages
 from catlite.errors import CatliteError, ConfigError
 from catlite.models.base import Model, traits
 from catlite.models.naming import resolve
@@ -222,7 +222,7 @@ def as_estimators(estimators: Any) -> dict[str, Estimator]:
     if isinstance(estimators, Mapping):
         for name, estimator in estimators.items():
             if not isinstance(name, str) or not name.strip():
-                raise ConfigError(f"estimators={{{name!r}: …}}: the key is the name it is to have in the results")
+                raise ConfigError(f"estimators={{{name!r}: …}}: the key is the estimator's name in the results")
             check_estimator(estimator)
             named[name] = estimator
         return named
@@ -249,6 +249,17 @@ def check_estimator(estimator: Any) -> None:
 def check_reward(reward: Any) -> None:
     """ConfigError unless `reward` can be called with a group and a reference."""
     _check_callable(reward, "a reward", "AnswerMatch() or RubricReward(proposer, judge)", 2)
+
+
+async def await_part(part: Callable[..., Any], *arguments: object) -> Any:
+    """What an estimator or a reward gives for `arguments`. Raises ConfigError for one that is not async."""
+    result = part(*arguments)
+    if not inspect.isawaitable(result):
+        raise ConfigError(
+            f"{part_name(part)} gave {kind_of(result)} at once, and nothing to await: write it as an async function, "
+            "`async def …`"
+        )
+    return await result
 
 
 def _check_callable(part: Any, role: str, like: str, count: int) -> None:
@@ -288,41 +299,3 @@ def _required(kind: type) -> list[str]:
     return [
         parameter.name for parameter in parameters if parameter.default is parameter.empty and parameter.kind in kinds
     ]
-
-
-# --- what rewards give ------------------------------------------------------------------------------------
-
-
-async def make_rewards(reward: Reward, group: Group, reference: Reference) -> list[float | None]:
-    """The rewards of `group`, as floats or None. Raises ConfigError for a reward that is not async, or gives others."""
-    return check_rewards(await awaited(reward, group, reference), len(group.rollouts), reward)
-
-
-async def awaited(part: Callable[..., Any], *arguments: object) -> Any:
-    """What an estimator or a reward gives. Raises ConfigError for one that is not async."""
-    result = part(*arguments)
-    if not inspect.isawaitable(result):
-        raise ConfigError(
-            f"{part_name(part)} gave {kind_of(result)} at once, and nothing to await: write it as an async function, "
-            "`async def …`"
-        )
-    return await result
-
-
-def check_rewards(rewards: Any, expected: int, reward: Reward) -> list[float | None]:
-    """`rewards` as floats or None. Raises ConfigError for another number than `expected`, or what is not a reward."""
-    name = part_name(reward)
-    if not isinstance(rewards, list | tuple) or len(rewards) != expected:
-        kind = f"{len(rewards)} values" if isinstance(rewards, list | tuple) else type(rewards).__name__
-        raise ConfigError(
-            f"the reward {name} gave {kind} for a group of {expected} rollouts: give a list with one float, or None, "
-            "for each rollout in order"
-        )
-    for number, value in enumerate(rewards):
-        if value is not None and not (isinstance(value, int | float) or hasattr(value, "__float__")):
-            raise ConfigError(f"the reward {name} gave {value!r} for rollout {number}: want a float or None")
-        if value is not None and not math.isfinite(float(value)):
-            raise ConfigError(
-                f"the reward {name} gave {float(value)} for rollout {number}: give None for what cannot be judged"
-            )
-    return [None if value is None else float(value) for value in rewards]

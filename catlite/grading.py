@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
@@ -143,12 +142,8 @@ class Grading:
             except (BudgetReached, ModelError, RubricError) as error:
                 self._note(error)
                 return replace(row, judging=_total(costs), error=f"not graded: {error}")
-        sized = hasattr(scores, "__len__") and not isinstance(scores, str)
-        if not sized or len(scores) != len(rollouts.rollouts):
-            gave = f"{len(scores)} scores" if sized else f"a {type(scores).__name__}"
-            raise ConfigError(f"the grader gave {gave} for {len(rollouts.rollouts)} rollouts: want one each")
         scores = [
-            None if score is None or math.isnan(score) or rollout.defect == "failed" else score
+            None if rollout.defect == "failed" else score
             for score, rollout in zip(scores, rollouts.rollouts, strict=True)
         ]
         known = [score for score in scores if score is not None]

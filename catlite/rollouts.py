@@ -13,7 +13,7 @@ from typing import Any
 
 from catlite import answers
 from catlite.checks import whole_number
-from catlite.coerce import awaited, kind_of, part_name
+from catlite.coerce import await_part, kind_of, part_name
 from catlite.data import Estimator, Example, Group, Reference, Response, Rollout
 from catlite.errors import (
     BudgetReached,
@@ -221,7 +221,7 @@ async def make_reference(estimator: Estimator, group: Group) -> Reference:
     """
     try:
         with keeping(group):
-            reference: object = await awaited(estimator, group)
+            reference: object = await await_part(estimator, group)
     except GroupError as error:
         raise EstimationError(str(error), group, error.group.usage, bool(error.group.replies)) from error
     if not isinstance(reference, Reference):

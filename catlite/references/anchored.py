@@ -2,7 +2,7 @@
 
 The reference of CaT comes from the initial policy (arXiv 2509.14234 §3.1). That of TTRL (arXiv 2504.16084) is a vote of
 the policy as it is, which training moves: once a wrong answer has the majority it is rewarded, and keeps it. This is
-the vote of TTRL held to CaT's anchor; neither paper has it.
+the vote of TTRL held to the anchor of CaT; it is in neither of these two papers.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class AnchoredVote:
             )
 
     def check_policy(self, policy: Model) -> None:
-        """ConfigError unless each model that votes has a weight, and one more than 0."""
+        """Raise ConfigError unless the policy and the anchor have weights, and one of them is above 0."""
         check_vote(self.weights, (*writers(policy), *writers(self.anchor)))
 
     def _sampling(self) -> dict[str, Any]:

@@ -26,8 +26,9 @@ from catlite.usage import Usage
 class RecursiveSynthesis:
     """An estimator that synthesizes at most `width` texts at a time.
 
-    The subsets of a level are as equal in size as can be and synthesized at once; a subset of one goes up as it is. 8
-    rollouts and width 4 take 3 calls, 16 take 5. `usage` is the sum of all calls, and a note says how many there were.
+    The subsets of a level are as equal in size as can be and are synthesized at once; a subset of one text passes to
+    the next level unchanged. 8 rollouts and width 4 take 3 calls, 16 take 5. `usage` is the sum of all calls, and a
+    note says how many there were.
 
     Args:
         anchor: the frozen model that reconciles the texts.

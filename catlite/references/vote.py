@@ -62,7 +62,7 @@ class MajorityVote:
         checks.weights("weights", self.weights)
 
     def check_policy(self, policy: Model) -> None:
-        """ConfigError unless each model that writes the rollouts of `policy` has a weight, and one more than 0."""
+        """Raise ConfigError unless each model that writes rollouts of `policy` has a weight, and one is above 0."""
         check_vote(self.weights, writers(policy))
 
     async def __call__(self, group: Group) -> Reference:

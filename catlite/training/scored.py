@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from catlite import answers
-from catlite.coerce import make_rewards as make_rewards, part_name as part_name
+from catlite.coerce import part_name as part_name
 from catlite.data import Group, Reference
 from catlite.errors import ConfigError
 from catlite.references.synthesis import TRIMMED

@@ -211,7 +211,7 @@ def test_what_no_vote_was_given_to_does_not_vote_and_is_no_abstention():
     ("group", "complaint"),
     [
         (members(("a", "1"), ("c", "1")), "weights= has 'a', 'b', and not 'c', which writes rollouts: add it"),
-        (members(("a", "1"), (None, "1")), "these rollouts do not tell theirs"),
+        (members(("a", "1"), (None, "1")), "these rollouts have none"),
     ],
 )
 def test_a_rollout_without_a_weight_is_an_error_that_keeps_the_group(group, complaint):

@@ -258,8 +258,18 @@ def test_a_narrow_window_does_not_scroll_sideways(tmp_path, width):
 
 @browser
 def test_long_names_of_systems_break_between_their_words(tmp_path):
-    page = report(made(estimators={"MinPerplexity": MajorityVote()}), tmp_path / "r.html")
-    assert "Min<wbr>Perplexity</button>" in dumped(page, tmp_path)
+    names = ("MinPerplexity", "an_estimator_of_my_own_with_one_word")
+    page = report(made(estimators=dict.fromkeys(names, MajorityVote())), tmp_path / "r.html")
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text("utf-8"))
+    measure = """<script>
+        const right = (element) => element.getBoundingClientRect().right;
+        const wide = [...document.querySelectorAll("#head th")].filter((cell) => right(cell.firstChild) > right(cell));
+        document.body.append(`beyond their column: ${wide.length}`);
+    </script>"""
+    page.write_text(text.replace("</body>", f"{measure}</body>"), "utf-8")
+    dom = dumped(page, tmp_path)
+    assert "Min<wbr>Perplexity</button>" in dom
+    assert "beyond their column: 0\n" in dom
 
 
 @browser
