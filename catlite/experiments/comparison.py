@@ -23,7 +23,7 @@ BEFORE, AFTER = "before", "after"  # folders of a run, each with the evaluation 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of `compare`: an Evaluation of each model. Raises ConfigError for evaluations of different questions."""
+    """The result of `compare`: an Evaluation of each model. Raises ConfigError where their questions differ."""
 
     before: Evaluation = field(repr=False)
     after: Evaluation = field(repr=False)
@@ -35,8 +35,8 @@ class Comparison:
         if other:
             name = next(row.id for row in self.before.rows if row.position == other[0])
             raise ConfigError(
-                f"{len(other)} questions differ before and after, such as {name!r:.60} at position {other[0]}: want two "
-                "evaluations of the same task, whose questions are compared by their position"
+                f"{len(other)} questions differ before and after, such as {name!r:.60} at position {other[0]}: want "
+                "two evaluations of the same task, whose questions are compared by their position"
             )
 
     @classmethod
