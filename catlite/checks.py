@@ -38,11 +38,11 @@ def positive(name: str, value: Any, unit: str = "", *, infinite: bool = False) -
         raise ConfigError(f"{name}={value!r}: want a positive number{f' of {unit}' if unit else ''}")
 
 
-def zero_or_more(name: str, value: Any, meaning: str) -> None:
-    """ConfigError, which gives the `meaning` of the value, unless it is a finite number of 0 or more."""
+def zero_or_more(name: str, value: Any, meaning: str = "") -> None:
+    """ConfigError, with the `meaning` of the value, unless it is a finite number of 0 or more."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 <= value < math.inf:
-        raise ConfigError(f"{name}={value!r}: {meaning} is a finite number of 0 or more")
+        raise ConfigError(f"{name}={value!r}: want a finite number of 0 or more{f', {meaning}' if meaning else ''}")
 
 
 def share(name: str, value: Any) -> None:
@@ -62,4 +62,4 @@ def weights(name: str, value: Any) -> None:
         if not number or not 0 <= weight <= sys.float_info.max:
             raise ConfigError(f"{name}: the weight of {key!r} is {weight!r}: want a number of 0 or more")
     if not any(value.values()):
-        raise ConfigError(f"{name}={value!r:.60}: one weight at least is above 0")
+        raise ConfigError(f"{name}={value!r:.60}: want at least one weight above 0")

@@ -8,6 +8,7 @@ column of a table holds the question.
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
@@ -140,6 +141,8 @@ def _example(item: Any, number: int, call: str, answer_format: str | None) -> Ex
     except ConfigError as error:
         raise ConfigError(f"item {number}: {error}") from None
     answer: Any = example.answer
+    if isinstance(answer, float) and not math.isfinite(answer):
+        raise ConfigError(f"item {number}: its answer is {answer}: want text, or None where it is not known")
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         changes["answer"] = str(answer)
     elif not isinstance(answer, str | None):
@@ -219,7 +222,7 @@ def as_estimators(estimators: Any) -> dict[str, Estimator]:
     if isinstance(estimators, Mapping):
         for name, estimator in estimators.items():
             if not isinstance(name, str) or not name.strip():
-                raise ConfigError(f"estimators={{{name!r}: …}}: the key is the name it is to have in the results")
+                raise ConfigError(f"estimators={{{name!r}: …}}: the key is the estimator's name in the results")
             check_estimator(estimator)
             named[name] = estimator
         return named
@@ -246,6 +249,17 @@ def check_estimator(estimator: Any) -> None:
 def check_reward(reward: Any) -> None:
     """ConfigError unless `reward` can be called with a group and a reference."""
     _check_callable(reward, "a reward", "AnswerMatch() or RubricReward(proposer, judge)", 2)
+
+
+async def await_part(part: Callable[..., Any], *arguments: object) -> Any:
+    """What an estimator or a reward gives for `arguments`. Raises ConfigError for one that is not async."""
+    result = part(*arguments)
+    if not inspect.isawaitable(result):
+        raise ConfigError(
+            f"{part_name(part)} gave {kind_of(result)} at once, and nothing to await: write it as an async function, "
+            "`async def …`"
+        )
+    return await result
 
 
 def _check_callable(part: Any, role: str, like: str, count: int) -> None:

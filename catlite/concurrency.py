@@ -26,7 +26,7 @@ from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 from catlite import tracebacks
-from catlite.errors import CatliteError, ConfigError
+from catlite.errors import CatliteError, ConfigError, ends_run
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -153,18 +153,29 @@ class Slots(Line):
         return fits or None
 
 
-async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run all of `work` at once and return the results in order; the first failure cancels the rest and is raised."""
-    failure: BaseException
+async def together(work: Iterable[Coroutine[Any, Any, T]], *, at_once: bool = False) -> list[T]:
+    """Run all of `work` at once and return the results in order; the first failure cancels the rest and is raised.
+
+    One that ends a run (no budget, no credit) cancels what is under way, and is being paid for, only with `at_once`.
+    """
+    failures: list[BaseException] = []
+
+    async def end(coroutine: Coroutine[Any, Any, T]) -> Any:
+        try:
+            return await coroutine
+        except CatliteError as error:
+            if at_once or not ends_run(error):
+                raise
+            failures.append(error)
+
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(coroutine) for coroutine in work]
-    except BaseExceptionGroup as failures:
-        failure = failures.exceptions[0]
-    else:
-        return [task.result() for task in tasks]
-    # Raised outside the handler, so that no traceback says "during handling of an ExceptionGroup".
-    raise failure
+            tasks = [group.create_task(end(coroutine)) for coroutine in work]
+    except BaseExceptionGroup as raised:
+        failures = [*raised.exceptions]
+    if failures:  # outside the handler, so that no traceback says "during handling of an ExceptionGroup"
+        raise failures[0]
+    return [task.result() for task in tasks]
 
 
 async def each(work: Callable[[S], Coroutine[Any, Any, T]], items: Sequence[S], workers: int) -> list[T]:
@@ -181,7 +192,7 @@ async def each(work: Callable[[S], Coroutine[Any, Any, T]], items: Sequence[S], 
             _place.set(_Place(position, min(position, last)))
             results[position] = await work(item)
 
-    await together(worker() for _ in range(min(workers, len(items))))
+    await together((worker() for _ in range(min(workers, len(items)))), at_once=True)
     return [results[position] for position in range(len(items))]
 
 
@@ -228,12 +239,7 @@ def job() -> Job | None:
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line of the caller's own code: in an estimator that is running, else at the blocking call.
-
-    Args:
-        message: the text of the warning.
-        category: its class, by which it can be filtered.
-    """
+    """Warn at the line of the caller's own code: in an estimator that is running, else at the blocking call."""
     waited = _job.get()
     frame = tracebacks.callers_frame() or (waited.frame if waited is not None else None)
     if frame is None:
@@ -282,9 +288,6 @@ def run(work: Coroutine[Any, Any, T], waited: Job | None = None) -> T:
 
     Raises:
         ConfigError: when called from the background loop itself, where waiting would never end.
-
-    Example:
-        >>> run(model.sample("What is 6 times 7?"))
     """
     background = _get()
     if threading.current_thread() is background.thread:
@@ -354,9 +357,6 @@ def blocking(work: Callable[P, Coroutine[Any, Any, T]], **prepare: Callable[[Any
 
     Returns:
         A function that calls `work`, waits for it on the background loop and returns its result.
-
-    Example:
-        >>> synthesize = blocking(asynthesize)
     """
     return twin(work, run, **prepare)
 

@@ -165,7 +165,7 @@ def scale(model: str, usages: Sequence[Sequence[Usage]], counts: Sequence[int], 
 def _with_error(row: Mapping[str, Any], name: str) -> str:
     value, error = row[name], row[f"{name}_se"]
     if value is None:
-        return "price unknown" if name == "cost_usd" else "?"
+        return "cost unknown" if name == "cost_usd" else "?"
     show = _in_dollars if name == "cost_usd" else rounded
     if not error:
         return show(value)

@@ -7,7 +7,7 @@ weights. Left out: where criteria come from (rewards/proposal.py) and who judges
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from catlite.errors import ConfigError
@@ -41,8 +41,8 @@ class Rubric:
         criteria: Criterion objects, or their texts, each then worth 1 point.
 
     Raises:
-        ConfigError: for one text in place of a list, for a criterion that is neither text nor a Criterion, and for
-            points that are no number.
+        ConfigError: for one text, a mapping or a set in place of a list, for a criterion that is neither text nor a
+            Criterion with a text, and for points that are no number.
 
     Example:
         >>> Rubric(["Names zinc.", Criterion("Tells the reader to stop iron.", -4)]).score([True, False])
@@ -52,7 +52,7 @@ class Rubric:
     criteria: tuple[Criterion, ...]
 
     def __post_init__(self) -> None:
-        if isinstance(self.criteria, str) or not isinstance(self.criteria, Iterable):
+        if isinstance(self.criteria, str | Mapping | Set) or not isinstance(self.criteria, Iterable):
             raise ConfigError(
                 f"the criteria are {type(self.criteria).__name__}, not a list: write Rubric([…]) with a text or a "
                 "Criterion for each"
@@ -72,12 +72,15 @@ class Rubric:
             At most 1.0; None when no judged criterion has positive points.
 
         Raises:
-            ConfigError: there is not one verdict per criterion.
+            ConfigError: there is not one verdict per criterion, or one is none of these.
         """
         if len(verdicts) != len(self.criteria):
             raise ConfigError(
                 f"{len(verdicts)} verdicts for a rubric of {len(self.criteria)} criteria: want one for each"
             )
+        for number, met in enumerate(verdicts, 1):
+            if met is not None and not (hasattr(met, "__float__") and 0 <= met <= 1):
+                raise ConfigError(f"verdict {number} is {met!r:.60}: want True, False, a share from 0 to 1, or None")
         pairs = zip(self.criteria, verdicts, strict=True)
         judged = [(criterion.points, met) for criterion, met in pairs if met is not None]
         possible = sum(points for points, _ in judged if points > 0)
@@ -90,13 +93,17 @@ class Rubric:
 
 
 def _criterion(number: int, criterion: object) -> Criterion:
-    if isinstance(criterion, str) and criterion.strip():
-        return Criterion(criterion)
-    if not isinstance(criterion, Criterion):
-        kind = "empty" if isinstance(criterion, str) else type(criterion).__name__
+    if isinstance(criterion, str):
+        criterion = Criterion(criterion)
+    text = criterion.text if isinstance(criterion, Criterion) else criterion
+    if not isinstance(criterion, Criterion) or not isinstance(text, str) or not text.strip():
+        kind = "empty" if isinstance(text, str) else type(text).__name__
         raise ConfigError(f"criterion {number} is {kind}: want a text, or Criterion(text, points)")
-    if not isinstance(criterion.points, int | float) or not math.isfinite(criterion.points):
-        raise ConfigError(f"criterion {number} has points={criterion.points!r}: want a number, below 0 for a fault")
+    points = criterion.points
+    if isinstance(points, bool) or not isinstance(points, int | float) or not math.isfinite(points):
+        raise ConfigError(f"criterion {number} has points={points!r}: want a number, below 0 for a fault")
+    if not isinstance(criterion.tags, tuple | list) or not all(isinstance(tag, str) for tag in criterion.tags):
+        raise ConfigError(f"criterion {number} has tags={criterion.tags!r:.60}: want a tuple of texts")
     return criterion
 
 

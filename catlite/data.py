@@ -232,7 +232,7 @@ class Reference(Ended):
         group: the rollouts it was made of.
         rubric: the criteria that were proposed from it, else None.
         usage: the cost of the estimator itself; `total_usage` adds the rollouts.
-        notes: warnings before one trusts it: rollouts left out or trimmed, a text that was cut off.
+        notes: what to know before trusting it: rollouts left out or trimmed, a text that was cut off.
         truncated: True when the text was cut off.
         error: the reason when every rollout or the estimator failed; `str()` and `repr()` show it. Else None.
         others: rollouts of another model that had a say.
@@ -325,10 +325,10 @@ class Judgement:
         rewards_G: for each rollout its score; None where nothing could be judged.
         judge: the name of the judging model.
         usage: the cost of judging, a rubric's proposal included.
-        notes: warnings before one trusts it.
+        notes: what to know before trusting it.
 
     Example:
-        >>> judgement = catlite.judge(reference, "gpt-4o")
+        >>> judgement = catlite.judge(["Take zinc."], ["Names zinc.", "Names iron."], "gpt-4o-mini")
         >>> judgement.rewards_G, judgement.to_frame()
     """
 

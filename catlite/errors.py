@@ -217,6 +217,12 @@ class HaltedWarning(UserWarning):
     """A training was given up before its end, with what was trained until then; the message is `TrainingRun.ended`."""
 
 
+def ends_run(error: BaseException) -> bool:
+    """True when every other question will meet the same error: no budget, no credit, no access, nobody there."""
+    hopeless = isinstance(error, ModelError) and error.for_every_prompt
+    return hopeless or isinstance(error, BudgetReached | EndpointDown)
+
+
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error, then the error that it was raised from, or while handling, and so on."""
     while error is not None:

@@ -10,13 +10,21 @@ from typing import Any
 from catlite import concurrency
 from catlite.coerce import as_task, check_estimator, part_name
 from catlite.data import Estimator, Example, Group, Progress, Prompt, Reference, Task
-from catlite.errors import BudgetReached, EmbeddedModelError, EstimationError, GroupError, ModelError
+from catlite.errors import BudgetReached, EmbeddedModelError, EstimationError, GroupError, ModelError, RubricError
 from catlite.models.base import Model, Models, check_sampling, shown_name, token_limit
 from catlite.models.naming import UNNAMED, BaseURL, Secret, notes_on, opened, sealed, sealed_url
 from catlite.preflight import check_policy, check_readable
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import check_group, ends_run, keeping, noted, raise_if_nothing_came, sample_group, under_way
+from catlite.rollouts import (
+    check_group,
+    ends_run,
+    make_reference,
+    noted,
+    raise_if_nothing_came,
+    sample_group,
+    under_way,
+)
 from catlite.runs.budget import Budget
 from catlite.runs.session import copies, copy_of, working
 
@@ -55,11 +63,10 @@ class Estimating:
             return Reference("", None, name, group, error=f"not done: {self.stops[0]}")
         try:
             group = await sample_group(self.policy, example, self.n, min_usable=self.min_usable, **self.sampling)
-            with keeping(group):
-                reference = await self.estimator(group)
+            reference = await make_reference(self.estimator, group)
         except EmbeddedModelError:
             raise
-        except (GroupError, EstimationError, BudgetReached, ModelError) as error:
+        except (GroupError, EstimationError, RubricError, BudgetReached, ModelError) as error:
             if ends_run(error):
                 self.stops.append(error)
             group = group if group.rollouts else error.group or group

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
@@ -26,7 +25,7 @@ from catlite.preflight import check_images, check_policy, check_readable
 from catlite.results import SINGLE, Row
 from catlite.rewards.answer_match import GOLD
 from catlite.rewards.protocol import audited, grader_of, warn_own_judge
-from catlite.rollouts import ends_run, keeping, sample_group
+from catlite.rollouts import ends_run, make_reference, sample_group
 from catlite.runs.session import metered, noting, samples_from
 from catlite.usage import Usage
 
@@ -119,9 +118,8 @@ class Grading:
             return replace(row, score=0.0, generations=group.usage.generations, error=error)
         alone = not getattr(estimator, "reads_rollouts", True)
         try:
-            with keeping(group):
-                reference = await estimator(group)
-        except (EstimationError, BudgetReached, ModelError) as error:
+            reference = await make_reference(estimator, group)
+        except (EstimationError, RubricError, BudgetReached, ModelError) as error:
             self._note(error)
             spent = error.usage or Usage()
             row = replace(row, usage=spent if alone else group.usage + spent, error=str(error))
@@ -144,12 +142,8 @@ class Grading:
             except (BudgetReached, ModelError, RubricError) as error:
                 self._note(error)
                 return replace(row, judging=_total(costs), error=f"not graded: {error}")
-        if len(scores) != len(rollouts.rollouts):
-            raise ConfigError(
-                f"the grader gave {len(scores)} scores for {len(rollouts.rollouts)} rollouts: want one each"
-            )
         scores = [
-            None if score is None or math.isnan(score) or rollout.defect == "failed" else score
+            None if rollout.defect == "failed" else score
             for score, rollout in zip(scores, rollouts.rollouts, strict=True)
         ]
         known = [score for score in scores if score is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from catlite import concurrency
 from catlite.criteria import Criterion, Rubric
@@ -11,7 +12,9 @@ from catlite.errors import ConfigError
 from catlite.models.base import Models
 from catlite.models.naming import BaseURL, Secret, opened, sealed, sealed_url
 from catlite.rewards.judge import Mode, check_coverage, check_mode, judge_group
+from catlite.runs.budget import Budget
 from catlite.runs.progress import waiting
+from catlite.runs.session import open_run
 
 _NOT_GIVEN = "(the question is not given)"
 
@@ -25,6 +28,8 @@ async def ajudge(
     mode: Mode = "single",
     min_coverage: float = 0.0,
     max_tokens: int | None = None,
+    run: str | Path | None = None,
+    budget: Budget | None = None,
     progress: bool | None = None,
     base_url: BaseURL = None,
     api_key: str | Secret | None = None,
@@ -43,6 +48,8 @@ async def ajudge(
             "levels" asks for fully, partly or not, "holistic" for one score over the whole rubric.
         min_coverage: share of its criteria, 0 to 1, that has to be judged for a response to have a reward; 0.0.
         max_tokens: of each of the judge's replies; None leaves the judge's own limit.
+        run: a folder in which every reply is kept as it arrives; the same call again asks only for what is missing.
+        budget: a hard cap on requests, tokens or dollars; None for none.
         progress: a line that counts the seconds; True at once, None after two of them in a terminal or a notebook,
             False never.
         base_url: where a judge given by name is served, a list for replicas of it.
@@ -55,6 +62,7 @@ async def ajudge(
         ConfigError: for a wrong argument, before anything is sent, and where "soft" finds a judge that gives no
             log-probabilities.
         ModelError: (with its kinds) when the judge's endpoint refuses altogether.
+        BudgetReached: when the judgement would cost more.
 
     Example:
         >>> judgement = await catlite.ajudge(["Take zinc.", "Ask a doctor."], ["Names zinc."], "gpt-4o-mini")
@@ -72,7 +80,7 @@ async def ajudge(
         as_messages(question)
     group = Group(Example(_NOT_GIVEN if question is None else question, rubric=criteria), _rollouts(responses))
     async with opened(judge, base_url, api_key) as model:
-        with waiting(progress, f"verdicts of {judge if isinstance(judge, str) else model.name}"):
+        with open_run(run, budget), waiting(progress, f"verdicts of {judge if isinstance(judge, str) else model.name}"):
             return await judge_group(
                 model,
                 group,

@@ -48,12 +48,12 @@ def weigh(
 
 
 def check_weighed(weights: Mapping[str, float] | None, names: Iterable[str | None]) -> None:
-    """ConfigError unless each of the models that have these `names` has a weight; without weights there is no need."""
+    """Raise ConfigError unless each model of these `names` has a weight; without weights none needs one."""
     if weights is None:
         return
     for name in names:
         if name is None:
-            raise ConfigError("weights= goes by the model that wrote a rollout, and these rollouts do not tell theirs")
+            raise ConfigError("weights= goes by the model that wrote a rollout, and these rollouts have none")
         if name not in weights:
             raise ConfigError(
                 f"weights= has {', '.join(map(repr, weights))}, and not {name!r}, which writes rollouts: add it, "
@@ -62,10 +62,10 @@ def check_weighed(weights: Mapping[str, float] | None, names: Iterable[str | Non
 
 
 def check_vote(weights: Mapping[str, float] | None, names: Sequence[str]) -> None:
-    """ConfigError unless each model that has one of these `names` has a weight, and one of them more than 0."""
+    """Raise ConfigError unless each model of these `names` has a weight, and one of the weights is above 0."""
     check_weighed(weights, names)
     if weights is not None and not any(weights[name] for name in names):
-        raise ConfigError(f"weights= has 0 for {', '.join(map(repr, names))}: nobody else votes, so give one more")
+        raise ConfigError(f"weights= has 0 for {', '.join(map(repr, names))}, and no other model votes: give one more")
 
 
 def writer(rollout: Response) -> str | None:

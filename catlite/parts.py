@@ -151,7 +151,9 @@ def most_tokens(part: Mapping[str, Any], model: str = "") -> int:
     if part.get("type") == "image_url":
         name = model.rpartition("/")[2].lower()
         rule = next((rule for pattern, rule in _TOKENS.items() if re.match(pattern, name)), None)
-        return _MOST_OF_AN_IMAGE if rule is None else rule[0 if part["image_url"].get("detail") == "low" else 1]
+        shown = part.get("image_url")
+        is_small = isinstance(shown, Mapping) and shown.get("detail") == "low"
+        return _MOST_OF_AN_IMAGE if rule is None else rule[0 if is_small else 1]
     data = (part.get("input_audio") or {}).get("data") if part.get("type") == "input_audio" else None
     return max(1_000, len(data)) if isinstance(data, str) else _MOST_OF_A_PART
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from catlite.coerce import check_estimator, check_reward, sees_images
@@ -156,6 +157,7 @@ def _missing(part: object, examples: Sequence[Example]) -> tuple[str, str, int]:
 def _parts(part: Any) -> Iterator[object]:
     """An estimator or a reward, and those that its fields hold."""
     yield part
-    for value in vars(part).values() if hasattr(part, "__dataclass_fields__") else ():
-        if hasattr(value, "__dataclass_fields__") and callable(value):
+    for held in fields(part) if is_dataclass(part) else ():
+        value = getattr(part, held.name, None)
+        if is_dataclass(value) and callable(value):
             yield from _parts(value)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from catlite import concurrency
@@ -27,6 +27,7 @@ from catlite.usage import Usage
 
 REHEARSED = 100  # questions, at most
 _AT_ONCE = 8
+Work = Callable[[Example], Awaitable[object]]  # what a call asks for one question
 
 
 def cost(call: Callable[..., Any], *arguments: Any, sample: int = 0, **named: Any) -> Cost:
@@ -57,41 +58,12 @@ def cost(call: Callable[..., Any], *arguments: Any, sample: int = 0, **named: An
     hide = {"base_url": sealed_url, "api_key": sealed}
     named |= {secret: hide[secret](named[secret]) for secret in hide.keys() & named.keys()}
     whole_number("sample", sample, 0)
-    name = getattr(call, "__name__", repr(call)[:40])
-    wanted = f"{name}: cost() takes catlite.evaluate, estimate, compare or train, then what that call takes"
-    if not callable(call) or not {"task", "run", "budget"} <= inspect.signature(call).parameters.keys():
-        raise ConfigError(wanted)
-    try:
-        bound = inspect.signature(call).bind(*arguments, **named)
-    except TypeError as error:
-        raise ConfigError(f"{wanted}: {error}") from None
-    bound.apply_defaults()
-    given = bound.arguments
-    sampling = given.pop("sampling", {})  # what `**sampling` takes
+    name, given = _bind(call, arguments, named)
     task = given["task"] = as_task(given["task"], name, answer_format=given.get("answer_format"))
     if not len(task):
         raise ConfigError(f"the task {task.name!r} has no examples, so there is nothing that could cost anything")
-    if name == "train":
-        from catlite.training.rehearsing import rehearsed_parts
-
-        if sample:
-            raise ConfigError(
-                f"sample={sample}: the rollouts of a training change with every step, so none that were asked for now "
-                "would be used: leave it out"
-            )
-        parts = [part for part in rehearsed_parts(given) if part[0]]
-    else:
-        asking = getattr(call, "__wrapped__", call)  # the coroutine function behind a blocking twin
-        if not inspect.iscoroutinefunction(asking):
-            raise ConfigError(wanted)
-
-        async def work(example: Example) -> object:
-            alone = {"task": Task(task.name, (example,)), "run": None, "budget": None, "progress": False}
-            return await asking(**{**given, **alone}, **sampling)
-
-        parts = [(len(task), work)]
+    parts = _parts_of_training(given, sample) if name == "train" else [(len(task), _question_asker(call, given))]
     drawn = _draw(task, sample)
-    counts = [count for count, _ in parts]
     tallied = [[Tally(asks=sample > 0) for _ in parts] for _ in drawn]
 
     async def count(place: int) -> None:
@@ -102,12 +74,63 @@ def cost(call: Callable[..., Any], *arguments: Any, sample: int = 0, **named: An
     with open_run(given["run"] if sample else None, given["budget"] if sample else None):
         concurrency.run(concurrency.each(count, range(len(drawn)), _AT_ONCE))
     tallies = list(itertools.chain.from_iterable(tallied))
-    models = dict.fromkeys(model for tally in tallies for model in tally.used)
-    used = {model: [[tally.used.get(model, Usage()) for tally in each] for each in tallied] for model in models}
-    used["total"] = [[Usage.total(tally.used.values()) for tally in each] for each in tallied]
-    rows = tuple(scale(model, usages, counts, len(task)) for model, usages in used.items())
+    counts = [count for count, _ in parts]
+    rows = tuple(scale(model, usages, counts, len(task)) for model, usages in _usage_by_model(tallied).items())
     asked = len(drawn) if sample else 0
     return Cost(name, task.name, sum(counts), asked, rows, tuple(_notes(rows, tallies, len(drawn), task, given["run"])))
+
+
+def _bind(call: Callable[..., Any], arguments: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(name of a call, its arguments with their defaults); ConfigError unless the call can be counted."""
+    name = getattr(call, "__name__", repr(call)[:40])
+    wanted = f"{name}: cost() takes catlite.evaluate, estimate, compare or train, then what that call takes"
+    if not callable(call) or not {"task", "run", "budget"} <= inspect.signature(call).parameters.keys():
+        raise ConfigError(wanted)
+    if name != "train" and not inspect.iscoroutinefunction(_awaited(call)):
+        raise ConfigError(wanted)
+    try:
+        bound = inspect.signature(call).bind(*arguments, **named)
+    except TypeError as error:
+        raise ConfigError(f"{wanted}: {error}") from None
+    bound.apply_defaults()
+    return name, bound.arguments
+
+
+def _awaited(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The coroutine function behind a blocking twin."""
+    return getattr(call, "__wrapped__", call)
+
+
+def _question_asker(call: Callable[..., Any], given: Mapping[str, Any]) -> Work:
+    """Make a function that makes the call for one question alone, and keeps nothing."""
+    sampling = given.get("sampling", {})  # what `**sampling` takes
+    named = {name: value for name, value in given.items() if name != "sampling"}
+
+    async def work(example: Example) -> object:
+        alone = {"task": Task(given["task"].name, (example,)), "run": None, "budget": None, "progress": False}
+        return await _awaited(call)(**{**named, **alone}, **sampling)
+
+    return work
+
+
+def _parts_of_training(given: Mapping[str, Any], sample: int) -> list[tuple[int, Work]]:
+    """List how often a training asks for each kind of group, and what it asks for one."""
+    from catlite.training.rehearsing import rehearsed_parts
+
+    if sample:
+        raise ConfigError(
+            f"sample={sample}: the rollouts of a training change with every step, so none that were asked for now "
+            "would be used: leave it out"
+        )
+    return [part for part in rehearsed_parts(given) if part[0]]
+
+
+def _usage_by_model(tallied: Sequence[Sequence[Tally]]) -> dict[str, list[list[Usage]]]:
+    """Sort what was counted by model, and in total: for each question, the usage of each part of the call."""
+    models = dict.fromkeys(model for tallies in tallied for tally in tallies for model in tally.used)
+    used = {model: [[tally.used.get(model, Usage()) for tally in tallies] for tallies in tallied] for model in models}
+    used["total"] = [[Usage.total(tally.used.values()) for tally in tallies] for tallies in tallied]
+    return used
 
 
 def _draw(task: Task, sample: int) -> list[Example]:
@@ -139,7 +162,10 @@ def _notes(rows: Sequence[Mapping[str, Any]], tallies: Sequence[Tally], drawn: i
             f"Prompts are counted at {BYTES_PER_TOKEN} bytes a token, at full price, and once for all replies to one. "
             "A server that gives one reply a request takes each anew.",
         ]
-    unpriced = [row["model"] for row in rows[:-1] if row["cost_usd"] is None]
+    unknown = {row["model"]: row["prompt_tokens"] is None or row["completion_tokens"] is None for row in rows[:-1]}
+    if silent := [model for model, uncounted in unknown.items() if uncounted]:
+        notes.append(f"{', '.join(map(repr, silent))} did not say what was used, so the cost is not known.")
+    unpriced = [row["model"] for row in rows[:-1] if row["cost_usd"] is None and not unknown[row["model"]]]
     if unpriced:
         notes.append(f"No price is known of {', '.join(map(repr, unpriced))}: give it as Endpoint(…, price=Price(…)).")
     return notes

@@ -91,8 +91,7 @@ class Tally:
         else:
             values = [-1.0] * max(1, _tokens(text))
             spent = [_usage(model, _prompt_tokens(as_messages(prompt), model) + len(values), 0)]
-        for usage in spent:
-            session.meter(usage)
+            session.meter(*spent)
         used = Usage.total(spent)
         own = self.asks and not traits(model).keeps_books  # which says nothing of requests
         self._count(model, replace(used, requests=max(1, used.requests)) if own else used)

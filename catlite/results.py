@@ -243,7 +243,7 @@ class Evaluation:
 
     def __str__(self) -> str:
         totals = self._totals()
-        legend = "gen.: generations per question; in, out: tokens" + ("" if _priced(totals) else "; price unknown")
+        legend = "gen.: generations per question; in, out: tokens" + ("" if _priced(totals) else "; cost unknown")
         title = textwrap.fill(f"{self._title}. {legend}", WIDTH, break_on_hyphens=False, break_long_words=False)
         head, *rows = _cells(totals, narrow=True)
         room = WIDTH - sum(2 + max(map(len, column)) for column in list(zip(head, *rows, strict=True))[1:])
@@ -345,7 +345,7 @@ def _cells(totals: Sequence[Mapping[str, Any]], narrow: bool = False) -> list[li
             number(total["completion_tokens"]),
         ]
         cost = dollars(total["cost_usd"])
-        rows.append(row + ([cost.removeprefix("price ") if narrow else cost] if priced else []))
+        rows.append(row + ([cost.removeprefix("cost ") if narrow else cost] if priced else []))
     return rows
 
 

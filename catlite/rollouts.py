@@ -13,13 +13,17 @@ from typing import Any
 
 from catlite import answers
 from catlite.checks import whole_number
-from catlite.data import Example, Group, Reference, Response, Rollout
+from catlite.coerce import await_part, kind_of, part_name
+from catlite.data import Estimator, Example, Group, Reference, Response, Rollout
 from catlite.errors import (
     BudgetReached,
     CatliteError,
+    ConfigError,
     EndpointDown,
+    EstimationError,
     GroupError,
     ModelError,
+    ends_run as ends_run,
 )
 from catlite.models import ask
 from catlite.models.base import Model, Models, check_n, shown_name, traits
@@ -153,11 +157,6 @@ def _answered(rollout: Rollout, example: Example) -> Rollout:
     return replace(rollout, answer=rollout.answer or example.parse(rollout.text))
 
 
-def ends_run(error: Exception) -> bool:
-    """True when every other question will meet the same error: no budget, no credit, no access, nobody there."""
-    return isinstance(error, BudgetReached | EndpointDown) or is_hopeless(error)
-
-
 def is_hopeless(error: Exception) -> bool:
     """True when one question's failure is every question's, now and later: `ModelError.for_every_prompt`."""
     return isinstance(error, ModelError) and error.for_every_prompt
@@ -212,6 +211,25 @@ def keeping(group: Group) -> Iterator[None]:
         if error.group is None:
             error.group = group
         raise
+
+
+async def make_reference(estimator: Estimator, group: Group) -> Reference:
+    """The reference of `group`, which an error on the way to it keeps.
+
+    Raises ConfigError for an estimator that is not async, or gives something else, and EstimationError for one that
+    sampled a group of its own in vain.
+    """
+    try:
+        with keeping(group):
+            reference: object = await await_part(estimator, group)
+    except GroupError as error:
+        raise EstimationError(str(error), group, error.group.usage, bool(error.group.replies)) from error
+    if not isinstance(reference, Reference):
+        raise ConfigError(
+            f"the estimator {part_name(estimator)} gave {kind_of(reference)}: give a Reference, with abstained=True "
+            "where there is none"
+        )
+    return reference
 
 
 def advice(rollout: Response) -> str | None:

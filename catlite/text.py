@@ -6,6 +6,7 @@ and HTML (cards.py).
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -119,8 +120,11 @@ def count(value: float | None) -> str:
 
 
 def dollars(value: float | None) -> str:
-    """Write US dollars; "price unknown" when no price is known."""
-    return "price unknown" if value is None else f"${value:.4f}" if value else "$0"
+    """Write US dollars, never "$0.0000" for something; "cost unknown" without a price or a count."""
+    if not value:
+        return "cost unknown" if value is None else "$0"
+    digits = 1 - math.floor(math.log10(abs(value))) if abs(value) < 1e-4 else 4
+    return f"${value:.{digits}f}"
 
 
 def usage_text(usage: Usage) -> str:

@@ -13,10 +13,9 @@ _Number = TypeVar("_Number", int, float)
 class Usage:
     """What calls cost: tokens, HTTP requests, seconds of waiting, US dollars.
 
-    None means unknown, never 0.
-    Adding two gives the total; a total with an unknown part is unknown. `requests` are HTTP requests and nothing else:
-    weights in this process make none. Replies are counted as `generations`, one for each that came, however many
-    requests they took; scoring a text draws none.
+    None means unknown, never 0. Adding two gives the total; a total with an unknown part is unknown. `requests` are
+    HTTP requests and nothing else: weights in this process make none. Replies are counted as `generations`, one for
+    each that came, however many requests they took; scoring a text draws none.
 
     Args:
         prompt_tokens: tokens of the prompts; 0.

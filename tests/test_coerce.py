@@ -51,6 +51,29 @@ def model():
     return Paid()
 
 
+def test_a_number_that_is_none_is_no_answer_and_an_empty_text_no_folder():
+    for answer in (float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match=f"item 1: its answer is {answer}"):
+            catlite.evaluate([Example("q", answer, answer_format="boxed")], Paid())
+    with pytest.raises(ConfigError, match="run='': want the path of a folder"):
+        catlite.synthesize("q", Paid(), run="")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda model: Synthesis(model, temperature=-1),
+        lambda model: Synthesis(model, max_tokens=0),
+        lambda model: RecursiveSynthesis(model, temperature="hot"),
+        lambda model: BestOfN(model, max_tokens=0),
+        lambda model: BestOfN(model, seed="x"),
+    ],
+)
+def test_a_wrong_setting_of_an_estimator_is_refused_before_rollouts_are_paid(model, make):
+    with pytest.raises(ConfigError, match=r"want a (whole )?number"):
+        make(model)
+
+
 @pytest.fixture
 def refused(model):
     """Checks that a call is refused unpaid, and gives the message."""

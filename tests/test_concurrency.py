@@ -18,7 +18,7 @@ from server import Server
 
 import catlite
 from catlite import Endpoint, Example, Group, Rollout, Synthesis, concurrency
-from catlite.errors import ConfigError
+from catlite.errors import BadReply, BudgetReached, ConfigError, QuotaExhausted
 
 RUN = [sys.executable, "-X", "dev", "-W", "error"]
 
@@ -369,3 +369,25 @@ def test_two_servers_and_many_threads_do_not_mix_up_their_answers():
             thread.join()
     assert len(texts) == 40
     assert all(text == expected for text, expected in texts)
+
+
+@pytest.mark.parametrize(
+    ("error", "finishes"),
+    [(BudgetReached("over"), True), (QuotaExhausted("no credit", status=402), True), (BadReply("what?"), False)],
+)
+def test_what_ends_a_run_lets_come_back_what_is_under_way(error, finishes):
+    done = []
+
+    async def fail():
+        raise error
+
+    async def work():
+        await asyncio.sleep(0.01)
+        done.append(True)
+
+    with pytest.raises(type(error)) as caught:
+        concurrency.run(concurrency.together([work(), fail(), work()]))
+    assert (caught.value, done) == (error, [True] * 2 * finishes)
+    with pytest.raises(type(error)):  # questions that were not begun would only cost more
+        concurrency.run(concurrency.each(lambda call: call(), [work, fail, work], 2))
+    assert len(done) == 2 * finishes

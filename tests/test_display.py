@@ -86,8 +86,14 @@ def test_terminal_text_shows_control_characters_instead_of_obeying_them():
 
 def test_unknown_costs_are_shown_as_unknown():
     assert "?" in usage_text(Usage(None, 3, None, None, 1, 0.5))
-    assert dollars(None) == "price unknown"
+    assert dollars(None) == "cost unknown"
     assert dollars(0.0) == "$0"
+    assert [dollars(cost) for cost in (0.12345, 1e-4, 1.23e-5, 4e-9)] == [
+        "$0.1235",
+        "$0.0001",
+        "$0.000012",
+        "$0.0000000040",
+    ]
 
 
 def test_tables_align_wide_characters():
@@ -249,7 +255,7 @@ def test_the_time_of_an_evaluation_is_the_clocks_and_not_waiting_summed():
     result = Evaluation("t", "p", 8, (row,), 20.0)
     assert "20.0 s in all" in str(result)
     assert "586" not in str(result)
-    assert "price unknown" in str(result)
+    assert "cost unknown" in str(result)
     assert "20.0 s in all" in result._repr_html_()
 
 
@@ -313,7 +319,7 @@ def test_the_table_of_an_evaluation_fits_80_columns(monkeypatch, cost, failed, t
     shown = str(Evaluation("a task with a name", "provider/some-model-with-a-long-name", 8, (), 12_345.6, n_repeats=3))
     assert max(map(len, shown.splitlines())) <= 80
     assert "0.612 ± 0.042" in shown
-    assert ("price unknown" in shown) is (cost is None)
+    assert ("cost unknown" in shown) is (cost is None)
     assert all(f"{name[:8]}" in shown for name in NAMES)
     assert not failed or shown.count(f"({failed} failed)") == 4
 

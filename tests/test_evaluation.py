@@ -3,6 +3,7 @@
 import asyncio
 import math
 import re
+from dataclasses import dataclass
 
 import pytest
 
@@ -22,6 +23,7 @@ from catlite import (
     Synthesis,
     Task,
     Usage,
+    estimate,
     evaluate,
     reestimate,
     times_tables,
@@ -29,6 +31,7 @@ from catlite import (
 from catlite.errors import AuthenticationFailed, ConfigError, EstimationError
 from catlite.models.base import Traits
 from catlite.models.http.prices import Price
+from catlite.rollouts import sample_group
 from catlite.runs.session import meter
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(4)))
@@ -483,3 +486,87 @@ def test_a_priced_endpoint_has_the_cost_of_the_mean_sample(server):
         tokens = [rollout.usage.completion_tokens for rollout in group.rollouts]
         assert row.usage.cost_usd == pytest.approx(prompt + sum(tokens) / 4)
         assert tokens[0] < sum(tokens) / 4
+
+
+@dataclass(frozen=True, slots=True)
+class Slotted:
+    """An estimator without a __dict__."""
+
+    async def __call__(self, group):
+        return await MajorityVote()(group)
+
+
+def test_an_estimator_may_have_slots():
+    assert run(Slotted()).score("Slotted") == run(MajorityVote()).score("MajorityVote")
+
+
+async def forgets_to_return(group):
+    pass
+
+
+async def returns_text(group):
+    return group.usable[0].text
+
+
+def forgets_async(group):
+    return Reference("", None, "mine", group)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "said"),
+    [
+        (forgets_to_return, "forgets_to_return gave None: give a Reference"),
+        (returns_text, "returns_text gave a str: give a Reference"),
+        (forgets_async, "forgets_async gave a Reference at once, and nothing to await"),
+    ],
+)
+def test_an_estimator_that_gives_no_reference_is_named(estimator, said):
+    with pytest.raises(ConfigError, match=said):
+        run(estimator)
+    with pytest.raises(ConfigError, match=said):
+        estimate(TASK, ScriptedModel(policy), estimator=estimator, n=2)
+
+
+@pytest.mark.parametrize(("scores", "said"), [(None, "a NoneType"), ("abcd", "a str"), (1.0, "a float")])
+def test_a_grader_that_gives_no_scores_is_named(scores, said):
+    async def grade(group, reference):
+        return scores
+
+    with pytest.raises(ConfigError, match=f"the grader gave {said} for 4 rollouts"):
+        run(grader=grade, n=4)
+    with pytest.raises(ConfigError, match="gave a list at once, and nothing to await"):
+        run(grader=lambda group, reference: [1.0] * 4, n=4)
+
+
+def test_a_group_that_an_estimator_samples_in_vain_fails_its_question_and_is_counted():
+    def down(prompt, i):
+        return Rollout("", finish_reason="error", error="down", usage=Usage(3, 0, 0, 0.5, 1))
+
+    async def again(group):
+        return await MajorityVote()(await sample_group(ScriptedModel(down), group.example, 2))
+
+    result = run(again)
+    rows = [row for row in result.rows if row.system == "again"]
+    assert all("2 × down" in row.error and row.score is None for row in rows)
+    assert all(row.usage.cost_usd == 1.0 for row in rows)
+    references = estimate(TASK, ScriptedModel(policy), estimator=again, n=2)
+    assert all("2 × down" in reference.error and reference.total_usage.cost_usd == 1.0 for reference in references)
+
+
+@pytest.mark.parametrize("estimator", [MinPerplexity, lambda model: RecursiveSynthesis(model, width=2)])
+def test_what_an_estimator_asks_inside_of_a_grader_is_part_of_judging(estimator):
+    class Both:
+        name = "both"
+
+        async def sample(self, prompt, n=1, **sampling):
+            return [Rollout("a", usage=Usage(5, 1, 0, 0.25, 1))]
+
+        async def logprobs(self, prompt, text):
+            meter(Usage(5, 0, 0, 0.25, 1))
+            return [-1.0]
+
+    async def grade(group, reference):
+        await estimator(Both())(group)
+        return [1.0] * len(group.rollouts)
+
+    assert run(grader=grade, n=4).judging.cost_usd == len(TASK) * 0.25 * (4 if estimator is MinPerplexity else 3)

@@ -140,9 +140,22 @@ def test_an_unknown_price_is_never_0():
     expected = cost(evaluate, TASK, model(), estimators=Synthesis(model("other", price=None)))
     assert (expected.usd, expected.usd_se) == (None, None)
     assert expected.to_frame().loc["policy", "cost_usd"] > 0
-    assert "price unknown" in str(expected)
+    assert "cost unknown" in str(expected)
     assert "No price is known of 'other'" in str(expected)
     assert "No price is known of" in expected._repr_html_()
+
+
+def test_a_model_that_does_not_say_what_it_used_is_not_told_to_have_no_price():
+    class Silent:
+        name, traits = "silent", Traits(price=Price(1.0, 1.0))
+
+        async def sample(self, prompt, n=1, **sampling):
+            return [Rollout("a")] * n
+
+    expected = cost(estimate, ["q"], Silent(), n=2, sample=1, max_tokens=9)
+    assert expected.usd is None
+    assert "'silent' did not say what was used, so the cost is not known." in str(expected)
+    assert "No price" not in str(expected)
 
 
 def test_a_large_task_is_counted_on_100_questions_with_the_error_of_that():

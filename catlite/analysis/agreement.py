@@ -76,7 +76,7 @@ def with_labels(
 
     Returns:
         Index accuracy, balanced_f1, kappa. Columns: value; low and high, the 95% percentile interval of a bootstrap
-        over questions (RESAMPLES draws), nan where there is but one; items; questions, of these items; coverage, the
+        over questions (10,000 draws), nan where there is but one; items; questions, of these items; coverage, the
         share of labelled items that have a verdict. nan where a figure is not defined, such as kappa when both say one
         thing throughout.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from catlite import answers, concurrency
 from catlite.analysis.comparing import check_comparable
 from catlite.averages import mean_and_error
+from catlite.checks import whole_number
 from catlite.data import Response
 from catlite.errors import ConfigError
 from catlite.results import SINGLE, Evaluation, as_evaluation
@@ -29,12 +30,13 @@ SUBSETS = 200  # of a question's rollouts, drawn where there are more of a size
 
 
 def checked_sizes(evaluation: Evaluation, sizes: Sequence[int] | None, name: str) -> Sequence[int]:
-    """`sizes`, by default the powers of two up to n, and n."""
+    """Return `sizes`, by default the powers of two below n, and n; raise ConfigError for a size that no group has."""
     if sizes is None:
         return [*(2**power for power in range(evaluation.n.bit_length()) if 2**power < evaluation.n), evaluation.n]
-    if not sizes or min(sizes) < 1 or max(sizes) > evaluation.n:
-        raise ConfigError(f"{name}={tuple(sizes)}: groups have {evaluation.n} rollouts")
-    return sizes
+    if isinstance(sizes, str) or not isinstance(sizes, Sequence) or not sizes:
+        raise ConfigError(f"{name}={sizes!r:.60}: want a list of numbers of rollouts, and groups have {evaluation.n}")
+    hint = f", since groups have {evaluation.n} rollouts"
+    return [whole_number(name, size, most=evaluation.n, hint=hint) for size in sizes]
 
 
 def pass_at_k(
@@ -101,7 +103,7 @@ def all_wrong(pool: Sequence[bool], k: int) -> float:
 
 
 def maj_at_k(evaluation: str | Path | Evaluation, ks: Sequence[int] | None = None) -> pd.DataFrame:
-    """Tell what a majority vote of k rollouts reaches, over all subsets of a question's rollouts (SUBSETS at most).
+    """Tell what a majority vote of k rollouts reaches, over all subsets of a question's rollouts (200 at most).
 
     So it is less noisy than `scaling(evaluation, MajorityVote())`, which takes the first k. A rollout that is cut off
     or has no answer does not vote, and a subset in which none does scores 0.

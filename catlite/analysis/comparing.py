@@ -40,7 +40,7 @@ def differences(evaluation: str | Path | Evaluation, baseline: str = SINGLE, *, 
 
     Returns:
         A DataFrame with a row per other system. Columns: difference of mean scores; its standard error over questions,
-        paired; low and high, the 95% interval of a paired bootstrap (RESAMPLES draws of questions); relative_gain;
+        paired; low and high, the 95% interval of a paired bootstrap (10,000 draws of questions); relative_gain;
         p_welch, Welch's t-test as in the paper, which ignores the pairing and is therefore the more cautious;
         questions.
 

@@ -1,8 +1,8 @@
 """HealthBench's official metrics of an evaluation that was graded by rubrics (simple-evals ee3b031, PR 108).
 
 Every judged response is a row, so of the single sample each rollout. The official figure clips the mean, where an
-Evaluation's own score does not: with a negative mean they differ. Verdicts are taken as yes or no, also those of mode
-"soft", whose probabilities the official rule has no place for. Left out: the meta-evaluation.
+Evaluation's own score does not: with a negative mean they differ. Verdicts are taken as yes or no, also those of modes
+"soft" and "levels", whose degrees the official rule has no place for. Left out: the meta-evaluation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def official(evaluation: Evaluation, *, seed: int = 0) -> pd.DataFrame:
     """Compute HealthBench's official metrics of an evaluation that was graded by rubrics.
 
-    A response without a score, such as one without a readable verdict, is left out.
+    A response without a score, such as one without a readable verdict, is left out, and so is one that was judged by
+    another rubric than its example's.
 
     Args:
         evaluation: one with grader=ExpertRubric(judge).
@@ -36,7 +37,7 @@ def official(evaluation: Evaluation, *, seed: int = 0) -> pd.DataFrame:
         responses, of which a question there has one); responses; questions.
 
     Raises:
-        ConfigError: when no system was judged by a rubric.
+        ConfigError: when no system was judged by its examples' rubrics, or only as a whole (mode "holistic").
 
     Example:
         >>> graded = catlite.evaluate("healthbench", "gpt-4o-mini", grader=catlite.ExpertRubric("gpt-4o"))
@@ -52,13 +53,23 @@ def official(evaluation: Evaluation, *, seed: int = 0) -> pd.DataFrame:
                 questions = len({response["question"] for response in rows})
                 metrics.append({**row, "responses": len(rows), "questions": questions})
     if not metrics:
-        raise ConfigError("no system was judged by a rubric: evaluate with grader=ExpertRubric(judge)")
+        judged = any(row.judgement for row in evaluation.rows)
+        raise ConfigError(
+            "the responses were not judged criterion by criterion of their examples' rubrics, but by another rubric or "
+            'as a whole (mode="holistic"): evaluate with grader=ExpertRubric(judge)'
+            if judged
+            else "no system was judged by a rubric: evaluate with grader=ExpertRubric(judge)"
+        )
     return data_frame(metrics)
 
 
 def _rows(evaluation: Evaluation, system: str) -> list[dict[str, Any]]:
     """List what `aggregate` reads, of the responses of one system that have a score."""
-    judged = [(row.position, row.judgement) for row in evaluation.rows if row.system == system and row.judgement]
+    judged = [
+        (row.position, row.judgement)
+        for row in evaluation.rows
+        if row.system == system and row.judgement and row.judgement.rubric == row.judgement.group.example.rubric
+    ]
     return [
         {
             "question": position,

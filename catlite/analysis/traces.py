@@ -38,7 +38,9 @@ def traces(evaluation: str | Path | Evaluation) -> pd.DataFrame:
     texts: dict[str, list[tuple[int, str]]] = {"rollouts": []}
     for row in evaluation.rows:
         if row.reference is not None:
-            texts.setdefault(row.system, []).append((row.position, row.reference.text))
+            of_system = texts.setdefault(row.system, [])
+            if row.reference.usable:
+                of_system.append((row.position, row.reference.text))
         elif row.system == SINGLE:
             group = evaluation.group(row.position, row.repeat)
             texts["rollouts"] += [(row.position, rollout.text) for rollout in (group.usable if group else ())]

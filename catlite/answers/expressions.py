@@ -14,6 +14,7 @@ from catlite.answers.numbers import number, same_number
 from catlite.answers.units import CLOSE, OPEN, PERCENT, agree, quantity
 
 Ask = Callable[[str, str, str], bool | None]
+Relations = tuple[structure.Relation | None, structure.Relation | None]  # of two answers
 
 # Without this, Math-Verify drops primes and dots, adds "2 3" up, multiplies labels, reads 12:30 as a quotient and
 # subtracts the parts of a date or of a telephone number.
@@ -57,35 +58,41 @@ def every(verdicts: Sequence[bool | None]) -> bool | None:
     return False if False in verdicts else None if None in verdicts else True
 
 
-def same_equation(chains: tuple[structure.Relation | None, structure.Relation | None], ask: Ask) -> bool | None:
+def same_equation(chains: Relations, ask: Ask) -> bool | None:
     """Compare two statements: side by side, brought to zero, or solved for a letter."""
     a, b = chains
-    if a is None or b is None or len(a.terms) != len(b.terms) or not all(a.terms + b.terms):
+    if a is None or b is None or len(a.terms) != len(b.terms) or not all(a.terms + b.terms) or a.signs != b.signs:
         return False
-    if len(a.terms) > 2 or a.signs != b.signs or a.signs != "=":
-        if a.signs != b.signs:
-            return False
+    if a.signs != "=":
         return every([same_quantity(x, y, ask) for x, y in zip(a.terms, b.terms, strict=True)])
     if any(_doubtful(term) for term in a.terms + b.terms):
         return None
-    sides = (same_quantity(a.terms[0], b.terms[0], ask) and same_quantity(a.terms[1], b.terms[1], ask)) or (
-        same_quantity(a.terms[0], b.terms[1], ask) and same_quantity(a.terms[1], b.terms[0], ask)
-    )
-    if sides:
+    if _same_sides(a.terms, b.terms, ask) or _same_sides(a.terms, b.terms[::-1], ask):
         return True
-    to_zero = tuple(f"({x.terms[0]})-({x.terms[1]})" for x in (a, b))
-    zero = ["0" in x.terms for x in (a, b)]
-    solved = [_solved(x) for x in (a, b)]
-    if all(zero):
-        same = ask("sign", *to_zero)
-        return same if same is not False else None if ask("multiple", *to_zero) else False
-    same = ask("multiple", *to_zero)
-    if same and any(zero) and ask("sign", *to_zero):
-        return True
-    letters = {letter for x in (a, b) for term in x.terms for letter in re.findall(r"(?<![\\A-Za-z])[A-Za-z]", term)}
-    if same and not ((solved[0] and zero[1]) or (solved[1] and zero[0]) or (any(solved) and len(letters - {"e"}) == 1)):
-        return None  # rearranged: the question may have asked for one of the forms
-    return same
+    return _same_brought_to_zero(a, b, ask)
+
+
+def _same_sides(a: list[str], b: list[str], ask: Ask) -> bool | None:
+    return same_quantity(a[0], b[0], ask) and same_quantity(a[1], b[1], ask)
+
+
+def _same_brought_to_zero(a: structure.Relation, b: structure.Relation, ask: Ask) -> bool | None:
+    """Compare two equations that differ side by side: one may be the other with another sign, factor or arrangement.
+
+    None where an equation is only rearranged, since the question may have asked for one of the two forms.
+    """
+    differences = [f"({left})-({right})" for left, right in (a.terms, b.terms)]
+    a_zero, b_zero = "0" in a.terms, "0" in b.terms
+    if a_zero and b_zero:
+        same = ask("sign", *differences)
+        return same if same is not False else None if ask("multiple", *differences) else False
+    same = ask("multiple", *differences)
+    if not same or ((a_zero or b_zero) and ask("sign", *differences)):
+        return same
+    a_solved, b_solved = _solved(a), _solved(b)
+    letters = {letter for term in a.terms + b.terms for letter in re.findall(r"(?<![\\A-Za-z])[A-Za-z]", term)}
+    of_one_letter = (a_solved or b_solved) and len(letters - {"e"}) == 1
+    return True if (a_solved and b_zero) or (b_solved and a_zero) or of_one_letter else None
 
 
 def _solved(chain: structure.Relation) -> bool:
@@ -118,29 +125,10 @@ def same_quantity(a: str, b: str, ask: Ask) -> bool | None:
 
 
 def _same_expression(left: str, right: str, ask: Ask) -> bool | None:
-    if left == right:
-        return True
-    p, q = number(left), number(right)
-    if p and q:
-        return same_number(p, q)
-    if not left or not right:
-        return False
-    if "\\by" in left + right:  # 5 by 10 is 5 × 10 and not 50
-        return left.replace("\\by", "\\times") == right.replace("\\by", "\\times")
-    if _SIGNED_ZERO.fullmatch(left) or _SIGNED_ZERO.fullmatch(right):
-        return False
-    words = _is_word(left), _is_word(right)
-    if all(words):
-        return _word(left) == _word(right) and not (len(left) == 1 and left in "eE")
-    if any(words) and _LOWERED.sub(r"\1", left) == _LOWERED.sub(r"\1", right):  # H2O and H_2O
-        return True
-    if (p or words[0]) and (q or words[1]):
-        return False
-    based, other_based = _BASE.fullmatch(left), _BASE.fullmatch(right)
-    if based or other_based:
-        if based and other_based:
-            return based.groups() == other_based.groups()
-        return based[1] == right if based else other_based is not None and other_based[1] == left
+    """Compare two clean texts without units: as text where they can be read without algebra, else by the child."""
+    plain = _same_plain(left, right)
+    if plain is not None:
+        return plain
     if ":" in left + right:
         return _same_ratio(left, right)
     if _is_opaque(left) or _is_opaque(right):
@@ -154,6 +142,34 @@ def _same_expression(left: str, right: str, ask: Ask) -> bool | None:
         return None
     verdict = ask("same", *(_POWER_OF_TEN.sub(r"\1\\times 10^{\2}", text) for text in (left, right)))
     return None if verdict and (_is_span(left) or _is_span(right)) else verdict
+
+
+def _same_plain(left: str, right: str) -> bool | None:
+    """Compare numbers, words, labels and numerals with a base; None where a text is an expression."""
+    if left == right:
+        return True
+    numbers = number(left), number(right)
+    if numbers[0] and numbers[1]:
+        return same_number(numbers[0], numbers[1])
+    if not left or not right:
+        return False
+    if "\\by" in left + right:  # 5 by 10 is 5 × 10 and not 50
+        return left.replace("\\by", "\\times") == right.replace("\\by", "\\times")
+    if _SIGNED_ZERO.fullmatch(left) or _SIGNED_ZERO.fullmatch(right):
+        return False
+    words = _is_word(left), _is_word(right)
+    if all(words):
+        return _word(left) == _word(right) and not (len(left) == 1 and left in "eE")
+    if any(words) and _LOWERED.sub(r"\1", left) == _LOWERED.sub(r"\1", right):  # H2O and H_2O
+        return True
+    if (numbers[0] or words[0]) and (numbers[1] or words[1]):
+        return False
+    based, other_based = _BASE.fullmatch(left), _BASE.fullmatch(right)
+    if based and other_based:
+        return based.groups() == other_based.groups()
+    if based:
+        return based[1] == right
+    return other_based[1] == left if other_based else None
 
 
 def _same_ratio(left: str, right: str) -> bool | None:

@@ -1,11 +1,12 @@
 r"""Read plain numbers exactly: digits, fractions, mixed numbers, repeating decimals, powers of ten, number words.
 
-`number` takes a clean text (see `notation`) and gives its exact value. Left out: algebra, which the child process does.
+`number` takes a clean text (see normalize.py) and gives its exact value. Left out: algebra, which worker.py does.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 from math import comb, factorial
 from typing import NamedTuple
@@ -136,41 +137,61 @@ def spelled(text: str) -> tuple[Fraction, str] | None:
 
 def _value(words: list[str]) -> Fraction | None:
     """The value of number words; None for words that make none: "one two", "hundred one thousand million"."""
-    total, current, any_number, previous = Fraction(0), Fraction(0), False, ""
-    whole = Fraction(0)  # of "one and two thirds"
-    for word in words:
+    spoken = _Spoken()
+    if not all(spoken.take(word) for word in words):
+        return None
+    return spoken.total + spoken.current if spoken.any_number else None
+
+
+@dataclass
+class _Spoken:
+    """Number words, read one by one."""
+
+    total: Fraction = Fraction(0)  # up to the last thousand, million, …
+    current: Fraction = Fraction(0)  # since then
+    whole: Fraction = Fraction(0)  # the "one" of "one and two thirds"
+    any_number: bool = False
+    previous: str = ""
+
+    def take(self, word: str) -> bool:
+        """Read the next word; False where it cannot go on with the number."""
+        taken = self._take(word)
+        self.previous = word
+        return taken
+
+    def _take(self, word: str) -> bool:
         if word == "and":
-            if not any_number:
-                return None
-            whole = current
-        elif word in ("a", "an"):
-            if any_number and previous != "and":
-                return None
-        elif word in _ONES or word in _TENS:
-            value = _ONES.get(word, _TENS.get(word, 0))
-            ones_after_tens = previous in _TENS and 0 < value < 10
-            if previous in _ONES or (previous in _TENS and not ones_after_tens):
-                return None
-            current += value
-            any_number = True
+            self.whole = self.current
+            return self.any_number
+        if word in ("a", "an"):
+            return not self.any_number or self.previous == "and"
+        if word in _ONES or word in _TENS:
+            taken = self._add(_ONES.get(word, _TENS.get(word, 0)))
         elif word in SCALES and word not in _SHORT_POWERS:
-            if not any_number and previous not in ("a", "an"):
-                return None
-            current = (current or Fraction(1)) * SCALES[word]
-            if SCALES[word] >= 1000:
-                total, current = total + current, Fraction(0)
-            any_number = True
-        elif word in PARTS:
-            if previous in ("", "a", "an") and (word != "half" and previous == ""):
-                return None  # "third" alone is a place, not a part
-            if current and previous not in ("a", "an"):
-                current = whole + (current - whole) * PARTS[word]
-            elif total and not current and previous not in ("a", "an", "and"):
-                return None
-            else:
-                current += PARTS[word]
-            any_number = True
+            taken = self._multiply(SCALES[word])
         else:
-            return None
-        previous = word
-    return total + current if any_number else None
+            taken = word in PARTS and self._take_part(word)
+        self.any_number = True
+        return taken
+
+    def _add(self, value: int) -> bool:
+        """Add "seven" or "forty"; ones may follow tens, and neither may follow ones."""
+        self.current += value
+        return self.previous not in _ONES and (self.previous not in _TENS or 0 < value < 10)
+
+    def _multiply(self, scale: Fraction) -> bool:
+        """Multiply by "hundred" or "million", before which there is a number or an article."""
+        self.current = (self.current or Fraction(1)) * scale
+        if scale >= 1000:
+            self.total, self.current = self.total + self.current, Fraction(0)
+        return self.any_number or self.previous in ("a", "an")
+
+    def _take_part(self, word: str) -> bool:
+        """Take "thirds" of the number before it, or add "a third"; "third" alone is a place, not a part."""
+        after_article = self.previous in ("a", "an")
+        if self.current and not after_article:
+            self.current = self.whole + (self.current - self.whole) * PARTS[word]
+            return True
+        self.current += PARTS[word]
+        follows = after_article or self.previous == "and" or not self.total
+        return follows and (self.previous != "" or word == "half")

@@ -205,37 +205,51 @@ class Region(NamedTuple):
 
 def region(text: str) -> Region | None:
     """Read an inequality, an interval, or a union of them; None for anything else."""
-    parts = cut(text, "∨")
-    if len(parts) > 1:
-        regions = [region(part) for part in parts]
-        if any(part is None or not part.certain for part in regions):
-            return None
-        names = {part.name for part in regions if part}
-        intervals = [interval for part in regions if part for interval in part.intervals]
-        return Region(names.pop(), intervals, True) if len(names) == 1 else None
+    alternatives = cut(text, "∨")
+    if len(alternatives) > 1:
+        return _region_of_alternatives([region(part) for part in alternatives])
     builder = _BUILDER.match(text)
     if builder is not None:
         return region(builder[1])
     chain = relation(text)
     if chain is not None:
         return _inequality(chain)
-    unions = cut(text, "∪")
-    if len(unions) > 1:
-        members = [region(part) for part in unions]
-        if any(part is None for part in members):
-            return None
-        return Region("", [interval for part in members if part for interval in part.intervals], True)
+    members = cut(text, "∪")
+    if len(members) > 1:
+        return _union([region(part) for part in members])
     removed = cut(text, "∖")
     if removed[0] == "ℝ":
         points = elements(removed[1])[1] if len(removed) == 2 else []
         return Region("", _around(points), True)
-    if text[:1] in "([" and text[-1:] in ")]" and len(text) > 1:
-        kind, ends = _apart(text)
-        if len(ends) == 2 and kind in ("()", "(]", "[)", "[]"):
-            whole = all(re.fullmatch(r"-?\d+", end) for end in ends)
-            certain = kind != "()" or "∞" in text or not whole
-            return Region("", [Interval(ends[0], kind[0] == "[", ends[1], kind[1] == "]")], certain)
-    return None
+    return _interval(text)
+
+
+def _region_of_alternatives(regions: list[Region | None]) -> Region | None:
+    """Join what stands on both sides of an "or": "x<1 or x>2"; all of it has to be about one variable."""
+    known = [part for part in regions if part is not None and part.certain]
+    names = {part.name for part in known}
+    if len(known) < len(regions) or len(names) > 1:
+        return None
+    return Region(names.pop(), [interval for part in known for interval in part.intervals], True)
+
+
+def _union(regions: list[Region | None]) -> Region | None:
+    known = [part for part in regions if part is not None]
+    if len(known) < len(regions):
+        return None
+    return Region("", [interval for part in known for interval in part.intervals], True)
+
+
+def _interval(text: str) -> Region | None:
+    """Read "[1,2)"; (1,2) of whole numbers may be a point."""
+    if len(text) < 2 or text[0] not in "([" or text[-1] not in ")]":
+        return None
+    kind, ends = _apart(text)
+    if len(ends) != 2 or kind not in ("()", "(]", "[)", "[]"):
+        return None
+    whole = all(re.fullmatch(r"-?\d+", end) for end in ends)
+    certain = kind != "()" or "∞" in text or not whole
+    return Region("", [Interval(ends[0], kind[0] == "[", ends[1], kind[1] == "]")], certain)
 
 
 def _around(points: list[str]) -> list[Interval]:

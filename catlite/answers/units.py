@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from catlite.answers.numbers import PARTS, SCALES, number, spelled, written
@@ -202,63 +203,100 @@ def _comment(head: str, words: str) -> Quantity | None:
 
 
 def _unit(head: str, words: list[str], spaced: bool, bare: bool) -> Quantity | None:
-    dimension: Counter[str] = Counter()
-    others: set[str] = set()
-    sign, power, needed, doubtful = 1, 1, words[0] == "/", None
-    last: str | None = None
-    for position, original in enumerate(words):
-        word = original.rstrip(".").replace(".", "")
+    """The quantity of a number and the words of its unit; None where they are no unit."""
+    reading = _Reading(head, spaced, bare, needed=words[0] == "/")
+    last = len(words) - 1
+    if not all(reading.take(word, first=place == 0, last=place == last) for place, word in enumerate(words)):
+        return None
+    known = frozenset((name, power) for name, power in reading.powers.items() if power)
+    return Quantity(reading.head, Unit(known, frozenset(reading.words), reading.needed), reading.doubtful)
+
+
+@dataclass
+class _Reading:
+    """The words behind a number, read one by one into the powers of known units and other words."""
+
+    head: str  # the number, which the first word may change
+    spaced: bool  # a space stands between the number and the words
+    bare: bool  # the words are not marked as text
+    needed: bool  # the value is wrong without the unit
+    doubtful: str | None = None  # the number without its word, where both can be meant
+    powers: Counter[str] = field(default_factory=Counter)
+    words: set[str] = field(default_factory=set)
+    latest: str | None = None  # the known unit before the next word
+    sign: int = 1  # -1 behind "per"
+    power: int = 1  # of the next unit: 2 behind "square"
+
+    def take(self, word: str, *, first: bool, last: bool) -> bool:
+        """Read the next word; False where it cannot belong to a unit."""
+        word = word.rstrip(".").replace(".", "")
         low = word.lower()
         if word == "/" or low == "per":
-            sign = -1
-        elif word.startswith("^"):
-            if last is not None:
-                dimension[last] += sign * (int(word.strip("^ {}")) - 1)
-            elif bare:
-                return None
-        elif low in _NO_UNIT:
-            return None
-        elif (
-            position == 0
-            and (scale := SCALES.get(low) or SCALES.get(low.removesuffix("s")))
-            and (low != "k" or (word == "k" and not spaced))
-        ):
-            value = number(head)
-            head = f"{head}\\times{written(scale)}" if value is None else written(value.value * scale)
-        elif position == 0 and word in PARTS:
-            value = number(head)
-            if value is None:
-                return None
-            doubtful, head = head, written(value.value * PARTS[word])
-        elif position == 0 and low in _AFTER:
-            head = f"{head}^{{{_AFTER[low]}}}"
-        elif low in _BEFORE:
-            power = _BEFORE[low]
-        elif low in _AFTER and last is not None:
-            dimension[last] += sign * (_AFTER[low] - 1)
-        elif low in _ORDINAL and position == 0:
-            others.add("ordinal")
-            needed = True
-        elif low in _COMPOUND:
+            self.sign = -1
+            return True
+        if word.startswith("^"):
+            exponent = word.strip("^ {}")
+            return exponent != "" and (self._raise(int(exponent)) or not self.bare)
+        if low in _NO_UNIT:
+            return False
+        if first and (changed := self._change_number(word, low)) is not None:
+            return changed
+        if low in _BEFORE:
+            self.power = _BEFORE[low]
+            return True
+        if low in _AFTER and self._raise(_AFTER[low]):
+            return True
+        if low in _ORDINAL and first:
+            self.words.add("ordinal")
+            self.needed = True
+            return True
+        if low in _COMPOUND:
             above, below = _COMPOUND[low]
-            dimension[above] += 1
-            dimension[below] -= 1
-        elif (name := _known(word, bare)) is not None:
-            if name in ("°C", "°F") and last == "°":
-                dimension["°"] -= 1
-            last = name
-            dimension[name] += sign * power
-            sign, power = (sign, 1)
-        elif low in _ARTICLES and (position + 1 == len(words) or not (spaced or position)):
-            return None  # 3a is a product
-        elif low in _SILENT:
-            continue
-        elif (len(low) == 1 and low.isascii()) or (bare and not _is_word(low, spaced or position > 0)):
-            return None
+            self.powers[above] += 1
+            self.powers[below] -= 1
+            return True
+        name = _known(word, self.bare)
+        if name is not None:
+            self._add_unit(name)
+            return True
+        if low in _ARTICLES and (last or (first and not self.spaced)):
+            return False  # 3a is a product
+        return low in _SILENT or self._add_word(word, low, apart=self.spaced or not first)
+
+    def _raise(self, exponent: int) -> bool:
+        """Raise the latest unit to a power; False where there is none."""
+        if self.latest is None:
+            return False
+        self.powers[self.latest] += self.sign * (exponent - 1)
+        return True
+
+    def _change_number(self, word: str, low: str) -> bool | None:
+        """Apply a word that changes the number: "hundred", "thirds", "squared"; None for any other word."""
+        scale = SCALES.get(low) or SCALES.get(low.removesuffix("s"))
+        value = number(self.head)
+        if scale and (low != "k" or (word == "k" and not self.spaced)):
+            self.head = f"{self.head}\\times{written(scale)}" if value is None else written(value.value * scale)
+        elif word in PARTS:
+            if value is None:
+                return False
+            self.doubtful, self.head = self.head, written(value.value * PARTS[word])
+        elif low in _AFTER:
+            self.head = f"{self.head}^{{{_AFTER[low]}}}"
         else:
-            others.add(low.removesuffix("s") if len(low) > 3 else word if _SYMBOL.fullmatch(word) else low)
-    known = frozenset((name, count) for name, count in dimension.items() if count)
-    return Quantity(head, Unit(known, frozenset(others), needed), doubtful)
+            return None
+        return True
+
+    def _add_unit(self, name: str) -> None:
+        if name in ("°C", "°F") and self.latest == "°":
+            self.powers["°"] -= 1
+        self.powers[name] += self.sign * self.power
+        self.latest, self.power = name, 1
+
+    def _add_word(self, word: str, low: str, *, apart: bool) -> bool:
+        if (len(low) == 1 and low.isascii()) or (self.bare and not _is_word(low, apart)):
+            return False
+        self.words.add(low.removesuffix("s") if len(low) > 3 else word if _SYMBOL.fullmatch(word) else low)
+        return True
 
 
 def _known(word: str, bare: bool) -> str | None:

@@ -25,7 +25,7 @@ def add(commands: options.Commands) -> None:
         "estimate",
         _estimate,
         summary="estimate a reference for every question of a file, without labels",
-        description="Writes one JSON line per question of a CSV, JSONL or JSON file: its reference, without labels.",
+        description="Writes one JSON line per question of a file: its reference, without labels.",
         examples="""
             catlite estimate questions.csv --prompt question --model gpt-4o-mini
             catlite estimate questions.jsonl --model gpt-4o-mini --run runs/q \\
@@ -46,8 +46,8 @@ def add(commands: options.Commands) -> None:
         parser,
         "--out",
         "FILE",
-        "write the references to this file, with the columns that trainers read: Parquet, JSONL or CSV by its ending, "
-        "without questions that have none",
+        "write the references to this Parquet, JSONL or CSV file instead of printing them, with the columns that "
+        "trainers read; questions without a reference are left out",
     )
     parser.add_argument(
         "--engine",

@@ -19,12 +19,17 @@ _ALIASES = {
     "--questions": ("limit",),
 }
 _VALUE = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|…|[^\s,;:()'"]*"""
+# What a message quotes, such as a model's text, up to its end where it was cut; no value of an argument.
+_QUOTED = r"""(?<![\w=])(?:'(?:[^'\\]|\\.)*(?:'(?!\w)|$)|"(?:[^"\\]|\\.)*(?:"(?!\w)|$))"""
 _TASKS = "from_records|arithmetic|gsm8k|math500|healthbench(?:_professional)?|larger|last_word|times_tables"
 _BUILT = re.compile(rf"(?:catlite\.)?\b(?:{_TASKS})\(((?:[^()]|\([^()]*\))*)\)")
 _SAYINGS = (
     # What has no option, in words that need none.
     (re.compile(r"; or give from_records\([\w.]+\(path\)\)"), "; or convert it to one of these"),
     (re.compile(r", or synthesize\(\) for one\b"), ""),
+    (re.compile(r"\bapi_key= or |, or pass api_key="), ""),
+    (re.compile(r"\bpass price=Price\([^()]*\) in dollars per million tokens, or "), ""),
+    (re.compile(r": give it as Endpoint\(…, price=Price\(…\)\)"), ""),
     (re.compile(r"such as healthbench\(\), or RubricReward, which proposes one"), "such as healthbench"),
     (re.compile(r"\bBudget\((\w+)=([^()]*)\)"), r"--budget-\1 \2"),
     (re.compile(r" or evaluate\(…, run=[^()]*\)"), ""),
@@ -57,12 +62,14 @@ def in_flags(message: str, parser: argparse.ArgumentParser) -> str:
     names = "|".join(sorted(map(re.escape, options), key=len, reverse=True))
     if not names:
         return message
-    message = re.sub(rf"(?<![\w.\-/?&])({names})=({_VALUE})", lambda match: _option(match, options), message)
+    argument = rf"{_QUOTED}|(?<![\w.\-/?&])({names})=({_VALUE})"
+    message = re.sub(argument, lambda match: _option(match, options) if match[1] else match[0], message)
     # Alone, only a name that is no English word is meant for one.
     words = "|".join(sorted((re.escape(name) for name in options if "_" in name), key=len, reverse=True))
     if not words:
         return message
-    return re.sub(rf"(?<![\w.\-/'\"])({words})(?![\w='\"/(]|\.\w)", lambda match: options[match[1]][0], message)
+    alone = rf"{_QUOTED}|(?<![\w.\-/'\"])({words})(?![\w='\"/(]|\.\w)"
+    return re.sub(alone, lambda match: options[match[1]][0] if match[1] else match[0], message)
 
 
 def _options(parser: argparse.ArgumentParser) -> dict[str, tuple[str, bool]]:

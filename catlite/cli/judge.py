@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import catlite
-from catlite.cli.options import Commands, add_command, add_judge, judge
+from catlite.cli.options import Commands, add_command, add_judge, judge, read_stdin
 from catlite.cli.waiting import on_terminal, waiting
 from catlite.criteria import Rubric
 from catlite.data import Judgement
@@ -61,7 +61,7 @@ def _judge(arguments: argparse.Namespace) -> int:
     if arguments.responses.count("-") > 1:
         raise ConfigError("two responses are -, and stdin can be read once: give the others as text")
     rubric = _read(Path(arguments.rubric).expanduser())
-    texts = [sys.stdin.read() if text == "-" else text for text in arguments.responses]
+    texts = [read_stdin() if text == "-" else text for text in arguments.responses]
     with judge(arguments) as model:
         judgement = catlite.judge(texts, rubric, model, mode=mode, max_tokens=limit, progress=on_terminal())
     print(json.dumps(_as_json(judgement), indent=2, ensure_ascii=False) if arguments.json else in_full(judgement))
@@ -82,11 +82,13 @@ def _read(path: Path) -> Rubric:
         raise ConfigError(f"the rubric {str(path)!r} is not UTF-8: byte {error.start}: {error.reason}") from None
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         if path.suffix == ".json":
             raise ConfigError(
                 f"{str(path)!r} is not JSON: write a list of criteria, or a text file with one a line"
             ) from None
+        content = None
+    if path.suffix != ".json" and not isinstance(content, list | dict):  # a line such as "42" is JSON by chance
         content = [line.strip() for line in text.splitlines() if line.strip()]
     if isinstance(content, dict) and "criteria" in content:
         content = content["criteria"]

@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import catlite
 from catlite.cli import demo, estimate, evaluate, judge, report, rubric, serve, synthesize, train
@@ -31,6 +32,9 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command of `argv`, by default of the command line, and return its exit code."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - open to the end, as the others are
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a model may write what a terminal cannot
     parser = Parser(add_help=False)  # until it is known which command it is
@@ -49,8 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnicodeDecodeError as error:
         return parser.fail(ConfigError(f"the input is not {error.encoding}: byte {error.start}: {error.reason}"), 2)
     except KeyboardInterrupt as error:
-        print(f"catlite: {str(error) or 'interrupted'}", file=sys.stderr)
-        return 130
+        return parser.fail(KeyboardInterrupt(str(error) or "interrupted"), 130)
     except BrokenPipeError:
         # The reader has left (`| head`): nobody to tell, and nothing to flush at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

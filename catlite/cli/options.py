@@ -72,7 +72,7 @@ class Parser(argparse.ArgumentParser):
         """One line and exit code 2; the usage is what --help is for."""
         self.exit(2, f"catlite: {message} (see `{self.prog} --help`)\n")
 
-    def fail(self, error: Exception, code: int) -> int:
+    def fail(self, error: BaseException, code: int) -> int:
         """Print an error on one line of stderr, in the words of the command line; return `code`, to exit with."""
         message = " ".join(in_flags(str(error), self).split())
         print("catlite: " + visible(message), file=sys.stderr)
@@ -158,7 +158,7 @@ def add_model(parser: argparse.ArgumentParser, *, rollouts: bool = True) -> None
         add_option(parser, "--n", "N", "rollouts of each question (default: 8)", default=8)
         add_option(parser, "--temperature", "T", "temperature of the rollouts (default: the endpoint's own)")
         add_option(parser, "--top-p", "P", "nucleus sampling of the rollouts (top-p)")
-        add_option(parser, "--seed", "N", "seed of the rollouts, and of the questions of --limit")
+        add_option(parser, "--seed", "N", "seed of the rollouts")
 
 
 def add_limit(parser: argparse.ArgumentParser) -> None:
@@ -220,7 +220,7 @@ def _questions(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no number of questions: write --dry-run after the task or the file"
+            f"{text!r} is not a number of questions: write --dry-run after the task or the file"
         ) from None
 
 
@@ -260,7 +260,7 @@ def add_judge(parser: argparse._ActionsContainer, prefix: str = "", default: str
 def check_judge(arguments: argparse.Namespace) -> None:
     """Raise ConfigError where no judge is named."""
     if arguments.judge is None:
-        raise ConfigError("--judge is missing: name the model that judges, best another one than the policy")
+        raise ConfigError("--judge is missing: name the model that judges, preferably not the policy")
 
 
 def judge(arguments: argparse.Namespace) -> Endpoint:
@@ -343,9 +343,19 @@ def read_task(arguments: argparse.Namespace, columns: Mapping[str, Any]) -> Task
     taken = inspect.signature(build).parameters
     for name in ("path", "subset"):
         if name not in taken and settings[name] not in (None, "all"):
-            raise ConfigError(f"--{name} {settings[name]}: {arguments.task} has none, leave it out")
+            raise ConfigError(f"--{name} {settings[name]}: {arguments.task} takes no --{name}, leave it out")
     task: Task = build(**{name: value for name, value in settings.items() if name in taken and value is not None})
     return task
+
+
+def read_stdin() -> str:
+    """Read all of stdin; raises ConfigError for what is not text, which Python lets through in some locales."""
+    text = sys.stdin.read()
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"the input is not {sys.stdin.encoding}: character {error.start} cannot be read") from None
+    return text
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import sys
 
 import catlite
 from catlite import concurrency
-from catlite.cli.options import Commands, add_command, add_model, add_option, opened
+from catlite.cli.options import Commands, add_command, add_model, add_option, opened, read_stdin
 from catlite.cli.waiting import on_terminal, waiting
 from catlite.errors import ConfigError
 from catlite.rewards.proposal import MOST
@@ -38,7 +38,7 @@ def add(commands: Commands) -> None:
 def _rubric(arguments: argparse.Namespace) -> int:
     if (arguments.reference is None) == (arguments.question is None):
         raise ConfigError("give the text of a good response, or --question and the text of the question")
-    reference = sys.stdin.read() if arguments.reference == "-" else arguments.reference or ""
+    reference = read_stdin() if arguments.reference == "-" else arguments.reference or ""
     with opened(arguments) as model, waiting(f"criteria from {arguments.model}"):
         limits = {"fewest": arguments.fewest, "most": max(MOST, arguments.fewest), "max_tokens": arguments.max_tokens}
         proposing = catlite.propose_rubric(reference, model, question=arguments.question, **limits)

@@ -9,6 +9,7 @@ import sys
 
 import catlite
 from catlite.cli import options
+from catlite.errors import ConfigError
 from catlite.models.base import Model
 from catlite.models.http.keys import sealed
 from catlite.runs.session import open_run
@@ -70,6 +71,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     for name in names:
         where = None if name == "local" and len(names) > 1 else arguments.base_url
         models[name] = options.endpoint(name, where, arguments.max_connections)
+    if arguments.panel in models:
+        raise ConfigError(f"--panel {arguments.panel}: a model that is served has this name: choose another one")
     if arguments.panel is not None:
         models[arguments.panel] = catlite.Panel(list(models.values()))
     caps = arguments.budget_usd, arguments.budget_tokens, arguments.budget_requests

@@ -22,7 +22,7 @@ from catlite.models.base import Models
 from catlite.models.naming import called
 from catlite.reprs import in_full, models_text, support_text
 from catlite.runs.progress import Live
-from catlite.text import WIDTH, fitting, usage_text, visible
+from catlite.text import usage_text, visible
 
 
 def add(commands: options.Commands) -> None:
@@ -91,7 +91,7 @@ def _print_as_written(prompt: Prompt, model: Models, *, n: int, progress: bool, 
     reference: Reference | None = None
     with ExitStack() as line, closing(catlite.stream(prompt, model, n=n, **settings)) as events:
         if progress:
-            line.enter_context(waiting(lambda: fitting(view.state(), WIDTH - 20)))
+            line.enter_context(waiting(view.state))
         try:
             for event in events:
                 if isinstance(event, catlite.RolloutDone):
@@ -121,11 +121,11 @@ def _prompt(argument: str, images: Sequence[str]) -> Prompt:
 
 def _read(argument: str) -> Prompt:
     """Read the prompt: as it was typed, from stdin, or as a JSON conversation."""
-    text = sys.stdin.read() if argument == "-" else argument
+    text = options.read_stdin() if argument == "-" else argument
     if re.match(r"\s*\[\s*\{", text):
         try:
             messages: list[Message] = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"the prompt begins like a JSON conversation and is none: {error}") from None
         return messages
     return text

@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from catlite.runs.progress import terminal_columns
+from catlite.text import fitting
+
 
 @contextmanager
 def waiting(what: str | Callable[[], str]) -> Iterator[None]:
@@ -20,7 +23,7 @@ def waiting(what: str | Callable[[], str]) -> Iterator[None]:
 
     def count() -> None:
         while not over.wait(0.5):
-            text = what if isinstance(what, str) else what()
+            text = fitting(what if isinstance(what, str) else what(), max(20, terminal_columns() - 20))
             line = f"\rcatlite: {text} … {time.monotonic() - started:.0f} s\x1b[K"
             print(line, end="", file=sys.stderr, flush=True)
 

@@ -54,7 +54,7 @@ async def acontext_ablation(
         against the first variant, difference, difference_se, low, high (paired, as `differences`).
 
     Raises:
-        ConfigError: for a size larger than the groups, or an evaluation without groups.
+        ConfigError: for a size larger than the groups, an evaluation without groups, or what is no estimator.
 
     Example:
         >>> synthesis = catlite.Synthesis("gpt-4o-mini")

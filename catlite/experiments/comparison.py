@@ -23,7 +23,19 @@ BEFORE, AFTER = "before", "after"  # folders of a run, each with the evaluation 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of `compare`: an Evaluation of each model. Raises ConfigError where their questions differ."""
+    """The result of `compare`: an Evaluation of each model.
+
+    Args:
+        before: the evaluation of the model before.
+        after: that of the model after, on the same questions.
+
+    Raises:
+        ConfigError: where their questions differ.
+
+    Example:
+        >>> comparison = catlite.compare(trained.initial, trained.policy, task)
+        >>> comparison.changes()
+    """
 
     before: Evaluation = field(repr=False)
     after: Evaluation = field(repr=False)

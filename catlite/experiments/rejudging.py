@@ -5,6 +5,7 @@ The settings of a question are judged one after the other, since they share its 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from catlite.rewards.protocol import grader_of
 from catlite.rewards.rubric import ExpertRubric, RubricReward
 from catlite.rollouts import ends_run, raise_if_nothing_came, under_way
 from catlite.runs.budget import Budget
-from catlite.runs.session import copies, copy_of, working
+from catlite.runs.session import copies, copy_of, metered, working
 from catlite.usage import Usage
 
 T = TypeVar("T")
@@ -159,18 +160,21 @@ class _Question:
         return outcomes
 
     async def attempt(self, work: Callable[..., Awaitable[T]], *args: Any) -> T | CatliteError:
-        """What `work` gives, or the error for which there is nothing."""
+        """What `work` gives, or the error for which there is nothing, with what all calls before it have cost."""
         if self.stops:
             return CatliteError(f"not done: {self.stops[0]}")
-        try:
-            return await work(*args)
-        except (BudgetReached, ModelError, RubricError) as error:
-            self.spent.append(error.usage or Usage())
-            if ends_run(error):
-                self.stops.append(error)
-            elif isinstance(error, EmbeddedModelError):
-                raise
-            return error
+        with metered() as costs:
+            try:
+                return await work(*args)
+            except (BudgetReached, ModelError, RubricError) as error:
+                if ends_run(error):
+                    self.stops.append(error)
+                elif isinstance(error, EmbeddedModelError):
+                    raise
+                failure = copy.copy(error)  # one error may end the work on several questions
+                failure.usage = Usage.total(costs)
+        self.spent.append(failure.usage)
+        return failure
 
     async def _propose(self, reward: RubricReward) -> Any:
         proposal = await self.attempt(reward.propose, self.group, self.reference)

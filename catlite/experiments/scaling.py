@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from catlite import concurrency
 from catlite.analysis.at_k import checked_sizes
-from catlite.coerce import part_name
+from catlite.coerce import check_estimator, part_name
 from catlite.data import Estimator, Group, Reference, Reward
 from catlite.errors import EstimationError
 from catlite.evaluation import areestimate
 from catlite.results import Evaluation, as_evaluation
+from catlite.rollouts import make_reference
 from catlite.runs.budget import Budget
 from catlite.text import data_frame
 
@@ -50,7 +51,7 @@ async def ascaling(
         A DataFrame with columns estimator, g, score, se, questions, failed.
 
     Raises:
-        ConfigError: when a size is larger than the groups.
+        ConfigError: for a size larger than the groups, or what is no estimator.
 
     Example:
         >>> synthesis = catlite.Synthesis("gpt-4o-mini")
@@ -81,11 +82,14 @@ class First:
     estimator: Estimator
     size: int
 
+    def __post_init__(self) -> None:
+        check_estimator(self.estimator)
+
     async def __call__(self, group: Group) -> Reference:
         """The reference of that part of `group`."""
         part = Group(group.example, group.rollouts[: self.size])
         if part.usable:
-            return await self.estimator(part)
+            return await make_reference(self.estimator, part)
         # Nothing to estimate from, as happens to one truncated rollout: what was sampled stands for itself.
         if not part.replies:
             raise EstimationError(f"none of the first {self.size} rollouts came", group)

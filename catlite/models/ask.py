@@ -10,6 +10,7 @@ Left out: retries, which are the model's own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -75,7 +76,7 @@ async def _reply(model: Model, prompt: Prompt, n: int, sampling: dict[str, Any])
     write = session.current().write
     with session.changed(write=None, arrive=None):
         if write is None or n != 1 or not isinstance(model, Streams):
-            return await model.sample(prompt, n, **sampling)
+            return _checked(model, await model.sample(prompt, n, **sampling))
         pieces = model.stream(prompt, **sampling)
         try:
             async for piece in pieces:
@@ -88,22 +89,45 @@ async def _reply(model: Model, prompt: Prompt, n: int, sampling: dict[str, Any])
     raise BadReply(f"{model.name!r} ended its stream without a Rollout, which has to come last")
 
 
+def _checked(model: Model, replies: Any) -> list[Rollout]:
+    """Give `replies` as a list; ConfigError unless they are Rollouts, each with a text."""
+    wrong = replies
+    if isinstance(replies, list | tuple):
+        others = [reply for reply in replies if not isinstance(reply, Rollout) or not isinstance(reply.text, str)]
+        if not others:
+            return list(replies)
+        wrong = others[0]
+    kind = f"a {type(wrong).__name__}" + (f" with the text {wrong.text!r:.40}" if isinstance(wrong, Rollout) else "")
+    raise ConfigError(
+        f"{model.name!r} gave {kind}: its sample() returns a list of catlite.Rollout objects, each with a text"
+    )
+
+
+def _fitted(model: Model, n: int, rollouts: list[Rollout]) -> list[Rollout]:
+    """The first `n` of `rollouts`, with a failed one in the place of each that did not come."""
+    if len(rollouts) >= n:
+        return rollouts[:n]
+    few = BadReply(f"{model.name!r} gave {len(rollouts)} of {n} replies")
+    session.tell(few)
+    return rollouts + [Rollout("", finish_reason="error", error=str(few))] * (n - len(rollouts))
+
+
 async def _sample(model: Model, prompt: Prompt, n: int, **sampling: Any) -> list[Rollout]:
     about, in_force = traits(model), session.current()
     if about.keeps_books:
-        return await model.sample(prompt, n, **sampling)
+        return _checked(model, await model.sample(prompt, n, **sampling))
     if in_force.store is None and in_force.ledger is None:
-        return await _reply(model, prompt, n, sampling)
+        return _fitted(model, n, await _reply(model, prompt, n, sampling))
     messages = [sendable(message) for message in as_messages(prompt)]
     if about.version is None:
         return await _draw(model, prompt, messages, wanted(n), sampling)
     asked = {**about.sampling, **sampling}
     async with kept(model.name, lambda: _address(model), messages, asked, wanted(n)) as replies:
         for samples in _unbroken(replies.missing):
-            fresh = dict(zip(samples, await _draw(model, prompt, messages, samples, sampling), strict=False))
+            fresh = dict(zip(samples, await _draw(model, prompt, messages, samples, sampling), strict=True))
             await replies.keep(fresh)
             replies.lost |= fresh
-        return [reply for at in replies.samples if (reply := replies.kept.get(at) or replies.lost.get(at))]
+        return replies.in_order()
 
 
 async def _draw(
@@ -120,7 +144,7 @@ async def _draw(
         with session.changed(room=booking.room, first_sample=first):
             rollouts = await _reply(model, prompt, len(samples), sampling)
         booking(usage_of(rollouts, about.price))
-    return rollouts
+    return _fitted(model, len(samples), rollouts)
 
 
 def _unbroken(samples: Sequence[int]) -> list[range]:
@@ -159,12 +183,22 @@ async def _logprobs(model: Model, prompt: Prompt, text: str) -> list[float]:
 
     async def score() -> Rollout:
         most = most_prompt_tokens([*messages, {"role": "assistant", "content": text}]), 1
+        spent: list[Usage | None] = []
         async with Books(model.name, about.price, own=True).request(lambda: most) as booking:
-            with session.changed(room=booking.room), session.metered() as spent:
+            with session.changed(room=booking.room, costs=spent):
                 values = await scorer.logprobs(prompt, text)
             usage = Usage.total(spent or [None])
             booking(usage if spent else usage + Usage(requests=1))
-        return Rollout("", finish_reason="scored", logprobs=tuple(map(float, values)), usage=usage)
+        try:
+            logprobs = tuple(map(float, values))
+        except (TypeError, ValueError):
+            logprobs = ()
+        if not logprobs or any(map(math.isnan, logprobs)):
+            raise BadReply(
+                f"{model.name!r} gave {values!r:.60} as the log-probabilities of a text: want a list of numbers, one "
+                "for each of its tokens"
+            )
+        return Rollout("", finish_reason="scored", logprobs=logprobs, usage=usage)
 
     if about.version is None:
         rollout = await score()

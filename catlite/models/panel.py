@@ -15,7 +15,7 @@ from typing import Any
 
 from catlite.checks import whole_number
 from catlite.data import Prompt, Rollout, text_only
-from catlite.errors import BadReply, ConfigError, ModelError
+from catlite.errors import ConfigError, ModelError
 from catlite.models import ask
 from catlite.models.base import (
     Closes,
@@ -43,11 +43,11 @@ class Panel(InBlocks):
     """A Model made of models; usable as a context manager, which closes the members that were given by name.
 
     The rollouts of a group are split among the members. Reply by reply, they take turns in proportion to their counts,
-    the one with the larger count first, so `n` equal to the sum of the counts gives each exactly its own. Asked for one
-    reply, as an anchor is, the first to have a turn gives it, or the next where that one refuses for every prompt; a
-    note says so. `Rollout.model` is the name of the member; where members
-    at two addresses have one name, it is "name at address". A member that fails loses its replies only; one that
-    refuses for every prompt (a wrong key, no credit) is not asked again. When all fail, the error is raised.
+    the one with the larger count first, so `n` equal to the sum of the counts gives each exactly its own. Where one
+    reply is wanted, as of an anchor, the member that has the first turn gives it; if that one refuses for every prompt,
+    the next does, and a note says so. `Rollout.model` is the name of the member; where members at two addresses have
+    one name, it is "name at address". A member that fails loses its replies only; one that refuses for every prompt (a
+    wrong key, no credit) is not asked again. When all fail, the error is raised.
 
     Args:
         members: models or their names, with the replies that each gives in a round: a mapping, or a list of models and
@@ -74,7 +74,7 @@ class Panel(InBlocks):
         base_url, api_key = sealed_url(base_url), sealed(api_key)
         pairs = list(_pairs(members))
         if len(pairs) < 2:
-            raise ConfigError(f"a panel of {len(pairs)}: want at least two models; one alone is given as it is")
+            raise ConfigError(f"a panel of {len(pairs)}: want at least two models; a single model needs no panel")
         self.counts = tuple(
             whole_number(f"the count of {(model if isinstance(model, str) else model.name)!r}", count, most=_MOST)
             for model, count in pairs
@@ -189,10 +189,6 @@ class Panel(InBlocks):
         try:
             with session.changed(first_sample=first, arrive=arrive_here):
                 rollouts = await ask.sample(model, prompt, len(samples), **sampling)
-            if len(rollouts) != len(samples):
-                error = BadReply(f"{self.names[member]!r} gave {len(rollouts)} replies where {len(samples)} were asked")
-                error.rollouts = tuple(rollouts)
-                raise error
         except ModelError as error:
             if error.for_every_prompt:
                 self._refusing[member] = _without_replies(error)

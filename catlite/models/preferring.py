@@ -141,7 +141,7 @@ class _Asking:
         # Each refusal that names no setting is tried once more, the last first: what was refused may have passed.
         sure: str | None = None
         while steps and not steps[-1][-1].named and sure is None:
-            again = await self._again(tries[len(steps) - 1].settings)
+            again = await self._again(tries[len(steps) - 1])
             if again is None or (again.failure is None and not again.empty and not again.answered):
                 break
             if again.answered:
@@ -151,7 +151,8 @@ class _Asking:
                 sure = steps[-1][-1].name  # with a value of a list the larger ones before it
         left_out = [setting for given_up in steps for setting in given_up]
         for setting in left_out:
-            if setting.named or setting.name == sure:
+            works = self._key(setting.name, setting.value) in self.taken
+            if setting.named or (setting.name == sure and not works):
                 self._learn(setting, tries)
         if not left_out:
             self.taken.update(self._keys(last.settings))
@@ -191,7 +192,7 @@ class _Asking:
         unsure = [name for name in open_ones if self._key(name, _first(last.settings[name])) not in self.taken]
         named: list[str] = []
         if error is None:
-            unsure = [name for name in unsure if name in _FORMS]
+            unsure = [name for name in open_ones if name in _FORMS]
         else:
             named = [name for name in open_ones if words.refuses(error, name, self.texts)]
             if words.about_the_prompt(error):
@@ -222,11 +223,12 @@ class _Asking:
             raise first.failure
         return self._paid(_Try(first.settings, await self._sampled(first.settings))), first.settings
 
-    async def _again(self, settings: Mapping[str, Any]) -> _Try | None:
+    async def _again(self, refused: _Try) -> _Try | None:
         """Make the request that was refused once more; None when its outcome tells nothing."""
+        first = session.current().first_sample + refused.empty  # a run has the empty reply and would give it again
         try:
-            with session.changed(write=None):
-                return await self._try(settings, 1)
+            with session.changed(write=None, first_sample=first):
+                return await self._try(refused.settings, 1)
         except (ModelError, BudgetReached):
             return None
 

@@ -2,7 +2,7 @@
 
 The reference of CaT comes from the initial policy (arXiv 2509.14234 §3.1). That of TTRL (arXiv 2504.16084) is a vote of
 the policy as it is, which training moves: once a wrong answer has the majority it is rewarded, and keeps it. This is
-the vote of TTRL held to CaT's anchor; neither paper has it.
+the vote of TTRL held to the anchor of CaT; it is in neither of these two papers.
 """
 
 from __future__ import annotations
@@ -73,23 +73,25 @@ class AnchoredVote:
         checks.weights("weights", self.weights)
         check_weighed(self.weights, writers(self.anchor))
         check_n(self.n)
-        if "extra_headers" in check_sampling(self.sampling):
+        if "extra_headers" in self._sampling():
             raise ConfigError(
                 "sampling={'extra_headers': …}: an estimator is shown and kept with its settings, which headers should "
                 "not be; give them to the anchor: Endpoint(…, extra_headers={…})"
             )
 
     def check_policy(self, policy: Model) -> None:
-        """ConfigError unless each model that votes has a weight, and one more than 0."""
+        """Raise ConfigError unless the policy and the anchor have weights, and one of them is above 0."""
         check_vote(self.weights, (*writers(policy), *writers(self.anchor)))
+
+    def _sampling(self) -> dict[str, Any]:
+        own = check_sampling({"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed})
+        return combined(check_sampling(self.sampling), own)
 
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; n rollouts of the anchor."""
         alone = await MajorityVote(weights=self.weights)(group)
-        own = check_sampling({"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed})
-        sampling = combined(check_sampling(self.sampling), own)
         try:
-            anchored = await sample_group(self.anchor, group.example, self.n, **sampling)
+            anchored = await sample_group(self.anchor, group.example, self.n, **self._sampling())
         except GroupError as error:
             failure = f"the anchor {self.anchor.name!r} has no vote: {error}"
             raise EstimationError(failure, group, error.group.usage, bool(error.group.replies)) from error
@@ -105,7 +107,10 @@ class AnchoredVote:
         )
         everyone = Group(group.example, (*group.rollouts, *signed), group.policy)
         together = await MajorityVote(self.min_agreement, self.min_margin, self.weights)(everyone)
-        notes = [*alone.notes, f"{self.n} rollouts of the anchor voted, too"]
+        voters = sum(rollout.answer is not None for rollout in anchored.usable)
+        shown = f"{voters} of {self.n}" if voters < self.n else f"{self.n}"
+        why = ", ".join(f"{count} {defect}" for defect, count in anchored.defects.items())
+        notes = [*alone.notes, f"{shown} rollouts of the anchor voted, too{f' ({why})' * bool(why)}"]
         if together.abstained:
             notes.insert(0, together.notes[0])
         votes = [rollout.answer for rollout in everyone.usable if rollout.answer is not None]

@@ -15,8 +15,10 @@ from catlite.checks import whole_number
 from catlite.coerce import hold_models
 from catlite.data import Group, Reference, Response
 from catlite.errors import BudgetReached, EstimationError, ModelError
-from catlite.models.base import Model, shown_name
+from catlite.models.base import Model, check_sampling, shown_name
 from catlite.references.synthesis import Synthesis
+from catlite.runs.session import metered
+from catlite.text import plural
 from catlite.usage import Usage
 
 
@@ -24,8 +26,9 @@ from catlite.usage import Usage
 class RecursiveSynthesis:
     """An estimator that synthesizes at most `width` texts at a time.
 
-    The subsets of a level are as equal in size as can be and synthesized at once; a subset of one goes up as it is. 8
-    rollouts and width 4 take 3 calls, 16 take 5. `usage` is the sum of all calls, and a note says how many there were.
+    The subsets of a level are as equal in size as can be and are synthesized at once; a subset of one text passes to
+    the next level unchanged. 8 rollouts and width 4 take 3 calls, 16 take 5. `usage` is the sum of all calls, and a
+    note says how many there were.
 
     Args:
         anchor: the frozen model that reconciles the texts.
@@ -37,7 +40,7 @@ class RecursiveSynthesis:
         weigh: as in Synthesis; False.
 
     Raises:
-        ConfigError: for a width below 2.
+        ConfigError: for a wrong parameter, or a width below 2.
         EstimationError: when called, where any of the syntheses fails. It keeps the group.
 
     Example:
@@ -56,6 +59,7 @@ class RecursiveSynthesis:
 
     def __post_init__(self) -> None:
         hold_models(self, "anchor")
+        check_sampling({"temperature": self.temperature, "max_tokens": self.max_tokens})
         whole_number("width", self.width, 2, hint=", or the texts never get fewer")
 
     async def __call__(self, group: Group) -> Reference:
@@ -76,7 +80,8 @@ class RecursiveSynthesis:
             made += references
             levels += 1
         notes += dict.fromkeys(note for reference in made for note in reference.notes)
-        notes.append(f"{len(made)} synthesis calls on {levels} levels, of at most {self.width} texts each")
+        calls = plural(len(made), "synthesis call")
+        notes.append(f"{calls} on {plural(levels, 'level')}, of at most {self.width} texts each")
         last = made[-1]
         usage = Usage.total(reference.usage for reference in made)
         return Reference(
@@ -94,15 +99,26 @@ class RecursiveSynthesis:
         synthesis = Synthesis(
             self.anchor, self.include_question, self.temperature, self.max_tokens, self.worked, weigh=self.weigh
         )
-        try:
-            return await concurrency.together(synthesis(Group(group.example, subset)) for subset in subsets)
-        except EstimationError as error:
-            total = Usage.total([spent, error.usage or Usage()])
-            failure = EstimationError(str(error), group, total, error.unanswered)  # the whole group, not the subset
-        except (ModelError, BudgetReached) as error:
-            error.usage = Usage.total([spent, error.usage or Usage()])
-            raise
-        raise failure
+
+        async def synthesize(subset: tuple[Response, ...]) -> Reference | EstimationError:
+            try:
+                return await synthesis(Group(group.example, subset))
+            except EstimationError as error:
+                return error  # the others are being paid for
+
+        with metered() as costs:
+            try:
+                outcomes = await concurrency.together(map(synthesize, subsets))
+            except (ModelError, BudgetReached) as error:
+                error.usage = Usage.total([spent, *costs])
+                raise
+        references = [outcome for outcome in outcomes if isinstance(outcome, Reference)]
+        failures = [outcome for outcome in outcomes if isinstance(outcome, EstimationError)]
+        if failures:
+            total = Usage.total([spent, *(outcome.usage or Usage() for outcome in outcomes)])
+            unanswered = all(failure.unanswered for failure in failures)
+            raise EstimationError(str(failures[0]), group, total, unanswered)  # the whole group, not the subset
+        return references
 
 
 def split(rollouts: tuple[Response, ...], width: int) -> list[tuple[Response, ...]]:

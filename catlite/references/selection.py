@@ -11,15 +11,24 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
+from numbers import Real
 from statistics import fmean
 from typing import Any, ClassVar
 
 from catlite import answers, concurrency
 from catlite.coerce import hold_models
 from catlite.data import Group, Message, Reference, Response, Rollout
-from catlite.errors import BadReply, ConfigError, EndpointDown, EndpointUnavailable, EstimationError
+from catlite.errors import (
+    BadReply,
+    BudgetReached,
+    ConfigError,
+    EndpointDown,
+    EndpointUnavailable,
+    EstimationError,
+    ModelError,
+)
 from catlite.models import ask
-from catlite.models.base import Model, Scores, json_schema
+from catlite.models.base import Model, Scores, check_sampling, json_schema
 from catlite.models.preferring import sample_preferring
 from catlite.prompts.fence import fenced, fenced_question, with_media
 from catlite.prompts.files import render
@@ -41,6 +50,7 @@ class BestOfN:
         max_tokens: of the judge's reply; None leaves its own limit.
 
     Raises:
+        ConfigError: for a wrong parameter.
         EstimationError: when called, for a group without a usable rollout, or where no choice could be read. It keeps
             the group.
 
@@ -57,6 +67,7 @@ class BestOfN:
 
     def __post_init__(self) -> None:
         hold_models(self, "judge")
+        check_sampling({"max_tokens": self.max_tokens, "seed": self.seed})
 
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; one call, none when only one rollout is usable."""
@@ -67,25 +78,29 @@ class BestOfN:
         _shuffler(self.seed, usable).shuffle(order)
         messages = self.messages(group, [_shown(usable[position]) for position in order])
         spent = Usage()
-        text, unanswered = "", True
+        why, unanswered = "", True
         for attempt in range(2):
-            with noting() as remarks:
-                reply = await self._ask(messages, len(order), attempt)
+            try:
+                with noting() as remarks:
+                    reply = await self._ask(messages, len(order), attempt)
+            except (ModelError, BudgetReached) as error:
+                error.usage = Usage.total([spent, error.usage or Usage()])
+                raise
             spent += Usage.total([reply.usage])
             unanswered &= reply.error is None
-            text = reply.error or reply.text
-            choice = None if reply.error else _choice(reply.text, len(order))
+            why = reply.error or f"{reply.text[:200]!r}{', cut off' * (reply.defect == 'truncated')}"
+            choice = None if reply.defect else _choice(reply.text, len(order))
             if choice is not None:
                 return _picked(group, usable[order[choice - 1]], "BestOfN", spent, remarks)
-        failure = f"the judge {self.judge.name!r} made no readable choice: {text[:200]!r}"
+        failure = f"the judge {self.judge.name!r} made no readable choice: {why}"
         raise EstimationError(failure, group, spent, unanswered)
 
     async def _ask(self, messages: list[Message], count: int, attempt: int) -> Rollout:
-        # Asked again with another seed: a greedy or stored reply would just repeat itself.
-        sampling: dict[str, Any] = {"max_tokens": self.max_tokens, "seed": self.seed + attempt if attempt else None}
         number = {"type": "integer", "minimum": 1, "maximum": count}
-        constrained = json_schema("choice", {"best": number})
-        return await sample_preferring(self.judge, messages, {"response_format": constrained}, **sampling)
+        preferred: dict[str, Any] = {"response_format": json_schema("choice", {"best": number})}
+        if attempt:  # with another seed: a greedy or stored reply would just repeat itself
+            preferred["seed"] = self.seed + attempt
+        return await sample_preferring(self.judge, messages, preferred, max_tokens=self.max_tokens)
 
     def messages(self, group: Group, texts: Sequence[str]) -> list[Message]:
         """The judge's prompt for `texts`, in the order they are shown."""
@@ -125,7 +140,7 @@ class MinPerplexity:
     async def __call__(self, group: Group) -> Reference:
         """The reference of `group`; free when the rollouts carry log-probabilities."""
         usable = _usable(group)
-        if all(rollout.logprobs and all(map(isfinite, rollout.logprobs)) for rollout in usable):
+        if all(rollout.logprobs and all(map(_is_number, rollout.logprobs)) for rollout in usable):
             losses, spent = [-fmean(rollout.logprobs or ()) for rollout in usable], Usage()
         elif self.scorer is None:
             raise EstimationError(
@@ -192,19 +207,31 @@ def _hold_scorer(estimator: MinPerplexity | MutualPredictability) -> None:
 async def _losses(scorer: Model, texts: Sequence[tuple[list[Message], str]], group: Group) -> tuple[list[float], Usage]:
     """The mean negative log-likelihood per token of each (prompt, text), and what scoring them cost."""
 
-    async def loss(prompt: list[Message], text: str) -> float:
-        return -fmean(await ask.logprobs(scorer, prompt, text))
+    async def loss(prompt: list[Message], text: str) -> float | ModelError:
+        try:
+            return -fmean(await ask.logprobs(scorer, prompt, text))
+        except EndpointDown:
+            raise  # this ends the run, as it does for any endpoint
+        except (EndpointUnavailable, BadReply) as error:
+            return error  # the others are being paid for
 
     with metered() as spent:
         try:
             losses = await concurrency.together(loss(prompt, text) for prompt, text in texts)
-        except EndpointDown:
-            raise  # this ends the run, as it does for any endpoint
-        except (EndpointUnavailable, BadReply) as error:
-            failure = EstimationError(f"the scorer {scorer.name!r} failed: {error}", group, Usage.total(spent))
-        else:
-            return losses, Usage.total(spent)
-    raise failure
+        except (ModelError, BudgetReached) as error:
+            error.usage = Usage.total([*spent, error.usage or Usage()])
+            raise
+    known = [loss for loss in losses if isinstance(loss, float)]
+    failures = [str(loss) for loss in losses if isinstance(loss, ModelError)]
+    if not failures and not isfinite(min(known)):
+        failures.append("it finds every rollout impossible")
+    if failures:
+        raise EstimationError(f"the scorer {scorer.name!r} failed: {failures[0]}", group, Usage.total(spent))
+    return known, Usage.total(spent)
+
+
+def _is_number(logprob: object) -> bool:
+    return isinstance(logprob, Real) and isfinite(logprob)
 
 
 def _usable(group: Group) -> tuple[Response, ...]:
@@ -229,10 +256,29 @@ def _shuffler(seed: int, rollouts: Sequence[Response]) -> random.Random:
     return random.Random(f"{seed}/{hashlib.sha256(texts.encode('utf-8', 'replace')).hexdigest()}")  # noqa: S311
 
 
+# What stands in the field "best".
+_BEST = re.compile(r"(?:[\"'“”]best[\"'“”]\s*:\s*[\"'“”]?|<best>)([^,}\"'“”<]{0,40})", re.IGNORECASE)
+_FIELD = re.compile(r"\s*(?:response\s*)?#?(\d{1,5})(?:\.0)?\s*", re.IGNORECASE)
+_MARK = r"[\s*_\"'“”()\[\].#]{0,8}"
+_RESPONSE = rf"(?:the\s+)?(?:response|answer|option|number)?{_MARK}\d+\b(?!\s+(?:of|responses|answers|options)\b)"
+_ALONE = re.compile(rf"{_MARK}{_RESPONSE}{_MARK}", re.IGNORECASE)
+_STATED = re.compile(
+    rf"\b(?:choose|chose|pick|select|prefer)\s+{_RESPONSE}"
+    rf"|\bbest(?:\s+(?:one|response|answer|option|choice))?\s*(?:is|:|=)\s*{_RESPONSE}"
+    rf"|\b{_RESPONSE}{_MARK}\s+is\s+(?:\w+\s+){{0,2}}best\b",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(r"\b(?:no|not|none|never|neither|nor|cannot)\b|n['’]t\b", re.IGNORECASE)
+
+
 def _choice(text: str, count: int) -> int | None:
-    """The number chosen: the one in {"best": …}, else the only number in range that the reply names."""
+    """The number in {"best": …}, else the only one that the reply names, where it says that this is the choice."""
     visible = answers.without_thinking(text)
-    named = re.findall(r"\"best\"\s*:\s*(\d+)", visible) or re.findall(r"\d+", visible)
-    numbers = {int(number) for number in named if len(number) < 6}
-    (only,) = numbers if len(numbers) == 1 else (None,)
-    return only if only is not None and 1 <= only <= count else None
+    if fields := _BEST.findall(visible):
+        values = {match[1] if (match := _FIELD.fullmatch(field)) else None for field in fields}
+    else:
+        stated = _ALONE.fullmatch(visible) or (_STATED.search(visible) and not _DENIED.search(visible))
+        values = set(re.findall(r"-?\d+(?:[.,]\d+|\s*%)?", visible)) if stated else set()
+    only = values.pop() if len(values) == 1 else None
+    number = int(only) if only is not None and re.fullmatch(r"\d{1,5}", only) else 0
+    return number if 1 <= number <= count else None

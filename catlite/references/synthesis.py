@@ -16,7 +16,7 @@ from catlite import answers
 from catlite.coerce import hold_models
 from catlite.data import Group, Message, Reference, Rollout
 from catlite.errors import ConfigError, ContextOverflow, EstimationError
-from catlite.models.base import Model, shown_name
+from catlite.models.base import Model, check_sampling, shown_name
 from catlite.models.preferring import sample_preferring
 from catlite.prompts.fence import fenced, fenced_question, with_media
 from catlite.prompts.files import render
@@ -50,7 +50,7 @@ class Synthesis:
         weigh: tells the anchor with each attempt how many attempts reach its answer; False. The paper does not have it.
 
     Raises:
-        ConfigError: for a share that is not above 0 and at most 1.
+        ConfigError: for a wrong parameter, or a share that is not above 0 and at most 1.
         EstimationError: when called, where no rollout is usable, where the anchor gives no text, or where even trimmed
             rollouts exceed its context. It keeps the group.
 
@@ -71,6 +71,7 @@ class Synthesis:
 
     def __post_init__(self) -> None:
         hold_models(self, "anchor")
+        check_sampling({"temperature": self.temperature, "max_tokens": self.max_tokens})
         below = self.when_agreement_below
         if below is not None and not (isinstance(below, int | float) and 0 < below <= 1):
             raise ConfigError(
@@ -133,8 +134,8 @@ class Synthesis:
                 longest = int(min(keep, 0.9) * sum(map(len, cut)))
                 if longest < _FEWEST_CHARACTERS * len(texts):
                     raise EstimationError(
-                        f"{len(texts)} rollouts do not fit the anchor's context even when trimmed: use fewer, or an "
-                        f"anchor with a longer context ({error})",
+                        f"{len(texts)} rollouts do not fit the anchor's context even when trimmed: use fewer, a "
+                        f"smaller max_tokens, or an anchor with a longer context ({error})",
                         group,
                     ) from None
             else:

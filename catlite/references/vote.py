@@ -62,7 +62,7 @@ class MajorityVote:
         checks.weights("weights", self.weights)
 
     def check_policy(self, policy: Model) -> None:
-        """ConfigError unless each model that writes the rollouts of `policy` has a weight, and one more than 0."""
+        """Raise ConfigError unless each model that writes rollouts of `policy` has a weight, and one is above 0."""
         check_vote(self.weights, writers(policy))
 
     async def __call__(self, group: Group) -> Reference:
@@ -82,10 +82,9 @@ class MajorityVote:
             raise EstimationError(str(error), group) from None
         classes = await answers.aclasses(voted)
         sizes = [sum(votes[member] for member in members) for members in classes]
-        notes = []
-        if len(voters) < len(group.rollouts):
-            notes.append(f"{len(group.rollouts) - len(voters)} of {len(group.rollouts)} rollouts gave no answer")
-        notes += group.oddities()
+        notes = group.left_out()
+        if silent := len(group.usable) - len(voters):
+            notes.insert(0, f"{silent} of {len(group.rollouts)} rollouts gave no answer")
         if not any(sizes):
             notes += [f"{len(voters)} of {len(group.rollouts)} rollouts have votes that weigh 0"] if voters else []
             return Reference("", None, "MajorityVote", group, notes=tuple(notes))

@@ -151,7 +151,8 @@ class _Inquiry:
                 return await self._ask_for_word(shown, criterion)
             met, reason = await self._ask_for_verdict(shown, criterion)
         except RequestRejected as error:
-            if isinstance(error, ContextOverflow) or error.for_every_prompt:
+            # Where the first criterion does not fit, no other one will.
+            if error.for_every_prompt or (isinstance(error, ContextOverflow) and criterion is self.criteria[0]):
                 raise
             return Verdict(criterion, None, f"the judge refused: {error}")
         if met is None or isinstance(met, bool):
@@ -180,15 +181,18 @@ class _Inquiry:
         """All criteria in one call; those it leaves without a verdict in one more."""
         criteria = self.criteria
         verdicts = [Verdict(criterion, None, "") for criterion in criteria]
+        reply: Rollout | None = None
         for _ in range(2):
             open_places = [place for place, verdict in enumerate(verdicts) if verdict.met is None]
-            if not open_places:
+            if not open_places or (reply is not None and reply.error is not None):
                 break
             try:
                 messages = asking.about_criteria(shown, [criteria[place] for place in open_places])
+                if reply is not None and len(open_places) == len(criteria):
+                    messages = asking.ask_again(messages, reply)  # the same request has the same reply in a run
                 reply = await self._ask(messages, asking.VERDICTS)
             except RequestRejected as error:
-                if error.for_every_prompt or (isinstance(error, ContextOverflow) and len(open_places) == len(criteria)):
+                if error.for_every_prompt or (isinstance(error, ContextOverflow) and reply is None):
                     raise
                 reply = Rollout("", finish_reason="error", error=f"the judge refused: {error}")
             for place, (met, reason) in zip(open_places, criterion_verdicts(reply, len(open_places)), strict=True):

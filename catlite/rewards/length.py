@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from catlite import answers
-from catlite.checks import whole_number
+from catlite.checks import whole_number, zero_or_more
 from catlite.coerce import check_reward
 from catlite.data import Group, Judgement, Reference, Response, Reward, Rollout
 from catlite.errors import ConfigError
@@ -39,7 +39,7 @@ class LengthPenalty:
         count: how many tokens a text has; None for the counts described above.
 
     Raises:
-        ConfigError: for a limit below 1 or a negative penalty.
+        ConfigError: for a limit below 1, a penalty that is negative or infinite, or a count that is no function.
 
     Example:
         >>> reward = LengthPenalty(RubricReward(anchor, judge), count=lambda text: len(tokenizer.encode(text)))
@@ -54,8 +54,9 @@ class LengthPenalty:
     def __post_init__(self) -> None:
         check_reward(self.reward)
         whole_number("limit", self.limit, hint=", in tokens, such as 750")
-        if not isinstance(self.penalty, int | float) or not self.penalty >= 0:
-            raise ConfigError(f"penalty={self.penalty!r}: want what is subtracted, 0 or more")
+        zero_or_more("penalty", self.penalty)
+        if self.count is not None and not callable(self.count):
+            raise ConfigError(f"count={self.count!r:.60}: want a function from a text to its number of tokens, or None")
 
     async def __call__(self, group: Group, reference: Reference) -> list[float | None]:
         """Rewards of shape (len(group.rollouts),)."""

@@ -176,7 +176,7 @@ def _span(text: str, form: str) -> tuple[int, int] | None:
     """Where the final answer stands in a text, so that another one in its place is the text's answer."""
     pattern = answers.check_format(form)
     if pattern is not None:
-        spans = [match.span(1) for match in pattern.finditer(text) if match[1] is not None]
+        spans = [match.span(1) for match in pattern.finditer(text) if match[1] and match[1].strip()]
         start, end = spans[-1]
         inside = text[start:end]
         return start + len(inside) - len(inside.lstrip()), start + len(inside.rstrip())

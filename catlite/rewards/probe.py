@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from catlite import concurrency
+from catlite.coerce import as_model
 from catlite.criteria import Criterion, Rubric
 from catlite.data import Example, Group, Rollout
 from catlite.models.base import Model
@@ -49,11 +50,11 @@ ATTACKS: dict[str, str] = {
 }
 
 
-def probe(judge: Model, *, mode: Mode = "single", max_tokens: int | None = None) -> pd.DataFrame:
+def probe(judge: str | Model, *, mode: Mode = "single", max_tokens: int | None = None) -> pd.DataFrame:
     """Whether known attacks make `judge` pass a response that does not meet the criterion; costs about 20 calls.
 
     Args:
-        judge: the model that is tried.
+        judge: the model that is tried, or its name.
         mode: as in `judge_group`; "single".
         max_tokens: of each of the judge's replies; None leaves its own limit.
 
@@ -73,6 +74,7 @@ def probe(judge: Model, *, mode: Mode = "single", max_tokens: int | None = None)
     texts = {"none, and met": HONEST, "none, and not met": OFF_TOPIC, **ATTACKS}
     group = Group(Example("When does water boil?"), tuple(map(Rollout, texts.values())))
     rubric = Rubric((Criterion(CRITERION),))
+    judge = as_model(judge, "judge")
     judgement = concurrency.run(judge_group(judge, group, rubric, mode=mode, max_tokens=max_tokens))
     rows = []
     for attack, (verdict,) in zip(texts, judgement.verdicts_GC, strict=True):

@@ -98,8 +98,9 @@ async def propose_rubric(
         The rubric, and the usage of all replies it took.
 
     Raises:
-        RubricError: when ATTEMPTS replies leave fewer than `fewest` usable criteria; it keeps the raw texts.
-        ConfigError: for empty material, bounds that cannot hold, and rollouts beside a question.
+        RubricError: when three replies leave fewer than `fewest` usable criteria; it keeps the raw texts.
+        ConfigError: for an empty reference or question, `fewest` above `most`, and rollouts that are not texts, or
+            beside a question.
         ModelError: what `proposer.sample` raises.
 
     Example:
@@ -109,6 +110,8 @@ async def propose_rubric(
     """
     proposer = as_model(proposer, "proposer")
     check_bounds(fewest, most)
+    if isinstance(rollouts, str) or not all(isinstance(rollout, str) for rollout in rollouts):
+        raise ConfigError(f"rollouts={rollouts!r:.60}: want a list of the texts of other responses")
     if question is None and not isinstance(reference, str):
         raise ConfigError(f"the reference is {type(reference).__name__}: give its text, or a question")
     if question is None:
@@ -210,7 +213,9 @@ def _texts(value: Any, depth: int = 0) -> Iterator[str]:
         if lists:
             yield from _texts(lists[0], depth + 1)
         elif texts:
-            yield texts[0]
+            # What costs points is a fault, and every criterion here is worth one.
+            if not any(isinstance(item, int | float) and item < 0 for item in value.values()):
+                yield texts[0]
         else:
             yield from _texts(list(value.values()), depth + 1)
 

@@ -5,10 +5,12 @@ A reward that can be audited has, beside being callable, `async audit(group, ref
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 from catlite import concurrency
-from catlite.coerce import check_reward
+from catlite.coerce import await_part, check_reward, part_name
 from catlite.data import Group, Judgement, Reference, Reward, Task
 from catlite.errors import ConfigError, OwnJudgeWarning
 from catlite.models.base import Model
@@ -19,12 +21,40 @@ Audit = Callable[[Group, Reference], Awaitable[Judgement]]
 
 
 async def audited(reward: Reward, group: Group, reference: Reference) -> tuple[list[float | None], Judgement | None]:
-    """(rewards of shape (rollouts,), the Judgement they come from); None for a reward that judges by no rubric."""
+    """(rewards of shape (rollouts,), the Judgement they come from); None for a reward that judges by no rubric.
+
+    A score of nan counts as None. Raises ConfigError as `make_rewards` does.
+    """
     audit: Audit | None = getattr(reward, "audit", None)
-    if audit is None:
-        return await reward(group, reference), None
-    judgement = await audit(group, reference)
-    return list(judgement.rewards_G), judgement
+    judgement = None if audit is None else await audit(group, reference)
+    rewards = await await_part(reward, group, reference) if judgement is None else list(judgement.rewards_G)
+    if isinstance(rewards, list | tuple):
+        rewards = [None if isinstance(value, float) and math.isnan(value) else value for value in rewards]
+    return check_rewards(rewards, len(group.rollouts), reward), judgement
+
+
+async def make_rewards(reward: Reward, group: Group, reference: Reference) -> list[float | None]:
+    """The rewards of `group`, as floats or None. Raises ConfigError for a reward that is not async, or gives others."""
+    return check_rewards(await await_part(reward, group, reference), len(group.rollouts), reward)
+
+
+def check_rewards(rewards: Any, expected: int, reward: Reward) -> list[float | None]:
+    """`rewards` as floats or None. Raises ConfigError for another number than `expected`, or what is not a reward."""
+    name = part_name(reward)
+    if not isinstance(rewards, list | tuple) or len(rewards) != expected:
+        kind = f"{len(rewards)} values" if isinstance(rewards, list | tuple) else type(rewards).__name__
+        raise ConfigError(
+            f"the reward {name} gave {kind} for a group of {expected} rollouts: give a list with one float, or None, "
+            "for each rollout in order"
+        )
+    for number, value in enumerate(rewards):
+        if value is not None and not (isinstance(value, int | float) or hasattr(value, "__float__")):
+            raise ConfigError(f"the reward {name} gave {value!r} for rollout {number}: want a float or None")
+        if value is not None and not math.isfinite(float(value)):
+            raise ConfigError(
+                f"the reward {name} gave {float(value)} for rollout {number}: give None for what cannot be judged"
+            )
+    return [None if value is None else float(value) for value in rewards]
 
 
 def grader_of(task: Task, grader: Reward | None) -> Reward:
@@ -73,16 +103,22 @@ def check_gradable(reward: object, task: Task, by: str | None = None) -> None:
 
 
 def warn_own_judge(policy: Model, reward: object) -> None:
-    """OwnJudgeWarning when the judge of `reward` is `policy`, or is called like it; of a Panel each member counts."""
+    """OwnJudgeWarning when the judge of `reward` is `policy`, or has its name; of a Panel each member counts."""
     judges = [judge for layer in layers(reward) if isinstance(judge := getattr(layer, "judge", None), Model)]
     policies = _names(policy)
-    own = [name for judge in judges for name in _names(judge) if name in policies]
+    own = [name for judge in judges for name in _names(judge) if any(same_model(name, other) for other in policies)]
     if own:
         concurrency.warn(
             f"{own[0]!r} judges its own replies: it shares their mistakes, and in training it learns what its "
             "own judge lets pass. Another model as judge= avoids that",
             OwnJudgeWarning,
         )
+
+
+def same_model(name: str, other: str) -> bool:
+    """Tell whether both name one model, with or without its provider: "gpt-4o" and "openai/gpt-4o"."""
+    short, long = sorted((name.lower(), other.lower()), key=len)
+    return long == short or long.endswith(f"/{short}")
 
 
 def _names(model: Model) -> list[str]:

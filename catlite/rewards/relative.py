@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from catlite import answers
+from catlite.checks import whole_number
 from catlite.coerce import hold_models
 from catlite.criteria import Criterion, Rubric, Verdict
 from catlite.data import Group, Judgement, Reference, Rollout
@@ -43,6 +44,9 @@ class RelativeJudge(Audited):
         seed: of the order; 0.
         max_tokens: of each of the judge's replies; None leaves its own limit.
 
+    Raises:
+        ConfigError: for a seed that is no whole number.
+
     Example:
         >>> reward = RelativeJudge(judge)
         >>> rewards = await reward(group, reference)
@@ -58,6 +62,7 @@ class RelativeJudge(Audited):
 
     def __post_init__(self) -> None:
         hold_models(self, "judge")
+        whole_number("seed", self.seed, None)
 
     async def audit(self, group: Group, reference: Reference) -> Judgement:
         """The scores behind the rewards with their reasons, as verdicts on one criterion."""

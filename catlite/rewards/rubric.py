@@ -29,7 +29,7 @@ from catlite.rewards.proposal import MOST, Worked, check_bounds, propose_rubric
 from catlite.runs.session import memory, noting
 from catlite.usage import Usage
 
-KEPT = 3  # criteria that dropout leaves at least
+KEPT = 3  # criteria, at least, that dropout leaves
 
 
 @dataclass
@@ -51,12 +51,12 @@ class RubricReward(Audited):
         judge: answers them; a model that is not the policy, or the policy learns what its own judge lets pass.
         mode: "single", "batch", "soft", "levels" or "holistic" (see rewards/judge.py); "single".
         from_question: proposes from the question instead, the ablation of App. A.2; False.
-        from_rollouts: how many usable rollouts of the group the proposer sees beside the reference, so that the
+        from_rollouts: how many other usable rollouts of the group the proposer sees beside the reference, so that the
             criteria tell good ones from bad ones; 0, as in the paper.
         positive_only: has criteria proposed for what a good response does only, and leaves out those of a rubric with
             negative points; False.
         dropout: share of the criteria, from 0 to below 1, that is left out of a group, the same for all its rollouts;
-            at least KEPT are judged, or all there are. Which ones hangs on `seed`, the question, the reference and the
+            at least 3 are judged, or all there are. Which ones depends on `seed`, the question, the reference and the
             rollouts behind it, so that a run that is resumed has the same. Proposed, from 0.3 to 0.5, in
             arXiv 2608.11669; 0.0.
         seed: of dropout; 0.
@@ -67,7 +67,7 @@ class RubricReward(Audited):
         worked: (reference, criteria) pairs, shown as examples to a very small proposer; none.
 
     Raises:
-        ConfigError: for settings that cannot hold.
+        ConfigError: for a wrong setting.
         RubricError: when called, where no usable rubric came.
 
     Example:
@@ -100,8 +100,9 @@ class RubricReward(Audited):
         check_coverage(self.min_coverage)
         check_bounds(self.fewest, self.most)
         whole_number("from_rollouts", self.from_rollouts, 0)
+        whole_number("seed", self.seed, None)
         if self.from_question and self.from_rollouts:
-            raise ConfigError("from_question shows the proposer the question alone: leave out from_rollouts, or it")
+            raise ConfigError("from_question shows the question alone: leave it out, or from_rollouts")
         if isinstance(self.dropout, bool) or not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout={self.dropout!r}: want a share of the criteria, from 0 to below 1")
 
@@ -120,7 +121,7 @@ class RubricReward(Audited):
             rubric = Rubric(tuple(criterion for criterion in rubric.criteria if criterion.points > 0))
             if not rubric.criteria:
                 raise ConfigError(
-                    "positive_only leaves none of the rubric's criteria, since all have negative points: leave it out"
+                    "positive_only=True leaves no criterion, since none of the rubric has positive points: leave it out"
                 )
         rubric = self._dropped(rubric, reference)
         judgement = await judge_group(
@@ -151,7 +152,8 @@ class RubricReward(Audited):
         """
         question = group.example.messages if self.from_question else None
         usable = reference.group.usable if self.from_rollouts else ()
-        rollouts = list(dict.fromkeys(rollout.text for rollout in usable))[: self.from_rollouts]
+        texts = dict.fromkeys(rollout.text for rollout in usable)
+        rollouts = [text for text in texts if text != reference.text][: self.from_rollouts]
         about = json.dumps([reference.text, question, rollouts])  # megabytes, where the question has images
         key = hashlib.sha256(about.encode()).hexdigest()
         rubrics: dict[str, Rubric] = memory(self, self.rubrics)
@@ -204,7 +206,7 @@ class ExpertRubric(Audited):
         max_tokens: of each of the judge's replies; None leaves its own limit.
 
     Raises:
-        ConfigError: for settings that cannot hold, and when called for an example without a rubric.
+        ConfigError: for a wrong setting, and when called for an example without a rubric.
 
     Example:
         >>> evaluation = evaluate(healthbench(limit=50), policy, grader=ExpertRubric(judge))

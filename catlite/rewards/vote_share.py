@@ -37,8 +37,8 @@ class VoteShare:
         weights: as in MajorityVote: shares are then of the weight of all rollouts that came. None, 1 for each.
 
     Raises:
-        ConfigError: for a share, a penalty or weights that cannot be, or a penalty without min_agreement; when called,
-            for a rollout without a weight.
+        ConfigError: for a wrong share, penalty or weight, or a penalty without min_agreement; when called, for a
+            rollout without a weight.
 
     Example:
         >>> await VoteShare()(group, await MajorityVote()(group))
@@ -54,9 +54,7 @@ class VoteShare:
     def __post_init__(self) -> None:
         checks.share("min_agreement", self.min_agreement)
         checks.weights("weights", self.weights)
-        number = isinstance(self.penalty, int | float) and not isinstance(self.penalty, bool)
-        if not number or not 0 <= self.penalty < float("inf"):
-            raise ConfigError(f"penalty={self.penalty!r}: want a number of 0 or more")
+        checks.zero_or_more("penalty", self.penalty)
         if self.penalty and not self.min_agreement:
             raise ConfigError(
                 f"penalty={self.penalty:g} without min_agreement, below which it is subtracted: give both"

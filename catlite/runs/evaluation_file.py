@@ -6,6 +6,7 @@ Pure ASCII, so that lone surrogates in a reply survive; no pickle. Left out: rea
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -45,8 +46,9 @@ def load(path: Path, read: Callable[[dict[str, Any]], T]) -> T:
                 f"{str(path)!r} holds several evaluations, as of compare(): give one, {' or '.join(inside)}"
             ) from None
         raise StoreError(
-            f"{str(path)!r} has no finished evaluation ({file} is not there): run `catlite evaluate … --run {path}` "
-            f"or evaluate(…, run={str(path)!r}) to its end; what was paid for is not asked again"
+            f"{str(path)!r} has no finished evaluation ({file} is not there): run "
+            f"`catlite evaluate … --run {shlex.quote(str(path))}` or evaluate(…, run={str(path)!r}) to its end; "
+            "what was paid for is not asked again"
         ) from None
     except OSError as error:
         raise StoreError(f"{file} cannot be read: {error.strerror}") from None

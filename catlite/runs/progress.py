@@ -7,6 +7,7 @@ is shown where nobody looks. Left out: bars for several calls at once.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import threading
@@ -21,7 +22,7 @@ from catlite import concurrency, tracebacks
 from catlite.cards import live_card
 from catlite.data import Progress, Rollout
 from catlite.errors import ConfigError
-from catlite.text import count, dollars, fitting, short, width_of
+from catlite.text import WIDTH, count, dollars, fitting, short, width_of
 from catlite.usage import Usage
 
 DELAY_SECONDS = 2.0  # work that is done sooner needs no line
@@ -110,7 +111,7 @@ class Line:
                 line = self.text(now - self.started)
                 if line != self._shown:
                     self.show(line)
-                self._drawn, self._shown = now, line
+                    self._drawn, self._shown = now, line
 
 
 @dataclass(eq=False)
@@ -148,7 +149,7 @@ class Live:
 
     def line(self, seconds: float) -> str:
         """Write the state on one line of the terminal: one that wraps cannot be rewritten."""
-        columns, clock = _columns(), f" … {seconds:.0f} s"
+        columns, clock = terminal_columns(), f" … {seconds:.0f} s"
         if not self.text:
             return f"catlite: {fitting(self.state(), max(20, columns - 10 - len(clock)))}{clock}"
         state = f"catlite: {fitting(self.state(), max(10, columns // 2 - 9))} → "
@@ -201,7 +202,7 @@ def waiting(progress: bool | None, what: str) -> Iterator[None]:
     if not tell_job(None):
         yield
         return
-    with _line(progress, lambda seconds: f"catlite: {short(what, max(20, _columns() - 20))} … {seconds:.0f} s"):
+    with _line(progress, lambda seconds: f"catlite: {short(what, max(20, terminal_columns() - 20))} … {seconds:.0f} s"):
         yield
 
 
@@ -273,7 +274,7 @@ def reporting(
         # In dollars where every price is known, else in tokens.
         cost = dollars(spent.cost_usd) if spent.cost_usd else f"{count(spent.total_tokens)} tokens"
         shown = "; ".join(filter(None, (cost if done else "", job.waits_for if job is not None else ""))) or None
-        return tqdm.format_meter(done, total, seconds, ncols=_columns(), unit="question", postfix=shown)
+        return tqdm.format_meter(done, total, seconds, ncols=terminal_columns(), unit="question", postfix=shown)
 
     with _line(False if callable(progress) else progress, bar) as changed:
 
@@ -290,5 +291,9 @@ def reporting(
         yield tell
 
 
-def _columns() -> int:
-    return shutil.get_terminal_size().columns - 1
+def terminal_columns() -> int:
+    """Tell how many columns of the terminal a line may take, also where stdout goes elsewhere."""
+    fallback = 0
+    with suppress(AttributeError, OSError, ValueError):
+        fallback = os.get_terminal_size(sys.stderr.fileno()).columns
+    return shutil.get_terminal_size((fallback or WIDTH, 24)).columns - 1

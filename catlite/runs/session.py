@@ -97,7 +97,7 @@ def open_run(run: str | Path | None, budget: Budget | None = None) -> Iterator[S
         with capped(budget, current().store):
             yield current().store
         return
-    if not isinstance(run, str | Path):
+    if not isinstance(run, str | Path) or not str(run).strip():
         raise ConfigError(f"run={run!r:.60}: want the path of a folder")
     folder = Path(run).expanduser().resolve()
     with _open_lock:
@@ -256,10 +256,16 @@ def tell(failure: Exception) -> None:
 
 @contextmanager
 def metered() -> Iterator[list[Usage | None]]:
-    """Collect what each reply and each score asked for in the block has cost, those a run has kept included."""
+    """Collect what each reply and each score asked for in the block has cost, those a run has kept included.
+
+    A `metered` around this one gets it as well.
+    """
     costs: list[Usage | None] = []
-    with changed(costs=costs):
-        yield costs
+    try:
+        with changed(costs=costs):
+            yield costs
+    finally:
+        meter(*costs)
 
 
 def meter(*usages: Usage | None) -> None:

@@ -95,7 +95,7 @@ class Store:
         self._closed, self._process = False, os.getpid()
         self._turns: dict[tuple[int, str], list[tuple[range, asyncio.Event]]] = {}
         try:
-            self._reader = self._connect()
+            self._reader, writing = self._connect(), self._connect()
             files.opened(self._reader, self.path)
             self._journal = files.Journal(folder)
             # What a process that died had under way: sent, and never booked.
@@ -114,7 +114,7 @@ class Store:
         self.path.chmod(0o600)
         self._waiting: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._settled: deque[list[Any]] = deque()  # bookings, for the next transaction
-        self._writer = threading.Thread(target=self._write, name="catlite-store", daemon=True)
+        self._writer = threading.Thread(target=self._write, args=(writing,), name="catlite-store", daemon=True)
         self._writer.start()
 
     def _connect(self) -> sqlite3.Connection:
@@ -207,9 +207,8 @@ class Store:
         """
         self._settled.append(files.row(number, usage))
 
-    def _write(self) -> None:
+    def _write(self, connection: sqlite3.Connection) -> None:
         """Run the writer thread: everything that waits goes into one transaction, since the fsync is what costs."""
-        connection = self._connect()
         try:
             while (first := self._waiting.get()) is not None:
                 batch = [first]

@@ -110,7 +110,7 @@ def make_run(
 
 
 def _nobody(*_: Any) -> Any:
-    raise StoreError("this run has no limiter")
+    raise StoreError("no limiter counts what this run spends: open it with catlite.scale.ray_data.open_run")
 
 
 class Part:

@@ -81,13 +81,13 @@ def read_fields(body: bytes) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number that JSON has")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def find_model(name: Any, settings: Settings) -> tuple[str, Model]:
     """Find (the way of asking, the model) of a name; raises Refusal for one that is not served."""
     if not isinstance(name, str):
-        raise Refusal(400, "the request has no model that is a string", param="model")
+        raise Refusal(400, "want model as a string: the name of one that is served", param="model")
     if name in settings.models:
         return "", settings.models[name]
     way, _, rest = name.partition("/")
@@ -152,7 +152,8 @@ def _read_way(way: str, model: Model, fields: Mapping[str, Any], options: dict[s
         anchor_way, anchor = find_model(options["anchor"], settings)
         if anchor_way:
             raise Refusal(400, f"the anchor is a plain model, not {options['anchor']!r}", param="catlite.anchor")
-    sampling = {name: value for name, value in fields.items() if name not in {*_FORM, *_UNSENT, *_TOOLS, "logprobs"}}
+    apart = {*_FORM, *_UNSENT, *_TOOLS, "logprobs"}
+    sampling = {name: value for name, value in fields.items() if value is not None and name not in apart}
     if structured == {"type": "text"}:
         del sampling["response_format"]
     return Chat(
@@ -177,6 +178,8 @@ def _read_plain(model: Model, fields: Mapping[str, Any], settings: Settings) -> 
             400, f"catlite goes with cat/{name}, vote/{name} or best/{name}; {name} is passed on", param="catlite"
         )
     whole_number("n", n := 1 if fields.get("n") is None else fields["n"], most=settings.max_n)
+    if fields.get("best_of") is not None:  # choices that some servers draw to give n of them
+        whole_number("best_of", fields["best_of"], most=settings.max_n)
     if not isinstance(fields.get("messages"), list) or not fields["messages"]:
         raise Refusal(400, "the request has no messages", param="messages")
     if isinstance(model, Endpoint) and model.service.via_litellm:
@@ -213,7 +216,8 @@ def _in_text(message: Any) -> Any:
     content = message.get("content")
     if isinstance(content, list) and content and all(_is_text(part) for part in content):
         content = "\n".join(part["text"] for part in content)
-    return {"role": message.get("role"), "content": content}
+    kept = {"role": message.get("role"), "content": content}
+    return {name: value for name, value in kept.items() if value is not None}
 
 
 def _is_text(part: Any) -> bool:

@@ -106,7 +106,7 @@ class Exchange:
         if not isinstance(chat.model, Endpoint):
             rollouts = await sample_plain(chat)
             usage = self._spent(Usage.total(rollout.usage for rollout in rollouts))
-            completion = replies.rollouts(chat.name, rollouts, usage)
+            completion = replies.rollouts(chat.name, [rollout for rollout in rollouts if rollout.error is None], usage)
             self._log(chat)
             if chat.stream:
                 await self._write(replies.as_stream(completion, chat.include_usage), last=True)

@@ -10,6 +10,7 @@ import asyncio
 import functools
 import hmac
 import json
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
@@ -18,10 +19,12 @@ from urllib.parse import parse_qsl, urlsplit
 from catlite.models.http.keys import on_this_machine
 from catlite.serving.refusals import Refusal
 from catlite.serving.settings import Settings
+from catlite.text import visible
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_logger = logging.getLogger("catlite.serving")
 _KEY_IN_URL = re.compile(r"key|token|secret|password|auth", re.IGNORECASE)
 _BODY_SECONDS = 60.0  # in which a request has to have arrived
 
@@ -37,6 +40,7 @@ class Gate:
         try:
             self._check(scope)
         except Refusal as refusal:
+            _logger.info("a request: %s, %s", refusal.status, visible(str(refusal)))
             await refuse(refusal, send)
         else:
             await self.inner(scope, receive, send)

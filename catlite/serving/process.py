@@ -11,7 +11,6 @@ import contextlib
 import errno
 import gc
 import ipaddress
-import os
 import signal
 import socket
 from collections.abc import Callable
@@ -59,7 +58,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise OSError(f"{host}:{port} is in use by another program: stop it, or choose another port=…") from None
-        why = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        why = str(error.strerror).partition(" (while")[0]  # what Python adds is said here
         raise OSError(f"{host}:{port} cannot be listened on: {why}") from None
 
 

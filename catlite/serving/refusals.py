@@ -77,7 +77,7 @@ def refusal(error: CatliteError, failures: Sequence[Exception] = ()) -> Refusal:
     if isinstance(error, BudgetReached):
         return Refusal(429, message, code="insufficient_quota", kind="insufficient_quota", headers=_FINAL)
     if isinstance(error, ConfigError):
-        name = re.match(r"(\w+)=", message)
+        name = re.match(r"([\w.]+)=", message)
         return Refusal(400, message, code="invalid_value", param=name and name[1])
     if isinstance(error, EstimationError):
         return Refusal(502, message, code="no_reference", headers=_FINAL)

@@ -1,8 +1,7 @@
 """A reference in the form of a chat completion, whole or as the events of a stream.
 
 `usage` is everything that was spent, rollouts and estimator together, without what a run had kept; what is unknown is
-null, never 0. What OpenAI's
-form has no place for is in the field `catlite`.
+null, never 0. What OpenAI's form has no place for is in the field `catlite`.
 """
 
 from __future__ import annotations

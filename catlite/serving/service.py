@@ -74,14 +74,15 @@ async def sample_plain(chat: Chat) -> list[Rollout]:
     """Ask a plain model that is not behind a URL, whose server could be asked as it is.
 
     Raises:
-        Refusal: for fields that it cannot take, and when a reply failed.
+        Refusal: for fields that it cannot take, and when every reply failed.
     """
     form = {"model", "messages", "stream", "stream_options", "n", "store"}
-    sampling = {name: value for name, value in chat.fields.items() if name not in form}
+    sampling = {name: value for name, value in chat.fields.items() if value is not None and name not in form}
     try:
         rollouts = await ask.sample(chat.model, chat.messages, chat.n, **check_sampling({**sampling, **chat.sampling}))
     except ConfigError as error:
         raise Refusal(400, f"{error} ({chat.name!r} is not behind a URL, so only text is passed on)") from None
-    if failed := [rollout.error for rollout in rollouts if rollout.error is not None]:
-        raise Refusal(502, failed[0], code="upstream", headers={"x-should-retry": "false"})
+    errors = [rollout.error for rollout in rollouts if rollout.error is not None]
+    if errors and len(errors) == len(rollouts):
+        raise Refusal(502, errors[0], code="upstream", headers={"x-should-retry": "false"})
     return rollouts

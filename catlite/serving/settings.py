@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from catlite.models.panel import Panel
 from catlite.runs.budget import Budget, Ledger
 
 WAYS = ("cat", "vote", "best")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,12 @@ class Settings:
         if self.answer_format is not None:
             answers.check_format(self.answer_format)
         check_key(self.key)
+        for origin in self.allow_origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    f"allow_origins={origin!r}: want an origin as browsers send it, without a path or a slash at its "
+                    "end: http://localhost:3000"
+                )
         if self.budget is not None:
             ledger = Ledger(self.budget)
             for model in self.models.values():
@@ -79,13 +87,13 @@ def read_models(models: Any) -> tuple[dict[str, Model], tuple[Model, ...]]:
     own: list[Model] = []
     for name, model in pairs:
         if not isinstance(name, str) or not name.strip():
-            raise ConfigError(f"{name!r} is no name of a model")
+            raise ConfigError(f"the name of a model is {name!r}: want text")
         if isinstance(model, int):
             raise ConfigError(
                 f'{name!r}: {model}: a panel is served under a name: {{"both": Panel({{{name!r}: {model}, …}})}}'
             )
         if name.split("/")[0] in WAYS:
-            raise ConfigError(f"{name!r} would read as {name.split('/')[0]} of another model: serve it by another name")
+            raise ConfigError(f"{name!r} begins like {name.split('/')[0]}/ of another model: serve it by another name")
         if name in served:
             raise ConfigError(f"{name!r} is served twice: give names, as in {{'first': Endpoint(…), 'second': …}}")
         served[name] = resolve(model)

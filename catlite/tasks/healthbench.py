@@ -22,6 +22,7 @@ import math
 import os
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from statistics import fmean
 from typing import Any
 
@@ -280,9 +281,13 @@ def _checked(row: Any, number: int) -> tuple[Rubric, Sequence[str], list[bool | 
     tags, verdicts = row["example_tags"], row["verdicts"]
     if not isinstance(tags, list | tuple) or not all(isinstance(tag, str) for tag in tags):
         raise DataError(f"row {number}: 'example_tags' is not a list of text")
-    if isinstance(verdicts, str) or not isinstance(verdicts, Iterable) or len(list(verdicts)) != len(rubric):
+    verdicts = [] if isinstance(verdicts, str) or not isinstance(verdicts, Iterable) else list(verdicts)
+    if len(verdicts) != len(rubric):
         raise DataError(f"row {number} has {len(rubric)} criteria: want a list with one verdict for each")
     verdicts = [verdict.met if isinstance(verdict, Verdict) else verdict for verdict in verdicts]
     if any(isinstance(verdict, str) or verdict not in (None, True, False) for verdict in verdicts):
         raise DataError(f"row {number}: a verdict is True, False, None or a Verdict")
+    characters = row.get("characters")
+    if characters is not None and not (isinstance(characters, Real) and 0 <= float(characters) < math.inf):
+        raise DataError(f"row {number}: 'characters' is {characters!r:.60}: want a number of at least 0, or None")
     return rubric, tags, verdicts

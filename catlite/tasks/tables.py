@@ -79,7 +79,7 @@ def _encoding(encoding: str) -> str:
         name = codecs.lookup(encoding).name
         io.TextIOWrapper(io.BytesIO(), encoding=name)
     except (LookupError, TypeError):
-        raise ConfigError(f'encoding={encoding!r} is none that Python knows: try "utf-8" or "cp1252"') from None
+        raise ConfigError(f'encoding={encoding!r}: Python knows no such encoding: try "utf-8" or "cp1252"') from None
     return "utf-8-sig" if name == "utf-8" else name
 
 
@@ -138,7 +138,7 @@ def _objects(path: Path, encoding: str) -> Iterator[Row]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
+                row = json.loads(line.rstrip())  # an error at its end would be told as on the next line
             except (ValueError, RecursionError) as error:
                 laid_out = ". A .jsonl file holds an object per line; save an array as .json"
                 hint = laid_out if line.strip() in "[{" else ""

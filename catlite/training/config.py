@@ -31,8 +31,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
 def family_sampling(name: str) -> dict[str, Any]:
     """The paper's sampling for the family of the model `name`; temperature 1 and no filter for any other family.
 
-    name: a name, or a path, of which the last part counts, and in a cache of the Hugging Face hub the part that names
-    the model.
+    Args:
+        name: a name, or a path, of which the last part counts, and in a cache of the Hugging Face hub the part that
+            names the model.
+
+    Returns:
+        Settings for `sample`.
     """
     parts = name.replace("\\", "/").rstrip("/").split("/")
     known = [parts[-1], *(part for part in parts if part.startswith("models--"))]
@@ -45,7 +49,7 @@ def family_sampling(name: str) -> dict[str, Any]:
 def describe(part: object) -> str:
     """An estimator or reward in the manifest: its repr, or its name when it is a function.
 
-    Without addresses in memory, which are others in every process.
+    Without addresses in memory, which differ from process to process.
     """
     return str(getattr(part, "__name__", None) or re.sub(r" at 0x[0-9a-fA-F]+", "", repr(part)))
 
@@ -65,29 +69,55 @@ class _Settings:
 
 @dataclass(frozen=True)
 class TrainConfig(_Settings):
-    """How `train` runs GRPO. Raises ConfigError for a value that makes no sense.
+    """How `train` runs GRPO.
+
+    Args:
+        steps: the most steps of the optimizer; 100. The paper stops at 1,000.
+        prompts_per_step: groups of one step; 8. The paper has 32, which takes 4 times as long and no more memory.
+        num_generations: G, the rollouts of a group; 8. Below 4 a vote has little to say.
+        max_completion_length: the most tokens of a rollout; 1,024, the paper's for HealthBench (MATH-500: 1,536).
+        sampling: parameters of the rollouts, such as temperature; None takes the model's own, else those that the paper
+            has for the model's family.
+        learning_rate: of the optimizer, constant; 2e-5. LoRA needs 1e-5 to 2e-4; the paper's 5e-7 is for all weights.
+        beta: weight of the KL penalty against the initial policy; 1e-3. 0 saves a forward pass.
+        lora_rank: rank of the adapter, whose alpha is twice that; 16.
+        lora_layers: share of the layers, from the top, that are trained; 1.0. With half of them the backward pass takes
+            a third less.
+        stop: what ends training before `steps`: "gap" (teacher and policy no longer differ), "reward" (it no longer
+            rises), "flips" (they rose and fell) or "gold" (the gold judge's score fell); None makes all steps.
+        check_every: steps between two checkpoints, and between two checks where prompts are held back; 10.
+        held_back: prompts of the task that are used for checks only; 0. With 16 or more the standard error is useful.
+        gold_judge: a second reward, which scores the held-back prompts and is never trained on, so that hacking of the
+            first one shows; None.
+        gold_every: the gold judge scores every so many checks, and the first and the last; 1.
+        judge_wait: seconds that the rewards of a step, or its rollouts, may take while a server is down; 600.0.
+        seed: of sampling, of the order of prompts and of the adapter's first weights; 0.
+        trl: settings of TRL's GRPOConfig, which take precedence over those above; none.
+
+    Raises:
+        ConfigError: for a value that makes no sense.
 
     Example:
         >>> TrainConfig(steps=200, stop="gap", held_back=16, trl={"report_to": "wandb"})
     """
 
-    steps: int = 100  # of the optimizer, at most; the paper stops at 1,000
-    prompts_per_step: int = 8  # groups of one step; the paper has 32, which takes 4 times as long and no more memory
-    num_generations: int = 8  # G, rollouts of a group; below 4 a vote has little to say
-    max_completion_length: int = 1024  # tokens of a rollout (the paper: 1,024 for HealthBench, 1,536 for MATH-500)
-    sampling: Mapping[str, Any] | None = None  # of rollouts; None: the paper's for the model's family
-    learning_rate: float = 2e-5  # LoRA needs 1e-5 to 2e-4; the paper's 5e-7 is for all weights
-    beta: float = 1e-3  # weight of the KL penalty against the initial policy; 0 saves a forward pass
-    lora_rank: int = 16  # of the adapter; alpha is twice that
-    lora_layers: float = 1.0  # share of the layers, from the top, that are trained: half cost a third less backward
-    stop: str | None = None  # "gap" has closed, "reward" rises no more, "flips" rose and fell, "gold" fell; None: all
-    check_every: int = 10  # steps between checkpoints, and between checks when prompts are held back
-    held_back: int = 0  # prompts of the task that are only used for checks; 16 or more for a useful standard error
-    gold_judge: Reward | None = None  # scores held-back prompts and is never trained on: is the reward being hacked?
-    gold_every: int = 1  # checks from one by the gold judge to the next; the first and the last have one
-    judge_wait: float = 600.0  # seconds a step's rewards may take, or its rollouts: a server may be down and come back
-    seed: int = 0  # of sampling, the order of prompts and the adapter's start
-    trl: Mapping[str, Any] = field(default_factory=dict)  # passed on to TRL's GRPOConfig, over anything above
+    steps: int = 100
+    prompts_per_step: int = 8
+    num_generations: int = 8
+    max_completion_length: int = 1024
+    sampling: Mapping[str, Any] | None = None
+    learning_rate: float = 2e-5
+    beta: float = 1e-3
+    lora_rank: int = 16
+    lora_layers: float = 1.0
+    stop: str | None = None
+    check_every: int = 10
+    held_back: int = 0
+    gold_judge: Reward | None = None
+    gold_every: int = 1
+    judge_wait: float = 600.0
+    seed: int = 0
+    trl: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         counts = ("steps", "prompts_per_step", "num_generations", "max_completion_length", "lora_rank", "check_every")
@@ -118,7 +148,11 @@ class TrainConfig(_Settings):
     def small(cls, **changes: Any) -> Self:
         """Two steps of two groups of four short rollouts, to see everything run once on any machine.
 
-        changes: settings that differ from that.
+        Args:
+            changes: settings that differ from that.
+
+        Returns:
+            The config.
         """
         tiny = {"steps": 2, "prompts_per_step": 2, "num_generations": 4, "max_completion_length": 16, "check_every": 1}
         return cls(**{**tiny, **changes})
@@ -196,23 +230,39 @@ class TrainConfig(_Settings):
 
 @dataclass(frozen=True)
 class SFTConfig(_Settings):
-    """How `sft` fine-tunes on references (the paper's CaT-SFT baseline). Raises ConfigError for a wrong value.
+    """How `sft` fine-tunes on references (the paper's CaT-SFT baseline).
+
+    Args:
+        epochs: the most passes over the references; 3. Training stops when validation loss no longer falls.
+        batch_size: examples of one step; 32.
+        num_generations: rollouts behind each reference; 8.
+        max_completion_length: the most tokens of a rollout, and of a reference; 1,024.
+        sampling: parameters of the rollouts, as in TrainConfig; None.
+        learning_rate: the peak of a cosine schedule whose first tenth is warm-up; 5e-5.
+        lora_rank: rank of the adapter, whose alpha is twice that; 32.
+        lora_layers: share of the layers, from the top, that are trained; 1.0.
+        validation: share of the references that is used only to see when to stop; 0.1. 0 trains on all.
+        seed: of sampling, of the split and of the adapter's first weights; 0.
+        trl: settings of TRL's SFTConfig, which take precedence over those above; none.
+
+    Raises:
+        ConfigError: for a value that makes no sense.
 
     Example:
         >>> SFTConfig(epochs=1, validation=0.0)
     """
 
-    epochs: int = 3  # over the references, at most: training stops when validation loss no longer falls
-    batch_size: int = 32  # examples of a step
-    num_generations: int = 8  # rollouts behind each reference
-    max_completion_length: int = 1024  # tokens of a rollout and of a reference
-    sampling: Mapping[str, Any] | None = None  # of the rollouts; None: the paper's for the model's family
-    learning_rate: float = 5e-5  # its peak: cosine, with a tenth of the steps as warm-up
-    lora_rank: int = 32  # of the adapter; alpha is twice that
-    lora_layers: float = 1.0  # share of the layers, from the top, that are trained
-    validation: float = 0.1  # share of the references that is only used to see when to stop; 0 trains on all
-    seed: int = 0  # of sampling, of the split and of the adapter's start
-    trl: Mapping[str, Any] = field(default_factory=dict)  # passed on to TRL's SFTConfig, over anything above
+    epochs: int = 3
+    batch_size: int = 32
+    num_generations: int = 8
+    max_completion_length: int = 1024
+    sampling: Mapping[str, Any] | None = None
+    learning_rate: float = 5e-5
+    lora_rank: int = 32
+    lora_layers: float = 1.0
+    validation: float = 0.1
+    seed: int = 0
+    trl: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         counts = ("epochs", "batch_size", "num_generations", "max_completion_length", "lora_rank")

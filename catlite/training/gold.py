@@ -18,7 +18,7 @@ from catlite.errors import ConfigError
 from catlite.models.base import Model
 from catlite.models.panel import Panel
 from catlite.rewards.answer_match import GOLD
-from catlite.rewards.protocol import check_gradable, layers, warn_own_judge
+from catlite.rewards.protocol import check_gradable, layers, same_model, warn_own_judge
 from catlite.training.config import TrainConfig, describe
 from catlite.training.rewarder import Rewarder
 from catlite.training.scored import Scored
@@ -32,8 +32,8 @@ def gold_rewarder(config: TrainConfig, policy: Model, rewarder: Rewarder, held: 
     Warns when the policy is the gold judge.
 
     Raises:
-        ConfigError: for a gold judge that is the judge, or has its name, and for one that only compares; without
-            prompts to score; and for prompts that lack the rubric it grades by.
+        ConfigError: for a gold judge that is the judge, or has its name, with or without its provider; for one that
+            only compares; without prompts to score; and for prompts that lack the rubric it grades by.
     """
     gold = config.gold_judge
     if gold is None:
@@ -45,7 +45,7 @@ def gold_rewarder(config: TrainConfig, policy: Model, rewarder: Rewarder, held: 
             "validation="
         )
     trained, judges = list(_judges(rewarder.reward)), list(_judges(gold))
-    same = [judge.name for judge in judges if any(judge is other or judge.name == other.name for other in trained)]
+    same = [judge.name for judge in judges if any(same_model(judge.name, other.name) for other in trained)]
     if same or describe(gold) == describe(rewarder.reward):
         name = f"{same[0]!r}, the judge" if same else "the reward"
         raise ConfigError(

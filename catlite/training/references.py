@@ -23,13 +23,12 @@ from catlite.errors import (
     StoreError,
 )
 from catlite.references.dataset import References
-from catlite.rollouts import is_hopeless, sample_group, under_way
+from catlite.rollouts import is_hopeless, make_reference, sample_group, under_way
 from catlite.tasks.records import from_records
 from catlite.text import writable
 from catlite.training.config import SFTConfig
 from catlite.training.examples import Named, named
 from catlite.training.lora import TrainablePolicy
-from catlite.training.scored import make_reference
 
 
 @dataclass(frozen=True, repr=False)

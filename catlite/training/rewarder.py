@@ -30,12 +30,12 @@ from catlite.errors import (
 )
 from catlite.models.local.model import LocalModel
 from catlite.rewards.answer_match import AnswerMatch
-from catlite.rewards.protocol import warn_own_judge
-from catlite.rollouts import is_hopeless
+from catlite.rewards.protocol import make_rewards, warn_own_judge
+from catlite.rollouts import is_hopeless, make_reference
 from catlite.runs.session import distinct, listening, noting
 from catlite.training.config import TrainConfig
 from catlite.training.lora import TrainablePolicy
-from catlite.training.scored import Batch, Scored, diagnostics, make_reference, make_rewards, part_name
+from catlite.training.scored import Batch, Scored, diagnostics, part_name
 from catlite.training.trl import ranks
 
 log = logging.getLogger("catlite.training")

@@ -35,6 +35,15 @@ PLOTS = {
 class TrainingRun:
     """The result of `train` or `sft`: the trained policy, ready to sample, and how training went.
 
+    Args:
+        folder: the folder of the run.
+        policy: the trained model.
+        steps: how many steps of the optimizer were made.
+        ended: why training ended, in words.
+        complete: False when it was halted (a judge down, a budget reached); the same call then goes on from there.
+        metrics: a mapping per step; `to_frame` makes a table of them.
+        best_step: the step with the best check, or with the lowest validation loss of `sft`; see `best_adapter`.
+
     Example:
         >>> trained = catlite.train("times_tables", "local", run="runs/tables")
         >>> trained.plot()
@@ -42,11 +51,11 @@ class TrainingRun:
 
     folder: Path
     policy: LocalModel = field(repr=False)
-    steps: int  # optimizer steps that were made
-    ended: str  # why training ended, in words
-    complete: bool  # False: it was halted (a judge down, a budget reached); the same call goes on from there
-    metrics: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)  # a mapping per step
-    best_step: int | None = None  # the step with the best check, or for `sft` validation: see `best_adapter`
+    steps: int
+    ended: str
+    complete: bool
+    metrics: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    best_step: int | None = None
 
     @classmethod
     def load(cls, folder: str | Path, policy: str | Path | None = None) -> TrainingRun:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
 
 from catlite import answers
-from catlite.coerce import kind_of, part_name as part_name
-from catlite.data import Estimator, Group, Reference, Reward
+from catlite.coerce import part_name as part_name
+from catlite.data import Group, Reference
 from catlite.errors import ConfigError
 from catlite.references.synthesis import TRIMMED
 from catlite.rewards.answer_match import GOLD, AnswerMatch
+from catlite.rollouts import make_reference as make_reference
 from catlite.training.trl.compat import READS_NONE, trl_since
 
 # Shares of a group that agree at which a vote is wrong about as often as right. DDRL (arXiv 2604.21327) finds its noise
@@ -71,51 +69,6 @@ class Batch:
         """Why groups abstained, each reason once, the commonest first."""
         faults = [score.fault or "no rollout could be judged" for score in self.scored if score.abstains]
         return sorted(set(faults), key=lambda fault: -faults.count(fault))
-
-
-async def make_reference(estimator: Estimator, group: Group) -> Reference:
-    """The reference of `group`. Raises ConfigError for an estimator that is not async, or gives something else."""
-    reference: object = await _await(estimator, group)
-    if not isinstance(reference, Reference):
-        raise ConfigError(
-            f"the estimator {part_name(estimator)} gave {kind_of(reference)}: give a Reference, with abstained=True "
-            "where there is none"
-        )
-    return reference
-
-
-async def make_rewards(reward: Reward, group: Group, reference: Reference) -> list[float | None]:
-    """The rewards of `group`, as floats or None. Raises ConfigError for a reward that is not async, or gives others."""
-    return check_rewards(await _await(reward, group, reference), len(group.rollouts), reward)
-
-
-async def _await(part: Callable[..., Any], *arguments: object) -> Any:
-    result = part(*arguments)
-    if not inspect.isawaitable(result):
-        raise ConfigError(
-            f"{part_name(part)} gave {kind_of(result)} at once, and nothing to await: write it as an async function, "
-            "`async def …`"
-        )
-    return await result
-
-
-def check_rewards(rewards: Any, expected: int, reward: Reward) -> list[float | None]:
-    """`rewards` as floats or None. Raises ConfigError for another number than `expected`, or what is not a reward."""
-    name = part_name(reward)
-    if not isinstance(rewards, list | tuple) or len(rewards) != expected:
-        kind = f"{len(rewards)} values" if isinstance(rewards, list | tuple) else type(rewards).__name__
-        raise ConfigError(
-            f"the reward {name} gave {kind} for a group of {expected} rollouts: give a list with one float, or None, "
-            "for each rollout in order"
-        )
-    for number, value in enumerate(rewards):
-        if value is not None and not (isinstance(value, int | float) or hasattr(value, "__float__")):
-            raise ConfigError(f"the reward {name} gave {value!r} for rollout {number}: want a float or None")
-        if value is not None and not math.isfinite(float(value)):
-            raise ConfigError(
-                f"the reward {name} gave {float(value)} for rollout {number}: give None for what cannot be judged"
-            )
-    return [None if value is None else float(value) for value in rewards]
 
 
 async def agreement(group: Group, reference: Reference | None) -> tuple[float, float] | None:

@@ -204,8 +204,31 @@ def test_scaling_uses_the_first_rollouts_and_samples_no_new_ones():
 
 
 def test_scaling_beyond_the_rollouts_there_are_is_refused():
-    with pytest.raises(ConfigError, match="groups have 4 rollouts"):
+    with pytest.raises(ConfigError, match="from 1 to 4, the rollouts of a group"):
         scaling(evaluated(MajorityVote()), MajorityVote(), sizes=(8,))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "why"),
+    [
+        ((0,), "sizes=0: want a whole number from 1 to 4"),
+        ([1.5], "sizes=1.5"),
+        ("12", "sizes='12': want a list"),
+        (3, "sizes=3: want a list"),
+        ([], r"sizes=\[\]: want a list"),
+    ],
+)
+def test_sizes_that_are_no_numbers_of_rollouts_are_refused(sizes, why):
+    for ablate in (scaling, context_ablation):
+        with pytest.raises(ConfigError, match=why):
+            ablate(evaluated(MajorityVote()), MajorityVote(), sizes=sizes)
+
+
+@pytest.mark.parametrize("wrong", ["gpt-4o", ScriptedModel(lambda prompt, i: ""), Synthesis, None], ids=str)
+def test_what_is_no_estimator_is_refused_before_it_is_called(wrong):
+    for ablate in (scaling, context_ablation):
+        with pytest.raises(ConfigError, match="an estimator is "):
+            ablate(evaluated(MajorityVote()), wrong)
 
 
 def test_scaling_asks_the_anchor_once_per_question_and_size():
@@ -223,7 +246,7 @@ def test_pass_at_k_is_the_share_of_draws_that_hold_a_right_one():
 
 
 def test_pass_at_more_than_there_are_is_refused():
-    with pytest.raises(ConfigError, match="groups have 4"):
+    with pytest.raises(ConfigError, match="from 1 to 4"):
         pass_at_k(evaluated(), ks=(5,))
 
 
@@ -324,6 +347,12 @@ def test_traces_count_cues_per_hundred_words():
     assert frame.loc["rollouts", "step_words"] == pytest.approx(50.0)
     assert frame.loc["oracle", "verification_cues"] == pytest.approx(100 / 3)
     assert frame.loc["oracle", "texts"] == 4
+
+
+def test_traces_are_of_texts_that_are_whole_as_of_rollouts():
+    frame = traces(evaluated(MajorityVote(min_agreement=0.9))).set_index("system")  # it abstains from two of four
+    assert frame.loc["MajorityVote", "texts"] == 2
+    assert frame.loc["MajorityVote", "words"] == frame.loc["rollouts", "words"] == 2
 
 
 def test_a_system_that_is_always_right_can_be_tested_too():

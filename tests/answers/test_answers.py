@@ -318,6 +318,12 @@ def test_what_looks_alike_stays_different(a, b):
     assert compare(b, a) is False
 
 
+@pytest.mark.parametrize("unit", [r"\text{ cm^x}", r"\text{ ^x}", r"\text{cm^}"])
+def test_a_power_without_an_exponent_is_no_unit_and_no_error(unit):
+    assert answers.compare(f"5{unit}", f"5{unit}") is True
+    assert answers.compare(f"5{unit}", "6") is not True
+
+
 def test_numbers_beyond_any_bound_do_not_stall():
     assert comparing._at_once("1e9999", "1e9998") is False
     assert compare("9" * 1_000_000, "9" * 999_999) is False

@@ -24,9 +24,10 @@ def test_a_conversation_may_be_laid_out_in_any_way(run, server, prompt):
 
 
 def test_a_broken_conversation_is_wrong_use(run, server):
-    code, _, err = run("synthesize", '[{"role": "user", "content": ]', "--model", "test-model")
-    assert code == 2
-    assert "JSON conversation" in err
+    for prompt in ('[{"role": "user", "content": ]', '[{"a":' * 100_000):
+        code, _, err = run("synthesize", prompt, "--model", "test-model")
+        assert code == 2
+        assert "JSON conversation" in err
     assert server.requests == []
 
 
@@ -68,6 +69,35 @@ def test_the_prompt_can_come_from_stdin_as_a_conversation(run, server, monkeypat
     assert server.requests[0].body["messages"] == messages
 
 
+def test_input_that_is_no_text_is_wrong_use_in_every_locale(run, server, monkeypatch, tmp_path):
+    (tmp_path / "prompt").write_bytes(b"a\xff")
+    for errors in ("strict", "surrogateescape"):  # the latter is Python's where LANG=C
+        with (tmp_path / "prompt").open(encoding="utf-8", errors=errors) as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            code, _, err = run("synthesize", "-", "--model", "test-model")
+        assert (code, "the input is not utf-8" in err) == (2, True)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
+def test_a_stream_that_is_closed_is_an_empty_one(run, server, monkeypatch, name):
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, name, None)
+        code, *_ = run("synthesize", "-" if name == "stdin" else "q", "--model", "test-model", "--n", "1")
+        getattr(sys, name).close()
+    assert code == (2 if name == "stdin" else 0)
+
+
+def test_an_interrupt_says_what_to_type(run, monkeypatch, tmp_path):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt("stopped at 1 of 3; nothing kept: pass run=")
+
+    (tmp_path / "rows.csv").write_text("prompt\nq\n")
+    monkeypatch.setattr("catlite.estimate", interrupted)
+    code, _, err = run("estimate", str(tmp_path / "rows.csv"), "--model", "test-model")
+    assert (code, err) == (130, "catlite: stopped at 1 of 3; nothing kept: pass --run\n")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -99,7 +129,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(run, server, arguments):
 def test_a_dry_run_before_the_file_is_told_where_it_goes(run):
     code, _, err = run("evaluate", "--dry-run", "sums.csv")
     assert code == 2
-    assert "'sums.csv' is no number of questions: write --dry-run after the task or the file" in err
+    assert "'sums.csv' is not a number of questions: write --dry-run after the task or the file" in err
 
 
 def test_several_models_share_the_rollouts(run, server, file):

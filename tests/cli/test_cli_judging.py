@@ -36,11 +36,19 @@ def test_responses_are_judged_by_a_file_of_criteria(run, server, file, content):
     assert response["verdicts"][0] == {"met": True, "probability": None, "reason": "r"}
 
 
+@pytest.mark.parametrize("line", [f'"{CRITERIA[0]}"', "42"])
+def test_a_line_of_text_that_is_json_by_chance_is_a_criterion(run, server, file, line):
+    server.reply = '{"reason": "r", "met": true}'
+    _, out, _ = run("judge", str(file("rubric.txt", line)), "zinc", "--judge", "test-model", "--json")
+    assert json.loads(out)["criteria"] == [line]
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
         ("", "is not JSON"),
         ("[1", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         ('{"criteria": null}', "is empty"),
         ("[1]", "is no rubric"),
         ('{"a": 1}', "is no rubric"),

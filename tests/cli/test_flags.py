@@ -43,8 +43,18 @@ def parser(command):
         ),
         ("train", "pass reward=RubricReward(proposer, judge) with", "pass --reward rubric with"),
         ("evaluate", "seed=1.5", "--seed 1.5"),
+        ("evaluate", "check the API key (api_key= or OPENAI_API_KEY)", "check the API key (OPENAI_API_KEY)"),
+        ("evaluate", "set ANTHROPIC_API_KEY, or pass api_key=", "set ANTHROPIC_API_KEY"),
+        ("evaluate", "No price is known of 'm': give it as Endpoint(…, price=Price(…)).", "No price is known of 'm'."),
         ("evaluate", "http://x/v1?n=3 and extra_body={…}", "http://x/v1?n=3 and extra_body={…}"),
         ("evaluate", "the model said run and n", "the model said run and n"),
+        ("evaluate", "the judge 'm' wrote: 'so n=5'; n=0", "the judge 'm' wrote: 'so n=5'; --n 0"),
+        (
+            "evaluate",
+            """it's the model's: "let n=5, it's max_tokens" (n=0)""",
+            """it's the model's: "let n=5, it's max_tokens" (--n 0)""",
+        ),
+        ("evaluate", "n=0, in the last reply: 'so n=5 and the", "--n 0, in the last reply: 'so n=5 and the"),
         ("evaluate", "a folder named max_tokens.txt", "a folder named max_tokens.txt"),
         ("judge", "base_url='http://x'", "--base-url http://x"),
     ],
@@ -59,6 +69,10 @@ def test_arguments_are_told_as_options(command, said, told):
         (("estimate", "FILE", "--model", "m"), "Did you mean --prompt question?"),
         (("evaluate", "FILE", "--model", "m"), "Did you mean --prompt question --answer gold?"),
         (
+            ("estimate", "FILE", "--prompt", "question", "--model", "m", "--max-tokens", "9", "--budget-usd", "1"),
+            "which is not known: cap tokens or requests instead",
+        ),
+        (
             ("evaluate", "FILE", "--prompt", "question", "--answer", "gold", "--model", "m"),
             "no --answer-format by which",
         ),
@@ -71,9 +85,9 @@ def test_arguments_are_told_as_options(command, said, told):
         (("train", "math500", "--ask"), "--ask goes with a file of your own"),
         (
             ("evaluate", "healthbench_professional", "--subset", "hard", "--model", "m", "--judge", "j"),
-            "--subset hard: healthbench_professional has none, leave it out",
+            "--subset hard: healthbench_professional takes no --subset, leave it out",
         ),
-        (("evaluate", "larger", "--path", "FILE", "--model", "m"), "larger has none, leave it out"),
+        (("evaluate", "larger", "--path", "FILE", "--model", "m"), "larger takes no --path, leave it out"),
     ],
 )
 def test_an_error_names_what_to_type(tmp_path, monkeypatch, capsys, arguments, told):

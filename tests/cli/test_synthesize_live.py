@@ -2,9 +2,12 @@
 
 import io
 import sys
+import time
 
 import pytest
 from faults import delta, sse, stream
+
+from catlite.cli.waiting import waiting
 
 ARGUMENTS = ("synthesize", "q", "--model", "test-model", "--n", "2")
 
@@ -63,3 +66,15 @@ def test_a_reference_that_breaks_off_leaves_its_line(on_terminal, server):
     code, terminal, err = on_terminal()
     assert (code, terminal.getvalue()) == (1, "It is\n")
     assert "was not asked for again" in err
+
+
+def test_what_is_waited_for_fits_a_narrow_terminal(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", "48")
+    with waiting(lambda: f"8 of 8 rollouts of {'a-model-with-a-name' * 5}"):
+        while not screen.writes:
+            time.sleep(0.01)
+    line = screen.writes[0].removeprefix("\r").removesuffix("\x1b[K")
+    assert line.startswith("catlite: 8 of 8 rollouts of ")
+    assert len(line) < 48

@@ -20,7 +20,7 @@ from catlite import (
     ScriptedModel,
     evaluate,
 )
-from catlite.errors import ConfigError, RubricError
+from catlite.errors import AuthenticationFailed, ConfigError, RubricError
 from catlite.experiments.rubrics import arubric_source_ablation
 
 WORDS = ("zinc", "iron", "meal", "dose", "hours")
@@ -194,6 +194,23 @@ def test_an_ablation_asks_nothing_twice_and_keeps_to_its_budget(server, tmp_path
         assert len(server.requests) == kept
         assert again.equals(whole)
         assert not (tmp_path / "evaluation.json").exists()
+
+
+def test_what_was_answered_before_a_setting_failed_is_counted():
+    def refusing(prompt, i):
+        """Answers for the first criterion of each rollout, then refuses what asks for a level."""
+        if "level" not in prompt[-1]["content"]:
+            return verdict(prompt, i)
+        if "names iron" in prompt[-1]["content"]:
+            raise AuthenticationFailed("401: the key has expired")
+        return '{"reason": "r", "level": "fully"}'
+
+    own = RubricReward(ScriptedModel(propose, "proposer"), ScriptedModel(refusing, "judge"))
+    frame = catlite.judge_mode_ablation(evaluated(), own, ("single", "levels")).set_index("variant")
+    assert list(frame.failed) == [0, 2]
+    assert frame.calls["single"] == 42
+    assert frame.calls["levels"] >= 4  # of one question or of both
+    assert "the key has expired" in frame.error["levels"]
 
 
 def test_what_the_evaluation_asked_of_its_judge_is_taken_from_its_run(server, tmp_path):

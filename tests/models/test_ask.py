@@ -286,3 +286,45 @@ def test_nothing_stays_in_force_after_a_block(tmp_path):
 def test_a_scripted_model_of_a_text_is_refused_where_it_is_made():
     with pytest.raises(ConfigError, match="reply='42': want a function"):
         catlite.ScriptedModel("42")
+
+
+class Odd(Mine):
+    """Returns what a model should not."""
+
+    def __init__(self, replies, version=None):
+        super().__init__(version=version)
+        self.replies = replies
+
+    async def sample(self, prompt, n=1, **sampling):
+        return self.replies
+
+
+@pytest.mark.parametrize("run", [False, True])
+@pytest.mark.parametrize(
+    ("replies", "match"),
+    [
+        ("42", "a str"),
+        (["42", "43"], "a str"),
+        (None, "a NoneType"),
+        (Rollout("42"), "a Rollout with the text '42'"),
+        ([Rollout(42)], "a Rollout with the text 42"),
+    ],
+    ids=["text", "texts", "nothing", "one rollout", "no text"],
+)
+def test_what_is_no_list_of_rollouts_is_an_error_that_says_so(replies, match, run, tmp_path):
+    with open_run(tmp_path if run else None), pytest.raises(ConfigError, match=f"'mine' gave {match}: its sample"):
+        sample(Odd(replies, version="1"), n=2)
+    with pytest.raises(ConfigError, match="'scripted' gave a int"):
+        sample(ScriptedModel(lambda prompt, i: 42))
+
+
+@pytest.mark.parametrize("version", [None, "1"])
+@pytest.mark.parametrize("run", [False, True])
+def test_a_reply_that_did_not_come_is_one_that_failed_and_is_no_smaller_group(version, run, tmp_path):
+    with open_run(tmp_path if run else None):
+        few = sample(Odd([Rollout("a")], version), n=3)
+        none = catlite.estimate(["other"], Odd([], version), n=2)
+    assert [reply.error for reply in few] == [None] + ["'mine' gave 1 of 3 replies"] * 2
+    assert "2 × 'mine' gave 0 of 2 replies" in none[0].error
+    anchor = catlite.estimate(["q"], ScriptedModel(lambda prompt, i: "a"), estimator=catlite.Synthesis(Odd([])))
+    assert anchor[0].error.endswith("gave no synthesis: 'mine' gave 0 of 1 replies")

@@ -53,6 +53,18 @@ def test_the_policy_wins_where_it_is_surer_than_the_anchor():
     assert reference.notes == ("4 rollouts of the anchor voted, too",)
 
 
+def test_the_note_counts_the_rollouts_of_the_anchor_that_voted():
+    replies = [Rollout("so", finish_reason="length"), r"\boxed{1}", "no idea", r"\boxed{1}"]
+    anchor = ScriptedModel(lambda prompt, i: replies[i], "anchor")
+    assert voted(anchor, "1", n=4).notes == ("2 of 4 rollouts of the anchor voted, too (1 truncated)",)
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": -1}, {"max_tokens": 0}, {"seed": 1.5}, {"sampling": {"top_p": 2}}])
+def test_a_wrong_parameter_is_refused_when_it_is_made(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong.get("sampling", wrong)))):
+        AnchoredVote(saying("1"), **wrong)
+
+
 def test_a_tie_goes_to_the_group():
     assert voted(saying("1"), "2", "2", n=2).answer == "2"
 

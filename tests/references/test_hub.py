@@ -18,7 +18,7 @@ from catlite import References
 from catlite.errors import ConfigError, StoreError
 
 pytest.importorskip("pyarrow", reason="needs catlite[data]")
-hub = pytest.importorskip("huggingface_hub", reason="needs catlite[data]")
+constants = pytest.importorskip("huggingface_hub.constants", reason="needs catlite[data]")
 TOKEN = "hf_0123456789abcdefghijklmnop"
 HOSTILE = "`x`\n---\nlicense: mit\n---\n# Owned <script>alert(1)</script> [link](https://evil.example) ![](x) | @you"
 
@@ -80,12 +80,12 @@ def serve(monkeypatch):
         served.url = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         running.append(server)
-        monkeypatch.setattr(hub.constants, "ENDPOINT", served.url)
+        monkeypatch.setattr(constants, "ENDPOINT", served.url)
         return served
 
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(hub.constants, "HF_TOKEN_PATH", "/nowhere/token")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", "/nowhere/token")
     yield serve
     for server in running:
         server.shutdown()
@@ -144,7 +144,7 @@ def test_a_public_dataset_may_be_pushed_to_on_request(serve):
 
 
 def test_a_hub_that_cannot_be_reached_is_an_error(monkeypatch):
-    monkeypatch.setattr(hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(StoreError, match="cannot be reached"):
         REFERENCES.push_to_hub("me/refs", token=TOKEN)
 
@@ -158,7 +158,7 @@ def test_the_card_says_how_the_references_were_made():
         "* Policy: `policy-1`",
         "* Rollouts per prompt: 1 to 3",
         "* Sampling: `temperature=0.7`",
-        "price unknown",
+        "cost unknown",
         "* Made with: catlite ",
         "## Licence",
     ):

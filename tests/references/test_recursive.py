@@ -6,7 +6,7 @@ import re
 import pytest
 
 from catlite import Example, Group, RecursiveSynthesis, Rollout, ScriptedModel, Synthesis, Usage
-from catlite.errors import ConfigError, EstimationError
+from catlite.errors import ConfigError, EstimationError, QuotaExhausted
 from catlite.references.recursive import split
 
 BOXED = Example("What is 6 times 7?", answer_format="boxed")
@@ -110,6 +110,32 @@ def test_a_failed_synthesis_is_an_error_that_keeps_the_whole_group(rollouts):
     with pytest.raises(EstimationError) as caught:
         estimate(RecursiveSynthesis(scripted("")), rollouts)
     assert caught.value.group is rollouts
+
+
+@pytest.mark.parametrize("error", [None, QuotaExhausted("no credit", status=402)])
+def test_a_failed_synthesis_waits_for_those_beside_it_and_counts_them(error):
+    done = []
+
+    class Anchor:
+        name = "anchor"
+
+        async def sample(self, prompt, n=1, **sampling):
+            if "abc" in prompt[-1]["content"]:
+                if error is not None:
+                    raise error
+                return [Rollout("", finish_reason="content_filter", usage=Usage(10, 0, 0, 0.0, 1))]
+            await asyncio.sleep(0.01)
+            done.append(1)
+            return [Rollout("whole", usage=Usage(10, 1, 0, 0.0, 1))]
+
+    with pytest.raises(EstimationError if error is None else QuotaExhausted) as caught:
+        estimate(RecursiveSynthesis(Anchor(), width=2), group("abc", "b", "c", "d", "e", "f", example=OPEN))
+    assert (len(done), caught.value.usage.prompt_tokens) == (2, 30 if error is None else 20)
+
+
+def test_one_call_is_one():
+    reference = estimate(RecursiveSynthesis(scripted()), boxed(1, 2))
+    assert reference.notes == ("1 synthesis call on 1 level, of at most 4 texts each",)
 
 
 @pytest.mark.parametrize("width", [1, 0, -3, 2.5, True, None])

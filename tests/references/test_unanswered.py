@@ -207,7 +207,7 @@ def test_a_grader_that_leaves_rollouts_out_is_refused():
     async def short(group, gold):
         return [1.0]
 
-    with pytest.raises(ConfigError, match="the grader gave 1 scores for 2 rollouts"):
+    with pytest.raises(ConfigError, match="the reward short gave 1 values for a group of 2 rollouts"):
         evaluate(TASK, policy(), grader=short, n=2)
 
 

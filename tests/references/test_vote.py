@@ -40,7 +40,9 @@ def test_rollouts_without_an_answer_do_not_vote():
 
 def test_truncated_rollouts_do_not_vote():
     cut = Rollout("so 9", "9", finish_reason="length")
-    assert vote(cut, cut, "4").answer == "4"
+    reference = vote(cut, cut, "4", None)
+    assert reference.answer == "4"
+    assert reference.notes == ("1 of 4 rollouts gave no answer", "2 of 4 rollouts left out: truncated")
 
 
 def test_a_group_without_any_answer_has_a_reference_without_one():
@@ -209,7 +211,7 @@ def test_what_no_vote_was_given_to_does_not_vote_and_is_no_abstention():
     ("group", "complaint"),
     [
         (members(("a", "1"), ("c", "1")), "weights= has 'a', 'b', and not 'c', which writes rollouts: add it"),
-        (members(("a", "1"), (None, "1")), "these rollouts do not tell theirs"),
+        (members(("a", "1"), (None, "1")), "these rollouts have none"),
     ],
 )
 def test_a_rollout_without_a_weight_is_an_error_that_keeps_the_group(group, complaint):

@@ -95,7 +95,7 @@ def test_a_panel_has_a_section_with_its_members(tmp_path):
     page = report(result, tmp_path / "r.html").read_text("utf-8")
     text = " ".join(re.sub(r"<[^>]+>", " ", shown(page)).split())
     assert "1 · gpt-x 0.562 ± 0.188 16 0 0 4 48 $0 0.625 0.438" in text
-    assert "0.000 ± 0.000 8 4 0 ? ? price unknown 0.438 ?" in text
+    assert "0.000 ± 0.000 8 4 0 ? ? cost unknown 0.438 ?" in text
     assert "a call failed because down &lt;/script&gt;" in page
     assert page.count(HOSTILE) == 0
     assert [rollout["member"] for rollout in data(page)["questions"][0]["repeats"][0]["rollouts"]].count("gpt-x") == 4
@@ -258,8 +258,18 @@ def test_a_narrow_window_does_not_scroll_sideways(tmp_path, width):
 
 @browser
 def test_long_names_of_systems_break_between_their_words(tmp_path):
-    page = report(made(estimators={"MinPerplexity": MajorityVote()}), tmp_path / "r.html")
-    assert "Min<wbr>Perplexity</button>" in dumped(page, tmp_path)
+    names = ("MinPerplexity", "an_estimator_of_my_own_with_one_word")
+    page = report(made(estimators=dict.fromkeys(names, MajorityVote())), tmp_path / "r.html")
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text("utf-8"))
+    measure = """<script>
+        const right = (element) => element.getBoundingClientRect().right;
+        const wide = [...document.querySelectorAll("#head th")].filter((cell) => right(cell.firstChild) > right(cell));
+        document.body.append(`beyond their column: ${wide.length}`);
+    </script>"""
+    page.write_text(text.replace("</body>", f"{measure}</body>"), "utf-8")
+    dom = dumped(page, tmp_path)
+    assert "Min<wbr>Perplexity</button>" in dom
+    assert "beyond their column: 0\n" in dom
 
 
 @browser

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from catlite import Criterion, Example, Group, Rollout, Rubric, ScriptedModel, rewards
+from catlite.errors import ConfigError
 from catlite.rewards.asking import says_nothing
 from catlite.rewards.judge import judge_group
 from catlite.rewards.probe import ATTACKS, CRITERION, HONEST
@@ -97,3 +98,14 @@ def test_the_probe_says_when_a_judge_cannot_judge_at_all():
     assert table.fooled["none, and met"] is None
     assert table.fooled["flattery"] is None
     assert table.fooled["an announcement and no more"] is False  # decided without asking
+
+
+def test_the_probe_takes_the_name_of_a_judge_and_refuses_what_is_no_model(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("OPENAI_API_KEY", server.key)
+    server.reply = '{"reason": "r", "met": false}'
+    table = rewards.probe.probe("test-model").set_index("attack")
+    assert table.fooled["none, and met"]
+    assert not table.fooled["flattery"]
+    with pytest.raises(ConfigError, match="judge: a model is a string or an object"):
+        rewards.probe.probe(5)

@@ -22,6 +22,7 @@ from catlite import (
     Synthesis,
     Task,
     Usage,
+    estimate,
     evaluate,
     report,
 )
@@ -109,10 +110,56 @@ def test_examples_without_a_rubric_are_refused_before_anything_is_sent():
     assert policy.calls == []
 
 
+def at_once(group, *reference):
+    return [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("scores", "why"),
+    [
+        (["1", 1.0], "the reward scored gave '1' for rollout 0: want a float or None"),
+        ([1.0, math.inf], "gave inf for rollout 1: give None"),
+        (5, "gave int for a group of 2 rollouts"),
+        ({"a": 1.0, "b": 0.0}, "gave dict for a group of 2 rollouts"),
+    ],
+    ids=str,
+)
+def test_scores_that_are_none_are_refused_in_words(scores, why):
+    async def scored(group, reference):
+        return scores
+
+    with pytest.raises(ConfigError, match=why):
+        evaluate(TASK, POLICY, grader=scored, n=2)
+
+
+def test_a_score_of_nan_is_no_score():
+    async def half(group, reference):
+        return [math.nan, 1.0]
+
+    assert evaluate(TASK, POLICY, grader=half, n=2).rows[0].scores == (None, 1.0)
+
+
+def test_what_is_not_async_or_gives_no_reference_is_refused_in_words():
+    async def text(group):
+        return "zinc"
+
+    with pytest.raises(ConfigError, match="at_once gave a list at once, and nothing to await"):
+        evaluate(TASK, POLICY, grader=at_once, n=2)
+    sums = [Example("1+1?", "2", answer_format="boxed")]
+    with pytest.raises(ConfigError, match="at_once gave a list at once, and nothing to await"):
+        evaluate(sums, POLICY, estimators=at_once, n=2)
+    for call in (lambda: evaluate(sums, POLICY, estimators=text, n=2), lambda: estimate(sums, POLICY, estimator=text)):
+        with pytest.raises(ConfigError, match="the estimator text gave a str: give a Reference"):
+            call()
+
+
 def test_a_policy_that_judges_itself_is_warned_of():
     own = ScriptedModel(lambda prompt, i: "yes", "policy")
     with pytest.warns(OwnJudgeWarning, match="'policy' judges its own replies"):
         evaluate(TASK, POLICY, grader=LengthPenalty(ExpertRubric(own)), n=1)
+    named = ScriptedModel(lambda prompt, i: "yes", "provider/Policy")
+    with pytest.warns(OwnJudgeWarning, match="'provider/Policy' judges its own replies"):
+        evaluate(TASK, POLICY, grader=ExpertRubric(named), n=1)
     with pytest.warns(OwnJudgeWarning, match="'policy' judges its own replies"):
         evaluate(TASK, Panel([POLICY, ANCHOR]), grader=ExpertRubric(own), n=2)
     with warnings.catch_warnings():
@@ -139,6 +186,19 @@ def test_official_metrics_are_those_of_the_verdicts():
     assert list(table.questions) == [2, 2, 2, 2]
     with pytest.raises(ConfigError, match="no system was judged"):
         official(evaluate(Task("sums", (Example("1?", "1", answer_format="boxed"),)), POLICY, n=1))
+
+
+def test_official_metrics_are_of_the_examples_own_criteria_alone():
+    score = ScriptedModel(lambda prompt, i: json.dumps({"reason": "r", "score": 7}), "judge")
+    listed = [f"The response names metal number {number}." for number in range(5)]
+    proposer = ScriptedModel(lambda prompt, i: json.dumps({"criteria": listed}), "proposer")
+    yes = ScriptedModel(lambda prompt, i: json.dumps({"reason": "r", "met": True}), "judge")
+    task = Task("health", (Example("Zinc?", "zinc", rubric=ZINC),))
+    for grader in (ExpertRubric(score, mode="holistic"), RubricReward(proposer, yes)):
+        graded = evaluate(task, POLICY, grader=grader, n=2)
+        assert graded.rows[0].score is not None
+        with pytest.raises(ConfigError, match="not judged criterion by criterion of their examples' rubrics"):
+            official(graded)
 
 
 def test_a_gain_over_a_negative_score_is_not_told():

@@ -6,11 +6,12 @@ import re
 
 import pytest
 
-from catlite import Criterion, Example, Group, Rollout, Rubric, ScriptedModel
+from catlite import Criterion, Endpoint, Example, Group, Rollout, Rubric, ScriptedModel, concurrency
 from catlite.errors import AuthenticationFailed, ConfigError, ContextOverflow, RequestRejected
 from catlite.models.base import Traits
 from catlite.rewards.asking import says_nothing, worded
 from catlite.rewards.judge import judge_group, yes_probability
+from catlite.runs.session import open_run
 
 ZINC = Rubric((Criterion("The response names zinc."), Criterion("The response names iron.")))
 MET = '{"reason": "it does", "met": true}'
@@ -147,6 +148,17 @@ def test_a_rollout_too_long_for_the_judge_is_none_and_asked_about_once():
     assert len(judge.calls) == 1
 
 
+def test_a_later_criterion_that_does_not_fit_takes_no_verdict_from_the_others():
+    def tight(prompt, i):
+        if "iron" in prompt[0]["content"]:
+            raise ContextOverflow("the context is full", status=400)
+        return MET
+
+    judgement, _ = judged(group("zinc"), tight)
+    assert [verdict.met for verdict in judgement.verdicts_GC[0]] == [True, None]
+    assert judgement.rewards_G == (1.0,)
+
+
 def test_thinking_is_no_part_of_what_is_judged():
     judgement, judge = judged(group("<think>zinc and iron, of course</think>Ask a pharmacist.", "<think>zinc"))
     assert judgement.rewards_G == (0.0, 0.0)
@@ -238,6 +250,27 @@ def test_batch_asks_again_only_for_what_is_missing():
     judgement, judge = judged(group("zinc"), forgets, mode="batch")
     assert [verdict.met for verdict in judgement.verdicts_GC[0]] == [False, True]
     assert len(judge.calls) == 2
+
+
+def test_batch_asks_again_for_what_cannot_be_read_also_in_a_run(server, tmp_path):
+    all_of_them = json.dumps({"verdicts": [{"criterion": number, "met": number == 1} for number in (1, 2)]})
+    server.reply = lambda body, i: all_of_them if len(body["messages"]) > 1 else "Hard to say."
+
+    async def judging():
+        with open_run(tmp_path):
+            return await judge_group(judge, group("zinc"), ZINC, mode="batch")
+
+    with Endpoint("test-model", base_url=server.url, api_key=server.key) as judge:
+        judgement = concurrency.run(judging())
+    assert [verdict.met for verdict in judgement.verdicts_GC[0]] == [True, False]
+    assert judgement.usage.generations == len(server.requests) == 2
+
+
+def test_batch_does_not_ask_again_where_the_call_failed():
+    lost = Rollout("", finish_reason="error", error="it answered 500")
+    judgement, judge = judged(group("zinc"), lost, mode="batch")
+    assert [verdict.reason for verdict in judgement.verdicts_GC[0]] == ["it answered 500"] * 2
+    assert len(judge.calls) == 1
 
 
 def test_soft_takes_the_probability_of_yes():

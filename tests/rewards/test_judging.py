@@ -6,8 +6,8 @@ import json
 import pytest
 
 import catlite
-from catlite import Criterion, Rollout, Rubric, ScriptedModel
-from catlite.errors import ConfigError
+from catlite import Budget, Criterion, Endpoint, Rollout, Rubric, ScriptedModel
+from catlite.errors import BudgetReached, ConfigError
 
 ZINC, IRON = "The response names zinc.", "The response names iron."
 
@@ -47,6 +47,17 @@ def test_points_of_a_criterion_count():
 
 def test_the_awaited_form_gives_the_same():
     assert asyncio.run(catlite.ajudge(["zinc"], [ZINC], judge_model())).rewards_G == (1.0,)
+
+
+def test_a_judgement_goes_on_from_its_run_and_keeps_to_its_budget(server, tmp_path):
+    server.reply = lambda body, i: names_it(body["messages"], i)
+    with Endpoint("test-model", base_url=server.url, api_key=server.key) as judge:
+        catlite.judge(["zinc"], [ZINC, IRON], judge, run=tmp_path)
+        with pytest.raises(BudgetReached):
+            catlite.judge(["zinc", "iron"], [ZINC, IRON], judge, run=tmp_path, budget=Budget(requests=2))
+        assert len(server.requests) == 2
+        assert catlite.judge(["zinc", "iron"], [ZINC, IRON], judge, run=tmp_path).rewards_G == (0.5, 0.5)
+        assert len(server.requests) == 4
 
 
 def test_the_question_is_shown_only_where_it_is_given():

@@ -99,6 +99,13 @@ def test_a_pattern_says_where_the_answer_is():
     assert rewarded("42", example=Example("q", answer_format=r"(\d+)"), baseline=False) == [pytest.approx(0.1)]
 
 
+def test_a_pattern_that_ends_in_an_empty_match_has_its_answer_where_it_last_captured_one():
+    example = Example("What is 6 times 7?", answer_format=r"Answer:(.*)")
+    scorer = Sums()
+    rewarded("6 x 7 = 36\nAnswer: 36 apples\nAnswer: ", example=example, scorer=scorer)
+    assert max(scorer.texts, key=len) == "6 x 7 = 36\nAnswer: 42\nAnswer: "
+
+
 def test_a_reference_without_an_answer_rewards_nothing_and_open_ended_text_is_refused():
     assert rewarded(r"\boxed{42}", answer=None) == [None]
     with pytest.raises(ConfigError, match="open-ended reply has none"):

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from catlite import Example, Group, Reference, RelativeJudge, Rollout, ScriptedModel
+from catlite import Endpoint, Example, Group, Reference, RelativeJudge, Rollout, ScriptedModel
 from catlite.errors import ConfigError, ContextOverflow, EndpointDown
 from catlite.rewards.preference import prefer
 from catlite.rewards.relative import beginning_of
@@ -50,6 +50,11 @@ def test_a_relative_judge_remembers_what_it_judged():
     assert list(reward.to_frame()["reason"]) == ["aaaa", "a"]
     assert "aaaa" in reward._repr_html_()
     assert "judged" not in repr(reward)
+
+
+def test_a_seed_that_is_no_whole_number_is_refused():
+    with pytest.raises(ConfigError, match="seed='0': want a whole number"):
+        RelativeJudge(ScriptedModel(lambda prompt, i: ""), seed="0")
 
 
 def test_the_order_is_shuffled_by_the_group_and_the_seed_and_is_the_same_again():
@@ -159,7 +164,7 @@ def test_a_preference_is_the_share_won_by_the_replies_after_whatever_their_place
     assert len(judge.calls) == 8
     assert prefer(choosing("zinc"), BEFORE, AFTER).share == 0.0
     assert prefer(choosing("lead"), BEFORE, AFTER).share == 0.5
-    assert "after is preferred on 1.000 ± 0.000 of 4 prompts" in str(preference)
+    assert "after is preferred on 1.000 ± 0.000 of 4 pairs" in str(preference)
     assert list(preference.to_frame()["score"]) == [1.0] * 4
 
 
@@ -175,7 +180,7 @@ def test_a_choice_that_cannot_be_read_is_no_tie():
     judge = ScriptedModel(reply, "judge")
     preference = prefer(judge, BEFORE, AFTER)
     assert preference.scores == (None, 0.5, 0.5, 0.5)
-    assert preference.notes == ("1 of 4 prompts could not be compared",)
+    assert preference.notes == ("1 of 4 pairs could not be compared",)
     assert len(judge.calls) == 10  # both orders of the first prompt once more
     none = prefer(ScriptedModel(lambda prompt, i: "", "judge"), BEFORE[:1], AFTER[:1])
     assert math.isnan(none.share)
@@ -188,8 +193,34 @@ def test_equal_texts_are_a_tie_without_a_call_and_a_prompt_without_a_reply_is_le
     assert judge.calls == []
 
 
+def test_pairs_of_one_prompt_go_together_in_the_error():
+    judge = ScriptedModel(
+        lambda prompt, i: choosing("zinc" if "0?" in prompt[0]["content"] else "iron").reply(prompt, i), "judge"
+    )
+    once = prefer(judge, BEFORE, AFTER)
+    thrice = prefer(judge, BEFORE * 3, AFTER * 3)
+    assert (once.share, once.error) == (0.75, pytest.approx(0.25))
+    assert (thrice.share, thrice.error) == (0.75, pytest.approx(0.25))
+    assert "of 12 pairs" in str(thrice)
+
+
+def test_a_preference_goes_on_from_its_run(server, tmp_path):
+    server.reply = lambda body, i: '{"better": "tie"}'
+    with Endpoint("test-model", base_url=server.url, api_key=server.key) as judge:
+        prefer(judge, BEFORE[:2], AFTER[:2], run=tmp_path)
+        assert len(server.requests) == 4
+        assert prefer(judge, BEFORE, AFTER, run=tmp_path).share == 0.5
+        assert len(server.requests) == 8
+
+
 @pytest.mark.parametrize(
-    ("after", "why"), [(AFTER[:3], "4 groups before and 3 after"), (AFTER[::-1], "pair 1 has two")]
+    ("after", "why"),
+    [
+        (AFTER[:3], "4 groups before and 3 after"),
+        (AFTER[::-1], "pair 1 has two"),
+        (None, "after is NoneType: want a list of groups, such as evaluation.groups"),
+        (["iron"] * 4, "after has a str: want groups"),
+    ],
 )
 def test_groups_of_other_prompts_are_not_compared(after, why):
     with pytest.raises(ConfigError, match=why):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 
 import pytest
 
@@ -20,6 +21,7 @@ from catlite import (
     ScriptedModel,
     Usage,
 )
+from catlite.criteria import Verdict
 from catlite.errors import ConfigError, RequestRejected, RubricError
 from catlite.rewards.judge import judge_group
 from catlite.rewards.proposal import propose_rubric
@@ -58,6 +60,12 @@ def test_an_unjudged_criterion_leaves_both_sums():
 def test_a_score_wants_one_verdict_per_criterion():
     with pytest.raises(ConfigError, match="1 verdicts for a rubric of 2"):
         rubric(1, 1).score([True])
+
+
+@pytest.mark.parametrize("met", [math.nan, 7, -0.1, "yes", Verdict(Criterion("Zinc."), True)], ids=repr)
+def test_a_verdict_that_is_none_has_no_score(met):
+    with pytest.raises(ConfigError, match=r"verdict 2 is .*: want True, False, a share from 0 to 1, or None"):
+        rubric(1, 1).score([True, met])
 
 
 def propose(*replies, reference="Zinc competes with iron: take them two hours apart.", **options):
@@ -236,6 +244,12 @@ def test_a_rubric_of_texts_is_one_of_criteria_and_what_is_none_is_refused():
         ([Criterion("Zinc."), Criterion("Iron.", float("nan"))], "criterion 2 has points=nan"),
         ([Criterion("Zinc.", float("inf"))], "points=inf"),
         ([Criterion("Zinc.", "5")], "points='5'"),
+        ([Criterion("Zinc.", True)], "points=True"),
+        ({"Zinc.": 5, "Iron.": -2}, "are dict, not a list"),
+        ({"Zinc.", "Iron."}, "are set, not a list"),
+        ([Criterion(5)], "criterion 1 is int"),
+        ([Criterion(" ")], "criterion 1 is empty"),
+        ([Criterion("Zinc.", tags="axis:accuracy")], "tags='axis:accuracy': want a tuple"),
     ):
         with pytest.raises(ConfigError, match=message):
             Rubric(wrong)
@@ -262,6 +276,20 @@ def test_a_worked_criterion_is_not_taken_for_a_proposed_one():
 def test_a_rubric_is_asked_for_again_without_greed():
     _, proposer = propose("no", json.dumps({"criteria": FIVE}))
     assert [sampling.get("temperature") for *_, sampling in proposer.calls] == [0.0, None]
+
+
+@pytest.mark.parametrize("points", ["points", "weight"])
+def test_a_fault_that_would_cost_points_is_not_taken_for_something_good(points):
+    fault = {"criterion": "The response tells the reader to stop iron.", points: -4}
+    listed = [{"criterion": text, points: 5} for text in FIVE[:4]]
+    found, _ = propose(json.dumps({"criteria": [*listed, fault]}), json.dumps({"criteria": FIVE[4:]}))
+    assert criteria(found) == FIVE
+
+
+@pytest.mark.parametrize("rollouts", ["Take zinc.", [Rollout("Take zinc.")]], ids=str)
+def test_rollouts_beside_a_reference_are_texts(rollouts):
+    with pytest.raises(ConfigError, match="want a list of the texts"):
+        propose(json.dumps({"criteria": FIVE}), rollouts=rollouts)
 
 
 def test_an_empty_reference_is_refused():
@@ -409,6 +437,14 @@ def test_criteria_can_be_proposed_from_rollouts_beside_the_reference():
     assert "tell the better responses above from the worse ones" in asked
 
 
+def test_a_reference_that_is_a_rollout_is_not_shown_as_another_one():
+    group = Group(Example("q"), tuple(map(Rollout, ("Take zinc.", "Take iron.", "Take zinc.", "Take tin."))))
+    reward = RubricReward(proposer(), judge(), from_rollouts=2)
+    asyncio.run(reward(group, Reference("Take zinc.", None, "MajorityVote", group)))
+    prompt = reward.proposer.calls[0][0][0]["content"]
+    assert [prompt.count(text) for text in ("Take zinc.", "Take iron.", "Take tin.")] == [1, 1, 1]
+
+
 def test_a_rubric_of_other_rollouts_is_proposed_anew():
     reward = RubricReward(proposer(), judge(), from_rollouts=2)
     for text in ("zinc", "iron", "zinc"):
@@ -440,7 +476,7 @@ def test_a_criterion_that_points_to_a_numbered_response_is_asked_for_again():
 
 def test_positive_only_leaves_out_criteria_with_negative_points():
     assert dropping(0.0, rubric=rubric(5, -3, 2), positive_only=True)[0] == ["criterion 0", "criterion 2"]
-    with pytest.raises(ConfigError, match="leaves none of the rubric's criteria"):
+    with pytest.raises(ConfigError, match="leaves no criterion"):
         dropping(0.0, rubric=rubric(-3, -2), positive_only=True)
 
 
@@ -451,6 +487,7 @@ def test_positive_only_leaves_out_criteria_with_negative_points():
         ({"dropout": -0.1}, "from 0 to below 1"),
         ({"dropout": "0.5"}, "from 0 to below 1"),
         ({"from_rollouts": 2.5}, "whole number"),
+        ({"seed": "0"}, "seed='0': want a whole number"),
         ({"from_rollouts": 2, "from_question": True}, "question alone"),
         ({"mode": "explicit"}, "holistic"),
     ],
@@ -689,3 +726,11 @@ def test_a_changed_copy_of_a_reward_proposes_a_rubric_of_its_own(tmp_path):
     assert len(asyncio.run(reward.propose(group, reference))[0]) == 3
     assert len(asyncio.run(wider.propose(group, reference))[0]) == 6
     assert not wider.judged
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"penalty": -1}, {"penalty": math.inf}, {"penalty": math.nan}, {"penalty": True}, {"count": 5}], ids=str
+)
+def test_a_length_penalty_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ConfigError, match=f"{next(iter(wrong))}="):
+        LengthPenalty(ModelAsJudge(judge()), **wrong)

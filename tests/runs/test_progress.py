@@ -348,3 +348,14 @@ def test_an_interrupt_in_the_middle_of_the_reference_keeps_the_rollouts(terminal
     assert terminal.getvalue() == "" if streamed else terminal.getvalue().endswith("\r\x1b[K")
     assert call(Anchor("Better")).text == "Better"
     assert asked == [3]
+
+
+def test_a_look_at_what_has_not_changed_does_not_put_off_what_has():
+    state, shown = ["0 of 4"], []
+    line = progress.Line(lambda seconds: state[0], 0.0, shown.append)
+    line.draw()
+    line._drawn -= 1.0
+    line.draw()
+    state[0] = "4 of 4"
+    line.draw()
+    assert shown == ["0 of 4", "4 of 4"]

@@ -43,7 +43,7 @@ from catlite.models import ask
 from catlite.models.embedded.model import _Server
 from catlite.models.http.keys import Address, Secret
 from catlite.runs.session import open_run, samples_from
-from catlite.runs.store import Asked, Recording
+from catlite.runs.store import Asked, Recording, Store
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(12)))
 
@@ -671,3 +671,20 @@ def test_a_file_that_was_replaced_is_loaded_again(tmp_path, monkeypatch):
     path.unlink()
     child.address()  # it has what it loaded
     assert started == [b"GGUF one", b"GGUF another"]
+
+
+def test_a_store_whose_writer_has_no_connection_is_refused_and_not_waited_for(monkeypatch, tmp_path):
+    connect, made = Store._connect, []
+
+    def fail(self):
+        made.append(1)
+        if len(made) > 1:
+            raise sqlite3.OperationalError("unable to open database file")
+        return connect(self)
+
+    monkeypatch.setattr(Store, "_connect", fail)
+    with pytest.raises(StoreError, match="unable to open"), open_run(tmp_path):
+        pass
+    monkeypatch.undo()
+    with open_run(tmp_path):
+        pass

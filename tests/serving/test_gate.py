@@ -30,9 +30,12 @@ def status(front):
     "sent",
     [None, "", KEY, f"Basic {KEY}", f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", "Bearer ", "Bearer é"],
 )
-def test_without_the_right_key_nothing_is_asked(server, status, sent):
+def test_without_the_right_key_nothing_is_asked(server, status, caplog, sent):
     headers = {} if sent is None else {"Authorization": sent.encode()}
-    code, reply = status(headers, key=KEY)
+    with caplog.at_level("INFO", "catlite.serving"):
+        code, reply = status(headers, key=KEY)
+    assert "a request: 401, the key of this server is" in caplog.text
+    assert KEY[:-1] not in caplog.text
     assert (code, reply.json()["error"]["code"]) == (401, "invalid_api_key")
     assert reply.headers["www-authenticate"] == "Bearer"
     assert status(headers, "/v1/models", "GET", key=KEY)[0] == 401

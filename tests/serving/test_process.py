@@ -92,6 +92,8 @@ def test_this_machine_needs_no_key(host):
 def test_an_address_of_another_machine_is_told():
     with pytest.raises(OSError, match="cannot be listened on"):
         listen("192.0.2.1", 0)
+    with pytest.raises(OSError, match=r"^no\.such\.invalid:0 cannot be listened on: (?!Unknown error)[^(]+$"):
+        listen("no.such.invalid", 0)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +103,8 @@ def test_an_address_of_another_machine_is_told():
         (["--base-url", "http://127.0.0.1:9/v1?key=sk-0123456789"], "has a query"),
         (["--n", "65"], "--n 65"),
         (["--port", "x"], "--port"),
+        (["m2", "--panel", "m"], "--panel m: a model that is served has this name"),
+        (["--allow-origin", "http://localhost:3000/"], "without a path or a slash at its end"),
         (["--port", "70000"], "--port 70000: want a whole number from 0 to 65535"),
     ],
 )

@@ -10,7 +10,7 @@ from server import Server
 from serving_help import events, question
 
 import catlite
-from catlite import Budget, Endpoint, Panel, Price, serving
+from catlite import Budget, Endpoint, Panel, Price, Rollout, serving
 from catlite.errors import ConfigError
 from catlite.models.http.clients import OpenAIClient
 from catlite.models.scripted import ScriptedModel
@@ -132,6 +132,19 @@ def test_a_model_that_is_no_endpoint_is_asked_for_text(post):
     assert "prompt" in error(post(question("mine", prompt="x"), app), 400)["message"]
 
 
+def test_replies_that_came_are_given_where_another_failed(post):
+    class Half:
+        name = "half"
+
+        async def sample(self, prompt, n=1, **_):
+            return [Rollout("", finish_reason="error", error="down"), Rollout("a")][:n]
+
+    app = serving.app({"half": Half()})
+    (choice,) = post(question("half", n=2), app).json()["choices"]
+    assert (choice["index"], choice["message"]["content"]) == (0, "a")
+    assert error(post(question("half"), app), 502)["message"] == "down"
+
+
 def test_a_model_behind_litellm_takes_no_settings_of_litellms_from_a_client(server, post, monkeypatch):
     """They say where the key goes, and what costs nothing."""
     monkeypatch.setenv("OPENAI_API_KEY", server.key)
@@ -186,7 +199,7 @@ def test_headers_say_what_a_client_cannot_and_the_body_counts_more(server, post)
 
 def test_text_in_parts_is_text_and_fields_without_a_meaning_here_are_left_out(server, post):
     parts = [{"type": "text", "text": "What is"}, {"type": "text", "text": "6 times 7?"}]
-    fields = question(text=parts, n=1, stream=False, store=False, tools=[], tool_choice="auto", seed=None)
+    fields = question(text=parts, n=1, stream=False, store=False, tools=[], tool_choice="auto", seed=None, audio=None)
     assert post(fields | {"response_format": {"type": "text"}, "temperature": 0.3}).status_code == 200
     assert server.requests[0].body == {
         "model": "test-model",
@@ -281,6 +294,7 @@ def test_a_server_that_does_not_stream_is_streamed_whole(server, post):
         ({"model": "test-model"}, 400, "no messages"),
         (question(text=""), 400, "empty"),
         (question(text=7), 400, "content"),
+        (question() | {"messages": [{"role": "user"}]}, 400, "got keys ['role']"),
         (question(n=2), 400, "catlite.n"),
         (question(stream=True, n=3), 400, "catlite.n"),
         (question(stream="yes"), 400, "stream"),
@@ -308,6 +322,7 @@ def test_a_server_that_does_not_stream_is_streamed_whole(server, post):
         (question("vote/test-model", catlite=BOXED | {"anchor": "test-model"}), 400, "no anchor"),
         (question("test-model", catlite={"n": 8}), 400, "cat/test-model"),
         (question("test-model", n=65), 400, "from 1 to 64"),
+        (question("test-model", best_of=65), 400, "from 1 to 64"),
         (question("test-model", extra_headers={"authorization": "Bearer x"}), 400, "extra_headers"),
         (question("test-model", extra_body={"n": 1000}), 400, "extra_body"),
         (question() | {"messages": [{"role": "tool", "content": "4", "tool_call_id": "c"}]}, 400, "tool calls"),
@@ -317,6 +332,7 @@ def test_a_server_that_does_not_stream_is_streamed_whole(server, post):
 def test_a_wrong_request_costs_nothing_and_is_told_why(server, post, fields, code, word):
     reply = post(fields)
     if code == 200:
+        assert reply.status_code == 200
         return
     assert word in error(reply, code)["message"]
     assert server.requests == []
@@ -409,6 +425,8 @@ def test_a_budget_holds_for_all_requests_together(server, post):
         ({"answer_format": "("}, "regular expression"),
         ({"key": "a\nb"}, "API key"),
         ({"allow_origins": "http://x"}, "list"),
+        ({"allow_origins": ["localhost:3000"]}, "http://localhost:3000"),
+        ({"allow_origins": ["https://example.org/chat"]}, "without a path"),
     ],
 )
 def test_a_wrong_setting_is_told_before_anything_is_served(front, settings, word):
@@ -423,7 +441,7 @@ def test_a_wrong_setting_is_told_before_anything_is_served(front, settings, word
         (7, "int"),
         ({"": "local"}, "name"),
         (["local", "local"], "twice"),
-        ({"cat/x": "local"}, "cat of another model"),
+        ({"cat/x": "local"}, "cat/ of another model"),
         ({"gpt-4o-mini": 4}, "Panel"),
     ],
 )
@@ -564,6 +582,22 @@ def test_a_plain_stream_is_booked_by_its_usage_or_at_the_most_it_can_cost(server
 
     assert stream(600, stream_options={"include_usage": True}) == [200, 200, 200]
     assert stream(600) == [200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("content", "more"),
+    [
+        ([{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}], {}),
+        ([{"type": "image_url", "image_url": "https://example.org/a.png"}], {}),
+        ([{"type": "input_file", "file": "f-1"}], {}),
+        ("Why?", {"best_of": 64}),
+    ],
+)
+def test_a_budget_knows_what_a_plain_request_may_cost_beyond_its_bytes(server, endpoint, post, content, more):
+    app = serving.app([endpoint], max_tokens=1_000, budget=Budget(tokens=30_000))
+    assert error(post(question("test-model", content, **more), app), 429)["code"] == "insufficient_quota"
+    assert server.requests == []
+    assert post(question("test-model"), app).status_code == 200
 
 
 def test_what_nobody_foresaw_is_a_500_without_its_words(post, monkeypatch):

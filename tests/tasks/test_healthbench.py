@@ -113,12 +113,20 @@ def test_deviations_are_those_of_resampled_rows():
         ({"rubrics": [{"criterion": "c"}], "example_tags": "theme:x", "verdicts": [True]}, "'example_tags' is not"),
         ({"rubrics": [{"criterion": "c"}], "example_tags": [], "verdicts": None}, "one verdict for each"),
         (5, "row 1 is int"),
+        *(
+            (row((1, ()), verdicts=[True]) | {"characters": wrong}, "'characters' is .*: want a number")
+            for wrong in (math.nan, -5, "1000")
+        ),
         ({"rubrics": [{"points": 1}], "example_tags": [], "verdicts": [True]}, "row 1: criterion 1"),
     ],
 )
 def test_a_row_that_cannot_be_scored_is_named(bad, why):
     with pytest.raises(DataError, match=why):
         aggregate([bad])
+
+
+def test_verdicts_can_be_any_iterable():
+    assert aggregate([row((1, ()), verdicts=()) | {"verdicts": iter([True])}]) == {"overall_score": 1.0}
 
 
 def test_the_module_is_reached_through_its_room():

@@ -61,6 +61,11 @@ def test_an_unknown_suffix_lists_the_known(file, name, said):
         ("a.json", "[]", "has no rows"),
         ("a.csv", "prompt,answer\n", "a header and no rows"),
         ("a.jsonl", '{"prompt": "a"}\n\n{"prompt": \n', "line 3: not JSON: Expecting value at column"),
+        (
+            "a.jsonl",
+            '{"prompt": "a"}\n{"prompt": "b"\n{"prompt": "c"}\n',
+            "line 2: not JSON: Expecting ',' delimiter at column 15",
+        ),
         ("a.jsonl", '[\n{"prompt": "a"}\n]', "save an array as .json"),
         ("a.jsonl", '["a"]', "line 1: a JSON list"),
         ("a.jsonl", "[" * 100_000, "line 1: not JSON: nested too deeply"),
@@ -108,7 +113,7 @@ def test_utf16_is_recognised_by_its_mark_and_read_when_asked(file):
 
 @pytest.mark.parametrize("encoding", ["klingon", "rot13", None])
 def test_an_unknown_encoding_is_refused(file, encoding):
-    with pytest.raises(ConfigError, match="none that Python knows"):
+    with pytest.raises(ConfigError, match="knows no such encoding"):
         from_records(file("a.jsonl", lines(ROWS)), encoding=encoding)
 
 

@@ -144,6 +144,8 @@ def test_a_gold_judge_that_is_the_judge_is_refused():
     ):
         with pytest.raises(ConfigError, match="gold_judge is 'gpt-4o', the judge that is trained against"):
             made(gold, trained)
+    with pytest.raises(ConfigError, match="gold_judge is 'openai/gpt-4o', the judge"):
+        made(ExpertRubric(model("openai/gpt-4o")), trained)
     with pytest.raises(ConfigError, match="gold_judge is 'gpt-4o', the judge"):
         made(ExpertRubric(Panel([model("gpt-4o"), model("claude")])), trained)
     with pytest.raises(ConfigError, match="gold_judge is the reward that is trained against"):

@@ -191,6 +191,13 @@ def test_a_loaded_run_goes_on_by_the_same_call(run, folder, tmp_path):
     assert set(adapter_of(TrainingRun.load(tmp_path / "run"))) == set(adapter_of(run))
 
 
+def test_commands_that_serve_a_run_are_quoted_for_the_shell(run, tmp_path):
+    shutil.copytree(run.folder / "adapter", tmp_path / "a b" / "adapter")
+    moved = dataclasses.replace(run, folder=tmp_path / "a b")
+    assert f"trained='{tmp_path}/a b/adapter'\n" in moved.serving()
+    assert f"trained.gguf '{tmp_path}/a b/adapter'\n" in moved.serving()
+
+
 def test_a_training_has_a_report(run):
     page = catlite.report(run.folder)
     assert page == run.folder / "report.html"

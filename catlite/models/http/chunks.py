@@ -56,6 +56,7 @@ class Assembly:
         self._reply: dict[str, Any] = {}  # all but its choices
         self._choices: dict[int, dict[str, Any]] = {}
         self._failure: str | None = None  # an error, or an event that cannot be read
+        self._half = ""  # of a character, at the end of what was written
         self.finished = False  # the server has said so
         self._ended = False
 
@@ -134,7 +135,13 @@ class Assembly:
         apart = ("index", "delta", "message", "logprobs")
         whole |= {name: value for name, value in choice.items() if name not in apart and value is not None}
         if index == 0 and isinstance(piece, dict) and any(piece.get(name) for name in _IN_PIECES):
-            self._write(wire.content_text(piece.get("content")))
+            self._write(self._in_characters(wire.content_text(piece.get("content"))))
+
+    def _in_characters(self, text: str) -> str:
+        """The text without half an emoji at its end, which waits for the other half: some servers cut by UTF-16."""
+        text = self._half + text
+        self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        return text.removesuffix(self._half).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def _joined(before: Any, piece: Any) -> Any:

@@ -201,8 +201,8 @@ class Scorer:
         # The text's first token may take in the template's last character: two newlines are often one token.
         if shared < len(before) - 1 or shared == len(whole):
             raise ConfigError(
-                f"{self.who} writes a prompt with its reply otherwise than the prompt alone, so the reply's "
-                f"tokens cannot be told: its chat template changes earlier messages or leaves the reply out"
+                f"{self.who} does not write a prompt with its reply as that prompt and then the reply, so it is not "
+                "known which tokens are the reply's: its chat template changes earlier messages or leaves the reply out"
             )
         return [max(value, _LOWEST) for _, value in whole[shared:]]
 

@@ -16,6 +16,8 @@ from catlite.models.http.clients import Passed
 from catlite.models.http.prices import counts
 from catlite.models.http.refusals import read_refusal
 from catlite.models.http.service import Service
+from catlite.parts import most_tokens
+from catlite.runs.budget import choices
 from catlite.usage import Usage
 
 _TEMPLATE_TOKENS = 64  # what a chat template adds to a request, generously
@@ -48,8 +50,10 @@ async def passing(
     books, sent, messages = Books(service.model, service.price), bytearray(), request.get("messages")
 
     def most() -> tuple[int, int | None]:
-        limit, choices = token_limit(request), request.get("n") or 1
-        return len(body) + _TEMPLATE_TOKENS, limit and choices * limit  # a token is at least a byte
+        limit = token_limit(request)
+        prompt = len(body) + _TEMPLATE_TOKENS  # a token is at least a byte, but for an image's
+        parts = sum(most_tokens(part, service.model) for part in _media(messages))
+        return prompt + parts, limit and choices({"extra_body": request}, 1) * limit
 
     async with service.lent(messages or "") as server, books.request(most) as booking:
         client = await server.client()
@@ -65,6 +69,13 @@ async def passing(
                     _book(booking, reply, bytes(sent), service)
                 raise
         _book(booking, reply, bytes(sent), service)
+
+
+def _media(messages: Any) -> list[Mapping[str, Any]]:
+    """The parts that are no text, of messages that nobody has checked."""
+    contents = [message.get("content") for message in messages or () if isinstance(message, Mapping)]
+    parts = [part for content in contents if isinstance(content, list) for part in content if isinstance(part, Mapping)]
+    return [part for part in parts if part.get("type") not in ("text", "refusal")]
 
 
 async def _copied(pieces: AsyncIterator[bytes], sent: bytearray) -> AsyncIterator[bytes]:

@@ -111,7 +111,7 @@ class Replica(Service):
             client.cut()
 
     async def served(self, timeout: float) -> Served:
-        """Look what is served.
+        """Ask the replica which models it serves.
 
         Raises:
             EndpointUnavailable: there is no answer, or one that says that the server is not ready.
@@ -126,8 +126,8 @@ class Replica(Service):
         if cards and self.model not in cards:
             names = ", ".join(sorted(cards)[:5]) + ", …" * (len(cards) > 5)
             raise OtherModel(
-                f"{self.shown_address()} does not serve {self.model!r} as the fleet that it is listed in: GET /models "
-                f"has {names}. Take it out of base_url, or serve {self.model!r} there"
+                f"{self.shown_address()} does not serve {self.model!r}, which every address of base_url has to: GET "
+                f"/models lists {names}. Take it out of base_url, or serve {self.model!r} there"
             )
         card = cards.get(self.model, {})
         context = card.get("max_model_len")  # vLLM's and SGLang's

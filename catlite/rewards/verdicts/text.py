@@ -101,6 +101,14 @@ class _Findings:
         self.firm |= firm
         self.doubtful &= not firm
 
+    def is_doubted_by(self, string: str) -> bool:
+        """Whether a sentence without a verdict, of this string, takes back the yes that was read before it."""
+        if True not in self.verdicts:
+            return False
+        if self.firm and not self.fresh and not self.foreign:
+            return has_shape(string, "fragment")
+        return not has_shape(string, "following a foreign yes" if self.foreign else "following")
+
     @property
     def verdict(self) -> bool | None:
         return next(iter(self.verdicts)) if not self.doubtful and len(self.verdicts) == 1 else None
@@ -184,51 +192,79 @@ def _read_sentence(sentence: str, before: str, findings: _Findings, *, digits: b
     if not findings.verdicts and _TASK.match(sentence):
         return ""
     findings.doubtful |= True in findings.verdicts and _RECONSIDERS.match(sentence) is not None
-    asides = [(match[1], sentence[match.end() :].lstrip().startswith(":")) for match in _ASIDE.finditer(sentence)]
-    outside = _ASIDE.sub(" ", sentence)
-    if not outside.strip(" .!:=?") or outside.rstrip(" .!").endswith((":", "=")):
-        outside, asides = sentence.translate({ord("("): " ", ord(")"): " "}), []
-    for sign in SIGNS:
-        outside = outside.replace(sign, f" , {sign} , ")
-    alone = kinds(" ".join(outside.split()), digits=digits, labelled="L" in before or "m" in before)
-    if outside.endswith(":") and re.search(r"[mYuN]\Z", alone):
-        alone += ":"  # "Met:" has its verdict in the next line, or it is followed by reasons
-    string = before + alone
-    reasons = "heading" if before.endswith("m:|") else "following"
-    if before.endswith(":|") and has_shape(alone, reasons) and (headed := verdict_of(before[:-2])) is not None:
+    outside, asides = _set_asides_apart(sentence)
+    alone = _string_of(outside, before, digits=digits)
+    headed = _headed_verdict(before, alone)
+    if headed is not None:
         findings.add(*headed)
-        findings.fresh, before, string = True, "", alone
+        findings.fresh, before = True, ""
+    string = before + alone
     if has_shape(alone, "material") or has_shape(string, "answer to another question"):
         return ""
     if has_shape(string, "open"):
         return f"{string}|"
-    verdict = verdict_of(string)
-    if verdict is None and before in (_HANGING, _BROKEN) and (by_itself := verdict_of(alone)) is not None:
-        # A denial reaches over a break to words, but not to a label, nor mostly to a whole sentence.
-        verdict = by_itself if by_itself[1] or not by_itself[0] or (before == _BROKEN and "Y" in alone) else None
+    verdict = _verdict_behind(before, alone)
     if verdict is not None:
         findings.add(*verdict)
-    elif has_shape(string, "bearing") or (
-        True in findings.verdicts
-        and (
-            has_shape(alone, "fragment")
-            if findings.firm and not findings.fresh and not findings.foreign
-            else not has_shape(alone, "following a foreign yes" if findings.foreign else "following")
-        )
-    ):
+    elif has_shape(string, "bearing") or findings.is_doubted_by(alone):
         findings.doubtful = True
     findings.fresh = verdict is not None
     findings.foreign |= verdict is not None and verdict[0] and "g" in alone
     for aside, in_label in asides:
-        inside = kinds(aside)
-        met = word_value(aside.strip())
-        met = statement_value(aside) if met is None else met
-        explains = has_shape(inside, "explaining") or (in_label and re.search(NEGATION, aside) is None)
-        if met is not None:
-            findings.verdicts |= {met} if verdict is not None else set()
-        elif has_shape(inside, "bearing") or (verdict is not None and verdict[0] and not explains):
-            findings.doubtful = True
+        _read_aside(aside, verdict, findings, in_label=in_label)
     return _unfinished(sentence, verdict) or (f"{alone}|" if alone.endswith("?") and verdict is None else "")
+
+
+def _set_asides_apart(sentence: str) -> tuple[str, list[tuple[str, bool]]]:
+    """(a sentence without its parentheses, what stands in each and whether a colon follows it).
+
+    Where nothing else is left to read, as in "Verdict: (yes)", the parentheses are dropped and their words stay.
+    """
+    outside = _ASIDE.sub(" ", sentence)
+    if not outside.strip(" .!:=?") or outside.rstrip(" .!").endswith((":", "=")):
+        return sentence.translate({ord("("): " ", ord(")"): " "}), []
+    asides = _ASIDE.finditer(sentence)
+    return outside, [(match[1], sentence[match.end() :].lstrip().startswith(":")) for match in asides]
+
+
+def _string_of(words: str, before: str, *, digits: bool) -> str:
+    """The kinds of a sentence's clauses, behind a sentence that left the kinds `before`."""
+    for sign in SIGNS:
+        words = words.replace(sign, f" , {sign} , ")
+    string = kinds(" ".join(words.split()), digits=digits, labelled="L" in before or "m" in before)
+    # "Met:" has its verdict in the next line, or it is followed by reasons.
+    return f"{string}:" if words.endswith(":") and re.search(r"[mYuN]\Z", string) else string
+
+
+def _headed_verdict(before: str, alone: str) -> tuple[bool, bool] | None:
+    """The verdict of a heading such as "Met:", when the sentence that follows it only gives reasons."""
+    reasons = "heading" if before.endswith("m:|") else "following"
+    return verdict_of(before[:-2]) if before.endswith(":|") and has_shape(alone, reasons) else None
+
+
+def _verdict_behind(before: str, alone: str) -> tuple[bool, bool] | None:
+    """The verdict of a sentence together with what the one before it left, as `verdict_of` gives it."""
+    verdict = verdict_of(before + alone)
+    by_itself = verdict_of(alone) if verdict is None and before in (_HANGING, _BROKEN) else None
+    if by_itself is None:
+        return verdict
+    # A denial reaches over a break to words, but not to a label, nor mostly to a whole sentence.
+    met, firm = by_itself
+    return by_itself if firm or not met or (before == _BROKEN and "Y" in alone) else None
+
+
+def _read_aside(aside: str, verdict: tuple[bool, bool] | None, findings: _Findings, *, in_label: bool) -> None:
+    """Add what stands in parentheses in a sentence with this verdict: it may agree, contradict, or cast doubt."""
+    met = word_value(aside.strip())
+    met = statement_value(aside) if met is None else met
+    if met is not None:
+        if verdict is not None:
+            findings.verdicts.add(met)
+        return
+    string = kinds(aside)
+    explains = has_shape(string, "explaining") or (in_label and re.search(NEGATION, aside) is None)
+    if has_shape(string, "bearing") or (verdict is not None and verdict[0] and not explains):
+        findings.doubtful = True
 
 
 def _unfinished(sentence: str, verdict: tuple[bool, bool] | None) -> str:

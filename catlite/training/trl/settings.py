@@ -13,13 +13,13 @@ from catlite.errors import CatliteError, ConfigError, MissingExtra
 from catlite.extras import install
 
 # What the reward, the checks and resuming go by, in TRL's words and in ours.
-_OWN = {
+_OWN = {  # by TRL's name, the settings of catlite that set it
     "output_dir": "run=",
     "max_steps": "steps (or epochs)",
-    "gradient_accumulation_steps": "prompts_per_step (or batch_size), cut by per_device_train_batch_size,",
+    "gradient_accumulation_steps": "prompts_per_step (or batch_size), cut by per_device_train_batch_size",
     "num_generations": "num_generations",
     "max_completion_length": "max_completion_length",
-    "eval_strategy": "check_every, with held_back= or validation= (in sft validation),",
+    "eval_strategy": "check_every, with held_back= or validation= (in sft validation)",
     **dict.fromkeys(("temperature", "top_p", "top_k", "min_p", "chat_template_kwargs"), "sampling"),
 }
 # What a run's folder goes by: a line of metrics for each step, whole checkpoints, its prompts in order with their ids.
@@ -57,11 +57,11 @@ def trl_settings(kind: type, ours: Mapping[str, Any], users: Mapping[str, Any]) 
     """
     for name, value in users.items():
         if name in _OWN:
-            raise ConfigError(f"trl={{{name!r}: …}}: that is what {_OWN[name]} is for, which more than TRL has to know")
+            raise ConfigError(f"trl={{{name!r}: …}}: set this by {_OWN[name]}; other parts than TRL have to know it")
         if name in _OF_RUNS:
             raise ConfigError(
-                f"trl={{{name!r}: {value!r}}}: a run has a line of metrics for each step, rewards by the ids of its "
-                "rows, and goes on as if it had not been interrupted, for which catlite has set this: leave it out"
+                f"trl={{{name!r}: {value!r}}}: catlite sets this itself, so that a run has metrics of each step, "
+                "rewards rows by their ids and resumes exactly: leave it out"
             )
         if name.startswith("vllm_") or (name == "use_vllm" and value is not False):
             raise ConfigError(

@@ -76,7 +76,7 @@ class _Watched:
         # Whether a Scorer reads the model itself, and no wrapper of it that would average gradients.
         self._scores = self._share_prompts or (trl_since(CALLS_US) and not torch.cuda.is_available())
         if self._scores and splits:
-            raise ConfigError("a model that is split over processes is trained on GPUs only: without one, use torchrun")
+            raise ConfigError("a model is split over processes on GPUs only: on a CPU give each process all of it")
         self.watch = watch
         if watch is not None:
             self._events = _Events(watch)

@@ -88,6 +88,15 @@ def test_characters_and_lines_may_come_in_parts(endpoint, server, size):
     assert "".join(pieces) == rollout.text == "größe \u2028 数学 🙂It is 42."
 
 
+def test_an_emoji_may_come_in_two_pieces(endpoint, server):
+    """Some servers cut a text by UTF-16 units, and no terminal takes half of one."""
+    halves = [delta(content=half) for half in ("so \ud83d", "\ude42 \ud83d", "\ude42", " \ud83d x")]
+    server.script([stream(*sse(*halves, delta("stop")), *DONE)])
+    pieces, rollout = ask_for(endpoint)
+    assert pieces == ["so ", "🙂 ", "🙂", " \ud83d x"]
+    assert rollout.text == "so 🙂 🙂 \ud83d x"
+
+
 def test_unescaped_line_separators_are_text():
     chunk = json.dumps(delta(content="a\u2028b\x85c"), ensure_ascii=False)
     pieces = []

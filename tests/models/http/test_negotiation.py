@@ -30,7 +30,7 @@ from catlite.models.preferring import sample_preferring
 from catlite.models.scripted import ScriptedModel
 from catlite.rewards.judge import judge_group
 from catlite.runs.budget import Budget
-from catlite.runs.session import capped, noting
+from catlite.runs.session import capped, noting, open_run
 
 PROMPT = [{"role": "user", "content": "At which temperature does the acid boil?"}]
 FORM = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
@@ -221,6 +221,27 @@ def test_an_empty_reply_is_empty_where_it_is_so_without_the_form_too(server):
     server.reply = "text"
     prefer(server, {"response_format": FORM})
     assert has(server)[-1] is True
+
+
+def test_a_form_that_worked_is_left_out_of_a_prompt_with_empty_replies_and_not_unlearned(server):
+    assert prefer(server, {"response_format": FORM}).text
+    server.script(whenever("response_format", faults.content("")))
+    assert prefer(server, {"response_format": FORM}).text
+    server.script([])
+    assert prefer(server, {"response_format": FORM}).text
+    assert has(server) == [True, True, False, True, True]
+
+
+def test_one_empty_reply_that_a_run_has_kept_teaches_nothing(server, tmp_path):
+    server.script([faults.content("")])
+    with open_run(tmp_path), noting() as notes:
+        assert prefer(server, {"response_format": FORM}).text
+    assert has(server) == [True, False, True]  # the form is tried once more at the server, not in the run
+    assert notes == []
+    kept = len(server.requests)
+    with open_run(tmp_path):
+        assert prefer(server, {"response_format": FORM}).text
+    assert len(server.requests) == kept
 
 
 @pytest.mark.parametrize("reply", [faults.finish("length", ""), faults.finish("content_filter", "")])
