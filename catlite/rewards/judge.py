@@ -34,13 +34,13 @@ _ALTERNATIVES = (20, 8, 5, 2)
 
 
 def check_mode(mode: str) -> None:
-    """ConfigError unless `mode` is one of Mode."""
+    """Raise ConfigError unless `mode` is one of Mode."""
     if mode not in get_args(Mode):
         raise ConfigError(f"mode={mode!r}: a judge is asked in mode {', '.join(map(repr, get_args(Mode)))}")
 
 
 def check_coverage(share: float) -> None:
-    """ConfigError unless `share` is one, from 0 to 1."""
+    """Raise ConfigError unless `share` is a share of the criteria, from 0 to 1."""
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
         raise ConfigError(f"min_coverage={share!r}: want a share of the criteria, from 0 to 1")
 

@@ -77,7 +77,7 @@ def grader_of(task: Task, grader: Reward | None) -> Reward:
 
 
 def check_gradable(reward: object, task: Task, by: str | None = None) -> None:
-    """ConfigError when `reward` grades nothing, or by something that examples of `task` lack: an answer, a rubric.
+    """Raise ConfigError when `reward` grades nothing, or by what examples of `task` lack: an answer, a rubric.
 
     Nor can a reward grade that only compares the rollouts of a group. With `by`, only that field is looked at.
     """
