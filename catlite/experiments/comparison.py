@@ -29,6 +29,9 @@ class Comparison:
         before: the evaluation of the model before.
         after: that of the model after, on the same questions.
 
+    Raises:
+        ConfigError: where their questions differ.
+
     Example:
         >>> comparison = catlite.compare(trained.initial, trained.policy, task)
         >>> comparison.changes()
@@ -36,6 +39,17 @@ class Comparison:
 
     before: Evaluation = field(repr=False)
     after: Evaluation = field(repr=False)
+
+    def __post_init__(self) -> None:
+        prompts = bool(self.before.groups and self.after.groups)
+        was, now = (_questions(evaluation, prompts) for evaluation in (self.before, self.after))
+        other = [position for position in was if position in now and was[position] != now[position]]
+        if other:
+            name = next(row.id for row in self.before.rows if row.position == other[0])
+            raise ConfigError(
+                f"{len(other)} questions differ before and after, such as {name!r:.60} at position {other[0]}: want "
+                "two evaluations of the same task, whose questions are compared by their position"
+            )
 
     @classmethod
     def load(cls, run: str | Path) -> Comparison:
@@ -184,6 +198,15 @@ class Comparison:
         changes = self._change_cells()
         below = html_table("What the gain of a single sample is made of", changes) if changes else ""
         return html_table(self._title, self._cells()) + below + notes_html(self._notes)
+
+
+def _questions(evaluation: Evaluation, prompts: bool) -> dict[int, Any]:
+    """Give the id of each question by its position, with its prompt if `prompts`."""
+    names = {row.position: row.id for row in evaluation.rows}
+    if not prompts:
+        return names
+    groups = {position: evaluation.group(position) for position in names}
+    return {position: (names[position], group and group.example.messages) for position, group in groups.items()}
 
 
 def file_of(run: Path, name: str) -> Path:

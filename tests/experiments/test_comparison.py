@@ -14,8 +14,9 @@ from catlite import (
     Task,
     Usage,
     compare,
+    evaluate,
 )
-from catlite.errors import StoreError
+from catlite.errors import ConfigError, StoreError
 from catlite.references.greedy import Greedy
 
 TASK = Task("sums", tuple(Example(f"{a}+1?", str(a + 1), answer_format="boxed", id=str(a)) for a in range(4)))
@@ -33,6 +34,10 @@ def model(name, right):
         return answer if isinstance(answer, Rollout) else rf"\boxed{{{a + 1 if answer else 0}}}"
 
     return ScriptedModel(reply, name)
+
+
+async def lengths(group, reference):
+    return [float(len(rollout.text)) for rollout in group.rollouts]
 
 
 def test_all_repeats_count_and_a_questions_score_is_their_mean():
@@ -53,6 +58,14 @@ def test_a_comparison_put_together_of_evaluations_is_over_all_repeats_too():
     found = compare(model("a", lambda a, i: i == 5), model("b", lambda a, i: i < 5), TASK, n=2, n_repeats=3)
     row = Comparison(found.before, found.after).to_frame().loc["single sample"]
     assert row.difference == pytest.approx(row.after - row.before) == pytest.approx(5 / 6 - 1 / 6)
+
+
+def test_evaluations_of_other_questions_are_not_compared_by_position():
+    policy = model("a", lambda a, i: True)
+    first, second, again = (evaluate([f"{a}+1?", "2+1?"], policy, n=1, grader=lengths) for a in (0, 1, 0))
+    assert Comparison(first, again).by_question is not None
+    with pytest.raises(ConfigError, match=r"1 questions differ before and after, such as '0' at position 0"):
+        Comparison(first, second)
 
 
 def test_a_greedy_call_that_failed_has_no_score():
