@@ -427,7 +427,10 @@ def test_a_model_that_draws_more_than_it_shows_says_so():
 def test_calls_that_failed_are_no_generations():
     lost = Rollout("", finish_reason="error", error="503")
     model = ScriptedModel(lambda p, i: lost if i % 2 else r"\boxed{1}")
-    assert run(MajorityVote(), model=model, n=8).summary.generations.tolist() == [1, 4]
+    result = run(MajorityVote(), model=model, n=8)
+    assert result.summary.generations.tolist() == [1, 4]
+    assert "16 of 32 rollouts did not come: scores are means over the others." in str(result)
+    assert "did not come" not in str(run(MajorityVote(), n=8))
 
 
 def test_replies_of_a_run_from_before_generations_were_counted_count_as_one_each():
