@@ -32,27 +32,27 @@ def whole_number(name: str, value: Any, least: int | None = 1, most: int | None 
 
 
 def positive(name: str, value: Any, unit: str = "", *, infinite: bool = False) -> None:
-    """ConfigError, which names the `unit`, unless `value` is a number above 0; `infinite` lets infinity pass."""
+    """Raise ConfigError, which names the `unit`, unless `value` is a number above 0; `infinite` lets infinity pass."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not value > 0 or (value == math.inf and not infinite):
         raise ConfigError(f"{name}={value!r}: want a positive number{f' of {unit}' if unit else ''}")
 
 
 def zero_or_more(name: str, value: Any, meaning: str = "") -> None:
-    """ConfigError, with the `meaning` of the value, unless it is a finite number of 0 or more."""
+    """Raise ConfigError, with the `meaning` of the value, unless it is a finite number of 0 or more."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 <= value < math.inf:
         raise ConfigError(f"{name}={value!r}: want a finite number of 0 or more{f', {meaning}' if meaning else ''}")
 
 
 def share(name: str, value: Any) -> None:
-    """ConfigError unless `value` is a share, a number from 0 to 1."""
+    """Raise ConfigError unless `value` is a share, a number from 0 to 1."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
         raise ConfigError(f"{name}={value!r}: want a share, from 0 to 1")
 
 
 def weights(name: str, value: Any) -> None:
-    """ConfigError unless `value` maps names to finite numbers of 0 or more, one of them above 0; None passes."""
+    """Raise ConfigError unless `value` maps names to finite numbers of 0 or more, one of them above 0; None passes."""
     if value is None:
         return
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):

@@ -242,12 +242,12 @@ def part_name(part: object) -> str:
 
 
 def check_estimator(estimator: Any) -> None:
-    """ConfigError unless `estimator` can be called with a group."""
+    """Raise ConfigError unless `estimator` can be called with a group."""
     _check_callable(estimator, "an estimator", "MajorityVote() or Synthesis(model)", 1)
 
 
 def check_reward(reward: Any) -> None:
-    """ConfigError unless `reward` can be called with a group and a reference."""
+    """Raise ConfigError unless `reward` can be called with a group and a reference."""
     _check_callable(reward, "a reward", "AnswerMatch() or RubricReward(proposer, judge)", 2)
 
 
@@ -263,7 +263,7 @@ async def await_part(part: Callable[..., Any], *arguments: object) -> Any:
 
 
 def _check_callable(part: Any, role: str, like: str, count: int) -> None:
-    """ConfigError, with an example of the `role`, unless `part` can be called with `count` arguments."""
+    """Raise ConfigError, with an example of the `role`, unless `part` can be called with `count` arguments."""
     if isinstance(part, type):
         call = f"{part.__name__}({', '.join(_required(part))})"
         raise ConfigError(f"{role} is an object, and {part.__name__} is its class: write {call}")

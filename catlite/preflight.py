@@ -42,7 +42,7 @@ _READS: dict[type, tuple[str, str]] = {
 
 
 def check_parts(estimator: object, reward: object = None) -> None:
-    """ConfigError unless `estimator` and `reward` are an estimator and a reward, or None for the default."""
+    """Raise ConfigError unless `estimator` and `reward` are an estimator and a reward, or None for the default."""
     if estimator is not None:
         check_estimator(estimator)
     if reward is not None:
@@ -96,7 +96,7 @@ def warn_of_collapse(reward: object, prompts: int) -> None:
 
 
 def check_stop(stop: str | None, reward: object, held: Sequence[Example]) -> None:
-    """ConfigError where training would end by the mean of a RelativeJudge, which says nothing of the policy.
+    """Raise ConfigError where training would end by the mean of a RelativeJudge, which says nothing of the policy.
 
     Args:
         stop: the rule by which training may end.
@@ -113,7 +113,7 @@ def check_stop(stop: str | None, reward: object, held: Sequence[Example]) -> Non
 
 
 def check_readable(estimators: Iterable[object], examples: Sequence[Example]) -> None:
-    """ConfigError when no example has what one of `estimators` reads, so that all that is paid would be for nothing."""
+    """Raise ConfigError when no example has what one of `estimators` reads: whatever is paid would be for nothing."""
     estimators = list(estimators)
     check_images(estimators, examples)
     for part in (part for estimator in estimators for part in _parts(estimator)):
@@ -123,14 +123,14 @@ def check_readable(estimators: Iterable[object], examples: Sequence[Example]) ->
 
 
 def check_policy(estimators: Iterable[object], policy: Any) -> None:
-    """ConfigError when one of `estimators` votes with weights, and has none for a model that writes the rollouts."""
+    """Raise ConfigError when one of `estimators` votes with weights and lacks that of a model that writes rollouts."""
     for part in (part for estimator in estimators for part in _parts(estimator)):
         if isinstance(part, MajorityVote | AnchoredVote):
             part.check_policy(policy)
 
 
 def check_images(parts: Iterable[object], examples: Iterable[Example]) -> None:
-    """ConfigError when a question has an image, and an estimator or a reward would show it to a model that sees none.
+    """Raise ConfigError when a question has an image that an estimator or a reward would show to a model for text.
 
     Their `shows_question` names the field with that model, and the one that says whether it is shown the question.
     """

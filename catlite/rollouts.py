@@ -143,7 +143,7 @@ async def noted(reference: Reference, model: Models | None = None) -> Reference:
 
 
 def check_group(n: Any, min_usable: Any) -> None:
-    """ConfigError unless `n` is a number of rollouts of which `min_usable` may be wanted."""
+    """Raise ConfigError unless `n` is a number of rollouts of which `min_usable` may be wanted."""
     whole_number("min_usable", min_usable, most=check_n(n))
 
 

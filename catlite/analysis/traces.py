@@ -28,7 +28,7 @@ def traces(evaluation: str | Path | Evaluation) -> pd.DataFrame:
         evaluation: a finished one, or the folder of its run, with its groups.
 
     Returns:
-        A DataFrame with a row for the rollouts and one per estimator: the number of texts, and each mean with its
+        A DataFrame with a row for the rollouts and one per estimator: the number of whole texts, and each mean with its
         standard error over questions.
 
     Example:

@@ -231,7 +231,7 @@ def _check_reward(reward: Any, *kinds: type) -> None:
 
 
 def _check_different(name: str, settings: Sequence[Any]) -> None:
-    """ConfigError unless there are two settings or more, none of them twice."""
+    """Raise ConfigError unless there are two settings or more, none of them twice."""
     if isinstance(settings, str) or not isinstance(settings, Sequence) or not 1 < len(settings) == len(set(settings)):
         raise ConfigError(f"{name}={settings!r:.80}: want at least two to compare, each once")
 

@@ -35,7 +35,7 @@ class Replies:
 
     @property
     def write(self) -> Callable[[str], None] | None:
-        """What takes the text of a reply as it is written: of one that is asked for alone, where somebody listens."""
+        """The function that takes the text of a reply as it is written; None for several replies, or no listener."""
         return session.current().write if len(self.samples) == 1 else None
 
     def __post_init__(self) -> None:

@@ -34,13 +34,13 @@ _ALTERNATIVES = (20, 8, 5, 2)
 
 
 def check_mode(mode: str) -> None:
-    """ConfigError unless `mode` is one of Mode."""
+    """Raise ConfigError unless `mode` is one of Mode."""
     if mode not in get_args(Mode):
         raise ConfigError(f"mode={mode!r}: a judge is asked in mode {', '.join(map(repr, get_args(Mode)))}")
 
 
 def check_coverage(share: float) -> None:
-    """ConfigError unless `share` is one, from 0 to 1."""
+    """Raise ConfigError unless `share` is a share of the criteria, from 0 to 1."""
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
         raise ConfigError(f"min_coverage={share!r}: want a share of the criteria, from 0 to 1")
 
@@ -105,9 +105,11 @@ async def judge_group(
         covered = sum(verdict.met is not None for verdict in verdicts) / len(verdicts)
         rewards.append(rubric.score([verdict.value for verdict in verdicts]) if covered >= min_coverage else None)
     unread = sum(verdict.met is None for verdicts in verdicts_GC for verdict in verdicts)
-    unread_note = (f"{unread} of {len(verdicts_GC) * len(rubric)} verdicts could not be had",) if unread else ()
-    notes = (*unread_note, *remarks)
-    return Judgement(group, rubric, verdicts_GC, tuple(rewards), judge.name, Usage.total(inquiry.spent), notes)
+    notes = [f"{unread} of {len(verdicts_GC) * len(rubric)} verdicts could not be had"] if unread else []
+    if not any(criterion.points > 0 for criterion in rubric.criteria):
+        notes.append("no criterion of the rubric has positive points, so there is no score")
+    notes += remarks
+    return Judgement(group, rubric, verdicts_GC, tuple(rewards), judge.name, Usage.total(inquiry.spent), tuple(notes))
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ _NEGATIVE = re.compile(
 
 
 def check_bounds(fewest: int, most: int) -> None:
-    """ConfigError unless a rubric can have between `fewest` and `most` criteria."""
+    """Raise ConfigError unless a rubric can have between `fewest` and `most` criteria."""
     if whole_number("fewest", fewest) > whole_number("most", most):
         raise ConfigError(f"fewest={fewest} is more than most={most}: raise most, or lower fewest")
 

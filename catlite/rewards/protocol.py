@@ -11,6 +11,7 @@ from typing import Any
 
 from catlite import concurrency
 from catlite.coerce import await_part, check_reward, part_name
+from catlite.criteria import Rubric
 from catlite.data import Group, Judgement, Reference, Reward, Task
 from catlite.errors import ConfigError, OwnJudgeWarning
 from catlite.models.base import Model
@@ -76,7 +77,7 @@ def grader_of(task: Task, grader: Reward | None) -> Reward:
 
 
 def check_gradable(reward: object, task: Task, by: str | None = None) -> None:
-    """ConfigError when `reward` grades nothing, or by something that examples of `task` lack: an answer, a rubric.
+    """Raise ConfigError when `reward` grades nothing, or by what examples of `task` lack: an answer, a rubric.
 
     Nor can a reward grade that only compares the rollouts of a group. With `by`, only that field is looked at.
     """
@@ -94,7 +95,7 @@ def check_gradable(reward: object, task: Task, by: str | None = None) -> None:
             )
         needed = getattr(layer, "grades_by", None)
         needed = needed if by in (None, needed) else None
-        lacking = sum(getattr(example, needed) is None for example in task) if needed is not None else 0
+        lacking = sum(getattr(example, needed) in (None, Rubric(())) for example in task) if needed is not None else 0
         if lacking:
             raise ConfigError(
                 f"{type(layer).__name__} grades by the {needed} of an example, and {lacking} of {len(task)} examples "

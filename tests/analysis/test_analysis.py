@@ -204,7 +204,7 @@ def test_scaling_uses_the_first_rollouts_and_samples_no_new_ones():
 
 
 def test_scaling_beyond_the_rollouts_there_are_is_refused():
-    with pytest.raises(ConfigError, match="from 1 to 4, the rollouts of a group"):
+    with pytest.raises(ConfigError, match="from 1 to 4, since groups have 4 rollouts"):
         scaling(evaluated(MajorityVote()), MajorityVote(), sizes=(8,))
 
 
@@ -224,7 +224,7 @@ def test_sizes_that_are_no_numbers_of_rollouts_are_refused(sizes, why):
             ablate(evaluated(MajorityVote()), MajorityVote(), sizes=sizes)
 
 
-@pytest.mark.parametrize("wrong", ["gpt-4o", ScriptedModel(lambda prompt, i: ""), Synthesis, None], ids=str)
+@pytest.mark.parametrize("wrong", ["gpt-4o", ScriptedModel(lambda prompt, i: ""), Synthesis, None], ids=["text", "model", "class", "none"])
 def test_what_is_no_estimator_is_refused_before_it_is_called(wrong):
     for ablate in (scaling, context_ablation):
         with pytest.raises(ConfigError, match="an estimator is "):

@@ -80,7 +80,7 @@ def test_arguments_are_told_as_options(command, said, told):
         (("evaluate", "times_tables", "--limit", "0", "--model", "m"), "--limit 0: "),
         (("train", "FILE", "--prompt", "question"), "pass --reward rubric"),
         (("evaluate", "times_tables", "--model", "m", "--dry-run", "-1"), "--dry-run -1: want a whole number"),
-        (("demo", "--questions", "0"), "--questions 0: times tables has 1 to 81"),
+        (("demo", "--questions", "0"), "--questions 0: want a whole number from 1 to 81"),
         (("evaluate", "math500", "--ask", "--model", "m"), "--ask goes with a file of your own"),
         (("train", "math500", "--ask"), "--ask goes with a file of your own"),
         (

@@ -110,6 +110,14 @@ def test_examples_without_a_rubric_are_refused_before_anything_is_sent():
     assert policy.calls == []
 
 
+def test_an_example_with_an_empty_rubric_is_refused_before_anything_is_sampled():
+    policy = ScriptedModel(lambda prompt, i: "zinc", "policy")
+    for rubric in (Rubric(()), []):
+        with pytest.raises(ConfigError, match=r"1 of 1 examples .* have none"):
+            evaluate([Example("Zinc?", rubric=rubric)], policy, grader=ExpertRubric(ANCHOR), n=2)
+    assert policy.calls == []
+
+
 def at_once(group, *reference):
     return [1.0, 1.0]
 

@@ -148,6 +148,12 @@ def test_a_rollout_too_long_for_the_judge_is_none_and_asked_about_once():
     assert len(judge.calls) == 1
 
 
+def test_why_a_rubric_of_faults_alone_has_no_score_is_noted():
+    judgement, _ = judged(group("zinc"), MET, Rubric((Criterion("The response tells to stop iron.", -1),)))
+    assert judgement.rewards_G == (None,)
+    assert judgement.notes == ("no criterion of the rubric has positive points, so there is no score",)
+
+
 def test_a_later_criterion_that_does_not_fit_takes_no_verdict_from_the_others():
     def tight(prompt, i):
         if "iron" in prompt[0]["content"]:

@@ -32,6 +32,7 @@ def main() -> None:
 
     params = xllamacpp.CommonParams()
     params.model.path = settings["model"]
+    params.model_alias = {"local"}  # a reply names the model, which would else be the path on this machine
     params.n_ctx = settings["context"]
     params.n_parallel = settings["parallel"]
     # One cache shared by all slots: eight short rollouts or one long synthesis, in the same memory.

@@ -110,7 +110,7 @@ class Pool(Traffic):
         return chosen
 
     def refuse(self, error: CatliteError) -> None:
-        """Let an error of the first looks end every call: later, it is one replica of others that answer."""
+        """End every call with an error of the first looks; a replica that fails later is only left out."""
         if not self._settled:
             self.refusal = error
 

@@ -43,7 +43,7 @@ class Price:
 
     def __post_init__(self) -> None:
         for name in ("prompt", "completion") if self.cached is None else ("prompt", "completion", "cached"):
-            zero_or_more(name, getattr(self, name), "US dollars per million tokens")
+            zero_or_more(f"Price: {name}", getattr(self, name), "US dollars per million tokens")
 
     def cost(self, prompt_tokens: int | None, completion_tokens: int | None, cached_tokens: int | None) -> float | None:
         """Add up a request in US dollars.

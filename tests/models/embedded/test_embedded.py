@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -141,6 +142,16 @@ def test_the_server_is_closed_to_others(model):
     _, headers = ask_raw(model, "/v1/models", Authorization=f"Bearer {key}", Origin="https://evil.example")
     assert headers.get("Access-Control-Allow-Origin") not in ("*", "https://evil.example")
     assert key not in repr(model) + repr(vars(model)) + repr(vars(model._server))
+
+
+def test_a_reply_names_the_model_and_no_path_of_this_machine(model):
+    """`catlite serve local` passes it on as it is."""
+    where = model._server.address()
+    body = json.dumps({"messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}).encode()
+    headers = {"Authorization": f"Bearer {where.key.reveal()}"}
+    request = urllib.request.Request(f"{where.url}/chat/completions", body, headers)
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        assert json.load(reply)["model"] == "local"
 
 
 @LINUX

@@ -54,7 +54,7 @@ def test_a_wrong_setting_is_refused_before_anything_is_sent(settings, says):
 
 @pytest.mark.parametrize("rates", [(-1.0, 2.0), (float("nan"), 2.0), ("1", 2.0), (1.0, None), (1.0, 2.0, True)])
 def test_a_price_by_which_no_budget_could_be_kept_is_refused(rates):
-    with pytest.raises(ConfigError, match=r"=.*: a price, in US dollars per million tokens, is a finite number"):
+    with pytest.raises(ConfigError, match=r"Price: \w+=.*: want a finite number of 0 or more, US dollars"):
         Price(*rates)
 
 
