@@ -530,12 +530,12 @@ def test_an_estimator_that_gives_no_reference_is_named(estimator, said):
         estimate(TASK, ScriptedModel(policy), estimator=estimator, n=2)
 
 
-@pytest.mark.parametrize(("scores", "said"), [(None, "a NoneType"), ("abcd", "a str"), (1.0, "a float")])
+@pytest.mark.parametrize(("scores", "said"), [(None, "NoneType"), ("abcd", "str"), (1.0, "float")])
 def test_a_grader_that_gives_no_scores_is_named(scores, said):
     async def grade(group, reference):
         return scores
 
-    with pytest.raises(ConfigError, match=f"the grader gave {said} for 4 rollouts"):
+    with pytest.raises(ConfigError, match=f"the reward grade gave {said} for a group of 4 rollouts"):
         run(grader=grade, n=4)
     with pytest.raises(ConfigError, match="gave a list at once, and nothing to await"):
         run(grader=lambda group, reference: [1.0] * 4, n=4)
