@@ -224,7 +224,9 @@ def test_sizes_that_are_no_numbers_of_rollouts_are_refused(sizes, why):
             ablate(evaluated(MajorityVote()), MajorityVote(), sizes=sizes)
 
 
-@pytest.mark.parametrize("wrong", ["gpt-4o", ScriptedModel(lambda prompt, i: ""), Synthesis, None], ids=["text", "model", "class", "none"])
+@pytest.mark.parametrize(
+    "wrong", ["gpt-4o", ScriptedModel(lambda prompt, i: ""), Synthesis, None], ids=["text", "model", "class", "none"]
+)
 def test_what_is_no_estimator_is_refused_before_it_is_called(wrong):
     for ablate in (scaling, context_ablation):
         with pytest.raises(ConfigError, match="an estimator is "):
