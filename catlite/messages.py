@@ -64,7 +64,7 @@ def text_of(message: Mapping[str, Any]) -> str:
         return content if isinstance(content, str) else ""
     text = ""
     for part in content:
-        if _is_text(part):
+        if is_text(part):
             text += part["text"]
         else:
             kind = part.get("type") if isinstance(part, Mapping) else None
@@ -75,7 +75,7 @@ def text_of(message: Mapping[str, Any]) -> str:
 def media(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Give the parts of `messages` that are no text, such as images, in their order."""
     contents = [message["content"] for message in messages]
-    return [part for content in contents if not isinstance(content, str) for part in content if not _is_text(part)]
+    return [part for content in contents if not isinstance(content, str) for part in content if not is_text(part)]
 
 
 def with_media(text: str, messages: Sequence[Mapping[str, Any]]) -> str | list[dict[str, Any]]:
@@ -122,7 +122,8 @@ def mapped(value: Any, change: Any) -> Any:
     return [mapped(item, change) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _is_text(part: Any) -> bool:
+def is_text(part: Any) -> bool:
+    """Tell whether a part of a content is text."""
     return isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str)
 
 

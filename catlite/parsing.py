@@ -75,6 +75,12 @@ def located(text: str) -> tuple[str, list[tuple[int, int, Any]]]:
     return visible, [other] if other else []
 
 
+def between(text: str, spans: Iterable[tuple[int, int]], stand_in: str = "\n") -> str:
+    """Join what stands before, between and behind the spans of a text, with `stand_in` in the place of each span."""
+    edges = [0, *(edge for span in spans for edge in span), len(text)]
+    return stand_in.join(text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
+
+
 def _well_formed(text: str) -> Iterator[tuple[int, int, Any]]:
     decoder = json.JSONDecoder(object_pairs_hook=_pairs)
     position, failed = 0, 0

@@ -14,6 +14,7 @@ from typing import Any
 from catlite.checks import whole_number
 from catlite.data import Prompt, as_messages
 from catlite.errors import ConfigError
+from catlite.messages import is_text
 from catlite.models.base import TOKEN_LIMITS, Model, check_sampling, token_limit
 from catlite.models.http.endpoint import Endpoint
 from catlite.serving.refusals import Refusal, refusal
@@ -214,14 +215,10 @@ def _in_text(message: Any) -> Any:
     if not isinstance(message, dict):
         return message
     content = message.get("content")
-    if isinstance(content, list) and content and all(_is_text(part) for part in content):
+    if isinstance(content, list) and content and all(is_text(part) for part in content):
         content = "\n".join(part["text"] for part in content)
     kept = {"role": message.get("role"), "content": content}
     return {name: value for name, value in kept.items() if value is not None}
-
-
-def _is_text(part: Any) -> bool:
-    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
 
 
 def _is_sendable(message: Any) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 
 from catlite import answers
 from catlite.data import Rollout
-from catlite.parsing import located, parse_values
+from catlite.parsing import between, located, parse_values
 from catlite.rewards.verdicts.clauses import HEDGE, kinds, number_at
 from catlite.rewards.verdicts.fields import field_rank, field_verdicts, reason_of
 from catlite.rewards.verdicts.statements import NEGATION, TAKES_BACK, WEAKENED
@@ -241,8 +241,7 @@ def _stands_alone(before: str, after: str) -> bool:
 
 
 def _without(text: str, objects: Sequence[_Object], stand_in: str = "\n") -> str:
-    edges = [0, *(edge for item in objects for edge in (item.start, item.end)), len(text)]
-    return stand_in.join(text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
+    return between(text, [(item.start, item.end) for item in objects], stand_in)
 
 
 def _breaks_off(text: str, own: list[Any]) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from catlite.data import Rollout
-from catlite.parsing import located
+from catlite.parsing import between, located
 from catlite.rewards.verdicts.fields import MOST_POINTS, field_verdicts, reason_of
 from catlite.rewards.verdicts.reading import own_objects, takes_back
 from catlite.rewards.verdicts.text import text_evidence
@@ -277,5 +277,4 @@ def _names_another(text: str, score: float) -> bool:
 def _outside(text: str) -> str:
     """The lines of `text` outside of its objects."""
     visible, spans = located(text)
-    edges = [0, *(edge for start, end, _ in spans for edge in (start, end)), len(visible)]
-    return "\n".join(visible[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
+    return between(visible, [(start, end) for start, end, _ in spans])
