@@ -1,10 +1,14 @@
-"""Checks of numbers that a person gives; each raises ConfigError, which says what was given and what is wanted."""
+"""Checks of numbers and folders that a person gives.
+
+Each raises ConfigError, which says what was given and what is wanted.
+"""
 
 from __future__ import annotations
 
 import math
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from catlite.errors import ConfigError
@@ -63,3 +67,10 @@ def weights(name: str, value: Any) -> None:
             raise ConfigError(f"{name}: the weight of {key!r} is {weight!r}: want a number of 0 or more")
     if not any(value.values()):
         raise ConfigError(f"{name}={value!r:.60}: want at least one weight above 0")
+
+
+def folder(name: str, value: Any) -> Path:
+    """Return the absolute path of a folder, which need not exist; ConfigError for what is no path, such as ""."""
+    if not isinstance(value, str | Path) or not str(value).strip():
+        raise ConfigError(f"{name}={value!r:.60}: want the path of a folder")
+    return Path(value).expanduser().resolve()

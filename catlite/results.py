@@ -270,9 +270,11 @@ class Evaluation:
     def notes(self) -> list[str]:
         """Sentences for a reader of the table: replies that were cut off, references that are missing, an early end."""
         notes = []
+        asked, replies = (sum(len(getattr(group, part)) for group in self.groups) for part in ("rollouts", "replies"))
+        if failed := asked - replies:
+            notes.append(f"{failed:,} of {asked:,} rollouts did not come: scores are means over the others.")
         if lacking := sum(self.defects.values()):
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.defects.items())
-            replies = sum(len(group.replies) for group in self.groups)
             notes.append(
                 f"Not whole: {lacking:,} of {replies:,} rollouts ({reasons}). They are scored as they are, 0 without "
                 "an answer."

@@ -427,7 +427,10 @@ def test_a_model_that_draws_more_than_it_shows_says_so():
 def test_calls_that_failed_are_no_generations():
     lost = Rollout("", finish_reason="error", error="503")
     model = ScriptedModel(lambda p, i: lost if i % 2 else r"\boxed{1}")
-    assert run(MajorityVote(), model=model, n=8).summary.generations.tolist() == [1, 4]
+    result = run(MajorityVote(), model=model, n=8)
+    assert result.summary.generations.tolist() == [1, 4]
+    assert "16 of 32 rollouts did not come: scores are means over the others." in str(result)
+    assert "did not come" not in str(run(MajorityVote(), n=8))
 
 
 def test_replies_of_a_run_from_before_generations_were_counted_count_as_one_each():
@@ -527,12 +530,12 @@ def test_an_estimator_that_gives_no_reference_is_named(estimator, said):
         estimate(TASK, ScriptedModel(policy), estimator=estimator, n=2)
 
 
-@pytest.mark.parametrize(("scores", "said"), [(None, "a NoneType"), ("abcd", "a str"), (1.0, "a float")])
+@pytest.mark.parametrize(("scores", "said"), [(None, "NoneType"), ("abcd", "str"), (1.0, "float")])
 def test_a_grader_that_gives_no_scores_is_named(scores, said):
     async def grade(group, reference):
         return scores
 
-    with pytest.raises(ConfigError, match=f"the grader gave {said} for 4 rollouts"):
+    with pytest.raises(ConfigError, match=f"the reward grade gave {said} for a group of 4 rollouts"):
         run(grader=grade, n=4)
     with pytest.raises(ConfigError, match="gave a list at once, and nothing to await"):
         run(grader=lambda group, reference: [1.0] * 4, n=4)

@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from catlite import checks
 from catlite.data import Example, Progress, Rollout
-from catlite.errors import ConfigError
 from catlite.parts import folded
 from catlite.runs.budget import Account, Budget, Ledger, Room
 from catlite.runs.progress import reporting
@@ -97,9 +97,7 @@ def open_run(run: str | Path | None, budget: Budget | None = None) -> Iterator[S
         with capped(budget, current().store):
             yield current().store
         return
-    if not isinstance(run, str | Path) or not str(run).strip():
-        raise ConfigError(f"run={run!r:.60}: want the path of a folder")
-    folder = Path(run).expanduser().resolve()
+    folder = checks.folder("run", run)
     with _open_lock:
         store, users = _open.get(folder, (None, 0))
         store = store or Store(folder)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from catlite import checks
 from catlite.errors import ConfigError, DataError, StoreError
 from catlite.runs import atomic
 
@@ -39,7 +40,7 @@ class Folder:
     """The folder of a training run."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser().resolve()
+        self.path = checks.folder("run", path)
         self.adapter = self.path / "adapter"
         self.checkpoints = self.path / "checkpoints"
         self.metrics = Lines(self.path / "metrics.jsonl")

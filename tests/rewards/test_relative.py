@@ -217,7 +217,7 @@ def test_a_preference_goes_on_from_its_run(server, tmp_path):
     ("after", "why"),
     [
         (AFTER[:3], "4 groups before and 3 after"),
-        (AFTER[::-1], "pair 1 has two"),
+        (AFTER[::-1], "pair 1 has different prompts"),
         (None, "after is NoneType: want a list of groups, such as evaluation.groups"),
         (["iron"] * 4, "after has a str: want groups"),
     ],
