@@ -43,7 +43,7 @@ def test_config_has_few_dials_each_with_its_why():
         ({"learning_rate": math.nan}, "positive"),
         ({"beta": -1}, "0 or more"),
         ({"beta": "0.1"}, "0 or more"),
-        ({"beta": True}, "beta=True: the weight"),
+        ({"beta": True}, "beta=True: want a finite number"),
         ({"beta": math.inf}, "finite number of 0 or more"),
         ({"seed": 1.5}, "seed=1.5: want a whole number"),
         ({"seed": -1}, "from 0 to"),

@@ -514,26 +514,27 @@ def test_parameters_that_cannot_be_are_refused(model, sampling, error, said):
         ask(model, **sampling)
 
 
-def writing(model, letter):
-    """`model`, when it can write but this letter."""
+def writing(model, letter, *, once):
+    """`model`, when it can write but this letter, `once` or for ever."""
     (token,) = model.tokenizer.encode(letter, add_special_tokens=False)
 
-    def only(_module, _given, out):
-        out.logits[..., token] = 1e4
+    def only(_module, _positional, named, out):
+        written = once and named["input_ids"][0, -1].item() == token
+        out.logits[..., model.tokenizer.eos_token_id if written else token] = 1e4
 
-    model.model.register_forward_hook(only)
+    model.model.register_forward_hook(only, with_kwargs=True)
     return model
 
 
 def test_best_of_n_falls_back_to_a_prompt_without_schema(tmp_path):
     folder = tiny_model(tmp_path, context=2048)
     group = catlite.Group(catlite.Example("Hm"), tuple(map(catlite.Rollout, ("one", "two"))))
-    picked = [
-        concurrency.run(catlite.BestOfN(writing(LocalModel(folder), one), max_tokens=1)(group)).text for one in "12"
-    ]
+    judges = [writing(LocalModel(folder), letter, once=True) for letter in "12"]
+    picked = [concurrency.run(catlite.BestOfN(judge, max_tokens=8)(group)).text for judge in judges]
     assert sorted(picked) == ["one", "two"]
-    with pytest.raises(catlite.errors.EstimationError, match="no readable choice: 'xxxxxxxx'"):
-        concurrency.run(catlite.BestOfN(writing(LocalModel(folder), "x"), max_tokens=8)(group))
+    for letter, cut in (("x", "'xxxxxxxx', cut off"), ("1", "'11111111', cut off")):
+        with pytest.raises(catlite.errors.EstimationError, match=f"no readable choice: {cut}"):
+            concurrency.run(catlite.BestOfN(writing(LocalModel(folder), letter, once=False), max_tokens=8)(group))
 
 
 @pytest.mark.parametrize(

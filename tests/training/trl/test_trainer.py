@@ -175,7 +175,7 @@ def test_a_model_that_is_split_over_processes_is_refused_without_a_gpu(monkeypat
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for ours, theirs in ((CatGRPOTrainer, GRPOTrainer), (CatSFTTrainer, SFTTrainer)):
         monkeypatch.setattr(theirs, "__init__", with_accelerator("FSDP"))
-        with pytest.raises(ConfigError, match="without one, use torchrun"):
+        with pytest.raises(ConfigError, match="on a CPU give each process all of it"):
             ours("model")
 
 
