@@ -217,10 +217,14 @@ class HaltedWarning(UserWarning):
     """A training was given up before its end, with what was trained until then; the message is `TrainingRun.ended`."""
 
 
+def is_hopeless(error: BaseException) -> bool:
+    """True when one question's failure is every question's, now and later: `ModelError.for_every_prompt`."""
+    return isinstance(error, ModelError) and error.for_every_prompt
+
+
 def ends_run(error: BaseException) -> bool:
     """True when every other question will meet the same error: no budget, no credit, no access, nobody there."""
-    hopeless = isinstance(error, ModelError) and error.for_every_prompt
-    return hopeless or isinstance(error, BudgetReached | EndpointDown)
+    return isinstance(error, BudgetReached | EndpointDown) or is_hopeless(error)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -10,21 +10,21 @@ from typing import Any
 from catlite import concurrency
 from catlite.coerce import as_task, check_estimator, part_name
 from catlite.data import Estimator, Example, Group, Progress, Prompt, Reference, Task
-from catlite.errors import BudgetReached, EmbeddedModelError, EstimationError, GroupError, ModelError, RubricError
+from catlite.errors import (
+    BudgetReached,
+    EmbeddedModelError,
+    EstimationError,
+    GroupError,
+    ModelError,
+    RubricError,
+    ends_run,
+)
 from catlite.models.base import Model, Models, check_sampling, shown_name, token_limit
 from catlite.models.naming import UNNAMED, BaseURL, Secret, notes_on, opened, sealed, sealed_url
 from catlite.preflight import check_policy, check_readable
 from catlite.references.dataset import References
 from catlite.references.synthesis import Synthesis
-from catlite.rollouts import (
-    check_group,
-    ends_run,
-    make_reference,
-    noted,
-    raise_if_nothing_came,
-    sample_group,
-    under_way,
-)
+from catlite.rollouts import check_group, make_reference, noted, raise_if_nothing_came, sample_group, under_way
 from catlite.runs.budget import Budget
 from catlite.runs.session import copies, copy_of, working
 

@@ -19,13 +19,14 @@ from catlite.errors import (
     GroupError,
     ModelError,
     RubricError,
+    ends_run,
 )
 from catlite.models.base import Model, traits
 from catlite.preflight import check_images, check_policy, check_readable
 from catlite.results import SINGLE, Row
 from catlite.rewards.answer_match import GOLD
 from catlite.rewards.protocol import audited, grader_of, warn_own_judge
-from catlite.rollouts import ends_run, make_reference, sample_group
+from catlite.rollouts import make_reference, sample_group
 from catlite.runs.session import metered, noting, samples_from
 from catlite.usage import Usage
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from catlite.data import Message, Prompt, Rollout, as_messages, media, text_of
-from catlite.errors import BudgetReached, ModelError
+from catlite.errors import BudgetReached, ModelError, ends_run
 from catlite.models.ask import usage_of
 from catlite.models.base import Model, check_sampling, combined, token_limit, traits
 from catlite.models.kept import wanted
@@ -24,7 +24,6 @@ from catlite.models.local.model import LocalModel
 from catlite.models.panel import Panel
 from catlite.models.replay import Replay
 from catlite.parts import most_tokens
-from catlite.rollouts import ends_run
 from catlite.runs import session
 from catlite.usage import Usage
 

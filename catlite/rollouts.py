@@ -23,7 +23,6 @@ from catlite.errors import (
     EstimationError,
     GroupError,
     ModelError,
-    ends_run as ends_run,
 )
 from catlite.models import ask
 from catlite.models.base import Model, Models, check_n, shown_name, traits
@@ -155,11 +154,6 @@ def _parsed(policy: Model, example: Example, rollouts: Sequence[Rollout]) -> Gro
 def _answered(rollout: Rollout, example: Example) -> Rollout:
     """The rollout with its answer."""
     return replace(rollout, answer=rollout.answer or example.parse(rollout.text))
-
-
-def is_hopeless(error: Exception) -> bool:
-    """True when one question's failure is every question's, now and later: `ModelError.for_every_prompt`."""
-    return isinstance(error, ModelError) and error.for_every_prompt
 
 
 @contextmanager

@@ -273,7 +273,7 @@ class _Reading:
     def _change_number(self, word: str, low: str) -> bool | None:
         """Apply a word that changes the number: "hundred", "thirds", "squared"; None for any other word."""
         scale = SCALES.get(low) or SCALES.get(low.removesuffix("s"))
-        value = number(self.head)
+        value = number(self.head) if scale or word in PARTS else None
         if scale and (low != "k" or (word == "k" and not self.spaced)):
             self.head = f"{self.head}\\times{written(scale)}" if value is None else written(value.value * scale)
         elif word in PARTS:

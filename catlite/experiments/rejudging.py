@@ -13,12 +13,20 @@ from typing import Any, TypeVar
 
 from catlite import concurrency
 from catlite.data import Group, Judgement, Reference, Reward, Task
-from catlite.errors import BudgetReached, CatliteError, ConfigError, EmbeddedModelError, ModelError, RubricError
+from catlite.errors import (
+    BudgetReached,
+    CatliteError,
+    ConfigError,
+    EmbeddedModelError,
+    ModelError,
+    RubricError,
+    ends_run,
+)
 from catlite.results import SINGLE, Evaluation, as_evaluation
 from catlite.rewards.answer_match import GOLD
 from catlite.rewards.protocol import grader_of
 from catlite.rewards.rubric import ExpertRubric, RubricReward
-from catlite.rollouts import ends_run, raise_if_nothing_came, under_way
+from catlite.rollouts import raise_if_nothing_came, under_way
 from catlite.runs.budget import Budget
 from catlite.runs.session import copies, copy_of, metered, working
 from catlite.usage import Usage

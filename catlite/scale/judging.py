@@ -8,10 +8,9 @@ from typing import Any
 
 from catlite.coerce import check_reward
 from catlite.data import Reward
-from catlite.errors import ConfigError, StoreError
+from catlite.errors import ConfigError, StoreError, ends_run
 from catlite.models.base import Model, traits
 from catlite.rewards.protocol import layers
-from catlite.rollouts import ends_run
 from catlite.runs.session import listening, metered
 from catlite.scale import rows
 from catlite.scale.sharing import Part, SharedRun

@@ -21,9 +21,10 @@ from catlite.errors import (
     GroupError,
     RequestRejected,
     StoreError,
+    is_hopeless,
 )
 from catlite.references.dataset import References
-from catlite.rollouts import is_hopeless, make_reference, sample_group, under_way
+from catlite.rollouts import make_reference, sample_group, under_way
 from catlite.tasks.records import from_records
 from catlite.text import writable
 from catlite.training.config import SFTConfig

@@ -27,11 +27,12 @@ from catlite.errors import (
     RubricError,
     StoreError,
     causes,
+    is_hopeless,
 )
 from catlite.models.local.model import LocalModel
 from catlite.rewards.answer_match import AnswerMatch
 from catlite.rewards.protocol import make_rewards, warn_own_judge
-from catlite.rollouts import is_hopeless, make_reference
+from catlite.rollouts import make_reference
 from catlite.runs.session import distinct, listening, noting
 from catlite.training.config import TrainConfig
 from catlite.training.lora import TrainablePolicy

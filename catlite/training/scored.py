@@ -12,7 +12,6 @@ from catlite.data import Group, Reference
 from catlite.errors import ConfigError
 from catlite.references.synthesis import TRIMMED
 from catlite.rewards.answer_match import GOLD, AnswerMatch
-from catlite.rollouts import make_reference as make_reference
 from catlite.training.trl.compat import READS_NONE, trl_since
 
 # Shares of a group that agree at which a vote is wrong about as often as right. DDRL (arXiv 2604.21327) finds its noise
